@@ -1,0 +1,68 @@
+"""The closed tables of datasets, models and losses: names, parameters and facts, without torch."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from workers.contract import JSONValue
+
+
+class Options(BaseModel):
+    """Parameters of a catalogue entry: checked once, frozen, complete."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class CatalogueError(ValueError):
+    """A name or parameter the catalogue does not know.
+
+    Attributes:
+        path: Where inside the component, for example `("parameters", "gamma")`.
+        value: The offending value.
+        reason: What is wrong with it, with the nearest valid names.
+    """
+
+    def __init__(self, path: tuple[str, ...], value: object, reason: str) -> None:
+        self.path = path
+        self.value = value
+        self.reason = reason
+        super().__init__(f"{'.'.join(path)}: {value!r}: {reason}")
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Returns a remedy: the nearest known names first, then all of them."""
+    names = list(known)
+    close = difflib.get_close_matches(str(name).lower(), names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
+    return f"{hint}known: {', '.join(names)}"
+
+
+def complete_options(
+    options: type[Options], parameters: Mapping[str, Any], path: tuple[str, ...] = ("parameters",)
+) -> dict[str, JSONValue]:
+    """Checks parameters and fills in the defaults.
+
+    Raises:
+        CatalogueError: A parameter is unknown or its value is refused.
+    """
+    for key in parameters:
+        if key not in options.model_fields:
+            known = nearest(key, options.model_fields) if options.model_fields else "it takes none"
+            raise CatalogueError((*path, str(key)), parameters[key], f"unknown parameter; {known}")
+    try:
+        return options.model_validate(dict(parameters)).model_dump(mode="json")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = tuple(str(part) for part in first["loc"])
+        raise CatalogueError((*path, *where), first["input"], first["msg"]) from None
+
+
+def load(reference: str) -> Any:  # noqa: ANN401 - each table knows what its entries point to
+    """Imports `package.module:attribute`; references come from the closed tables only."""
+    module, _, attribute = reference.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,193 @@
+"""The table of datasets: one entry a dataset; the code is in workers/datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from workers.catalogue import CatalogueError, Options, complete_options, nearest
+from workers.contract import JSONValue
+
+
+class NoOptions(Options):
+    """A dataset with one way of reading it."""
+
+
+class CvcOptions(Options):
+    """Which copy of the frames to read: both hold the same pixels; auto takes PNG, else TIF."""
+
+    format: Literal["auto", "png", "tif"] = "auto"
+
+
+class FolderOptions(Options):
+    """The user's alias, which tells two folders apart; the configuration fills it in."""
+
+    label: str = ""
+
+
+class SyntheticOptions(Options):
+    """Number, random seed and native side in pixels of generated images."""
+
+    num_images: int = Field(default=60, ge=5, le=100_000)
+    seed: int = Field(default=0, ge=0)
+    size: int = Field(default=96, ge=32, le=1024)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetEntry:
+    """One dataset.
+
+    Attributes:
+        name: Name in configurations.
+        title: Name in reports.
+        open: `module:attribute`: a `Layout` for files, a `Look` for generated data.
+        options: Parameters it takes.
+        kind: Whether it reads files or generates images.
+        num_images: Usable image-mask pairs of the complete dataset; None where it varies.
+        folder: Folder expected under the data root; None for generated data.
+        source: Where to get it.
+        citation: What to cite.
+        licence: As stated by its authors.
+        archives: Official archive names.
+        label_is_identity: The user's alias names the data, as for `folder`.
+    """
+
+    name: str
+    title: str
+    open: str
+    options: type[Options] = NoOptions
+    kind: Literal["files", "generated"] = "files"
+    num_images: int | None
+    folder: str | None
+    source: str
+    citation: str
+    licence: str
+    archives: tuple[str, ...] = ()
+    label_is_identity: bool = False
+
+
+def _busi(name: str, title: str, layout: str, num_images: int) -> DatasetEntry:
+    return DatasetEntry(
+        name=name,
+        title=title,
+        open=f"workers.datasets.busi:{layout}",
+        num_images=num_images,
+        folder="Dataset_BUSI_with_GT",
+        source="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
+        citation="Al-Dhabyani et al., Data in Brief 28:104863 (2020), "
+        "doi 10.1016/j.dib.2019.104863",
+        licence="CC0 or CC-BY, by mirror",
+        archives=("Dataset_BUSI.zip",),
+    )
+
+
+_PUBLIC = (
+    DatasetEntry(
+        name="isic-2017",
+        title="ISIC-2017",
+        open="workers.datasets.isic:LAYOUT",
+        num_images=2750,
+        folder="ISIC-2017_{Training,Validation,Test_v2}_Data",
+        source="https://challenge.isic-archive.com/data/#2017",
+        citation="Codella et al., ISBI 2018, arXiv:1710.05006",
+        licence="CC0 1.0",
+        archives=tuple(
+            f"ISIC-2017_{part}_{what}.zip"
+            for part in ("Training", "Validation", "Test_v2")
+            for what in ("Data", "Part1_GroundTruth")
+        ),
+    ),
+    DatasetEntry(
+        name="wound",
+        title="Wound",
+        open="workers.datasets.wound:LAYOUT",
+        num_images=1010,
+        folder="Foot Ulcer Segmentation Challenge",
+        source="https://github.com/uwm-bigdata/wound-segmentation (folder data)",
+        citation="Wang et al., Sci Rep 10:21897 (2020); Information 15:140 (2024), "
+        "doi 10.3390/info15030140",
+        licence="shared publicly by its authors",
+        archives=("the repository wound-segmentation",),
+    ),
+    DatasetEntry(
+        name="cvc-clinicdb",
+        title="CVC-ClinicDB",
+        open="workers.datasets.cvc:LAYOUT",
+        options=CvcOptions,
+        num_images=612,
+        folder="CVC-ClinicDB",
+        source="https://polyp.grand-challenge.org/CVCClinicDB/",
+        citation="Bernal et al., Comput Med Imaging Graph 43:99-111 (2015), "
+        "doi 10.1016/j.compmedimag.2015.02.007",
+        licence="research and education only",
+        archives=("CVC-ClinicDB.rar",),
+    ),
+    DatasetEntry(
+        name="kvasir-seg",
+        title="Kvasir-SEG",
+        open="workers.datasets.kvasir:LAYOUT",
+        num_images=1000,
+        folder="Kvasir-SEG",
+        source="https://datasets.simula.no/kvasir-seg/",
+        citation="Jha et al., MMM 2020, arXiv:1911.07069",
+        licence="research free, commercial use by permission",
+        archives=("kvasir-seg.zip",),
+    ),
+    _busi("breast-benign", "Breast-Benign", "BENIGN", 437),
+    _busi("breast-malignant", "Breast-Malignant", "MALIGNANT", 210),
+    DatasetEntry(
+        name="folder",
+        title="Folder",
+        open="workers.datasets.folder:LAYOUT",
+        options=FolderOptions,
+        num_images=None,
+        folder="images/ and masks/",
+        source="your own data",
+        citation="none",
+        licence="yours",
+        label_is_identity=True,
+    ),
+)
+
+
+def _synthetic(name: str, title: str, look: str) -> DatasetEntry:
+    return DatasetEntry(
+        name=name,
+        title=title,
+        open=f"workers.datasets.synthetic.{look}",
+        options=SyntheticOptions,
+        kind="generated",
+        num_images=None,
+        folder=None,
+        source="generated by Podium",
+        citation="none",
+        licence="Apache-2.0",
+    )
+
+
+_GENERATED = (
+    _synthetic("synthetic-skin", "Synthetic Skin", "skin:LOOK"),
+    _synthetic("synthetic-wound", "Synthetic Wound", "wound:LOOK"),
+    _synthetic("synthetic-endoscopy-wide", "Synthetic Endoscopy Wide", "endoscopy:WIDE"),
+    _synthetic("synthetic-endoscopy-close", "Synthetic Endoscopy Close", "endoscopy:CLOSE"),
+    _synthetic("synthetic-ultrasound-benign", "Synthetic Ultrasound Benign", "ultrasound:BENIGN"),
+    _synthetic(
+        "synthetic-ultrasound-malignant", "Synthetic Ultrasound Malignant", "ultrasound:MALIGNANT"
+    ),
+)
+
+DATASETS: dict[str, DatasetEntry] = {entry.name: entry for entry in _PUBLIC + _GENERATED}
+
+
+def complete_dataset(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, JSONValue]]:
+    """Returns the name and complete parameters of a dataset.
+
+    Raises:
+        CatalogueError: The name or a parameter is unknown or refused.
+    """
+    if name not in DATASETS:
+        raise CatalogueError(("name",), name, f"unknown dataset; {nearest(name, DATASETS)}")
+    return name, complete_options(DATASETS[name].options, parameters)

@@ -1,0 +1,255 @@
+"""What the orchestrator and the workers say to each other: standard library only."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, Protocol
+
+JSONValue = None | bool | int | float | str | list["JSONValue"] | dict[str, "JSONValue"]
+
+Precision = Literal["float32", "bfloat16"]
+SplitUnit = Literal["image", "group"]
+Normalisation = Literal["imagenet", "half", "unit"]
+
+
+class UserError(Exception):
+    """Something a user can mend; the message names the place and the remedy.
+
+    The command line prints the message without a traceback and exits with code 2.
+    """
+
+
+class FailureClass(StrEnum):
+    """Why a trial has no result (or, for DIVERGED, why its result is the worst)."""
+
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out-of-memory"
+    INFRASTRUCTURE = "infrastructure"
+    BUG = "bug"
+
+
+class TrialStatus(StrEnum):
+    """How a committed trial ended: both are results and neither is run again."""
+
+    COMPLETED = "completed"
+    DIVERGED = "diverged"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """A dataset, model or loss: a catalogue name with its complete parameters.
+
+    Attributes:
+        name: Name in the catalogue, or `x+y` for a compound loss.
+        parameters: Every parameter with its value, defaults included.
+        label: What tables show: the user's alias, else the name. Not part of the identity.
+    """
+
+    name: str
+    parameters: Mapping[str, JSONValue] = field(default_factory=dict)
+    label: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataProtocol:
+    """How images are prepared and split.
+
+    Attributes:
+        image_size: Side of the square input, pixels, a multiple of 32.
+        split: Fractions of train, validation and test; they sum to 1.
+        split_unit: What is never torn apart: an image, or a group (video sequence, duplicates).
+        normalisation: Input scaling: ImageNet mean and standard deviation, 0.5/0.5, or [0, 1].
+    """
+
+    image_size: int = 224
+    split: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    split_unit: SplitUnit = "image"
+    normalisation: Normalisation = "imagenet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingProtocol:
+    """How a model is trained.
+
+    Attributes:
+        optimizer: Only Adam so far, as in the study.
+        learning_rate: Step size of the optimizer.
+        batch_size: Images per step.
+        max_epochs: Upper bound on epochs.
+        patience: Epochs without a better validation Dice before training stops.
+        precision: Arithmetic of the forward pass; bfloat16 means autocast.
+        channels_last: Memory layout of activations; changes bits, not mathematics.
+        auxiliary_weight: Weight of each auxiliary output's loss; 0 trains the final output alone.
+        deterministic: Ask torch for deterministic kernels.
+    """
+
+    optimizer: Literal["adam"] = "adam"
+    learning_rate: float = 0.001
+    batch_size: int = 8
+    max_epochs: int = 200
+    patience: int = 40
+    precision: Precision = "float32"
+    channels_last: bool = True
+    auxiliary_weight: float = 1.0
+    deterministic: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec:
+    """One training: everything its numbers depend on, and nothing else."""
+
+    dataset: Component
+    model: Component
+    loss: Component
+    repeat: int
+    seed: int
+    data: DataProtocol = field(default_factory=DataProtocol)
+    training: TrainingProtocol = field(default_factory=TrainingProtocol)
+
+    def to_json(self) -> dict[str, JSONValue]:
+        """Returns the specification as plain JSON values, labels included."""
+        document = dataclasses.asdict(self)
+        document["data"]["split"] = list(self.data.split)
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, object]) -> TrialSpec:
+        """Rebuilds a specification that `to_json` wrote."""
+        values = dict(document)
+        components = {key: Component(**values.pop(key)) for key in ("dataset", "model", "loss")}  # type: ignore[arg-type]
+        data = dict(values.pop("data"))  # type: ignore[call-overload]
+        data["split"] = tuple(data["split"])
+        training = TrainingProtocol(**values.pop("training"))  # type: ignore[arg-type]
+        return cls(**components, data=DataProtocol(**data), training=training, **values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Where and with what a trial runs: none of it changes the question asked.
+
+    Attributes:
+        data_root: Folder that holds the dataset's own folder; None for generated data.
+        cache_dir: Folder of decoded images on this node.
+        num_threads: CPU threads of the trial.
+        gpu_ids: The devices assigned to the trial, as the scheduler names them.
+        checkpoint_interval_seconds: Least time between two checkpoints; 0 means every epoch.
+        num_examples: Test images whose raw outputs are kept for the report (first repeat only).
+    """
+
+    data_root: str | None
+    cache_dir: str
+    num_threads: int = 1
+    gpu_ids: tuple[str, ...] = ()
+    checkpoint_interval_seconds: float = 60.0
+    num_examples: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """One row of a learning curve.
+
+    Attributes:
+        epoch: Counted from 1.
+        train_loss: Mean loss per training image.
+        val_dice: Mean validation Dice per image.
+        val_iou: Mean validation IoU per image.
+        seconds: Wall time of the epoch, validation included.
+    """
+
+    epoch: int
+    train_loss: float
+    val_dice: float
+    val_iou: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageCounts:
+    """Pixels of one test image, from which every averaging rule can be recomputed."""
+
+    image: str
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a trained model made of one test image.
+
+    Attributes:
+        image: Name of the test image.
+        image_jpeg: The input as JPEG bytes.
+        truth_png: The true mask as 1-bit PNG bytes.
+        logits_png: Raw output as 8-bit grey PNG bytes, linear from logit_min to logit_max.
+        logit_min: Raw output of grey level 0.
+        logit_max: Raw output of grey level 255.
+    """
+
+    image: str
+    image_jpeg: bytes
+    truth_png: bytes
+    logits_png: bytes
+    logit_min: float
+    logit_max: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """All that one finished trial leaves behind.
+
+    Attributes:
+        metrics: `dice`, `iou`, `recall`, `precision` (mean over test images) and the same with
+            the suffix `_pooled` (from summed counts); empty when the trial diverged.
+        best_epoch: Epoch of the best validation Dice, counted from 1; None before the first.
+        best_val_dice: That Dice.
+        train_seconds: Wall time of all epochs, over all attempts.
+        peak_memory_bytes: Device memory on a GPU, resident memory of the process on a CPU.
+        versions: Package versions.
+    """
+
+    status: TrialStatus
+    metrics: Mapping[str, float]
+    num_epochs: int
+    best_epoch: int | None
+    best_val_dice: float | None
+    epochs: tuple[EpochRecord, ...]
+    images: tuple[ImageCounts, ...]
+    predictions: tuple[Prediction, ...]
+    num_train_images: int
+    num_val_images: int
+    num_test_images: int
+    train_seconds: float
+    peak_memory_bytes: int
+    device: str
+    host: str
+    gpu_ids: tuple[str, ...]
+    num_threads: int
+    dataset_fingerprint: str
+    code_version: str
+    versions: Mapping[str, str]
+    message: str | None = None
+
+
+class Checkpoints(Protocol):
+    """Where a trial keeps its state; writes are atomic."""
+
+    def load(self) -> bytes | None:
+        """Returns the last saved state, or None."""
+        ...
+
+    def save(self, state: bytes) -> None:
+        """Replaces the saved state, durably and at once."""
+        ...
+
+
+OnEpoch = Callable[[EpochRecord], None]
+Trainer = Callable[[TrialSpec, Runtime, Checkpoints, OnEpoch], TrialResult]

@@ -1,0 +1,115 @@
+"""The state of an unfinished training as bytes, and back."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workers.contract import EpochRecord
+
+CHECKPOINT_VERSION = 1
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far a training has come.
+
+    Attributes:
+        history: One record a finished epoch.
+        best_epoch: Epoch of the best validation Dice; None before the first.
+        best_weights: The state dict of that epoch.
+        seconds: Wall time of all finished epochs.
+    """
+
+    history: list[EpochRecord] = field(default_factory=list)
+    best_epoch: int | None = None
+    best_dice: float | None = None
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def epoch(self) -> int:
+        """The last finished epoch, 0 before the first."""
+        return self.history[-1].epoch if self.history else 0
+
+    def update(self, record: EpochRecord, model: nn.Module) -> None:
+        """Adds a finished epoch; keeps a copy of the weights where it is the best so far."""
+        self.history.append(record)
+        self.seconds += record.seconds
+        if self.best_dice is None or record.val_dice > self.best_dice:
+            self.best_epoch, self.best_dice = record.epoch, record.val_dice
+            self.best_weights = {key: value.clone() for key, value in model.state_dict().items()}
+
+    def is_over(self, *, max_epochs: int, patience: int) -> bool:
+        """Whether training stops here: enough epochs, or no better Dice for `patience` epochs."""
+        waited = self.epoch - (self.best_epoch or 0)
+        return self.epoch >= max_epochs or (self.epoch > 0 and waited >= patience)
+
+
+def pack(
+    trial_id: str, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> bytes:
+    """Returns everything a training needs to go on bit for bit."""
+    buffer = io.BytesIO()
+    state = {
+        "version": CHECKPOINT_VERSION,
+        "trial_id": trial_id,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "history": [asdict(record) for record in progress.history],
+        "best_epoch": progress.best_epoch,
+        "best_dice": progress.best_dice,
+        "best_weights": progress.best_weights,
+        "seconds": progress.seconds,
+        "rng_cpu": torch.get_rng_state(),
+        "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def unpack(
+    content: bytes,
+    trial_id: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+) -> Progress | None:
+    """Restores model, optimizer and random state from `pack`'s bytes.
+
+    Returns:
+        The progress, or None where the bytes are torn, of another version or of another trial;
+        the training then starts from the beginning.
+    """
+    state = _load(content, device)
+    if state is None or state["version"] != CHECKPOINT_VERSION or state["trial_id"] != trial_id:
+        return None
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["rng_cpu"].cpu())
+    if state["rng_cuda"] and torch.cuda.device_count() == len(state["rng_cuda"]):
+        torch.cuda.set_rng_state_all([item.cpu() for item in state["rng_cuda"]])
+    progress = Progress(
+        history=[EpochRecord(**record) for record in state["history"]],
+        best_epoch=state["best_epoch"],
+        best_dice=state["best_dice"],
+        best_weights=state["best_weights"],
+        seconds=state["seconds"],
+    )
+    return progress
+
+
+def _load(content: bytes, device: torch.device) -> Mapping[str, Any] | None:
+    try:
+        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError):
+        return None
+    except pickle.UnpicklingError:
+        return None
+    return state if isinstance(state, dict) and {"version", "trial_id"} <= set(state) else None

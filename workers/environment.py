@@ -1,0 +1,123 @@
+"""What a trial ran on and with: device, threads, versions, memory."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import functools
+import gc
+import hashlib
+import importlib.metadata
+import os
+import platform
+import resource
+from pathlib import Path
+
+import torch
+
+from workers.contract import Runtime, TrialSpec
+
+RECORDED_PACKAGES = (
+    "podium-sweep", "torch", "torchvision", "segmentation-models-pytorch", "timm", "numpy",
+    "pillow", "ray",
+)  # fmt: skip
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BLOCK_BYTES = 1 << 30
+
+
+@functools.cache
+def keep_large_blocks() -> bool:
+    """Tells glibc to reuse large blocks instead of returning them to the system at every step.
+
+    Returns:
+        Whether the C library understood; False on musl or macOS, where nothing changes.
+    """
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallopt"):
+        return False
+    return bool(
+        library.mallopt(_M_MMAP_THRESHOLD, _KEPT_BLOCK_BYTES)
+        and library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BLOCK_BYTES)
+    )
+
+
+def prepare_process(spec: TrialSpec, runtime: Runtime) -> torch.device:
+    """Brings the process into the state a fresh one would have, and picks the device.
+
+    A reused actor keeps its process from trial to trial; everything a trial could inherit is set
+    here: threads, default type, determinism flags, random state, cached device memory.
+
+    Returns:
+        `cuda:0`, the one visible device, where a GPU was assigned and torch sees it; else `cpu`.
+    """
+    gc.collect()
+    keep_large_blocks()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(runtime.num_threads)
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
+    use_gpu = bool(runtime.gpu_ids) and torch.cuda.is_available()
+    # A kernel without a deterministic form is an error on the CPU, where Podium promises equal
+    # bits, and a warning on a GPU, where it does not.
+    torch.use_deterministic_algorithms(spec.training.deterministic, warn_only=use_gpu)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = not spec.training.deterministic
+    torch.backends.cudnn.deterministic = spec.training.deterministic
+    torch.set_float32_matmul_precision("highest")
+    _reset_peak_memory(use_gpu=use_gpu)
+    return torch.device("cuda", 0) if use_gpu else torch.device("cpu")
+
+
+def _reset_peak_memory(*, use_gpu: bool) -> None:
+    if use_gpu:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return  # the peak is then that of the whole process
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Returns the peak since `prepare_process`: allocated on a GPU, resident on a CPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+def device_name(device: torch.device) -> str:
+    """Returns the device's own name, for example `cpu (x86_64)` or `NVIDIA H200`."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({platform.machine()})"
+
+
+@functools.cache
+def package_versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that can change a number."""
+    versions = {"python": platform.python_version()}
+    for package in RECORDED_PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+@functools.cache
+def code_version() -> str:
+    """Returns the release and a digest of this package's source files."""
+    root = Path(__file__).parent
+    content = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        content.update(path.relative_to(root).as_posix().encode())
+        content.update(path.read_bytes())
+    release = package_versions().get("podium-sweep", "0")
+    return f"{release}+{content.hexdigest()[:12]}"

@@ -1,0 +1,76 @@
+"""Pixel counts of a model over images, and the raw outputs a report shows."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from workers.contract import Prediction
+from workers.metrics.counts import count_pixels
+from workers.task import Task
+
+
+def count_images(model: nn.Module, task: Task, indices: Tensor) -> np.ndarray:
+    """Counts TP, FP, FN, TN of each image in evaluation mode, with one copy to the host.
+
+    Args:
+        model: Network that returns a `SegmentationOutput`.
+        task: The prepared images.
+        indices: Images to evaluate, int64, on the device.
+
+    Returns:
+        int64 array (len(indices), 4).
+    """
+    model.eval()
+    counts = []
+    with torch.inference_mode():
+        for batch in indices.split(task.batch_size):
+            images_BCHW, target_BHW = task.batch(batch)
+            with task.autocast():
+                logits_BCHW = model(images_BCHW).logits_BCHW
+            counts.append(count_pixels(logits_BCHW.float(), target_BHW))
+    return torch.cat(counts).cpu().numpy()
+
+
+def choose_examples(masks_NHW: np.ndarray, indices: np.ndarray, number: int) -> np.ndarray:
+    """Picks the test images whose lesion area is nearest the median; the same for every loss."""
+    if number <= 0:
+        return indices[:0]
+    areas = masks_NHW[indices].reshape(len(indices), -1).sum(axis=1, dtype=np.int64)
+    lesions = areas > 0
+    candidates, areas = (indices[lesions], areas[lesions]) if lesions.any() else (indices, areas)
+    order = np.argsort(np.abs(areas - np.median(areas)), kind="stable")
+    return np.sort(candidates[order[:number]])
+
+
+def predict_examples(model: nn.Module, task: Task, indices: np.ndarray) -> tuple[Prediction, ...]:
+    """Keeps the raw output of a few images, one channel, as grey images of 8 bits."""
+    model.eval()
+    found = []
+    for index in indices.tolist():
+        with torch.inference_mode(), task.autocast():
+            images_BCHW, _ = task.batch(torch.tensor([index], device=task.device))
+            logits_HW = model(images_BCHW).logits_BCHW[0, 0].float().cpu().numpy()
+        low, high = float(logits_HW.min()), float(logits_HW.max())
+        grey_HW = np.round((logits_HW - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
+        found.append(
+            Prediction(
+                image=task.names[index],
+                image_jpeg=_encode(Image.fromarray(task.source_images[index]), "JPEG"),
+                truth_png=_encode(Image.fromarray(task.source_masks[index] * 255).convert("1"), "PNG"),
+                logits_png=_encode(Image.fromarray(grey_HW), "PNG"),
+                logit_min=low,
+                logit_max=high,
+            )
+        )
+    return tuple(found)
+
+
+def _encode(image: Image.Image, file_format: str) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, quality=88, optimize=True)
+    return buffer.getvalue()

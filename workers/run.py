@@ -1,0 +1,160 @@
+"""Runs one trial: a specification in, epoch records on the way, one result out."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from workers.catalogue.models import MODELS
+from workers.checkpoint import Progress
+from workers.contract import (
+    Checkpoints,
+    ImageCounts,
+    OnEpoch,
+    Runtime,
+    TrialResult,
+    TrialSpec,
+    TrialStatus,
+    UserError,
+)
+from workers.datasets import open_dataset
+from workers.datasets.cache import load_arrays
+from workers.datasets.split import split_indices
+from workers.environment import (
+    code_version,
+    device_name,
+    package_versions,
+    peak_memory_bytes,
+    prepare_process,
+)
+from workers.evaluation import choose_examples, count_images, predict_examples
+from workers.identity import trial_id
+from workers.losses import build_loss
+from workers.metrics.scores import score_images
+from workers.models import build_model
+from workers.seeding import derive_seed
+from workers.task import Task, prepare_task
+from workers.training import DivergedError, train
+
+
+def run_trial(
+    spec: TrialSpec, runtime: Runtime, checkpoints: Checkpoints, on_epoch: OnEpoch
+) -> TrialResult:
+    """Trains one combination and scores it on its test images.
+
+    Args:
+        spec: The question.
+        runtime: Where and with what to answer it.
+        checkpoints: Where an unfinished training is kept.
+        on_epoch: Called once an epoch, also for the epochs of a checkpoint gone on from.
+
+    Returns:
+        The result; its status is `diverged` where the loss became NaN or infinite.
+
+    Raises:
+        UserError: The data is missing or unreadable, or too small for the split.
+    """
+    device = prepare_process(spec, runtime)
+    task, fingerprint = _load_task(spec, runtime, device)
+    min_train_batch = MODELS[spec.model.name].min_train_batch
+    _refuse_too_few_images(spec, task, min_train_batch)
+    model = _build_model(spec, device)
+    loss = build_loss(spec.loss.name, **spec.loss.parameters)
+    torch.manual_seed(derive_seed(spec.seed, "training", spec.repeat))
+    try:
+        progress = train(
+            model,
+            loss,
+            task,
+            checkpoints,
+            on_epoch,
+            trial_id=trial_id(spec),
+            checkpoint_interval_seconds=runtime.checkpoint_interval_seconds,
+            min_train_batch=min_train_batch,
+        )
+    except DivergedError as error:
+        return _result(spec, runtime, task, fingerprint, error.progress, None, message=str(error))
+    return _result(spec, runtime, task, fingerprint, progress, model)
+
+
+def _load_task(spec: TrialSpec, runtime: Runtime, device: torch.device) -> tuple[Task, str]:
+    root = Path(runtime.data_root) if runtime.data_root else None
+    dataset = open_dataset(spec.dataset, root)
+    arrays = load_arrays(dataset, spec.data.image_size, Path(runtime.cache_dir))
+    split = split_indices(
+        arrays.groups,
+        spec.data.split,
+        unit=spec.data.split_unit,
+        seed=spec.seed,
+        repeat=spec.repeat,
+    )
+    return prepare_task(spec, arrays, split, device), arrays.fingerprint
+
+
+def _refuse_too_few_images(spec: TrialSpec, task: Task, min_train_batch: int) -> None:
+    largest_batch = min(len(task.split.train), spec.training.batch_size)
+    if largest_batch < min_train_batch:
+        message = (
+            f"model {spec.model.label!r} needs at least {min_train_batch} images in a training "
+            f"step; dataset {spec.dataset.label!r} with training.batch_size "
+            f"{spec.training.batch_size} gives {largest_batch}: raise training.batch_size or "
+            f"use more images"
+        )
+        raise UserError(message)
+
+
+def _build_model(spec: TrialSpec, device: torch.device) -> nn.Module:
+    """Builds the network; its weights depend on (seed, repeat) and never on the loss."""
+    torch.manual_seed(derive_seed(spec.seed, "weights", spec.repeat))
+    model = build_model(spec.model.name, num_classes=1, **spec.model.parameters).to(device)
+    if spec.training.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    return model
+
+
+def _result(
+    spec: TrialSpec,
+    runtime: Runtime,
+    task: Task,
+    fingerprint: str,
+    progress: Progress,
+    model: nn.Module | None,
+    message: str | None = None,
+) -> TrialResult:
+    counts = np.zeros((0, 4), dtype=np.int64)
+    test = np.sort(task.split.test)
+    predictions = ()
+    if model is not None:
+        counts = count_images(model, task, task.indices(test))
+        number = runtime.num_examples if spec.repeat == 0 else 0
+        predictions = predict_examples(model, task, choose_examples(task.source_masks, test, number))
+    return TrialResult(
+        status=TrialStatus.DIVERGED if model is None else TrialStatus.COMPLETED,
+        metrics={} if model is None else score_images(counts),
+        num_epochs=progress.epoch,
+        best_epoch=progress.best_epoch,
+        best_val_dice=progress.best_dice,
+        epochs=tuple(progress.history),
+        images=tuple(
+            ImageCounts(image=task.names[index], tp=tp, fp=fp, fn=fn, tn=tn)
+            for index, (tp, fp, fn, tn) in zip(test.tolist(), counts.tolist(), strict=False)
+        ),
+        predictions=predictions,
+        num_train_images=len(task.split.train),
+        num_val_images=len(task.split.val),
+        num_test_images=len(task.split.test),
+        train_seconds=progress.seconds,
+        peak_memory_bytes=peak_memory_bytes(task.device),
+        device=device_name(task.device),
+        host=platform.node(),
+        gpu_ids=runtime.gpu_ids,
+        num_threads=runtime.num_threads,
+        dataset_fingerprint=fingerprint,
+        code_version=code_version(),
+        versions=package_versions(),
+        message=message,
+    )

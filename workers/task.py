@@ -1,0 +1,105 @@
+"""The images of one trial, resident on its device."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workers.contract import Normalisation, TrialSpec
+from workers.datasets.cache import DatasetArrays
+from workers.datasets.split import Split
+from workers.seeding import derive_seed
+
+_MEAN_STD: dict[Normalisation, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+}
+"""Mean and standard deviation of each channel of an image scaled to [0, 1]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One dataset, split and on the device, with the way it is fed to a network.
+
+    Attributes:
+        images_NHWC: uint8.
+        masks_NHW: uint8, 0 or 1.
+        scale: (1, 3, 1, 1), multiplies a uint8 image; with `shift`, added after it, it normalises.
+        source_images: `images_NHWC` as the cache holds it, on the host; likewise `source_masks`.
+    """
+
+    spec: TrialSpec
+    device: torch.device
+    images_NHWC: Tensor
+    masks_NHW: Tensor
+    scale: Tensor
+    shift: Tensor
+    split: Split
+    names: tuple[str, ...]
+    source_images: np.ndarray
+    source_masks: np.ndarray
+
+    @property
+    def batch_size(self) -> int:
+        """Images per step, in training and evaluation."""
+        return self.spec.training.batch_size
+
+    def indices(self, part: np.ndarray) -> Tensor:
+        """Returns image numbers as an int64 tensor on the device."""
+        return torch.from_numpy(np.asarray(part, dtype=np.int64)).to(self.device)
+
+    def epoch_order(self, epoch: int) -> Tensor:
+        """Returns the training images of an epoch in their order, which no loss can change."""
+        generator = torch.Generator().manual_seed(
+            derive_seed(self.spec.seed, "order", self.spec.repeat, epoch)
+        )
+        order = torch.randperm(len(self.split.train), generator=generator)
+        return self.indices(self.split.train)[order.to(self.device)]
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns normalised images (B, 3, H, W) float32 and masks (B, H, W) uint8."""
+        images_BCHW = self.images_NHWC[indices].permute(0, 3, 1, 2).float()
+        images_BCHW = images_BCHW.mul_(self.scale).add_(self.shift)
+        if not self.spec.training.channels_last:
+            images_BCHW = images_BCHW.contiguous()
+        return images_BCHW, self.masks_NHW[indices]
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Returns the arithmetic of the forward pass."""
+        enabled = self.spec.training.precision == "bfloat16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def prepare_task(
+    spec: TrialSpec, arrays: DatasetArrays, split: Split, device: torch.device
+) -> Task:
+    """Puts the images of a trial on its device; on the CPU the node's cache is used in place."""
+    mean, std = (np.asarray(values) for values in _MEAN_STD[spec.data.normalisation])
+    scale = torch.tensor(1 / (255 * std), dtype=torch.float32).view(1, 3, 1, 1)
+    shift = torch.tensor(-mean / std, dtype=torch.float32).view(1, 3, 1, 1)
+    return Task(
+        spec=spec,
+        device=device,
+        images_NHWC=_as_tensor(arrays.images).to(device),
+        masks_NHW=_as_tensor(arrays.masks).to(device),
+        scale=scale.to(device),
+        shift=shift.to(device),
+        split=split,
+        names=arrays.names,
+        source_images=arrays.images,
+        source_masks=arrays.masks,
+    )
+
+
+def _as_tensor(array: np.ndarray) -> Tensor:
+    """Shares an array with torch; a read-only map is opened again as private, copied on write."""
+    if isinstance(array, np.memmap):
+        array = np.memmap(
+            str(array.filename), dtype=array.dtype, mode="c", offset=array.offset, shape=array.shape
+        )
+    return torch.from_numpy(array)

@@ -1,0 +1,130 @@
+"""The training loop: epochs, early stopping, checkpoints, divergence."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from workers.checkpoint import Progress, pack, unpack
+from workers.contract import Checkpoints, EpochRecord, OnEpoch
+from workers.evaluation import count_images
+from workers.metrics.scores import score_images
+from workers.task import Task
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class DivergedError(Exception):
+    """The loss became NaN or infinite; the trial ends with the worst result."""
+
+    def __init__(self, message: str, progress: Progress) -> None:
+        super().__init__(message)
+        self.progress = progress
+
+
+def train(
+    model: nn.Module,
+    loss: Loss,
+    task: Task,
+    checkpoints: Checkpoints,
+    on_epoch: OnEpoch,
+    *,
+    trial_id: str,
+    checkpoint_interval_seconds: float,
+    min_train_batch: int = 1,
+    clock: Callable[[], float] = time.monotonic,
+) -> Progress:
+    """Trains until early stopping or the last epoch, then restores the best weights.
+
+    The state is saved at the end of an epoch once `checkpoint_interval_seconds` have passed since
+    the last save. A training that goes on from a saved state ends with the same bits as one that
+    was never stopped (CPU): the order of images depends on the epoch alone, and everything else
+    that is random is in the state.
+
+    Raises:
+        DivergedError: The summed loss of an epoch is not finite.
+    """
+    protocol = task.spec.training
+    optimizer = torch.optim.Adam(model.parameters(), lr=protocol.learning_rate)
+    saved = checkpoints.load()
+    progress = saved and unpack(saved, trial_id, model, optimizer, task.device)
+    if not progress:
+        progress = Progress()
+    for record in progress.history:
+        on_epoch(record)
+    last_save = clock()
+    while not progress.is_over(max_epochs=protocol.max_epochs, patience=protocol.patience):
+        record = _run_epoch(model, loss, task, optimizer, progress, min_train_batch, clock)
+        progress.update(record, model)
+        on_epoch(record)
+        if clock() - last_save >= checkpoint_interval_seconds:
+            checkpoints.save(pack(trial_id, progress, model, optimizer))
+            last_save = clock()
+    model.load_state_dict(progress.best_weights)
+    return progress
+
+
+def _run_epoch(
+    model: nn.Module,
+    loss: Loss,
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    min_train_batch: int,
+    clock: Callable[[], float],
+) -> EpochRecord:
+    began = clock()
+    epoch = progress.epoch + 1
+    train_loss = train_epoch(model, loss, task, optimizer, epoch, min_train_batch)
+    if not math.isfinite(train_loss):
+        message = f"the training loss became {train_loss} in epoch {epoch}"
+        raise DivergedError(message, progress)
+    scores = score_images(count_images(model, task, task.indices(task.split.val)))
+    return EpochRecord(
+        epoch=epoch,
+        train_loss=train_loss,
+        val_dice=scores["dice"],
+        val_iou=scores["iou"],
+        seconds=clock() - began,
+    )
+
+
+def train_epoch(
+    model: nn.Module,
+    loss: Loss,
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    epoch: int,
+    min_train_batch: int = 1,
+) -> float:
+    """Runs one epoch of steps; the host waits for the device once, at the end.
+
+    A last batch of fewer than `min_train_batch` images is left out.
+
+    Returns:
+        Mean loss per training image; NaN or infinite where any step's loss was.
+    """
+    model.train()
+    total = torch.zeros((), dtype=torch.float64, device=task.device)
+    num_images = 0
+    for batch in task.epoch_order(epoch).split(task.batch_size):
+        if len(batch) < min_train_batch:
+            continue
+        images_BCHW, target_BHW = task.batch(batch)
+        with task.autocast():
+            output = model(images_BCHW)
+            step_loss = loss(output.logits_BCHW, target_BHW)
+            if task.spec.training.auxiliary_weight:
+                for logits_BCHW in output.auxiliary:
+                    auxiliary = loss(logits_BCHW, target_BHW)
+                    step_loss = step_loss + task.spec.training.auxiliary_weight * auxiliary
+        optimizer.zero_grad(set_to_none=True)
+        step_loss.backward()
+        optimizer.step()
+        total += step_loss.detach() * len(batch)
+        num_images += len(batch)
+    return float(total) / max(num_images, 1)

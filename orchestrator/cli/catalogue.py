@@ -1,0 +1,111 @@
+"""`podium list` and `podium data`: what a configuration can name, and what is on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.cli.output import console, print_json, print_table
+from workers.catalogue import Options
+from workers.catalogue.datasets import DATASETS
+from workers.catalogue.losses import LOSSES, STUDY_LOSSES, complete_loss, loss_title
+from workers.catalogue.models import MODELS
+
+
+def _defaults(options: type[Options]) -> dict[str, object]:
+    return options().model_dump(mode="json")
+
+
+def _shown(parameters: dict[str, object]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in parameters.items())
+
+
+def list_models_command(as_json: bool) -> None:
+    """Prints the table of models."""
+    rows = [
+        {
+            "name": entry.name,
+            "title": entry.title,
+            "parameters": entry.parameters,
+            "gmacs_224": entry.gmacs_224,
+            "citation": entry.citation,
+            "options": _defaults(entry.options),
+        }
+        for entry in MODELS.values()
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ["name", "parameters", "GMAC at 224", "options", "citation"],
+        [
+            (r["name"], f"{r['parameters']:,}", r["gmacs_224"], _shown(r["options"]), r["citation"])  # type: ignore[arg-type]
+            for r in rows
+        ],
+        numeric=frozenset({"parameters", "GMAC at 224"}),
+    )
+
+
+def list_losses_command(as_json: bool) -> None:
+    """Prints the ten losses of the study with their parameters."""
+    rows = [
+        {
+            "name": name,
+            "title": loss_title(name),
+            "kind": LOSSES[name].kind if name in LOSSES else "compound",
+            "options": complete_loss(name, {})[1],
+            "citation": LOSSES[name].citation if name in LOSSES else None,
+        }
+        for name in STUDY_LOSSES
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ["name", "published as", "kind", "options"],
+        [(r["name"], r["title"], r["kind"], _shown(r["options"])) for r in rows],  # type: ignore[arg-type]
+    )
+    console().print("Any other sum is a loss too: x+y, with the option weights.")
+
+
+def list_datasets_command(as_json: bool) -> None:
+    """Prints the table of datasets."""
+    rows = [
+        {
+            "name": entry.name,
+            "title": entry.title,
+            "images": entry.num_images,
+            "folder": entry.folder,
+            "licence": entry.licence,
+            "citation": entry.citation,
+            "source": entry.source,
+            "archives": list(entry.archives),
+            "options": _defaults(entry.options),
+        }
+        for entry in DATASETS.values()
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ["name", "images", "folder", "licence", "citation"],
+        [(r["name"], r["images"], r["folder"], r["licence"], r["citation"]) for r in rows],
+        numeric=frozenset({"images"}),
+    )
+    console().print("Sources, archive names and options: podium data list --json")
+
+
+def verify_command(root: Path, as_json: bool) -> int:
+    """Checks the datasets under a folder.
+
+    Returns:
+        1 where a file cannot be used, else 0.
+    """
+    from workers.datasets.verify import verify_root
+
+    reports = verify_root(root)
+    if as_json:
+        print_json([report.to_json() for report in reports])
+    else:
+        for report in reports:
+            console().print("\n".join(report.lines()), markup=False, soft_wrap=True)
+    return int(any(report.unusable for report in reports))

@@ -1,0 +1,170 @@
+"""`podium run`, `plan` and `status`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cli.output import console, print_json, print_table
+from orchestrator.engine.base import Engine
+from orchestrator.planner import Action, Plan, plan_summary, summarise_status
+from orchestrator.progress import format_duration, make_progress
+from orchestrator.sweep import Sweep, open_results, open_sweep, run_sweep
+from workers.contract import FailureClass, UserError
+
+EXIT_DONE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED = 0, 1, 130
+
+
+def run_command(
+    path: Path, overrides: Sequence[str], engine: str, progress: str, retry: Iterable[str]
+) -> int:
+    """Runs what is missing and says how it ended; returns the exit code."""
+    sweep = open_sweep(path, overrides, [FailureClass(item) for item in retry])
+    display = make_progress(progress, sys.stdout)
+    try:
+        report, after = run_sweep(sweep, make_engine(engine, sweep), display)
+    except KeyboardInterrupt:
+        display.close()
+        _say_how_to_resume()
+        return EXIT_INTERRUPTED
+    if report.interrupted:
+        _say_how_to_resume()
+        return EXIT_INTERRUPTED
+    _say_end(after, sweep, to_stdout=progress != "json")
+    return EXIT_FAILED_TRIALS if after.pending or after.failed else EXIT_DONE
+
+
+def make_engine(name: str, sweep: Sweep) -> Engine:
+    """Returns the engine of a name; Ray is imported only where it is used."""
+    if name == "inline":
+        from orchestrator.engine.inline import InlineEngine
+
+        return InlineEngine()
+    from orchestrator.engine.ray_tune import ClusterOptions, RayTuneEngine
+
+    config = sweep.config
+    if config is None:
+        msg = "only a configuration can be run"
+        raise ValueError(msg)
+    return RayTuneEngine(
+        ClusterOptions(
+            address=config.cluster.address,
+            num_cpus=config.cluster.cpus,
+            num_gpus=config.cluster.gpus,
+            trial_cpus=config.resources.cpus,
+            trial_gpus=config.resources.gpus,
+            max_failures=config.cluster.max_failures,
+        )
+    )
+
+
+def _say_how_to_resume() -> None:
+    sys.stderr.write(
+        "Stopped. What is finished is kept, and so are the checkpoints of what was running; the "
+        "same command goes on from here.\n"
+    )
+
+
+def _say_end(after: Plan, sweep: Sweep, *, to_stdout: bool) -> None:
+    stream = sys.stdout if to_stdout else sys.stderr
+    lost = [trial for trial in after.trials if trial.failure and trial.status is None]
+    done = sum(trial.status is not None for trial in after.trials)
+    stream.write(f"{done} of {len(after.trials)} trials have a result in {sweep.store.place}\n")
+    if lost:
+        classes = ", ".join(sorted({str(trial.failure) for trial in lost}))
+        stream.write(f"{len(lost)} failed ({classes}): podium status {sweep.store.place}\n")
+    elif done == len(after.trials):
+        stream.write(f"Next: podium rank {sweep.store.place}\n")
+
+
+def plan_command(
+    path: Path, overrides: Sequence[str], retry: Iterable[str], slots: int | None, as_json: bool
+) -> None:
+    """Prints the plan of a configuration."""
+    sweep = open_sweep(path, overrides, [FailureClass(item) for item in retry])
+    summary: dict[str, Any] = plan_summary(sweep.plan, slots or sweep.slots)
+    if as_json:
+        print_json(summary)
+        return
+    _print_axes(summary)
+    _print_reasons(sweep.plan)
+    _print_cost(summary)
+
+
+def _print_axes(summary: dict[str, Any]) -> None:
+    actions = [action.value for action in Action]
+    rows: list[list[Any]] = [
+        [axis.removesuffix("s") if axis != "losses" else "loss", label]
+        + [counts[action] for action in actions]
+        for axis, labels in summary["axes"].items()
+        for label, counts in labels.items()
+    ]
+    rows.append(["all", f"{summary['num_trials']:,} trials"] + [summary["actions"][a] for a in actions])
+    print_table(
+        ["axis", "label", *actions],
+        rows,
+        title=f"{summary['name']}: protocol {summary['protocol_id']}, {summary['repeats']} repeats",
+        numeric=frozenset(actions),
+    )
+
+
+def _print_reasons(plan: Plan) -> None:
+    counts: dict[tuple[str, str], int] = {}
+    for trial in plan.trials:
+        key = (trial.action.value, trial.reason)
+        counts[key] = counts.get(key, 0) + 1
+    print_table(
+        ["action", "reason", "trials"],
+        [(action, reason, count) for (action, reason), count in counts.items()],
+        numeric=frozenset({"trials"}),
+    )
+
+
+def _print_cost(summary: dict[str, Any]) -> None:
+    out = console()
+    wall = format_duration(summary["expected_wall_seconds"])
+    out.print(
+        f"Expected: {wall} on {summary['slots']} slots, {summary['expected_gpu_hours']:,.2f} "
+        f"GPU-hours, {summary['expected_cpu_core_hours']:,.2f} CPU-core-hours",
+        soft_wrap=True,
+    )
+    for source, count in summary["estimates"].items():
+        out.print(f"  {count:,} trials estimated from {source}", soft_wrap=True)
+    if summary["unavailable_models"]:
+        names = ", ".join(summary["unavailable_models"])
+        out.print(f"Not available in this version, so not to be run yet: {names}", soft_wrap=True)
+
+
+def status_command(target: str, overrides: Sequence[str], as_json: bool) -> None:
+    """Prints the state of a sweep, from its configuration or its results."""
+    path = Path(target)
+    is_config = path.is_file() or path.suffix in (".yaml", ".yml")
+    if overrides and not is_config:
+        msg = f"--set {overrides[0]}: only a configuration can be changed; {target} is not one"
+        raise UserError(msg)
+    sweep = open_sweep(path, overrides) if is_config else open_results(target)
+    summary: dict[str, Any] = summarise_status(sweep.plan, sweep.store.failures(), sweep.slots)
+    if as_json:
+        print_json(summary)
+        return
+    rows = [(key, summary[key]) for key in ("completed", "diverged", "failed", "pending")]
+    print_table(
+        ["state", "trials"],
+        [*rows, ("all", summary["num_trials"])],
+        title=f"{summary['name']}: {sweep.store.place}",
+        numeric=frozenset({"trials"}),
+    )
+    if summary["failures"]:
+        print_table(
+            ["failure", "trials", "example", "message"],
+            [
+                (name, item["num_trials"], item["example_label"], item["example_message"])
+                for name, item in summary["failures"].items()
+            ],
+            numeric=frozenset({"trials"}),
+        )
+    if summary["pending"]:
+        eta = format_duration(summary["eta_seconds"])
+        console().print(f"Expected for the rest: {eta} on {summary['slots']} slots")

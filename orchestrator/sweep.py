@@ -1,0 +1,144 @@
+"""A sweep from configuration to finished rows: what the commands and a Python program call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.config import SweepConfig, load_config
+from orchestrator.cost import num_slots
+from orchestrator.engine.base import Engine, EngineReport, Now, TrialJob, utc_now
+from orchestrator.grid import Grid, build_grid, grid_from_document, require_available
+from orchestrator.planner import Plan, PlannedTrial, plan
+from orchestrator.progress import Progress
+from orchestrator.store import Store
+from workers.contract import FailureClass, Runtime, UserError
+from workers.datasets import open_dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A grid, its store, and what remains to be done.
+
+    Attributes:
+        config: None where only the results are known.
+        slots: Trials that run at once on the machine or cluster the configuration names.
+    """
+
+    config: SweepConfig | None
+    grid: Grid
+    store: Store
+    plan: Plan
+    slots: int
+
+
+def open_sweep(
+    path: Path, overrides: Sequence[str] = (), retry: Collection[FailureClass] = ()
+) -> Sweep:
+    """Reads a configuration and its results, and plans; nothing is written or started.
+
+    Raises:
+        UserError: Something in the configuration or the results has to be mended first.
+    """
+    config = load_config(path, overrides)
+    grid, store = build_grid(config), Store(config.results)
+    return Sweep(
+        config=config,
+        grid=grid,
+        store=store,
+        plan=_plan(grid, store, retry),
+        slots=_slots(config.cluster.cpus, config.cluster.gpus, grid),
+    )
+
+
+def open_results(location: str) -> Sweep:
+    """Plans the sweep that was last started on a results location.
+
+    Raises:
+        UserError: There are no results.
+    """
+    store = Store(location)
+    documents = store.grids()
+    if not documents:
+        msg = f"{store.place}: no sweep was started here; give a configuration or its results"
+        raise UserError(msg)
+    grid = grid_from_document(documents[-1])
+    return Sweep(
+        config=None, grid=grid, store=store, plan=_plan(grid, store, ()), slots=_slots(None, None, grid)
+    )
+
+
+def run_sweep(
+    sweep: Sweep, engine: Engine, progress: Progress, now: Now = utc_now
+) -> tuple[EngineReport, Plan]:
+    """Runs what is pending and compacts the store.
+
+    Returns:
+        What this run came to, and the plan afterwards.
+
+    Raises:
+        UserError: A model is not available, or a dataset is not where it should be; nothing was
+            started then.
+    """
+    config = sweep.config
+    if config is None:
+        msg = "only a configuration can be run"
+        raise ValueError(msg)
+    require_available(sweep.grid)
+    pending = sweep.plan.pending
+    _require_data(sweep.grid, pending)
+    sweep.store.heal(now())
+    sweep.store.save_grid(sweep.grid.document(now()))
+    total = len(sweep.plan.trials)
+    progress.sweep_started(total, len(pending), total - len(pending))
+    interrupted = False
+    try:
+        report = engine.run([_job(config, trial) for trial in pending], sweep.store, progress)
+        interrupted = report.interrupted
+        progress.sweep_finished(interrupted=interrupted)
+    finally:
+        progress.close()
+    if not interrupted:
+        sweep.store.compact(now())
+    return report, _plan(sweep.grid, sweep.store, ())
+
+
+def _plan(grid: Grid, store: Store, retry: Collection[FailureClass]) -> Plan:
+    return plan(
+        grid, store.committed(), store.failures(), store.damaged(), retry=frozenset(retry)
+    )
+
+
+def _slots(cpus: int | None, gpus: int | None, grid: Grid) -> int:
+    return max(
+        1,
+        num_slots(
+            cpus=cpus if cpus is not None else os.cpu_count() or 1,
+            gpus=gpus if gpus is not None else max(1, int(grid.gpus_per_trial)),
+            cpus_per_trial=grid.cpus_per_trial,
+            gpus_per_trial=grid.gpus_per_trial,
+        ),
+    )
+
+
+def _require_data(grid: Grid, pending: Iterable[PlannedTrial]) -> None:
+    """Lists the files of every dataset that is still needed, so that a wrong root is said now."""
+    for component in {t.spec.dataset.label: t.spec.dataset for t in pending}.values():
+        root = grid.roots.get(component.label)
+        open_dataset(component, Path(root) if root else None)
+
+
+def _job(config: SweepConfig, trial: PlannedTrial) -> TrialJob:
+    return TrialJob(
+        trial_id=trial.trial_id,
+        spec=trial.spec,
+        runtime=Runtime(
+            data_root=config.roots.get(trial.spec.dataset.label),
+            cache_dir=config.data.cache,
+            num_threads=max(1, int(config.resources.cpus)),
+            checkpoint_interval_seconds=config.runtime.checkpoint_interval_seconds,
+            num_examples=config.runtime.example_images,
+        ),
+    )

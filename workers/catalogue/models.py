@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import AfterValidator, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
 from workers.catalogue import CatalogueError, Options, complete_options, nearest
+from workers.catalogue.encoders import check_encoder_name
 from workers.contract import JSONValue
 
-Encoder = Annotated[str, Field(min_length=1)]
+Encoder = Annotated[str, AfterValidator(check_encoder_name)]
 
 
 class FCNOptions(Options):
@@ -151,3 +152,11 @@ def complete_model(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[
     if name not in MODELS:
         raise CatalogueError(("name",), name, f"unknown model; {nearest(name, MODELS)}")
     return name, complete_options(MODELS[name].options, parameters)
+
+
+def min_train_batch(name: str, parameters: Mapping[str, Any]) -> int:
+    """Returns the least images of a training step.
+
+    An encoder of smp or timm reduces a small image to 1x1, where batch norm needs two images.
+    """
+    return 2 if parameters.get("encoder") else MODELS[name].min_train_batch

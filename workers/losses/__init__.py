@@ -1,0 +1,71 @@
+"""The losses: pure functions of logits and truth, built and added up by name."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workers.catalogue import load
+from workers.catalogue.losses import LOSSES, complete_loss
+from workers.losses.target import membership
+
+__all__ = ["SegmentationLoss", "build_loss"]
+
+Term = Callable[[Tensor, Tensor], Tensor]
+
+
+class SegmentationLoss(nn.Module):
+    """A weighted sum of losses, from logits.
+
+    Args:
+        terms: Functions of (logits_BCHW, truth_BCHW).
+        weights: One a term.
+    """
+
+    def __init__(self, terms: Sequence[Term], weights: Sequence[float]) -> None:
+        super().__init__()
+        self._weighted_terms = tuple(zip(weights, terms, strict=True))
+
+    def forward(self, logits_BCHW: Tensor, target: Tensor) -> Tensor:
+        """Returns the loss as a scalar: float64 for float64 logits, float32 for all others.
+
+        Args:
+            logits_BCHW: Raw outputs of any floating type; with one channel of a sigmoid, with
+                several of a softmax. Autocast is off inside, so the type of the result holds.
+            target: (B, H, W) or (B, 1, H, W). One channel: 0 or 1 (bool, integer or floating; soft
+                values between are allowed). Several: class indices, bool or integer.
+
+        Raises:
+            ValueError: Shapes or types do not fit; on a CPU also values out of range (on a device
+                that check would make the host wait, so such values give a wrong loss there).
+        """
+        with torch.autocast(logits_BCHW.device.type, enabled=False):
+            truth_BCHW = membership(logits_BCHW, target)
+            logits_BCHW = logits_BCHW.to(truth_BCHW.dtype)
+            parts = [w * term(logits_BCHW, truth_BCHW) for w, term in self._weighted_terms]
+            return torch.stack(parts).sum()
+
+
+def build_loss(name: str, **parameters: Any) -> SegmentationLoss:  # noqa: ANN401 - checked by the catalogue
+    """Builds a loss, or a sum such as `iou+focal` with `weights` and each part's own options.
+
+    Example:
+        `build_loss("iou+focal", weights=[1, 0.5], focal={"gamma": 2})`
+
+    Raises:
+        CatalogueError: The name or a parameter is unknown or refused.
+    """
+    name, complete = complete_loss(name, parameters)
+    parts = name.split("+")
+    if len(parts) == 1:
+        return SegmentationLoss([_term(name, complete)], [1.0])
+    terms = [_term(part, complete[part]) for part in parts]  # type: ignore[arg-type]
+    return SegmentationLoss(terms, complete["weights"])  # type: ignore[arg-type]
+
+
+def _term(part: str, options: Mapping[str, object]) -> Term:
+    return functools.partial(load(LOSSES[part].compute), **options)

@@ -1,0 +1,1 @@
+"""Test metrics: pixel counts on the device, scores from counts without torch."""

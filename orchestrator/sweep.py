@@ -66,7 +66,11 @@ def open_results(location: str) -> Sweep:
         raise UserError(msg)
     grid = grid_from_document(documents[-1])
     return Sweep(
-        config=None, grid=grid, store=store, plan=_plan(grid, store, ()), slots=_slots(None, None, grid)
+        config=None,
+        grid=grid,
+        store=store,
+        plan=_plan(grid, store, ()),
+        slots=_slots(None, None, grid),
     )
 
 
@@ -106,9 +110,7 @@ def run_sweep(
 
 
 def _plan(grid: Grid, store: Store, retry: Collection[FailureClass]) -> Plan:
-    return plan(
-        grid, store.committed(), store.failures(), store.damaged(), retry=frozenset(retry)
-    )
+    return plan(grid, store.committed(), store.failures(), store.damaged(), retry=frozenset(retry))
 
 
 def _slots(cpus: int | None, gpus: int | None, grid: Grid) -> int:

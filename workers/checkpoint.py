@@ -95,14 +95,13 @@ def unpack(
     torch.set_rng_state(state["rng_cpu"].cpu())
     if state["rng_cuda"] and torch.cuda.device_count() == len(state["rng_cuda"]):
         torch.cuda.set_rng_state_all([item.cpu() for item in state["rng_cuda"]])
-    progress = Progress(
+    return Progress(
         history=[EpochRecord(**record) for record in state["history"]],
         best_epoch=state["best_epoch"],
         best_dice=state["best_dice"],
         best_weights=state["best_weights"],
         seconds=state["seconds"],
     )
-    return progress
 
 
 def _load(content: bytes, device: torch.device) -> Mapping[str, Any] | None:

@@ -61,7 +61,9 @@ def predict_examples(model: nn.Module, task: Task, indices: np.ndarray) -> tuple
             Prediction(
                 image=task.names[index],
                 image_jpeg=_encode(Image.fromarray(task.source_images[index]), "JPEG"),
-                truth_png=_encode(Image.fromarray(task.source_masks[index] * 255).convert("1"), "PNG"),
+                truth_png=_encode(
+                    Image.fromarray(task.source_masks[index] * 255).convert("1"), "PNG"
+                ),
                 logits_png=_encode(Image.fromarray(grey_HW), "PNG"),
                 logit_min=low,
                 logit_max=high,

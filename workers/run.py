@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from workers.catalogue.models import MODELS
+from workers.catalogue.models import min_train_batch
 from workers.checkpoint import Progress
 from workers.contract import (
     Checkpoints,
     ImageCounts,
     OnEpoch,
+    Prediction,
     Runtime,
     TrialResult,
     TrialSpec,
@@ -60,8 +61,8 @@ def run_trial(
     """
     device = prepare_process(spec, runtime)
     task, fingerprint = _load_task(spec, runtime, device)
-    min_train_batch = MODELS[spec.model.name].min_train_batch
-    _refuse_too_few_images(spec, task, min_train_batch)
+    least = min_train_batch(spec.model.name, spec.model.parameters)
+    _refuse_too_few_images(spec, task, least)
     model = _build_model(spec, device)
     loss = build_loss(spec.loss.name, **spec.loss.parameters)
     torch.manual_seed(derive_seed(spec.seed, "training", spec.repeat))
@@ -74,7 +75,7 @@ def run_trial(
             on_epoch,
             trial_id=trial_id(spec),
             checkpoint_interval_seconds=runtime.checkpoint_interval_seconds,
-            min_train_batch=min_train_batch,
+            min_train_batch=least,
         )
     except DivergedError as error:
         return _result(spec, runtime, task, fingerprint, error.progress, None, message=str(error))
@@ -95,11 +96,11 @@ def _load_task(spec: TrialSpec, runtime: Runtime, device: torch.device) -> tuple
     return prepare_task(spec, arrays, split, device), arrays.fingerprint
 
 
-def _refuse_too_few_images(spec: TrialSpec, task: Task, min_train_batch: int) -> None:
+def _refuse_too_few_images(spec: TrialSpec, task: Task, least: int) -> None:
     largest_batch = min(len(task.split.train), spec.training.batch_size)
-    if largest_batch < min_train_batch:
+    if largest_batch < least:
         message = (
-            f"model {spec.model.label!r} needs at least {min_train_batch} images in a training "
+            f"model {spec.model.label!r} needs at least {least} images in a training "
             f"step; dataset {spec.dataset.label!r} with training.batch_size "
             f"{spec.training.batch_size} gives {largest_batch}: raise training.batch_size or "
             f"use more images"
@@ -127,11 +128,13 @@ def _result(
 ) -> TrialResult:
     counts = np.zeros((0, 4), dtype=np.int64)
     test = np.sort(task.split.test)
-    predictions = ()
+    predictions: tuple[Prediction, ...] = ()
     if model is not None:
         counts = count_images(model, task, task.indices(test))
         number = runtime.num_examples if spec.repeat == 0 else 0
-        predictions = predict_examples(model, task, choose_examples(task.source_masks, test, number))
+        predictions = predict_examples(
+            model, task, choose_examples(task.source_masks, test, number)
+        )
     return TrialResult(
         status=TrialStatus.DIVERGED if model is None else TrialStatus.COMPLETED,
         metrics={} if model is None else score_images(counts),

@@ -55,9 +55,7 @@ class RetryClass(StrEnum):
 
 
 ConfigArgument = Annotated[Path, typer.Argument(help="A YAML configuration.", metavar="CONFIG")]
-ResultsArgument = Annotated[
-    str, typer.Argument(help="A results folder or URI.", metavar="RESULTS")
-]
+ResultsArgument = Annotated[str, typer.Argument(help="A results folder or URI.", metavar="RESULTS")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a key, e.g. training.max_epochs=2."),
@@ -129,13 +127,17 @@ def compact(results: ResultsArgument, as_json: JsonOption = False) -> None:
 def rank(
     target: Annotated[
         str,
-        typer.Argument(help="Results, or a CSV or Parquet table with dataset and/or model, loss, "
-                       "dice.", metavar="RESULTS"),
+        typer.Argument(
+            help="Results, or a CSV or Parquet table with dataset and/or model, loss, dice.",
+            metavar="RESULTS",
+        ),
     ],
     ties: Annotated[
         TieRule,
-        typer.Option(help="Tied places: split their points, all get the better (min) or the worse "
-                     "(max) place's, or the first listed wins (order)."),
+        typer.Option(
+            help="Tied places: split their points, all get the better (min) or the worse "
+            "(max) place's, or the first listed wins (order)."
+        ),
     ] = TieRule.SPLIT,
     metric: Annotated[str, typer.Option(help="The column to rank by.")] = "dice",
     protocol: Annotated[

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import console, print_json, print_table
 from workers.catalogue import Options
 from workers.catalogue.datasets import DATASETS
 from workers.catalogue.losses import LOSSES, STUDY_LOSSES, complete_loss, loss_title
 from workers.catalogue.models import MODELS
+
+if TYPE_CHECKING:
+    from workers.datasets.verify import VerifyReport
 
 
 def _defaults(options: type[Options]) -> dict[str, object]:
@@ -107,5 +111,35 @@ def verify_command(root: Path, as_json: bool) -> int:
         print_json([report.to_json() for report in reports])
     else:
         for report in reports:
-            console().print("\n".join(report.lines()), markup=False, soft_wrap=True)
-    return int(any(report.unusable for report in reports))
+            _print_verified(report)
+    return int(not all(report.is_sound for report in reports))
+
+
+def _print_verified(report: VerifyReport) -> None:
+    official = "" if report.num_official is None else f" of {report.num_official} official"
+    state = "every file can be used" if report.is_sound else "some files cannot be used"
+    lines = [f"{report.dataset}: {report.num_pairs}{official} pairs, {state} ({report.folder})"]
+    findings: dict[str, list[str]] = {
+        "unreadable": [f"{item.file} ({item.reason})" for item in report.unreadable],
+        "mask of another size": [
+            f"{item.mask} {_size(item.mask_size)}, its image {_size(item.image_size)}"
+            for item in report.size_mismatches
+        ],
+        "image without mask": list(report.images_without_mask),
+        "mask without image": list(report.masks_without_image),
+        "empty mask": list(report.empty_masks),
+        "mask not binary, thresholded": [item.file for item in report.non_binary_masks],
+        "identical images": [" = ".join(group) for group in report.duplicates],
+        "image also elsewhere": [" = ".join(group) for group in report.shared_images],
+        "EXIF orientation ignored": list(report.turned_images),
+    }
+    for finding, names in findings.items():
+        if names:
+            lines.append(f"  {finding}: {len(names)}")
+            lines += [f"    {name}" for name in names]
+    lines += [f"  {note}" for note in report.notes]
+    console().print("\n".join(lines), markup=False, soft_wrap=True)
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -34,17 +34,5 @@ def print_table(
     for name in columns:
         table.add_column(name, justify="right" if name in numeric else "left")
     for row in rows:
-        table.add_row(*(Text("–" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
     console().print(table)
-
-
-def duration(seconds: float) -> str:
-    """Returns `42 s`, `3 min 5 s` or `2 d 4 h`: the two largest units."""
-    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    rest = round(seconds)
-    parts = []
-    for name, size in units:
-        if rest >= size or (name == "s" and not parts):
-            parts.append(f"{rest // size} {name}")
-            rest %= size
-    return " ".join(parts[:2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -26,12 +27,19 @@ def compact_command(results: str, as_json: bool) -> None:
     _require_results(store)
     summary = store.compact(utc_now())
     if as_json:
-        print_json(summary.to_json())
+        print_json({"tables": [dataclasses.asdict(table) for table in summary.tables]})
         return
     print_table(
         ["table", "rows", "files before", "files after", "bytes before", "bytes after"],
         [
-            (t.table, t.rows, t.files_before, t.files_after, t.bytes_before, t.bytes_after)
+            (
+                t.table,
+                t.num_rows,
+                t.num_files_before,
+                t.num_files_after,
+                t.bytes_before,
+                t.bytes_after,
+            )
             for t in summary.tables
         ],
         title=store.place,
@@ -39,9 +47,7 @@ def compact_command(results: str, as_json: bool) -> None:
     )
 
 
-def rank_command(
-    target: str, ties: str, metric: str, protocol: str | None, as_json: bool
-) -> None:
+def rank_command(target: str, ties: str, metric: str, protocol: str | None, as_json: bool) -> None:
     """Ranks a store or a table."""
     rule = cast("TieRule", ties)
     path = Path(target)
@@ -111,7 +117,8 @@ def _print_podium(podium: Podium, metric: str) -> None:
 
 def report_command(results: str, out: Path | None, protocol: str | None) -> None:
     """Writes the report of a store and says where it is."""
-    from orchestrator.report import ReportData, write_report
+    from orchestrator.report.data import ReportData
+    from orchestrator.report.write import write_report
 
     store = Store(results)
     _require_results(store)
@@ -127,7 +134,9 @@ def report_command(results: str, out: Path | None, protocol: str | None) -> None
     )
     files = write_report(data, out or _default_folder(store))
     console().print(f"Report: {files.page}", soft_wrap=True)
-    console().print(f"Figures: {len(files.figures)} files in {files.page.parent / 'figures'}", soft_wrap=True)
+    console().print(
+        f"Figures: {len(files.figures)} files in {files.page.parent / 'figures'}", soft_wrap=True
+    )
 
 
 def _default_folder(store: Store) -> Path:

@@ -101,7 +101,9 @@ def _print_axes(summary: dict[str, Any]) -> None:
         for axis, labels in summary["axes"].items()
         for label, counts in labels.items()
     ]
-    rows.append(["all", f"{summary['num_trials']:,} trials"] + [summary["actions"][a] for a in actions])
+    rows.append(
+        ["all", f"{summary['num_trials']:,} trials"] + [summary["actions"][a] for a in actions]
+    )
     print_table(
         ["axis", "label", *actions],
         rows,

@@ -23,6 +23,7 @@ from typing import Any
 import ray
 from ray import cloudpickle, tune
 
+from orchestrator.cost import num_slots
 from orchestrator.engine.base import (
     EngineReport,
     Outcome,
@@ -121,7 +122,7 @@ class RayTuneEngine:
         return EngineReport(outcomes=tuple(watcher.outcomes), interrupted=stopper.stopped)
 
 
-def _trial_name(trial: Any) -> str:  # noqa: ANN401 - Tune's Trial
+def _trial_name(trial: Any) -> str:
     return str(trial.config["trial_id"])
 
 
@@ -170,7 +171,9 @@ def _run_in_actor(config: Mapping[str, str], book: bytes) -> None:
 
 
 def assigned_gpus(
-    requested: float, ray_gpu_ids: Sequence[int | str], environment: dict[str, str] | os._Environ[str]
+    requested: float,
+    ray_gpu_ids: Sequence[int | str],
+    environment: dict[str, str] | os._Environ[str],
 ) -> tuple[str, ...]:
     """Checks that the process sees exactly the GPUs it was assigned; hides them all without any.
 
@@ -241,15 +244,13 @@ class _Watcher(tune.Callback):
         self.outcomes.append(outcome)
         report_outcome(outcome, self._progress)
 
-    def _record_loss(self, job: TrialJob, trial: Any, consequence: str) -> str:  # noqa: ANN401
+    def _record_loss(self, job: TrialJob, trial: Any, consequence: str) -> str:
         """Notes that a trial's process or node was lost; Tune's own error text is the trace."""
         trace = str(trial.get_error() or "")
         last_line = next(iter(reversed(trace.strip().splitlines())), "no message")
         message = f"the trial's process ended ({last_line.strip()}); {consequence}"
         try:
-            record_failure(
-                job, self._store, FailureClass.INFRASTRUCTURE, message, trace, utc_now()
-            )
+            record_failure(job, self._store, FailureClass.INFRASTRUCTURE, message, trace, utc_now())
         except StoreError as error:
             return f"{message}; and the failure could not be stored: {error}"
         return message
@@ -273,9 +274,9 @@ class _SignalStopper(tune.Stopper):
 def _stop_on_signals() -> Iterator[_SignalStopper]:
     """Lets Ctrl-C and SIGTERM end the sweep at the next event; a second one ends it at once."""
     stopper = _SignalStopper()
-    previous: dict[int, Any] = {}
+    previous: dict[signal.Signals, Any] = {}
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
         if stopper.stopped:
             raise KeyboardInterrupt
         stopper.stopped = True
@@ -344,7 +345,12 @@ def _count_slots(options: ClusterOptions, *, is_remote: bool) -> int:
     slots = 0
     for node in ray.nodes():
         if node["Alive"]:
-            slots += slots_of(node["Resources"], options.trial_cpus, options.trial_gpus)
+            slots += num_slots(
+                cpus=int(node["Resources"].get("CPU", 0)),
+                gpus=int(node["Resources"].get("GPU", 0)),
+                cpus_per_trial=options.trial_cpus,
+                gpus_per_trial=options.trial_gpus,
+            )
     if slots == 0 and not is_remote:
         have = {key: ray.cluster_resources().get(key, 0) for key in ("CPU", "GPU")}
         message = (
@@ -354,13 +360,3 @@ def _count_slots(options: ClusterOptions, *, is_remote: bool) -> int:
         )
         raise UserError(message)
     return max(slots, 1)
-
-
-def slots_of(resources: Mapping[str, float], cpus: float, gpus: float) -> int:
-    """Returns how many trials of the given share fit on one node at once."""
-    limits = [resources.get("CPU", 0) / cpus] if cpus else []
-    if gpus >= 1:
-        limits.append(resources.get("GPU", 0) / gpus)
-    elif gpus > 0:
-        limits.append(int(resources.get("GPU", 0)) * int(1 / gpus + 1e-9))
-    return int(min(limits) + 1e-9) if limits else 0

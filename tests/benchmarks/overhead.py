@@ -1,0 +1,265 @@
+"""What Podium adds to Ray Tune: no-op trials through plan, Tune, store and rank, beside bare Tune.
+
+    python tests/benchmarks/overhead.py --trials 3600 --json overhead.json
+
+Both run in this process tree, on the same Ray, with the same Tune settings and reused actors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+from ray import tune
+
+from orchestrator.engine.base import TrialJob
+from orchestrator.engine.ray_tune import ClusterOptions, RayTuneEngine
+from orchestrator.grid import grid_from_specs
+from orchestrator.planner import plan
+from orchestrator.ranking.podium import rank as rank_losses
+from orchestrator.ranking.tables import prepare_trials
+from orchestrator.store import Store
+from workers.catalogue.losses import STUDY_LOSSES, complete_loss
+from workers.contract import (
+    Checkpoints,
+    Component,
+    EpochRecord,
+    ImageCounts,
+    OnEpoch,
+    Runtime,
+    TrialResult,
+    TrialSpec,
+    TrialStatus,
+)
+
+NUM_DATASETS, NUM_MODELS = 6, 12
+
+
+@dataclass
+class Recorder:
+    """A progress display that only notes when each trial ended and how large the driver was."""
+
+    ended_at: list[float] = field(default_factory=list)
+    peak_rss_bytes: int = 0
+
+    def sweep_started(self, *args: object, **kwargs: object) -> None: ...
+    def trial_started(self, *args: object, **kwargs: object) -> None: ...
+    def epoch(self, *args: object, **kwargs: object) -> None: ...
+    def sweep_finished(self, *args: object, **kwargs: object) -> None: ...
+    def close(self) -> None: ...
+
+    def trial_failed(self, trial_id: str, failure_class: str, message: str) -> None:
+        raise RuntimeError(f"{trial_id}: {failure_class}: {message}")
+
+    def trial_finished(self, *args: object, **kwargs: object) -> None:
+        self.ended_at.append(time.perf_counter())
+        self.peak_rss_bytes = max(self.peak_rss_bytes, psutil.Process().memory_info().rss)
+
+
+class BareWatcher(tune.Callback):
+    """Notes the same for bare Tune."""
+
+    def __init__(self) -> None:
+        self.recorder = Recorder()
+
+    def on_trial_complete(self, *args: object, **kwargs: object) -> None:
+        self.recorder.trial_finished()
+
+
+def no_op_trainer(
+    spec: TrialSpec, runtime: Runtime, checkpoints: Checkpoints, on_epoch: OnEpoch
+) -> TrialResult:
+    """Answers at once, with the rows of a small trial."""
+    epoch = EpochRecord(epoch=1, train_loss=0.5, val_dice=0.5, val_iou=0.4, seconds=0.0)
+    on_epoch(epoch)
+    value = 0.5 + 0.01 * len(spec.loss.label) + 0.001 * spec.repeat
+    keys = ("dice", "iou", "recall", "precision")
+    return TrialResult(
+        status=TrialStatus.COMPLETED,
+        metrics={key + suffix: value for key in keys for suffix in ("", "_pooled")},
+        num_epochs=1,
+        best_epoch=1,
+        best_val_dice=0.5,
+        epochs=(epoch,),
+        images=tuple(ImageCounts(image=f"{i}", tp=1, fp=1, fn=1, tn=1) for i in range(20)),
+        predictions=(),
+        num_train_images=60,
+        num_val_images=20,
+        num_test_images=20,
+        train_seconds=0.0,
+        peak_memory_bytes=0,
+        device="none",
+        host=platform.node(),
+        gpu_ids=runtime.gpu_ids,
+        num_threads=1,
+        dataset_fingerprint="0" * 16,
+        code_version="benchmark",
+        versions={},
+    )
+
+
+def make_specs(number: int) -> list[TrialSpec]:
+    """Returns the first `number` combinations of a grid shaped like the study's."""
+    losses = [
+        Component(name=n, parameters=p) for n, p in (complete_loss(s, {}) for s in STUDY_LOSSES)
+    ]
+    repeats = -(-number // (NUM_DATASETS * NUM_MODELS * len(losses)))
+    specs = [
+        TrialSpec(
+            dataset=Component(name=f"dataset-{d}"),
+            model=Component(name=f"model-{m}"),
+            loss=loss,
+            repeat=repeat,
+            seed=42,
+        )
+        for d in range(NUM_DATASETS)
+        for m in range(NUM_MODELS)
+        for loss in losses
+        for repeat in range(repeats)
+    ]
+    return specs[:number]
+
+
+def run_podium(specs: list[TrialSpec], results: Path) -> dict[str, Any]:
+    """Takes the trials through plan, engine, store and ranking; returns its figures."""
+    seconds = {}
+    store, recorder = Store(str(results)), Recorder()
+    began = time.perf_counter()
+    grid = grid_from_specs("overhead", specs)
+    pending = plan(grid, store.committed(), store.failures()).pending
+    seconds["plan"] = time.perf_counter() - began
+    jobs = [
+        TrialJob(
+            trial_id=trial.trial_id,
+            spec=trial.spec,
+            runtime=Runtime(data_root=None, cache_dir=str(results)),
+        )
+        for trial in pending
+    ]
+    began = time.perf_counter()
+    engine = RayTuneEngine(ClusterOptions(trial_cpus=1), trainer=no_op_trainer)
+    engine.run(jobs, store, recorder)
+    seconds["tune_and_commit"] = time.perf_counter() - began
+    num_files_before = sum(1 for path in results.rglob("*") if path.is_file())
+    began = time.perf_counter()
+    again = plan(grid, store.committed(), store.failures()).pending
+    seconds["plan_again_from_parts"] = time.perf_counter() - began
+    began = time.perf_counter()
+    store.compact(datetime.now(UTC))
+    seconds["compact"] = time.perf_counter() - began
+    began = time.perf_counter()
+    trials = store.read("trials")
+    rank_losses(prepare_trials(trials))
+    seconds["rank"] = time.perf_counter() - began
+    if len(trials) != len(specs) or again:
+        raise RuntimeError(f"{len(trials)} rows and {len(again)} pending of {len(specs)} trials")
+    return {
+        "seconds": seconds | {"total": sum(seconds.values())},
+        "files_before_compaction": num_files_before,
+        "files_after_compaction": sum(1 for path in results.rglob("*") if path.is_file()),
+        **_trial_figures(recorder),
+    }
+
+
+def run_bare_tune(number: int, scratch: Path) -> dict[str, Any]:
+    """Runs as many trials that do nothing, by Ray Tune alone with the same settings."""
+    watcher = BareWatcher()
+    began = time.perf_counter()
+
+    def trial(config: dict[str, Any]) -> None:
+        tune.report({"value": 1.0})
+
+    tune.Tuner(
+        tune.with_resources(trial, {"cpu": 1, "gpu": 0}),
+        param_space={"trial": tune.grid_search(list(range(number)))},
+        tune_config=tune.TuneConfig(reuse_actors=True),
+        run_config=tune.RunConfig(
+            name="bare", storage_path=str(scratch), verbose=0, callbacks=[watcher]
+        ),
+    ).fit()
+    total = time.perf_counter() - began
+    return {
+        "seconds": {"total": total},
+        "files_before_compaction": sum(1 for path in scratch.rglob("*") if path.is_file()),
+        **_trial_figures(watcher.recorder),
+    }
+
+
+def _trial_figures(recorder: Recorder) -> dict[str, Any]:
+    """Seconds a trial in the first and last quarter, after the actors' start, and memory."""
+    times, quarter = recorder.ended_at, max(len(recorder.ended_at) // 4, 2)
+    first = (times[quarter - 1] - times[0]) / (quarter - 1)
+    last = (times[-1] - times[-quarter]) / (quarter - 1)
+    return {
+        "seconds_per_trial_first_quarter": first,
+        "seconds_per_trial_last_quarter": last,
+        "last_over_first_quarter": last / first,
+        "driver_peak_rss_bytes": recorder.peak_rss_bytes,
+    }
+
+
+def main() -> None:
+    """Runs both and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=3600)
+    parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(arguments.cpus + 1)
+    ray.init(
+        address="local", num_cpus=arguments.cpus, include_dashboard=False,
+        logging_level=40, log_to_driver=False,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        podium = run_podium(make_specs(arguments.trials), Path(folder) / "results")
+        bare = run_bare_tune(arguments.trials, Path(folder) / "bare")
+    ray.shutdown()
+    figures = {
+        "trials": arguments.trials,
+        "cpus": arguments.cpus,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python "
+        f"{platform.python_version()}, ray {ray.__version__}",
+        "podium": podium,
+        "bare_tune": bare,
+        "podium_over_bare": podium["seconds"]["total"] / bare["seconds"]["total"],
+    }
+    print_table(figures)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def print_table(figures: dict[str, Any]) -> None:
+    """Prints the figures side by side."""
+    ours, bare = figures["podium"], figures["bare_tune"]
+    print(f"{figures['trials']} no-op trials on {figures['cpus']} CPUs ({figures['machine']})")
+    print(f"{'':34}{'podium':>12}{'bare Tune':>12}{'ratio':>8}")
+    rows = [("total, s", ours["seconds"]["total"], bare["seconds"]["total"])]
+    rows += [
+        (f"  {name}, s", value, None) for name, value in ours["seconds"].items() if name != "total"
+    ]
+    for key, title, scale in (
+        ("seconds_per_trial_first_quarter", "trial, first quarter, ms", 1e3),
+        ("seconds_per_trial_last_quarter", "trial, last quarter, ms", 1e3),
+        ("last_over_first_quarter", "last over first quarter", 1),
+        ("driver_peak_rss_bytes", "driver, peak MiB", 1 / 2**20),
+        ("files_before_compaction", "files", 1),
+    ):
+        rows.append((title, ours[key] * scale, bare[key] * scale))
+    rows.append(("files after compaction", ours["files_after_compaction"], None))
+    for title, mine, other in rows:
+        ratio = f"{mine / other:8.2f}" if other else ""
+        print(f"{title:34}{mine:12.2f}{'' if other is None else f'{other:12.2f}':>12}{ratio}")
+
+
+if __name__ == "__main__":
+    main()

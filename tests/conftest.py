@@ -1,0 +1,59 @@
+"""Shared by all tests: the real sample, a browser, one Ray cluster a session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _missing(what: str, requirement: str) -> None:
+    """Skips the test; where the environment says the thing must be there, fails it."""
+    if os.environ.get(requirement):
+        pytest.fail(f"{what}, and {requirement} is set")
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def sample_data() -> Path:
+    """The real sample of the six datasets, in their original layouts."""
+    path = Path(os.environ.get("PODIUM_SAMPLE_DATA") or ROOT.parent / "shared" / "data")
+    if not (path / "Kvasir-SEG").is_dir():
+        _missing(
+            f"no real sample data in {path}: set PODIUM_SAMPLE_DATA", "PODIUM_REQUIRE_SAMPLE_DATA"
+        )
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """The command of a Chromium that can run headless."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    _missing("no Chromium on the PATH", "PODIUM_REQUIRE_BROWSER")
+    raise AssertionError
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One local Ray with two CPUs and two logical GPUs for all tests that need it."""
+    import ray
+
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    ray.init(
+        address="local",
+        num_cpus=2,
+        num_gpus=2,
+        include_dashboard=False,
+        logging_level=40,
+        log_to_driver=False,
+    )
+    yield
+    ray.shutdown()

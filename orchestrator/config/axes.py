@@ -1,0 +1,181 @@
+"""The entries of the three axes: looked up in the catalogue, completed, told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from orchestrator.config.document import KeyPath
+from orchestrator.config.problems import ABSENT, Problem, plain, show
+from orchestrator.config.schema import Choice, DatasetChoice
+from workers.catalogue import CatalogueError, nearest
+from workers.catalogue.datasets import DATASETS, complete_dataset
+from workers.catalogue.losses import LOSSES, complete_loss
+from workers.catalogue.models import MODELS, complete_model
+from workers.catalogue.planned import PLANNED_MODELS
+from workers.contract import Component, JSONValue
+from workers.identity import digest
+
+AxisName = Literal["datasets", "models", "losses"]
+Complete = Callable[[str, Mapping[str, Any]], tuple[str, dict[str, JSONValue]]]
+
+
+def _complete_model(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, JSONValue]]:
+    """Like `complete_model`, and lets a planned model stand in a grid without parameters."""
+    if name in MODELS:
+        return complete_model(name, parameters)
+    if name not in PLANNED_MODELS:
+        known = nearest(name, [*MODELS, *PLANNED_MODELS])
+        raise CatalogueError(("name",), name, f"unknown model; {known}")
+    if parameters:
+        reason = f"{name} is not available yet, so its parameters are not known; leave them out"
+        raise CatalogueError(("parameters",), dict(parameters), reason)
+    return name, {}
+
+
+_COMPLETE: dict[AxisName, Complete] = {
+    "datasets": complete_dataset,
+    "models": _complete_model,
+    "losses": complete_loss,
+}
+_NAMES: dict[AxisName, tuple[str, ...]] = {
+    "datasets": tuple(DATASETS),
+    "models": (*MODELS, *PLANNED_MODELS),
+    "losses": tuple(LOSSES),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One axis as far as it could be read.
+
+    Attributes:
+        components: Entries in the file's order.
+        roots: For datasets: folder of each label that reads files; None for generated data.
+        problems: What was wrong with the other entries.
+    """
+
+    components: tuple[Component, ...]
+    roots: Mapping[str, str | None] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+def read_axis(axis: AxisName, items: object, folder: Path, data_root: str | None = None) -> Axis:
+    """Reads the entries of an axis; those that the schema already refused are left out."""
+    components: dict[KeyPath, Component] = {}
+    roots: dict[str, str | None] = {}
+    problems: list[Problem] = []
+    for position, item in enumerate(items if isinstance(items, list) else []):
+        schema = DatasetChoice if axis == "datasets" else Choice
+        try:
+            choice = schema.model_validate(item, context={"folder": folder})
+        except ValidationError:
+            continue
+        path: KeyPath = (axis, position)
+        try:
+            component = _component(axis, choice)
+            if isinstance(choice, DatasetChoice):
+                roots[component.label] = _root(choice, data_root)
+        except CatalogueError as error:
+            problems.append(_locate(error, path, bare=isinstance(item, str)))
+            continue
+        components[path] = component
+    problems += _told_apart(components)
+    if axis == "datasets":
+        problems += _rootless(components.values(), roots)
+    return Axis(components=tuple(components.values()), roots=roots, problems=tuple(problems))
+
+
+def _component(axis: AxisName, choice: Choice) -> Component:
+    parameters = dict(choice.parameters or {})
+    if axis == "datasets" and choice.name in DATASETS:
+        parameters = _name_data(choice, parameters)
+    if choice.alias in _NAMES[axis] and choice.alias != choice.name:
+        reason = f"is the name of another entry; {choice.name!r} needs an alias of its own"
+        raise CatalogueError(("alias",), choice.alias, reason)
+    name, complete = _COMPLETE[axis](choice.name, parameters)
+    _refuse_conversions(("parameters",), parameters, complete)
+    return Component(name=name, parameters=complete, label=choice.alias or name)
+
+
+def _name_data(choice: Choice, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Puts the alias into the identity where it is what names the data."""
+    if not DATASETS[choice.name].label_is_identity:
+        return parameters
+    if "label" in parameters:
+        raise CatalogueError(("parameters", "label"), parameters["label"], "is set by 'alias'")
+    if choice.alias is None:
+        example = f"{{name: {choice.name}, alias: my-data, root: ../my-data}}"
+        reason = f"needs an alias, which names your data everywhere; for example {example}"
+        raise CatalogueError(("alias",), ABSENT, reason)
+    return parameters | {"label": choice.alias}
+
+
+def _root(choice: DatasetChoice, data_root: str | None) -> str | None:
+    if DATASETS[choice.name].kind == "files":
+        return choice.root or data_root
+    if choice.root is not None:
+        raise CatalogueError(("root",), choice.root, "generated data has none; leave it out")
+    return None
+
+
+def _rootless(components: Iterable[Component], roots: Mapping[str, str | None]) -> list[Problem]:
+    """Finds datasets that read files without a folder to read them from."""
+    entries = {c.label: DATASETS[c.name] for c in components if roots.get(c.label) is None}
+    missing = [f"{k} ({entry.folder})" for k, entry in entries.items() if entry.kind == "files"]
+    if not missing:
+        return []
+    reason = (
+        f"missing, but files are read by {', '.join(missing)}: name the folder that holds what "
+        "is in brackets, or give one dataset its own root, as {name: ..., root: ...}; "
+        "`podium data list` says where to get the data"
+    )
+    return [Problem(path=("data", "root"), reason=reason)]
+
+
+def _refuse_conversions(path: tuple[str, ...], given: object, complete: object) -> None:
+    """Refuses what the catalogue would quietly convert: true to 1, "64" to 64."""
+    if isinstance(given, Mapping) and isinstance(complete, Mapping):
+        for key in given:
+            _refuse_conversions((*path, str(key)), given[key], complete.get(key))
+        return
+    number = isinstance(complete, int | float) and not isinstance(complete, bool)
+    if number and isinstance(given, bool | str):
+        raise CatalogueError(path, given, "must be a number, without quotes")
+    if isinstance(complete, bool) and not isinstance(given, bool):
+        raise CatalogueError(path, given, "must be true or false")
+
+
+def _locate(error: CatalogueError, path: KeyPath, *, bare: bool) -> Problem:
+    """Places a finding of the catalogue; an entry that is a bare name has no keys of its own."""
+    inner = () if bare and error.path == ("name",) else error.path
+    if error.value is ABSENT:
+        inner = ()
+    return Problem(path=(*path, *inner), value=error.value, reason=plain(error.reason))
+
+
+def _told_apart(components: Mapping[KeyPath, Component]) -> list[Problem]:
+    """Finds labels used twice and questions asked twice."""
+    problems: list[Problem] = []
+    labels: dict[str, tuple[KeyPath, str]] = {}
+    questions: dict[str, tuple[KeyPath, str]] = {}
+    for path, component in components.items():
+        label = component.label
+        question = digest({"name": component.name, "parameters": component.parameters})
+        same_label, same_question = labels.get(label), questions.get(question)
+        if same_question:
+            where, other = ".".join(map(str, same_question[0])), same_question[1]
+            what = f"{component.name} with {show(component.parameters)}"
+            reason = f"{label!r} and {other!r} ({where}) are one question: {what}; remove one"
+            problems.append(Problem(path=path, reason=reason))
+        elif same_label:
+            where = ".".join(map(str, same_label[0]))
+            reason = f"the label is used already by {where}; give one of them an alias"
+            problems.append(Problem(path=path, value=label, reason=reason))
+        labels.setdefault(label, (path, label))
+        questions.setdefault(question, (path, label))
+    return problems

@@ -1,0 +1,140 @@
+"""From a configuration file and its overrides to a checked, complete sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.config.axes import Axis, read_axis
+from orchestrator.config.document import Document, read_document
+from orchestrator.config.locations import resolve_local
+from orchestrator.config.overrides import apply_overrides
+from orchestrator.config.problems import Problem, refuse, translate
+from orchestrator.config.schema import (
+    ClusterSection,
+    DataSection,
+    ResourcesSection,
+    RuntimeSection,
+    SweepFile,
+    TrainingSection,
+)
+from workers.contract import Component, JSONValue
+
+MAX_TRIALS = 1_000_000
+"""Larger grids are taken for a mistake."""
+
+_SECTIONS = ("data", "training", "resources", "cluster", "runtime")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """A checked sweep: complete parameters, absolute paths.
+
+    Attributes:
+        path: The file it came from.
+        name: What the sweep is called; the file's stem unless given.
+        roots: Folder of each dataset label; None for generated data.
+        results: Absolute path or URI of the results.
+    """
+
+    path: Path
+    name: str
+    datasets: tuple[Component, ...]
+    models: tuple[Component, ...]
+    losses: tuple[Component, ...]
+    roots: Mapping[str, str | None]
+    repeats: int
+    seed: int
+    data: DataSection
+    training: TrainingSection
+    resources: ResourcesSection
+    cluster: ClusterSection
+    runtime: RuntimeSection
+    results: str
+
+    def to_json(self) -> dict[str, JSONValue]:
+        """Returns everything but the file's own path as plain JSON values."""
+        document: dict[str, JSONValue] = {"name": self.name}
+        for axis in ("datasets", "models", "losses"):
+            document[axis] = [
+                {"name": c.name, "label": c.label, "parameters": dict(c.parameters)}
+                for c in getattr(self, axis)
+            ]
+        document |= {"roots": dict(self.roots), "repeats": self.repeats, "seed": self.seed}
+        for section in _SECTIONS:
+            document[section] = getattr(self, section).model_dump(mode="json")
+        return document | {"results": self.results}
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
+    """Reads, overrides and checks a configuration.
+
+    Args:
+        path: A YAML file; paths in it, and in the overrides, are relative to its folder.
+        overrides: `KEY=VALUE` with a dotted key and a YAML value, as given to `--set`.
+
+    Raises:
+        UserError: Everything that is wrong, one line each.
+    """
+    document, problems = apply_overrides(read_document(path), overrides)
+    folder = path.parent.absolute()
+    # A section that is missing or empty takes its defaults, which need the folder too.
+    filled: dict[str, Any] = {key: {} for key in _SECTIONS if document.values.get(key) is None}
+    values = document.values | filled
+    datasets = read_axis("datasets", values.get("datasets"), folder, _data_root(values, folder))
+    models = read_axis("models", values.get("models"), folder)
+    losses = read_axis("losses", values.get("losses"), folder)
+    found = [*problems, *datasets.problems, *models.problems, *losses.problems]
+    checked = _check(values, folder, document, found)
+    _refuse_huge(document, len(datasets.components) * len(models.components), checked, losses)
+    return SweepConfig(
+        path=path,
+        name=checked.name or path.stem,
+        datasets=datasets.components,
+        models=models.components,
+        losses=losses.components,
+        roots=datasets.roots,
+        repeats=checked.repeats,
+        seed=checked.seed,
+        data=checked.data,
+        training=checked.training,
+        resources=checked.resources,
+        cluster=checked.cluster,
+        runtime=checked.runtime,
+        results=checked.results,
+    )
+
+
+def _check(
+    values: Mapping[str, Any], folder: Path, document: Document, found: list[Problem]
+) -> SweepFile:
+    """Checks all keys and raises what was found, here and before."""
+    try:
+        checked = SweepFile.model_validate(values, context={"folder": folder})
+    except ValidationError as error:
+        findings = error.errors(include_url=False)
+        refuse(document, [*found, *(translate(finding, SweepFile) for finding in findings)])
+        raise  # not reached: there is at least one finding
+    refuse(document, found)
+    return checked
+
+
+def _data_root(values: Mapping[str, Any], folder: Path) -> str | None:
+    """Returns the data root before anything is checked; a wrong one is reported elsewhere."""
+    data = values["data"]
+    root = data.get("root") if isinstance(data, dict) else None
+    try:
+        return None if root is None else resolve_local(str(root), folder)
+    except ValueError:
+        return str(root)
+
+
+def _refuse_huge(document: Document, blocks: int, checked: SweepFile, losses: Axis) -> None:
+    num_trials = blocks * len(losses.components) * checked.repeats
+    if num_trials > MAX_TRIALS:
+        reason = f"the grid has {num_trials:,} trials; at most {MAX_TRIALS:,} are allowed"
+        refuse(document, [Problem(path=("repeats",), value=checked.repeats, reason=reason)])

@@ -1,0 +1,215 @@
+"""The keys of a configuration file, each with its default, its bounds and its role."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from orchestrator.config.locations import resolve_local, resolve_location
+from workers.contract import DataProtocol, Normalisation, Precision, SplitUnit, TrainingProtocol
+
+
+class Role(Enum):
+    """Whether a key changes which trials there are (their ids), or only how they are run."""
+
+    IDENTITY = "identity"
+    RUNTIME = "runtime"
+
+
+class Section(BaseModel):
+    """A part of the file: frozen, no unknown keys, no conversions, finite numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def refuse_value(reason: str) -> NoReturn:
+    """Raises the error of a check; `reason` reaches the user as it is."""
+    kind = "podium"
+    raise PydanticCustomError(kind, "{reason}", {"reason": reason})
+
+
+def _in_folder(resolve: Callable[[str, Path], str]) -> AfterValidator:
+    def check(text: str, info: ValidationInfo) -> str:
+        try:
+            return resolve(text, (info.context or {})["folder"])
+        except ValueError as error:
+            refuse_value(str(error))
+
+    return AfterValidator(check)
+
+
+def _check_label(text: str) -> str:
+    if not text.strip() or text in (".", ".."):
+        refuse_value("must be a name")
+    if len(text) > 64:
+        refuse_value(f"is {len(text)} characters long; at most 64 are allowed")
+    if not text.isprintable() or "/" in text or "\\" in text:
+        refuse_value("must be printable text without slashes")
+    if text != text.strip():
+        refuse_value("must not begin or end with a space")
+    return text
+
+
+def _check_gpus(gpus: float) -> float:
+    if gpus > 1 and not gpus.is_integer():
+        refuse_value("must be a whole number, or a fraction of one GPU")
+    return gpus
+
+
+LocalPath = Annotated[str, _in_folder(resolve_local)]
+Location = Annotated[str, _in_folder(resolve_location)]
+Label = Annotated[str, AfterValidator(_check_label)]
+
+
+class Choice(Section):
+    """One entry of the axes models and losses: a name, or a name with parameters and an alias."""
+
+    name: Annotated[str, Role.IDENTITY] = Field(min_length=1, examples=["unet"])
+    alias: Annotated[Label | None, Role.RUNTIME] = None
+    parameters: Annotated[dict[str, Any] | None, Role.IDENTITY] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"name": value}
+        if not isinstance(value, Mapping):
+            keys = ", ".join(cls.model_fields)
+            refuse_value(f"must be a name in quotes, or a mapping with the keys {keys}")
+        return value
+
+
+class DatasetChoice(Choice):
+    """One entry of the axis datasets; `root` overrides `data.root` for it."""
+
+    root: Annotated[LocalPath | None, Role.RUNTIME] = None
+
+
+class SplitSection(Section):
+    """Fractions of the images; they sum to 1."""
+
+    train: Annotated[float, Role.IDENTITY] = Field(default=0.6, gt=0, lt=1)
+    val: Annotated[float, Role.IDENTITY] = Field(default=0.2, gt=0, lt=1)
+    test: Annotated[float, Role.IDENTITY] = Field(default=0.2, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> SplitSection:
+        total = math.fsum((self.train, self.val, self.test))
+        if abs(total - 1) > 1e-9:
+            given = f"train {self.train:g}, val {self.val:g}, test {self.test:g}"
+            refuse_value(f"the fractions must sum to 1; {given} sum to {total:.10g}")
+        return self
+
+
+class DataSection(Section):
+    """Where images are and how they are prepared and split.
+
+    Attributes:
+        root: Folder that holds the datasets' own folders; null where all data is generated.
+        image_size: Side of the square input, pixels.
+        split: Fractions of train, val and test.
+        split_unit: What is never torn apart: an image, or a group of related images.
+        normalisation: Input scaling.
+        cache: Folder of decoded images on each node.
+    """
+
+    root: Annotated[LocalPath | None, Role.RUNTIME] = None
+    image_size: Annotated[int, Role.IDENTITY] = Field(default=224, gt=0, le=16_384, multiple_of=32)
+    split: SplitSection = Field(default_factory=SplitSection)
+    split_unit: Annotated[SplitUnit, Role.IDENTITY] = "image"
+    normalisation: Annotated[Normalisation, Role.IDENTITY] = "imagenet"
+    cache: Annotated[LocalPath, Role.RUNTIME] = Field(
+        default="~/.cache/podium", validate_default=True
+    )
+
+    def protocol(self) -> DataProtocol:
+        """Returns the part that numbers depend on."""
+        return DataProtocol(
+            image_size=self.image_size,
+            split=(self.split.train, self.split.val, self.split.test),
+            split_unit=self.split_unit,
+            normalisation=self.normalisation,
+        )
+
+
+class TrainingSection(Section):
+    """How a model is trained; see `workers.contract.TrainingProtocol`."""
+
+    optimizer: Annotated[Literal["adam"], Role.IDENTITY] = "adam"
+    learning_rate: Annotated[float, Role.IDENTITY] = Field(default=0.001, gt=0)
+    batch_size: Annotated[int, Role.IDENTITY] = Field(default=8, ge=1)
+    max_epochs: Annotated[int, Role.IDENTITY] = Field(default=200, ge=1)
+    patience: Annotated[int, Role.IDENTITY] = Field(default=40, ge=1)
+    precision: Annotated[Precision, Role.IDENTITY] = "float32"
+    channels_last: Annotated[bool, Role.IDENTITY] = True
+    auxiliary_weight: Annotated[float, Role.IDENTITY] = Field(default=1.0, ge=0)
+    deterministic: Annotated[bool, Role.IDENTITY] = True
+
+    def protocol(self) -> TrainingProtocol:
+        """Returns the same as the contract's type."""
+        return TrainingProtocol(**self.model_dump())
+
+
+class ResourcesSection(Section):
+    """What one trial takes: CPU cores, and GPUs, of which it may take a fraction."""
+
+    cpus: Annotated[float, Role.RUNTIME] = Field(default=1.0, gt=0)
+    gpus: Annotated[float, AfterValidator(_check_gpus), Role.RUNTIME] = Field(default=0.0, ge=0)
+
+
+class ClusterSection(Section):
+    """Where trials run.
+
+    Attributes:
+        address: A running Ray cluster; null starts a local one.
+        cpus: Size of the local cluster, or what the plan assumes of a running one; null: all.
+        gpus: Likewise.
+        max_failures: How often a trial is started again after its worker died.
+    """
+
+    address: Annotated[str | None, Role.RUNTIME] = Field(default=None, min_length=1)
+    cpus: Annotated[int | None, Role.RUNTIME] = Field(default=None, ge=1)
+    gpus: Annotated[int | None, Role.RUNTIME] = Field(default=None, ge=0)
+    max_failures: Annotated[int, Role.RUNTIME] = Field(default=3, ge=0)
+
+
+class RuntimeSection(Section):
+    """What a trial leaves behind besides its numbers.
+
+    Attributes:
+        checkpoint_interval_seconds: Least time between two checkpoints; 0 means every epoch.
+        example_images: Test images whose raw outputs are kept (first repeat only).
+    """
+
+    checkpoint_interval_seconds: Annotated[float, Role.RUNTIME] = Field(default=60.0, ge=0)
+    example_images: Annotated[int, Role.RUNTIME] = Field(default=2, ge=0)
+
+
+class SweepFile(Section):
+    """The whole file. Defaults are those of the published protocol."""
+
+    name: Annotated[Label | None, Role.RUNTIME] = None
+    datasets: list[DatasetChoice] = Field(min_length=1, examples=["[synthetic-skin]"])
+    models: list[Choice] = Field(min_length=1, examples=["[unet]"])
+    losses: list[Choice] = Field(min_length=1, examples=["[iou, focal, iou+focal]"])
+    repeats: Annotated[int, Role.IDENTITY] = Field(default=5, ge=1)
+    seed: Annotated[int, Role.IDENTITY] = Field(default=42, ge=0, lt=2**63)
+    data: DataSection = Field(default_factory=DataSection)
+    training: TrainingSection = Field(default_factory=TrainingSection)
+    resources: ResourcesSection = Field(default_factory=ResourcesSection)
+    cluster: ClusterSection = Field(default_factory=ClusterSection)
+    runtime: RuntimeSection = Field(default_factory=RuntimeSection)
+    results: Annotated[Location, Role.RUNTIME] = Field(examples=["../results/my-sweep"])

@@ -1,0 +1,214 @@
+"""What trials will cost: from measured seconds where there are any, from arithmetic otherwise."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.rows import CommittedRow
+from workers.catalogue import CatalogueError
+from workers.catalogue.datasets import DATASETS
+from workers.catalogue.models import MODELS, complete_model
+from workers.catalogue.planned import PLANNED_MODELS
+from workers.contract import Component, TrialSpec, TrialStatus
+
+ASSUMED_GMACS_PER_CPU_THREAD = 30.0
+"""1e9 multiply-adds a second in training. Measured on one 2020s x86 core: 22 for a U-Net of width
+8 at 64 pixels, 57 for one of width 32."""
+
+ASSUMED_GMACS_PER_GPU = 6_000.0
+"""The same for one whole GPU in float32: about a quarter of what a large card could at best."""
+
+ASSUMED_NUM_IMAGES = 500
+"""For the user's own folders, until a trial has counted their images."""
+
+BACKWARD_FACTOR = 3
+"""A training step costs three forward passes: one forward, two backward."""
+
+# Of smp's decoder on a ResNet-34 (shared measurements); other encoders are of that order.
+_ENCODER_GMACS_224 = {"unet": 5.98, "unetpp": 14.08, "deeplabv3plus": 6.04}
+
+
+class Source(StrEnum):
+    """Where an estimate comes from, best first."""
+
+    MEASURED = "measured"
+    SAME_MODEL = "same model, scaled by images"
+    CALIBRATED = "multiply-adds, calibrated"
+    ASSUMED = "multiply-adds, assumed speed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Expected seconds of one trial and where they come from."""
+
+    seconds: float
+    source: Source
+
+
+class CostModel:
+    """Estimates trials of one protocol for the given share of a machine.
+
+    Only rows of completed trials on the same kind of device (CPU or GPU) count; CPU seconds are
+    scaled to the number of threads.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[CommittedRow],
+        specs: Iterable[TrialSpec],
+        protocol_id: str,
+        *,
+        cpus_per_trial: float,
+        gpus_per_trial: float,
+        num_images: Mapping[str, int] | None = None,
+    ) -> None:
+        """Summarises the rows.
+
+        Args:
+            rows: Committed trials, of any protocol.
+            specs: The grid's trials, which tell what the labels in the rows stand for.
+            protocol_id: The grid's protocol.
+            cpus_per_trial: Cores of one trial.
+            gpus_per_trial: GPUs of one trial; with 0 it runs on the CPU.
+            num_images: Images of each dataset label, where somebody has counted them.
+        """
+        self._threads = max(1, int(cpus_per_trial))
+        self._gpus = gpus_per_trial
+        models = {spec.model.label: spec.model for spec in specs}
+        self._gmacs = {label: gmacs_224(model) for label, model in models.items()}
+        self._seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self._epochs: dict[str, list[float]] = defaultdict(list)
+        self._images: dict[str, tuple[int, int]] = {}
+        self._counted = num_images or {}
+        self._model_work: dict[str, tuple[float, float]] = {}
+        self._all_work = (0.0, 0.0)
+        for row in rows:
+            if self._usable(row):
+                self._add(row, own=row.protocol_id == protocol_id)
+
+    def estimate(self, spec: TrialSpec) -> Estimate:
+        """Returns the expected seconds of a trial."""
+        measured = self._seconds.get((spec.dataset.label, spec.model.label))
+        if measured:
+            return Estimate(seconds=_mean(measured), source=Source.MEASURED)
+        pixels = self._pixels(spec)
+        if spec.model.label in self._model_work:
+            work, seconds = self._model_work[spec.model.label]
+            return Estimate(seconds=pixels * seconds / work, source=Source.SAME_MODEL)
+        gmacs = pixels * self._gmacs[spec.model.label]
+        work, seconds = self._all_work
+        if work > 0:
+            return Estimate(seconds=gmacs * seconds / work, source=Source.CALIBRATED)
+        return Estimate(seconds=gmacs / self._assumed_speed(), source=Source.ASSUMED)
+
+    def _usable(self, row: CommittedRow) -> bool:
+        on_gpu = not row.device.lower().startswith("cpu")
+        timed = math.isfinite(row.train_seconds) and row.train_seconds > 0
+        done = row.status == TrialStatus.COMPLETED and row.num_epochs > 0
+        return timed and done and on_gpu == (self._gpus > 0)
+
+    def _add(self, row: CommittedRow, *, own: bool) -> None:
+        threads = 1.0 if self._gpus > 0 else max(1, row.num_threads) / self._threads
+        seconds = row.train_seconds * threads
+        if own:
+            self._seconds[row.dataset, row.model].append(seconds)
+            self._epochs[row.model].append(row.num_epochs)
+            self._images[row.dataset] = (row.num_train_images, row.num_val_images)
+        passes = row.num_epochs * _passes(row.num_train_images, row.num_val_images)
+        pixels = passes * (row.image_size / 224) ** 2
+        work, spent = self._model_work.get(row.model, (0.0, 0.0))
+        self._model_work[row.model] = (work + pixels, spent + seconds)
+        if row.model in self._gmacs:
+            work, spent = self._all_work
+            self._all_work = (work + pixels * self._gmacs[row.model], spent + seconds)
+
+    def _pixels(self, spec: TrialSpec) -> float:
+        """Returns forward passes of a 224x224 image that cost as much as the whole trial."""
+        label = spec.dataset.label
+        counted = self._counted.get(label)
+        train, val = self._images.get(label) or _expected_images(spec, counted)
+        epochs = self._epochs.get(spec.model.label) or [
+            number for numbers in self._epochs.values() for number in numbers
+        ]
+        num_epochs = _mean(epochs) if epochs else spec.training.max_epochs
+        return num_epochs * _passes(train, val) * (spec.data.image_size / 224) ** 2
+
+    def _assumed_speed(self) -> float:
+        if self._gpus > 0:
+            return self._gpus * ASSUMED_GMACS_PER_GPU
+        return self._threads * ASSUMED_GMACS_PER_CPU_THREAD
+
+
+def gmacs_224(model: Component) -> float:
+    """Returns 1e9 multiply-adds of a forward pass at 224 pixels, roughly for variants.
+
+    A plain network's cost grows with the square of its width. A name the catalogue does not know
+    counts as a default U-Net.
+    """
+    if model.name in PLANNED_MODELS and model.name not in MODELS:
+        return PLANNED_MODELS[model.name].gmacs_224
+    if model.name not in MODELS:
+        return MODELS["unet"].gmacs_224
+    gmacs = MODELS[model.name].gmacs_224
+    try:
+        default = complete_model(model.name, {})[1]
+    except CatalogueError:
+        return gmacs
+    width, usual = model.parameters.get("width"), default.get("width")
+    if isinstance(width, int) and isinstance(usual, int):
+        return gmacs * (width / usual) ** 2
+    if model.parameters.get("encoder") != default.get("encoder"):
+        return _ENCODER_GMACS_224.get(model.name, gmacs)
+    return gmacs
+
+
+def makespan_seconds(seconds: Sequence[float], num_slots: int) -> float:
+    """Returns the wall time of trials started in this order, each in the first free slot.
+
+    Raises:
+        ValueError: There is no slot.
+    """
+    if num_slots < 1:
+        msg = f"{num_slots} slots"
+        raise ValueError(msg)
+    slots = [0.0] * min(num_slots, max(1, len(seconds)))
+    for duration in seconds:
+        heapq.heapreplace(slots, slots[0] + duration)
+    return max(slots)
+
+
+def num_slots(*, cpus: int, gpus: int, cpus_per_trial: float, gpus_per_trial: float) -> int:
+    """Returns how many trials run at once; 0 when not even one fits.
+
+    A trial never spreads a fraction over two GPUs: two GPUs hold two trials of 0.6, not three.
+    """
+    by_cpu = math.floor(cpus / cpus_per_trial + 1e-9)
+    if gpus_per_trial <= 0:
+        return by_cpu
+    if gpus_per_trial <= 1:
+        return min(by_cpu, gpus * math.floor(1 / gpus_per_trial + 1e-9))
+    return min(by_cpu, math.floor(gpus / gpus_per_trial))
+
+
+def _passes(num_train: float, num_val: float) -> float:
+    """Returns the forward passes that one epoch costs."""
+    return BACKWARD_FACTOR * num_train + num_val
+
+
+def _expected_images(spec: TrialSpec, number: int | None) -> tuple[float, float]:
+    """Returns training and validation images, from the catalogue unless somebody counted."""
+    if number is None:
+        entry = DATASETS.get(spec.dataset.name)
+        generated = spec.dataset.parameters.get("num_images")
+        number = generated if isinstance(generated, int) else entry.num_images if entry else None
+    number = ASSUMED_NUM_IMAGES if number is None else number
+    return number * spec.data.split[0], number * spec.data.split[1]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

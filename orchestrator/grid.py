@@ -1,0 +1,254 @@
+"""The grid of a sweep: every combination as a trial specification with its id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config.loading import SweepConfig
+from orchestrator.config.schema import DataSection, TrainingSection
+from workers.catalogue.datasets import DATASETS
+from workers.catalogue.losses import loss_title
+from workers.catalogue.models import MODELS
+from workers.catalogue.planned import PLANNED_MODELS
+from workers.contract import (
+    Component,
+    DataProtocol,
+    JSONValue,
+    TrainingProtocol,
+    TrialSpec,
+    UserError,
+)
+from workers.identity import digest, protocol_id, trial_id
+
+GRID_DOCUMENT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """All trials of a sweep, in the configuration's order: datasets, models, losses, repeats.
+
+    Attributes:
+        name: What the sweep is called.
+        trials: Specifications; repeats are counted from 0.
+        trial_ids: Their ids, in the same order, without duplicates.
+        protocol_id: What all trials share: seed, data and training protocol.
+        datasets: Axis entries, likewise models and losses.
+        roots: Local folder of each dataset label; None for generated data.
+        cpus_per_trial: CPU cores one trial takes.
+        gpus_per_trial: GPUs one trial takes; may be a fraction.
+        config: The configuration as JSON values.
+    """
+
+    name: str
+    trials: tuple[TrialSpec, ...]
+    trial_ids: tuple[str, ...]
+    protocol_id: str
+    datasets: tuple[Component, ...]
+    models: tuple[Component, ...]
+    losses: tuple[Component, ...]
+    repeats: int
+    roots: Mapping[str, str | None]
+    cpus_per_trial: float
+    gpus_per_trial: float
+    config: Mapping[str, JSONValue]
+
+    @property
+    def grid_id(self) -> str:
+        """Identifies the set of trials, in whatever order they are named."""
+        return digest(sorted(self.trial_ids), length=12)
+
+    def document(self, saved_at: datetime) -> dict[str, Any]:
+        """Returns what the store keeps beside the results: axes, ids and configuration."""
+        return {
+            "version": GRID_DOCUMENT_VERSION,
+            "grid_id": self.grid_id,
+            "protocol_id": self.protocol_id,
+            "name": self.name,
+            "saved_at": saved_at.isoformat(),
+            "datasets": [_entry(c, dataset_title(c)) for c in self.datasets],
+            "models": [_entry(c, model_title(c)) for c in self.models],
+            "losses": [_entry(c, component_loss_title(c)) for c in self.losses],
+            "repeats": self.repeats,
+            "num_trials": len(self.trials),
+            "trial_ids": list(self.trial_ids),
+            "config": dict(self.config),
+        }
+
+
+def build_grid(config: SweepConfig) -> Grid:
+    """Returns the grid of a configuration."""
+    return grid_from_specs(
+        config.name,
+        _combinations(
+            (config.datasets, config.models, config.losses),
+            config.repeats,
+            seed=config.seed,
+            data=config.data.protocol(),
+            training=config.training.protocol(),
+        ),
+        roots=config.roots,
+        cpus_per_trial=config.resources.cpus,
+        gpus_per_trial=config.resources.gpus,
+        config=config.to_json(),
+    )
+
+
+def grid_from_specs(
+    name: str,
+    trials: Iterable[TrialSpec],
+    *,
+    roots: Mapping[str, str | None] | None = None,
+    cpus_per_trial: float = 1.0,
+    gpus_per_trial: float = 0.0,
+    config: Mapping[str, JSONValue] | None = None,
+) -> Grid:
+    """Returns the grid of trials that share one protocol; the axes follow from them.
+
+    Raises:
+        ValueError: There is no trial, two are the same, or their protocols differ.
+    """
+    specs = tuple(trials)
+    ids = tuple(trial_id(spec) for spec in specs)
+    protocols = {(spec.seed, spec.data, spec.training) for spec in specs}
+    if len(protocols) != 1 or len(set(ids)) != len(ids):
+        msg = f"{len(specs)} trials, {len(set(ids))} of them different, {len(protocols)} protocols"
+        raise ValueError(msg)
+    return Grid(
+        name=name,
+        trials=specs,
+        trial_ids=ids,
+        protocol_id=protocol_id(specs[0]),
+        datasets=_axis(spec.dataset for spec in specs),
+        models=_axis(spec.model for spec in specs),
+        losses=_axis(spec.loss for spec in specs),
+        repeats=1 + max(spec.repeat for spec in specs),
+        roots=roots or {},
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        config=config or {},
+    )
+
+
+def grid_from_document(document: Mapping[str, Any]) -> Grid:
+    """Rebuilds the grid that `Grid.document` described, for commands that see only results.
+
+    Raises:
+        UserError: The document is not one of this version's.
+    """
+    try:
+        grid = _rebuild(document["config"])
+        if list(grid.trial_ids) == list(document["trial_ids"]):
+            return grid
+    except (KeyError, TypeError, ValueError):
+        pass  # said below, like a document whose ids differ
+    msg = (
+        f"the grid document of {document.get('name', 'this sweep')!r} was written by another "
+        "version of podium; give the configuration instead of the results"
+    )
+    raise UserError(msg)
+
+
+def _rebuild(config: Mapping[str, Any]) -> Grid:
+    datasets, models, losses = (
+        [Component(**entry) for entry in config[axis]] for axis in ("datasets", "models", "losses")
+    )
+    folder = {"folder": Path("/")}  # the document's paths are absolute
+    trials = _combinations(
+        (datasets, models, losses),
+        config["repeats"],
+        seed=config["seed"],
+        data=DataSection.model_validate(config["data"], context=folder).protocol(),
+        training=TrainingSection.model_validate(config["training"]).protocol(),
+    )
+    return grid_from_specs(
+        config["name"],
+        trials,
+        roots=config["roots"],
+        cpus_per_trial=config["resources"]["cpus"],
+        gpus_per_trial=config["resources"]["gpus"],
+        config=config,
+    )
+
+
+def _combinations(
+    axes: tuple[Sequence[Component], Sequence[Component], Sequence[Component]],
+    repeats: int,
+    *,
+    seed: int,
+    data: DataProtocol,
+    training: TrainingProtocol,
+) -> Iterator[TrialSpec]:
+    datasets, models, losses = axes
+    for dataset, model, loss, repeat in product(datasets, models, losses, range(repeats)):
+        yield TrialSpec(
+            dataset=dataset,
+            model=model,
+            loss=loss,
+            repeat=repeat,
+            seed=seed,
+            data=data,
+            training=training,
+        )
+
+
+def dataset_title(component: Component) -> str:
+    """Returns the published name, or the user's alias where there is one."""
+    return _title(component, DATASETS[component.name].title)
+
+
+def model_title(component: Component) -> str:
+    """Returns the published name, or the user's alias where there is one."""
+    entry = MODELS.get(component.name) or PLANNED_MODELS[component.name]
+    return _title(component, entry.title)
+
+
+def component_loss_title(component: Component) -> str:
+    """Returns the published name, or the user's alias where there is one."""
+    return _title(component, loss_title(component.name))
+
+
+def unavailable_models(grid: Grid) -> tuple[str, ...]:
+    """Returns the labels of models that the study has and this version cannot build yet."""
+    return tuple(c.label for c in grid.models if c.name not in MODELS)
+
+
+def require_available(grid: Grid) -> None:
+    """Refuses to run a grid with models that are not built yet.
+
+    Raises:
+        UserError: It names them and says how to run the others.
+    """
+    missing = unavailable_models(grid)
+    if not missing:
+        return
+    rest = [c.label for c in grid.models if c.label not in missing]
+    keep = [c.name for c in grid.models if c.label in rest and c.label == c.name]
+    # An aliased entry cannot be written as a bare name, so then the example is a plain one.
+    example = ", ".join(keep if keep and len(keep) == len(rest) else MODELS)
+    msg = (
+        f"models: not available yet: {', '.join(missing)}. Nothing was started. Run the others "
+        f"with --set 'models=[{example}]'"
+    )
+    raise UserError(msg)
+
+
+def _axis(components: Iterable[Component]) -> tuple[Component, ...]:
+    return tuple({component.label: component for component in components}.values())
+
+
+def _title(component: Component, published: str) -> str:
+    return published if component.label == component.name else component.label
+
+
+def _entry(component: Component, title: str) -> JSONValue:
+    return {
+        "label": component.label,
+        "title": title,
+        "name": component.name,
+        "parameters": dict(component.parameters),
+    }

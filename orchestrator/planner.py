@@ -1,0 +1,296 @@
+"""What to do with each trial of a grid, given what the store holds: pure, nothing is started."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from orchestrator.conflicts import refuse_conflicts
+from orchestrator.cost import CostModel, Estimate, Source, makespan_seconds
+from orchestrator.grid import Grid, unavailable_models
+from orchestrator.rows import CommittedRow, DamagedRow, FailedRow
+from workers.contract import FailureClass, JSONValue, TrialSpec, TrialStatus, UserError
+
+
+class Action(StrEnum):
+    """What happens to a trial in the next run."""
+
+    RUN = "RUN"
+    SKIP = "SKIP"
+    RETRY = "RETRY"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedTrial:
+    """One trial and what happens to it.
+
+    Attributes:
+        reason: Why, in a few words.
+        expected_seconds: Estimate; 0 for a trial that is skipped.
+        source: Where the estimate comes from; None for a trial that is skipped.
+        status: How the trial ended; None while it has no result.
+        failure: Class of the last failure; None without one, or with a result after it.
+        attempt: Number of the next attempt, counted from 1.
+    """
+
+    spec: TrialSpec
+    trial_id: str
+    action: Action
+    reason: str
+    expected_seconds: float = 0.0
+    source: Source | None = None
+    status: TrialStatus | None = None
+    failure: FailureClass | None = None
+    attempt: int = 1
+
+    @property
+    def failed(self) -> bool:
+        """True when the trial has no result and is not tried again by itself."""
+        return self.action == Action.SKIP and self.status is None
+
+    @property
+    def label(self) -> str:
+        """Short name for people: dataset, model, loss and repeat."""
+        spec = self.spec
+        return f"{spec.dataset.label} · {spec.model.label} · {spec.loss.label} · {spec.repeat}"
+
+    def to_json(self) -> dict[str, JSONValue]:
+        """Returns what a listing shows."""
+        return {
+            "trial_id": self.trial_id,
+            "dataset": self.spec.dataset.label,
+            "model": self.spec.model.label,
+            "loss": self.spec.loss.label,
+            "repeat": self.spec.repeat,
+            "action": self.action.value,
+            "reason": self.reason,
+            "expected_seconds": round(self.expected_seconds, 3),
+            "estimate": self.source.value if self.source else None,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Every trial of a grid exactly once, in the grid's order."""
+
+    grid: Grid
+    trials: tuple[PlannedTrial, ...]
+
+    @cached_property
+    def pending(self) -> tuple[PlannedTrial, ...]:
+        """Trials to run, longest expected first, so that none is left running alone at the end."""
+        pending = (trial for trial in self.trials if trial.action != Action.SKIP)
+        return tuple(sorted(pending, key=lambda trial: -trial.expected_seconds))
+
+    @cached_property
+    def failed(self) -> tuple[PlannedTrial, ...]:
+        """Trials without a result that are not tried again by themselves."""
+        return tuple(trial for trial in self.trials if trial.failed)
+
+    def wall_seconds(self, slots: int) -> float:
+        """Returns the expected wall time of the pending trials on so many slots."""
+        return makespan_seconds([trial.expected_seconds for trial in self.pending], slots)
+
+
+def plan(
+    grid: Grid,
+    committed: Mapping[str, CommittedRow],
+    failures: Iterable[FailedRow] = (),
+    damaged: Iterable[DamagedRow] = (),
+    *,
+    retry: frozenset[FailureClass] = frozenset(),
+    num_images: Mapping[str, int] | None = None,
+) -> Plan:
+    """Decides what happens to each trial.
+
+    Args:
+        grid: What is wanted.
+        committed: Trials with a result by id; other grids' trials are allowed.
+        failures: All failures so far.
+        damaged: Files that hold something of a trial and cannot be read.
+        retry: Failure classes to try again besides infrastructure and out-of-memory, which
+            always are.
+        num_images: Images of each dataset label, where somebody has counted them; only the
+            expected seconds depend on it.
+
+    Raises:
+        UserError: A label would stand for two questions, or one question have two labels.
+    """
+    if FailureClass.DIVERGED in retry:
+        msg = "--retry diverged: a diverged trial is a result; change its parameters or its seed"
+        raise UserError(msg)
+    rows = list(committed.values())
+    refuse_conflicts(grid, rows)
+    results = {key: TrialStatus(row.status) for key, row in committed.items()}
+    last = _last_failures(failures)
+    torn = {item.trial_id: item.path for item in damaged}
+    costs = CostModel(
+        rows,
+        grid.trials,
+        grid.protocol_id,
+        cpus_per_trial=grid.cpus_per_trial,
+        gpus_per_trial=grid.gpus_per_trial,
+        num_images=num_images or {},
+    )
+    estimates: dict[tuple[str, str], Estimate] = {}
+    trials: list[PlannedTrial] = []
+    for key, spec in zip(grid.trial_ids, grid.trials, strict=True):
+        block = (spec.dataset.label, spec.model.label)
+        if block not in estimates:  # no estimate depends on loss or repeat
+            estimates[block] = costs.estimate(spec)
+        before = _Before(status=results.get(key), failure=last.get(key), damaged=torn.get(key))
+        trials.append(_decide(spec, key, before, retry, estimates[block]))
+    return Plan(grid=grid, trials=tuple(trials))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Before:
+    """What the store knows of a trial."""
+
+    status: TrialStatus | None
+    failure: FailedRow | None
+    damaged: str | None
+
+
+def _decide(
+    spec: TrialSpec,
+    trial_id: str,
+    before: _Before,
+    retry: frozenset[FailureClass],
+    estimate: Estimate,
+) -> PlannedTrial:
+    status, failure, damaged = before.status, before.failure, before.damaged
+    if status is not None:
+        return PlannedTrial(
+            spec=spec, trial_id=trial_id, action=Action.SKIP, reason=status.value, status=status
+        )
+    failure_class = FailureClass(failure.failure_class) if failure else None
+    attempts = failure.attempt if failure else 0
+    what = f"{failure_class} (attempt {attempts})"
+    # A damaged result came after whatever failed before it.
+    if damaged is None and failure_class == FailureClass.BUG and failure_class not in retry:
+        return PlannedTrial(
+            spec=spec,
+            trial_id=trial_id,
+            action=Action.SKIP,
+            reason=f"failed: {what}, use --retry bug",
+            failure=failure_class,
+            attempt=attempts + 1,
+        )
+    action, reason = Action.RUN, "no result yet"
+    if damaged is not None:
+        action, reason = Action.RETRY, f"damaged file: {damaged}"
+    elif failure_class is not None:
+        action, reason = Action.RETRY, f"after {what}"
+    return PlannedTrial(
+        spec=spec,
+        trial_id=trial_id,
+        action=action,
+        reason=reason,
+        expected_seconds=estimate.seconds,
+        source=estimate.source,
+        failure=failure_class,
+        attempt=attempts + 1,
+    )
+
+
+def _last_failures(failures: Iterable[FailedRow]) -> dict[str, FailedRow]:
+    last: dict[str, FailedRow] = {}
+    for row in failures:
+        if row.trial_id not in last or row.attempt >= last[row.trial_id].attempt:
+            last[row.trial_id] = row
+    return last
+
+
+def plan_summary(plan: Plan, slots: int) -> dict[str, Any]:
+    """Returns what `podium plan --json` prints.
+
+    Args:
+        plan: The plan.
+        slots: Trials that run at once.
+    """
+    grid, pending = plan.grid, plan.pending
+    seconds = sum(trial.expected_seconds for trial in pending)
+    sources = Counter(trial.source for trial in pending if trial.source)
+    return {
+        "name": grid.name,
+        "grid_id": grid.grid_id,
+        "protocol_id": grid.protocol_id,
+        "num_trials": len(plan.trials),
+        "num_pending": len(pending),
+        "num_failed": len(plan.failed),
+        "actions": _actions(plan.trials),
+        "axes": {
+            "datasets": _by_label(plan, "dataset"),
+            "models": _by_label(plan, "model"),
+            "losses": _by_label(plan, "loss"),
+        },
+        "repeats": grid.repeats,
+        "slots": slots,
+        "expected_wall_seconds": round(plan.wall_seconds(slots), 3),
+        "expected_gpu_hours": round(seconds * grid.gpus_per_trial / 3600, 6),
+        "expected_cpu_core_hours": round(seconds * grid.cpus_per_trial / 3600, 6),
+        "estimates": {source.value: sources[source] for source in Source if sources[source]},
+        "unavailable_models": list(unavailable_models(grid)),
+        "trials": [trial.to_json() for trial in plan.trials],
+    }
+
+
+def summarise_status(plan: Plan, failures: Iterable[FailedRow], slots: int) -> dict[str, Any]:
+    """Returns what `podium status --json` prints.
+
+    A trial is in exactly one of completed, diverged, failed and pending. `failures` counts, by
+    class, the trials whose last failure still stands (or that diverged), with one message each.
+    """
+    trials = {trial.trial_id: trial for trial in plan.trials}
+    num_completed = sum(trial.status == TrialStatus.COMPLETED for trial in plan.trials)
+    num_diverged = sum(trial.status == TrialStatus.DIVERGED for trial in plan.trials)
+    return {
+        "name": plan.grid.name,
+        "grid_id": plan.grid.grid_id,
+        "num_trials": len(plan.trials),
+        "completed": num_completed,
+        "diverged": num_diverged,
+        "failed": len(plan.failed),
+        "pending": len(plan.pending),
+        "failures": _standing_failures(trials, failures),
+        "slots": slots,
+        "eta_seconds": round(plan.wall_seconds(slots), 3),
+    }
+
+
+def _standing_failures(
+    trials: Mapping[str, PlannedTrial], failures: Iterable[FailedRow]
+) -> dict[str, JSONValue]:
+    by_class: dict[str, JSONValue] = {}
+    counts: Counter[FailureClass] = Counter()
+    for key, row in _last_failures(failures).items():
+        failure_class = FailureClass(row.failure_class)
+        trial = trials.get(key)
+        diverged = failure_class == FailureClass.DIVERGED
+        if trial is None or (trial.status is not None and not diverged):
+            continue
+        counts[failure_class] += 1
+        by_class[failure_class.value] = {
+            "num_trials": counts[failure_class],
+            "example_trial_id": key,
+            "example_label": trial.label,
+            "example_message": row.message,
+        }
+    return by_class
+
+
+def _actions(trials: Iterable[PlannedTrial]) -> dict[str, JSONValue]:
+    counts = Counter(trial.action for trial in trials)
+    return {action.value: counts[action] for action in Action}
+
+
+def _by_label(plan: Plan, axis: str) -> dict[str, JSONValue]:
+    groups: dict[str, list[PlannedTrial]] = {}
+    for trial in plan.trials:
+        groups.setdefault(getattr(trial.spec, axis).label, []).append(trial)
+    return {label: _actions(group) for label, group in groups.items()}

@@ -1,0 +1,47 @@
+"""What people and programs see while a sweep runs: a live display, plain lines or JSON lines."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import IO, Literal, get_args
+
+from orchestrator.progress.base import Clock, Progress, Tally, format_duration
+from orchestrator.progress.lines import JsonProgress, PlainProgress
+from workers.catalogue import nearest
+from workers.contract import UserError
+
+__all__ = [
+    "JsonProgress",
+    "PlainProgress",
+    "Progress",
+    "ProgressMode",
+    "Tally",
+    "format_duration",
+    "make_progress",
+]
+
+ProgressMode = Literal["auto", "live", "plain", "json"]
+
+
+def make_progress(mode: str, stream: IO[str], clock: Clock = time.monotonic) -> Progress:
+    """Returns the display of a mode; `auto` is live on a terminal and plain lines elsewhere.
+
+    Raises:
+        UserError: The mode is not known.
+    """
+    if mode == "auto":
+        dumb = os.environ.get("TERM", "") in ("dumb", "unknown")
+        mode = "live" if stream.isatty() and not dumb else "plain"
+    if mode == "live":
+        from rich.console import Console
+
+        from orchestrator.progress.live import LiveProgress
+
+        return LiveProgress(Console(file=stream), clock)
+    if mode == "plain":
+        return PlainProgress(stream, clock)
+    if mode == "json":
+        return JsonProgress(stream, clock)
+    msg = f"--progress {mode}: unknown mode; {nearest(mode, get_args(ProgressMode))}"
+    raise UserError(msg)

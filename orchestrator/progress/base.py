@@ -1,0 +1,143 @@
+"""What every display is told, and what it counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Clock = Callable[[], float]
+"""Seconds that never run backwards."""
+
+
+class Progress(Protocol):
+    """Told what happens in a sweep; every method returns at once and none raises.
+
+    A trial that is started again keeps its id. `close` is safe at any time and any number of
+    times: it gives the terminal back.
+    """
+
+    def sweep_started(self, total: int, pending: int, skipped: int) -> None:
+        """Trials in the grid, to run now, and with a result or given up."""
+        ...
+
+    def trial_started(self, trial_id: str, label: str) -> None:
+        """A trial begins; `label` names it for people."""
+        ...
+
+    def epoch(self, trial_id: str, epoch: int, val_dice: float) -> None:
+        """An epoch ended; epochs are counted from 1."""
+        ...
+
+    def trial_finished(
+        self, trial_id: str, status: str, dice: float | None, seconds: float
+    ) -> None:
+        """A trial has its result: `completed` with its test Dice, or `diverged`."""
+        ...
+
+    def trial_failed(self, trial_id: str, failure_class: str, message: str) -> None:
+        """A trial ended without a result."""
+        ...
+
+    def sweep_finished(self, *, interrupted: bool = False) -> None:
+        """Nothing runs any more; `interrupted` when trials were left."""
+        ...
+
+    def close(self) -> None:
+        """Stops displaying."""
+        ...
+
+
+@dataclass
+class Running:
+    """A trial under way and its last epoch."""
+
+    label: str
+    epoch: int | None = None
+    val_dice: float = math.nan
+
+
+@dataclass
+class Tally:
+    """Counts of a sweep under way.
+
+    Attributes:
+        clock: Monotonic seconds.
+        running: Trials under way, by id, oldest first.
+        failures: Class, label and message of failed trials, oldest first.
+    """
+
+    clock: Clock
+    total: int = 0
+    pending: int = 0
+    skipped: int = 0
+    completed: int = 0
+    diverged: int = 0
+    running: dict[str, Running] = field(default_factory=dict)
+    failures: list[tuple[str, str, str]] = field(default_factory=list)
+    started_at: float = 0.0
+
+    def start(self, total: int, pending: int, skipped: int) -> None:
+        """Notes the size of the sweep."""
+        self.total, self.pending, self.skipped = total, pending, skipped
+        self.started_at = self.clock()
+
+    def end(self, trial_id: str) -> str:
+        """Removes a running trial and returns its label."""
+        running = self.running.pop(trial_id, None)
+        return running.label if running else trial_id
+
+    def finish(self, trial_id: str, status: str) -> str:
+        """Counts a result and returns the trial's label."""
+        if status == "diverged":
+            self.diverged += 1
+        else:
+            self.completed += 1
+        return self.end(trial_id)
+
+    def fail(self, trial_id: str, failure_class: str, message: str) -> str:
+        """Counts a failure and returns the trial's label."""
+        label = self.end(trial_id)
+        self.failures.append((str(failure_class), label, message))
+        return label
+
+    @property
+    def ended(self) -> int:
+        """Trials of this run that ended, however they did."""
+        return self.completed + self.diverged + len(self.failures)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Wall time since the start."""
+        return self.clock() - self.started_at
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Wall time left at the rate so far; None before the first trial ended."""
+        if not self.ended:
+            return None
+        return self.elapsed_seconds / self.ended * max(0, self.pending - self.ended)
+
+    def summary(self, *, interrupted: bool) -> str:
+        """Returns the sweep's end in one line."""
+        counts = [f"{self.completed} completed"]
+        counts += [f"{self.diverged} diverged"] if self.diverged else []
+        counts += [f"{len(self.failures)} failed"] if self.failures else []
+        counts += [f"{self.pending - self.ended} left"] if interrupted else []
+        verb = "Stopped" if interrupted else "Finished"
+        return f"{verb} after {format_duration(self.elapsed_seconds)}: {', '.join(counts)}"
+
+
+def format_duration(seconds: float) -> str:
+    """Returns `42 s`, `3 min 5 s` or `2 d 4 h`: the two largest units."""
+    whole = max(0, round(seconds))
+    for size, unit, smaller_size, smaller in (
+        (86_400, "d", 3_600, "h"),
+        (3_600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= size:
+            rest = whole % size // smaller_size
+            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"

@@ -1,0 +1,94 @@
+"""Names, aliases and parameters of datasets, models and losses."""
+# ruff: noqa: E501 - messages are quoted whole
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.orchestrator.config.builders import load
+from workers.contract import UserError
+
+
+def refusal(folder, *overrides: str) -> str:
+    with pytest.raises(UserError) as caught:
+        load(folder, *overrides)
+    text = str(caught.value).replace(f"{folder}/sweep.yaml: ", "")
+    return text.partition(" (from --set")[0]
+
+
+def test_a_name_takes_all_its_defaults(tmp_path):
+    config = load(tmp_path, "losses=[focal]")
+    (focal,) = config.losses
+    assert (focal.name, focal.label) == ("focal", "focal")
+    assert focal.parameters == {"alpha": 0.8, "gamma": 0.2}
+
+
+def test_one_name_stands_twice_under_two_aliases(tmp_path):
+    config = load(
+        tmp_path, "losses=[focal, {name: focal, alias: focal-g2, parameters: {gamma: 2}}]"
+    )
+    assert [c.label for c in config.losses] == ["focal", "focal-g2"]
+    assert [c.parameters["gamma"] for c in config.losses] == [0.2, 2.0]
+
+
+def test_a_sum_of_losses_needs_no_entry_of_its_own(tmp_path):
+    (loss,) = load(tmp_path, "losses=[focal+iou]").losses
+    assert (loss.name, loss.label) == ("iou+focal", "iou+focal")
+
+
+def test_a_folder_is_named_by_its_alias_and_the_alias_is_identity(tmp_path):
+    config = load(
+        tmp_path,
+        "datasets=[{name: folder, alias: clinic, root: a}, {name: folder, alias: b, root: a}]",
+    )
+    assert [c.parameters["label"] for c in config.datasets] == ["clinic", "b"]
+
+
+def test_dataset_parameters_and_roots(tmp_path):
+    config = load(
+        tmp_path,
+        "data.root=/d",
+        "datasets=[wound, {name: cvc-clinicdb, parameters: {format: tif}, root: /c}, synthetic-skin]",
+    )
+    assert config.datasets[1].parameters == {"format": "tif"}
+    assert config.roots == {"wound": "/d", "cvc-clinicdb": "/c", "synthetic-skin": None}
+
+
+def test_a_planned_model_can_stand_in_a_grid(tmp_path):
+    (model,) = load(tmp_path, "models=[emcad]").models
+    assert (model.name, dict(model.parameters)) == ("emcad", {})
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("losses=[iou, iou]", "losses.1: 'iou' and 'iou' (losses.0) are one question: iou with"),
+        ("losses=[iou+focal, {name: focal+iou, alias: x}]", "losses.1: 'x' and 'iou+focal' (losses.0) are one question"),
+        ("losses=[focal, {name: focal, parameters: {gamma: 2}}]", "losses.1: 'focal': the label is used already by losses.0; give one of them an alias"),
+        ("losses=[{name: focal, alias: x}, {name: iou, alias: x}]", "losses.1: 'x': the label is used already by losses.0"),
+        ("losses=[{name: iou, alias: dice}]", "losses.0.alias: 'dice': is the name of another entry; 'iou' needs an alias of its own"),
+        ("losses=[{name: iou, alias: a/b}]", "losses.0.alias: 'a/b': must be printable text without slashes"),
+        ("losses=[{name: iou, alias: ' a'}]", "losses.0.alias: ' a': must not begin or end with a space"),
+        ('losses=[{name: iou, alias: "a\\tb"}]', "losses.0.alias: 'a\\tb': must be printable text without slashes"),
+        ("losses=[{name: iou, alias: " + "x" * 65 + "}]", f"losses.0.alias: '{'x' * 65}': is 65 characters long; at most 64 are allowed"),
+        ("losses=[{alias: x}]", "losses.0.name: missing; for example name: unet"),
+        ("losses=[{name: iou, parameter: {}}]", "losses.0.parameter: unknown key 'parameter'; did you mean 'parameters'? known: name, alias, parameters"),
+        ("losses=[{name: iou, root: x}]", "losses.0.root: unknown key 'root'; known: name, alias, parameters"),
+        ("losses=[5]", "losses.0: 5: must be a name in quotes, or a mapping with the keys name, alias, parameters"),
+        ("losses=[on]", "losses.0: true: must be a name in quotes, or a mapping"),
+        ("losses=[[iou]]", 'losses.0: ["iou"]: must be a name in quotes, or a mapping'),
+        ("losses=[{name: focal, parameters: {gamma: true}}]", "losses.0.parameters.gamma: true: must be a number, without quotes"),
+        ("losses=[{name: focal, parameters: {gamma: '2'}}]", "losses.0.parameters.gamma: '2': must be a number, without quotes"),
+        ("losses=[{name: focal, parameters: {gamma: .nan}}]", "losses.0.parameters.gamma: NaN: must be a finite number"),
+        ("losses=[{name: focal, parameters: [2]}]", "losses.0.parameters: [2]: must be a mapping of keys to values"),
+        ("models=[esfpnt]", "models.0: 'esfpnt': unknown model; did you mean 'esfpnet'"),
+        ("models=[{name: emcad, parameters: {width: 3}}]", "models.0.parameters: {\"width\": 3}: emcad is not available yet, so its parameters are not known; leave them out"),
+        ("datasets=[kvasir]", "datasets.0: 'kvasir': unknown dataset; did you mean 'kvasir-seg'?"),
+        ("datasets=[{name: folder, root: x}]", "datasets.0: needs an alias, which names your data everywhere; for example {name: folder, alias: my-data, root: ../my-data}"),
+        ("datasets=[{name: folder, alias: a, root: x, parameters: {label: b}}]", "datasets.0.parameters.label: 'b': is set by 'alias'"),
+        ("datasets=[{name: synthetic-skin, root: /x}]", "datasets.0.root: '/x': generated data has none; leave it out"),
+        ("datasets=[wound, synthetic-skin, kvasir-seg]", "data.root: missing, but files are read by wound (Foot Ulcer Segmentation Challenge), kvasir-seg (Kvasir-SEG): name the folder that holds what is in brackets, or give one dataset its own root, as {name: ..., root: ...}; `podium data list` says where to get the data"),
+    ],
+)  # fmt: skip
+def test_a_refused_entry_says_what_to_do(tmp_path, override, message):
+    assert refusal(tmp_path, override).startswith(message)

@@ -1,0 +1,115 @@
+"""Reading the file: what YAML may say, and where it is wrong when it may not."""
+# ruff: noqa: E501 - messages are quoted whole
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from orchestrator.config.document import parse_yaml, read_document
+from tests.unit.orchestrator.config.builders import write
+from workers.contract import UserError
+
+
+def refusal(path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_document(path)
+    return str(caught.value).replace(f"{path.parent}/", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("-2.5E+2", -250.0),
+        ("0.001", 0.001),
+        ("3", 3),
+        ("2025-03-01", "2025-03-01"),
+        ("~", None),
+        ("~/data", "~/data"),
+        ("[iou, dice]", ["iou", "dice"]),
+        ("{name: unet, parameters: {width: 8}}", {"name": "unet", "parameters": {"width": 8}}),
+        ("", None),
+    ],
+)
+def test_values_mean_what_they_look_like(text, value):
+    parsed = parse_yaml(text)
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+def test_each_key_path_knows_its_line(tmp_path):
+    document = read_document(write(tmp_path, "a: 1\nb:\n  c: 2\nd:\n  - x\n  - {e: 3}\n"))
+    assert document.lines["a",] == 1
+    assert document.lines["b", "c"] == 3
+    assert document.lines["d", 1, "e"] == 6
+
+
+def test_aliases_and_a_byte_order_mark_are_understood(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_bytes(b"\xef\xbb\xbfa: &x {b: 1}\nc: *x\n")
+    assert read_document(path).values == {"a": {"b": 1}, "c": {"b": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "sweep.yaml:3:1: is not YAML: the key 'a' is said twice, first in line 1"),
+        ("a: {b: 1, b: 1}\n", "sweep.yaml:1:11: is not YAML: the key 'b' is said twice, first in line 1"),
+        ("a: [1, 2\nb: 3\n", "sweep.yaml:2:2: is not YAML: while parsing a flow sequence: expected ',' or ']', but got ':'"),
+        ("a:\n\tb: 1\n", "sweep.yaml:2:1: is not YAML: while scanning for the next token: found character '\\t' that cannot start any token; indent with spaces, not tabs"),
+        ("a: &x [*x]\n", "sweep.yaml:1:4: is not YAML: an alias refers to itself"),
+        ("a: !!python/object:os.system {}\n", "sweep.yaml:1:4: is not YAML: could not determine a constructor for the tag 'tag:yaml.org,2002:python/object:os.system'"),
+        ("", "sweep.yaml: is empty; it needs at least datasets, models, losses and results"),
+        ("# only a comment\n", "sweep.yaml: is empty; it needs at least datasets, models, losses and results"),
+        ("[a]\n", "sweep.yaml: is a list; it must hold keys and values such as 'datasets: [...]'"),
+        ("hello\n", "sweep.yaml: is a single value; it must hold keys and values such as 'datasets: [...]'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_named_with_its_place(tmp_path, text, message):
+    assert refusal(write(tmp_path, text)) == message
+
+
+def test_two_documents_in_one_file_are_refused(tmp_path):
+    message = refusal(write(tmp_path, "a: 1\n---\nb: 2\n"))
+    assert message.startswith("sweep.yaml:2:1: is not YAML: expected a single document")
+
+
+def test_a_missing_file_names_its_neighbours(tmp_path):
+    write(tmp_path)
+    assert refusal(tmp_path / "sweeep.yaml") == (
+        "sweeep.yaml: no such file; did you mean 'sweep.yaml'? known: sweep.yaml"
+    )
+
+
+def test_a_missing_folder_is_a_missing_file(tmp_path):
+    assert "no such file" in refusal(tmp_path / "nowhere" / "sweep.yaml")
+
+
+def test_a_folder_names_what_is_in_it(tmp_path):
+    write(tmp_path)
+    assert refusal(tmp_path).endswith("is a folder; name a file in it: sweep.yaml")
+
+
+def test_other_encodings_are_refused(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_bytes("name: Bjørn".encode("latin-1"))
+    assert refusal(path) == "sweep.yaml: is not UTF-8 text (byte 8); save it as UTF-8"
+
+
+def test_control_characters_are_refused(tmp_path):
+    assert "is not YAML" in refusal(write(tmp_path, "a: \x01\n"))
+
+
+def test_deep_nesting_and_huge_numbers_are_refused():
+    with pytest.raises(yaml.YAMLError, match="nested too deeply"):
+        parse_yaml("[" * 5000)
+    with pytest.raises(yaml.YAMLError, match="cannot be read"):
+        parse_yaml("9" * 5000)
+
+
+def test_many_aliases_do_not_multiply_the_work():
+    levels = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)]
+    lines: dict[tuple[str | int, ...], int] = {}
+    parse_yaml("\n".join(levels), lines)
+    assert len(lines) < 1000

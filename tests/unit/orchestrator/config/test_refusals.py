@@ -1,0 +1,171 @@
+"""Every refusal says file, line, key, value and remedy, in words of our own."""
+# ruff: noqa: E501 - messages are quoted whole
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from yaml import safe_dump
+
+from orchestrator.config import load_config
+from tests.unit.orchestrator.config.builders import MINIMAL, load, write
+from workers.contract import UserError
+
+
+def refusal(folder, text: str) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        load(folder, text=text)
+    return str(caught.value).replace(f"{folder}/", "").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("training: {max_epoch: 2}", "training.max_epoch: unknown key 'max_epoch'; did you mean 'max_epochs'? known: optimizer, learning_rate, batch_size, max_epochs, patience, precision, channels_last, auxiliary_weight, deterministic"),
+        ("max_epochs: 2", "max_epochs: unknown key 'max_epochs'; it belongs under 'training': training.max_epochs; known here: name, datasets, models, losses, repeats, seed, data, training, resources, cluster, runtime, results"),
+        ("repeats: 0", "repeats: 0: must be at least 1"),
+        ("repeats: true", "repeats: true: must be a whole number"),
+        ("repeats: 2.5", "repeats: 2.5: must be a whole number"),
+        ('repeats: "2"', "repeats: '2': must be a whole number"),
+        ("seed: -1", "seed: -1: must be at least 0"),
+        ("seed: 9223372036854775808", "seed: 9223372036854775808: must be less than 9223372036854775808"),
+        ("name: a/b", "name: 'a/b': must be printable text without slashes"),
+        ("name: ..", "name: '..': must be a name"),
+        ("name: 12", "name: 12: must be text; put it in quotes"),
+        ("data: {image_size: 70}", "data.image_size: 70: must be a multiple of 32, for example 64 or 96"),
+        ("data: {image_size: 0}", "data.image_size: 0: must be more than 0"),
+        ("data: {image_size: 1000000}", "data.image_size: 1000000: must be at most 16384"),
+        ("data: {split: {train: 0.5, val: 0.2, test: 0.2}}", 'data.split: {"train": 0.5, "val": 0.2, "test": 0.2}: the fractions must sum to 1; train 0.5, val 0.2, test 0.2 sum to 0.9'),
+        ("data: {split: {train: 0.8, val: 0.2, test: 0}}", "data.split.test: 0: must be more than 0"),
+        ("data: {split: [0.6, 0.2, 0.2]}", "data.split: [0.6, 0.2, 0.2]: must be a mapping of keys to values"),
+        ("data: {split_unit: patient}", "data.split_unit: 'patient': unknown value; known: image, group"),
+        ("data: {cache: s3://a}", "data.cache: 's3://a': must be a local or mounted folder: images are not read through a URI"),
+        ("data: {root: 5}", "data.root: 5: must be text; put it in quotes"),
+        ("training: {optimizer: adm}", "training.optimizer: 'adm': unknown value; did you mean 'adam'? known: adam"),
+        ("training: {batch_size: 0}", "training.batch_size: 0: must be at least 1"),
+        ("training: {patience: 0}", "training.patience: 0: must be at least 1"),
+        ("training: {learning_rate: 0}", "training.learning_rate: 0: must be more than 0"),
+        ("training: {learning_rate: .inf}", "training.learning_rate: Infinity: must be a finite number"),
+        ("training: {learning_rate: .nan}", "training.learning_rate: NaN: must be a finite number"),
+        ('training: {learning_rate: "0.1"}', "training.learning_rate: '0.1': must be a number, without quotes"),
+        ("training: {learning_rate: true}", "training.learning_rate: true: must be a number"),
+        ("training: {deterministic: 1}", "training.deterministic: 1: must be true or false"),
+        ("training: [1]", "training: [1]: must be a mapping of keys to values"),
+        ("resources: {cpus: 0}", "resources.cpus: 0: must be more than 0"),
+        ("resources: {gpus: -1}", "resources.gpus: -1: must be at least 0"),
+        ("resources: {gpus: 1.5}", "resources.gpus: 1.5: must be a whole number, or a fraction of one GPU"),
+        ("cluster: {cpus: 1.5}", "cluster.cpus: 1.5: must be a whole number"),
+        ("runtime: {example_images: -1}", "runtime.example_images: -1: must be at least 0"),
+        ("1: 2", "1: the key must be text; put it in quotes"),
+    ],
+)  # fmt: skip
+def test_a_refused_line_is_quoted_with_its_remedy(tmp_path, line, message):
+    assert refusal(tmp_path, f"{MINIMAL}{line}\n") == [f"sweep.yaml:5: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("key", "example"),
+    [
+        ("datasets", "[synthetic-skin]"),
+        ("models", "[unet]"),
+        ("losses", "[iou, focal, iou+focal]"),
+        ("results", "../results/my-sweep"),
+    ],
+)
+def test_a_missing_key_comes_with_an_example(tmp_path, key, example):
+    text = "".join(line for line in MINIMAL.splitlines(True) if not line.startswith(key))
+    assert refusal(tmp_path, text) == [f"sweep.yaml: {key}: missing; for example {key}: {example}"]
+
+
+def test_an_empty_axis_is_refused(tmp_path):
+    text = MINIMAL.replace("[iou]", "[]")
+    assert refusal(tmp_path, text) == ["sweep.yaml:3: losses: []: must not be empty"]
+
+
+def test_an_axis_that_is_a_single_name_is_refused(tmp_path):
+    text = MINIMAL.replace("[iou]", "iou")
+    expected = "sweep.yaml:3: losses: 'iou': must be a list, for example [a, b]"
+    assert refusal(tmp_path, text) == [expected]
+
+
+def test_everything_wrong_is_said_at_once_in_the_order_of_the_file(tmp_path):
+    text = (
+        "datasets: [synthetic-skn, wound]\n"
+        "models: [unet, {name: unet, alias: u8, parameters: {widht: 8}}]\n"
+        "losses: [iou, {name: focal, parameters: {gamma: -1}}, {name: iou, alias: again}]\n"
+        "repeats: 0\n"
+        "results: ''\n"
+    )
+    lines = refusal(tmp_path, text)
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["sweep.yaml", "data.root"],
+        ["sweep.yaml:1", "datasets.0"],
+        ["sweep.yaml:2", "models.1.parameters.widht"],
+        ["sweep.yaml:3", "losses.1.parameters.gamma"],
+        ["sweep.yaml:3", "losses.2"],
+        ["sweep.yaml:4", "repeats"],
+        ["sweep.yaml:5", "results"],
+    ]
+
+
+def test_a_grid_beyond_reason_is_refused(tmp_path):
+    assert refusal(tmp_path, MINIMAL + "repeats: 1000001\n") == [
+        "sweep.yaml:5: repeats: 1000001: the grid has 1,000,001 trials; at most 1,000,000 are allowed"
+    ]
+
+
+def test_long_values_are_shortened(tmp_path):
+    (line,) = refusal(tmp_path, f"{MINIMAL}name: {'x' * 500}\n")
+    assert len(line) < 200
+    assert line.endswith("xxx...: is 500 characters long; at most 64 are allowed")
+
+
+def test_empty_sections_are_their_defaults(tmp_path):
+    empty = "data:\ntraining:\nresources:\ncluster:\nruntime:\n"
+    assert load(tmp_path, text=MINIMAL + empty) == load(tmp_path)
+
+
+json_like = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 300)
+    | st.floats()
+    | st.sampled_from(
+        ["unet", "iou", "iou+focal", "synthetic-skin", "folder", "", "a/b", "s3://b"]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["name", "alias", "parameters", "root", "width", "train", "weights"])
+            | st.integers(0, 2),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=6,
+)
+keys = st.sampled_from(
+    ["datasets", "models", "losses", "repeats", "seed", "data", "training", "results", "cluster", 3]
+)
+
+
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.dictionaries(keys, json_like, max_size=5))
+def test_whatever_a_file_says_it_loads_or_is_refused_in_plain_words(tmp_path, changes):
+    document = {
+        "datasets": ["synthetic-skin"],
+        "models": ["unet"],
+        "losses": ["iou"],
+        "results": "results",
+    }
+    path = write(tmp_path, safe_dump(document | changes))
+    try:
+        load_config(path)
+    except UserError as error:
+        for line in str(error).splitlines():
+            assert line.startswith(str(path))
+            assert "Input should" not in line
+            assert "https://errors.pydantic" not in line

@@ -1,0 +1,119 @@
+"""Every key is classified, and the classification is true: this table is the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Union, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from orchestrator.config.schema import Role, SweepFile, TrainingSection
+from orchestrator.grid import build_grid
+from tests.unit.orchestrator.config.builders import load
+from workers.contract import DataProtocol, TrainingProtocol
+
+# A value other than the one below, for every key; identity keys change ids, runtime keys do not.
+BASE = (
+    "data={root: /d, cache: /c}",
+    "datasets=[{name: cvc-clinicdb, alias: a}]",
+    "models=[{name: unet, alias: m}]",
+    "losses=[{name: focal, alias: l}]",
+    "training={channels_last: true}",
+)
+OTHER_VALUES: dict[Role, dict[str, str | None]] = {
+    Role.IDENTITY: {
+        "datasets.name": "datasets.0.name=wound",
+        "datasets.parameters": "datasets.0.parameters={format: tif}",
+        "models.name": "models.0.name=fcn",
+        "models.parameters": "models.0.parameters={width: 8}",
+        "losses.name": "losses.0.name=iou",
+        "losses.parameters": "losses.0.parameters={gamma: 2}",
+        "repeats": "repeats=4",
+        "seed": "seed=43",
+        "data.image_size": "data.image_size=64",
+        "data.split.train": "data.split={train: 0.5, val: 0.3, test: 0.2}",
+        "data.split.val": "data.split={train: 0.6, val: 0.3, test: 0.1}",
+        "data.split.test": "data.split={train: 0.5, val: 0.2, test: 0.3}",
+        "data.split_unit": "data.split_unit=group",
+        "data.normalisation": "data.normalisation=half",
+        "training.optimizer": None,  # there is one value only
+        "training.learning_rate": "training.learning_rate=0.01",
+        "training.batch_size": "training.batch_size=4",
+        "training.max_epochs": "training.max_epochs=100",
+        "training.patience": "training.patience=10",
+        "training.precision": "training.precision=bfloat16",
+        "training.channels_last": "training.channels_last=false",
+        "training.auxiliary_weight": "training.auxiliary_weight=0.5",
+        "training.deterministic": "training.deterministic=false",
+    },
+    Role.RUNTIME: {
+        "name": "name=other",
+        "datasets.alias": "datasets.0.alias=b",
+        "datasets.root": "datasets.0.root=/e",
+        "models.alias": "models.0.alias=b",
+        "losses.alias": "losses.0.alias=b",
+        "data.root": "data.root=/e",
+        "data.cache": "data.cache=/e",
+        "resources.cpus": "resources.cpus=4",
+        "resources.gpus": "resources.gpus=0.5",
+        "cluster.address": "cluster.address=auto",
+        "cluster.cpus": "cluster.cpus=8",
+        "cluster.gpus": "cluster.gpus=2",
+        "cluster.max_failures": "cluster.max_failures=0",
+        "runtime.checkpoint_interval_seconds": "runtime.checkpoint_interval_seconds=0",
+        "runtime.example_images": "runtime.example_images=0",
+        "results": "results=s3://bucket/x",
+    },
+}
+CASES = [(role, key, text) for role, table in OTHER_VALUES.items() for key, text in table.items()]
+
+
+def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, list[Role]]]:
+    """Yields every key that holds a value, with its roles."""
+    for name, info in model.model_fields.items():
+        inner = model_in(info.annotation)
+        if inner is None:
+            yield prefix + name, [item for item in info.metadata if isinstance(item, Role)]
+        else:
+            yield from leaves(inner, f"{prefix}{name}.")
+
+
+def model_in(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (list, Union, UnionType, Annotated):
+        return next(filter(None, map(model_in, get_args(annotation))), None)
+    return None
+
+
+def ids(folder, *overrides: str) -> set[str]:
+    return set(build_grid(load(folder, *BASE, *overrides)).trial_ids)
+
+
+def test_every_key_has_exactly_one_role_and_a_case_below():
+    found = dict(leaves(SweepFile))
+    assert {key: [role] for role, table in OTHER_VALUES.items() for key in table} == found
+
+
+@pytest.mark.parametrize(("role", "key", "override"), CASES, ids=[case[1] for case in CASES])
+def test_identity_changes_the_ids_and_runtime_does_not(tmp_path, role, key, override):
+    if override is None:
+        assert key == "training.optimizer"
+        return
+    changed = ids(tmp_path, override) != ids(tmp_path)
+    assert changed == (role is Role.IDENTITY)
+
+
+def test_the_alias_of_a_folder_is_identity(tmp_path):
+    assert ids(tmp_path, "datasets=[{name: folder, alias: a}]") != ids(
+        tmp_path, "datasets=[{name: folder, alias: b}]"
+    )
+
+
+def test_the_schema_covers_the_contract_with_the_same_defaults(tmp_path):
+    config = load(tmp_path)
+    assert config.training.protocol() == TrainingProtocol()
+    assert config.data.protocol() == DataProtocol()
+    assert set(TrainingSection.model_fields) == set(TrainingProtocol.__dataclass_fields__)

@@ -1,0 +1,62 @@
+"""Counts, remaining time and durations."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.progress import Tally, format_duration
+from orchestrator.progress.text import cut, cut_label
+from tests.unit.orchestrator.progress.story import FakeClock
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.4, "0 s"),
+        (42, "42 s"),
+        (59.6, "1 min"),
+        (185, "3 min 5 s"),
+        (3600, "1 h"),
+        (7500, "2 h 5 min"),
+        (90_000, "1 d 1 h"),
+        (86_400 * 12, "12 d"),
+        (-1, "0 s"),
+    ],
+)
+def test_durations_have_two_units(seconds, text):
+    assert format_duration(seconds) == text
+
+
+def test_time_left_follows_from_the_rate_so_far():
+    clock = FakeClock()
+    tally = Tally(clock=clock)
+    tally.start(10, 4, 6)
+    unknown = tally.eta_seconds
+    assert unknown is None
+    clock.wait(30)
+    tally.finish("a", "completed")
+    assert tally.eta_seconds == 90
+    tally.fail("b", "bug", "x")
+    assert tally.eta_seconds == 30
+    tally.finish("c", "diverged")
+    tally.finish("d", "completed")
+    assert (tally.ended, tally.eta_seconds) == (4, 0)
+
+
+def test_a_trial_that_was_never_announced_is_called_by_its_id():
+    assert Tally(clock=FakeClock()).finish("abc", "completed") == "abc"
+
+
+@pytest.mark.parametrize("width", [8, 20, 79, 80, 200])
+def test_texts_are_cut_to_the_width(width):
+    text = "0123456789" * 10
+    assert len(cut(text, width)) == min(width, 100)
+    assert len(cut_label(text, width)) == min(width, 100)
+
+
+def test_a_label_is_shortened_at_its_dataset():
+    label = "synthetic-ultrasound-malignant · unetpp-8 · iou+focal · 1"
+    assert cut_label(label, 40) == "synthetic-... · unetpp-8 · iou+focal · 1"
+    assert cut_label(label, 57) == label
+    assert cut_label(label, 20) == "synthetic-ultraso..."

@@ -1,0 +1,127 @@
+"""What a complete table would hold, and how much of it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from workers.contract import JSONValue, UserError
+
+_KEYS = {"dataset": "datasets", "model": "models", "loss": "losses"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """Number of trials present and expected."""
+
+    present: int
+    expected: int
+
+    @property
+    def complete(self) -> bool:
+        """True when nothing is missing."""
+        return self.present >= self.expected
+
+    def to_json(self) -> dict[str, JSONValue]:
+        """Returns the two numbers."""
+        return {"present": self.present, "expected": self.expected}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The axes of a full product, by label.
+
+    Attributes:
+        datasets: Labels; empty where the table knows no dataset.
+        models: Labels; empty where the table knows no model.
+        losses: Labels.
+        num_repeats: Trials of each combination.
+    """
+
+    datasets: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+    num_repeats: int = 1
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, object]) -> Grid:
+        """Reads a grid document: lists `datasets`, `models`, `losses`, and `repeats`.
+
+        Entries are labels, or components with a `label` or `name`; `repeats` is a number or a
+        list. A key that is absent stays empty.
+
+        Raises:
+            UserError: A key holds something else.
+        """
+        repeats = document.get("repeats", document.get("num_repeats", 1))
+        if isinstance(repeats, list | tuple | range):
+            repeats = len(repeats)
+        if not isinstance(repeats, int) or isinstance(repeats, bool) or repeats < 1:
+            msg = f"grid document: repeats: {repeats!r} is not a whole number from 1 up"
+            raise UserError(msg)
+        axes = {key: _document_labels(document, key) for key in _KEYS.values()}
+        return cls(**axes, num_repeats=repeats)
+
+    @classmethod
+    def around(
+        cls, table: pd.DataFrame, expected: Grid | Mapping[str, object] | int | None
+    ) -> Grid:
+        """Returns the smallest grid that holds both the table and what is expected.
+
+        What lies outside the expected grid counts too: losses compare fairly only over a full
+        product, so a loss tried on half of the blocks leaves the whole provisional.
+        """
+        if isinstance(expected, Mapping):
+            expected = cls.from_document(expected)
+        if isinstance(expected, int):
+            expected = cls(num_repeats=expected)
+        known = expected or cls()
+        seen = int(table["repeat"].nunique()) if "repeat" in table else 1
+        return cls(
+            datasets=_union(known.datasets, table, "dataset"),
+            models=_union(known.models, table, "model"),
+            losses=_union(known.losses, table, "loss"),
+            num_repeats=max(known.num_repeats if expected else 1, seen),
+        )
+
+    def blocks(self, axis: str) -> tuple[str, ...]:
+        """Returns the labels of one axis: `dataset`, `model` or `loss`."""
+        labels: tuple[str, ...] = getattr(self, _KEYS[axis])
+        return labels
+
+    @property
+    def num_trials(self) -> int:
+        """Number of combinations; an axis the table does not know counts once."""
+        return (
+            max(len(self.datasets), 1)
+            * max(len(self.models), 1)
+            * len(self.losses)
+            * self.num_repeats
+        )
+
+
+def block_coverage(grid: Grid, axis: str, present: int) -> Coverage:
+    """Returns the coverage of one block of an axis that holds `present` trials."""
+    return Coverage(present=present, expected=grid.num_trials // len(grid.blocks(axis)))
+
+
+def _document_labels(document: Mapping[str, object], key: str) -> tuple[str, ...]:
+    entries = document.get(key) or ()
+    if isinstance(entries, str) or not isinstance(entries, Iterable):
+        msg = f"grid document: {key}: {entries!r} is not a list of names"
+        raise UserError(msg)
+    labels = (
+        entry.get("label") or entry.get("name") if isinstance(entry, Mapping) else entry
+        for entry in entries
+    )
+    return tuple(str(label) for label in labels)
+
+
+def _union(known: tuple[str, ...], table: pd.DataFrame, axis: str) -> tuple[str, ...]:
+    if axis not in table:
+        return ()
+    seen = table[axis].drop_duplicates()
+    # Known labels keep the grid's order; the rest is sorted, for rows come in any order.
+    return (*known, *sorted(str(label) for label in seen if label not in known))

@@ -1,0 +1,79 @@
+"""Points of one block, by hand, under each tie rule."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from orchestrator.ranking.places import TIE_RULES, TieRule, check_tie_rule, place
+from workers.contract import UserError
+
+
+def points(
+    means: dict[str, float], ties: TieRule, listed: list[str] | None = None
+) -> dict[str, float]:
+    placing = place(means, ties=ties, listed=listed or list(means))
+    return {loss: float(value) for loss, value in placing.points.items()}
+
+
+def test_three_two_one_and_nothing_below():
+    means = {"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.6}
+    for ties in TIE_RULES:
+        assert points(means, ties) == {"a": 3, "b": 2, "c": 1, "d": 0}
+
+
+def test_two_joint_first():
+    means = {"a": 0.5, "b": 0.9, "c": 0.9, "d": 0.1}
+    assert points(means, "split") == {"b": 2.5, "c": 2.5, "a": 1, "d": 0}
+    assert points(means, "min") == {"b": 3, "c": 3, "a": 1, "d": 0}
+    assert points(means, "max") == {"b": 2, "c": 2, "a": 1, "d": 0}
+    assert points(means, "order") == {"b": 3, "c": 2, "a": 1, "d": 0}
+    assert points(means, "order", listed=["c", "b", "a", "d"]) == {"c": 3, "b": 2, "a": 1, "d": 0}
+
+
+def test_a_tie_that_reaches_below_the_podium():
+    means = {"a": 0.9, "b": 0.8, "c": 0.5, "d": 0.5, "e": 0.5}
+    third = Fraction(1, 3)
+    placing = place(means, ties="split", listed=list(means))
+    assert placing.points == {"a": 3, "b": 2, "c": third, "d": third, "e": third}
+    assert placing.ties == (("c", "d", "e"),)
+    assert points(means, "min") == {"a": 3, "b": 2, "c": 1, "d": 1, "e": 1}
+    assert points(means, "max") == {"a": 3, "b": 2, "c": 0, "d": 0, "e": 0}
+
+
+def test_places_under_each_rule():
+    means = {"a": 0.9, "b": 0.9, "c": 0.1}
+    expected: dict[TieRule, dict[str, int]] = {
+        "split": {"a": 1, "b": 1, "c": 3},
+        "min": {"a": 1, "b": 1, "c": 3},
+        "max": {"a": 2, "b": 2, "c": 3},
+        "order": {"a": 1, "b": 2, "c": 3},
+    }
+    for ties, places in expected.items():
+        assert place(means, ties=ties, listed=["a", "b", "c"]).places == places
+
+
+def test_a_tie_off_the_podium_is_not_counted():
+    placing = place({"a": 4, "b": 3, "c": 2, "d": 1, "e": 1}, ties="split", listed=list("abcde"))
+    assert placing.ties == ()
+
+
+def test_one_and_two_losses():
+    assert points({"a": 0.1}, "split") == {"a": 3}
+    assert points({"a": 0.1, "b": 0.2}, "split") == {"b": 3, "a": 2}
+    assert points({"a": 0.2, "b": 0.2}, "split") == {"a": 2.5, "b": 2.5}
+    assert points({}, "split") == {}
+
+
+def test_means_that_differ_by_rounding_alone_are_tied():
+    nearly = 0.1 + 0.2
+    assert nearly != 0.3
+    assert points({"a": nearly, "b": 0.3}, "order", listed=["b", "a"]) == {"b": 3, "a": 2}
+    assert points({"a": 0.3 + 1e-9, "b": 0.3}, "order", listed=["b", "a"]) == {"a": 3, "b": 2}
+
+
+def test_an_unknown_rule_lists_the_known():
+    check_tie_rule("split")
+    with pytest.raises(UserError, match=r"--ties fair: .*split .*min .*max .*order"):
+        check_tie_rule("fair")

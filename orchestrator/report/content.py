@@ -1,0 +1,42 @@
+"""Everything a report shows, computed once for the page and the figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.report.answer import Answer, answer
+from orchestrator.report.curves import CurvePanel, curve_panels
+from orchestrator.report.data import Sweep
+from orchestrator.report.examples import Example, examples
+from orchestrator.report.heat import HeatTable, heat_table
+from orchestrator.report.holes import Holes, find_holes
+from orchestrator.report.record import Record, record
+from orchestrator.report.standings import Standing, standings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """The parts of a report in the order in which it shows them."""
+
+    sweep: Sweep
+    answer: Answer
+    standings: tuple[Standing, ...]
+    heat_tables: tuple[HeatTable, ...]
+    panels: tuple[CurvePanel, ...]
+    examples: tuple[Example, ...]
+    holes: Holes
+    record: Record
+
+
+def collect(sweep: Sweep) -> Content:
+    """Computes every part."""
+    return Content(
+        sweep=sweep,
+        answer=answer(sweep),
+        standings=tuple(standings(sweep)),
+        heat_tables=tuple(heat_table(sweep, podium) for podium in sweep.ranking.podiums),
+        panels=tuple(curve_panels(sweep)),
+        examples=tuple(examples(sweep)),
+        holes=find_holes(sweep),
+        record=record(sweep),
+    )

@@ -1,0 +1,154 @@
+"""What is missing or failed: a report that hides its holes answers another question."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from orchestrator.report.data import TRIAL_KEY, Sweep, column
+
+MAX_LISTED = 40
+"""Rows of each list; the rest is counted."""
+
+MAX_TRACEBACK_LINES = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hole:
+    """A combination with fewer trials than the grid asks for."""
+
+    dataset: str | None
+    model: str | None
+    loss: str
+    num_present: int
+    num_expected: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """One failed attempt.
+
+    Attributes:
+        outcome: `open` (no result yet), `finished later`, or `counts as 0` (diverged).
+        traceback: Its last lines; empty when there is none.
+    """
+
+    dataset: str
+    model: str
+    loss: str
+    repeat: str
+    attempt: str
+    failure_class: str
+    outcome: str
+    host: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holes:
+    """All of it, cut to a readable length.
+
+    Attributes:
+        holes: The first combinations with missing trials.
+        num_holes: How many combinations there are.
+        num_missing: How many trials they lack.
+        failed: The first failed attempts, open ones before all others.
+        num_failed: How many there are.
+        classes: Attempts by class, then outcome.
+    """
+
+    holes: tuple[Hole, ...]
+    num_holes: int
+    num_missing: int
+    failed: tuple[Failed, ...]
+    num_failed: int
+    classes: Mapping[str, Mapping[str, int]]
+
+
+def find_holes(sweep: Sweep) -> Holes:
+    """Returns the missing combinations and the failed attempts."""
+    holes = _missing(sweep)
+    failed = _failed(sweep)
+    classes: dict[str, Counter[str]] = {}
+    for attempt in failed:
+        classes.setdefault(attempt.failure_class, Counter())[attempt.outcome] += 1
+    return Holes(
+        holes=tuple(holes[:MAX_LISTED]),
+        num_holes=len(holes),
+        num_missing=sum(hole.num_expected - hole.num_present for hole in holes),
+        failed=tuple(failed[:MAX_LISTED]),
+        num_failed=len(failed),
+        classes=classes,
+    )
+
+
+def _missing(sweep: Sweep) -> list[Hole]:
+    grid, trials = sweep.grid, sweep.trials
+    columns = [
+        trials[axis] if axis in trials else itertools.repeat(None, len(trials))
+        for axis in ("dataset", "model", "loss")
+    ]
+    present = Counter(zip(*columns, strict=True))
+    product = itertools.product(grid.datasets or (None,), grid.models or (None,), sweep.losses)
+    return [
+        Hole(
+            dataset=dataset,
+            model=model,
+            loss=loss,
+            num_present=present[dataset, model, loss],
+            num_expected=grid.num_repeats,
+        )
+        for dataset, model, loss in product
+        if present[dataset, model, loss] < grid.num_repeats
+    ]
+
+
+def _failed(sweep: Sweep) -> list[Failed]:
+    table = sweep.failures
+    if table.empty:
+        return []
+    finished = set(column(sweep.trials, "trial_id").dropna())
+    keys = set(zip(*(column(sweep.trials, name) for name in TRIAL_KEY), strict=True))
+    rows: list[Failed] = []
+    for row in table.to_dict("records"):
+        known = row.get("trial_id")
+        key = tuple(row.get(name) for name in TRIAL_KEY)
+        done = known in finished if known is not None else key in keys
+        failure_class = _text(row.get("failure_class")) or "unknown"
+        if failure_class == "diverged":
+            outcome = "counts as 0"
+        else:
+            outcome = "finished later" if done else "open"
+        texts = {name: _text(row.get(name)) for name in (*TRIAL_KEY, "attempt", "host", "message")}
+        rows.append(
+            Failed(
+                **texts,
+                failure_class=failure_class,
+                outcome=outcome,
+                traceback=_tail(_text(row.get("traceback"))),
+            )
+        )
+    rows.sort(key=lambda row: row.outcome != "open")  # stable: otherwise as the table is sorted
+    return rows
+
+
+def _text(value: object) -> str:
+    if value is None or value is pd.NA:
+        return ""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:g}"
+    return str(value)
+
+
+def _tail(traceback: str) -> str:
+    lines = traceback.strip().splitlines()
+    if len(lines) > MAX_TRACEBACK_LINES:
+        left_out = len(lines) - MAX_TRACEBACK_LINES
+        lines = [f"… {left_out} lines before", *lines[-MAX_TRACEBACK_LINES:]]
+    return "\n".join(lines)

@@ -1,0 +1,69 @@
+"""Outlines of masks as closed lines, for drawing over an image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+Point = tuple[float, float]
+
+
+def outlines(mask: np.ndarray) -> list[list[Point]]:
+    """Returns closed outlines of a mask, each a list of (x, y) in pixels.
+
+    Points lie in the middle of pixel borders, so that stairs become slopes; straight runs keep
+    only their ends. Holes are outlines of their own.
+
+    Args:
+        mask: Boolean, shape (H, W).
+    """
+    following = _borders(mask)
+    lines: list[list[Point]] = []
+    for start in sorted(following):
+        while following[start]:
+            line = [start]
+            current = following[start].pop()
+            # As many borders enter a corner as leave it, so every walk comes back.
+            while current != start:
+                line.append(current)
+                current = following[current].pop()
+            lines.append(_slopes(line))
+    return lines
+
+
+def _borders(mask: np.ndarray) -> dict[tuple[int, int], list[tuple[int, int]]]:
+    """Returns the pixel borders as directed steps from corner to corner, the mask on the right."""
+    padded = np.pad(np.asarray(mask, dtype=bool), 1)
+    inside = padded[1:-1, 1:-1]
+    steps = (
+        (padded[:-2, 1:-1], (0, 0), (1, 0)),  # nothing above: along the top, to the right
+        (padded[1:-1, 2:], (1, 0), (1, 1)),
+        (padded[2:, 1:-1], (1, 1), (0, 1)),
+        (padded[1:-1, :-2], (0, 1), (0, 0)),
+    )
+    following: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for neighbour, begin, end in steps:
+        ys, xs = np.nonzero(inside & ~neighbour)
+        for x, y in zip(xs.tolist(), ys.tolist(), strict=True):
+            following.setdefault((x + begin[0], y + begin[1]), []).append((x + end[0], y + end[1]))
+    return following
+
+
+def _slopes(corners: list[tuple[int, int]]) -> list[Point]:
+    """Joins the middles of neighbouring borders and drops points inside straight runs."""
+    middles = [
+        ((x + next_x) / 2, (y + next_y) / 2)
+        for (x, y), (next_x, next_y) in zip(corners, corners[1:] + corners[:1], strict=True)
+    ]
+    kept: list[Point] = []
+    for index, (x, y) in enumerate(middles):
+        before = middles[index - 1]
+        after = middles[(index + 1) % len(middles)]
+        turn = (x - before[0]) * (after[1] - y) - (y - before[1]) * (after[0] - x)
+        if turn:
+            kept.append((x, y))
+    return kept
+
+
+def svg_path(lines: list[list[Point]]) -> str:
+    """Returns the outlines as the data of one SVG path."""
+    return "".join("M" + "L".join(f"{x:g} {y:g}" for x, y in line) + "Z" for line in lines if line)

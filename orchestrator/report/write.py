@@ -1,0 +1,55 @@
+"""Writes a report: the page and its figures, each file whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from orchestrator.report.content import collect
+from orchestrator.report.data import ReportData, ReportFiles, arrange
+from orchestrator.report.figures import FIGURE_NAMES, draw_figures
+from orchestrator.report.page import render_page
+from workers.contract import UserError
+
+
+def write_report(data: ReportData, out: Path) -> ReportFiles:
+    """Writes out/index.html and out/figures/*.png and *.svg; the same store, the same bytes.
+
+    Figures of an earlier report that have nothing to show any more are removed.
+
+    Raises:
+        UserError: There is no trial yet, trials must not be ranked together, or the folder
+            cannot be written.
+    """
+    content = collect(arrange(data))
+    figures = draw_figures(content)
+    page = render_page(content, list(figures))
+    folder = out / "figures"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in FIGURE_NAMES:
+            for suffix in (".png", ".svg"):
+                if f"{name}{suffix}" not in figures:
+                    (folder / f"{name}{suffix}").unlink(missing_ok=True)
+        for name, content_bytes in figures.items():
+            _write(folder / name, content_bytes)
+        _write(out / "index.html", page.encode())
+    except OSError as error:
+        msg = f"{error.filename or out}: cannot be written: {error.strerror}; choose another --out"
+        raise UserError(msg) from error
+    return ReportFiles(page=out / "index.html", figures=tuple(folder / name for name in figures))
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp makes files that nobody else may read
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,72 @@
+"""The answer in one sentence, honest in every case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from orchestrator.ranking.tables import read_table
+from orchestrator.report.answer import answer
+from orchestrator.report.data import ReportData, arrange
+
+PAPER = Path(__file__).parents[3] / "data" / "paper"
+
+
+def say(text, **options):
+    lines = [line.split() for line in text.strip().splitlines()]
+    table = pd.DataFrame(lines[1:], columns=lines[0])
+    return answer(arrange(ReportData(trials=table, **options)))
+
+
+CASES = {
+    "one leader": (
+        "dataset loss dice\nw a 3\nw b 2\nw c 1",
+        "a leads by dataset with 3 points, ahead of b with 2.",
+    ),
+    "the same leader twice": (
+        "dataset model loss dice\nw u a 3\nw u b 2\nv u a 3\nv u b 2",
+        "a leads both by dataset (6 points, ahead of b with 4) and by model (3 points, ahead of b "
+        "with 2).",
+    ),
+    "a shared lead": (
+        "dataset loss dice\nw a 3\nw b 2\nw c 1\nv a 2\nv b 3\nv c 1",
+        "a and b share the lead by dataset with 5 points each.",
+    ),
+    "all level": (
+        "dataset loss dice\nw a 3\nw b 3",
+        "By dataset all losses are level with 2.5 points each.",
+    ),
+    "one loss": (
+        "dataset loss dice\nw a 0.25\nv a 0.75",
+        "a was the only loss tried, with a mean test Dice of 0.5000.",
+    ),
+    "all diverged": (
+        "dataset loss dice status\nw a . diverged\nw b . diverged",
+        "No loss leads: all 2 trials so far diverged.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_sentences(case):
+    table, sentence = CASES[case]
+    found = say(table)
+    assert found.sentence == sentence
+    assert found.provisional is None
+
+
+def test_provisional_says_how_much_is_missing():
+    grid = {"datasets": ["w", "v"], "losses": ["a", "b"], "repeats": 2}
+    found = say("dataset loss dice\nw a 3\nw b 2\nv a 1", grid=grid)
+    assert found.provisional == (
+        "Provisional: 3 of 8 trials are in, and the 5 missing may change any place."
+    )
+
+
+def test_a_tie_rule_that_changes_the_leader_is_named():
+    trials = read_table(PAPER / "fig2_dice_by_dataset.csv")
+    (note,) = answer(arrange(ReportData(trials=trials))).notes
+    assert note.startswith("By dataset, 1 tie touched the three first places; tied places share")
+    assert "Under the rule “min” IoUFocal and BCE would lead." in note

@@ -1,0 +1,74 @@
+"""The steps of the podium and the table of points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from orchestrator.ranking.podium import rank
+from orchestrator.report.data import ReportData, arrange
+from orchestrator.report.standings import podium_steps, shown_metrics, standings
+from orchestrator.report.wording import metric_text, points_text
+from tests.unit.orchestrator.report.factory import make_data
+
+GOLDEN = Path(__file__).parent / "golden" / "points.txt"
+
+
+def steps(*rows):
+    table = pd.DataFrame(rows, columns=["dataset", "loss", "dice"])
+    podium = rank(table).by_dataset
+    assert podium is not None
+    return [(step.place, step.losses, step.points) for step in podium_steps(podium)]
+
+
+def test_three_steps():
+    assert steps(("w", "a", 3), ("w", "b", 2), ("w", "c", 1), ("w", "d", 0.5)) == [
+        (1, ("a",), 3),
+        (2, ("b",), 2),
+        (3, ("c",), 1),
+    ]
+
+
+def test_a_shared_step_leaves_the_next_one_empty():
+    tied = [("v", "a", 2), ("v", "b", 1), ("w", "a", 1), ("w", "b", 2)]
+    assert steps(*tied) == [(1, ("a", "b"), 5), (2, (), None), (3, (), None)]
+
+
+def test_no_points_or_nothing_but_zeros_no_step():
+    assert steps(("w", "a", 1)) == [(1, ("a",), 3), (2, (), None), (3, (), None)]
+    assert steps(("w", "a", 0), ("w", "b", 0)) == [(1, (), None), (2, (), None), (3, (), None)]
+
+
+def test_means_of_every_metric_follow_the_ranking_rule():
+    data = make_data(2, 2, 3, 2, predictions=False)
+    sweep = arrange(data)
+    means = data.trials.groupby("loss")[["dice", "iou"]].mean()
+    for standing in standings(sweep):
+        assert standing.metrics["dice"] == pytest.approx(means.loc[standing.loss, "dice"])
+        assert standing.metrics["iou"] == pytest.approx(means.loc[standing.loss, "iou"])
+    assert shown_metrics(sweep) == ("dice", "iou", "recall", "precision")
+
+
+def test_a_metric_some_trials_lack_is_not_shown():
+    data = make_data(1, 1, 2, 1, predictions=False)
+    data.trials.loc[0, "recall"] = None
+    assert "recall" not in shown_metrics(arrange(data))
+    table = pd.DataFrame([("w", "a", 0.5)], columns=["dataset", "loss", "dice"])
+    (standing,) = standings(arrange(ReportData(trials=table)))
+    assert standing.metrics == {"dice": 0.5}
+
+
+def test_golden_points():
+    sweep = arrange(make_data(6, 2, 4, 2, predictions=False))
+    lines = [f"{'loss':<10}{'by dataset':>16}{'by model':>16}{'dice':>10}"]
+    for standing in standings(sweep):
+        cells = [
+            f"{row.place}{'=' if row.joint else ''}: {points_text(row.points)}"
+            for row in standing.rows.values()
+        ]
+        title = sweep.title("loss", standing.loss)
+        dice = metric_text(standing.metrics["dice"])
+        lines.append(f"{title:<10}{cells[0]:>16}{cells[1]:>16}{dice:>10}")
+    assert "\n".join(lines) + "\n" == GOLDEN.read_text()

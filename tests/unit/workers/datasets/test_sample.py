@@ -1,0 +1,244 @@
+"""Every quirk of the six datasets, on the file of the real sample that has it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from workers.contract import Component, UserError
+from workers.datasets import open_dataset, pictures, read_contents
+from workers.datasets.cache import DatasetArrays, load_arrays
+from workers.datasets.dataset import Dataset
+from workers.datasets.split import split_indices
+from workers.datasets.verify import VerifyReport, verify_root
+
+pytestmark = [pytest.mark.sample, pytest.mark.timeout(120)]
+
+COUNTS = {
+    "isic-2017": (16, 150),
+    "wound": (40, 1010),
+    "cvc-clinicdb": (60, 612),
+    "kvasir-seg": (60, 1000),
+    "breast-benign": (32, 437),
+    "breast-malignant": (30, 210),
+}
+
+
+def opened(name: str, root: Path) -> Dataset:
+    return open_dataset(Component(name=name), root)
+
+
+def index_of(dataset: Dataset, name: str) -> int:
+    return [sample.name for sample in dataset.samples].index(name)
+
+
+@pytest.fixture(scope="module")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def arrays(sample_data: Path, cache_dir: Path) -> dict[str, DatasetArrays]:
+    return {name: load_arrays(opened(name, sample_data), 64, cache_dir) for name in COUNTS}
+
+
+@pytest.fixture(scope="module")
+def reports(sample_data: Path) -> dict[str, VerifyReport]:
+    return {report.dataset: report for report in verify_root(sample_data)}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts(name: str, sample_data: Path, reports: dict[str, VerifyReport]) -> None:
+    num_pairs, num_official = COUNTS[name]
+    assert len(opened(name, sample_data).samples) == num_pairs
+    report = reports[name]
+    assert (report.num_pairs, report.num_images) == (num_pairs, num_pairs)
+    assert report.num_official == num_official
+    assert report.is_sound
+    assert not report.is_complete
+
+
+def test_every_array_is_filled(arrays: dict[str, DatasetArrays]) -> None:
+    for name, (num_pairs, _) in COUNTS.items():
+        assert arrays[name].images.shape == (num_pairs, 64, 64, 3)
+        assert set(np.unique(arrays[name].masks)) == {0, 1}
+        assert arrays[name].images.reshape(num_pairs, -1).std(axis=1).min() > 5
+        assert 0.005 < arrays[name].masks.mean() < 0.35
+
+
+def test_second_start_is_fast(
+    sample_data: Path, cache_dir: Path, arrays: dict[str, DatasetArrays]
+) -> None:
+    start = time.perf_counter()
+    for name in COUNTS:
+        again = load_arrays(opened(name, sample_data), 64, cache_dir)
+        assert again.fingerprint == arrays[name].fingerprint
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("name", ["isic-2017", "kvasir-seg", "cvc-clinicdb", "breast-benign"])
+def test_resized_images_are_within_a_grey_level_of_full_decoding(
+    name: str, sample_data: Path, arrays: dict[str, DatasetArrays]
+) -> None:
+    errors = []
+    for sample, image in list(zip(opened(name, sample_data).samples, arrays[name].images))[:12]:  # noqa: B905
+        assert sample.image is not None
+        with Image.open(sample.image) as full:
+            reference = full.convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
+        errors.append(np.abs(np.asarray(reference).astype(int) - image).mean())
+    assert max(errors) < 1
+    assert np.mean(errors) < 0.5
+
+
+def test_isic_skips_superpixels_and_tables(reports: dict[str, VerifyReport]) -> None:
+    assert "2 superpixel files skipped" in reports["isic-2017"].notes
+
+
+def test_wound_value_32_is_background(sample_data: Path) -> None:
+    dataset = opened("wound", sample_data)
+    assert dataset.read_mask(index_of(dataset, "validation/0233")).sum() == 285
+
+
+def test_wound_empty_masks_are_kept(sample_data: Path, reports: dict[str, VerifyReport]) -> None:
+    names = ["train/0092", "train/0131", "train/0223", "train/0281", "validation/0128",
+             "validation/0417"]  # fmt: skip
+    dataset = opened("wound", sample_data)
+    empty = [s.name for i, s in enumerate(dataset.samples) if not dataset.read_mask(i).any()]
+    assert empty == names
+    assert reports["wound"].empty_masks == tuple(
+        f"{name.replace('/', '/labels/')}.png" for name in names
+    )
+
+
+def test_wound_duplicates_share_a_group_and_keep_their_masks(
+    sample_data: Path, arrays: dict[str, DatasetArrays], reports: dict[str, VerifyReport]
+) -> None:
+    wound = arrays["wound"]
+    pairs = [("train/0121", "validation/0284"), ("train/0569", "validation/0545")]
+    dataset = opened("wound", sample_data)
+    for pair in pairs:
+        a, b = (wound.names.index(name) for name in pair)
+        assert wound.groups[a] == wound.groups[b]
+        assert not np.array_equal(dataset.read_mask(a), dataset.read_mask(b))
+    assert len(set(wound.groups)) == 38
+    assert [tuple(map(Path, pair)) for pair in reports["wound"].duplicates] == [
+        tuple(Path(name.replace("/", "/images/") + ".png") for name in pair) for pair in pairs
+    ]
+    for repeat in range(5):
+        split = split_indices(wound.groups, (0.6, 0.2, 0.2), unit="group", seed=42, repeat=repeat)
+        for pair in pairs:
+            together = [
+                {wound.names.index(n) for n in pair} <= set(part)
+                for part in (split.train, split.val, split.test)
+            ]
+            assert sum(together) == 1
+
+
+def test_wound_test_folder_is_ignored(reports: dict[str, VerifyReport]) -> None:
+    assert reports["wound"].notes == ("test: 2 images without labels, ignored",)
+
+
+def test_cvc_tif_equals_png(sample_data: Path) -> None:
+    tif = read_contents(Component(name="cvc-clinicdb", parameters={"format": "tif"}), sample_data)
+    png = {s.name: s for s in opened("cvc-clinicdb", sample_data).samples}
+    assert [sample.name for sample in tif.samples] == ["24", "41", "62"]
+    for sample in tif.samples:
+        assert sample.image is not None
+        with pytest.raises(OSError):  # noqa: PT011 - the reason for tifffile
+            Image.open(sample.image)
+        other = png[sample.name]
+        assert other.image is not None
+        images = [pictures.as_rgb(pictures.decode(path)) for path in (sample.image, other.image)]
+        assert np.array_equal(images[0], images[1])
+        masks = [
+            pictures.as_foreground(pictures.decode(path)) for path in (*sample.masks, *other.masks)
+        ]
+        assert np.array_equal(masks[0], masks[1])
+        assert images[0].shape == (288, 384, 3)
+
+
+def test_cvc_three_tifs_are_too_few_to_train_on(sample_data: Path) -> None:
+    with pytest.raises(UserError, match="3 usable image-mask pairs"):
+        open_dataset(Component(name="cvc-clinicdb", parameters={"format": "tif"}), sample_data)
+
+
+def test_cvc_masks_are_thresholded_and_frames_sorted(
+    sample_data: Path, reports: dict[str, VerifyReport]
+) -> None:
+    dataset = opened("cvc-clinicdb", sample_data)
+    frames = [int(sample.name) for sample in dataset.samples]
+    assert frames == sorted(frames)
+    non_binary = {Path(m.file).stem: m.num_pixels for m in reports["cvc-clinicdb"].non_binary_masks}
+    assert len(non_binary) == 12
+    sample = dataset.samples[index_of(dataset, "359")]
+    levels = pictures.brightest(pictures.decode(sample.masks[0]))
+    mask = dataset.read_mask(index_of(dataset, "359"))
+    assert mask.sum() == (levels > 127).sum() < (levels > 0).sum()
+
+
+def test_cvc_sequences_come_from_the_readme(
+    arrays: dict[str, DatasetArrays], reports: dict[str, VerifyReport]
+) -> None:
+    assert "29 sequences from README.txt" in reports["cvc-clinicdb"].notes
+    cvc = arrays["cvc-clinicdb"]
+    groups = dict(zip(cvc.names, cvc.groups, strict=True))
+    assert groups["24"] == "sequence-01"
+    assert groups["62"] == groups["63"] == "sequence-03"
+    assert groups["609"] == "sequence-29"
+
+
+def test_kvasir_masks_are_binary_only_after_the_threshold(
+    sample_data: Path, reports: dict[str, VerifyReport]
+) -> None:
+    assert len(reports["kvasir-seg"].non_binary_masks) == 60
+    dataset = opened("kvasir-seg", sample_data)
+    levels = pictures.brightest(pictures.decode(dataset.samples[0].masks[0]))
+    assert ((levels <= 10) | (levels >= 245)).all()
+    assert np.array_equal(dataset.read_mask(0), levels >= 245)
+
+
+@pytest.mark.parametrize(
+    ("number", "num_masks", "num_pixels"),
+    [(4, 2, 1984 + 624), (54, 2, 19141 + 1609), (195, 3, None)],
+)
+def test_busi_masks_are_united(
+    number: int, num_masks: int, num_pixels: int | None, sample_data: Path
+) -> None:
+    dataset = opened("breast-benign", sample_data)
+    i = index_of(dataset, f"benign ({number})")
+    masks = dataset.samples[i].masks
+    assert len(masks) == num_masks
+    single = [pictures.as_foreground(pictures.decode(path)) for path in masks]
+    assert np.array_equal(dataset.read_mask(i), np.logical_or.reduce(single))
+    if num_pixels is not None:  # the two masks do not overlap, the second is RGBA
+        assert dataset.read_mask(i).sum() == num_pixels
+
+
+def test_busi_normal_is_not_used_and_the_shared_picture_is_named(
+    reports: dict[str, VerifyReport],
+) -> None:
+    assert set(reports) == set(COUNTS)
+    assert reports["breast-benign"].shared_images == (
+        ("breast-benign:benign (433).png", "breast-malignant:malignant (145).png"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("wound", "Foot Ulcer Segmentation Challenge"),
+        ("cvc-clinicdb", "CVC-ClinicDB"),
+        ("kvasir-seg", "Kvasir-SEG"),
+        ("breast-malignant", "Dataset_BUSI_with_GT"),
+        ("isic-2017", "ISIC-2017_Validation_Data"),
+    ],
+)
+def test_the_official_folder_is_a_root_too(
+    name: str, folder: str, sample_data: Path, tmp_path: Path, arrays: dict[str, DatasetArrays]
+) -> None:
+    dataset = opened(name, sample_data / folder)
+    assert dataset.fingerprint(tmp_path) == arrays[name].fingerprint

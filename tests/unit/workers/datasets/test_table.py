@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from workers.catalogue import load
+from workers.catalogue.datasets import DATASETS, complete_dataset
+from workers.datasets.generated import Look
+from workers.datasets.layout import Layout
+
+REPOSITORY = Path(__file__).resolve().parents[4]
+
+
+def test_names() -> None:
+    assert list(DATASETS) == [
+        "isic-2017", "wound", "cvc-clinicdb", "kvasir-seg", "breast-benign", "breast-malignant",
+        "folder", "synthetic-skin", "synthetic-wound", "synthetic-endoscopy-wide",
+        "synthetic-endoscopy-close", "synthetic-ultrasound-benign",
+        "synthetic-ultrasound-malignant",
+    ]  # fmt: skip
+
+
+def test_every_entry_points_to_its_code_and_states_its_facts() -> None:
+    for name, entry in DATASETS.items():
+        expected = Look if entry.kind == "generated" else Layout
+        assert isinstance(load(entry.open), expected), name
+        assert entry.name == name
+        assert entry.title
+        assert entry.source
+        assert entry.citation
+        assert entry.licence
+        assert (entry.folder is None) == (entry.kind == "generated")
+        if entry.num_images is not None:
+            assert entry.archives
+
+
+def test_rules_and_looks_have_distinct_names() -> None:
+    objects = [load(entry.open) for entry in DATASETS.values()]
+    labels = [item.rules if isinstance(item, Layout) else item.name for item in objects]
+    assert len(set(labels)) == len(labels)
+
+
+def test_defaults_are_filled_in() -> None:
+    assert complete_dataset("cvc-clinicdb", {}) == ("cvc-clinicdb", {"format": "auto"})
+    assert complete_dataset("synthetic-skin", {"seed": 3})[1] == {
+        "num_images": 60,
+        "seed": 3,
+        "size": 96,
+    }
+    assert complete_dataset("folder", {"label": "mine"})[1] == {"label": "mine"}
+
+
+def test_neither_torch_nor_ray_is_loaded() -> None:
+    code = (
+        "import sys, workers.datasets, workers.datasets.cache, workers.datasets.split, "
+        "workers.datasets.verify; print({'torch', 'ray', 'pyarrow'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,97 @@
+"""Generated datasets: images that a look draws from a seed, numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.datasets.dataset import Sample
+from workers.datasets.pictures import pixel_key
+from workers.identity import digest
+from workers.seeding import derive_seed
+
+GENERATOR_VERSION = 1
+"""Raised whenever any look draws other pixels; then every fingerprint of generated data changes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One drawn image.
+
+    Attributes:
+        image: (H, W, 3) levels in 0..255.
+        mask: (H, W), True is lesion.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Look:
+    """A kind of image.
+
+    Attributes:
+        name: Part of the random seed and of the fingerprint.
+        draw: (random generator, side in pixels) to a picture.
+    """
+
+    name: str
+    draw: Callable[[np.random.Generator, int], Picture]
+
+
+@lru_cache(maxsize=16)
+def _draw(look: Look, seed: int, size: int, index: int) -> Picture:
+    # Cached because image and mask of one index are asked for one after the other.
+    rng = np.random.Generator(np.random.PCG64(derive_seed(seed, look.name, 0, index)))
+    picture = look.draw(rng, size)
+    picture.image.setflags(write=False)
+    picture.mask.setflags(write=False)
+    return picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratedDataset:
+    """A dataset drawn on demand: picture `index` depends on the look, seed, size and index only.
+
+    Attributes:
+        name: What messages call it.
+        look: What is drawn.
+        num_images: Number of pairs.
+        seed: Random seed of the whole dataset.
+        size: Side of the square images, pixels.
+    """
+
+    name: str
+    look: Look
+    num_images: int
+    seed: int
+    size: int
+
+    @cached_property
+    def samples(self) -> tuple[Sample, ...]:
+        """The pairs; each is a group of its own."""
+        names = [f"{self.look.name}-{index:03d}" for index in range(self.num_images)]
+        return tuple(Sample(name=name, image=None, masks=(), group=name) for name in names)
+
+    def fingerprint(self, cache_dir: Path) -> str:  # noqa: ARG002 - nothing needs remembering
+        """Returns 32 hexadecimal digits of the generator's version, the look and the options."""
+        options = {"num_images": self.num_images, "seed": self.seed, "size": self.size}
+        return digest([f"generator/{GENERATOR_VERSION}", self.look.name, options], length=32)
+
+    def read_image(self, index: int, *, min_side: int | None = None) -> NDArray[np.uint8]:  # noqa: ARG002
+        """Returns the image (H, W, 3)."""
+        return _draw(self.look, self.seed, self.size, index).image
+
+    def read_mask(self, index: int) -> NDArray[np.bool_]:
+        """Returns the mask (H, W)."""
+        return _draw(self.look, self.seed, self.size, index).mask
+
+    def content_key(self, index: int, image: NDArray[np.uint8]) -> str:  # noqa: ARG002
+        """Returns a hash of the pixels."""
+        return pixel_key(image)

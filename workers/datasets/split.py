@@ -1,0 +1,132 @@
+"""Dividing a dataset into train, validation and test: a pure function of seed and repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.contract import SplitUnit, UserError
+from workers.seeding import derive_seed
+
+PARTS = ("train", "validation", "test")
+NUM_SHUFFLES = 8
+"""Orders of the groups that are tried; the one closest to the fractions is taken. Few, because many
+would choose the same well-fitting groups for the test in every repeat."""
+
+_Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Sample indices of each part, ascending; together all samples, each once.
+
+    Attributes:
+        train: (num_train,) indices.
+        val: (num_val,) indices.
+        test: (num_test,) indices.
+    """
+
+    train: _Indices
+    val: _Indices
+    test: _Indices
+
+
+def split_indices(
+    groups: Sequence[str],
+    fractions: tuple[float, float, float],
+    *,
+    unit: SplitUnit,
+    seed: int,
+    repeat: int,
+) -> Split:
+    """Divides samples into three parts.
+
+    By image, the parts have exactly the counts of the largest-remainder rule (an equal remainder
+    goes to the earlier part). By group, no group is torn, and the parts are as close to the
+    fractions as the best of 8 random orders of the groups. The loss plays no part in it.
+
+    Args:
+        groups: Group of each sample; `unit="image"` uses only their number.
+        fractions: Shares of train, validation and test; they sum to 1.
+        unit: What is never torn.
+        seed: Seed of the sweep.
+        repeat: Number of the repeat, which draws its own split.
+
+    Raises:
+        UserError: A part would be empty.
+    """
+    rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "split", repeat)))
+    if unit == "image":
+        parts = _split_images(len(groups), fractions, rng)
+    else:
+        parts = _split_groups(groups, fractions, rng)
+    train, val, test = (np.sort(part).astype(np.int64) for part in parts)
+    return Split(train=train, val=val, test=test)
+
+
+def largest_remainder(num: int, fractions: Sequence[float]) -> list[int]:
+    """Returns whole counts that sum to `num`: 10 at .6, .2, .2 is 6, 2, 2."""
+    # Rounded, because 0.6 * 5 and its like miss a whole number by an ulp.
+    ideal = [round(num * fraction, 9) for fraction in fractions]
+    counts = [int(share) for share in ideal]
+    by_remainder = sorted(range(len(ideal)), key=lambda i: (counts[i] - ideal[i], i))
+    for i in by_remainder[: num - sum(counts)]:
+        counts[i] += 1
+    return counts
+
+
+def _split_images(
+    num: int, fractions: tuple[float, float, float], rng: np.random.Generator
+) -> list[_Indices]:
+    counts = largest_remainder(num, fractions)
+    for part, count, fraction in zip(PARTS, counts, fractions, strict=True):
+        if count == 0:
+            msg = (
+                f"data.split: {part} gets {fraction:g} of {num} images, which is none; "
+                "raise its fraction or use more images"
+            )
+            raise UserError(msg)
+    return np.split(rng.permutation(num), np.cumsum(counts)[:-1])
+
+
+def _split_groups(
+    groups: Sequence[str], fractions: tuple[float, float, float], rng: np.random.Generator
+) -> list[_Indices]:
+    names, group_of = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) < len(PARTS) or min(fractions) <= 0:
+        msg = (
+            f"data.split_unit: {len(names)} groups cannot fill train, validation and test at "
+            f"fractions {fractions}; use `image`, or data with at least {len(PARTS)} groups"
+        )
+        raise UserError(msg)
+    # Names sort alike everywhere; ids by first appearance would make the order of files matter.
+    sizes = np.bincount(group_of)
+    targets = np.asarray(fractions) * len(groups)
+    best: tuple[float, NDArray[np.intp], list[int]] | None = None
+    for _ in range(NUM_SHUFFLES):
+        order = rng.permutation(len(names))
+        ends = _cut(sizes[order], targets)
+        filled = np.add.reduceat(sizes[order], [0, *ends])
+        distance = float(np.abs(filled - targets).sum())
+        if best is None or distance < best[0]:
+            best = (distance, order, ends)
+    assert best is not None
+    part_of_group = np.empty(len(names), dtype=np.int64)
+    for part, members in enumerate(np.split(best[1], best[2])):
+        part_of_group[members] = part
+    return [np.flatnonzero(part_of_group[group_of] == part) for part in range(len(PARTS))]
+
+
+def _cut(sizes: NDArray[np.intp], targets: NDArray[np.float64]) -> list[int]:
+    """Returns where to cut a row of groups: nearest to the targets, no part empty."""
+    filled = np.cumsum(sizes)
+    ends: list[int] = []
+    for part, wanted in enumerate(np.cumsum(targets)[:-1]):
+        first = (ends[-1] if ends else 0) + 1
+        last = len(sizes) - (len(targets) - 1 - part)
+        candidates = np.arange(first, last + 1)
+        ends.append(int(candidates[np.argmin(np.abs(filled[candidates - 1] - wanted))]))
+    return ends

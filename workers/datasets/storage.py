@@ -1,0 +1,76 @@
+"""Durable writes in the cache folder, and the errors they can end in."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from workers.contract import UserError
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some of your quota there",
+    errno.EFBIG: "raise the limit on file sizes",
+    errno.EACCES: "allow writing there",
+    errno.EPERM: "allow writing there",
+    errno.EROFS: "it is read-only",
+}
+
+
+@contextmanager
+def cache_writes(cache_dir: Path, num_bytes: int | None = None) -> Iterator[None]:
+    """Turns a failed write into an error that names the cache folder and the key to change.
+
+    Args:
+        cache_dir: The cache folder of this node.
+        num_bytes: What is about to be written, for the message.
+
+    Raises:
+        UserError: The folder is full, not writable or cannot be locked.
+    """
+    try:
+        for folder in ("hashes", "arrays"):
+            (cache_dir / folder).mkdir(parents=True, exist_ok=True)
+        yield
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        remedy = _REMEDIES.get(getattr(error, "errno", None) or 0, "check the folder")
+        need = f" ({num_bytes / 1e6:.1f} MB needed)" if num_bytes else ""
+        msg = (
+            f"cannot write the image cache in {cache_dir}: {reason}{need}; {remedy}, "
+            "or set data.cache to another folder"
+        )
+        raise UserError(msg) from error
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replaces a file at once and durably; the caller holds the lock of `path`.
+
+    The temporary name is fixed: what a killed process left is overwritten by the next.
+    """
+    beside = path.with_name(path.name + ".new")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def num_build_threads() -> int:
+    """Returns how many threads decode or hash: a few, since every picture may be 100 MB."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(4, len(os.sched_getaffinity(0)))
+    return min(4, os.cpu_count() or 1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def open_sweep(
         config=config,
         grid=grid,
         store=store,
-        plan=_plan(grid, store, retry),
+        plan=_plan(grid, store, retry, _count_images(grid)),
         slots=_slots(config.cluster.cpus, config.cluster.gpus, grid),
     )
 
@@ -69,7 +70,7 @@ def open_results(location: str) -> Sweep:
         config=None,
         grid=grid,
         store=store,
-        plan=_plan(grid, store, ()),
+        plan=_plan(grid, store),
         slots=_slots(None, None, grid),
     )
 
@@ -106,23 +107,46 @@ def run_sweep(
         progress.close()
     if not interrupted:
         sweep.store.compact(now())
-    return report, _plan(sweep.grid, sweep.store, ())
+    return report, _plan(sweep.grid, sweep.store)
 
 
-def _plan(grid: Grid, store: Store, retry: Collection[FailureClass]) -> Plan:
-    return plan(grid, store.committed(), store.failures(), store.damaged(), retry=frozenset(retry))
+def _plan(
+    grid: Grid,
+    store: Store,
+    retry: Collection[FailureClass] = (),
+    num_images: Mapping[str, int] | None = None,
+) -> Plan:
+    return plan(
+        grid,
+        store.committed(),
+        store.failures(),
+        store.damaged(),
+        retry=frozenset(retry),
+        num_images=num_images,
+    )
+
+
+def _count_images(grid: Grid) -> dict[str, int]:
+    """Counts the images of each dataset that is on this machine, for the expected cost."""
+    counts = {}
+    for component in grid.datasets:
+        root = grid.roots.get(component.label)
+        # A plan may be made where the data is not; `run` is strict.
+        with suppress(UserError):
+            dataset = open_dataset(component, Path(root) if root else None)
+            counts[component.label] = len(dataset.samples)
+    return counts
 
 
 def _slots(cpus: int | None, gpus: int | None, grid: Grid) -> int:
-    return max(
-        1,
-        num_slots(
-            cpus=cpus if cpus is not None else os.cpu_count() or 1,
-            gpus=gpus if gpus is not None else max(1, int(grid.gpus_per_trial)),
-            cpus_per_trial=grid.cpus_per_trial,
-            gpus_per_trial=grid.gpus_per_trial,
-        ),
+    """Returns how many trials run at once; where the GPUs are not named, one trial's worth."""
+    slots = num_slots(
+        cpus=cpus if cpus is not None else os.cpu_count() or 1,
+        gpus=gpus if gpus is not None else max(1, int(grid.gpus_per_trial)),
+        cpus_per_trial=grid.cpus_per_trial,
+        gpus_per_trial=grid.gpus_per_trial,
     )
+    return max(1, slots)
 
 
 def _require_data(grid: Grid, pending: Iterable[PlannedTrial]) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from orchestrator.cli.output import console, print_json, print_table
 from orchestrator.engine.base import utc_now
 from orchestrator.ranking.podium import Podium, Ranking, rank
 from orchestrator.ranking.rows import podium_rows
 from orchestrator.ranking.tables import prepare_trials, read_table
+from orchestrator.report.wording import count_text
 from orchestrator.store import Store
 from workers.contract import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from orchestrator.ranking.places import TieRule
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".pq"})
@@ -60,11 +63,8 @@ def rank_command(target: str, ties: str, metric: str, protocol: str | None, as_j
         store = Store(target)
         _require_results(store)
         trials = prepare_trials(
-            store.read("trials"), metric=metric, protocol=protocol, source=store.place
+            _finished_trials(store), metric=metric, protocol=protocol, source=store.place
         )
-        if trials.empty:
-            msg = f"{store.place}: no trial is finished yet; podium status {store.place} tells more"
-            raise UserError(msg)
         ranking = rank(trials, metric=metric, ties=rule, expected=grid_of(store, trials))
     if as_json:
         print_json(ranking.to_json())
@@ -72,7 +72,7 @@ def rank_command(target: str, ties: str, metric: str, protocol: str | None, as_j
         print_ranking(ranking)
 
 
-def grid_of(store: Store, trials: Any) -> Mapping[str, object] | None:  # noqa: ANN401 - a frame
+def grid_of(store: Store, trials: pd.DataFrame) -> Mapping[str, object] | None:
     """Returns the newest grid that these trials belong to, or None."""
     protocols = set(trials["protocol_id"]) if "protocol_id" in trials else set()
     documents = [d for d in store.grids() if d.get("protocol_id") in protocols]
@@ -104,8 +104,8 @@ def _print_podium(podium: Podium, metric: str) -> None:
         ["place", "loss", "points", "1st / 2nd / 3rd", f"mean {metric}"],
         rows,
         title=(
-            f"By {podium.axis}: {len(podium.blocks)} {podium.axis}s, "
-            f"{coverage.present} of {coverage.expected} trials{state}"
+            f"By {podium.axis}: {count_text(len(podium.blocks), podium.axis)}, "
+            f"{coverage.present:,} of {count_text(coverage.expected, 'trial')}{state}"
         ),
         numeric=frozenset({"points", f"mean {metric}"}),
     )
@@ -122,7 +122,7 @@ def report_command(results: str, out: Path | None, protocol: str | None) -> None
 
     store = Store(results)
     _require_results(store)
-    trials = store.read("trials")
+    trials = _finished_trials(store)
     chosen = prepare_trials(trials, protocol=protocol, source=store.place)
     data = ReportData(
         trials=trials,
@@ -137,6 +137,14 @@ def report_command(results: str, out: Path | None, protocol: str | None) -> None
     console().print(
         f"Figures: {len(files.figures)} files in {files.page.parent / 'figures'}", soft_wrap=True
     )
+
+
+def _finished_trials(store: Store) -> pd.DataFrame:
+    trials = store.read("trials")
+    if trials.empty:
+        msg = f"{store.place}: no trial is finished yet; podium status {store.place} tells more"
+        raise UserError(msg)
+    return trials
 
 
 def _default_folder(store: Store) -> Path:

@@ -1,0 +1,181 @@
+"""Merges a table's files into one, and mends what killed processes left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+
+from orchestrator.store.codec import encode_compact
+from orchestrator.store.files import CHECKPOINTS, GRIDS, compact_path, look, trial_id_of
+from orchestrator.store.scan import Unreadable, scan
+from orchestrator.store.schema import DETAIL_TABLES, FAILURES, TABLES, TRIALS, Table
+from orchestrator.store.storage import TEMPORARY, FileInfo, Storage, StoreError
+
+STALE = timedelta(hours=1)
+"""Age at which nobody can still be writing a file: a commit takes well under a second."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableCompaction:
+    """What compaction did to one table."""
+
+    table: str
+    num_files_before: int
+    num_files_after: int
+    bytes_before: int
+    bytes_after: int
+    num_rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactionSummary:
+    """What compaction did, table by table."""
+
+    tables: tuple[TableCompaction, ...]
+
+
+def compact_tables(storage: Storage) -> CompactionSummary:
+    """Compacts every table.
+
+    `trials` comes first and the details of a trial follow only once its row is compacted, so
+    that a torn part of `trials` is always a trial whose details are still parts, which the
+    trial's next run overwrites.
+
+    Raises:
+        StoreError: A file cannot be read or written; nothing is lost.
+    """
+    trials = compact_table(storage, TRIALS)
+    finished = _compacted_trials(storage)
+    details = (compact_table(storage, table, finished) for table in DETAIL_TABLES)
+    return CompactionSummary(tables=(trials, *details, compact_table(storage, FAILURES)))
+
+
+def compact_table(
+    storage: Storage, table: Table, finished: set[str] | None = None
+) -> TableCompaction:
+    """Merges a table's files: one new file, durable, before the files it replaces are deleted.
+
+    Only files that were read are deleted, so commits meanwhile are safe, and so are several
+    compactions at once: each deletes only what the file it has just written holds.
+
+    Args:
+        storage: Where the files are.
+        table: What to compact.
+        finished: The trials whose parts are taken; all by default, as it must not be for details.
+
+    Raises:
+        StoreError: A file cannot be read or written; nothing is lost.
+    """
+    before = look(storage, table).all()
+
+    def part_counts(key: str) -> bool:
+        return finished is None or trial_id_of(key) in finished
+
+    found = scan(storage, table, part_counts=part_counts)
+    lost = found.lost()
+    if table in DETAIL_TABLES:
+        refuse_lost(storage, lost)
+    torn = tuple(item.file for item in found.unreadable if item not in lost)
+    replaced = (*found.read, *torn)
+    if replaced != found.files.compacts or len(replaced) > 1:
+        _replace(storage, table, found.rows, replaced)
+    after = look(storage, table).all()
+    return TableCompaction(
+        table=table.name,
+        num_files_before=len(before),
+        num_files_after=len(after),
+        bytes_before=sum(file.size_bytes for file in before),
+        bytes_after=sum(file.size_bytes for file in after),
+        num_rows=found.rows.num_rows,
+    )
+
+
+def _compacted_trials(storage: Storage) -> set[str]:
+    found = scan(storage, TRIALS, columns=["trial_id"], part_counts=lambda _: False)
+    return found.part_keys()
+
+
+def _replace(
+    storage: Storage, table: Table, rows: pa.Table, replaced: tuple[FileInfo, ...]
+) -> None:
+    data = encode_compact(rows)
+    path = compact_path(table, data)
+    if path not in {file.path for file in replaced}:
+        storage.write(path, data)
+    for file in replaced:
+        if file.path != path:
+            storage.delete(file.path)
+
+
+def refuse_lost(storage: Storage, lost: tuple[Unreadable, ...]) -> None:
+    """Refuses details of a finished trial that are torn.
+
+    Raises:
+        StoreError: There is one; the message says how to have the trial run again.
+    """
+    for item in lost:
+        trial_part = f"{TRIALS.name}/{item.file.name}"
+        msg = (
+            f"{storage.place}/{item.file.path}: cannot be read ({item.reason}); restore it "
+            f"from a copy, or delete it together with {trial_part} and run again: that one trial "
+            "is then trained again"
+        )
+        raise StoreError(msg)
+
+
+def heal_tables(storage: Storage, finished: set[str], now: datetime) -> tuple[str, ...]:
+    """Removes what killed processes left behind and finishes interrupted compactions.
+
+    Removed are temporary files and details of trials that never got their row, both older than
+    an hour, and checkpoints of finished trials.
+
+    Args:
+        storage: Where the files are.
+        finished: The trials that have their row.
+        now: The moment from which ages are counted, with a time zone.
+
+    Returns:
+        The removed files.
+
+    Raises:
+        StoreError: A file cannot be read or written; nothing is lost.
+    """
+    removed = tuple(file.path for file in _leftovers(storage, finished, now))
+    for path in removed:
+        storage.delete(path)
+    for table in TABLES.values():
+        if _shows_a_key_twice(storage, table):
+            taken = _compacted_trials(storage) if table in DETAIL_TABLES else None
+            compact_table(storage, table, taken)
+    return removed
+
+
+def _leftovers(storage: Storage, finished: set[str], now: datetime) -> Iterator[FileInfo]:
+    for folder in (*TABLES, CHECKPOINTS, GRIDS):
+        for file in storage.list(folder, prefix="."):
+            if TEMPORARY.fullmatch(file.name) and _is_stale(file, now):
+                yield file
+    for file in storage.list(CHECKPOINTS):
+        if file.name.removesuffix(".pt") in finished:
+            yield file
+    for table in DETAIL_TABLES:
+        for key, file in look(storage, table).parts.items():
+            if trial_id_of(key) not in finished and _is_stale(file, now):
+                yield file
+
+
+def _is_stale(file: FileInfo, now: datetime) -> bool:
+    return file.modified_at is not None and file.modified_at < now - STALE
+
+
+def _shows_a_key_twice(storage: Storage, table: Table) -> bool:
+    files = look(storage, table)
+    if len(files.compacts) > 1:
+        return True
+    if not files.compacts or not files.parts:
+        return False
+    compacted = scan(storage, table, columns=table.key, part_counts=lambda _: False)
+    return not compacted.part_keys().isdisjoint(files.parts)

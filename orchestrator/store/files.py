@@ -1,0 +1,106 @@
+"""Names of the store's files, and a trustworthy look at a table's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.store.schema import Table
+from orchestrator.store.storage import FileInfo, Storage, StoreError
+
+CHECKPOINTS = "_checkpoints"
+GRIDS = "_grids"
+COMPACT = "compact-"
+
+_PART = re.compile(r"part-([0-9a-f]{20}(?:-[0-9]+)?)\.parquet")
+_COMPACT = re.compile(r"compact-[0-9a-f]{16}\.parquet")
+_ID_LENGTH = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFiles:
+    """The files of one table at one moment.
+
+    Attributes:
+        compacts: Compacted files by name; more than one only around a compaction.
+        parts: Files of one trial (or one attempt) each, by `trial_id` or `trial_id-attempt`.
+    """
+
+    compacts: tuple[FileInfo, ...]
+    parts: Mapping[str, FileInfo]
+
+    def all(self) -> tuple[FileInfo, ...]:
+        """Every file, in the order in which a trial's rows count: compacted first."""
+        return (*self.compacts, *self.parts.values())
+
+
+def part_path(table: Table, trial_id: str, attempt: int | None = None) -> str:
+    """Returns where a trial's (or an attempt's) own rows are: fixed, so a rerun overwrites."""
+    suffix = "" if attempt is None else f"-{attempt}"
+    return f"{table.name}/part-{trial_id}{suffix}.parquet"
+
+
+def compact_path(table: Table, data: bytes) -> str:
+    """Returns where a compacted file with these bytes belongs."""
+    return f"{table.name}/compact-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
+
+
+def attempt_of(name: str) -> int | None:
+    """Returns the attempt in the name of a part of `failures`; None for any other name."""
+    part = _PART.fullmatch(name)
+    number = part[1].partition("-")[2] if part else ""
+    return int(number) if number else None
+
+
+def trial_id_of(part_key: str) -> str:
+    """Returns the trial id in a key of `TableFiles.parts`."""
+    return part_key[:_ID_LENGTH]
+
+
+def classify(storage: Storage, table: Table, entries: tuple[FileInfo, ...]) -> TableFiles:
+    """Sorts the entries of a table's folder; hidden ones do not count, as for plain readers.
+
+    Raises:
+        StoreError: An entry is not the store's: a plain reader of Parquet would be misled by it.
+    """
+    compacts = []
+    parts = {}
+    for entry in entries:
+        part = _PART.fullmatch(entry.name)
+        if part and not entry.is_folder:
+            parts[part[1]] = entry
+        elif _COMPACT.fullmatch(entry.name) and not entry.is_folder:
+            compacts.append(entry)
+        elif not entry.name.startswith((".", "_")):
+            msg = (
+                f"{storage.place}/{entry.path}: not a file of this store; "
+                f"move it out of {table.name}/, where every reader takes it for results"
+            )
+            raise StoreError(msg)
+    return TableFiles(compacts=tuple(compacts), parts=parts)
+
+
+def compacts(storage: Storage, table: Table) -> tuple[str, ...]:
+    """Returns the paths of the compacted files at one moment."""
+    entries = storage.list(table.name, prefix=COMPACT)
+    return tuple(entry.path for entry in entries if _COMPACT.fullmatch(entry.name))
+
+
+def look(storage: Storage, table: Table) -> TableFiles:
+    """Returns a table's files such that no committed row is missing from them.
+
+    A listing made while a compaction deletes parts may show neither a part nor the compacted
+    file that took its place. Deletions come after the compacted file, so a second listing that
+    shows no other compacted files proves that the first was made before any deletion.
+
+    Raises:
+        StoreError: A foreign file is in the folder, or it cannot be read.
+    """
+    files = classify(storage, table, storage.list(table.name))
+    while True:
+        again = classify(storage, table, storage.list(table.name))
+        if [file.path for file in again.compacts] == [file.path for file in files.compacts]:
+            return files
+        files = again

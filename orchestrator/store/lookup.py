@@ -1,0 +1,78 @@
+"""Looks up one trial without reading whole tables: what a worker asks around its trial."""
+
+from __future__ import annotations
+
+import functools
+
+from orchestrator.store.codec import decode
+from orchestrator.store.files import attempt_of, compacts, part_path
+from orchestrator.store.rows import Row
+from orchestrator.store.schema import FAILURES, TRIALS, Table
+from orchestrator.store.storage import Storage, StoreError
+from workers.contract import FailureClass
+
+
+def find_trial_row(storage: Storage, trial_id: str) -> Row | None:
+    """Returns a trial's row of `trials`, or None; a torn part is no row.
+
+    The part is looked for first: compaction deletes it only once the compacted file is there, so
+    the listing after a vain look shows that file.
+
+    Raises:
+        StoreError: A file cannot be read.
+    """
+    data = storage.read(part_path(TRIALS, trial_id))
+    rows = _compacted_rows(storage, TRIALS, trial_id)
+    if not rows and data is not None:
+        rows = [row for row in decode(data) or [] if row["trial_id"] == trial_id]
+    return rows[0] if rows else None
+
+
+def count_failures(storage: Storage, trial_id: str) -> int:
+    """Returns the number of a trial's last failed attempt, 0 without one.
+
+    Divergence is a result and no failed attempt. A torn file counts by its name.
+
+    Raises:
+        StoreError: A file cannot be read.
+    """
+    attempts = [0]
+    for file in storage.list(FAILURES.name, prefix=f"part-{trial_id}-"):
+        number = attempt_of(file.name)
+        data = storage.read(file.path)
+        rows = None if data is None else decode(data)
+        if number is not None and not (rows and _all_diverged(rows)):
+            attempts.append(number)
+    rows = _compacted_rows(storage, FAILURES, trial_id)
+    attempts += [row["attempt"] for row in rows if not _all_diverged([row])]
+    return max(attempts)
+
+
+def _all_diverged(rows: list[Row]) -> bool:
+    return all(row["failure_class"] == FailureClass.DIVERGED for row in rows)
+
+
+def _compacted_rows(storage: Storage, table: Table, trial_id: str) -> list[Row]:
+    while True:
+        paths = compacts(storage, table)
+        try:
+            tables = [_rows_by_trial(storage, path) for path in paths]
+        except FileNotFoundError:
+            continue  # Compacted away since the listing.
+        return [row for rows in tables for row in rows.get(trial_id, [])]
+
+
+@functools.lru_cache(maxsize=4)
+def _rows_by_trial(storage: Storage, path: str) -> dict[str, list[Row]]:
+    """Reads a compacted file; its name is a digest of its content, so the answer stays true."""
+    data = storage.read(path)
+    if data is None:
+        raise FileNotFoundError(path)
+    rows = decode(data)
+    if rows is None:
+        msg = f"{storage.place}/{path}: cannot be read; restore it from a copy"
+        raise StoreError(msg)
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["trial_id"], []).append(row)
+    return found

@@ -1,0 +1,267 @@
+"""The store: one atomic commit a trial, and tables with one row a key in every view."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.store import rows
+from orchestrator.store.codec import encode_part
+from orchestrator.store.compact import CompactionSummary, compact_tables, heal_tables
+from orchestrator.store.documents import SavedCheckpoints, checkpoint_path, load_grids, save_grid
+from orchestrator.store.files import part_path, trial_id_of
+from orchestrator.store.lookup import count_failures, find_trial_row
+from orchestrator.store.rows import CommittedTrial, FailureRecord, FailureRow
+from orchestrator.store.scan import scan
+from orchestrator.store.schema import FAILURES, TABLES, TRIALS
+from orchestrator.store.storage import Storage, StoreError, open_storage
+from orchestrator.store.views import failure_rows, refuse_newer, rows_of, scan_trials, to_pandas
+from workers.contract import Checkpoints, TrialResult, TrialSpec, TrialStatus
+from workers.identity import trial_id as identity_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class DamagedFile:
+    """A torn part of `trials` or `failures` whose rows no other file holds.
+
+    Attributes:
+        path: Where it is, in full.
+        trial_id: Whose it is. A trial with a torn part of `trials` does not count as finished;
+            its next run puts a whole file in its place.
+        reason: What the reader says of it.
+    """
+
+    path: str
+    trial_id: str
+    reason: str
+
+
+class Store:
+    """The results of a sweep below one location.
+
+    A trial is finished exactly when its row in `trials` is visible; that row appears at once and
+    whole, after the rows it refers to are durable. The first commit of a trial wins: a second
+    one changes nothing. Any number of processes may use one location at the same time.
+    """
+
+    def __init__(self, location: str | Path, *, storage: Storage | None = None) -> None:
+        """Opens a location; nothing is read or written yet.
+
+        Args:
+            location: Path, `file://` or `s3://` URI.
+            storage: What keeps the files, if not what the location says.
+
+        Raises:
+            StoreError: The location cannot be understood or opened.
+        """
+        self._storage = storage if storage is not None else open_storage(location)
+
+    @property
+    def location(self) -> str:
+        """What opens this store again; it may hold credentials, so never show it."""
+        return self._storage.location
+
+    @property
+    def place(self) -> str:
+        """The location as messages show it, without credentials and options."""
+        return self._storage.place
+
+    def commit(
+        self,
+        spec: TrialSpec,
+        result: TrialResult,
+        *,
+        committed_at: datetime,
+        attempt: int | None = None,
+    ) -> None:
+        """Makes a trial finished: its details first, then its row in `trials`.
+
+        A diverged trial also gets its row in `failures`. A trial that is already committed is
+        left as it is.
+
+        Args:
+            spec: What was asked.
+            result: The answer.
+            committed_at: With a time zone.
+            attempt: Number of the attempt; by default one more than the last failed one.
+
+        Raises:
+            StoreError: A file cannot be written; the trial is not committed.
+            ValueError: `committed_at` has no time zone.
+        """
+        trial_id = identity_of(spec)
+        if self.find_committed(trial_id) is not None:
+            return
+        if attempt is None:
+            attempt = self.num_failures(trial_id) + 1
+        row = rows.trial_row(spec, result, attempt=attempt, committed_at=committed_at)
+        data = encode_part(TRIALS, [row])
+        for name, found in rows.detail_rows(spec, result).items():
+            path = part_path(TABLES[name], trial_id)
+            if found:
+                self._storage.write(path, encode_part(TABLES[name], found))
+            else:
+                # An interrupted attempt with other options may have left some.
+                self._storage.delete(path)
+        if result.status is TrialStatus.DIVERGED:
+            self.record_failure(
+                rows.divergence(spec, result, attempt=attempt, failed_at=committed_at)
+            )
+        self._storage.write(part_path(TRIALS, trial_id), data)
+
+    def record_failure(self, record: FailureRecord) -> None:
+        """Adds a row to `failures`; the same trial and attempt again replaces it.
+
+        Raises:
+            StoreError: The file cannot be written.
+            ValueError: `failed_at` has no time zone.
+        """
+        path = part_path(FAILURES, identity_of(record.spec), record.attempt)
+        self._storage.write(path, encode_part(FAILURES, [rows.failure_row(record)]))
+
+    def committed(self) -> dict[str, CommittedTrial]:
+        """Returns the finished trials by trial id, in the order of the table.
+
+        Raises:
+            StoreError: The table cannot be read, or a newer version wrote it.
+        """
+        found = scan_trials(self._storage).rows.select(list(CommittedTrial.__dataclass_fields__))
+        return {row["trial_id"]: rows.committed_trial(row) for row in found.to_pylist()}
+
+    def find_committed(self, trial_id: str) -> CommittedTrial | None:
+        """Returns one finished trial, or None, without reading the whole table.
+
+        Raises:
+            StoreError: A file cannot be read, or a newer version wrote it.
+        """
+        row = find_trial_row(self._storage, trial_id)
+        if row is None:
+            return None
+        refuse_newer(self._storage, row["schema_version"])
+        return rows.committed_trial(row)
+
+    def failures(self) -> tuple[FailureRow, ...]:
+        """Returns every failed attempt, and the row beside each diverged trial.
+
+        Raises:
+            StoreError: The table cannot be read, or a newer version wrote it.
+        """
+        found = failure_rows(self._storage).to_pylist()
+        return tuple(rows.failure_row_of(row) for row in found)
+
+    def num_failures(self, trial_id: str) -> int:
+        """Returns the number of a trial's last failed attempt, 0 without one.
+
+        Divergence is a result and no failed attempt.
+
+        Raises:
+            StoreError: A file cannot be read.
+        """
+        return count_failures(self._storage, trial_id)
+
+    def damaged(self) -> list[DamagedFile]:
+        """Returns the torn parts of `trials` and `failures` whose rows no other file holds.
+
+        Raises:
+            StoreError: A table cannot be read at all.
+        """
+        found = (*scan_trials(self._storage).lost(), *scan(self._storage, FAILURES).lost())
+        return [
+            DamagedFile(
+                path=f"{self.place}/{item.file.path}",
+                trial_id=trial_id_of(item.file.name.removeprefix("part-")),
+                reason=item.reason,
+            )
+            for item in found
+        ]
+
+    def read(
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        *,
+        trial_ids: Collection[str] | None = None,
+    ) -> pd.DataFrame:
+        """Returns a table, one row a key, sorted; an empty one has its columns and types too.
+
+        Whole numbers that may be missing have pandas' nullable type. Details of trials that are
+        not finished are left out, and torn parts of `trials` and `failures` (see `damaged`).
+
+        Args:
+            table: Name of the table.
+            columns: Columns wanted, in this order; all by default.
+            trial_ids: Trials wanted; all by default.
+
+        Raises:
+            StoreError: Table or column is unknown, a file is torn, or a newer version wrote it.
+        """
+        declared = TABLES.get(table)
+        if declared is None:
+            msg = f"{table!r}: unknown table; known: {', '.join(TABLES)}"
+            raise StoreError(msg)
+        wanted = columns if columns is not None else declared.column_names
+        for name in wanted:
+            if name not in declared.column_names:
+                known = ", ".join(declared.column_names)
+                msg = f"{name!r}: unknown column of {table}; known: {known}"
+                raise StoreError(msg)
+        return to_pandas(declared, rows_of(self._storage, declared, wanted, trial_ids))
+
+    def checkpoints(self, trial_id: str) -> Checkpoints:
+        """Returns where a trial keeps its state."""
+        return SavedCheckpoints(self._storage, checkpoint_path(trial_id))
+
+    def delete_checkpoint(self, trial_id: str) -> None:
+        """Removes a trial's state, if it has any.
+
+        Raises:
+            StoreError: The file cannot be removed.
+        """
+        self._storage.delete(checkpoint_path(trial_id))
+
+    def save_grid(self, document: Mapping[str, Any]) -> None:
+        """Keeps a grid under its `grid_id`; the same grid again replaces it.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        save_grid(self._storage, document)
+
+    def grids(self) -> list[dict[str, Any]]:
+        """Returns the grids, the one saved last (by `saved_at`) at the end.
+
+        Raises:
+            StoreError: A file cannot be read or is torn.
+        """
+        return load_grids(self._storage)
+
+    def compact(self, now: datetime) -> CompactionSummary:
+        """Merges the files of each table into one, after healing.
+
+        Raises:
+            StoreError: A file cannot be read or written; nothing is lost.
+        """
+        with self._storage.lock("compact"):
+            self.heal(now)
+            return compact_tables(self._storage)
+
+    def heal(self, now: datetime) -> tuple[str, ...]:
+        """Removes what killed processes left behind and finishes interrupted compactions.
+
+        Removed are temporary files and details of trials that never got their row, both older
+        than an hour at `now`, and checkpoints of finished trials.
+
+        Returns:
+            The removed files.
+
+        Raises:
+            StoreError: A file cannot be read or written; nothing is lost.
+        """
+        finished = scan_trials(self._storage).part_keys()
+        return heal_tables(self._storage, finished, now)

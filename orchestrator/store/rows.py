@@ -1,0 +1,226 @@
+"""Turns specifications, results and failures into rows, and rows into what the planner reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from orchestrator.store.schema import SCHEMA_VERSION
+from workers.contract import FailureClass, TrialResult, TrialSpec, TrialStatus
+from workers.identity import protocol_id, trial_id
+
+Row = dict[str, Any]
+
+METRICS = ("dice", "iou", "recall", "precision")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureRecord:
+    """One attempt that gave no result, or whose training diverged.
+
+    Attributes:
+        spec: What was tried.
+        attempt: Counted from 1 within the trial.
+        message: The error in one line.
+        traceback: As the worker saw it; empty if there is none.
+        failed_at: With a time zone.
+    """
+
+    spec: TrialSpec
+    attempt: int
+    failure_class: FailureClass
+    message: str
+    traceback: str
+    host: str
+    failed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommittedTrial:
+    """What planning and progress need to know of a finished trial; names as in `trials`."""
+
+    trial_id: str
+    protocol_id: str
+    dataset: str
+    model: str
+    loss: str
+    dataset_name: str
+    model_name: str
+    loss_name: str
+    repeat: int
+    status: TrialStatus
+    dice: float | None
+    num_epochs: int
+    num_train_images: int
+    num_val_images: int
+    num_test_images: int
+    train_seconds: float
+    image_size: int
+    device: str
+    num_threads: int
+    attempt: int
+    spec: str
+    committed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureRow:
+    """One row of `failures`; names as there."""
+
+    trial_id: str
+    protocol_id: str
+    dataset: str
+    model: str
+    loss: str
+    repeat: int
+    attempt: int
+    failure_class: FailureClass
+    message: str
+    traceback: str
+    host: str
+    spec: str
+    failed_at: datetime
+
+
+def committed_trial(row: Mapping[str, Any]) -> CommittedTrial:
+    """Builds a committed trial from a row of `trials`."""
+    values = _fields(CommittedTrial, row) | {"status": TrialStatus(row["status"])}
+    return CommittedTrial(**values)
+
+
+def failure_row_of(row: Mapping[str, Any]) -> FailureRow:
+    """Builds a failure from a row of `failures`."""
+    values = _fields(FailureRow, row) | {"failure_class": FailureClass(row["failure_class"])}
+    return FailureRow(**values)
+
+
+def num_attempts(failures: Iterable[FailureRow]) -> dict[str, int]:
+    """Returns for each trial id the number of its last failed attempt."""
+    last: dict[str, int] = {}
+    for failure in failures:
+        last[failure.trial_id] = max(failure.attempt, last.get(failure.trial_id, 0))
+    return last
+
+
+def trial_row(spec: TrialSpec, result: TrialResult, *, attempt: int, committed_at: datetime) -> Row:
+    """Returns the row of `trials`.
+
+    Raises:
+        ValueError: `committed_at` has no time zone.
+        KeyError: A completed trial lacks a metric.
+    """
+    row = _labels(spec) | {
+        "schema_version": SCHEMA_VERSION,
+        "protocol_id": protocol_id(spec),
+        "dataset_name": spec.dataset.name,
+        "model_name": spec.model.name,
+        "loss_name": spec.loss.name,
+        "seed": spec.seed,
+        "image_size": spec.data.image_size,
+        "arithmetic": spec.training.precision,
+        "deterministic": spec.training.deterministic,
+        "spec": _spec_text(spec),
+        "attempt": attempt,
+        "committed_at": _aware(committed_at),
+        "status": str(result.status),
+        "gpu_ids": ",".join(result.gpu_ids),
+        "versions": json.dumps(dict(result.versions), sort_keys=True),
+    }
+    for name in _COPIED:
+        row[name] = getattr(result, name)
+    completed = result.status is TrialStatus.COMPLETED
+    for name in (*METRICS, *(f"{metric}_pooled" for metric in METRICS)):
+        row[name] = result.metrics[name] if completed else None
+    return row
+
+
+_COPIED = (
+    "best_epoch",
+    "best_val_dice",
+    "num_epochs",
+    "num_train_images",
+    "num_val_images",
+    "num_test_images",
+    "train_seconds",
+    "peak_memory_bytes",
+    "device",
+    "host",
+    "num_threads",
+    "dataset_fingerprint",
+    "code_version",
+    "message",
+)
+"""Columns of `trials` that are attributes of the result."""
+
+
+def detail_rows(spec: TrialSpec, result: TrialResult) -> dict[str, list[Row]]:
+    """Returns the rows of `epochs`, `images` and `predictions` by table."""
+    labels = _labels(spec)
+    return {
+        "epochs": [labels | dataclasses.asdict(record) for record in result.epochs],
+        "images": [labels | dataclasses.asdict(record) for record in result.images],
+        "predictions": [labels | dataclasses.asdict(record) for record in result.predictions],
+    }
+
+
+def failure_row(record: FailureRecord) -> Row:
+    """Returns the row of `failures`.
+
+    Raises:
+        ValueError: `failed_at` has no time zone.
+    """
+    return _labels(record.spec) | {
+        "protocol_id": protocol_id(record.spec),
+        "attempt": record.attempt,
+        "failure_class": str(record.failure_class),
+        "message": record.message,
+        "traceback": record.traceback,
+        "host": record.host,
+        "spec": _spec_text(record.spec),
+        "failed_at": _aware(record.failed_at),
+    }
+
+
+def divergence(
+    spec: TrialSpec, result: TrialResult, *, attempt: int, failed_at: datetime
+) -> FailureRecord:
+    """Returns the failure that stands beside the row of a diverged trial."""
+    return FailureRecord(
+        spec=spec,
+        attempt=attempt,
+        failure_class=FailureClass.DIVERGED,
+        message=result.message or "training diverged",
+        traceback="",
+        host=result.host,
+        failed_at=failed_at,
+    )
+
+
+def _fields(kind: type[CommittedTrial | FailureRow], row: Mapping[str, Any]) -> Row:
+    # A file of an older schema lacks columns that were added since.
+    return {field.name: row.get(field.name) for field in dataclasses.fields(kind)}
+
+
+def _labels(spec: TrialSpec) -> Row:
+    return {
+        "trial_id": trial_id(spec),
+        "dataset": spec.dataset.label,
+        "model": spec.model.label,
+        "loss": spec.loss.label,
+        "repeat": spec.repeat,
+    }
+
+
+def _spec_text(spec: TrialSpec) -> str:
+    return json.dumps(spec.to_json(), sort_keys=True)
+
+
+def _aware(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        msg = f"{moment} needs a time zone"
+        raise ValueError(msg)
+    return moment

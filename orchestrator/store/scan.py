@@ -1,0 +1,208 @@
+"""Reads a table's files through DuckDB, one row a key, and names the files that are torn."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from orchestrator.store.files import COMPACT, TableFiles, look
+from orchestrator.store.schema import SQL_TYPES, Table
+from orchestrator.store.storage import FileInfo, Storage, StoreError
+
+MAX_LOOKS = 20
+"""How often a read starts again because files were compacted away under it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A torn file: what it is and what DuckDB says of it."""
+
+    file: FileInfo
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """What a read found.
+
+    Attributes:
+        table: What was read.
+        rows: One row a key, sorted, in the declared types.
+        files: The files looked at.
+        read: Those whose rows are in `rows`.
+        unreadable: Torn parts; a torn compacted file is an error instead.
+    """
+
+    table: Table
+    rows: pa.Table
+    files: TableFiles
+    read: tuple[FileInfo, ...]
+    unreadable: tuple[Unreadable, ...]
+
+    def part_keys(self) -> set[str]:
+        """Returns the keys under which a part would hold these rows; needs the key's columns."""
+        names = ["trial_id", "attempt"] if "attempt" in self.table.key else ["trial_id"]
+        columns = [map(str, self.rows.column(name).to_pylist()) for name in names]
+        return set(map("-".join, zip(*columns, strict=True)))
+
+    def lost(self) -> tuple[Unreadable, ...]:
+        """Torn parts whose rows no other file holds; needs the key's columns."""
+        if not self.unreadable:
+            return ()
+        held = self.part_keys()
+        keys = {file.path: key for key, file in self.files.parts.items()}
+        return tuple(item for item in self.unreadable if keys[item.file.path] not in held)
+
+
+def scan(
+    storage: Storage,
+    table: Table,
+    *,
+    columns: Sequence[str] | None = None,
+    trial_ids: Collection[str] | None = None,
+    part_counts: Callable[[str], bool] = lambda _: True,
+) -> Scan:
+    """Reads a table, one row a key: where several files hold a trial, the first counts whole.
+
+    Compacted files come first, so the row that was committed first wins, and rows of two runs
+    of one trial are never mixed.
+
+    Args:
+        storage: Where the files are.
+        table: What to read.
+        columns: Columns wanted, in this order; all by default.
+        trial_ids: Trials wanted; all by default.
+        part_counts: Which parts are read, by their key; all by default.
+
+    Raises:
+        StoreError: A compacted file is torn, a foreign file is in the folder, or the place
+            cannot be read.
+    """
+    wanted = tuple(columns if columns is not None else table.column_names)
+    for _ in range(MAX_LOOKS):
+        files = look(storage, table)
+        parts = (file for key, file in files.parts.items() if part_counts(key))
+        chosen = (*files.compacts, *parts)
+        with storage.local_copies([file.path for file in chosen]) as copies, _connect() as link:
+            if len(copies) < len(chosen):
+                continue
+            query = _Query(link, table, wanted, trial_ids)
+            rows, reasons = query.run([copies[file.path] for file in chosen])
+            bad = tuple(
+                Unreadable(file=file, reason=reasons[copies[file.path]])
+                for file in chosen
+                if copies[file.path] in reasons
+            )
+        if all(storage.exists(item.file.path) for item in bad):
+            _refuse_torn_compacts(storage, table, bad)
+            if isinstance(rows, str):
+                msg = f"{storage.place}/{table.name}: {rows}"
+                raise StoreError(msg)
+            read = tuple(file for file in chosen if copies[file.path] not in reasons)
+            return Scan(table=table, rows=rows, files=files, read=read, unreadable=bad)
+    msg = f"{storage.place}/{table.name}: the files keep changing; run the same command again"
+    raise StoreError(msg)
+
+
+def _refuse_torn_compacts(storage: Storage, table: Table, bad: Sequence[Unreadable]) -> None:
+    for item in bad:
+        if item.file.name.startswith(COMPACT):
+            msg = (
+                f"{storage.place}/{item.file.path}: cannot be read ({item.reason}); restore it "
+                f"from a copy, or move it out of {table.name}/ and run again: then what only it "
+                "held is lost or trained again"
+            )
+            raise StoreError(msg)
+
+
+def _connect() -> duckdb.DuckDBPyConnection:
+    return _database(os.getpid()).cursor()
+
+
+@functools.cache
+def _database(process_id: int) -> duckdb.DuckDBPyConnection:  # noqa: ARG001 - after a fork, anew
+    """Opens the empty database of a process once: opening costs more than a small read."""
+    # Never look for extensions on the network: everything needed is built in.
+    return duckdb.connect(
+        config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    )
+
+
+@dataclass(frozen=True)
+class _Query:
+    connection: duckdb.DuckDBPyConnection
+    table: Table
+    columns: tuple[str, ...]
+    trial_ids: Collection[str] | None
+
+    def run(self, paths: Sequence[Path]) -> tuple[pa.Table | str, dict[Path, str]]:
+        """Returns the rows of the readable files (or why not) and the others' reasons."""
+        rows = self.try_run(paths)
+        if not isinstance(rows, str):
+            return rows, {}
+        reasons = self.reasons(paths)
+        return self.try_run([path for path in paths if path not in reasons]), reasons
+
+    def try_run(self, paths: Sequence[Path]) -> pa.Table | str:
+        """Returns the rows, or why they cannot be read."""
+        try:
+            try:
+                return self._run(paths, by_name=False)
+            except duckdb.Error:
+                # Files of an older schema lack columns; finding that out costs a second look.
+                return self._run(paths, by_name=True)
+        except (duckdb.Error, pa.ArrowException, ValueError) as error:
+            return str(error).partition("\n")[0]
+
+    def reasons(self, paths: Sequence[Path]) -> dict[Path, str]:
+        """Returns the files that cannot be read, by halving, with what is wrong."""
+        outcome = self.try_run(paths)
+        if not isinstance(outcome, str):
+            return {}
+        if len(paths) == 1:
+            return {paths[0]: outcome}
+        half = len(paths) // 2
+        return self.reasons(paths[:half]) | self.reasons(paths[half:])
+
+    def _run(self, paths: Sequence[Path], *, by_name: bool) -> pa.Table:
+        declared = self.table.arrow_schema
+        schema = pa.schema([declared.field(name) for name in self.columns], declared.metadata)
+        if not paths:
+            return schema.empty_table()
+        quoted = ", ".join(_quoted(path) for path in paths)
+        source = f"read_parquet([{quoted}], filename = true, union_by_name = {by_name})"
+        present = self._present(source) if by_name else set(self.table.column_names)
+        statement = f"SELECT {self._selection(present)} FROM {source}"
+        if self.trial_ids is not None:
+            statement += " WHERE trial_id IN (SELECT unnest(?::VARCHAR[]))"
+        # Parts alone cannot share a key, and the window costs as much as reading a thousand files.
+        if len(paths) > 1 and paths[0].name.startswith(COMPACT):
+            key = "trial_id, attempt" if "attempt" in self.table.key else "trial_id"
+            statement += f" QUALIFY filename = min(filename) OVER (PARTITION BY {key})"
+        statement += f" ORDER BY {', '.join(self.table.order)}"
+        values = None if self.trial_ids is None else [list(self.trial_ids)]
+        found: pa.Table = self.connection.sql(statement, params=values).to_arrow_table()
+        return found.cast(schema)
+
+    def _present(self, source: str) -> set[str]:
+        described = self.connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+        return {row[0] for row in described}
+
+    def _selection(self, present: set[str]) -> str:
+        kinds = {column.name: SQL_TYPES[column.kind] for column in self.table.columns}
+        return ", ".join(
+            f"CAST({name if name in present else 'NULL'} AS {kinds[name]}) AS {name}"
+            for name in self.columns
+        )
+
+
+def _quoted(path: Path) -> str:
+    """Returns a path as an SQL string in which no character is a wildcard."""
+    literal = "".join(f"[{char}]" if char in "*?[" else char for char in str(path))
+    return "'" + literal.replace("'", "''") + "'"

@@ -1,0 +1,255 @@
+"""Every table and column of the results, declared once with its type, unit and meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+"""Raised when a column is added; added columns are nullable, and none is removed or changed."""
+
+Kind = Literal["string", "integer", "number", "boolean", "timestamp", "binary"]
+
+_ARROW: dict[Kind, Any] = {
+    "string": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "timestamp": pa.timestamp("us", "UTC"),
+    "binary": pa.binary(),
+}
+SQL_TYPES: dict[Kind, str] = {
+    "string": "VARCHAR",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "timestamp": "TIMESTAMPTZ",
+    "binary": "BLOB",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        name: Name in the Parquet files.
+        kind: Type of the values.
+        description: Meaning, as the documentation shows it.
+        unit: Unit of a quantity, else empty.
+        nullable: Whether a value may be missing.
+    """
+
+    name: str
+    kind: Kind
+    description: str
+    unit: str = ""
+    nullable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One table.
+
+    Attributes:
+        name: Folder below the results location.
+        description: What one row is.
+        columns: In the order of the files.
+        key: Columns that no two rows share.
+        order: Columns by which compacted files and answers are sorted; the key is among them.
+    """
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    order: tuple[str, ...]
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of the columns in order."""
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def arrow_schema(self) -> pa.Schema:
+        """The schema of this table's files, with unit and meaning of each column."""
+        fields = [
+            pa.field(
+                column.name,
+                _ARROW[column.kind],
+                nullable=column.nullable,
+                metadata={"description": column.description, "unit": column.unit},
+            )
+            for column in self.columns
+        ]
+        return pa.schema(fields, metadata={"podium.schema_version": str(SCHEMA_VERSION)})
+
+
+_TRIAL = Column("trial_id", "string", "Identity of the trial: same question, same id")
+_PROTOCOL = Column("protocol_id", "string", "Identity of seed, data and training protocol")
+_LABELS = (
+    Column("dataset", "string", "Label of the dataset"),
+    Column("model", "string", "Label of the model"),
+    Column("loss", "string", "Label of the loss"),
+    Column("repeat", "integer", "Number of the repeat, from 0; each draws its own split"),
+)
+_LABEL_NAMES = tuple(column.name for column in _LABELS)
+_SPEC = Column("spec", "string", "The complete specification as JSON")
+_HOST = Column("host", "string", "Name of the machine")
+_ATTEMPT = Column("attempt", "integer", "Number of the attempt, from 1")
+
+
+def _mean(name: str, meaning: str) -> tuple[Column, Column]:
+    """Declares a test metric in both averages."""
+    per_image = f"{meaning}, mean of the test images; null when diverged"
+    pooled = f"{meaning}, from the summed counts of all test images; null when diverged"
+    return (
+        Column(name, "number", per_image, nullable=True),
+        Column(f"{name}_pooled", "number", pooled, nullable=True),
+    )
+
+
+_METRICS = (
+    _mean("dice", "Test Dice"),
+    _mean("iou", "Test intersection over union"),
+    _mean("recall", "Test recall"),
+    _mean("precision", "Test precision"),
+)
+
+TRIALS = Table(
+    name="trials",
+    description="One row a finished trial; the trial is finished exactly when this row is visible.",
+    key=("trial_id",),
+    order=(*_LABEL_NAMES, "trial_id"),
+    columns=(
+        Column("schema_version", "integer", "Version of these columns when the row was written"),
+        _TRIAL,
+        _PROTOCOL,
+        *_LABELS[:3],
+        Column("dataset_name", "string", "Name of the dataset in the catalogue"),
+        Column("model_name", "string", "Name of the model in the catalogue"),
+        Column("loss_name", "string", "Name of the loss in the catalogue"),
+        _LABELS[3],
+        Column("seed", "integer", "Seed from which split, order and weights derive"),
+        Column("status", "string", "'completed', or 'diverged': the loss became NaN or infinite"),
+        *(per_image for per_image, _ in _METRICS),
+        *(pooled for _, pooled in _METRICS),
+        Column("best_epoch", "integer", "Epoch of the best validation Dice", "epoch", True),
+        Column("best_val_dice", "number", "Validation Dice of that epoch", "", True),
+        Column("num_epochs", "integer", "Epochs trained", "epochs"),
+        Column("num_train_images", "integer", "Images trained on", "images"),
+        Column("num_val_images", "integer", "Images of the validation part", "images"),
+        Column("num_test_images", "integer", "Images tested on", "images"),
+        Column("train_seconds", "number", "Wall time of all epochs, over all attempts", "s"),
+        Column("peak_memory_bytes", "integer", "Device memory; of the process on a CPU", "bytes"),
+        Column("image_size", "integer", "Side of the square input", "pixels"),
+        Column("arithmetic", "string", "Precision of the forward pass, such as 'float32'"),
+        Column("deterministic", "boolean", "Whether deterministic kernels were asked for"),
+        Column("device", "string", "Name of the device"),
+        _HOST,
+        Column("gpu_ids", "string", "Assigned GPUs, separated by commas; empty on a CPU"),
+        Column("num_threads", "integer", "CPU threads of the trial", "threads"),
+        Column("dataset_fingerprint", "string", "Digest of the images and masks used"),
+        Column("code_version", "string", "Version of the code that trained"),
+        Column("versions", "string", "Versions of the packages as JSON"),
+        _SPEC,
+        _ATTEMPT,
+        Column("message", "string", "What a diverged trial says about itself", "", True),
+        Column("committed_at", "timestamp", "When the row was written", "UTC"),
+    ),
+)
+
+EPOCHS = Table(
+    name="epochs",
+    description="One row an epoch of a finished trial: its learning curve.",
+    key=("trial_id", "epoch"),
+    order=(*_LABEL_NAMES, "trial_id", "epoch"),
+    columns=(
+        _TRIAL,
+        *_LABELS,
+        Column("epoch", "integer", "Number of the epoch, from 1"),
+        Column("train_loss", "number", "Mean loss per training image"),
+        Column("val_dice", "number", "Mean validation Dice per image"),
+        Column("val_iou", "number", "Mean validation intersection over union per image"),
+        Column("seconds", "number", "Wall time, validation included", "s"),
+    ),
+)
+
+IMAGES = Table(
+    name="images",
+    description="One row a test image of a finished trial, from which any average can be made.",
+    key=("trial_id", "image"),
+    order=(*_LABEL_NAMES, "trial_id", "image"),
+    columns=(
+        _TRIAL,
+        *_LABELS,
+        Column("image", "string", "Name of the test image"),
+        Column("tp", "integer", "Lesion found", "pixels"),
+        Column("fp", "integer", "Background taken for lesion", "pixels"),
+        Column("fn", "integer", "Lesion missed", "pixels"),
+        Column("tn", "integer", "Background left alone", "pixels"),
+    ),
+)
+
+PREDICTIONS = Table(
+    name="predictions",
+    description="One row an example image of a finished trial with the model's raw output.",
+    key=("trial_id", "image"),
+    order=(*_LABEL_NAMES, "trial_id", "image"),
+    columns=(
+        _TRIAL,
+        *_LABELS,
+        Column("image", "string", "Name of the test image"),
+        Column("image_jpeg", "binary", "The input as JPEG"),
+        Column("truth_png", "binary", "The true mask as 1-bit PNG"),
+        Column("logits_png", "binary", "Raw output as 8-bit grey PNG, linear between the limits"),
+        Column("logit_min", "number", "Raw output of grey level 0"),
+        Column("logit_max", "number", "Raw output of grey level 255"),
+    ),
+)
+
+FAILURES = Table(
+    name="failures",
+    description="One row an attempt that gave no result, or whose training diverged.",
+    key=("trial_id", "attempt"),
+    order=(*_LABEL_NAMES, "trial_id", "attempt"),
+    columns=(
+        _TRIAL,
+        _PROTOCOL,
+        *_LABELS,
+        _ATTEMPT,
+        Column("failure_class", "string", "'diverged', 'out-of-memory', 'infrastructure' or 'bug'"),
+        Column("message", "string", "The error in one line"),
+        Column("traceback", "string", "Traceback, if there is one; else empty"),
+        _HOST,
+        _SPEC,
+        Column("failed_at", "timestamp", "When it failed", "UTC"),
+    ),
+)
+
+DETAIL_TABLES = (EPOCHS, IMAGES, PREDICTIONS)
+"""Tables whose rows count only once their trial has its row in `trials`."""
+
+TABLES: dict[str, Table] = {
+    table.name: table for table in (TRIALS, EPOCHS, IMAGES, PREDICTIONS, FAILURES)
+}
+
+
+def describe_tables() -> str:
+    """Returns the tables and their columns as Markdown, for the documentation."""
+    parts = []
+    for table in TABLES.values():
+        lines = [f"## {table.name}", "", table.description, ""]
+        lines += [
+            "| column | type | unit | may be null | meaning |",
+            "| --- | --- | --- | --- | --- |",
+        ]
+        lines += [
+            f"| {c.name} | {c.kind} | {c.unit} | {'yes' if c.nullable else ''} | {c.description} |"
+            for c in table.columns
+        ]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"

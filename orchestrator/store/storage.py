@@ -1,0 +1,153 @@
+"""What the store asks of a place that keeps files, and the errors every such place raises."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from workers.contract import UserError
+
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+"""Name of a file being written: `.NAME.<random>.tmp`, which no reader of Parquet looks at."""
+
+_HARMLESS_OPTIONS = ("region", "scheme", "endpoint_override", "allow_bucket_creation")
+
+
+class StoreError(UserError):
+    """The results cannot be read or written; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileInfo:
+    """One entry of a folder.
+
+    Attributes:
+        path: Relative to the location, with `/` between its parts.
+        size_bytes: 0 for a folder.
+        modified_at: UTC; None for a folder.
+        is_folder: True for a folder.
+    """
+
+    path: str
+    size_bytes: int
+    modified_at: datetime | None
+    is_folder: bool = False
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+
+class Storage(Protocol):
+    """A place that keeps files. Paths are relative, with `/` between their parts.
+
+    Every method raises StoreError when the place refuses; the message holds no secret.
+    """
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def location(self) -> str:
+        """What `open_storage` opens again; it may hold credentials, so never show it."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """The location as messages show it, without credentials and options."""
+        ...
+
+    def write(self, path: str, data: bytes) -> None:
+        """Puts a file in place, whole, durable and at once; replaces an older one."""
+        ...
+
+    def read(self, path: str) -> bytes | None:
+        """Returns a file's bytes, or None when there is no such file."""
+        ...
+
+    def list(self, folder: str, prefix: str = "") -> tuple[FileInfo, ...]:
+        """Returns the entries of a folder whose names begin so; none when there is no folder."""
+        ...
+
+    def delete(self, path: str) -> None:
+        """Removes a file; a file that is already gone is no error."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Says whether the file is there."""
+        ...
+
+    def local_copies(self, paths: Sequence[str]) -> AbstractContextManager[Mapping[str, Path]]:
+        """Gives each file as one on this machine; files that are gone are left out."""
+        ...
+
+    def lock(self, name: str) -> AbstractContextManager[object]:
+        """Keeps others out as a courtesy where the place can; nothing relies on it."""
+        ...
+
+
+def open_storage(location: str | Path) -> Storage:
+    """Opens a local path, a `file://` URI or an `s3://bucket/prefix` URI.
+
+    An S3 URI takes pyarrow's options in its query, such as
+    `?endpoint_override=host:port&scheme=http`; credentials come from the AWS environment.
+
+    Raises:
+        StoreError: The location cannot be understood or opened.
+    """
+    # Heavy or mutually dependent modules are met only once a location is opened.
+    from orchestrator.store.local import LocalStorage
+    from orchestrator.store.objects import ObjectStorage
+
+    text = str(location)
+    scheme, separator, _ = text.partition("://")
+    if not separator:
+        return LocalStorage(_absolute(Path(text).expanduser()))
+    if scheme == "file":
+        parts = urlsplit(text)
+        if parts.netloc not in ("", "localhost"):
+            msg = f"{text}: a file URI names no host; write file:///path"
+            raise StoreError(msg)
+        return LocalStorage(_absolute(Path(unquote(parts.path))))
+    if scheme == "s3":
+        return ObjectStorage(text)
+    msg = (
+        f"{without_secrets(text)}: results are kept under a path, file:// or s3://, not {scheme}://"
+    )
+    raise StoreError(msg)
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+
+
+def without_secrets(uri: str) -> str:
+    """Returns a URI without user, password and query.
+
+    Works on text that is no valid URI, since that is when a message must show it.
+    """
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0].rstrip('/')}"
+
+
+def secrets_of(uri: str) -> Iterator[str]:
+    """Yields what must not appear in a message: the user, the password, odd query values."""
+    yield uri
+    rest, _, query = uri.partition("://")[2].partition("?")
+    user, found, _ = rest.rpartition("@")
+    values = [user, *user.split(":", 1)] if found else []
+    for pair in query.split("&"):
+        key, _, value = pair.partition("=")
+        if key not in _HARMLESS_OPTIONS:
+            values.append(value)
+    for value in values:
+        if value:
+            yield value
+            yield unquote(value)

@@ -1,0 +1,109 @@
+"""The tables as readers see them: one row a key, only finished trials, declared types."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestrator.store.compact import refuse_lost
+from orchestrator.store.files import trial_id_of
+from orchestrator.store.scan import Scan, scan
+from orchestrator.store.schema import FAILURES, SCHEMA_VERSION, TRIALS, Table
+from orchestrator.store.storage import Storage, StoreError
+from workers.contract import FailureClass, TrialStatus
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def scan_trials(storage: Storage) -> Scan:
+    """Reads `trials`; all columns, so that a part torn in any of them is no finished trial.
+
+    Raises:
+        StoreError: The table cannot be read, or a newer version wrote it.
+    """
+    found = scan(storage, TRIALS)
+    refuse_newer(storage, pc.max(found.rows.column("schema_version")).as_py() or 0)
+    return found
+
+
+def refuse_newer(storage: Storage, schema_version: int) -> None:
+    """Refuses rows of a newer schema.
+
+    Raises:
+        StoreError: This version does not know all columns and would lose some.
+    """
+    if schema_version > SCHEMA_VERSION:
+        msg = (
+            f"{storage.place}: written by a newer Podium (schema version {schema_version}, this "
+            f"one knows {SCHEMA_VERSION}); upgrade podium-sweep"
+        )
+        raise StoreError(msg)
+
+
+def rows_of(
+    storage: Storage, table: Table, columns: Sequence[str], trial_ids: Collection[str] | None
+) -> pa.Table:
+    """Returns the rows that count, of these trials or of all, with these columns in order.
+
+    Raises:
+        StoreError: A file that is needed is torn, or a newer version wrote the results.
+    """
+    if table is TRIALS or table is FAILURES:
+        found = scan_trials(storage).rows if table is TRIALS else failure_rows(storage)
+        if trial_ids is not None:
+            wanted = pa.array(list(trial_ids), pa.string())
+            found = found.filter(pc.is_in(found.column("trial_id"), value_set=wanted))
+    else:
+        found = _details(storage, table, columns, trial_ids)
+    return found.select(list(columns))
+
+
+def failure_rows(storage: Storage) -> pa.Table:
+    """Returns the rows of `failures` without those of divergences that were never committed.
+
+    A process killed between the two rows of a diverged trial leaves the one in `failures`; the
+    next run of the trial writes it again.
+    """
+    found = scan(storage, FAILURES).rows
+    if FailureClass.DIVERGED not in found.column("failure_class").to_pylist():
+        return found
+    trials = scan_trials(storage).rows
+    diverged = trials.filter(pc.equal(trials.column("status"), TrialStatus.DIVERGED))
+    finished = pc.is_in(found.column("trial_id"), value_set=diverged.column("trial_id"))
+    others = pc.not_equal(found.column("failure_class"), FailureClass.DIVERGED)
+    return found.filter(pc.or_(finished, others))
+
+
+def to_pandas(table: Table, rows: pa.Table) -> pd.DataFrame:
+    """Returns rows as a frame whose types do not depend on the values.
+
+    Whole numbers that may be missing have pandas' nullable type.
+    """
+    import pandas as pd  # Half a second of import that commits do not need.
+
+    frame: pd.DataFrame = rows.to_pandas()
+    for column in table.columns:
+        if column.name in rows.column_names and column.kind == "integer" and column.nullable:
+            values = rows.column(column.name)
+            frame[column.name] = values.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return frame
+
+
+def _details(
+    storage: Storage, table: Table, columns: Sequence[str], trial_ids: Collection[str] | None
+) -> pa.Table:
+    finished = scan_trials(storage).part_keys()
+    wanted = finished if trial_ids is None else finished.intersection(trial_ids)
+    found = scan(
+        storage,
+        table,
+        columns=list(dict.fromkeys([*table.key, *columns])),
+        trial_ids=wanted,
+        part_counts=lambda key: trial_id_of(key) in wanted,
+    )
+    refuse_lost(storage, found.lost())
+    return found.rows

@@ -1,0 +1,70 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from orchestrator.store import TABLES, StoreError
+from orchestrator.store.files import attempt_of, classify, compact_path, look, part_path
+from orchestrator.store.local import LocalStorage
+from orchestrator.store.storage import FileInfo
+
+TRIALS = TABLES["trials"]
+ID = "0123456789abcdef0123"
+
+
+def entry(name: str, *, is_folder: bool = False) -> FileInfo:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return FileInfo(path=f"trials/{name}", size_bytes=1, modified_at=now, is_folder=is_folder)
+
+
+def test_names_are_fixed_by_what_the_files_hold():
+    assert part_path(TRIALS, ID) == f"trials/part-{ID}.parquet"
+    assert part_path(TABLES["failures"], ID, 2) == f"failures/part-{ID}-2.parquet"
+    assert compact_path(TRIALS, b"rows") == compact_path(TRIALS, b"rows")
+    assert compact_path(TRIALS, b"rows") != compact_path(TRIALS, b"other rows")
+    assert attempt_of(f"part-{ID}-12.parquet") == 12
+    assert attempt_of(f"part-{ID}.parquet") is None
+
+
+def test_hidden_files_do_not_count(tmp_path):
+    entries = (
+        entry(f".part-{ID}.parquet.0123abcd.tmp"),
+        entry("_metadata"),
+        entry("compact-0123456789abcdef.parquet"),
+        entry(f"part-{ID}.parquet"),
+    )
+    files = classify(LocalStorage(tmp_path), TRIALS, entries)
+    assert [file.name for file in files.all()] == [entry.name for entry in entries[2:]]
+    assert list(files.parts) == [ID]
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        entry("backup.parquet"),
+        entry("notes.txt"),
+        entry(f"part-{ID}.parquet.bak"),
+        entry("part-xyz.parquet"),
+        entry(f"part-{ID}.parquet", is_folder=True),
+        entry("old", is_folder=True),
+    ],
+    ids=lambda info: info.name,
+)
+def test_a_foreign_file_is_named_because_plain_readers_would_read_it(tmp_path, foreign):
+    with pytest.raises(StoreError, match=f"{tmp_path}/{foreign.path}: .*move it out of trials/"):
+        classify(LocalStorage(tmp_path), TRIALS, (foreign,))
+
+
+def test_a_listing_torn_by_a_compaction_is_made_again():
+    """The first listing misses the compacted file and the part deleted after it."""
+    part = entry(f"part-{ID}.parquet")
+    compact = entry("compact-0123456789abcdef.parquet")
+    listings = [(), (compact,), (compact,)]
+
+    class Busy(LocalStorage):
+        def list(self, folder: str, prefix: str = "") -> tuple[FileInfo, ...]:
+            return listings.pop(0)
+
+    assert look(Busy(root=None), TRIALS).all() == (compact,)  # type: ignore[arg-type]
+    assert listings == []
+    listings[:] = [(part,), (part,)]
+    assert look(Busy(root=None), TRIALS).all() == (part,)  # type: ignore[arg-type]

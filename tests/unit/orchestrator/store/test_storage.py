@@ -1,0 +1,85 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from orchestrator.store import StoreError
+from orchestrator.store.local import REMEDIES, LocalStorage
+from orchestrator.store.storage import TEMPORARY, open_storage, secrets_of, without_secrets
+
+
+@pytest.mark.parametrize("form", ["{path}", "file://{path}", "file://localhost{path}"])
+def test_a_local_place_has_several_names(tmp_path, form):
+    storage = open_storage(form.format(path=tmp_path))
+    assert storage.location == storage.place == str(tmp_path)
+
+
+def test_a_relative_path_is_made_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert open_storage("results").location == str(tmp_path / "results")
+    assert open_storage("file:///a%20b").location == "/a b"
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("ftp://user:secret@host/x?key=secret", "ftp://host/x: .* path, file:// or s3://"),
+        ("file://other/x", "names no host"),
+        ("s3://user:secret@bucket/x?odd=secret", "s3://bucket/x: .*odd.*AWS_ACCESS_KEY_ID"),
+        ("s3://user:sec/ret@bucket/x", "s3://bucket/x: "),
+    ],
+)
+def test_an_odd_location_is_refused_without_its_secrets(location, message):
+    with pytest.raises(StoreError, match=message) as caught:
+        open_storage(location)
+    assert "secret" not in str(caught.value)
+    assert "sec/ret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_secrets_are_found_and_left_out():
+    uri = "s3://user:p%2Fw@bucket/runs?endpoint_override=localhost:1&token=abc"
+    assert without_secrets(uri) == "s3://bucket/runs"
+    assert {"user", "p%2Fw", "p/w", "abc"} < set(secrets_of(uri))
+    assert "localhost:1" not in set(secrets_of(uri))
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "results").write_text("")
+    with pytest.raises(StoreError, match=f"{tmp_path}/results: .* move that file away"):
+        LocalStorage(tmp_path / "results").write("trials/x", b"")
+    with pytest.raises(StoreError, match=f"{tmp_path}/results.*: .* move that file away"):
+        LocalStorage(tmp_path / "results").list("trials")
+
+
+@pytest.mark.parametrize("number", sorted(REMEDIES))
+def test_every_error_of_the_system_has_its_remedy_and_leaves_no_file(tmp_path, monkeypatch, number):
+    def refuse(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number), str(tmp_path / "x"))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(StoreError, match=REMEDIES[number].split(";")[0]) as caught:
+        LocalStorage(tmp_path).write("x", b"data")
+    assert str(tmp_path / "x") in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bytes_are_synced_before_the_name_appears_and_the_folder_after(tmp_path, monkeypatch):
+    events = []
+    fsync, rename = os.fsync, Path.replace
+
+    def note_sync(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        events.append("sync folder" if is_folder else "sync")
+        fsync(descriptor)
+
+    def note_rename(self: Path, target: Path) -> Path:
+        assert TEMPORARY.fullmatch(self.name)
+        events.append("rename")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "replace", note_rename)
+    LocalStorage(tmp_path).write("x", b"data")
+    assert events == ["sync", "rename", "sync folder"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -207,8 +208,19 @@ def main() -> None:
     """Runs the command line; what a user can mend is one message and exit code 2."""
     from workers.contract import UserError
 
+    code: int | str | None
     try:
         app()
+        code = 0
+    except SystemExit as end:
+        code = end.code
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        code = 2
+    if "ray" in sys.modules and isinstance(code, int):
+        # Ray keeps references past the interpreter's end, and DuckDB's binding would report each
+        # as a leak on the terminal. Everything is written and Ray is shut down: leave at once.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import pickle
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from workers.contract import EpochRecord
 
 CHECKPOINT_VERSION = 1
+_MAGIC = b"podium checkpoint "
+_CHECK_BYTES = 4
 
 
 @dataclass(kw_only=True)
@@ -71,7 +73,8 @@ def pack(
         "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
     torch.save(state, buffer)
-    return buffer.getvalue()
+    body = buffer.getvalue()
+    return _MAGIC + _check(body) + body
 
 
 def unpack(
@@ -105,10 +108,15 @@ def unpack(
 
 
 def _load(content: bytes, device: torch.device) -> Mapping[str, Any] | None:
-    try:
-        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError):
+    """Reads the state; None where the bytes are not whole or not a checkpoint at all."""
+    head, body = content[: len(_MAGIC) + _CHECK_BYTES], content[len(_MAGIC) + _CHECK_BYTES :]
+    if head != _MAGIC + _check(body):
         return None
-    except pickle.UnpicklingError:
-        return None
-    return state if isinstance(state, dict) and {"version", "trial_id"} <= set(state) else None
+    state: Mapping[str, Any] = torch.load(
+        io.BytesIO(body), map_location=device, weights_only=True
+    )
+    return state
+
+
+def _check(body: bytes) -> bytes:
+    return zlib.crc32(body).to_bytes(_CHECK_BYTES, "big")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ def run_command(
     """Runs what is missing and says how it ended; returns the exit code."""
     sweep = open_sweep(path, overrides, [FailureClass(item) for item in retry])
     display = make_progress(progress, sys.stdout)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; so `ray job stop` ends
     try:
         report, after = run_sweep(sweep, make_engine(engine, sweep), display)
     except KeyboardInterrupt:

@@ -1,0 +1,68 @@
+"""Small sweeps for the tests: a configuration file, a silent display, frames to compare."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from orchestrator.engine.base import Engine, EngineReport
+from orchestrator.engine.inline import InlineEngine
+from orchestrator.planner import Plan
+from orchestrator.progress import JsonProgress
+from orchestrator.store import Store
+from orchestrator.sweep import open_sweep, run_sweep
+from workers.contract import FailureClass
+
+MEASURED = ["train_seconds", "peak_memory_bytes", "committed_at", "seconds"]
+"""Columns that tell what a run cost; every other column must repeat bit for bit."""
+
+
+def write_config(folder: Path, **changes: Any) -> Path:
+    """Writes a configuration of four trials of a second each; `changes` replace whole keys."""
+    document = {
+        "name": "tiny",
+        "datasets": [{"name": "synthetic-skin", "parameters": {"num_images": 15}}],
+        "models": [{"name": "unet", "alias": "unet-4", "parameters": {"width": 4}}],
+        "losses": ["dice", "bce"],
+        "repeats": 2,
+        "data": {"image_size": 32, "cache": str(folder / "cache")},
+        "training": {"max_epochs": 2, "patience": 2, "batch_size": 4},
+        "runtime": {"checkpoint_interval_seconds": 0, "example_images": 1},
+        "results": str(folder / "results"),
+    } | changes
+    path = folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return path
+
+
+def run(
+    config: Path,
+    *overrides: str,
+    engine: Engine | None = None,
+    retry: Sequence[FailureClass] = (),
+) -> tuple[EngineReport, Plan]:
+    """Runs a configuration in this process."""
+    sweep = open_sweep(config, overrides, retry)
+    return run_sweep(sweep, engine or InlineEngine(), JsonProgress(io.StringIO()))
+
+
+def tables(results: Path | str) -> dict[str, pd.DataFrame]:
+    """Returns all tables without what a run merely cost."""
+    store = Store(str(results))
+    frames = {name: store.read(name) for name in ("trials", "epochs", "images", "predictions")}
+    return {
+        name: frame.drop(columns=[c for c in MEASURED if c in frame])
+        for name, frame in frames.items()
+    }
+
+
+def assert_same_tables(one: Path | str, other: Path | str) -> None:
+    """Asserts that two stores hold the same numbers, to the last bit."""
+    expected, found = tables(one), tables(other)
+    for name, frame in expected.items():
+        pd.testing.assert_frame_equal(found[name], frame, check_exact=True)

@@ -1,0 +1,170 @@
+"""The command line as a user meets it: output, exit codes, what it loads, how long it takes."""
+
+import json
+import re
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from orchestrator.cli.app import app
+from tests.conftest import ROOT
+from tests.integration.sweeps import run, write_config
+
+PAPER = ROOT / "tests" / "data" / "paper"
+
+
+def podium(*arguments, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, "-m", "orchestrator", *map(str, arguments)],
+        cwd=cwd, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def as_json(*arguments):
+    done = podium(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_help_loads_neither_torch_nor_ray():
+    code = (
+        "import sys; sys.argv = ['podium', '--help']\n"
+        "from orchestrator.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'ray', 'pyarrow', 'duckdb', 'pandas', 'matplotlib', 'pydantic'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_takes_less_than_half_a_second_of_cpu_beyond_python():
+    def cpu_seconds(*command):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *command], capture_output=True, check=True, cwd=ROOT)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    cpu_seconds("-m", "orchestrator", "--help")  # compiles what is not compiled yet
+    bare = min(cpu_seconds("-c", "pass") for _ in range(3))
+    ours = min(cpu_seconds("-m", "orchestrator", "--help") for _ in range(3))
+    assert ours - bare < 0.5
+
+
+def test_every_command_has_help():
+    import typer
+
+    commands = typer.main.get_command(app).commands
+    assert set(commands) == {
+        "run", "plan", "status", "compact", "rank", "report", "list", "data",
+    }  # fmt: skip
+    for name in commands:
+        assert podium(name, "--help").returncode == 0
+
+
+def test_models_are_listed_with_what_the_study_needs():
+    models = {entry["name"]: entry for entry in as_json("list", "models")}
+    assert set(models) >= {"fcn", "deeplabv3plus", "unet", "unetpp"}
+    assert models["unet"]["parameters"] == 31_037_633
+    assert models["unetpp"]["gmacs_224"] == pytest.approx(26.41)
+    assert all(entry["citation"] for entry in models.values())
+
+
+def test_losses_and_datasets_are_listed():
+    assert len(as_json("list", "losses")) == 10
+    names = [entry["name"] for entry in as_json("data", "list")]
+    assert names[:2] == ["isic-2017", "wound"]
+    assert "Any other sum" in podium("list", "losses").stdout
+
+
+@pytest.mark.parametrize("axis", ["dataset", "model"])
+def test_the_published_points_come_out(axis):
+    table = PAPER / f"fig2_dice_by_{axis}.csv"
+    published = [
+        line.split(",")
+        for line in (PAPER / f"fig2_score_by_{axis}.csv").read_text().splitlines()[1:]
+    ]
+    found = as_json("rank", table, "--ties", "order")[f"by_{axis}"]["points"]
+    assert found == {loss: int(points) for loss, points in published}
+
+
+def test_split_ties_change_the_headline():
+    points = as_json("rank", PAPER / "fig2_dice_by_dataset.csv")["by_dataset"]["points"]
+    assert max(points, key=points.get) == "BCE"
+    assert (points["BCE"], points["IoUFocal"]) == (8, 7)
+
+
+def test_plan_starts_nothing_and_says_what_it_would_do(tmp_path):
+    config = write_config(tmp_path)
+    plan = as_json("plan", config)
+    assert plan["actions"] == {"RUN": 4, "SKIP": 0, "RETRY": 0}
+    assert plan["expected_wall_seconds"] > 0
+    assert not (tmp_path / "results").exists()
+    assert "4 trials" in podium("plan", config).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_run_status_rank_report_compact_in_turn(tmp_path):
+    config = write_config(tmp_path)
+    results = tmp_path / "results"
+    done = podium("run", config, "--engine", "inline", "--progress", "json")
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["event"] for event in events].count("trial_finished") == 4
+    status = as_json("status", results)
+    assert (status["completed"], status["pending"]) == (4, 0)
+    assert status == as_json("status", config)
+    ranking = as_json("rank", results)
+    assert set(ranking["by_dataset"]["points"]) == {"dice", "bce"}
+    assert ranking["by_model"]["coverage"]["present"] == 4
+    report = podium("report", results)
+    assert str(results / "report" / "index.html") in report.stdout
+    assert (results / "report" / "figures" / "podium.svg").exists()
+    assert {table["num_files_after"] for table in as_json("compact", results)["tables"]} <= {0, 1}
+    again = podium("run", config, "--engine", "inline")
+    assert "4 of 4 trials have a result" in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_failed_trial_is_told_by_the_exit_code(tmp_path):
+    pictures = tmp_path / "data" / "broken"
+    for folder in ("images", "masks"):
+        (pictures / folder).mkdir(parents=True)
+        for number in range(6):
+            (pictures / folder / f"{number}.png").write_bytes(b"not a picture")
+    healthy = {"name": "synthetic-skin", "parameters": {"num_images": 15}}
+    broken = {"name": "folder", "alias": "broken", "root": str(tmp_path / "data")}
+    config = write_config(tmp_path, datasets=[healthy, broken], repeats=1, losses=["dice"])
+    for _ in range(2):
+        done = podium("run", config, "--engine", "inline")
+        assert done.returncode == 1
+        assert "1 of 2 trials have a result" in done.stdout
+    status = as_json("status", tmp_path / "results")
+    assert "0.png" in status["failures"]["infrastructure"]["example_message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "absent.yaml"], r"absent\.yaml: no such file"),
+        (["plan", "configs/quickstart.yaml", "--set", "training.max_epoch=2"], "'max_epochs'"),
+        (["plan", "configs/quickstart.yaml", "--set", "losses=[dicee]"], "did you mean 'dice'"),
+        (["rank", "tests"], "no results here"),
+        (["rank", "absent.csv"], r"absent\.csv"),
+        (["status", "tests"], "no sweep was started here"),
+        (["compact", "tests"], "no results here"),
+        (["data", "verify", "tests"], "no dataset found"),
+        (["run", "configs/paper.yaml"], "not available yet: colonsegnet"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_message_and_exit_code_2(arguments, message):
+    done = podium(*arguments)
+    assert done.returncode == 2
+    assert re.search(message, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""

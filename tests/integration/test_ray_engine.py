@@ -1,0 +1,179 @@
+"""The engine on a real Ray cluster: same numbers, pinning, isolation, lost processes."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.engine.ray_tune import ClusterOptions, RayTuneEngine, assigned_gpus
+from orchestrator.progress import JsonProgress
+from orchestrator.store import Store
+from orchestrator.sweep import open_sweep, run_sweep
+from tests.conftest import ROOT
+from tests.integration.sweeps import assert_same_tables, run, tables, write_config
+from workers.contract import FailureClass, UserError
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+def run_on_ray(config, *overrides, trainer=None, **options):
+    sweep = open_sweep(config, overrides)
+    engine = RayTuneEngine(ClusterOptions(**options), trainer=trainer)
+    return run_sweep(sweep, engine, JsonProgress(io.StringIO()))
+
+
+def test_ray_gives_the_numbers_of_a_single_process(tmp_path, ray_cluster):
+    (tmp_path / "inline").mkdir()
+    run(write_config(tmp_path / "inline"))
+    report, _ = run_on_ray(write_config(tmp_path))
+    assert [outcome.status for outcome in report.outcomes] == ["completed"] * 4
+    assert_same_tables(tmp_path / "inline" / "results", tmp_path / "results")
+
+
+def test_the_fiftieth_trial_of_an_actor_equals_a_fresh_process(tmp_path, ray_cluster):
+    """One CPU of two is taken per trial, and two are asked for: one actor runs all fifty."""
+    changes = {
+        "models": [
+            {"name": "unet", "alias": "unet-2", "parameters": {"width": 2}},
+            {"name": "unetpp", "alias": "unetpp-2", "parameters": {"width": 2}},
+            {"name": "deeplabv3plus", "parameters": {"encoder": "resnet18"}},
+        ],
+        "losses": ["iou", "dice", "bce", "focal", "iou+focal"],
+        "repeats": 4,
+        "training": {"max_epochs": 1, "batch_size": 4},
+    }
+    config = write_config(tmp_path, **changes)
+    order: list[str] = []
+
+    class Recorder(JsonProgress):
+        def trial_finished(self, trial_id, status, dice, seconds):
+            order.append(trial_id)
+
+    sweep = open_sweep(config)
+    engine = RayTuneEngine(ClusterOptions(trial_cpus=2), trainer=process_noting_trainer)
+    run_sweep(sweep, engine, Recorder(io.StringIO()))
+    trials = Store(str(tmp_path / "results")).read("trials")
+    assert len(order) == len(trials) == 60
+    processes = trials.set_index("trial_id")["message"]
+    assert processes.nunique() == 1  # one actor, never replaced
+    fiftieth = trials.set_index("trial_id").loc[order[49]]
+
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    (model,) = [m for m in changes["models"] if m.get("alias", m["name"]) == fiftieth["model"]]
+    only = write_config(fresh, **changes | {"models": [model], "losses": [fiftieth["loss"]]})
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "run", str(only), "--engine", "inline"],
+        cwd=ROOT, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for name, expected in tables(fresh / "results").items():
+        found = tables(tmp_path / "results")[name]
+        mine = expected["trial_id"] == order[49]
+        theirs = found["trial_id"] == order[49]
+        for column in expected.columns.drop(["message"], errors="ignore"):
+            assert expected[mine][column].tolist() == found[theirs][column].tolist(), column
+
+
+def process_noting_trainer(spec, runtime, checkpoints, on_epoch):
+    """Trains for real and notes the process in the row's message."""
+    import dataclasses
+
+    from workers.run import run_trial
+
+    result = run_trial(spec, runtime, checkpoints, on_epoch)
+    return dataclasses.replace(result, message=f"process {os.getpid()}")
+
+
+@pytest.mark.parametrize(("share", "num_ids"), [(1, 1), (0.5, 1), (2, 2)])
+def test_every_trial_sees_the_gpus_it_was_assigned(tmp_path, ray_cluster, share, num_ids):
+    report, _ = run_on_ray(write_config(tmp_path), trial_cpus=0.5, trial_gpus=share)
+    rows = Store(str(tmp_path / "results")).read("trials")
+    assert len(rows) == 4, report.outcomes
+    for ids in rows["gpu_ids"]:
+        assert len(ids.split(",")) == num_ids
+        assert set(ids.split(",")) <= {"0", "1"}
+
+
+def test_no_gpu_asked_for_means_none_is_seen():
+    environment = {"CUDA_VISIBLE_DEVICES": "0,1"}
+    assert assigned_gpus(0, [], environment) == ()
+    assert environment["CUDA_VISIBLE_DEVICES"] == ""
+
+
+@pytest.mark.parametrize(
+    ("requested", "ray_ids", "visible"),
+    [(1, [0], "0,1"), (1, [0], "1"), (1, [], ""), (2, [0], "0"), (0.5, [0, 1], "0,1")],
+)
+def test_another_assignment_than_asked_for_is_refused(requested, ray_ids, visible):
+    with pytest.raises(RuntimeError, match="CUDA_VISIBLE_DEVICES shows"):
+        assigned_gpus(requested, ray_ids, {"CUDA_VISIBLE_DEVICES": visible})
+
+
+def test_a_killed_process_costs_one_failure_row_and_no_result(tmp_path, ray_cluster):
+    marker = tmp_path / "killed"
+
+    def kills_itself_once(spec, runtime, checkpoints, on_epoch):
+        from workers.run import run_trial
+
+        if spec.loss.label == "bce" and spec.repeat == 0 and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), 9)
+        return run_trial(spec, runtime, checkpoints, on_epoch)
+
+    report, after = run_on_ray(write_config(tmp_path), trainer=kills_itself_once)
+    store = Store(str(tmp_path / "results"))
+    (failure,) = store.failures()
+    assert failure.failure_class == FailureClass.INFRASTRUCTURE
+    assert len(report.outcomes) == len(store.read("trials")) == 4
+    assert not after.pending
+
+
+def test_a_trial_that_always_dies_is_given_up_and_stops_nobody(tmp_path, ray_cluster):
+    def kills_itself(spec, runtime, checkpoints, on_epoch):
+        from workers.run import run_trial
+
+        if spec.loss.label == "bce" and spec.repeat == 0:
+            os.kill(os.getpid(), 9)
+        return run_trial(spec, runtime, checkpoints, on_epoch)
+
+    report, after = run_on_ray(write_config(tmp_path), trainer=kills_itself, max_failures=1)
+    store = Store(str(tmp_path / "results"))
+    assert len(store.read("trials")) == 3
+    assert [row.attempt for row in store.failures()] == [1, 2]
+    assert {row.failure_class for row in store.failures()} == {FailureClass.INFRASTRUCTURE}
+    assert len(after.pending) == 1  # infrastructure is tried again by the next run
+    assert sum(outcome.status == "failed" for outcome in report.outcomes) == 1
+
+
+def test_an_exception_is_a_failure_row_with_its_traceback(tmp_path, ray_cluster):
+    def raises(spec, runtime, checkpoints, on_epoch):
+        if spec.repeat == 1:
+            message = "no such thing"
+            raise KeyError(message)
+        from workers.run import run_trial
+
+        return run_trial(spec, runtime, checkpoints, on_epoch)
+
+    _, after = run_on_ray(write_config(tmp_path), trainer=raises)
+    failures = Store(str(tmp_path / "results")).read("failures")
+    assert len(failures) == len(after.failed) == 2
+    assert failures["traceback"].str.contains("KeyError: 'no such thing'").all()
+
+
+def test_a_share_no_machine_has_is_refused(tmp_path, ray_cluster, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(UserError, match=r"needs 1 CPUs and 64 GPUs.*resources\.gpus"):
+        run_on_ray(write_config(tmp_path), trial_gpus=64)
+
+
+def test_tune_leaves_nothing_behind(tmp_path, ray_cluster, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    run_on_ray(write_config(tmp_path))
+    assert list((tmp_path / "scratch").glob("podium-tune-*")) == []
+    assert not Path(tmp_path / "results" / "sweep").exists()

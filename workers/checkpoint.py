@@ -112,9 +112,7 @@ def _load(content: bytes, device: torch.device) -> Mapping[str, Any] | None:
     head, body = content[: len(_MAGIC) + _CHECK_BYTES], content[len(_MAGIC) + _CHECK_BYTES :]
     if head != _MAGIC + _check(body):
         return None
-    state: Mapping[str, Any] = torch.load(
-        io.BytesIO(body), map_location=device, weights_only=True
-    )
+    state: Mapping[str, Any] = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
     return state
 
 

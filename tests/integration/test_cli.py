@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.cli.app import app
 from tests.conftest import ROOT
-from tests.integration.sweeps import run, write_config
+from tests.integration.sweeps import write_config
 
 PAPER = ROOT / "tests" / "data" / "paper"
 
@@ -57,7 +57,8 @@ def test_help_takes_less_than_half_a_second_of_cpu_beyond_python():
 def test_every_command_has_help():
     import typer
 
-    commands = typer.main.get_command(app).commands
+    group = typer.main.get_command(app)
+    commands = getattr(group, "commands")  # noqa: B009 - typer's own type does not show it
     assert set(commands) == {
         "run", "plan", "status", "compact", "rank", "report", "list", "data",
     }  # fmt: skip

@@ -112,7 +112,7 @@ def wait_for_parts(process, results, number):
 def test_sigkill_of_the_process_group_changes_no_number(tmp_path, undisturbed, engine, kill_after):
     config = write_config(tmp_path, training=EPOCHS | {"max_epochs": 40, "patience": 40})
     results = tmp_path / "results"
-    committed = {}
+    committed: dict[str, object] = {}
     for number in kill_after:
         process = start(config, engine)
         wait_for_parts(process, results, number) if number < 4 else time.sleep(4)
@@ -129,8 +129,8 @@ def test_sigkill_of_the_process_group_changes_no_number(tmp_path, undisturbed, e
     other.mkdir()
     run(write_config(other, training=EPOCHS | {"max_epochs": 40, "patience": 40}))
     assert_same_tables(other / "results", results)
-    by_duckdb = duckdb.sql(f"select count(*) from read_parquet('{results}/trials/*.parquet')")
-    assert by_duckdb.fetchall() == [(4,)]
+    query = f"select count(*) from read_parquet('{results}/trials/*.parquet')"
+    assert duckdb.execute(query).fetchall() == [(4,)]
     assert len(pd.read_parquet(results / "trials")) == 4
 
 

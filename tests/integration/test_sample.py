@@ -5,10 +5,9 @@ import pytest
 
 from orchestrator.store import Store
 from orchestrator.sweep import open_sweep
+from tests.conftest import ROOT
 from tests.integration.sweeps import run
 from tests.integration.test_cli import podium
-
-from tests.conftest import ROOT
 from workers.metrics.scores import score_images
 
 pytestmark = [pytest.mark.sample, pytest.mark.slow]

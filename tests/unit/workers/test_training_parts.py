@@ -19,7 +19,9 @@ CPU = torch.device("cpu")
 
 
 def record(epoch, dice, seconds=1.0):
-    return EpochRecord(epoch=epoch, train_loss=0.5, val_dice=dice, val_iou=dice / 2, seconds=seconds)
+    return EpochRecord(
+        epoch=epoch, train_loss=0.5, val_dice=dice, val_iou=dice / 2, seconds=seconds
+    )
 
 
 def progress_of(dices, model=None):

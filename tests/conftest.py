@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,16 @@ def _missing(what: str, requirement: str) -> None:
     if os.environ.get(requirement):
         pytest.fail(f"{what}, and {requirement} is set")
     pytest.skip(what)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """Silences standard error once all is said: DuckDB's binding reports leaks at exit.
+
+    Ray keeps references past the interpreter's end, and each would be a line on the terminal.
+    """
+    if "duckdb" in sys.modules:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 @pytest.fixture(scope="session")

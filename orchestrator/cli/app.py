@@ -217,9 +217,9 @@ def main() -> None:
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         code = 2
-    if "ray" in sys.modules and isinstance(code, int):
-        # Ray keeps references past the interpreter's end, and DuckDB's binding would report each
-        # as a leak on the terminal. Everything is written and Ray is shut down: leave at once.
+    if isinstance(code, int) and {"ray", "duckdb"} & set(sys.modules):
+        # Torch and Ray keep references past the interpreter's end, and DuckDB's binding would
+        # report each as a leak on the terminal. Everything is written and Ray is shut down.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import console, print_json, print_table
 from workers.catalogue import Options
-from workers.catalogue.datasets import DATASETS
+from workers.catalogue.datasets import DATASETS, DatasetEntry
 from workers.catalogue.losses import LOSSES, STUDY_LOSSES, complete_loss, loss_title
 from workers.catalogue.models import MODELS
 
@@ -50,7 +50,7 @@ def list_models_command(as_json: bool) -> None:
 
 
 def list_losses_command(as_json: bool) -> None:
-    """Prints the ten losses of the study with their parameters."""
+    """Prints the losses, and the compound ones of the study, with their parameters."""
     rows = [
         {
             "name": name,
@@ -59,7 +59,7 @@ def list_losses_command(as_json: bool) -> None:
             "options": complete_loss(name, {})[1],
             "citation": LOSSES[name].citation if name in LOSSES else None,
         }
-        for name in STUDY_LOSSES
+        for name in dict.fromkeys((*LOSSES, *STUDY_LOSSES))
     ]
     if as_json:
         print_json(rows)
@@ -90,12 +90,23 @@ def list_datasets_command(as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    print_table(
-        ["name", "images", "folder", "licence", "citation"],
-        [(r["name"], r["images"], r["folder"], r["licence"], r["citation"]) for r in rows],
-        numeric=frozenset({"images"}),
-    )
-    console().print("Sources, archive names and options: podium data list --json")
+    for entry in DATASETS.values():
+        _print_dataset(entry)
+
+
+def _print_dataset(entry: DatasetEntry) -> None:
+    facts = {
+        "images": None if entry.num_images is None else f"{entry.num_images:,}",
+        "folder": entry.folder,
+        "source": entry.source,
+        "archives": ", ".join(entry.archives),
+        "licence": entry.licence,
+        "citation": entry.citation,
+        "options": _shown(_defaults(entry.options)),
+    }
+    lines = [f"{entry.name}: {entry.title}"]
+    lines += [f"  {key}: {value}" for key, value in facts.items() if value]
+    console().print("\n".join(lines), markup=False, soft_wrap=True)
 
 
 def verify_command(root: Path, as_json: bool) -> int:

@@ -30,9 +30,15 @@ def print_table(
     numeric: frozenset[str] = frozenset(),
 ) -> None:
     """Prints a table; columns in `numeric` are aligned to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    for name in columns:
-        table.add_column(name, justify="right" if name in numeric else "left")
+    table = Table(header_style="bold")
+    for position, name in enumerate(columns):
+        # A name that is cut cannot be copied.
+        table.add_column(
+            name, justify="right" if name in numeric else "left", no_wrap=position == 0
+        )
     for row in rows:
         table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
-    console().print(table)
+    out = console()
+    if title:
+        out.print(title, style="bold", markup=False, soft_wrap=True)
+    out.print(table)

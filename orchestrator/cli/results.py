@@ -111,7 +111,8 @@ def _print_podium(podium: Podium, metric: str) -> None:
     )
     if podium.num_ties:
         console().print(
-            f"{podium.num_ties} tied podium places; rule: {podium.ties}", soft_wrap=True
+            f"{count_text(podium.num_ties, 'tie')} on podium places; rule: {podium.ties}",
+            soft_wrap=True,
         )
 
 

@@ -12,6 +12,7 @@ from orchestrator.cli.output import console, print_json, print_table
 from orchestrator.engine.base import Engine
 from orchestrator.planner import Action, Plan, plan_summary, summarise_status
 from orchestrator.progress import format_duration, make_progress
+from orchestrator.report.wording import count_text
 from orchestrator.sweep import Sweep, open_results, open_sweep, run_sweep
 from workers.contract import FailureClass, UserError
 
@@ -64,8 +65,8 @@ def make_engine(name: str, sweep: Sweep) -> Engine:
 
 def _say_how_to_resume() -> None:
     sys.stderr.write(
-        "Stopped. What is finished is kept, and so are the checkpoints of what was running; the "
-        "same command goes on from here.\n"
+        "Stopped. What is finished is kept, and so is the last checkpoint of each trial that was "
+        "running; the same command goes on from here.\n"
     )
 
 
@@ -109,7 +110,8 @@ def _print_axes(summary: dict[str, Any]) -> None:
     print_table(
         ["axis", "label", *actions],
         rows,
-        title=f"{summary['name']}: protocol {summary['protocol_id']}, {summary['repeats']} repeats",
+        title=f"{summary['name']}: protocol {summary['protocol_id']}, "
+        f"{count_text(summary['repeats'], 'repeat')}",
         numeric=frozenset(actions),
     )
 
@@ -130,7 +132,8 @@ def _print_cost(summary: dict[str, Any]) -> None:
     out = console()
     wall = format_duration(summary["expected_wall_seconds"])
     out.print(
-        f"Expected: {wall} on {summary['slots']} slots, {summary['expected_gpu_hours']:,.2f} "
+        f"Expected: {wall} on {count_text(summary['slots'], 'slot')}, "
+        f"{summary['expected_gpu_hours']:,.2f} "
         f"GPU-hours, {summary['expected_cpu_core_hours']:,.2f} CPU-core-hours",
         soft_wrap=True,
     )
@@ -171,4 +174,4 @@ def status_command(target: str, overrides: Sequence[str], as_json: bool) -> None
         )
     if summary["pending"]:
         eta = format_duration(summary["eta_seconds"])
-        console().print(f"Expected for the rest: {eta} on {summary['slots']} slots")
+        console().print(f"Expected for the rest: {eta} on {count_text(summary['slots'], 'slot')}")

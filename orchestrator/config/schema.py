@@ -149,7 +149,7 @@ class TrainingSection(Section):
     """How a model is trained; see `workers.contract.TrainingProtocol`."""
 
     optimizer: Annotated[Literal["adam"], Role.IDENTITY] = "adam"
-    learning_rate: Annotated[float, Role.IDENTITY] = Field(default=0.001, gt=0)
+    learning_rate: Annotated[float, Role.IDENTITY] = Field(default=0.001, gt=0, le=1e30)
     batch_size: Annotated[int, Role.IDENTITY] = Field(default=8, ge=1)
     max_epochs: Annotated[int, Role.IDENTITY] = Field(default=200, ge=1)
     patience: Annotated[int, Role.IDENTITY] = Field(default=40, ge=1)

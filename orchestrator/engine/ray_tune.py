@@ -211,6 +211,13 @@ class _Watcher(tune.Callback):
         self._progress = progress
         self.outcomes: list[Outcome] = []
 
+    def __getstate__(self) -> dict[str, object]:
+        """Nothing: Tune stores its callbacks for a restore that never comes.
+
+        And the display of a terminal cannot be stored.
+        """
+        return {}
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:
         job = self._jobs[_trial_name(trial)]
         self._progress.trial_started(job.trial_id, job.label)

@@ -1,7 +1,9 @@
 """The engine on a real Ray cluster: same numbers, pinning, isolation, lost processes."""
 
+import contextlib
 import io
 import os
+import pty
 import subprocess
 import sys
 from typing import Any
@@ -169,3 +171,22 @@ def test_a_share_no_machine_has_is_refused(tmp_path, ray_cluster, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(UserError, match=r"needs 1 CPUs and 64 GPUs.*resources\.gpus"):
         run_on_ray(write_config(tmp_path), trial_gpus=64)
+
+
+def test_the_live_display_of_a_terminal_runs_to_its_end(tmp_path):
+    """Tune pickles its callbacks, and a terminal cannot be pickled."""
+    config = write_config(tmp_path, repeats=1, losses=["dice"])
+    main, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "orchestrator", "run", str(config), "--progress", "live"],
+        cwd=ROOT, stdin=terminal, stdout=terminal, stderr=terminal,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
+    )  # fmt: skip
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux says EIO where the other end is closed
+        while chunk := os.read(main, 65536):
+            shown += chunk
+    assert process.wait() == 0, shown.decode()
+    assert b"Traceback" not in shown
+    assert b"1 of 1 trials have a result" in shown

@@ -1,0 +1,199 @@
+"""The documentation is true: its examples run, its commands parse, its files are there."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import shlex
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+from typer.main import get_command
+
+from orchestrator.cli.app import app
+from orchestrator.cli.results import rank_command
+from orchestrator.config import load_config
+from orchestrator.store import describe_tables
+from workers.catalogue.datasets import DATASETS
+from workers.catalogue.losses import LOSSES
+from workers.catalogue.models import MODELS
+from workers.contract import Component
+from workers.datasets import open_dataset
+from workers.datasets.verify import verify
+from workers.losses import build_loss
+from workers.models import build_model
+
+ROOT = Path(__file__).parents[2]
+MINIMAL = "{datasets: [synthetic-skin], models: [unet], losses: [bce], results: r}"
+README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
+PAGES = [README, CONTRIBUTING, *sorted((ROOT / "docs").glob("*.md"))]
+EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXAMPLE = re.compile(r"<!-- example: (.+?) -->\n```python\n(.*?)```", re.DOTALL)
+REGISTRY = re.compile(r"pypi\.|pythonhosted|index-url|\.pytorch\.|conda\.|ghcr\.|docker\.io|nexus")
+MACHINE_PATH = re.compile(r"(?<![\w.~/-])/(?:work|root|tmp|mnt|opt|srv|usr|Users|home/(?!ada/))\b")
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def sweep(folder: Path, text: str) -> Path:
+    path = folder / "sweep.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def play(section: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, dict[str, dict[str, Any]]]:
+    """Runs a section's examples in copies of their modules, the new ones as modules of their own.
+
+    Returns the value of the last lone expression (a table entry), and the names by module.
+    """
+    body = text_of(CONTRIBUTING).partition(f"## {section}\n")[2].partition("\n## ")[0]
+    entry, spaces = None, {}
+    for target, source in EXAMPLE.findall(body):
+        name = target.removeprefix("new ")
+        if target.startswith("new "):
+            module = ModuleType(name)
+            monkeypatch.setitem(sys.modules, name, module)
+            spaces[name] = vars(module)
+        elif name not in spaces:
+            spaces[name] = {} if name == "query" else vars(importlib.import_module(name)).copy()
+        tree = ast.parse(source)
+        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, name, "exec"), spaces[name])
+        if isinstance(last, ast.Expr):
+            entry = eval(compile(ast.Expression(last.value), name, "eval"), spaces[name])
+    return entry, spaces
+
+
+def test_the_example_of_a_loss(tmp_path, monkeypatch):
+    entry, spaces = play("Add a loss", monkeypatch)
+    new = spaces["workers.losses.functional"]["tversky_loss"]
+    monkeypatch.setattr("workers.losses.functional.tversky_loss", new, raising=False)
+    monkeypatch.setitem(LOSSES, entry.name, entry)
+    spaces["tests.unit.workers.losses.test_values"]["test_tversky_by_hand_and_its_special_cases"]()
+    for name, num_classes in (("tversky", 1), ("tversky+bce", 1), ("tversky", 3)):
+        logits = torch.randn(2, num_classes, 4, 4, requires_grad=True)
+        loss = build_loss(name)(logits, torch.ones(2, 4, 4, dtype=torch.long))
+        (gradient,) = torch.autograd.grad(loss, logits)
+        assert 0 < gradient.abs().sum() < torch.inf
+    assert load_config(sweep(tmp_path, MINIMAL.replace("bce", "tversky"))).losses
+
+
+def test_the_example_of_a_model(monkeypatch):
+    entry, _ = play("Add a model", monkeypatch)
+    monkeypatch.setitem(MODELS, entry.name, entry)
+    model = build_model("shallow")
+    assert sum(p.numel() for p in model.parameters()) == entry.parameters
+    with FlopCounterMode(display=False) as flops:
+        assert model(torch.zeros(1, 3, 224, 224)).logits_BCHW.shape == (1, 1, 224, 224)
+    assert flops.get_total_flops() / 2e9 == pytest.approx(entry.gmacs_224, rel=0.005)
+
+
+def test_the_example_of_a_dataset(tmp_path, monkeypatch):
+    entry, _ = play("Add a dataset", monkeypatch)
+    monkeypatch.setitem(DATASETS, entry.name, entry)
+    pairs = ["p1/a", "p1/b", "p2/a", "p2/b", "p10/a", "p10/b"]
+    for name in (*pairs, *(f"{pair}_label" for pair in pairs), "p1/lonely"):
+        path = tmp_path / "Site-A" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.eye(8, dtype=bool)).save(path)
+    dataset = open_dataset(Component(name="site-a"), tmp_path)
+    assert [sample.name for sample in dataset.samples] == pairs
+    assert [sample.group for sample in dataset.samples] == ["p1", "p1", "p2", "p2", "p10", "p10"]
+    assert dataset.read_mask(0).sum() == 8
+    assert verify(Component(name="site-a"), tmp_path).images_without_mask == ("p1/lonely.png",)
+
+
+def test_the_example_of_a_metric(tmp_path, monkeypatch):
+    _, spaces = play("Add a metric or a statistic", monkeypatch)
+    (tmp_path / "images").mkdir()
+    labels = {"dataset": "d", "model": "m", "loss": "bce", "repeat": 0}
+    counts = [{"tp": 4, "fn": 1, "fp": 0}, {"tp": 0, "fn": 0, "fp": 0}, {"tp": 0, "fn": 0, "fp": 9}]
+    pd.DataFrame([labels | row for row in counts]).to_parquet(tmp_path / "images" / "a.parquet")
+    (row,) = spaces["query"]["rank_by_f2"](tmp_path).to_dict("records")
+    assert row == labels | {"f2": pytest.approx((20 / 24 + 1 + 0) / 3)}
+
+
+@EACH_PAGE
+def test_every_command_and_option_exists(page):
+    blocks = "\n".join(block for _, block in FENCE.findall(text_of(page)))
+    prose = FENCE.sub("", text_of(page))
+    shown = re.findall(r"^(?:\$ )?(podium .*)$", blocks, re.MULTILINE)
+    known = set()
+    for line in [*shown, *re.findall(r"`(podium [^`]+)`", prose)]:
+        command: Any = get_command(app)
+        words = shlex.split(line.partition(" | ")[0], comments=True)[1:]
+        while hasattr(command, "commands") and words and not words[0].startswith("-"):
+            command = command.commands[words.pop(0)]
+        if words not in ([], ["--help"]):  # a bare name in prose leaves its arguments out
+            command.make_context(line, words)
+        known |= {option for parameter in command.params for option in parameter.opts}
+    if page == README:
+        assert len(shown) > 5
+        assert set(re.findall(r"`(--[a-z]+)", prose)) <= known
+
+
+@EACH_PAGE
+def test_every_full_configuration_loads(page, tmp_path):
+    for language, block in FENCE.findall(text_of(page)):
+        if language == "yaml" and "results:" in block:
+            assert load_config(sweep(tmp_path, block)).losses
+    assert page != README or "```yaml" in text_of(page)
+
+
+def test_tables_are_those_of_the_store():
+    assert text_of(ROOT / "docs" / "tables.md") == describe_tables(), "see CONTRIBUTING.md"
+
+
+def test_keys_and_defaults_are_those_of_the_schema(tmp_path):
+    sections = ("data", "training", "resources", "cluster", "runtime")
+    config = load_config(sweep(tmp_path, MINIMAL)).to_json()
+    flat = pd.json_normalize({key: config[key] for key in sections}).iloc[0].to_dict()
+    page = text_of(ROOT / "docs" / "configuration.md")
+    rows = re.findall(r"^\| `([a-z_]+\.[a-z_.]+)` \| `(.+?)` \|", page, re.MULTILINE)
+    shown = {key: yaml.safe_load(value) for key, value in rows}
+    shown["data.cache"] = str(Path(shown["data.cache"]).expanduser())
+    assert shown == flat
+
+
+def test_the_models_losses_and_podiums_of_the_readme(capsys):
+    for entry in MODELS.values():
+        facts = f"| `{entry.name}` | {entry.parameters:,} | {entry.gmacs_224:.2f} |"
+        assert facts in text_of(README)
+    assert all(f"| `{name}` | {entry.title} |" in text_of(README) for name, entry in LOSSES.items())
+    for ties in ("split", "order"):
+        table = ROOT / "tests" / "data" / "paper" / "fig2_dice_by_dataset.csv"
+        rank_command(str(table), ties, "dice", None, as_json=False)
+        head = [line.rstrip() for line in capsys.readouterr().out.splitlines()[:7]]
+        assert "\n".join(head) in text_of(README)
+
+
+@EACH_PAGE
+def test_every_link_and_picture_exists(page):
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text_of(page)), re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    for target in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", text_of(page))):
+        if target.startswith("#"):
+            assert target[1:] in anchors
+        elif "://" not in target:
+            assert (page.parent / target).is_file(), target
+    assert all(picture.stat().st_size < 400_000 for picture in (ROOT / "docs").glob("*.png"))
+
+
+@EACH_PAGE
+def test_no_registry_and_no_path_of_one_machine(page):
+    for line in text_of(page).splitlines():
+        assert not REGISTRY.search(line), line
+        assert not MACHINE_PATH.search(line), line

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from orchestrator.cost import num_slots
 from orchestrator.engine.base import Engine, EngineReport, Now, TrialJob, utc_now
 from orchestrator.grid import Grid, build_grid, grid_from_document, require_available
 from orchestrator.planner import Plan, PlannedTrial, plan
+from orchestrator.preflight import check_data
 from orchestrator.progress import Progress
 from orchestrator.store import Store
 from workers.contract import FailureClass, Runtime, UserError
@@ -76,16 +77,27 @@ def open_results(location: str) -> Sweep:
 
 
 def run_sweep(
-    sweep: Sweep, engine: Engine, progress: Progress, now: Now = utc_now
+    sweep: Sweep,
+    engine: Engine,
+    progress: Progress,
+    now: Now = utc_now,
+    on_notes: Callable[[tuple[str, ...]], None] = lambda _: None,
 ) -> tuple[EngineReport, Plan]:
     """Runs what is pending and compacts the store.
+
+    Args:
+        sweep: From `open_sweep`.
+        engine: What runs the trials.
+        progress: What shows them.
+        now: The wall clock.
+        on_notes: Called with what the user should know before the first trial starts.
 
     Returns:
         What this run came to, and the plan afterwards.
 
     Raises:
-        UserError: A model is not available, or a dataset is not where it should be; nothing was
-            started then.
+        UserError: A model is not available, or the data is not as it should be (see
+            `orchestrator.preflight`); nothing was started then.
     """
     config = sweep.config
     if config is None:
@@ -93,7 +105,13 @@ def run_sweep(
         raise ValueError(msg)
     require_available(sweep.grid)
     pending = sweep.plan.pending
-    _require_data(sweep.grid, pending)
+    notes = check_data(
+        sweep.grid,
+        [trial.spec.dataset for trial in pending],
+        sweep.store.committed().values(),
+        Path(config.data.cache),
+    )
+    on_notes(notes)
     sweep.store.heal(now())
     sweep.store.save_grid(sweep.grid.document(now()))
     total = len(sweep.plan.trials)
@@ -147,13 +165,6 @@ def _slots(cpus: int | None, gpus: int | None, grid: Grid) -> int:
         gpus_per_trial=grid.gpus_per_trial,
     )
     return max(1, slots)
-
-
-def _require_data(grid: Grid, pending: Iterable[PlannedTrial]) -> None:
-    """Lists the files of every dataset that is still needed, so that a wrong root is said now."""
-    for component in {t.spec.dataset.label: t.spec.dataset for t in pending}.values():
-        root = grid.roots.get(component.label)
-        open_dataset(component, Path(root) if root else None)
 
 
 def _job(config: SweepConfig, trial: PlannedTrial) -> TrialJob:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +22,16 @@ def _missing(what: str, requirement: str) -> None:
     pytest.skip(what)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_unconfigure() -> None:
-    """Silences standard error once all is said: DuckDB's binding reports leaks at exit.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell starts what runs in its background so; tests of Ctrl-C need the usual answer to it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    Ray keeps references past the interpreter's end, and each would be a line on the terminal.
+
+@atexit.register
+def _silence_the_end() -> None:
+    """Closes standard error once all is said: DuckDB's binding reports leaks after this.
+
+    Ray and frozen objects keep references past the interpreter's end, a line each.
     """
     if "duckdb" in sys.modules:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

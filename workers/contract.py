@@ -22,6 +22,10 @@ class UserError(Exception):
     """
 
 
+class SpecificationError(ValueError):
+    """A specification that no machine could run; running it again changes nothing."""
+
+
 class FailureClass(StrEnum):
     """Why a trial has no result (or, for DIVERGED, why its result is the worst)."""
 

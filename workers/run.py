@@ -17,6 +17,7 @@ from workers.contract import (
     OnEpoch,
     Prediction,
     Runtime,
+    SpecificationError,
     TrialResult,
     TrialSpec,
     TrialStatus,
@@ -58,6 +59,7 @@ def run_trial(
 
     Raises:
         UserError: The data is missing or unreadable, or too small for the split.
+        SpecificationError: The network cannot be built, or its least batch not be filled.
     """
     device = prepare_process(spec, runtime)
     task, fingerprint = _load_task(spec, runtime, device)
@@ -105,13 +107,18 @@ def _refuse_too_few_images(spec: TrialSpec, task: Task, least: int) -> None:
             f"{spec.training.batch_size} gives {largest_batch}: raise training.batch_size or "
             f"use more images"
         )
-        raise UserError(message)
+        raise SpecificationError(message)
 
 
 def _build_model(spec: TrialSpec, device: torch.device) -> nn.Module:
     """Builds the network; its weights depend on (seed, repeat) and never on the loss."""
     torch.manual_seed(derive_seed(spec.seed, "weights", spec.repeat))
-    model = build_model(spec.model.name, num_classes=1, **spec.model.parameters).to(device)
+    try:
+        model = build_model(spec.model.name, num_classes=1, **spec.model.parameters)
+    except UserError as error:
+        message = f"model {spec.model.label!r}: {error}"
+        raise SpecificationError(message) from error
+    model = model.to(device)
     if spec.training.channels_last:
         model = model.to(memory_format=torch.channels_last)
     return model

@@ -27,7 +27,7 @@ def run_command(
     display = make_progress(progress, sys.stdout)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; so `ray job stop` ends
     try:
-        report, after = run_sweep(sweep, make_engine(engine, sweep), display)
+        report, after = run_sweep(sweep, make_engine(engine, sweep), display, on_notes=_print_notes)
     except KeyboardInterrupt:
         display.close()
         _say_how_to_resume()
@@ -37,6 +37,11 @@ def run_command(
         return EXIT_INTERRUPTED
     _say_end(after, sweep, to_stdout=progress != "json")
     return EXIT_FAILED_TRIALS if after.pending or after.failed else EXIT_DONE
+
+
+def _print_notes(notes: tuple[str, ...]) -> None:
+    for note in notes:
+        sys.stderr.write(f"note: {note}\n")
 
 
 def make_engine(name: str, sweep: Sweep) -> Engine:
@@ -79,7 +84,9 @@ def _say_end(after: Plan, sweep: Sweep, *, to_stdout: bool) -> None:
         classes = ", ".join(sorted({str(trial.failure) for trial in lost}))
         stream.write(f"{len(lost)} failed ({classes}): podium status {sweep.store.place}\n")
     elif done == len(after.trials):
-        stream.write(f"Next: podium rank {sweep.store.place}\n")
+        protocols = {row.protocol_id for row in sweep.store.committed().values()}
+        choice = f" --protocol {sweep.grid.protocol_id}" if len(protocols) > 1 else ""
+        stream.write(f"Next: podium rank {sweep.store.place}{choice}\n")
 
 
 def plan_command(

@@ -21,6 +21,13 @@ def resolve_location(text: str, folder: Path) -> str:
         ValueError: The text is empty, or names no place on this machine.
     """
     if _SCHEME.match(text) and not text.lower().startswith("file:"):
+        scheme, _, rest = text.partition("://")
+        if scheme != "s3":
+            msg = f"must be a path, a file:// or an s3:// URI, not {scheme}://"
+            raise ValueError(msg)
+        if not rest.partition("?")[0].strip("/") or rest.startswith("/"):
+            msg = "must name a bucket: s3://bucket/prefix"
+            raise ValueError(msg)
         return text
     return resolve_local(text, folder)
 

@@ -8,7 +8,7 @@ import time
 from typing import IO
 
 from orchestrator.progress.base import Clock, Running, Tally, format_duration
-from orchestrator.progress.text import Lines, cut, cut_label, first_line
+from orchestrator.progress.text import Lines, cut_label, first_line
 
 _WIDTH = 80
 _LINE_INTERVAL_SECONDS = 1.0
@@ -64,7 +64,7 @@ class PlainProgress:
             return
         self._shown_failures.add((failure_class, message))
         self._trial(f"FAILED {failure_class}", label)
-        self._write(cut(f"    {first_line(message)}", _WIDTH))
+        self._write(f"    {first_line(message)}")  # whole: the remedy is at its end
 
     def sweep_finished(self, *, interrupted: bool = False) -> None:
         """See `Progress`."""

@@ -254,4 +254,12 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
     if "status" in table and (diverged := int((table["status"] == "diverged").sum())):
         trials = "trial" if diverged == 1 else "trials"
         notes.append(f"{diverged} diverged {trials} counted as 0.")
+    if {"dataset", "dataset_fingerprint"} <= set(table.columns):
+        states = table.groupby("dataset", sort=False)["dataset_fingerprint"].nunique()
+        notes += [
+            f"The trials of {dataset} saw {number} different states of its data: they are not "
+            "comparable."
+            for dataset, number in states.items()
+            if number > 1
+        ]
     return tuple(notes)

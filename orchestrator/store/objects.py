@@ -24,6 +24,9 @@ class ObjectStorage:
     """Objects below one prefix of a bucket."""
 
     def __init__(self, uri: str) -> None:
+        if not uri.removeprefix("s3://").partition("?")[0].partition("/")[0]:
+            msg = f"{uri}: names no bucket; write s3://bucket/prefix"
+            raise StoreError(msg)
         self.location = uri
         self.place = without_secrets(uri)
         # Up to 5 MB travel in a single request; without this every put would be a multipart one.

@@ -62,6 +62,7 @@ class CommittedTrial:
     image_size: int
     device: str
     num_threads: int
+    dataset_fingerprint: str
     attempt: int
     spec: str
     committed_at: datetime

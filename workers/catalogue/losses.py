@@ -94,6 +94,14 @@ STUDY_LOSSES = (
 """The ten losses of the study, as names of this catalogue."""
 
 
+def _nearest_loss(part: str) -> str:
+    """Returns a remedy; who writes a published name such as IoUFocal is told ours."""
+    for name in STUDY_LOSSES:
+        if loss_title(name).lower() == part.lower():
+            return f"did you mean {name!r}? known: {', '.join(LOSSES)}"
+    return nearest(part, LOSSES)
+
+
 def split_loss(name: str) -> tuple[str, ...]:
     """Returns the parts of a loss as they are written: one, or those of a sum.
 
@@ -103,7 +111,7 @@ def split_loss(name: str) -> tuple[str, ...]:
     parts = tuple(part.strip() for part in str(name).split("+"))
     for part in parts:
         if part not in LOSSES:
-            known = f"{nearest(part, LOSSES)}, and sums such as iou+focal"
+            known = f"{_nearest_loss(part)}, and sums such as iou+focal"
             culprit = f"unknown loss {part!r}" if len(parts) > 1 else "unknown loss"
             raise CatalogueError(("name",), name, f"{culprit}; {known}")
         if parts.count(part) > 1:

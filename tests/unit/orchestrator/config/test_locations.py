@@ -40,11 +40,24 @@ def test_the_home_folder_is_expanded(monkeypatch):
     assert resolve_local("~", FOLDER) == "/home/someone"
 
 
-@pytest.mark.parametrize(
-    "uri", ["s3://bucket/a/../b/", "gs://bucket", "S3://b/%20", "abfs://c@d/e"]
-)
+@pytest.mark.parametrize("uri", ["s3://bucket/a/../b/", "s3://b/%20", "s3://b?region=x"])
 def test_uris_are_kept_as_they_are(uri):
     assert resolve_location(uri, FOLDER) == uri
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("gs://bucket", "not gs://"),
+        ("S3://bucket", "not S3://"),
+        ("s3://", "must name a bucket"),
+        ("s3:///prefix", "must name a bucket"),
+        ("s3://?region=x", "must name a bucket"),
+    ],
+)
+def test_uris_that_no_store_can_be_are_refused(uri, reason):
+    with pytest.raises(ValueError, match=reason):
+        resolve_location(uri, FOLDER)
 
 
 @pytest.mark.parametrize(

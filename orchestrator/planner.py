@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -14,6 +14,10 @@ from orchestrator.cost import CostModel, Estimate, Source, makespan_seconds
 from orchestrator.grid import Grid, unavailable_models
 from orchestrator.rows import CommittedRow, DamagedRow, FailedRow
 from workers.contract import FailureClass, JSONValue, TrialSpec, TrialStatus, UserError
+
+
+MAX_CAUSES = 5
+"""Causes of one failure class that a summary names."""
 
 
 class Action(StrEnum):
@@ -266,22 +270,31 @@ def summarise_status(plan: Plan, failures: Iterable[FailedRow], slots: int) -> d
 def _standing_failures(
     trials: Mapping[str, PlannedTrial], failures: Iterable[FailedRow]
 ) -> dict[str, JSONValue]:
-    by_class: dict[str, JSONValue] = {}
-    counts: Counter[FailureClass] = Counter()
+    standing: dict[str, list[tuple[PlannedTrial, str]]] = {}
     for key, row in _last_failures(failures).items():
         failure_class = FailureClass(row.failure_class)
         trial = trials.get(key)
         diverged = failure_class == FailureClass.DIVERGED
-        if trial is None or (trial.status is not None and not diverged):
-            continue
-        counts[failure_class] += 1
-        by_class[failure_class.value] = {
-            "num_trials": counts[failure_class],
-            "example_trial_id": key,
-            "example_label": trial.label,
-            "example_message": row.message,
-        }
-    return by_class
+        if trial is not None and (trial.status is None or diverged):
+            standing.setdefault(failure_class.value, []).append((trial, row.message))
+    return {name: _summarise_failures(found) for name, found in standing.items()}
+
+
+def _summarise_failures(found: Sequence[tuple[PlannedTrial, str]]) -> dict[str, JSONValue]:
+    """Counts the trials of one class and names the causes, the commonest first."""
+    trial, message = found[-1]
+    causes = Counter(text for _, text in found)
+    examples = {text: example.label for example, text in found}
+    return {
+        "num_trials": len(found),
+        "example_trial_id": trial.trial_id,
+        "example_label": trial.label,
+        "example_message": message,
+        "causes": [
+            {"message": text, "num_trials": count, "example_label": examples[text]}
+            for text, count in causes.most_common(MAX_CAUSES)
+        ],
+    }
 
 
 def _actions(trials: Iterable[PlannedTrial]) -> dict[str, JSONValue]:

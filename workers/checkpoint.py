@@ -54,14 +54,12 @@ class Progress:
         return self.epoch >= max_epochs or (self.epoch > 0 and waited >= patience)
 
 
-def pack(
-    trial_id: str, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> bytes:
+def pack(key: str, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer) -> bytes:
     """Returns everything a training needs to go on bit for bit."""
     buffer = io.BytesIO()
     state = {
         "version": CHECKPOINT_VERSION,
-        "trial_id": trial_id,
+        "key": key,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "history": [asdict(record) for record in progress.history],
@@ -79,7 +77,7 @@ def pack(
 
 def unpack(
     content: bytes,
-    trial_id: str,
+    key: str,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     device: torch.device,
@@ -91,7 +89,7 @@ def unpack(
         the training then starts from the beginning.
     """
     state = _load(content, device)
-    if state is None or state["version"] != CHECKPOINT_VERSION or state["trial_id"] != trial_id:
+    if state is None or state["version"] != CHECKPOINT_VERSION or state["key"] != key:
         return None
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])

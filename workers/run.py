@@ -75,7 +75,7 @@ def run_trial(
             task,
             checkpoints,
             on_epoch,
-            trial_id=trial_id(spec),
+            checkpoint_key=f"{trial_id(spec)} {fingerprint}",
             checkpoint_interval_seconds=runtime.checkpoint_interval_seconds,
             min_train_batch=least,
         )

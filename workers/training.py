@@ -33,7 +33,7 @@ def train(
     checkpoints: Checkpoints,
     on_epoch: OnEpoch,
     *,
-    trial_id: str,
+    checkpoint_key: str,
     checkpoint_interval_seconds: float,
     min_train_batch: int = 1,
     clock: Callable[[], float] = time.monotonic,
@@ -45,13 +45,24 @@ def train(
     was never stopped (CPU): the order of images depends on the epoch alone, and everything else
     that is random is in the state.
 
+    Args:
+        model: On the task's device.
+        loss: Takes (logits_BCHW, target_BHW).
+        task: The images and the protocol.
+        checkpoints: Where the state is kept.
+        on_epoch: Called with each epoch's record, also those of a saved state.
+        checkpoint_key: Names the question and the data; a state under another key is not used.
+        checkpoint_interval_seconds: See above.
+        min_train_batch: Smaller batches are left out.
+        clock: Monotonic seconds.
+
     Raises:
         DivergedError: The summed loss of an epoch is not finite.
     """
     protocol = task.spec.training
     optimizer = torch.optim.Adam(model.parameters(), lr=protocol.learning_rate)
     saved = checkpoints.load()
-    progress = saved and unpack(saved, trial_id, model, optimizer, task.device)
+    progress = saved and unpack(saved, checkpoint_key, model, optimizer, task.device)
     if not progress:
         progress = Progress()
     for record in progress.history:
@@ -62,7 +73,7 @@ def train(
         progress.update(record, model)
         on_epoch(record)
         if clock() - last_save >= checkpoint_interval_seconds:
-            checkpoints.save(pack(trial_id, progress, model, optimizer))
+            checkpoints.save(pack(checkpoint_key, progress, model, optimizer))
             last_save = clock()
     model.load_state_dict(progress.best_weights)
     return progress

@@ -174,8 +174,9 @@ def status_command(target: str, overrides: Sequence[str], as_json: bool) -> None
         print_table(
             ["failure", "trials", "example", "message"],
             [
-                (name, item["num_trials"], item["example_label"], item["example_message"])
+                (name, cause["num_trials"], cause["example_label"], cause["message"])
                 for name, item in summary["failures"].items()
+                for cause in item["causes"]
             ],
             numeric=frozenset({"trials"}),
         )

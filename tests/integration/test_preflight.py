@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from orchestrator.engine.inline import InlineEngine
 from orchestrator.store import Store
-from tests.integration.sweeps import run, write_config
+from tests.integration.sweeps import assert_same_tables, run, write_config
 from tests.integration.test_cli import podium
+from tests.integration.test_resume import StoppingTrainer
 from workers.contract import FailureClass, UserError
 
 
@@ -69,3 +71,14 @@ def test_a_network_that_cannot_be_built_is_a_bug_and_not_tried_again(tmp_path, c
         assert failure.failure_class == FailureClass.BUG
         assert "timm has no network of this name" in failure.message
         assert len(after.failed) == 1
+
+
+def test_a_checkpoint_of_other_data_is_not_gone_on_from(tmp_path, clinic):
+    picture = tmp_path / "clinic" / "images" / "0.png"
+    overrides = ["training.max_epochs=3", "training.patience=3"]
+    run(clinic, *overrides, engine=InlineEngine(StoppingTrainer(3)))
+    assert list((tmp_path / "results" / "_checkpoints").glob("*.pt"))
+    Image.new("RGB", (48, 40), "white").save(picture)
+    run(clinic, *overrides)
+    run(clinic, *overrides, f"results={tmp_path / 'other'}")
+    assert_same_tables(tmp_path / "other", tmp_path / "results")

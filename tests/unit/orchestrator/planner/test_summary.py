@@ -74,6 +74,13 @@ def test_status_counts_the_failures_that_still_stand():
     }
     assert failures["bug"]["example_message"] == "KeyError: 'x'"
     assert failures["bug"]["example_label"] == "synthetic-skin · fcn · iou · 2"
+    assert failures["bug"]["causes"] == [
+        {
+            "message": "KeyError: 'x'",
+            "num_trials": 1,
+            "example_label": "synthetic-skin · fcn · iou · 2",
+        }
+    ]
 
 
 def test_nothing_left_takes_no_time():

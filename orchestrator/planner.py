@@ -15,7 +15,6 @@ from orchestrator.grid import Grid, unavailable_models
 from orchestrator.rows import CommittedRow, DamagedRow, FailedRow
 from workers.contract import FailureClass, JSONValue, TrialSpec, TrialStatus, UserError
 
-
 MAX_CAUSES = 5
 """Causes of one failure class that a summary names."""
 

@@ -127,7 +127,8 @@ def _protocol(trials: pd.DataFrame, specs: list[dict[str, object]]) -> tuple[tup
     repeats = column(trials, "repeat").dropna()
     if len(repeats):
         numbers = sorted({int(value) for value in repeats})
-        facts.append(("Repeats", ", ".join(map(str, numbers))))
+        listing = ", ".join(map(str, numbers))
+        facts.append(("Repeats", f"{len(numbers)}, numbered {listing}"))
     collected: dict[str, list[str]] = {}
     for spec in specs:
         for group in _PROTOCOL_WORDS:

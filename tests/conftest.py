@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,6 +22,11 @@ def _missing(what: str, requirement: str) -> None:
         pytest.fail(f"{what}, and {requirement} is set")
     pytest.skip(what)
 
+
+# The same examples in every run of CI: what it says of a change is due to the change.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell starts what runs in its background so; tests of Ctrl-C need the usual answer to it.

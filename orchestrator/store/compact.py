@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from orchestrator.store.codec import encode_compact
+from orchestrator.store.codec import decode, encode_compact
 from orchestrator.store.files import CHECKPOINTS, GRIDS, compact_path, look, trial_id_of
+from orchestrator.store.lookup import all_diverged
 from orchestrator.store.scan import Unreadable, scan
 from orchestrator.store.schema import DETAIL_TABLES, FAILURES, TABLES, TRIALS, Table
 from orchestrator.store.storage import TEMPORARY, FileInfo, Storage, StoreError
@@ -129,8 +130,8 @@ def refuse_lost(storage: Storage, lost: tuple[Unreadable, ...]) -> None:
 def heal_tables(storage: Storage, finished: set[str], now: datetime) -> tuple[str, ...]:
     """Removes what killed processes left behind and finishes interrupted compactions.
 
-    Removed are temporary files and details of trials that never got their row, both older than
-    an hour, and checkpoints of finished trials.
+    Removed are temporary files, and details and divergences of trials that never got their row,
+    all older than an hour, and checkpoints of finished trials.
 
     Args:
         storage: Where the files are.
@@ -164,6 +165,12 @@ def _leftovers(storage: Storage, finished: set[str], now: datetime) -> Iterator[
     for table in DETAIL_TABLES:
         for key, file in look(storage, table).parts.items():
             if trial_id_of(key) not in finished and _is_stale(file, now):
+                yield file
+    for key, file in look(storage, FAILURES).parts.items():
+        # A diverged trial's row in `failures` comes before its row in `trials`.
+        if trial_id_of(key) not in finished and _is_stale(file, now):
+            rows = decode(storage.read(file.path) or b"")
+            if rows and all_diverged(rows):
                 yield file
 
 

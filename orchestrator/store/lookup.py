@@ -41,14 +41,15 @@ def count_failures(storage: Storage, trial_id: str) -> int:
         number = attempt_of(file.name)
         data = storage.read(file.path)
         rows = None if data is None else decode(data)
-        if number is not None and not (rows and _all_diverged(rows)):
+        if number is not None and not (rows and all_diverged(rows)):
             attempts.append(number)
     rows = _compacted_rows(storage, FAILURES, trial_id)
-    attempts += [row["attempt"] for row in rows if not _all_diverged([row])]
+    attempts += [row["attempt"] for row in rows if not all_diverged([row])]
     return max(attempts)
 
 
-def _all_diverged(rows: list[Row]) -> bool:
+def all_diverged(rows: list[Row]) -> bool:
+    """Says whether all rows of `failures` are those of divergences, which are results."""
     return all(row["failure_class"] == FailureClass.DIVERGED for row in rows)
 
 

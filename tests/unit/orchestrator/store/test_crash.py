@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.store import TABLES, Store
@@ -110,6 +110,7 @@ def act(store: Store, action: str, number: int) -> None:
 
 @pytest.mark.timeout(120)
 @settings(deadline=None, max_examples=25)
+@example(steps=[(("fail", 0), None), (("commit", 3), 5)])  # dies between a diverged trial's rows
 @given(steps=st.lists(st.tuples(ACTIONS, st.none() | st.integers(1, 9)), max_size=8))
 def test_any_sequence_of_actions_and_deaths_keeps_one_row_a_trial(tmp_path_factory, steps):
     root = tmp_path_factory.mktemp("store")

@@ -2,7 +2,7 @@
 
 from orchestrator.store.compact import CompactionSummary, TableCompaction
 from orchestrator.store.parquet import DamagedFile, Store
-from orchestrator.store.rows import CommittedTrial, FailureRecord, FailureRow, num_attempts
+from orchestrator.store.rows import CommittedTrial, FailureRecord, FailureRow
 from orchestrator.store.schema import SCHEMA_VERSION, TABLES, describe_tables
 from orchestrator.store.storage import StoreError
 
@@ -18,5 +18,4 @@ __all__ = [
     "StoreError",
     "TableCompaction",
     "describe_tables",
-    "num_attempts",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -97,14 +97,6 @@ def failure_row_of(row: Mapping[str, Any]) -> FailureRow:
     """Builds a failure from a row of `failures`."""
     values = _fields(FailureRow, row) | {"failure_class": FailureClass(row["failure_class"])}
     return FailureRow(**values)
-
-
-def num_attempts(failures: Iterable[FailureRow]) -> dict[str, int]:
-    """Returns for each trial id the number of its last failed attempt."""
-    last: dict[str, int] = {}
-    for failure in failures:
-        last[failure.trial_id] = max(failure.attempt, last.get(failure.trial_id, 0))
-    return last
 
 
 def trial_row(spec: TrialSpec, result: TrialResult, *, attempt: int, committed_at: datetime) -> Row:

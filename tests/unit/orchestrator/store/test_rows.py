@@ -4,8 +4,8 @@ from datetime import datetime
 
 import pytest
 
-from orchestrator.store import TABLES, FailureRow, num_attempts
-from orchestrator.store.rows import detail_rows, failure_row, failure_row_of, trial_row
+from orchestrator.store import TABLES
+from orchestrator.store.rows import detail_rows, failure_row, trial_row
 from tests.unit.orchestrator.store.trials import NOW, make_failure, make_result, make_spec
 from workers.contract import TrialSpec
 from workers.identity import protocol_id, trial_id
@@ -50,11 +50,3 @@ def test_a_time_without_a_zone_is_refused():
         trial_row(make_spec(1), make_result(1), attempt=1, committed_at=naive)
     with pytest.raises(ValueError, match="time zone"):
         failure_row(replace(make_failure(1), failed_at=naive))
-
-
-def test_attempts_are_counted_by_the_last_failure():
-    def failed(number: int, attempt: int) -> FailureRow:
-        return failure_row_of(failure_row(make_failure(number, attempt)))
-
-    counts = num_attempts([failed(1, 1), failed(1, 2), failed(3, 1)])
-    assert counts == {trial_id(make_spec(1)): 2, trial_id(make_spec(3)): 1}

@@ -15,6 +15,10 @@ SplitUnit = Literal["image", "group"]
 Normalisation = Literal["imagenet", "half", "unit"]
 
 
+DEFAULT_CACHE = "~/.cache/podium"
+"""Folder of decoded images and fetched weights on each node, unless `data.cache` names another."""
+
+
 class UserError(Exception):
     """Something a user can mend; the message names the place and the remedy.
 
@@ -90,8 +94,12 @@ class TrainingProtocol:
         patience: Epochs without a better validation Dice before training stops.
         precision: Arithmetic of the forward pass; bfloat16 means autocast.
         channels_last: Memory layout of activations; changes bits, not mathematics.
-        auxiliary_weight: Weight of each auxiliary output's loss; 0 trains the final output alone.
+        auxiliary_weight: Weight of the loss of every auxiliary output, or one for each in the
+            model's order; 0 leaves an output out.
         deterministic: Ask torch for deterministic kernels.
+        deep_supervision: Whether auxiliary outputs are trained at all; else the final one alone.
+
+    A field marked `later` came after trials had ids: at its default it is not part of them.
     """
 
     optimizer: Literal["adam"] = "adam"
@@ -101,8 +109,9 @@ class TrainingProtocol:
     patience: int = 40
     precision: Precision = "float32"
     channels_last: bool = True
-    auxiliary_weight: float = 1.0
+    auxiliary_weight: float | tuple[float, ...] = 1.0
     deterministic: bool = True
+    deep_supervision: bool = field(default=True, metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +130,8 @@ class TrialSpec:
         """Returns the specification as plain JSON values, labels included."""
         document = dataclasses.asdict(self)
         document["data"]["split"] = list(self.data.split)
+        if isinstance(self.training.auxiliary_weight, tuple):
+            document["training"]["auxiliary_weight"] = list(self.training.auxiliary_weight)
         return document
 
     @classmethod
@@ -130,8 +141,11 @@ class TrialSpec:
         components = {key: Component(**values.pop(key)) for key in ("dataset", "model", "loss")}  # type: ignore[arg-type]
         data = dict(values.pop("data"))  # type: ignore[call-overload]
         data["split"] = tuple(data["split"])
-        training = TrainingProtocol(**values.pop("training"))  # type: ignore[arg-type]
-        return cls(**components, data=DataProtocol(**data), training=training, **values)  # type: ignore[arg-type]
+        training = dict(values.pop("training"))  # type: ignore[call-overload]
+        if isinstance(training.get("auxiliary_weight"), list):
+            training["auxiliary_weight"] = tuple(training["auxiliary_weight"])
+        protocols = {"data": DataProtocol(**data), "training": TrainingProtocol(**training)}
+        return cls(**components, **protocols, **values)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +159,7 @@ class Runtime:
         gpu_ids: The devices assigned to the trial, as the scheduler names them.
         checkpoint_interval_seconds: Least time between two checkpoints; 0 means every epoch.
         num_examples: Test images whose raw outputs are kept for the report (first repeat only).
+        weights: Path of the model's given weights; the model's parameters hold their content.
     """
 
     data_root: str | None
@@ -153,6 +168,7 @@ class Runtime:
     gpu_ids: tuple[str, ...] = ()
     checkpoint_interval_seconds: float = 60.0
     num_examples: int = 2
+    weights: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +212,9 @@ class Prediction:
         logits_png: Raw output as 8-bit grey PNG bytes, linear from logit_min to logit_max.
         logit_min: Raw output of grey level 0.
         logit_max: Raw output of grey level 255.
+        logit_mean: Mean raw output over all pixels, before it was made grey.
+        mask_png: 1-bit PNG bytes, white where sigmoid(raw output) is over 0.5.
+        mean_mask_png: 1-bit PNG bytes, white where the raw output is over its own mean.
     """
 
     image: str
@@ -204,6 +223,9 @@ class Prediction:
     logits_png: bytes
     logit_min: float
     logit_max: float
+    logit_mean: float
+    mask_png: bytes
+    mean_mask_png: bytes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,28 +48,54 @@ def choose_examples(masks_NHW: np.ndarray, indices: np.ndarray, number: int) -> 
 
 
 def predict_examples(model: nn.Module, task: Task, indices: np.ndarray) -> tuple[Prediction, ...]:
-    """Keeps the raw output of a few images, one channel, as grey images of 8 bits."""
+    """Keeps the raw output of a few images, one channel."""
     model.eval()
     found = []
     for index in indices.tolist():
         with torch.inference_mode(), task.autocast():
             images_BCHW, _ = task.batch(torch.tensor([index], device=task.device))
             logits_HW = model(images_BCHW).logits_BCHW[0, 0].float().cpu().numpy()
-        low, high = float(logits_HW.min()), float(logits_HW.max())
-        grey_HW = np.round((logits_HW - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
         found.append(
-            Prediction(
-                image=task.names[index],
-                image_jpeg=_encode(Image.fromarray(task.source_images[index]), "JPEG"),
-                truth_png=_encode(
-                    Image.fromarray(task.source_masks[index] * 255).convert("1"), "PNG"
-                ),
-                logits_png=_encode(Image.fromarray(grey_HW), "PNG"),
-                logit_min=low,
-                logit_max=high,
+            keep_prediction(
+                task.names[index], task.source_images[index], task.source_masks[index], logits_HW
             )
         )
     return tuple(found)
+
+
+def keep_prediction(
+    name: str, image_HWC: np.ndarray, mask_HW: np.ndarray, logits_HW: np.ndarray
+) -> Prediction:
+    """Packs one image and what a model made of it.
+
+    The raw output becomes a grey image of 8 bits. One outlier makes its levels coarse (a range
+    of 600 gives steps of 2.4), which would move pixels over a threshold: therefore the mean is
+    kept apart, and so are both binarised images (Jang and Ahn 2025, figure 3).
+
+    Args:
+        name: Name of the image.
+        image_HWC: uint8.
+        mask_HW: uint8 in {0, 1}.
+        logits_HW: float32, finite.
+    """
+    low, high = float(logits_HW.min()), float(logits_HW.max())
+    mean = logits_HW.mean(dtype=np.float64)
+    grey_HW = np.round((logits_HW - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
+    return Prediction(
+        image=name,
+        image_jpeg=_encode(Image.fromarray(image_HWC), "JPEG"),
+        truth_png=_encode_mask(mask_HW > 0),
+        logits_png=_encode(Image.fromarray(grey_HW), "PNG"),
+        logit_min=low,
+        logit_max=high,
+        logit_mean=float(mean),
+        mask_png=_encode_mask(logits_HW > 0),
+        mean_mask_png=_encode_mask(logits_HW > mean),
+    )
+
+
+def _encode_mask(mask_HW: np.ndarray) -> bytes:
+    return _encode(Image.fromarray(mask_HW), "PNG")
 
 
 def _encode(image: Image.Image, file_format: str) -> bytes:

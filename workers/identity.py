@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 
-from workers.contract import Component, TrialSpec
+from workers.contract import Component, DataProtocol, TrainingProtocol, TrialSpec
 
 IDENTITY_VERSION = 1
 """Raised only when the meaning of a specification changes; then every id changes."""
@@ -52,8 +52,17 @@ def _protocol(spec: TrialSpec) -> dict[str, object]:
     return {
         "identity_version": IDENTITY_VERSION,
         "seed": spec.seed,
-        "data": dataclasses.asdict(spec.data),
-        "training": dataclasses.asdict(spec.training),
+        "data": _fields(spec.data),
+        "training": _fields(spec.training),
+    }
+
+
+def _fields(protocol: DataProtocol | TrainingProtocol) -> dict[str, object]:
+    """Returns all fields but those that came later and have their default."""
+    return {
+        item.name: getattr(protocol, item.name)
+        for item in dataclasses.fields(protocol)
+        if not item.metadata.get("later") or getattr(protocol, item.name) != item.default
     }
 
 

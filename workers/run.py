@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from workers.datasets.split import split_indices
 from workers.environment import (
     code_version,
     device_name,
+    outside_versions,
     package_versions,
     peak_memory_bytes,
     prepare_process,
@@ -38,9 +40,11 @@ from workers.identity import trial_id
 from workers.losses import build_loss
 from workers.metrics.scores import score_images
 from workers.models import build_model
+from workers.requirements import batch_problem, left_out_note, size_problem, supervision_problem
 from workers.seeding import derive_seed
 from workers.task import Task, prepare_task
 from workers.training import DivergedError, train
+from workers.weights import file_sha256, weight_files
 
 
 def run_trial(
@@ -59,13 +63,13 @@ def run_trial(
 
     Raises:
         UserError: The data is missing or unreadable, or too small for the split.
-        SpecificationError: The network cannot be built, or its least batch not be filled.
+        SpecificationError: The network cannot be built, its least batch not be filled, or its
+            outputs are not as many as their weights.
     """
     device = prepare_process(spec, runtime)
     task, fingerprint = _load_task(spec, runtime, device)
-    least = min_train_batch(spec.model.name, spec.model.parameters)
-    _refuse_too_few_images(spec, task, least)
-    model = _build_model(spec, device)
+    _refuse_misfit(spec, len(task.split.train))
+    model, sources = _build_model(spec, runtime, device)
     loss = build_loss(spec.loss.name, **spec.loss.parameters)
     torch.manual_seed(derive_seed(spec.seed, "training", spec.repeat))
     try:
@@ -77,11 +81,15 @@ def run_trial(
             on_epoch,
             checkpoint_key=f"{trial_id(spec)} {fingerprint}",
             checkpoint_interval_seconds=runtime.checkpoint_interval_seconds,
-            min_train_batch=least,
+            min_train_batch=min_train_batch(
+                spec.model.name, spec.model.parameters, spec.data.image_size
+            ),
         )
     except DivergedError as error:
-        return _result(spec, runtime, task, fingerprint, error.progress, None, message=str(error))
-    return _result(spec, runtime, task, fingerprint, progress, model)
+        return _result(
+            spec, runtime, task, fingerprint, error.progress, None, sources, message=str(error)
+        )
+    return _result(spec, runtime, task, fingerprint, progress, model, sources)
 
 
 def _load_task(spec: TrialSpec, runtime: Runtime, device: torch.device) -> tuple[Task, str]:
@@ -98,30 +106,37 @@ def _load_task(spec: TrialSpec, runtime: Runtime, device: torch.device) -> tuple
     return prepare_task(spec, arrays, split, device), arrays.fingerprint
 
 
-def _refuse_too_few_images(spec: TrialSpec, task: Task, least: int) -> None:
-    largest_batch = min(len(task.split.train), spec.training.batch_size)
-    if largest_batch < least:
-        message = (
-            f"model {spec.model.label!r} needs at least {least} images in a training "
-            f"step; dataset {spec.dataset.label!r} with training.batch_size "
-            f"{spec.training.batch_size} gives {largest_batch}: raise training.batch_size or "
-            f"use more images"
-        )
-        raise SpecificationError(message)
+def _refuse_misfit(spec: TrialSpec, num_train_images: int) -> None:
+    problems = (
+        size_problem(spec),
+        batch_problem(spec, num_train_images),
+        supervision_problem(spec),
+    )
+    for problem in filter(None, problems):
+        raise SpecificationError(problem)
 
 
-def _build_model(spec: TrialSpec, device: torch.device) -> nn.Module:
-    """Builds the network; its weights depend on (seed, repeat) and never on the loss."""
+def _build_model(
+    spec: TrialSpec, runtime: Runtime, device: torch.device
+) -> tuple[nn.Module, dict[str, str]]:
+    """Builds the network; its weights depend on (seed, repeat) and never on the loss.
+
+    Returns:
+        The network, and the content of each file of pretrained weights by name.
+    """
+    files = weight_files(spec.model, runtime.weights, Path(runtime.cache_dir))
     torch.manual_seed(derive_seed(spec.seed, "weights", spec.repeat))
     try:
-        model = build_model(spec.model.name, num_classes=1, **spec.model.parameters)
+        model = build_model(
+            spec.model.name, num_classes=1, weight_files=files, **spec.model.parameters
+        )
     except UserError as error:
         message = f"model {spec.model.label!r}: {error}"
         raise SpecificationError(message) from error
     model = model.to(device)
     if spec.training.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    return model
+    return model, {f"weights {item.name}": file_sha256(file)[:12] for item, file in files}
 
 
 def _result(
@@ -131,8 +146,10 @@ def _result(
     fingerprint: str,
     progress: Progress,
     model: nn.Module | None,
+    sources: Mapping[str, str],
     message: str | None = None,
 ) -> TrialResult:
+    left_out = left_out_note(spec, len(task.split.train))
     counts = np.zeros((0, 4), dtype=np.int64)
     test = np.sort(task.split.test)
     predictions: tuple[Prediction, ...] = ()
@@ -165,6 +182,6 @@ def _result(
         num_threads=runtime.num_threads,
         dataset_fingerprint=fingerprint,
         code_version=code_version(),
-        versions=package_versions(),
-        message=message,
+        versions={**package_versions(), **outside_versions(spec), **sources},
+        message="; ".join(filter(None, (message, left_out))) or None,
     )

@@ -9,17 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workers.contract import Normalisation, TrialSpec
+from workers.catalogue.models import input_normalisation
+from workers.catalogue.weights import NORMALISATIONS
+from workers.contract import TrialSpec
 from workers.datasets.cache import DatasetArrays
 from workers.datasets.split import Split
 from workers.seeding import derive_seed
-
-_MEAN_STD: dict[Normalisation, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-}
-"""Mean and standard deviation of each channel of an image scaled to [0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +73,12 @@ class Task:
 def prepare_task(
     spec: TrialSpec, arrays: DatasetArrays, split: Split, device: torch.device
 ) -> Task:
-    """Puts the images of a trial on its device; on the CPU the node's cache is used in place."""
-    mean, std = (np.asarray(values) for values in _MEAN_STD[spec.data.normalisation])
+    """Puts the images of a trial on its device; on the CPU the node's cache is used in place.
+
+    Pretrained weights bring their own input scaling; it replaces `data.normalisation`.
+    """
+    scaling = input_normalisation(spec.model.name, spec.model.parameters)
+    mean, std = (np.asarray(v) for v in NORMALISATIONS[scaling or spec.data.normalisation])
     scale = torch.tensor(1 / (255 * std), dtype=torch.float32).view(1, 3, 1, 1)
     shift = torch.tensor(-mean / std, dtype=torch.float32).view(1, 3, 1, 1)
     return Task(

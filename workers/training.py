@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from workers.checkpoint import Progress, pack, unpack
-from workers.contract import Checkpoints, EpochRecord, OnEpoch
+from workers.contract import Checkpoints, EpochRecord, OnEpoch, TrainingProtocol
 from workers.evaluation import count_images
 from workers.metrics.scores import score_images
+from workers.models import SegmentationOutput
 from workers.task import Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -104,6 +105,32 @@ def _run_epoch(
     )
 
 
+def supervised_loss(
+    loss: Loss, output: SegmentationOutput, target_BHW: Tensor, protocol: TrainingProtocol
+) -> Tensor:
+    """Returns the loss of the prediction plus, with deep supervision, those of the other maps.
+
+    The maps are `SegmentationOutput.supervised`, each times its weight; with weight 0 it is left
+    out.
+
+    Raises:
+        ValueError: There are several weights, and not as many as maps.
+    """
+    total = loss(output.logits_BCHW, target_BHW)
+    weights = protocol.auxiliary_weight
+    if not protocol.deep_supervision or not weights:
+        return total
+    maps = output.supervised()
+    if isinstance(weights, int | float):
+        weights = (weights,) * len(maps)
+    if not maps:
+        return total
+    for weight, logits_BCHW in zip(weights, maps, strict=True):
+        if weight:
+            total = total + weight * loss(logits_BCHW, target_BHW)
+    return total
+
+
 def train_epoch(
     model: nn.Module,
     loss: Loss,
@@ -128,11 +155,7 @@ def train_epoch(
         images_BCHW, target_BHW = task.batch(batch)
         with task.autocast():
             output = model(images_BCHW)
-            step_loss = loss(output.logits_BCHW, target_BHW)
-            if task.spec.training.auxiliary_weight:
-                for logits_BCHW in output.auxiliary:
-                    auxiliary = loss(logits_BCHW, target_BHW)
-                    step_loss = step_loss + task.spec.training.auxiliary_weight * auxiliary
+            step_loss = supervised_loss(loss, output, target_BHW, task.spec.training)
         optimizer.zero_grad(set_to_none=True)
         step_loss.backward()
         optimizer.step()

@@ -1,11 +1,11 @@
-"""The closed tables of datasets, models and losses: names, parameters and facts, without torch."""
+"""The tables of datasets, models and losses: names, parameters and facts, without torch."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -13,7 +13,14 @@ from workers.contract import JSONValue
 
 
 class Options(BaseModel):
-    """Parameters of a catalogue entry: checked once, frozen, complete."""
+    """Parameters of a catalogue entry: checked once, frozen, complete.
+
+    Attributes:
+        later: Keys that came after trials of this entry had ids. At its default such a key is
+            left out of the complete parameters, so that those trials keep their ids.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -45,7 +52,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
 def complete_options(
     options: type[Options], parameters: Mapping[str, Any], path: tuple[str, ...] = ("parameters",)
 ) -> dict[str, JSONValue]:
-    """Checks parameters and fills in the defaults.
+    """Checks parameters and fills in the defaults, except of `Options.later`.
 
     Raises:
         CatalogueError: A parameter is unknown or its value is refused.
@@ -55,14 +62,19 @@ def complete_options(
             known = nearest(key, options.model_fields) if options.model_fields else "it takes none"
             raise CatalogueError((*path, str(key)), parameters[key], f"unknown parameter; {known}")
     try:
-        return options.model_validate(dict(parameters)).model_dump(mode="json")
+        checked = options.model_validate(dict(parameters))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = tuple(str(part) for part in first["loc"])
         raise CatalogueError((*path, *where), first["input"], first["msg"]) from None
+    complete: dict[str, JSONValue] = checked.model_dump(mode="json")
+    for key in options.later:
+        if complete[key] == options.model_fields[key].default:
+            del complete[key]
+    return complete
 
 
 def load(reference: str) -> Any:  # noqa: ANN401 - each table knows what its entries point to
-    """Imports `package.module:attribute`; references come from the closed tables only."""
+    """Imports `package.module:attribute`; references come from the tables only."""
     module, _, attribute = reference.partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from workers.catalogue import CatalogueError, Options, complete_options, nearest
+from workers.catalogue.table import Table
 from workers.contract import JSONValue
 
 
@@ -179,7 +180,7 @@ _GENERATED = (
     ),
 )
 
-DATASETS: dict[str, DatasetEntry] = {entry.name: entry for entry in _PUBLIC + _GENERATED}
+DATASETS = Table("podium.datasets", DatasetEntry, _PUBLIC + _GENERATED)
 
 
 def complete_dataset(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, JSONValue]]:

@@ -1,4 +1,4 @@
-"""Names of the encoders a network of segmentation_models_pytorch (smp) can have."""
+"""Names of the architectures and encoders of segmentation_models_pytorch (smp)."""
 
 from __future__ import annotations
 
@@ -28,6 +28,51 @@ SMP_ENCODERS = (
     *(f"mobileone_s{size}" for size in range(5)),
 )
 """smp 0.6's own, without its `timm-` names, which it deprecates in favour of `tu-`."""
+
+SMP_ARCHITECTURES = (
+    "Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PSPNet", "DeepLabV3", "DeepLabV3Plus",
+    "PAN", "UPerNet", "Segformer", "DPT",
+)  # fmt: skip
+
+_NOT_DILATED = ("vgg", "densenet", "inceptionresnetv2", "inceptionv4", "xception")
+_DILATING = ("DeepLabV3", "DeepLabV3Plus", "PAN")
+_EVERY_SCALE = ("UnetPlusPlus", "Linknet")
+_NO_HALF_SCALE = "mit_"
+_LEAST_SIDES = {"PAN": 128}
+_LEAST_SIDE = 32
+
+
+def misfit(architecture: str, encoder: str) -> str | None:
+    """Returns why an architecture of smp cannot have an encoder, with the remedy; None if it can.
+
+    Of timm's networks, `tu-NAME`, only building shows whether they fit.
+    """
+    timm = encoder.startswith(TIMM_PREFIX)
+    if architecture == "DPT" and not timm:
+        return f"is no vision transformer; name one of timm, as {TIMM_PREFIX}vit_tiny_patch16_224"
+    if architecture in _DILATING and encoder.startswith(_NOT_DILATED):
+        return "cannot be dilated, since it pools; try resnet34"
+    if architecture in _EVERY_SCALE and encoder.startswith(_NO_HALF_SCALE):
+        return "has no map at half the size; try resnet34"
+    return None
+
+
+def least_image_side(architecture: str) -> int:
+    """Returns the least side in pixels of the images that an architecture of smp takes.
+
+    PAN halves the map of stride 16 three times.
+    """
+    return _LEAST_SIDES.get(architecture, _LEAST_SIDE)
+
+
+def check_architecture_name(name: str) -> str:
+    """Returns the name as smp spells it, or refuses it with the nearest ones."""
+    for known in SMP_ARCHITECTURES:
+        if known.lower() == name.lower():
+            return known
+    kind, message = "architecture", "unknown architecture; {remedy}"
+    remedy = nearest(name, SMP_ARCHITECTURES)
+    raise PydanticCustomError(kind, message, {"remedy": remedy})
 
 
 def check_encoder_name(name: str) -> str:

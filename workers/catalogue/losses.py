@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from workers.catalogue import CatalogueError, Options, complete_options, nearest
+from workers.catalogue.table import Table
 from workers.contract import JSONValue
 
 
@@ -49,43 +50,42 @@ class LossEntry:
     citation: str
 
 
-LOSSES: dict[str, LossEntry] = {
-    entry.name: entry
-    for entry in (
-        LossEntry(
-            name="iou",
-            title="IoU",
-            compute="workers.losses.functional:iou_loss",
-            options=RegionOptions,
-            kind="region",
-            citation="Rahman and Wang, ISVC 2016, doi 10.1007/978-3-319-50835-1_22",
-        ),
-        LossEntry(
-            name="dice",
-            title="Dice",
-            compute="workers.losses.functional:dice_loss",
-            options=RegionOptions,
-            kind="region",
-            citation="Milletari et al., 3DV 2016, arXiv:1606.04797",
-        ),
-        LossEntry(
-            name="bce",
-            title="BCE",
-            compute="workers.losses.functional:cross_entropy_loss",
-            options=Options,
-            kind="distribution",
-            citation="Jang and Ahn, JBE 30(2) 2025, doi 10.5909/JBE.2025.30.2.104",
-        ),
-        LossEntry(
-            name="focal",
-            title="Focal",
-            compute="workers.losses.functional:focal_loss",
-            options=FocalOptions,
-            kind="distribution",
-            citation="Lin et al., ICCV 2017, arXiv:1708.02002; alpha as in Jang and Ahn 2025",
-        ),
-    )
-}
+_OWN = (
+    LossEntry(
+        name="iou",
+        title="IoU",
+        compute="workers.losses.functional:iou_loss",
+        options=RegionOptions,
+        kind="region",
+        citation="Rahman and Wang, ISVC 2016, doi 10.1007/978-3-319-50835-1_22",
+    ),
+    LossEntry(
+        name="dice",
+        title="Dice",
+        compute="workers.losses.functional:dice_loss",
+        options=RegionOptions,
+        kind="region",
+        citation="Milletari et al., 3DV 2016, arXiv:1606.04797",
+    ),
+    LossEntry(
+        name="bce",
+        title="BCE",
+        compute="workers.losses.functional:cross_entropy_loss",
+        options=Options,
+        kind="distribution",
+        citation="Jang and Ahn, JBE 30(2) 2025, doi 10.5909/JBE.2025.30.2.104",
+    ),
+    LossEntry(
+        name="focal",
+        title="Focal",
+        compute="workers.losses.functional:focal_loss",
+        options=FocalOptions,
+        kind="distribution",
+        citation="Lin et al., ICCV 2017, arXiv:1708.02002; alpha as in Jang and Ahn 2025",
+    ),
+)
+
+LOSSES = Table("podium.losses", LossEntry, _OWN)
 
 STUDY_LOSSES = (
     "iou", "dice", "bce", "focal",

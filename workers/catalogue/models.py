@@ -2,80 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
-
-from pydantic import AfterValidator, PositiveInt, model_validator
-from pydantic_core import PydanticCustomError
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from workers.catalogue import CatalogueError, Options, complete_options, nearest
-from workers.catalogue.encoders import check_encoder_name
+from workers.catalogue.model_options import (
+    BackboneOptions,
+    ColonFormerOptions,
+    DeepLabV3PlusOptions,
+    DUCKNetOptions,
+    EMCADOptions,
+    ESFPNetOptions,
+    NoOptions,
+    SMPOptions,
+    UNetOptions,
+    UNetPlusPlusOptions,
+)
+from workers.catalogue.table import Table
+from workers.catalogue.weights import (
+    Weights,
+    encoder_weights,
+    fat_net_weights,
+    mix_transformer_weights,
+    pvt_v2_weights,
+    res2net_weights,
+    vgg16_weights,
+)
 from workers.contract import JSONValue
 
-Encoder = Annotated[str, AfterValidator(check_encoder_name)]
+Parameters = Mapping[str, JSONValue]
 
 
-class FCNOptions(Options):
-    """FCN-8s has one form only."""
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A form besides the default one, with its measured size.
 
-
-class DeepLabV3PlusOptions(Options):
-    """Any smp encoder that can be dilated.
-
-    The paper's dilation rates at output stride 16 are (6, 12, 18); smp's own default is their
-    double, which at 224 pixels reaches beyond the 14x14 map.
+    Attributes:
+        options: What it differs in from the default.
+        parameters: Trainable parameters, one output channel.
+        gmacs_224: Multiply-adds of one 1x3x224x224 forward pass, in 1e9.
     """
 
-    encoder: Encoder = "tu-xception65"
-    atrous_rates: tuple[PositiveInt, PositiveInt, PositiveInt] = (6, 12, 18)
-
-
-def _refuse_beside_encoder(values: Mapping[str, Any], *keys: str) -> None:
-    """Options of the plain form say nothing about a network with an smp encoder."""
-    for key in keys:
-        if values.get(key):
-            kind, message = (
-                "beside_encoder",
-                "{key} is of the plain form, encoder of smp's; give one",
-            )
-            raise PydanticCustomError(kind, message, {"key": key})
-
-
-class UNetOptions(Options):
-    """Plain U-Net by width (default 64), or an smp encoder with smp's decoder; not both."""
-
-    width: PositiveInt | None = None
-    encoder: Encoder | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_form(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if values.get("encoder") is not None:
-            _refuse_beside_encoder(values, "width")
-            return values
-        return values | {"width": 64 if values.get("width") is None else values["width"]}
-
-
-class UNetPlusPlusOptions(Options):
-    """Plain U-Net++ by width (default 32), or an smp encoder with smp's decoder; not both.
-
-    `deep_supervision` adds three auxiliary heads to the plain form (default true); smp's form has
-    none.
-    """
-
-    width: PositiveInt | None = None
-    deep_supervision: bool | None = None
-    encoder: Encoder | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_form(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if values.get("encoder") is not None:
-            _refuse_beside_encoder(values, "width", "deep_supervision")
-            return values | {"deep_supervision": False}
-        defaults = {"width": 32, "deep_supervision": True}
-        return defaults | {key: value for key, value in values.items() if value is not None}
+    options: Parameters
+    parameters: int
+    gmacs_224: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +57,14 @@ class ModelEntry:
         build: `module:function` that builds the network from (num_classes, **parameters).
         parameters: Trainable parameters of the default variant, one output channel.
         gmacs_224: Multiply-adds of one 1x3x224x224 forward pass, in 1e9.
-        min_train_batch: Least images per training step (2 where batch norm sees 1x1 maps).
+        variants: Other forms whose size is known.
+        min_train_batch: Least images per training step at any size: 2 where batch norm sees 1x1
+            maps, as after a global pooling.
+        single_image_from: Least side of an image that makes a step alone, where the batch may be
+            1: 64 where batch norm sees maps at stride 32.
+        num_supervised: Maps that deep supervision trains beside the prediction, by parameters.
+        weights: Files of pretrained weights that `pretrained` loads, by parameters; None for an
+            architecture without.
     """
 
     name: str
@@ -96,51 +74,184 @@ class ModelEntry:
     parameters: int
     gmacs_224: float
     citation: str
+    variants: tuple[Variant, ...] = ()
     min_train_batch: int = 1
+    single_image_from: int = 32
+    num_supervised: Callable[[Parameters], int] = field(default=lambda _: 0, repr=False)
+    weights: Callable[[Parameters], tuple[Weights, ...]] | None = field(default=None, repr=False)
 
 
-MODELS: dict[str, ModelEntry] = {
-    entry.name: entry
-    for entry in (
-        ModelEntry(
-            name="fcn",
-            title="FCN",
-            build="workers.models.fcn:build",
-            options=FCNOptions,
-            parameters=134_265_699,
-            gmacs_224=21.21,
-            citation="Long et al., CVPR 2015, arXiv:1411.4038",
+def _variant(parameters: int, gmacs_224: float, **options: JSONValue) -> Variant:
+    return Variant(options=options, parameters=parameters, gmacs_224=gmacs_224)
+
+
+_OWN = (
+    ModelEntry(
+        name="fcn",
+        title="FCN",
+        build="workers.models.fcn:build",
+        options=BackboneOptions,
+        parameters=134_265_699,
+        gmacs_224=21.21,
+        citation="Long et al., CVPR 2015, arXiv:1411.4038",
+        weights=vgg16_weights,
+    ),
+    ModelEntry(
+        name="deeplabv3plus",
+        title="DeepLab-V3+",
+        build="workers.models.deeplabv3plus:build",
+        options=DeepLabV3PlusOptions,
+        parameters=41_036_865,
+        gmacs_224=9.60,
+        citation="Chen et al., ECCV 2018, arXiv:1802.02611",
+        min_train_batch=2,
+        variants=(
+            _variant(22_437_457, 6.04, encoder="resnet34"),
+            _variant(26_677_585, 7.00, encoder="resnet50"),
+            _variant(45_669_713, 10.71, encoder="resnet101"),
         ),
-        ModelEntry(
-            name="deeplabv3plus",
-            title="DeepLab-V3+",
-            build="workers.models.deeplabv3plus:build",
-            options=DeepLabV3PlusOptions,
-            parameters=41_036_865,
-            gmacs_224=9.60,
-            citation="Chen et al., ECCV 2018, arXiv:1802.02611",
-            min_train_batch=2,
+        weights=encoder_weights,
+    ),
+    ModelEntry(
+        name="unet",
+        title="U-Net",
+        build="workers.models.unet:build",
+        options=UNetOptions,
+        parameters=31_037_633,
+        gmacs_224=36.88,
+        citation="Ronneberger et al., MICCAI 2015, arXiv:1505.04597",
+        variants=(
+            _variant(24_436_369, 5.98, encoder="resnet34"),
+            _variant(32_521_105, 8.14, encoder="resnet50"),
+            _variant(23_756_689, 18.94, encoder="vgg16_bn"),
         ),
-        ModelEntry(
-            name="unet",
-            title="U-Net",
-            build="workers.models.unet:build",
-            options=UNetOptions,
-            parameters=31_037_633,
-            gmacs_224=36.88,
-            citation="Ronneberger et al., MICCAI 2015, arXiv:1505.04597",
+        weights=encoder_weights,
+    ),
+    ModelEntry(
+        name="unetpp",
+        title="U-Net++",
+        build="workers.models.unetpp:build",
+        options=UNetPlusPlusOptions,
+        parameters=9_163_428,
+        gmacs_224=26.41,
+        citation="Zhou et al., DLMIA 2018, arXiv:1807.10165",
+        variants=(
+            _variant(9_163_329, 26.40, deep_supervision=False),
+            _variant(26_078_609, 14.08, encoder="resnet34"),
+            _variant(48_985_745, 43.98, encoder="resnet50"),
         ),
-        ModelEntry(
-            name="unetpp",
-            title="U-Net++",
-            build="workers.models.unetpp:build",
-            options=UNetPlusPlusOptions,
-            parameters=9_163_428,
-            gmacs_224=26.41,
-            citation="Zhou et al., DLMIA 2018, arXiv:1807.10165",
+        num_supervised=lambda options: 3 if options["deep_supervision"] else 0,
+        weights=encoder_weights,
+    ),
+    ModelEntry(
+        name="colonsegnet",
+        title="ColonSegNet",
+        build="workers.models.colonsegnet:build",
+        options=NoOptions,
+        parameters=5_014_049,
+        gmacs_224=30.16,
+        citation="Jha et al., IEEE Access 2021, arXiv:2011.07631",
+    ),
+    ModelEntry(
+        name="fat-net",
+        title="FAT-Net",
+        build="workers.models.fat_net:build",
+        options=BackboneOptions,
+        parameters=28_754_017,
+        gmacs_224=22.92,
+        citation="Wu et al., Med Image Anal 76 (2022), doi 10.1016/j.media.2021.102327",
+        weights=fat_net_weights,
+    ),
+    ModelEntry(
+        name="fcbformer",
+        title="FCBFormer",
+        build="workers.models.fcbformer:build",
+        options=BackboneOptions,
+        parameters=52_962_337,
+        gmacs_224=29.87,
+        citation="Sanderson and Matuszewski, MIUA 2022, arXiv:2208.08352",
+        weights=lambda _: pvt_v2_weights("b3"),
+    ),
+    ModelEntry(
+        name="colonformer",
+        title="ColonFormer",
+        build="workers.models.colonformer:build",
+        options=ColonFormerOptions,
+        parameters=52_944_528,
+        gmacs_224=9.50,
+        citation="Duc et al., IEEE Access 2022, arXiv:2205.08473",
+        min_train_batch=2,
+        variants=(_variant(33_068_688, 6.63, variant="S"),),
+        num_supervised=lambda _: 3,
+        weights=lambda options: mix_transformer_weights(
+            {"S": "b2", "L": "b3"}[str(options["variant"])]
         ),
-    )
-}
+    ),
+    ModelEntry(
+        name="caranet",
+        title="CaraNet",
+        build="workers.models.caranet:build",
+        options=BackboneOptions,
+        parameters=44_593_560,
+        gmacs_224=8.73,
+        citation="Lou et al., SPIE Medical Imaging 2022, arXiv:2108.07368",
+        num_supervised=lambda _: 3,
+        weights=res2net_weights,
+        single_image_from=64,
+    ),
+    ModelEntry(
+        name="esfpnet",
+        title="ESFPNet",
+        build="workers.models.esfpnet:build",
+        options=ESFPNetOptions,
+        parameters=61_690_049,
+        gmacs_224=9.16,
+        citation="Chang et al., SPIE Medical Imaging 2023, arXiv:2207.07759",
+        variants=(
+            _variant(3_532_129, 0.51, variant="T"),
+            _variant(25_043_649, 3.51, variant="S"),
+        ),
+        weights=lambda options: mix_transformer_weights(
+            {"T": "b0", "S": "b2", "L": "b4"}[str(options["variant"])]
+        ),
+    ),
+    ModelEntry(
+        name="duck-net",
+        title="DuckNet",
+        build="workers.models.duck_net:build",
+        options=DUCKNetOptions,
+        parameters=38_867_668,
+        gmacs_224=18.49,
+        citation="Dumitru et al., Sci Rep 13 (2023), doi 10.1038/s41598-023-36940-5",
+        variants=(_variant(155_303_507, 73.66, filters=34),),
+        single_image_from=64,
+    ),
+    ModelEntry(
+        name="emcad",
+        title="EMCADNet",
+        build="workers.models.emcad:build",
+        options=EMCADOptions,
+        parameters=26_764_399,
+        gmacs_224=4.39,
+        citation="Rahman et al., CVPR 2024, arXiv:2405.06880",
+        variants=(_variant(3_916_783, 0.67, variant="B0"),),
+        num_supervised=lambda options: 14 if options["mutation"] else 3,
+        weights=lambda options: pvt_v2_weights(str(options["variant"]).lower()),
+        single_image_from=64,
+    ),
+    ModelEntry(
+        name="smp",
+        title="smp (any)",
+        build="workers.models.smp_network:build",
+        options=SMPOptions,
+        parameters=24_436_369,
+        gmacs_224=5.98,
+        citation="Iakubovskii, segmentation_models_pytorch, 2019",
+        weights=encoder_weights,
+    ),
+)
+
+MODELS = Table("podium.models", ModelEntry, _OWN)
 
 
 def complete_model(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, JSONValue]]:
@@ -151,12 +262,51 @@ def complete_model(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[
     """
     if name not in MODELS:
         raise CatalogueError(("name",), name, f"unknown model; {nearest(name, MODELS)}")
-    return name, complete_options(MODELS[name].options, parameters)
+    complete = complete_options(MODELS[name].options, parameters)
+    pretrained = complete.get("pretrained", False)
+    if pretrained is not False:
+        _check_weights(weights_of(name, complete), pretrained)
+    return name, complete
 
 
-def min_train_batch(name: str, parameters: Mapping[str, Any]) -> int:
-    """Returns the least images of a training step.
+def weights_of(name: str, parameters: Parameters) -> tuple[Weights, ...]:
+    """Returns the files of weights that this form of a model can start from."""
+    weights = MODELS[name].weights
+    return weights(parameters) if weights else ()
 
-    An encoder of smp or timm reduces a small image to 1x1, where batch norm needs two images.
+
+def _check_weights(weights: tuple[Weights, ...], pretrained: JSONValue) -> None:
+    path = ("parameters", "pretrained")
+    if not weights:
+        reason = "the plain form has no pretrained weights; name an encoder, as encoder: resnet34"
+        raise CatalogueError(path, pretrained, reason)
+    for item in weights:
+        if pretrained is True and item.hub is None:
+            reason = f"Podium knows no weights of {item.name}; name a file of its state dict"
+            raise CatalogueError(path, pretrained, reason)
+
+
+def input_normalisation(name: str, parameters: Parameters) -> str | None:
+    """Returns the input scaling that belongs to a model's weights.
+
+    None means `data.normalisation`: the weights start random, or their scaling is not known.
     """
-    return 2 if parameters.get("encoder") else MODELS[name].min_train_batch
+    if not parameters.get("pretrained", False):
+        return None
+    return next((item.normalisation for item in weights_of(name, parameters)), None)
+
+
+def min_train_batch(name: str, parameters: Parameters, image_size: int) -> int:
+    """Returns the least images of a training step, for images of a side in pixels.
+
+    An encoder of smp or timm may reduce its map to 1x1, where batch norm needs two images.
+    """
+    entry = MODELS[name]
+    if parameters.get("encoder") or image_size < entry.single_image_from:
+        return max(2, entry.min_train_batch)
+    return entry.min_train_batch
+
+
+def num_supervised(name: str, parameters: Parameters) -> int:
+    """Returns how many maps deep supervision trains beside the prediction."""
+    return MODELS[name].num_supervised(parameters)

@@ -1,13 +1,14 @@
 """Networks of segmentation_models_pytorch (smp) with any of its encoders, random weights.
 
-smp and timm enter here only, and inside the functions: their import takes longer than torch's,
-and a network without an encoder needs neither.
+smp and timm enter here and in `smp_network` only, and inside the functions: their import takes
+longer than torch's, and a network without an encoder needs neither.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import contextlib
 
+import torch
 from torch import Tensor, nn
 
 from workers.catalogue import nearest
@@ -15,7 +16,8 @@ from workers.catalogue.encoders import TIMM_PREFIX
 from workers.contract import UserError
 from workers.models.output import SegmentationOutput, check_image
 
-Architecture = Literal["Unet", "UnetPlusPlus", "DeepLabV3Plus"]
+_REFUSALS = (ValueError, TypeError, NotImplementedError, AssertionError)
+"""How smp and timm say that an encoder cannot be dilated, or has no maps at every scale."""
 
 
 def check_timm_network(encoder: str) -> None:
@@ -49,7 +51,7 @@ class EncoderNetwork(nn.Module):
 
 
 def build_with_encoder(
-    architecture: Architecture, encoder: str, num_classes: int, **arguments: object
+    architecture: str, encoder: str, num_classes: int, **arguments: object
 ) -> EncoderNetwork:
     """Builds an smp network.
 
@@ -66,12 +68,42 @@ def build_with_encoder(
 
     if encoder.startswith(TIMM_PREFIX):
         check_timm_network(encoder)
+    # smp reads MiT's drop-path rates from a tensor, which the meta device does not fill.
+    on_cpu = torch.device("cpu") if encoder.startswith("mit_") else contextlib.nullcontext()
     try:
-        network = getattr(smp, architecture)(
-            encoder_name=encoder, encoder_weights=None, classes=num_classes, **arguments
-        )
-    except (ValueError, TypeError, NotImplementedError) as error:
-        # smp and timm refuse encoders in these ways: no dilation, no maps at every scale.
-        msg = f"parameters.encoder: {encoder!r} does not fit {architecture}: {error}; try resnet34"
+        with on_cpu:
+            network = getattr(smp, architecture)(
+                encoder_name=encoder, encoder_weights=None, classes=num_classes, **arguments
+            )
+    except _REFUSALS as error:
+        reason = str(error) or type(error).__name__
+        msg = f"parameters.encoder: {encoder!r} does not fit {architecture}: {reason}; try resnet34"
         raise UserError(msg) from error
-    return EncoderNetwork(network)
+    return EncoderNetwork(network.to(torch.get_default_device()))
+
+
+def check_image_side(network: nn.Module, side: int) -> None:
+    """Raises UserError unless a network takes square images of this side, by one forward pass.
+
+    Encoders that cut an image in windows or patches take only some sizes, and say so no earlier.
+
+    Args:
+        network: Any of the models; comes back in the mode it was in.
+        side: In pixels, a multiple of 32.
+    """
+    parameter = next(network.parameters())
+    image_BCHW = torch.zeros(1, 3, side, side, device=parameter.device)
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            shape = network(image_BCHW).logits_BCHW.shape
+    except (*_REFUSALS, RuntimeError) as error:
+        msg = f"the network does not take images of {side}x{side} pixels: {error}"
+        raise UserError(msg) from error
+    finally:
+        network.train(was_training)
+    if shape[2:] != image_BCHW.shape[2:]:
+        height, width = shape[2:]
+        msg = f"of images of {side}x{side} pixels the network makes maps of {height}x{width}"
+        raise UserError(msg)

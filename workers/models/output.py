@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 STRIDE = 32
@@ -16,11 +19,32 @@ class SegmentationOutput:
 
     Attributes:
         logits_BCHW: The prediction, before sigmoid or softmax.
-        auxiliary: Further logits of the same shape for deep supervision, shallowest first.
+        auxiliary: Further logits of the same shape for deep supervision, in the order that the
+            model documents.
+        mutation: Whether deep supervision also takes sums of the maps (see `supervised`).
     """
 
     logits_BCHW: Tensor
     auxiliary: tuple[Tensor, ...] = ()
+    mutation: bool = False
+
+    def supervised(self) -> tuple[Tensor, ...]:
+        """Returns the logits that deep supervision applies the loss to beside the prediction.
+
+        They are `auxiliary`, or with mutation (Rahman et al., arXiv:2405.06880) the
+        sum of every non-empty subset of `auxiliary` and the prediction, the prediction alone left
+        out: 14 maps for three auxiliary ones. Small subsets come first, `auxiliary` before the
+        prediction.
+        """
+        if not self.mutation:
+            return self.auxiliary
+        maps = (*self.auxiliary, self.logits_BCHW)
+        sums = (
+            functools.reduce(torch.add, subset)
+            for size in range(2, len(maps) + 1)
+            for subset in itertools.combinations(maps, size)
+        )
+        return (*self.auxiliary, *sums)
 
 
 def check_image(image_BCHW: Tensor) -> None:

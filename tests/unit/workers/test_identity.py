@@ -49,6 +49,22 @@ def test_the_protocol_id_leaves_axes_and_repeat_out():
     assert protocol_id(replace(SPEC, seed=43)) != protocol_id(SPEC)
 
 
+def test_a_field_that_came_later_is_part_of_the_id_only_away_from_its_default():
+    assert '"deep_supervision"' not in CANONICAL_TEXT
+    alone = replace(SPEC, training=TrainingProtocol(deep_supervision=False))
+    assert trial_id(alone) != trial_id(SPEC)
+    assert protocol_id(alone) != protocol_id(SPEC)
+    assert trial_id(replace(SPEC, training=TrainingProtocol(deep_supervision=True))) == trial_id(
+        SPEC
+    )
+
+
+def test_weights_of_outputs_are_identity_one_by_one():
+    weights = (1.0, (1.0,), (1.0, 0.5), (0.5, 1.0))
+    ids = {trial_id(replace(SPEC, training=TrainingProtocol(auxiliary_weight=w))) for w in weights}
+    assert len(ids) == 4
+
+
 def test_a_label_is_not_part_of_the_id():
     renamed = replace(SPEC, loss=replace(SPEC.loss, label="focal-g02"))
     assert trial_id(renamed) == trial_id(SPEC)

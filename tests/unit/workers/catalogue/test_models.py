@@ -8,16 +8,35 @@ import sys
 import pytest
 
 from workers.catalogue import CatalogueError
-from workers.catalogue.models import MODELS, complete_model
+from workers.catalogue.encoders import SMP_ENCODERS
+from workers.catalogue.models import (
+    MODELS,
+    complete_model,
+    input_normalisation,
+    min_train_batch,
+    weights_of,
+)
 
 
-def test_the_four_models_with_their_published_sizes():
-    facts = {n: (e.parameters, e.gmacs_224, e.min_train_batch) for n, e in MODELS.items()}
+def test_the_twelve_models_with_their_published_sizes():
+    facts = {
+        n: (e.parameters, e.gmacs_224, min_train_batch(n, complete_model(n, {})[1], 224))
+        for n, e in MODELS.items()
+    }
     assert facts == {
         "fcn": (134_265_699, 21.21, 1),
         "deeplabv3plus": (41_036_865, 9.60, 2),
         "unet": (31_037_633, 36.88, 1),
         "unetpp": (9_163_428, 26.41, 1),
+        "colonsegnet": (5_014_049, 30.16, 1),
+        "fat-net": (28_754_017, 22.92, 1),
+        "fcbformer": (52_962_337, 29.87, 1),
+        "colonformer": (52_944_528, 9.50, 2),
+        "caranet": (44_593_560, 8.73, 1),
+        "esfpnet": (61_690_049, 9.16, 1),
+        "duck-net": (38_867_668, 18.49, 1),
+        "emcad": (26_764_399, 4.39, 1),
+        "smp": (24_436_369, 5.98, 2),
     }
     assert all(entry.citation and entry.title for entry in MODELS.values())
 
@@ -63,7 +82,21 @@ def test_defaults_are_filled_in_and_completing_twice_changes_nothing(name, given
             ("parameters",),
             "deep_supervision is of the plain",
         ),
-        ("fcn", {"width": 8}, ("parameters", "width"), "it takes none"),
+        ("fcn", {"width": 8}, ("parameters", "width"), "known: pretrained"),
+        ("colonsegnet", {"width": 8}, ("parameters", "width"), "it takes none"),
+        ("colonsegnet", {"pretrained": True}, ("parameters", "pretrained"), "it takes none"),
+        ("esfpnet", {"variant": "XL"}, ("parameters", "variant"), "'T', 'S' or 'L'"),
+        ("fcn", {"pretrained": 1}, ("parameters", "pretrained"), "true, false or the path"),
+        ("fcn", {"pretrained": ""}, ("parameters", "pretrained"), "true, false or the path"),
+        ("fcn", {"pretrained": None}, ("parameters", "pretrained"), "true, false or the path"),
+        ("unet", {"pretrained": True}, ("parameters", "pretrained"), "name an encoder"),
+        ("unet", {"pretrained": "a.pth"}, ("parameters", "pretrained"), "name an encoder"),
+        (
+            "unet",
+            {"encoder": "tu-convnext_tiny", "pretrained": True},
+            ("parameters", "pretrained"),
+            "no weights of convnext_tiny; name a file",
+        ),
         ("deeplabv3plus", {"atrous_rates": [6, 12]}, ("parameters", "atrous_rates", "2"), "Field"),
     ],
 )
@@ -74,9 +107,51 @@ def test_refusals_say_where_and_what(name, given, path, hint):
     assert hint in caught.value.reason
 
 
+def test_an_option_that_came_later_is_left_out_at_its_default():
+    for name in ("fcn", "caranet"):
+        assert complete_model(name, {"pretrained": False}) == (name, {})
+    for value in (True, "sha256:0"):
+        assert complete_model("fcn", {"pretrained": value}) == ("fcn", {"pretrained": value})
+    for name, entry in MODELS.items():
+        for key in entry.options.later:
+            assert key not in complete_model(name, {})[1]
+
+
+def test_weights_bring_their_scaling_and_their_licence():
+    def facts(name, **given):
+        complete = complete_model(name, {"pretrained": True} | given)[1]
+        found = [(w.name, w.hub) for w in weights_of(name, complete)]
+        return found, input_normalisation(name, complete)
+
+    assert facts("deeplabv3plus") == ([("xception65.tf_in1k", "timm/xception65.tf_in1k")], "half")
+    assert facts("esfpnet", variant="T") == (
+        [("mit_b0.imagenet", "smp-hub/mit_b0.imagenet")],
+        "imagenet",
+    )
+    assert [name for name, _ in facts("fat-net")[0]] == [
+        "resnet34.tv_in1k",
+        "deit_tiny_distilled_patch16_224.fb_in1k",
+    ]
+    assert facts("unet", encoder="tu-convnext_tiny", pretrained="a.pth")[1] is None
+    assert facts("unet", encoder="dpn68")[1] == "dpn"
+    assert input_normalisation("deeplabv3plus", complete_model("deeplabv3plus", {})[1]) is None
+    mit = [w for n in ("esfpnet", "colonformer") for w in weights_of(n, complete_model(n, {})[1])]
+    mit += weights_of("unet", {"encoder": "mit_b1"})
+    assert all("non-commercial" in item.licence for item in mit)
+
+
+def test_every_encoder_of_smp_has_the_hub_file_that_smp_would_fetch():
+    import segmentation_models_pytorch as smp
+
+    for name in SMP_ENCODERS:
+        (weights,) = weights_of("unet", {"encoder": name})
+        settings = smp.encoders.encoders[name]["pretrained_settings"].values()
+        assert weights.hub in [item["repo_id"] for item in settings], name
+
+
 def test_the_catalogue_loads_neither_torch_nor_smp():
     code = (
-        "import sys, workers.catalogue.models, workers.catalogue.losses\n"
+        "import sys, workers.weights, workers.requirements, workers.catalogue.losses\n"
         "print([m for m in ('torch', 'timm', 'segmentation_models_pytorch') if m in sys.modules])"
     )
     answer = subprocess.run(

@@ -1,0 +1,67 @@
+"""Fills networks with fixed numbers, and names their tensors as the reference does."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+SHAPES = Path(__file__).parents[3] / "data" / "shapes"
+_PRIME = 1_000_003
+
+
+@functools.cache
+def _hashes() -> Tensor:
+    index = torch.arange(_PRIME)
+    return (index * index * 7919 + index * 104_729) % _PRIME
+
+
+def noise(shape: Sequence[int], stream: int) -> Tensor:
+    """Returns numbers in [-1, 1) from integer arithmetic: the same on every machine."""
+    count = math.prod(shape)
+    repeated = _hashes()[:count].repeat(math.ceil(count / _PRIME))[:count]
+    hashes = (repeated + stream * 15_485_863 + 1) % _PRIME
+    return (hashes.double() * 2 / _PRIME - 1).float().reshape(shape)
+
+
+def fill(model: nn.Module, *, gain: float) -> nn.Module:
+    """Gives every parameter and statistic a value that shows when it is left out or misplaced.
+
+    Kernels and matrices are uniform within `gain` / sqrt(fan-in): choose it so that activations
+    neither grow nor vanish, or biases and far layers do not show.
+    """
+    for stream, (name, tensor) in enumerate(model.state_dict().items()):
+        if not tensor.ndim:  # batches seen
+            continue
+        values = noise(tensor.shape, stream)
+        if name.endswith("running_var"):
+            values = 1 + 0.5 * values
+        elif tensor.ndim == 1 and name.endswith("weight"):  # gain of a norm
+            values = 1 + 0.3 * values
+        elif tensor.ndim == 1:
+            values = 0.2 * values
+        else:
+            values = values * gain / math.sqrt(tensor[0].numel())
+        tensor.copy_(values)
+    return model.eval()
+
+
+def reference_shapes(file: str, missing: tuple[str, ...] = ()) -> list[tuple[str, tuple[int, ...]]]:
+    """Returns the names and shapes of the authors' state dict, less the missing ones."""
+    rows = json.loads((SHAPES / file).read_text(encoding="utf-8"))
+    return [(name, tuple(shape)) for name, shape in rows if not name.startswith(missing)]
+
+
+def by_reference_name(model: nn.Module, names: list[str]) -> dict[str, Tensor]:
+    """Returns the tensors under the authors' names: the order is the same."""
+    return dict(zip(names, model.state_dict().values(), strict=True))
+
+
+def relative_error(result: Tensor, expected: Tensor) -> float:
+    """Returns the greatest difference, relative to the greatest expected magnitude."""
+    return ((result - expected).abs().max() / expected.abs().max()).item()

@@ -1,0 +1,171 @@
+"""Any architecture and encoder of segmentation_models_pytorch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tests.unit.workers.models.demands import count
+from tests.unit.workers.models.filling import noise
+from workers.catalogue import CatalogueError
+from workers.catalogue.encoders import SMP_ARCHITECTURES, least_image_side, misfit
+from workers.catalogue.losses import STUDY_LOSSES
+from workers.contract import UserError
+from workers.losses import build_loss
+from workers.models import SegmentationOutput, build_model
+from workers.models.encoder import build_with_encoder, check_image_side
+
+TRANSFORMER = "tu-vit_tiny_patch16_224"
+
+
+def encoder_for(architecture):
+    return TRANSFORMER if architecture == "DPT" else "resnet18"
+
+
+def without_memory(**parameters):
+    with torch.device("meta"):
+        return build_model("smp", **parameters)
+
+
+@pytest.mark.parametrize("architecture", SMP_ARCHITECTURES)
+def test_every_architecture_takes_images_from_its_least_side_up(architecture):
+    with torch.device("meta"):
+        model = build_model(
+            "smp", 3, architecture=architecture, encoder=encoder_for(architecture)
+        ).eval()
+        side = least_image_side(architecture)
+        for height, width in ((side, side), (side + 32, side), (512, 512)):
+            logits = model(torch.zeros(1, 3, height, width)).logits_BCHW
+            assert logits.shape == (1, 3, height, width)
+        if side > 32:
+            with pytest.raises(UserError, match=f"images of {side - 32}x{side - 32} pixels"):
+                check_image_side(model, side - 32)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("autocast", [False, True])
+def test_every_architecture_trains_with_the_ten_losses(autocast):
+    for architecture in SMP_ARCHITECTURES:
+        torch.manual_seed(0)
+        model = build_model("smp", architecture=architecture, encoder=encoder_for(architecture))
+        side = max(64, least_image_side(architecture))
+        truth = noise((2, side, side), stream=2) > 0
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            logits = model(noise((2, 3, side, side), stream=1)).logits_BCHW
+            values = torch.stack([build_loss(name)(logits, truth) for name in STUDY_LOSSES])
+        assert values.isfinite().all(), architecture
+        values.sum().backward()
+        gradients = {name: p.grad for name, p in model.named_parameters()}
+        unused = {name for name, gradient in gradients.items() if gradient is None}
+        # What smp builds and never runs: the transformer's end, in PSPNet the encoder's.
+        ends = {"DPT": ("head.", "norm."), "PSPNet": ("layer3.", "layer4.")}.get(architecture, ())
+        parts = ("network.encoder.", "network.encoder.model.")
+        assert all(name.startswith(tuple(p + e for p in parts for e in ends)) for name in unused)
+        assert all(gradients[name].isfinite().all() for name in gradients.keys() - unused)
+
+
+# Parameters from MODELS.md and, of the default, the catalogue.
+@pytest.mark.parametrize(
+    ("architecture", "encoder", "expected"),
+    [
+        ("Unet", "resnet34", 24_436_369),
+        ("Unet", "resnet50", 32_521_105),
+        ("Unet", "vgg16_bn", 23_756_689),
+        ("UnetPlusPlus", "resnet34", 26_078_609),
+        ("UnetPlusPlus", "resnet50", 48_985_745),
+        ("DeepLabV3Plus", "resnet34", 22_437_457),
+        ("DeepLabV3Plus", "resnet50", 26_677_585),
+        ("DeepLabV3Plus", "resnet101", 45_669_713),
+        ("DeepLabV3Plus", "tu-xception65", 41_036_865),
+    ],
+)
+def test_parameters_to_the_unit(architecture, encoder, expected):
+    assert count(without_memory(architecture=architecture, encoder=encoder)) == expected
+
+
+def test_it_starts_as_the_unet_of_the_same_encoder():
+    torch.manual_seed(3)
+    own = build_model("smp", encoder="resnet18").state_dict()
+    torch.manual_seed(3)
+    other = build_model("unet", encoder="resnet18").state_dict()
+    assert list(own) == list(other)
+    assert all(torch.equal(own[key], other[key]) for key in own)
+
+
+def test_the_name_of_an_architecture_is_free_in_case():
+    model = without_memory(architecture="segFORMER", encoder="mit_b0")
+    assert type(model.network).__name__ == "Segformer"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"architecture": "UNet++"}, "unknown architecture; did you mean 'Unet'"),
+        ({"architecture": "Unet", "encoder": "resnet43"}, "unknown encoder; did you mean"),
+        ({"architecture": "DPT"}, "resnet34 does not fit DPT: it is no vision transformer"),
+        ({"architecture": "PAN", "encoder": "vgg11"}, "vgg11 does not fit PAN: it cannot be dil"),
+        ({"architecture": "Linknet", "encoder": "mit_b0"}, "it has no map at half the size"),
+    ],
+)
+def test_what_cannot_fit_is_refused_before_anything_is_built(parameters, message):
+    with pytest.raises(CatalogueError, match=message):
+        build_model("smp", **parameters)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"encoder": TRANSFORMER}, "does not fit Unet: Unsupported model downsampling"),
+        ({"architecture": "PAN", "encoder": "tu-dla34"}, "'tu-dla34' does not fit PAN"),
+        ({"architecture": "DPT", "encoder": "tu-resnet18"}, "no vision transformer of free"),
+        ({"architecture": "DPT", "encoder": "tu-vit_tiny_patch16_225"}, "did you mean"),
+        ({"architecture": "DPT", "encoder": "tu-vit_small_patch14_dinov2"}, "patches of 14x14"),
+    ],
+)
+def test_what_only_building_shows_is_refused_with_the_encoders_name(parameters, message):
+    with pytest.raises(UserError, match=message) as caught:
+        without_memory(**parameters)
+    assert f"parameters.encoder: '{parameters['encoder']}'" in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("architecture", ["Linknet", "UnetPlusPlus", "DeepLabV3", "PAN", "FPN"])
+def test_smp_refuses_what_the_table_of_misfits_refuses_and_no_more(architecture):
+    encoders = (
+        "resnet18 resnext50_32x4d dpn68 vgg11 vgg11_bn se_resnet50 densenet121 inceptionresnetv2 "
+        "inceptionv4 efficientnet-b0 mobilenet_v2 xception mit_b0 mobileone_s0"
+    )
+    refused = set()
+    for encoder in encoders.split():
+        with torch.device("meta"):
+            try:
+                build_with_encoder(architecture, encoder, 1)
+            except UserError:
+                refused.add(encoder)
+    assert refused == {e for e in encoders.split() if misfit(architecture, e)}
+
+
+def test_a_transformer_without_a_class_token_reads_out_without_it():
+    # timm's SigLIP pools its tokens; smp would warn.
+    model = without_memory(architecture="DPT", encoder="tu-vit_base_patch16_siglip_224")
+    assert not model.network.encoder.has_prefix_tokens
+
+
+def test_an_encoder_of_one_image_size_is_refused_at_another():
+    model = without_memory(encoder="tu-swin_tiny_patch4_window7_224").train()
+    check_image_side(model, 224)
+    with pytest.raises(UserError, match=r"images of 64x64 pixels: .*doesn't match model"):
+        check_image_side(model, 64)
+    assert model.training
+
+
+def test_maps_of_another_size_than_the_image_are_refused():
+    class Halving(nn.Conv2d):
+        def forward(self, input):
+            return SegmentationOutput(super().forward(input))
+
+    with pytest.raises(UserError, match="64x64 pixels the network makes maps of 32x32"):
+        check_image_side(Halving(3, 1, 2, stride=2), 64)

@@ -1,0 +1,125 @@
+"""A table of entries: the ones written here, and those of installed packages by entry point."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterable, Iterator, MutableMapping
+from importlib.metadata import EntryPoint
+from typing import Generic, NoReturn, Protocol, TypeVar
+
+from workers.contract import UserError
+
+
+class Named(Protocol):
+    """What every entry has."""
+
+    @property
+    def name(self) -> str:
+        """Its name in configurations."""
+        ...
+
+
+Entry = TypeVar("Entry", bound=Named)
+
+
+class Table(MutableMapping[str, Entry], Generic[Entry]):
+    """Entries by name: Podium's own in their written order, then other packages' by name.
+
+    Another package adds an entry through an entry point of the group, whose name is the entry's
+    name and whose object is the entry. They are looked up at the first use and not at import, so
+    that a package can import its entry's class from the module that holds the table.
+    """
+
+    def __init__(self, group: str, kind: type[Entry], own: Iterable[Entry]) -> None:
+        """Keeps Podium's own entries.
+
+        Args:
+            group: Group of entry points, for example `podium.models`.
+            kind: Class of an entry.
+            own: Podium's own entries.
+        """
+        self._group = group
+        self._kind = kind
+        self._entries = {entry.name: entry for entry in own}
+        self._origins: dict[str, str] = {}
+        self._searched = False
+
+    def origin(self, name: str) -> str | None:
+        """Returns `DISTRIBUTION VERSION` of an entry from outside; None for Podium's own."""
+        self._search()
+        return self._origins.get(name)
+
+    def __getitem__(self, name: str) -> Entry:
+        """Returns an entry; raises KeyError, or UserError (see `_search`)."""
+        self._search()
+        return self._entries[name]
+
+    def __setitem__(self, name: str, entry: Entry) -> None:
+        """Adds an entry in this process only."""
+        self._search()
+        self._entries[name] = entry
+
+    def __delitem__(self, name: str) -> None:
+        """Removes an entry in this process only."""
+        self._search()
+        del self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yields the names."""
+        self._search()
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        """Returns the number of entries."""
+        self._search()
+        return len(self._entries)
+
+    def _search(self) -> None:
+        """Adds the entries of installed packages, once.
+
+        Raises:
+            UserError: An entry point cannot be loaded, is no entry, or takes a name that is
+                taken; it names the distribution.
+        """
+        if self._searched:
+            return
+        self._searched = True  # before loading: a package may read the table while it is imported
+        found: dict[str, tuple[Entry, str]] = {}
+        try:
+            points = importlib.metadata.entry_points(group=self._group)
+            for point in sorted(points, key=lambda point: (point.name, _distribution(point))):
+                entry = self._load(point)
+                other = found[point.name][1] if point.name in found else "Podium"
+                if point.name in found or point.name in self._entries:
+                    what = self._kind.__name__.removesuffix("Entry").lower()
+                    self._refuse(point, f"{other} has a {what} of this name; rename one of them")
+                found[point.name] = (entry, _distribution(point))
+        except BaseException:
+            self._searched = False
+            raise
+        for name, (entry, origin) in found.items():
+            self._entries[name] = entry
+            self._origins[name] = origin
+
+    def _load(self, point: EntryPoint) -> Entry:
+        try:
+            entry = point.load()
+        except Exception as error:  # noqa: BLE001 - another package's import may raise anything
+            reason = f"cannot be loaded: {type(error).__name__}: {error}"
+            self._refuse(point, f"{reason}; mend or uninstall that package")
+        if not isinstance(entry, self._kind):
+            self._refuse(point, f"is a {type(entry).__name__}, not a {self._kind.__name__}")
+        if entry.name != point.name:
+            self._refuse(point, f"holds an entry named {entry.name!r}; both need one name")
+        return entry
+
+    def _refuse(self, point: EntryPoint, reason: str) -> NoReturn:
+        msg = (
+            f"entry point {point.name!r} of {self._group} in {_distribution(point)} "
+            f"({point.value}): {reason}"
+        )
+        raise UserError(msg)
+
+
+def _distribution(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unnamed distribution"

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.rows import CommittedRow
-from workers.catalogue import CatalogueError
+from workers.catalogue.costs import model_size, pass_seconds
 from workers.catalogue.datasets import DATASETS
-from workers.catalogue.models import MODELS, complete_model
-from workers.catalogue.planned import PLANNED_MODELS
 from workers.contract import Component, TrialSpec, TrialStatus
 
 ASSUMED_GMACS_PER_CPU_THREAD = 30.0
@@ -29,9 +27,6 @@ ASSUMED_NUM_IMAGES = 500
 BACKWARD_FACTOR = 3
 """A training step costs three forward passes: one forward, two backward."""
 
-# Of smp's decoder on a ResNet-34 (shared measurements); other encoders are of that order.
-_ENCODER_GMACS_224 = {"unet": 5.98, "unetpp": 14.08, "deeplabv3plus": 6.04}
-
 
 class Source(StrEnum):
     """Where an estimate comes from, best first."""
@@ -39,6 +34,7 @@ class Source(StrEnum):
     MEASURED = "measured"
     SAME_MODEL = "same model, scaled by images"
     CALIBRATED = "multiply-adds, calibrated"
+    TABLE = "the shipped table of steps, scaled"
     ASSUMED = "multiply-adds, assumed speed"
 
 
@@ -81,6 +77,10 @@ class CostModel:
         self._gpus = gpus_per_trial
         models = {spec.model.label: spec.model for spec in specs}
         self._gmacs = {label: gmacs_224(model) for label, model in models.items()}
+        self._pass_seconds = {
+            label: pass_seconds(model.name, model.parameters, threads=self._threads)
+            for label, model in models.items()
+        }
         self._seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
         self._epochs: dict[str, list[float]] = defaultdict(list)
         self._images: dict[str, tuple[int, int]] = {}
@@ -104,6 +104,9 @@ class CostModel:
         work, seconds = self._all_work
         if work > 0:
             return Estimate(seconds=gmacs * seconds / work, source=Source.CALIBRATED)
+        table = self._pass_seconds.get(spec.model.label)
+        if table is not None and self._gpus == 0:  # no GPU was measured for the table
+            return Estimate(seconds=pixels * table / BACKWARD_FACTOR, source=Source.TABLE)
         return Estimate(seconds=gmacs / self._assumed_speed(), source=Source.ASSUMED)
 
     def _usable(self, row: CommittedRow) -> bool:
@@ -145,26 +148,8 @@ class CostModel:
 
 
 def gmacs_224(model: Component) -> float:
-    """Returns 1e9 multiply-adds of a forward pass at 224 pixels, roughly for variants.
-
-    A plain network's cost grows with the square of its width. A name the catalogue does not know
-    counts as a default U-Net.
-    """
-    if model.name in PLANNED_MODELS and model.name not in MODELS:
-        return PLANNED_MODELS[model.name].gmacs_224
-    if model.name not in MODELS:
-        return MODELS["unet"].gmacs_224
-    gmacs = MODELS[model.name].gmacs_224
-    try:
-        default = complete_model(model.name, {})[1]
-    except CatalogueError:
-        return gmacs
-    width, usual = model.parameters.get("width"), default.get("width")
-    if isinstance(width, int) and isinstance(usual, int):
-        return gmacs * (width / usual) ** 2
-    if model.parameters.get("encoder") != default.get("encoder"):
-        return _ENCODER_GMACS_224.get(model.name, gmacs)
-    return gmacs
+    """Returns 1e9 multiply-adds of one forward pass at 224x224, as the catalogue tells them."""
+    return model_size(model.name, model.parameters).gmacs_224
 
 
 def makespan_seconds(seconds: Sequence[float], num_slots: int) -> float:

@@ -14,7 +14,6 @@ from orchestrator.config.schema import DataSection, TrainingSection
 from workers.catalogue.datasets import DATASETS
 from workers.catalogue.losses import loss_title
 from workers.catalogue.models import MODELS
-from workers.catalogue.planned import PLANNED_MODELS
 from workers.contract import (
     Component,
     DataProtocol,
@@ -39,6 +38,7 @@ class Grid:
         protocol_id: What all trials share: seed, data and training protocol.
         datasets: Axis entries, likewise models and losses.
         roots: Local folder of each dataset label; None for generated data.
+        weights: Local path of each model label's given weights.
         cpus_per_trial: CPU cores one trial takes.
         gpus_per_trial: GPUs one trial takes; may be a fraction.
         config: The configuration as JSON values.
@@ -53,6 +53,7 @@ class Grid:
     losses: tuple[Component, ...]
     repeats: int
     roots: Mapping[str, str | None]
+    weights: Mapping[str, str]
     cpus_per_trial: float
     gpus_per_trial: float
     config: Mapping[str, JSONValue]
@@ -92,8 +93,9 @@ def build_grid(config: SweepConfig) -> Grid:
             training=config.training.protocol(),
         ),
         roots=config.roots,
+        weights=config.weights,
         cpus_per_trial=config.resources.cpus,
-        gpus_per_trial=config.resources.gpus,
+        gpus_per_trial=float(config.resources.gpus),
         config=config.to_json(),
     )
 
@@ -103,6 +105,7 @@ def grid_from_specs(
     trials: Iterable[TrialSpec],
     *,
     roots: Mapping[str, str | None] | None = None,
+    weights: Mapping[str, str] | None = None,
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
     config: Mapping[str, JSONValue] | None = None,
@@ -128,6 +131,7 @@ def grid_from_specs(
         losses=_axis(spec.loss for spec in specs),
         repeats=1 + max(spec.repeat for spec in specs),
         roots=roots or {},
+        weights=weights or {},
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
         config=config or {},
@@ -169,6 +173,7 @@ def _rebuild(config: Mapping[str, Any]) -> Grid:
         config["name"],
         trials,
         roots=config["roots"],
+        weights=config.get("weights"),
         cpus_per_trial=config["resources"]["cpus"],
         gpus_per_trial=config["resources"]["gpus"],
         config=config,
@@ -203,38 +208,12 @@ def dataset_title(component: Component) -> str:
 
 def model_title(component: Component) -> str:
     """Returns the published name, or the user's alias where there is one."""
-    entry = MODELS.get(component.name) or PLANNED_MODELS[component.name]
-    return _title(component, entry.title)
+    return _title(component, MODELS[component.name].title)
 
 
 def component_loss_title(component: Component) -> str:
     """Returns the published name, or the user's alias where there is one."""
     return _title(component, loss_title(component.name))
-
-
-def unavailable_models(grid: Grid) -> tuple[str, ...]:
-    """Returns the labels of models that the study has and this version cannot build yet."""
-    return tuple(c.label for c in grid.models if c.name not in MODELS)
-
-
-def require_available(grid: Grid) -> None:
-    """Refuses to run a grid with models that are not built yet.
-
-    Raises:
-        UserError: It names them and says how to run the others.
-    """
-    missing = unavailable_models(grid)
-    if not missing:
-        return
-    rest = [c.label for c in grid.models if c.label not in missing]
-    keep = [c.name for c in grid.models if c.label in rest and c.label == c.name]
-    # An aliased entry cannot be written as a bare name, so then the example is a plain one.
-    example = ", ".join(keep if keep and len(keep) == len(rest) else MODELS)
-    msg = (
-        f"models: not available yet: {', '.join(missing)}. Nothing was started. Run the others "
-        f"with --set 'models=[{example}]'"
-    )
-    raise UserError(msg)
 
 
 def _axis(components: Iterable[Component]) -> tuple[Component, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.conflicts import refuse_conflicts
 from orchestrator.cost import CostModel, Estimate, Source, makespan_seconds
-from orchestrator.grid import Grid, unavailable_models
+from orchestrator.grid import Grid
 from orchestrator.rows import CommittedRow, DamagedRow, FailedRow
 from workers.contract import FailureClass, JSONValue, TrialSpec, TrialStatus, UserError
 
@@ -238,7 +238,6 @@ def plan_summary(plan: Plan, slots: int) -> dict[str, Any]:
         "expected_gpu_hours": round(seconds * grid.gpus_per_trial / 3600, 6),
         "expected_cpu_core_hours": round(seconds * grid.cpus_per_trial / 3600, 6),
         "estimates": {source.value: sources[source] for source in Source if sources[source]},
-        "unavailable_models": list(unavailable_models(grid)),
         "trials": [trial.to_json() for trial in plan.trials],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,16 @@ from orchestrator.cli.output import console, print_json, print_table
 from workers.catalogue import Options
 from workers.catalogue.datasets import DATASETS, DatasetEntry
 from workers.catalogue.losses import LOSSES, STUDY_LOSSES, complete_loss, loss_title
-from workers.catalogue.models import MODELS
+from workers.catalogue.models import (
+    MODELS,
+    ModelEntry,
+    Variant,
+    complete_model,
+    min_train_batch,
+    weights_of,
+)
+from workers.catalogue.weights import Weights
+from workers.contract import JSONValue
 
 if TYPE_CHECKING:
     from workers.datasets.verify import VerifyReport
@@ -25,28 +35,94 @@ def _shown(parameters: dict[str, object]) -> str:
 
 def list_models_command(as_json: bool) -> None:
     """Prints the table of models."""
-    rows = [
-        {
-            "name": entry.name,
-            "title": entry.title,
-            "parameters": entry.parameters,
-            "gmacs_224": entry.gmacs_224,
-            "citation": entry.citation,
-            "options": _defaults(entry.options),
-        }
-        for entry in MODELS.values()
-    ]
     if as_json:
-        print_json(rows)
+        print_json([_model_facts(entry) for entry in MODELS.values()])
         return
-    print_table(
-        ["name", "parameters", "GMAC at 224", "options", "citation"],
-        [
-            (r["name"], f"{r['parameters']:,}", r["gmacs_224"], _shown(r["options"]), r["citation"])  # type: ignore[arg-type]
-            for r in rows
+    for entry in MODELS.values():
+        _print_model(entry)
+
+
+def _model_facts(entry: ModelEntry) -> dict[str, object]:
+    complete = complete_model(entry.name, {})[1]
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "parameters": entry.parameters,
+        "gmacs_224": entry.gmacs_224,
+        "options": _defaults(entry.options),
+        "variants": [{"options": dict(item.options), **_sizes(item)} for item in entry.variants],
+        "min_train_batch": {
+            str(side): min_train_batch(entry.name, complete, side) for side in (32, 224)
+        },
+        "pretrained": [
+            {"options": options, "weights": _weights_facts(weights)}
+            for options, weights in _weights_by_form(entry)
         ],
-        numeric=frozenset({"parameters", "GMAC at 224"}),
-    )
+        "citation": entry.citation,
+        "origin": MODELS.origin(entry.name),
+    }
+
+
+def _sizes(item: ModelEntry | Variant) -> dict[str, object]:
+    return {"parameters": item.parameters, "gmacs_224": item.gmacs_224}
+
+
+def _weights_by_form(
+    entry: ModelEntry,
+) -> list[tuple[dict[str, JSONValue], tuple[Weights, ...]]]:
+    """Returns the weights of the default form and of each variant that has other ones."""
+    found: list[tuple[dict[str, JSONValue], tuple[Weights, ...]]] = []
+    for options in ({}, *(dict(item.options) for item in entry.variants)):
+        weights = weights_of(entry.name, complete_model(entry.name, options)[1])
+        if weights and weights not in [known for _, known in found]:
+            found.append((options, weights))
+    return found
+
+
+def _weights_facts(weights: tuple[Weights, ...]) -> list[dict[str, object]]:
+    return [
+        {
+            "name": item.name,
+            "file": item.file,
+            "hub": item.hub,
+            "licence": item.licence,
+            "normalisation": item.normalisation,
+        }
+        for item in weights
+    ]
+
+
+def _print_model(entry: ModelEntry) -> None:
+    complete = complete_model(entry.name, {})[1]
+    needs = {side: min_train_batch(entry.name, complete, side) for side in (32, 224)}
+    least = f"at least {needs[224]} images a step" if needs[224] > 1 else ""
+    if needs[32] > needs[224]:
+        least = f"at least {needs[32]} images a step below {entry.single_image_from} pixels"
+    facts = [
+        ("size", f"{entry.parameters:,} parameters, {entry.gmacs_224:g} GMAC at 224"),
+        ("options", _shown(_defaults(entry.options))),
+        *(
+            ("variant", f"{_shown(dict(v.options))}: {v.parameters:,}, {v.gmacs_224:g} GMAC")
+            for v in entry.variants
+        ),
+        ("batch", least),
+        *(
+            (
+                "pretrained" + (f" ({_shown(dict(options))})" if options else ""),
+                f"{item.name}, input {item.normalisation}, licence: {item.licence}",
+            )
+            for options, weights in _weights_by_form(entry)
+            for item in weights
+        ),
+        ("citation", entry.citation),
+        ("from", MODELS.origin(entry.name)),
+    ]
+    _print_facts(f"{entry.name}: {entry.title}", facts)
+
+
+def _print_facts(head: str, facts: Iterable[tuple[str, str | None]]) -> None:
+    lines = [head, *(f"  {key}: {value}" for key, value in facts if value)]
+    console().print("\n".join(lines), markup=False, soft_wrap=True)
 
 
 def list_losses_command(as_json: bool) -> None:
@@ -58,6 +134,7 @@ def list_losses_command(as_json: bool) -> None:
             "kind": LOSSES[name].kind if name in LOSSES else "compound",
             "options": complete_loss(name, {})[1],
             "citation": LOSSES[name].citation if name in LOSSES else None,
+            "origin": LOSSES.origin(name),
         }
         for name in dict.fromkeys((*LOSSES, *STUDY_LOSSES))
     ]
@@ -65,8 +142,11 @@ def list_losses_command(as_json: bool) -> None:
         print_json(rows)
         return
     print_table(
-        ["name", "published as", "kind", "options"],
-        [(r["name"], r["title"], r["kind"], _shown(r["options"])) for r in rows],  # type: ignore[arg-type]
+        ["name", "published as", "kind", "options", "from"],
+        [
+            (r["name"], r["title"], r["kind"], _shown(r["options"]), r["origin"] or "Podium")  # type: ignore[arg-type]
+            for r in rows
+        ],
     )
     console().print("Any other sum is a loss too: x+y, with the option weights.")
 
@@ -84,6 +164,7 @@ def list_datasets_command(as_json: bool) -> None:
             "source": entry.source,
             "archives": list(entry.archives),
             "options": _defaults(entry.options),
+            "origin": DATASETS.origin(entry.name),
         }
         for entry in DATASETS.values()
     ]
@@ -103,10 +184,9 @@ def _print_dataset(entry: DatasetEntry) -> None:
         "licence": entry.licence,
         "citation": entry.citation,
         "options": _shown(_defaults(entry.options)),
+        "from": DATASETS.origin(entry.name),
     }
-    lines = [f"{entry.name}: {entry.title}"]
-    lines += [f"  {key}: {value}" for key, value in facts.items() if value]
-    console().print("\n".join(lines), markup=False, soft_wrap=True)
+    _print_facts(f"{entry.name}: {entry.title}", facts.items())
 
 
 def verify_command(root: Path, as_json: bool) -> int:

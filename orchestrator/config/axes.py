@@ -3,49 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from orchestrator.config.document import KeyPath
+from orchestrator.config.locations import resolve_local
 from orchestrator.config.problems import ABSENT, Problem, plain, show
 from orchestrator.config.schema import Choice, DatasetChoice
-from workers.catalogue import CatalogueError, nearest
+from workers.catalogue import CatalogueError
 from workers.catalogue.datasets import DATASETS, complete_dataset
 from workers.catalogue.losses import LOSSES, complete_loss
-from workers.catalogue.models import MODELS, complete_model
-from workers.catalogue.planned import PLANNED_MODELS
-from workers.contract import Component, JSONValue
+from workers.catalogue.models import MODELS, complete_model, weights_of
+from workers.contract import Component, JSONValue, UserError
 from workers.identity import digest
+from workers.weights import content_id, given_files
 
 AxisName = Literal["datasets", "models", "losses"]
 Complete = Callable[[str, Mapping[str, Any]], tuple[str, dict[str, JSONValue]]]
 
 
-def _complete_model(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, JSONValue]]:
-    """Like `complete_model`, and lets a planned model stand in a grid without parameters."""
-    if name in MODELS:
-        return complete_model(name, parameters)
-    if name not in PLANNED_MODELS:
-        known = nearest(name, [*MODELS, *PLANNED_MODELS])
-        raise CatalogueError(("name",), name, f"unknown model; {known}")
-    if parameters:
-        reason = f"{name} is not available yet, so its parameters are not known; leave them out"
-        raise CatalogueError(("parameters",), dict(parameters), reason)
-    return name, {}
-
-
 _COMPLETE: dict[AxisName, Complete] = {
     "datasets": complete_dataset,
-    "models": _complete_model,
+    "models": complete_model,
     "losses": complete_loss,
 }
-_NAMES: dict[AxisName, tuple[str, ...]] = {
-    "datasets": tuple(DATASETS),
-    "models": (*MODELS, *PLANNED_MODELS),
-    "losses": tuple(LOSSES),
+_TABLES: dict[AxisName, Mapping[str, object]] = {
+    "datasets": DATASETS,
+    "models": MODELS,
+    "losses": LOSSES,
 }
 
 
@@ -56,11 +44,13 @@ class Axis:
     Attributes:
         components: Entries in the file's order.
         roots: For datasets: folder of each label that reads files; None for generated data.
+        weights: For models: path of each label's given weights.
         problems: What was wrong with the other entries.
     """
 
     components: tuple[Component, ...]
     roots: Mapping[str, str | None] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
 
@@ -68,6 +58,7 @@ def read_axis(axis: AxisName, items: object, folder: Path, data_root: str | None
     """Reads the entries of an axis; those that the schema already refused are left out."""
     components: dict[KeyPath, Component] = {}
     roots: dict[str, str | None] = {}
+    weights: dict[str, str] = {}
     problems: list[Problem] = []
     for position, item in enumerate(items if isinstance(items, list) else []):
         schema = DatasetChoice if axis == "datasets" else Choice
@@ -80,6 +71,8 @@ def read_axis(axis: AxisName, items: object, folder: Path, data_root: str | None
             component = _component(axis, choice)
             if isinstance(choice, DatasetChoice):
                 roots[component.label] = _root(choice, data_root)
+            elif isinstance(component.parameters.get("pretrained"), str) and axis == "models":
+                component, weights[component.label] = _by_content(component, folder)
         except CatalogueError as error:
             problems.append(_locate(error, path, bare=isinstance(item, str)))
             continue
@@ -87,19 +80,37 @@ def read_axis(axis: AxisName, items: object, folder: Path, data_root: str | None
     problems += _told_apart(components)
     if axis == "datasets":
         problems += _rootless(components.values(), roots)
-    return Axis(components=tuple(components.values()), roots=roots, problems=tuple(problems))
+    return Axis(
+        components=tuple(components.values()),
+        roots=roots,
+        weights=weights,
+        problems=tuple(problems),
+    )
 
 
 def _component(axis: AxisName, choice: Choice) -> Component:
     parameters = dict(choice.parameters or {})
     if axis == "datasets" and choice.name in DATASETS:
         parameters = _name_data(choice, parameters)
-    if choice.alias in _NAMES[axis] and choice.alias != choice.name:
+    if choice.alias in _TABLES[axis] and choice.alias != choice.name:
         reason = f"is the name of another entry; {choice.name!r} needs an alias of its own"
         raise CatalogueError(("alias",), choice.alias, reason)
     name, complete = _COMPLETE[axis](choice.name, parameters)
     _refuse_conversions(("parameters",), parameters, complete)
     return Component(name=name, parameters=complete, label=choice.alias or name)
+
+
+def _by_content(component: Component, folder: Path) -> tuple[Component, str]:
+    """Puts the content of given weights in the place of their path, which is not identity."""
+    text = str(component.parameters["pretrained"])
+    try:
+        path = resolve_local(text, folder)
+        weights = weights_of(component.name, component.parameters)
+        content = content_id(given_files(weights, Path(path)))
+    except (UserError, ValueError) as error:
+        raise CatalogueError(("parameters", "pretrained"), text, str(error)) from error
+    parameters = {**component.parameters, "pretrained": content}
+    return replace(component, parameters=parameters), path
 
 
 def _name_data(choice: Choice, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from orchestrator.config.axes import Axis, read_axis
 from orchestrator.config.document import Document, read_document
+from orchestrator.config.gpus import AUTO, share_for
 from orchestrator.config.locations import resolve_local
 from orchestrator.config.overrides import apply_overrides
 from orchestrator.config.problems import Problem, refuse, translate
@@ -38,6 +39,7 @@ class SweepConfig:
         path: The file it came from.
         name: What the sweep is called; the file's stem unless given.
         roots: Folder of each dataset label; None for generated data.
+        weights: Path of given weights by model label.
         results: Absolute path or URI of the results.
     """
 
@@ -47,6 +49,7 @@ class SweepConfig:
     models: tuple[Component, ...]
     losses: tuple[Component, ...]
     roots: Mapping[str, str | None]
+    weights: Mapping[str, str]
     repeats: int
     seed: int
     data: DataSection
@@ -64,7 +67,8 @@ class SweepConfig:
                 {"name": c.name, "label": c.label, "parameters": dict(c.parameters)}
                 for c in getattr(self, axis)
             ]
-        document |= {"roots": dict(self.roots), "repeats": self.repeats, "seed": self.seed}
+        document |= {"roots": dict(self.roots), "weights": dict(self.weights)}
+        document |= {"repeats": self.repeats, "seed": self.seed}
         for section in _SECTIONS:
             document[section] = getattr(self, section).model_dump(mode="json")
         return document | {"results": self.results}
@@ -98,11 +102,12 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
         models=models.components,
         losses=losses.components,
         roots=datasets.roots,
+        weights=models.weights,
         repeats=checked.repeats,
         seed=checked.seed,
         data=checked.data,
         training=checked.training,
-        resources=checked.resources,
+        resources=_resolve_gpus(document, checked, models.components),
         cluster=checked.cluster,
         runtime=checked.runtime,
         results=checked.results,
@@ -121,6 +126,27 @@ def _check(
         raise  # not reached: there is at least one finding
     refuse(document, found)
     return checked
+
+
+def _resolve_gpus(
+    document: Document, checked: SweepFile, models: Sequence[Component]
+) -> ResourcesSection:
+    """Puts a number in the place of `resources.gpus: auto`."""
+    if checked.resources.gpus != AUTO:
+        return checked.resources
+    share = share_for(
+        models,
+        image_size=checked.data.image_size,
+        batch_size=checked.training.batch_size,
+        gpu_memory_gib=checked.cluster.gpu_memory_gib,
+    )
+    if share is None:
+        reason = (
+            "needs the memory of one GPU, and nvidia-smi tells none on this machine; set "
+            "cluster.gpu_memory_gib, or a number"
+        )
+        refuse(document, [Problem(path=("resources", "gpus"), value=AUTO, reason=reason)])
+    return checked.resources.model_copy(update={"gpus": share})
 
 
 def _data_root(values: Mapping[str, Any], folder: Path) -> str | None:

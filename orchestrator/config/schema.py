@@ -13,13 +13,22 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainValidator,
     ValidationInfo,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from orchestrator.config.gpus import AUTO
 from orchestrator.config.locations import resolve_local, resolve_location
-from workers.contract import DataProtocol, Normalisation, Precision, SplitUnit, TrainingProtocol
+from workers.contract import (
+    DEFAULT_CACHE,
+    DataProtocol,
+    Normalisation,
+    Precision,
+    SplitUnit,
+    TrainingProtocol,
+)
 
 
 class Role(Enum):
@@ -63,10 +72,32 @@ def _check_label(text: str) -> str:
     return text
 
 
-def _check_gpus(gpus: float) -> float:
-    if gpus > 1 and not gpus.is_integer():
+def _check_gpus(gpus: object) -> float | Literal["auto"]:
+    if gpus == AUTO:
+        return "auto"
+    number = _check_number(gpus, f"must be a number, or {AUTO!r}")
+    if number > 1 and not number.is_integer():
         refuse_value("must be a whole number, or a fraction of one GPU")
-    return gpus
+    return number
+
+
+def _check_number(value: object, reason: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        refuse_value(reason)
+    if not math.isfinite(value):
+        refuse_value("must be a finite number")
+    if value < 0:
+        refuse_value("must be at least 0")
+    return float(value)
+
+
+def _check_weights(value: object) -> float | list[float]:
+    reason = "must be a number, or a list of one number for each auxiliary output"
+    if not isinstance(value, list):
+        return _check_number(value, reason)
+    if not value:
+        refuse_value(reason)
+    return [_check_number(item, reason) for item in value]
 
 
 LocalPath = Annotated[str, _in_folder(resolve_local)]
@@ -131,9 +162,7 @@ class DataSection(Section):
     split: SplitSection = Field(default_factory=SplitSection)
     split_unit: Annotated[SplitUnit, Role.IDENTITY] = "image"
     normalisation: Annotated[Normalisation, Role.IDENTITY] = "imagenet"
-    cache: Annotated[LocalPath, Role.RUNTIME] = Field(
-        default="~/.cache/podium", validate_default=True
-    )
+    cache: Annotated[LocalPath, Role.RUNTIME] = Field(default=DEFAULT_CACHE, validate_default=True)
 
     def protocol(self) -> DataProtocol:
         """Returns the part that numbers depend on."""
@@ -155,19 +184,27 @@ class TrainingSection(Section):
     patience: Annotated[int, Role.IDENTITY] = Field(default=40, ge=1)
     precision: Annotated[Precision, Role.IDENTITY] = "float32"
     channels_last: Annotated[bool, Role.IDENTITY] = True
-    auxiliary_weight: Annotated[float, Role.IDENTITY] = Field(default=1.0, ge=0)
+    auxiliary_weight: Annotated[
+        float | list[float], PlainValidator(_check_weights), Role.IDENTITY
+    ] = 1.0
     deterministic: Annotated[bool, Role.IDENTITY] = True
+    deep_supervision: Annotated[bool, Role.IDENTITY] = True
 
     def protocol(self) -> TrainingProtocol:
         """Returns the same as the contract's type."""
-        return TrainingProtocol(**self.model_dump())
+        weights = self.auxiliary_weight
+        several = tuple(weights) if isinstance(weights, list) else weights
+        return TrainingProtocol(**self.model_dump() | {"auxiliary_weight": several})
 
 
 class ResourcesSection(Section):
-    """What one trial takes: CPU cores, and GPUs, of which it may take a fraction."""
+    """What one trial takes: CPU cores, and GPUs, of which it may take a fraction.
+
+    `gpus: auto` becomes the share that the largest model's memory asks for (see `gpus.py`).
+    """
 
     cpus: Annotated[float, Role.RUNTIME] = Field(default=1.0, gt=0)
-    gpus: Annotated[float, AfterValidator(_check_gpus), Role.RUNTIME] = Field(default=0.0, ge=0)
+    gpus: Annotated[float | Literal["auto"], PlainValidator(_check_gpus), Role.RUNTIME] = 0.0
 
 
 class ClusterSection(Section):
@@ -177,12 +214,14 @@ class ClusterSection(Section):
         address: A running Ray cluster; null starts a local one.
         cpus: Size of the local cluster, or what the plan assumes of a running one; null: all.
         gpus: Likewise.
+        gpu_memory_gib: Memory of one GPU, for `resources.gpus: auto`; null asks this machine's.
         max_failures: How often a trial is started again after its worker died.
     """
 
     address: Annotated[str | None, Role.RUNTIME] = Field(default=None, min_length=1)
     cpus: Annotated[int | None, Role.RUNTIME] = Field(default=None, ge=1)
     gpus: Annotated[int | None, Role.RUNTIME] = Field(default=None, ge=0)
+    gpu_memory_gib: Annotated[float | None, Role.RUNTIME] = Field(default=None, gt=0)
     max_failures: Annotated[int, Role.RUNTIME] = Field(default=3, ge=0)
 
 

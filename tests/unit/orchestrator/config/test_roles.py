@@ -45,8 +45,9 @@ OTHER_VALUES: dict[Role, dict[str, str | None]] = {
         "training.patience": "training.patience=10",
         "training.precision": "training.precision=bfloat16",
         "training.channels_last": "training.channels_last=false",
-        "training.auxiliary_weight": "training.auxiliary_weight=0.5",
+        "training.auxiliary_weight": "training.auxiliary_weight=[1, 0.5]",
         "training.deterministic": "training.deterministic=false",
+        "training.deep_supervision": "training.deep_supervision=false",
     },
     Role.RUNTIME: {
         "name": "name=other",
@@ -61,6 +62,7 @@ OTHER_VALUES: dict[Role, dict[str, str | None]] = {
         "cluster.address": "cluster.address=auto",
         "cluster.cpus": "cluster.cpus=8",
         "cluster.gpus": "cluster.gpus=2",
+        "cluster.gpu_memory_gib": "cluster.gpu_memory_gib=80",
         "cluster.max_failures": "cluster.max_failures=0",
         "runtime.checkpoint_interval_seconds": "runtime.checkpoint_interval_seconds=0",
         "runtime.example_images": "runtime.example_images=0",

@@ -25,6 +25,7 @@ from tests.unit.orchestrator.planner.builders import (
     make_specs,
     row_of,
 )
+from workers.catalogue.costs import measured_steps
 from workers.catalogue.models import MODELS, complete_model
 from workers.contract import Component
 
@@ -46,9 +47,20 @@ def costs(*rows, cpus: float = 1, gpus: float = 0, num_images=None) -> CostModel
     )
 
 
-def test_without_rows_multiply_adds_meet_an_assumed_speed():
+def test_without_rows_the_shipped_table_of_steps_is_scaled():
     estimate = costs().estimate(SKIN_FCN)
+    row = measured_steps()["fcn"]
     # 100 images: 60 to train at three passes, 20 to validate at one; 10 epochs; 224 pixels.
+    passes = 10 * (3 * 60 + 20)
+    step_of_one_image = row.seconds_per_step / (row.batch_size * (row.image_size / 224) ** 2)
+    expected = passes / 3 * step_of_one_image * row.threads * gmacs_224(FCN) / row.size.gmacs_224
+    assert estimate.seconds == pytest.approx(expected)
+    assert estimate.source is Source.TABLE
+
+
+def test_without_rows_and_table_multiply_adds_meet_an_assumed_speed(monkeypatch):
+    monkeypatch.setattr("workers.catalogue.costs.measured_steps", dict)
+    estimate = costs().estimate(SKIN_FCN)
     passes = 10 * (3 * 60 + 20)
     expected = MODELS["fcn"].gmacs_224 * passes / ASSUMED_GMACS_PER_CPU_THREAD
     assert estimate.seconds == pytest.approx(expected)
@@ -62,7 +74,8 @@ def test_half_the_side_costs_a_quarter():
     assert ratio == pytest.approx(4)
 
 
-def test_a_gpu_and_more_threads_are_faster():
+def test_a_gpu_and_more_threads_are_faster(monkeypatch):
+    monkeypatch.setattr("workers.catalogue.costs.measured_steps", dict)
     cpu = costs().estimate(SKIN_FCN).seconds
     assert costs(cpus=4).estimate(SKIN_FCN).seconds == pytest.approx(cpu / 4)
     on_gpu = costs(gpus=1).estimate(SKIN_FCN).seconds
@@ -117,7 +130,7 @@ def test_another_protocol_tells_the_speed_but_not_the_seconds():
     ids=str,
 )
 def test_rows_that_say_nothing_about_a_whole_run_here_are_left_out(useless):
-    assert costs(row_of(SKIN_FCN, **useless)).estimate(SKIN_FCN).source is Source.ASSUMED
+    assert costs(row_of(SKIN_FCN, **useless)).estimate(SKIN_FCN).source is Source.TABLE
 
 
 def test_cpu_seconds_are_scaled_to_the_threads():
@@ -139,7 +152,10 @@ def test_every_default_model_costs_what_the_catalogue_says():
     for name, entry in MODELS.items():
         component = Component(name=name, parameters=complete_model(name, {})[1])
         assert gmacs_224(component) == entry.gmacs_224
-    assert gmacs_224(Component(name="emcad")) == 4.39
+    for name, options in (("emcad", {"variant": "B0"}), ("duck-net", {"filters": 34})):
+        (variant,) = MODELS[name].variants
+        parameters = complete_model(name, options)[1]
+        assert gmacs_224(Component(name=name, parameters=parameters)) == variant.gmacs_224
     assert gmacs_224(Component(name="model-3")) == MODELS["unet"].gmacs_224
 
 

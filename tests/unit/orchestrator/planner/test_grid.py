@@ -12,8 +12,6 @@ from orchestrator.grid import (
     build_grid,
     grid_from_document,
     grid_from_specs,
-    require_available,
-    unavailable_models,
 )
 from tests.unit.orchestrator.planner.builders import make_specs
 from workers.contract import UserError
@@ -101,21 +99,6 @@ def test_a_document_of_another_version_is_refused(tmp_path, damage):
     document = make(tmp_path).document(SAVED_AT) | damage
     with pytest.raises(UserError, match="'two' was written by another version of podium"):
         grid_from_document(document)
-
-
-def test_models_that_are_not_built_yet_are_refused_before_anything_runs(tmp_path):
-    grid = make(tmp_path, "models=[unet, emcad, fcn, duck-net]")
-    assert unavailable_models(grid) == ("emcad", "duck-net")
-    with pytest.raises(UserError) as caught:
-        require_available(grid)
-    assert str(caught.value) == (
-        "models: not available yet: emcad, duck-net. Nothing was started. Run the others with "
-        "--set 'models=[unet, fcn]'"
-    )
-
-
-def test_models_that_are_all_there_pass(tmp_path):
-    require_available(make(tmp_path))
 
 
 def test_trials_of_two_protocols_or_said_twice_are_no_grid():

@@ -1,0 +1,79 @@
+"""`resources.gpus: auto`: the share of a GPU that one trial's memory asks for."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+from collections.abc import Iterable
+
+from workers.catalogue.costs import step_memory_bytes
+from workers.contract import Component
+
+AUTO = "auto"
+
+MEMORY_MARGIN = 0.3
+"""Room for what the table does not see: fragments, library workspaces, the CUDA context."""
+
+CONTEXT_BYTES = 600 << 20
+"""What a process holds on a GPU before its first tensor."""
+
+MAX_TRIALS_PER_GPU = 64
+"""More share nothing but waiting; and Ray's four decimals tell so many shares apart."""
+
+_GIB = 1 << 30
+
+
+def gpu_share(memory_bytes: float, device_memory_bytes: float, margin: float) -> float:
+    """Returns the share of a GPU for a trial: 1 / n, with n the trials that fit side by side.
+
+    Args:
+        memory_bytes: What one trial needs.
+        device_memory_bytes: Memory of one GPU.
+        margin: Added to what is needed, as a fraction of it.
+
+    Returns:
+        1 where not even two fit; rounded down to Ray's four decimals, so that n of them fit, n at
+        most `MAX_TRIALS_PER_GPU`.
+
+    Raises:
+        ValueError: A number is not positive, or the margin is negative.
+    """
+    if memory_bytes <= 0 or device_memory_bytes <= 0 or margin < 0:
+        msg = f"memory {memory_bytes}, device {device_memory_bytes}, margin {margin}"
+        raise ValueError(msg)
+    fitting = math.floor(device_memory_bytes / (memory_bytes * (1 + margin)))
+    return math.floor(1e4 / min(max(1, fitting), MAX_TRIALS_PER_GPU)) / 1e4
+
+
+def share_for(
+    models: Iterable[Component],
+    *,
+    image_size: int,
+    batch_size: int,
+    gpu_memory_gib: float | None,
+) -> float | None:
+    """Returns the share that the largest of the models needs; all trials get the same.
+
+    Returns:
+        None where the memory of a GPU is neither given nor told by this machine.
+    """
+    device = gpu_memory_gib * _GIB if gpu_memory_gib is not None else local_gpu_memory_bytes()
+    if device is None:
+        return None
+    needed = max(
+        step_memory_bytes(m.name, m.parameters, image_size=image_size, batch_size=batch_size)
+        for m in models
+    )
+    return gpu_share(needed + CONTEXT_BYTES, device, MEMORY_MARGIN)
+
+
+def local_gpu_memory_bytes() -> float | None:
+    """Returns the memory of this machine's smallest GPU, as nvidia-smi tells it; None without."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    query = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
+    sizes = [int(line) for line in done.stdout.split("\n") if line.strip().isdigit()]
+    return min(sizes) * 2.0**20 if done.returncode == 0 and sizes else None

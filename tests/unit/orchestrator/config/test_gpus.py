@@ -1,0 +1,127 @@
+"""The share of a GPU that a trial's memory asks for."""
+
+from __future__ import annotations
+
+import math
+import stat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.config.gpus import gpu_share, local_gpu_memory_bytes, share_for
+from orchestrator.cost import num_slots
+from orchestrator.grid import build_grid, grid_from_document
+from orchestrator.planner import plan
+from tests.unit.orchestrator.config.builders import load
+from tests.unit.orchestrator.planner.test_grid import SAVED_AT
+from workers.contract import Component, UserError
+
+GIB = 2.0**30
+
+
+@pytest.mark.parametrize(
+    ("memory", "device", "margin", "share"),
+    [
+        (10, 80, 0, 0.125),
+        (10, 80, 0.3, 0.1666),  # 13 of 80: six fit
+        (27, 80, 0, 0.5),
+        (26, 80, 0, 0.3333),
+        (41, 80, 0, 1),
+        (100, 80, 0, 1),  # it does not fit, and it gets the whole
+        (2, 80, 0, 0.025),
+        (0.01, 80, 0, 0.0156),
+    ],
+)
+def test_shares_that_can_be_checked_by_hand(memory, device, margin, share):
+    assert gpu_share(memory * GIB, device * GIB, margin) == share
+
+
+@given(st.floats(1e-3, 1e3), st.floats(1, 200), st.floats(0, 1))
+def test_as_many_trials_as_the_share_says_fit_and_no_more(memory, device, margin):
+    share = gpu_share(memory, device, margin)
+    number = num_slots(cpus=10**6, gpus=1, cpus_per_trial=1, gpus_per_trial=share)
+    assert 0 < share <= 1
+    assert number == 1 or number * memory * (1 + margin) <= device * (1 + 1e-9)
+    assert number == 64 or (number + 1) * memory * (1 + margin) > device * (1 - 1e-9)
+
+
+@pytest.mark.parametrize(("memory", "device", "margin"), [(0, 1, 0), (1, 0, 0), (1, 1, -0.1)])
+def test_what_makes_no_sense_is_an_error(memory, device, margin):
+    with pytest.raises(ValueError, match="margin"):
+        gpu_share(memory, device, margin)
+
+
+def share(*names: str, image_size: int = 224, batch_size: int = 8) -> float:
+    found = share_for(
+        [Component(name=name) for name in names],
+        image_size=image_size,
+        batch_size=batch_size,
+        gpu_memory_gib=80,
+    )
+    assert found is not None
+    return found
+
+
+def test_the_largest_model_decides_and_small_images_need_less():
+    alone = {name: share(name) for name in ("unet", "esfpnet", "emcad")}
+    assert share("unet", "esfpnet", "emcad") == max(alone.values())
+    assert share("unet", image_size=64) < share("unet") < share("unet", batch_size=64)
+
+
+def auto(folder, *overrides):
+    return load(folder, "resources.gpus=auto", *overrides)
+
+
+def test_auto_becomes_a_number_that_grid_and_plan_use(tmp_path):
+    config = auto(tmp_path, "cluster.gpu_memory_gib=80", "cluster.gpus=2")
+    assert config.resources.gpus == share("unet")
+    grid = build_grid(config)
+    assert grid.gpus_per_trial == config.resources.gpus
+    assert grid_from_document(grid.document(SAVED_AT)).gpus_per_trial == grid.gpus_per_trial
+    assert plan(grid, {}).pending[0].expected_seconds > 0
+    twice = auto(tmp_path, "cluster.gpu_memory_gib=160").resources.gpus
+    assert twice == pytest.approx(config.resources.gpus / 2, rel=0.2)
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path, monkeypatch):
+    """A machine whose nvidia-smi answers as told."""
+
+    def answer(text: str, code: int = 0) -> None:
+        program = tmp_path / "bin" / "nvidia-smi"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\nprintf '{text}'\nexit {code}\n")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+
+    return answer
+
+
+def test_the_machine_tells_the_memory_of_its_smallest_gpu(tmp_path, nvidia_smi):
+    nvidia_smi("81920\\n40960\\n")
+    assert local_gpu_memory_bytes() == 40 * GIB
+    config = auto(tmp_path, "cluster.gpu_memory_gib=40")
+    assert math.isclose(float(auto(tmp_path).resources.gpus), float(config.resources.gpus))
+
+
+@pytest.mark.parametrize(("text", "code"), [("", 9), ("No devices were found\\n", 0)])
+def test_a_machine_that_tells_none_is_refused_with_the_remedy(tmp_path, nvidia_smi, text, code):
+    nvidia_smi(text, code)
+    assert local_gpu_memory_bytes() is None
+    with pytest.raises(UserError, match=r"resources.gpus: 'auto': .* set cluster.gpu_memory_gib"):
+        auto(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["all", "true", "-1", "1.5", ".nan", "[1]"])
+def test_other_values_are_refused(tmp_path, value):
+    with pytest.raises(UserError, match=r"resources.gpus: .*must be"):
+        load(tmp_path, f"resources.gpus={value}")
+
+
+@pytest.mark.parametrize("value", ["yes", "true", "-1", "[]", "[1, -1]", "[1, true]", ".inf"])
+def test_weights_of_outputs_are_numbers_of_at_least_0(tmp_path, value):
+    with pytest.raises(UserError, match=r"training.auxiliary_weight: .*must be"):
+        load(tmp_path, f"training.auxiliary_weight={value}")
+    protocol = load(tmp_path, "training.auxiliary_weight=[1, 0.5]").training.protocol()
+    assert protocol.auxiliary_weight == (1.0, 0.5)

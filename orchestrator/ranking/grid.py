@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -73,17 +73,38 @@ class Grid:
         What lies outside the expected grid counts too: losses compare fairly only over a full
         product, so a loss tried on half of the blocks leaves the whole provisional.
         """
+        return cls.covering(
+            datasets=_labels(table, "dataset"),
+            models=_labels(table, "model"),
+            losses=_labels(table, "loss"),
+            num_repeats=int(table["repeat"].nunique()) if "repeat" in table else 1,
+            expected=expected,
+        )
+
+    @classmethod
+    def covering(
+        cls,
+        *,
+        datasets: Sequence[str],
+        models: Sequence[str],
+        losses: Sequence[str],
+        num_repeats: int,
+        expected: Grid | Mapping[str, object] | int | None,
+    ) -> Grid:
+        """Returns the smallest grid with these labels and with what is expected (see `around`).
+
+        The expected grid's labels keep its order; the others follow in the order given.
+        """
         if isinstance(expected, Mapping):
             expected = cls.from_document(expected)
         if isinstance(expected, int):
             expected = cls(num_repeats=expected)
         known = expected or cls()
-        seen = int(table["repeat"].nunique()) if "repeat" in table else 1
         return cls(
-            datasets=_union(known.datasets, table, "dataset"),
-            models=_union(known.models, table, "model"),
-            losses=_union(known.losses, table, "loss"),
-            num_repeats=max(known.num_repeats if expected else 1, seen),
+            datasets=tuple(dict.fromkeys((*known.datasets, *datasets))),
+            models=tuple(dict.fromkeys((*known.models, *models))),
+            losses=tuple(dict.fromkeys((*known.losses, *losses))),
+            num_repeats=max(known.num_repeats, num_repeats),
         )
 
     def blocks(self, axis: str) -> tuple[str, ...]:
@@ -119,9 +140,6 @@ def _document_labels(document: Mapping[str, object], key: str) -> tuple[str, ...
     return tuple(str(label) for label in labels)
 
 
-def _union(known: tuple[str, ...], table: pd.DataFrame, axis: str) -> tuple[str, ...]:
-    if axis not in table:
-        return ()
-    seen = table[axis].drop_duplicates()
-    # Known labels keep the grid's order; the rest is sorted, for rows come in any order.
-    return (*known, *sorted(str(label) for label in seen if label not in known))
+def _labels(table: pd.DataFrame, axis: str) -> list[str]:
+    # Sorted, for rows come in any order.
+    return sorted(str(label) for label in table[axis].unique()) if axis in table else []

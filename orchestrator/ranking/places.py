@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from typing import Literal, get_args
+
+import numpy as np
 
 from workers.contract import UserError
 
@@ -18,12 +20,22 @@ TIE_MEANINGS: Mapping[str, str] = {
     "max": "tied places all get the points of the worst of them",
     "order": "of tied places the loss listed first is better",
 }
+TIE_NAMES: Mapping[str, TieRule] = {
+    **{rule: rule for rule in TIE_RULES},
+    "competition": "min",
+    "modified": "max",
+    "first": "order",
+}
+"""Every accepted name of a rule: its own, and the one that ranking literature uses."""
 
 POINTS = (3, 2, 1)
 """Points of the 1st, 2nd and 3rd place (Jang and Ahn 2025, figure 2)."""
 
 TIE_TOLERANCE = 1e-12
-"""Means this near count as equal, so that the order of a summation never decides a place."""
+"""Means this near count as equal, so that the order of a summation never decides a place.
+
+For means beyond 1 the tolerance grows with the largest of them.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,38 +45,58 @@ class Placing:
     Attributes:
         order: Losses, best first; tied ones by name (by listing under `order`).
         places: Place of each loss, from 1; tied losses share the best one (`max`: the worst).
+        ranks: Rank of each loss, from 1; tied losses share the mean of their places.
         points: Points of each loss, exact.
         ties: Groups of losses with equal means that touch the podium, each in `order`.
     """
 
     order: tuple[str, ...]
     places: Mapping[str, int]
+    ranks: Mapping[str, float]
     points: Mapping[str, Fraction]
     ties: tuple[tuple[str, ...], ...]
 
 
-def check_tie_rule(ties: str) -> None:
-    """Raises `UserError` unless the rule is known."""
-    if ties not in TIE_RULES:
+def tie_rule(name: str) -> TieRule:
+    """Returns the rule of any of its names.
+
+    Raises:
+        UserError: No rule has this name.
+    """
+    if name not in TIE_NAMES:
         rules = ", ".join(f"{rule} ({meaning})" for rule, meaning in TIE_MEANINGS.items())
-        msg = f"--ties {ties}: no such rule; known: {rules}"
+        others = ", ".join(f"{other} = {rule}" for other, rule in TIE_NAMES.items())
+        others = ", ".join(part for part in others.split(", ") if len(set(part.split(" = "))) > 1)
+        msg = f"--ties {name}: no such rule; known: {rules}; also {others}"
         raise UserError(msg)
+    return TIE_NAMES[name]
 
 
-def place(means: Mapping[str, float], *, ties: TieRule, listed: Sequence[str]) -> Placing:
+def place(
+    means: Mapping[str, float],
+    *,
+    ties: TieRule,
+    listed: Sequence[str],
+    diverged: Collection[str] = (),
+) -> Placing:
     """Ranks losses by their mean, the highest first.
 
     Args:
         means: Mean of each loss that has one.
         ties: Who gets what when means are equal.
         listed: Every loss in the order of the table.
+        diverged: Losses none of whose trials finished: they stand behind all others, on one
+            place, and get no points.
     """
-    groups = _equal_groups(means)
+    groups = equal_groups({loss: mean for loss, mean in means.items() if loss not in diverged})
     if ties == "order":
-        groups = [sorted(group, key=listed.index) for group in groups]
-    order = [loss for group in groups for loss in group]
-    places: dict[str, int] = {}
-    points: dict[str, Fraction] = {}
+        position = {loss: number for number, loss in enumerate(listed)}
+        groups = [sorted(group, key=position.__getitem__) for group in groups]
+    ranked = [loss for group in groups for loss in group]
+    behind = sorted(loss for loss in means if loss in diverged)
+    places = dict.fromkeys(behind, len(ranked) + 1)
+    points = dict.fromkeys(behind, Fraction(0))
+    ranks = dict.fromkeys(behind, len(ranked) + (len(behind) + 1) / 2)
     touching: list[tuple[str, ...]] = []
     first = 1
     for group in groups:
@@ -74,16 +106,20 @@ def place(means: Mapping[str, float], *, ties: TieRule, listed: Sequence[str]) -
         for offset, loss in enumerate(group):
             places[loss] = {"max": last, "order": first + offset}.get(ties, first)
             points[loss] = _share(first, last) if ties == "split" else _points(places[loss])
+            ranks[loss] = (first + last) / 2
         first = last + 1
-    return Placing(order=tuple(order), places=places, points=points, ties=tuple(touching))
+    return Placing(
+        order=(*ranked, *behind), places=places, ranks=ranks, points=points, ties=tuple(touching)
+    )
 
 
-def _equal_groups(means: Mapping[str, float]) -> list[list[str]]:
+def equal_groups(means: Mapping[str, float]) -> list[list[str]]:
     """Returns the losses best first, those within the tolerance of their neighbour together."""
+    tolerance = TIE_TOLERANCE * max([1.0, *map(abs, means.values())])
     descending = sorted(means, key=lambda loss: (-means[loss], loss))
     groups = [[loss] for loss in descending[:1]]
     for better, worse in pairwise(descending):
-        if means[better] - means[worse] <= TIE_TOLERANCE:
+        if means[better] - means[worse] <= tolerance:
             groups[-1].append(worse)
         else:
             groups.append([worse])
@@ -97,3 +133,44 @@ def _points(place_from_1: int) -> Fraction:
 def _share(first: int, last: int) -> Fraction:
     shared = sum((_points(taken) for taken in range(first, last + 1)), start=Fraction(0))
     return shared / (last - first + 1)
+
+
+def points_of(means: np.ndarray, *, ties: TieRule, listed: Sequence[int]) -> np.ndarray:
+    """Returns the points of many blocks at once, as `place` gives them.
+
+    Args:
+        means: (..., losses); NaN or -inf where a loss has no place.
+        ties: Who gets what when means are equal.
+        listed: Positions of the losses in the order of the table.
+    """
+    values = np.where(np.isnan(means), -np.inf, means)[..., listed]
+    finite = np.abs(values[np.isfinite(values)])
+    tolerance = TIE_TOLERANCE * max(1.0, float(finite.max(initial=0.0)))
+    points = np.zeros_like(values)
+    taken = np.zeros((*values.shape[:-1], 1), dtype=int)
+    for _ in POINTS:  # each round gives away at least one place
+        best = values.max(axis=-1, keepdims=True)
+        group = (values >= best - tolerance) & np.isfinite(best)
+        size = group.sum(axis=-1, keepdims=True)
+        points += group * _group_points(group, taken, size, ties)
+        values[group] = -np.inf
+        taken = taken + size
+    unlisted = np.empty_like(points)
+    unlisted[..., listed] = points
+    return unlisted
+
+
+def _group_points(
+    group: np.ndarray, taken: np.ndarray, size: np.ndarray, ties: TieRule
+) -> np.ndarray:
+    """Returns what each member of a tied group gets, `taken` better places being gone."""
+    if ties == "split":
+        total = np.concatenate([[0], np.cumsum(POINTS)])
+        last = len(POINTS)
+        shared = total[np.minimum(taken + size, last)] - total[np.minimum(taken, last)]
+        return np.asarray(shared / np.maximum(size, 1))
+    first = {"min": taken, "max": taken + size - 1}.get(ties)
+    if first is None:
+        first = taken + np.cumsum(group, axis=-1) - 1
+    value = np.array([*POINTS, 0])
+    return np.asarray(value[np.clip(first, 0, len(POINTS))])

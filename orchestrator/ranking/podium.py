@@ -1,137 +1,34 @@
-"""From a table of trials to the podium by dataset and by model."""
+"""From a table of trials to the podium by dataset, by model, and both."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
 import pandas as pd
 
+from orchestrator.ranking.agreement import Agreement, UnitRanks, agreement_of, unit_ranks
 from orchestrator.ranking.grid import Coverage, Grid, block_coverage
-from orchestrator.ranking.places import TieRule, check_tie_rule, place
-from orchestrator.ranking.tables import check_table
-from workers.contract import JSONValue
+from orchestrator.ranking.places import TIE_RULES, Placing, TieRule, place, tie_rule
+from orchestrator.ranking.results import Block, Podium, Points, Ranking, steps
+from orchestrator.ranking.scores import Compare, Scores, gather, scores_of
+from orchestrator.ranking.scores import block_means as means_by_block
+from workers.contract import UserError
 
-MEAN_RULE = "mean over the other axis of the mean over repeats"
-"""Equals the mean over all trials where every cell has equally many."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Block:
-    """One dataset (or one model) and how the losses did on it.
-
-    Attributes:
-        means: Unrounded mean of the metric, for each loss that has a trial here.
-        order: Those losses, best first.
-        places: Place of each of them, from 1; tied losses share it.
-        points: Points of each of them.
-        ties: Groups of losses whose equal means touch the three first places.
-        coverage: Trials present and expected here.
-    """
-
-    name: str
-    means: Mapping[str, float]
-    order: tuple[str, ...]
-    places: Mapping[str, int]
-    points: Mapping[str, int | float]
-    ties: tuple[tuple[str, ...], ...]
-    coverage: Coverage
-
-    def to_json(self) -> dict[str, JSONValue]:
-        """Returns the block as plain JSON values."""
-        return {
-            "order": list(self.order),
-            "places": dict(self.places),
-            "points": dict(self.points),
-            "means": dict(self.means),
-            "ties": [list(group) for group in self.ties],
-            "coverage": self.coverage.to_json(),
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Podium:
-    """Points of all losses over all blocks of one axis.
-
-    Attributes:
-        axis: `dataset` or `model`: what a block is.
-        points: Points of every loss, the best first.
-        means: Mean over the blocks of each loss's block means; None without any trial.
-        blocks: By name, in the order of the grid; those outside it follow by name.
-        coverage: Trials present and expected in all blocks.
-    """
-
-    axis: str
-    points: Mapping[str, int | float]
-    means: Mapping[str, float | None]
-    blocks: Mapping[str, Block]
-    coverage: Coverage
-    ties: TieRule
-
-    @property
-    def num_ties(self) -> int:
-        """Number of ties that touch one of the three first places of a block."""
-        return sum(len(block.ties) for block in self.blocks.values())
-
-    @property
-    def provisional(self) -> bool:
-        """True while a trial is missing: a missing trial may change any place."""
-        return not self.coverage.complete
-
-    def to_json(self) -> dict[str, JSONValue]:
-        """Returns the podium as plain JSON values."""
-        blocks = {name: block.to_json() for name, block in self.blocks.items()}
-        coverage = self.coverage.to_json()
-        coverage["blocks"] = {name: block.coverage.to_json() for name, block in self.blocks.items()}
-        return {
-            "points": dict(self.points),
-            "means": dict(self.means),
-            "ties": {"rule": self.ties, "num_podium_ties": self.num_ties},
-            "coverage": coverage,
-            "provisional": self.provisional,
-            "blocks": dict(blocks),
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ranking:
-    """Both podiums; one is None where the table lacks its column.
-
-    Attributes:
-        metric: The ranked column, higher is better.
-        notes: Sentences on how the table was read, for the reader of the result.
-    """
-
-    metric: str
-    ties: TieRule
-    by_dataset: Podium | None
-    by_model: Podium | None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def podiums(self) -> tuple[Podium, ...]:
-        """The podiums that exist, by dataset first."""
-        return tuple(podium for podium in (self.by_dataset, self.by_model) if podium)
-
-    def to_json(self) -> dict[str, JSONValue]:
-        """Returns both podiums as plain JSON values; whole points are integers."""
-        return {
-            "metric": self.metric,
-            "ties": self.ties,
-            "by_dataset": self.by_dataset.to_json() if self.by_dataset else None,
-            "by_model": self.by_model.to_json() if self.by_model else None,
-            "notes": list(self.notes),
-        }
+__all__ = ["Block", "Podium", "Points", "Ranking", "block_means", "listing", "mean", "rank"]
 
 
 def rank(
-    table: pd.DataFrame,
+    table: pd.DataFrame | Scores,
     *,
     metric: str = "dice",
-    ties: TieRule = "split",
+    ties: str = "split",
     expected: Grid | Mapping[str, object] | int | None = None,
+    compare: Compare = "available",
+    provisional_below: float = 1.0,
+    agreement: bool = True,
 ) -> Ranking:
     """Ranks the losses of a table within each dataset and within each model.
 
@@ -141,36 +38,59 @@ def rank(
 
     Args:
         table: Columns dataset and/or model, loss, the metric; optionally repeat and status. A
-            diverged row counts as 0.
+            diverged row counts as the worst value; a loss none of whose trials finished in a block
+            stands behind all others there and gets no points.
         metric: Column to rank by; higher is better.
-        ties: Who gets the points of tied places.
+        ties: Who gets the points of tied places; any of `places.TIE_NAMES`.
         expected: The grid (or its document), or trials per cell; else the full product of what
-            the table shows.
+            the table shows. Its order of losses is the one that the rule `order` goes by.
+        compare: Which cells count in a block; see `scores.comparable_DML`.
+        provisional_below: A podium with a smaller share of its expected trials is provisional.
+        agreement: Whether to rank first and average then, too.
 
     Raises:
         UserError: The table, the tie rule or the grid document is not as described.
     """
-    check_tie_rule(ties)
-    checked = check_table(table, metric=metric)
-    grid = Grid.around(checked, expected)
-    podiums = {
-        axis: _podium(checked, axis, metric=metric, ties=ties, grid=grid)
-        if axis in checked
-        else None
-        for axis in ("dataset", "model")
-    }
+    rule = tie_rule(ties)
+    if not 0 <= provisional_below <= 1:
+        msg = f"--provisional-below {provisional_below:g}: give a share between 0 and 1"
+        raise UserError(msg)
+    scores = scores_of(table, metric)
+    question = _Question(
+        scores=scores,
+        rule=rule,
+        grid=Grid.covering(
+            datasets=scores.datasets,
+            models=scores.models,
+            losses=scores.losses,
+            num_repeats=scores.values_DMLR.shape[3],
+            expected=expected,
+        ),
+        listed=listing(scores, expected),
+        provisional_below=provisional_below,
+        units=unit_ranks(scores) if agreement else None,
+    )
+    podiums = {axis: _podium(question, axis, compare) for axis in scores.axes}
+    by_dataset, by_model = podiums.get("dataset"), podiums.get("model")
     return Ranking(
-        metric=metric,
-        ties=ties,
-        by_dataset=podiums["dataset"],
-        by_model=podiums["model"],
-        notes=_notes(checked),
+        metric=scores.metric,
+        ties=rule,
+        by_dataset=by_dataset,
+        by_model=by_model,
+        both=_both(question, by_dataset, by_model) if by_dataset and by_model else None,
+        compare=compare,
+        notes=(*scores.notes, *_hole_notes(question, podiums, compare)),
     )
 
 
-def mean(values: list[float]) -> float:
-    """Returns the mean; the sum is exact, so the order of the values never matters."""
-    return math.fsum(values) / len(values)
+def listing(
+    scores: Scores, expected: Grid | Mapping[str, object] | int | None = None
+) -> tuple[str, ...]:
+    """Returns the losses in the order of the grid where there is one, else of the table."""
+    if isinstance(expected, Mapping):
+        expected = Grid.from_document(expected)
+    known = expected.losses if isinstance(expected, Grid) else ()
+    return tuple(dict.fromkeys((*known, *scores.listed)))
 
 
 def block_means(table: pd.DataFrame, axis: str, metric: str) -> dict[str, dict[str, float]]:
@@ -181,85 +101,192 @@ def block_means(table: pd.DataFrame, axis: str, metric: str) -> dict[str, dict[s
         axis: Column of the blocks.
         metric: Column to average.
     """
-    other = {"dataset": "model", "model": "dataset"}[axis]
-    others = table[other] if other in table else [""] * len(table)
-    cells: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for block, loss, within, value in zip(
-        table[axis], table["loss"], others, table[metric], strict=True
-    ):
-        losses = cells.setdefault(str(block), {}).setdefault(str(loss), {})
-        losses.setdefault(str(within), []).append(float(value))
+    scores = gather(table, metric)
+    means, _ = means_by_block(scores, axis)
     return {
-        block: {loss: mean([mean(cell) for cell in cells.values()]) for loss, cells in row.items()}
-        for block, row in cells.items()
+        block: _there(scores.losses, row)
+        for block, row in zip(scores.labels(axis), means, strict=True)
     }
 
 
-def _podium(table: pd.DataFrame, axis: str, *, metric: str, ties: TieRule, grid: Grid) -> Podium:
-    means = block_means(table, axis, metric)
-    listed = list(dict.fromkeys(table["loss"]))
-    present = table[axis].value_counts().to_dict()
-    blocks: dict[str, Block] = {}
-    totals = dict.fromkeys(grid.losses, Fraction(0))
-    for name in grid.blocks(axis):
-        placing = place(means.get(name, {}), ties=ties, listed=listed)
-        for loss, points in placing.points.items():
-            totals[loss] += points
-        blocks[name] = Block(
-            name=name,
-            means={loss: means[name][loss] for loss in placing.order},
-            order=placing.order,
-            places={loss: placing.places[loss] for loss in placing.order},
-            points={loss: _number(placing.points[loss]) for loss in placing.order},
-            ties=placing.ties,
-            coverage=block_coverage(grid, axis, int(present.get(name, 0))),
-        )
-    overall = {loss: _overall(means, loss) for loss in totals}
-    standing = sorted(totals, key=lambda loss: (-totals[loss], _descending(overall[loss]), loss))
+def mean(values: Sequence[float]) -> float:
+    """Returns the mean; the values are sorted first, so that their order never matters."""
+    return float(np.mean(np.sort(np.asarray(values, dtype=float))))
+
+
+def _there(losses: Sequence[str], row: np.ndarray) -> dict[str, float]:
+    return {
+        loss: float(value) for loss, value in zip(losses, row, strict=True) if not np.isnan(value)
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Question:
+    """What is ranked, and how."""
+
+    scores: Scores
+    rule: TieRule
+    grid: Grid
+    listed: tuple[str, ...]
+    provisional_below: float
+    units: UnitRanks | None
+
+
+def _podium(question: _Question, axis: str, compare: Compare) -> Podium:
+    blocks, totals = _blocks(question, axis, compare)
+    overall = {loss: _overall(blocks, loss) for loss in question.grid.losses}
+    points = _standing(totals[question.rule], overall)
     return Podium(
         axis=axis,
-        points={loss: _number(totals[loss]) for loss in standing},
-        means={loss: overall[loss] for loss in standing},
+        points=points,
+        means={loss: overall[loss] for loss in points},
         blocks=blocks,
         coverage=Coverage(
             present=sum(block.coverage.present for block in blocks.values()),
             expected=sum(block.coverage.expected for block in blocks.values()),
         ),
-        ties=ties,
+        ties=question.rule,
+        rule_points={each: _standing(total, overall) for each, total in totals.items()},
+        agreement=_agreement(question, (axis,), points),
+        provisional_below=question.provisional_below,
     )
 
 
-def _overall(means: Mapping[str, Mapping[str, float]], loss: str) -> float | None:
-    values = [row[loss] for row in means.values() if loss in row]
+def _blocks(
+    question: _Question, axis: str, compare: Compare
+) -> tuple[dict[str, Block], dict[TieRule, dict[str, Fraction]]]:
+    """Returns the blocks of one axis, and the points of every loss under every tie rule."""
+    scores, grid = question.scores, question.grid
+    means_BL, finished_BL = means_by_block(scores, axis, compare)
+    present_B = scores.present_DMLR.sum(axis={"dataset": (1, 2, 3), "model": (0, 2, 3)}[axis])
+    row_of = {name: row for row, name in enumerate(scores.labels(axis))}
+    blocks: dict[str, Block] = {}
+    totals = {each: dict.fromkeys(grid.losses, Fraction(0)) for each in TIE_RULES}
+    for name in grid.blocks(axis):
+        row = row_of.get(name)
+        means = {} if row is None else _there(scores.losses, means_BL[row])
+        lost = [] if row is None else _without(scores.losses, finished_BL[row], means)
+        for each in TIE_RULES:
+            placing = place(means, ties=each, listed=question.listed, diverged=lost)
+            for loss, points in placing.points.items():
+                totals[each][loss] += points
+            if each == question.rule:
+                coverage = block_coverage(grid, axis, 0 if row is None else int(present_B[row]))
+                blocks[name] = _block(name, means, placing, lost, coverage)
+    return blocks, totals
+
+
+def _both(question: _Question, by_dataset: Podium, by_model: Podium) -> Podium:
+    """Returns the sum of two podiums; every trial counts once in its coverage."""
+    parts = (by_dataset, by_model)
+    overall: dict[str, float | None] = {}
+    for loss in question.grid.losses:
+        values = [value for part in parts if (value := part.means[loss]) is not None]
+        overall[loss] = mean(values) if values else None
+    totals = {
+        each: {
+            loss: sum((_exact(part.rule_points[each][loss]) for part in parts), start=Fraction(0))
+            for loss in overall
+        }
+        for each in TIE_RULES
+    }
+    points = _standing(totals[question.rule], overall)
+    return Podium(
+        axis="both",
+        points=points,
+        means={loss: overall[loss] for loss in points},
+        blocks={f"{part.axis} {name}": b for part in parts for name, b in part.blocks.items()},
+        coverage=by_dataset.coverage,
+        ties=question.rule,
+        rule_points={each: _standing(total, overall) for each, total in totals.items()},
+        agreement=_agreement(question, ("dataset", "model"), points),
+        provisional_below=question.provisional_below,
+    )
+
+
+def _agreement(question: _Question, axes: Sequence[str], points: Points) -> Agreement | None:
+    if question.units is None:
+        return None
+    return agreement_of(
+        question.scores, question.units, axes, points, question.rule, question.listed
+    )
+
+
+def _hole_notes(
+    question: _Question, podiums: Mapping[str, Podium], compare: Compare
+) -> tuple[str, ...]:
+    """Says where losses are compared on different combinations, and what the common ones say."""
+    present_DML = question.scores.present_DML
+    uneven = present_DML.any(axis=2) & ~present_DML.all(axis=2)
+    if len(podiums) < 2 or not uneven.any():
+        return ()
+    number = f"{int(uneven.sum())} of {int(present_DML.any(axis=2).sum())}"
+    lacking = f"{number} dataset x model combinations lack a loss"
+    if compare == "common":
+        return (f"{lacking}; each block compares its losses only on those that all of them have.",)
+    leaders = []
+    for axis in podiums:
+        _, totals = _blocks(question, axis, "common")
+        names = steps({loss: _number(own) for loss, own in totals[question.rule].items()})[0]
+        leaders.append(f"{' and '.join(sorted(names)) or 'no loss'} by {axis}")
+    return (
+        f"{lacking}, so means of different combinations are compared. On those that all losses "
+        f"of a block have, the lead goes to {', '.join(leaders)} (--cells common).",
+    )
+
+
+def _block(
+    name: str,
+    means: Mapping[str, float],
+    placing: Placing,
+    diverged: Sequence[str],
+    coverage: Coverage,
+) -> Block:
+    return Block(
+        name=name,
+        means={loss: means[loss] for loss in placing.order},
+        order=placing.order,
+        places={loss: placing.places[loss] for loss in placing.order},
+        ranks={loss: placing.ranks[loss] for loss in placing.order},
+        points={loss: _number(placing.points[loss]) for loss in placing.order},
+        ties=placing.ties,
+        diverged=tuple(diverged),
+        coverage=coverage,
+    )
+
+
+def _without(
+    losses: Sequence[str], finished_L: np.ndarray, means: Mapping[str, float]
+) -> list[str]:
+    return [
+        loss
+        for loss, finished in zip(losses, finished_L, strict=True)
+        if loss in means and not finished
+    ]
+
+
+def _overall(blocks: Mapping[str, Block], loss: str) -> float | None:
+    values = [block.means[loss] for block in blocks.values() if loss in block.means]
     return mean(values) if values else None
 
 
-def _descending(value: float | None) -> float:
-    return math.inf if value is None else -value
+def _standing(
+    totals: Mapping[str, Fraction], overall: Mapping[str, float | None]
+) -> dict[str, int | float]:
+    """Returns the points, best first; equal points by mean (unheard losses last), then name."""
+
+    def key(loss: str) -> tuple[Fraction, float, str]:
+        value = overall[loss]
+        # Rounded, so that the order of a summation never decides.
+        return (-totals[loss], float("inf") if value is None else -round(value, 12), loss)
+
+    return {loss: _number(totals[loss]) for loss in sorted(totals, key=key)}
+
+
+def _exact(points: float) -> Fraction:
+    """Returns the fraction behind a number of points: halves, thirds and their sums."""
+    return Fraction(points).limit_denominator(10**6)
 
 
 def _number(points: Fraction) -> int | float:
     return points.numerator if points.denominator == 1 else float(points)
-
-
-def _notes(table: pd.DataFrame) -> tuple[str, ...]:
-    notes: list[str] = []
-    key = [name for name in ("dataset", "model", "loss") if name in table]
-    sizes = table.groupby(key, sort=False).size()
-    if sizes.nunique() > 1:
-        notes.append(
-            f"Combinations have from {sizes.min()} to {sizes.max()} repeats: each block's mean is "
-            f"the {MEAN_RULE}."
-        )
-    if "status" in table and (diverged := int((table["status"] == "diverged").sum())):
-        trials = "trial" if diverged == 1 else "trials"
-        notes.append(f"{diverged} diverged {trials} counted as 0.")
-    if {"dataset", "dataset_fingerprint"} <= set(table.columns):
-        states = table.groupby("dataset", sort=False)["dataset_fingerprint"].nunique()
-        notes += [
-            f"The trials of {dataset} saw {number} different states of its data: they are not "
-            "comparable."
-            for dataset, number in states.items()
-            if number > 1
-        ]
-    return tuple(notes)

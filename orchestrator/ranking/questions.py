@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
+from orchestrator.ranking.protocols import describe_protocols
 from workers.contract import UserError
 from workers.identity import digest
 
@@ -28,8 +31,13 @@ def choose_protocol(trials: pd.DataFrame, protocol: str | None, source: str) -> 
             return trials
         msg = f"{source}: --protocol {protocol}: the table has no column 'protocol_id'"
         raise UserError(msg)
-    counts = Counter(trials["protocol_id"].astype(str))
-    listing = ", ".join(f"{name} ({_trials(count)})" for name, count in sorted(counts.items()))
+    protocols = trials["protocol_id"].astype("str")
+    counts = {str(name): int(number) for name, number in protocols.value_counts().items()}
+    described = describe_protocols(trials) if len(counts) > 1 else {}
+    listing = ", ".join(
+        f"{name} ({_trials(count)}{f': {described[name]}' if described.get(name) else ''})"
+        for name, count in sorted(counts.items())
+    )
     if protocol is None:
         if len(counts) > 1:
             msg = (
@@ -43,7 +51,7 @@ def choose_protocol(trials: pd.DataFrame, protocol: str | None, source: str) -> 
         reason = "fits several protocols" if matches else "is no protocol here"
         msg = f"{source}: --protocol {protocol} {reason}; known: {listing or 'none'}"
         raise UserError(msg)
-    return trials[trials["protocol_id"].astype(str) == matches[0]]
+    return trials[protocols == matches[0]]
 
 
 def check_questions(trials: pd.DataFrame, source: str) -> None:
@@ -58,10 +66,43 @@ def check_questions(trials: pd.DataFrame, source: str) -> None:
     """
     if "spec" not in trials.columns:
         return
-    specs = [_specification(text) for text in trials["spec"]]
+    codes, distinct = _questions_of(trials["spec"])
+    specs = [_specification(text) for text in distinct]
     for axis in ("dataset", "model", "loss"):
         if axis in trials.columns:
-            _check_axis(axis, trials[axis], [spec.get(axis, {}) for spec in specs], source)
+            labels, names = pd.factorize(trials[axis])
+            together, counts = np.unique(labels * len(specs) + codes, return_counts=True)
+            _check_axis(
+                axis,
+                {
+                    (str(names[pair // len(specs)]), int(pair % len(specs))): int(count)
+                    for pair, count in zip(together, counts, strict=True)
+                },
+                [spec.get(axis, {}) for spec in specs],
+                source,
+            )
+
+
+_REPEAT = r'"repeat": ?\d+'
+_CHUNK_ROWS = 100_000
+
+
+def _questions_of(specs: pd.Series[str]) -> tuple[np.ndarray, list[str]]:
+    """Returns the number of each row's specification without its repeat, and their texts.
+
+    Trials that differ in nothing but their repeat ask one question: parsed once, not each. Some
+    rows at a time, for the texts of a million take gigabytes.
+    """
+    numbers: dict[str, int] = {}
+    codes = np.empty(len(specs), dtype=int)
+    for start in range(0, len(specs), _CHUNK_ROWS):
+        part = specs.iloc[start : start + _CHUNK_ROWS].astype("str")
+        local, texts = pd.factorize(
+            part.str.replace(_REPEAT, "", regex=True), use_na_sentinel=False
+        )
+        known = np.array([numbers.setdefault(str(text), len(numbers)) for text in texts])
+        codes[start : start + len(part)] = known[local]
+    return codes, list(numbers)
 
 
 def _specification(text: object) -> dict[str, dict[str, object]]:
@@ -74,15 +115,23 @@ def _specification(text: object) -> dict[str, dict[str, object]]:
 
 
 def _check_axis(
-    axis: str, labels: Iterable[str], components: Iterable[dict[str, object]], source: str
+    axis: str,
+    numbers: Mapping[tuple[str, int], int],
+    components: Sequence[dict[str, object]],
+    source: str,
 ) -> None:
+    """Checks one axis; `numbers` says how many trials have a label and the n-th component."""
     meanings: dict[str, dict[str, dict[str, object]]] = {}
     counts: Counter[tuple[str, str]] = Counter()
-    for label, component in zip(labels, components, strict=True):
-        question = {key: component.get(key) for key in ("name", "parameters")}
-        identity = digest(question)
-        meanings.setdefault(label, {})[identity] = question
-        counts[label, identity] += 1
+    questions_asked = [
+        {key: component.get(key) for key in ("name", "parameters")} for component in components
+    ]
+    identity_of = functools.cache(lambda text: digest(json.loads(text)))
+    identities = [identity_of(json.dumps(question)) for question in questions_asked]
+    for (label, position), number in numbers.items():
+        identity = identities[position]
+        meanings.setdefault(label, {})[identity] = questions_asked[position]
+        counts[label, identity] += number
     for label, questions in meanings.items():
         if len(questions) > 1:
             listing = "; ".join(

@@ -14,8 +14,14 @@ from workers.contract import TrialStatus, UserError
 
 AXES = ("dataset", "model")
 METRICS = ("dice", "iou", "recall", "precision")
-ALL_METRICS = (*METRICS, *(f"{metric}_pooled" for metric in METRICS))
-NUMBER_COLUMNS = (*ALL_METRICS, "repeat")
+ALL_METRICS = (*METRICS, *(f"{metric}_pooled" for metric in METRICS), "best_val_dice")
+"""Columns of the store's trials that say how good a trial is: in [0, 1], higher is better."""
+NO_METRICS = frozenset({
+    "schema_version", "repeat", "seed", "best_epoch", "num_epochs", "num_train_images",
+    "num_val_images", "num_test_images", "train_seconds", "peak_memory_bytes", "image_size",
+    "num_threads", "attempt",
+})  # fmt: skip
+"""Numbers of the store's trials that do not say how good a trial is: never ranked."""
 _SUFFIXES = {".csv": ",", ".tsv": "\t", ".parquet": None, ".pq": None}
 
 
@@ -89,7 +95,9 @@ def _prepare(table: pd.DataFrame, *, metric: str, source: Source) -> pd.DataFram
 def check_table(
     table: pd.DataFrame, *, metric: str = "dice", source: Source | None = None
 ) -> pd.DataFrame:
-    """Returns a copy whose labels are text and whose metric is finite; diverged rows become 0.
+    """Returns a copy whose labels are text and whose metric is finite; diverged rows are worst.
+
+    Worst is 0, or the lowest finished value where a table's own metric goes below 0.
 
     Raises:
         UserError: See `read_table`.
@@ -103,7 +111,7 @@ def check_table(
     for axis in (*AXES, "loss"):
         if axis in checked:
             checked[axis] = _labels(checked, axis, source)
-    diverged = _is_diverged(checked)
+    diverged = is_diverged(checked)
     for column in ALL_METRICS:
         if column in checked and column != metric:
             checked[column] = pd.to_numeric(checked[column], errors="coerce").mask(diverged, 0.0)
@@ -148,7 +156,18 @@ def _read_file(path: Path, separator: str | None) -> pd.DataFrame:
     return table.rename(columns=str.strip)
 
 
+def check_metric(metric: str) -> None:
+    """Raises `UserError` for a column of the store that does not say how good a trial is."""
+    if metric in NO_METRICS:
+        msg = (
+            f"--metric {metric}: higher is not better, so there is nothing to rank; "
+            f"known metrics: {', '.join(ALL_METRICS)}; `podium query` shows any other column"
+        )
+        raise UserError(msg)
+
+
 def _check_columns(table: pd.DataFrame, metric: str, source: Source) -> None:
+    check_metric(metric)
     found = [str(column) for column in table.columns]
     for column in ("loss", metric):
         if column not in found:
@@ -174,18 +193,22 @@ def _column_hint(column: str, found: list[str]) -> str:
 
 
 def _labels(table: pd.DataFrame, axis: str, source: Source) -> pd.Series[str]:
-    missing = table[axis].isna() | (table[axis].astype(str).str.strip() == "")
+    # Each distinct label is looked at once: a million rows have few.
+    codes, labels = pd.factorize(table[axis])
+    names = np.array([*(str(label).strip() for label in labels), ""], dtype=object)
+    missing = names[codes] == ""  # a missing label has code -1, the last entry
     if missing.any():
-        row = source.row(int(np.argmax(missing.to_numpy())))
+        row = source.row(int(np.argmax(missing)))
         msg = f"{source.name}: column {axis!r}, {row}: empty; fill in the name of the {axis}"
         raise UserError(msg)
-    return table[axis].astype(str).str.strip()
+    return pd.Series(pd.array(names, dtype="str").take(codes), index=table.index, name=axis)
 
 
-def _is_diverged(table: pd.DataFrame) -> np.ndarray:
+def is_diverged(table: pd.DataFrame) -> np.ndarray:
+    """Returns which rows diverged; none where the table has no status."""
     if "status" not in table:
         return np.zeros(len(table), dtype=bool)
-    return np.asarray(table["status"].astype(str) == TrialStatus.DIVERGED.value, dtype=bool)
+    return np.asarray(table["status"] == TrialStatus.DIVERGED.value, dtype=bool)
 
 
 def _numbers(
@@ -202,7 +225,8 @@ def _numbers(
             remedy = "number the repeats 0, 1, 2, … or remove the column"
         msg = f"{place}: {str(value)!r} is not a finite number; {remedy}"
         raise UserError(msg)
-    return values.mask(diverged, 0.0)
+    finished = values.to_numpy()[~diverged]
+    return values.mask(diverged, float(finished.min(initial=0.0)))
 
 
 def _check_duplicates(table: pd.DataFrame, source: Source) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from orchestrator.ranking.places import TIE_RULES, TieRule, check_tie_rule, place
+from orchestrator.ranking.places import TIE_RULES, TieRule, place, points_of, tie_rule
 from workers.contract import UserError
 
 
@@ -74,6 +77,50 @@ def test_means_that_differ_by_rounding_alone_are_tied():
 
 
 def test_an_unknown_rule_lists_the_known():
-    check_tie_rule("split")
-    with pytest.raises(UserError, match=r"--ties fair: .*split .*min .*max .*order"):
-        check_tie_rule("fair")
+    names = {"competition": "min", "modified": "max", "first": "order", "split": "split"}
+    assert {name: tie_rule(name) for name in names} == names
+    with pytest.raises(UserError, match=r"--ties fair: .*split .*min .*max .*order .*competition"):
+        tie_rule("fair")
+
+
+def test_ranks_share_tied_places_under_every_rule():
+    means = {"a": 0.9, "b": 0.8, "c": 0.8, "d": 0.1}
+    for ties in TIE_RULES:
+        assert place(means, ties=ties, listed=list(means)).ranks == {
+            "a": 1, "b": 2.5, "c": 2.5, "d": 4,
+        }  # fmt: skip
+
+
+def test_what_never_finished_stands_behind_and_gets_nothing():
+    means = {"a": 0.5, "b": 0.0, "c": 0.0, "d": 0.0}
+    placing = place(means, ties="split", listed=list(means), diverged={"c", "d"})
+    assert placing.order == ("a", "b", "c", "d")
+    assert placing.points == {"a": 3, "b": 2, "c": 0, "d": 0}
+    assert placing.places == {"a": 1, "b": 2, "c": 3, "d": 3}
+    assert placing.ranks["c"] == 3.5
+    assert placing.ties == ()
+    nothing = place(means, ties="min", listed=list(means), diverged=set(means))
+    assert set(nothing.points.values()) == {0}
+
+
+def test_the_tolerance_grows_with_large_numbers():
+    assert points({"a": 1e6 + 1e-8, "b": 1e6}, "split") == {"a": 2.5, "b": 2.5}
+    assert points({"a": 1e6 + 1e-5, "b": 1e6}, "split") == {"a": 3, "b": 2}
+
+
+VALUES = st.lists(st.one_of(st.none(), st.integers(0, 4)), min_size=1, max_size=6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(VALUES, st.sampled_from(TIE_RULES), st.randoms(use_true_random=False))
+def test_many_blocks_at_once_get_the_points_of_one(values, ties, random):
+    names = [f"loss {number}" for number in range(len(values))]
+    listed = random.sample(range(len(values)), len(values))
+    means = {
+        name: value / 8 for name, value in zip(names, values, strict=True) if value is not None
+    }
+    single = place(means, ties=ties, listed=[names[number] for number in listed])
+    block = np.array([[np.nan if value is None else value / 8 for value in values]] * 2)
+    many = points_of(block, ties=ties, listed=listed)
+    expected = [float(single.points.get(name, 0)) for name in names]
+    assert many == pytest.approx(np.array([expected, expected]))

@@ -1,0 +1,267 @@
+"""How `podium rank` looks in a terminal: short, with every caveat in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.output import console, print_table
+from orchestrator.ranking.certainty import Certainty, PairCertainty
+from orchestrator.ranking.places import TIE_MEANINGS, TIE_RULES
+from orchestrator.ranking.results import Podium, Ranking
+from orchestrator.ranking.rows import PodiumRow, podium_rows
+from orchestrator.ranking.significance import Significance
+from orchestrator.report.wording import count_text, list_text, points_text
+
+if TYPE_CHECKING:
+    from orchestrator.cli.ranking import RankAnswer, RankOptions
+
+ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
+
+
+def print_answer(answer: RankAnswer, options: RankOptions) -> None:
+    """Prints the podiums asked for, how sure they are, and what else was asked for."""
+    shown = [podium for axis in options.axes if (podium := answer.ranking.podium(axis))]
+    for axis in options.axes:
+        if answer.ranking.podium(axis) is None and len(options.axes) < 2:
+            say(f"There is no podium by {axis}: the table lacks a column.")
+    for podium in shown:
+        certain = answer.certainties.get(podium.axis)
+        _print_podium(podium, answer.ranking, certain, options)
+        if podium.axis in answer.powers:
+            say(f"Repeats: {answer.powers[podium.axis].sentence}")
+    certain = answer.certainties.get(shown[0].axis) if shown else None
+    if certain and certain.pairs and options.pairs:
+        _print_pairs(certain)
+    if answer.significance:
+        _print_significance(answer.significance)
+    if certain:
+        for sentence in _certainty_notes(certain):
+            say(sentence)
+    for note in answer.ranking.notes:
+        say(note)
+
+
+def say(sentence: str) -> None:
+    """Prints a sentence as it is: names in it are no markup."""
+    console().print(sentence, soft_wrap=True, markup=False)
+
+
+def _print_podium(
+    podium: Podium, ranking: Ranking, certain: Certainty | None, options: RankOptions
+) -> None:
+    rows = podium_rows(podium, break_ties=options.break_ties)
+    agreement = podium.agreement
+    columns = ["place", "loss", "points", "1/2/3", f"mean {ranking.metric}"]
+    sure = bool(certain and certain.losses)
+    if sure and certain:
+        columns += [f"{certain.level:.0%} points", "P(1st)", "P(top 3)"]
+    if agreement and not agreement.refusal:
+        columns.append("by ranks")
+    cells = []
+    for row in rows:
+        line: list[str | None] = [
+            f"{row.place}{' =' if row.joint else ''}",
+            row.loss,
+            points_text(row.points),
+            f"{row.num_first}/{row.num_second}/{row.num_third}",
+            None if row.mean is None else f"{row.mean:.4f}",
+        ]
+        if sure and certain:
+            line += _certainty_cells(certain, row.loss)
+        if agreement and not agreement.refusal:
+            line.append(points_text(agreement.points[row.loss]))
+        cells.append(line)
+    print_table(columns, cells, title=_title(podium), numeric=frozenset(columns[2:]) - {columns[3]})
+    if not any(podium.points.values()):
+        say("No loss stands on the podium: no trial finished.")
+    for sentence in (*_joint(rows), *_ties(podium), *_agreement(podium)):
+        say(sentence)
+    if certain and certain.refusal:
+        say(certain.refusal)
+    elif certain and certain.pairs:
+        say(_pair_sentence(certain.pairs[0], certain.margin))
+
+
+def _title(podium: Podium) -> str:
+    coverage = podium.coverage
+    state = " (provisional)" if podium.provisional else ""
+    if podium.axis == "both":
+        what = f"Both together: {count_text(len(podium.blocks), 'block')}"
+    else:
+        what = f"By {podium.axis}: {count_text(len(podium.blocks), podium.axis)}"
+    return f"{what}, {coverage.present:,} of {count_text(coverage.expected, 'trial')}{state}"
+
+
+def _certainty_cells(certain: Certainty, loss: str) -> list[str | None]:
+    found = certain.of(loss)
+    if found is None:
+        return [None, None, None]
+    interval = found.points_interval
+    return [
+        f"{points_text(interval.low)} to {points_text(interval.high)}",
+        share_text(found.p_first),
+        share_text(found.p_podium),
+    ]
+
+
+def _joint(rows: Sequence[PodiumRow]) -> list[str]:
+    sentences = []
+    for place, name in ORDINALS.items():
+        joint = [row for row in rows if row.place == place and row.joint and row.points]
+        if joint:
+            losses = list_text([row.loss for row in joint])
+            sentences.append(
+                f"Joint {name}: {losses} with {points_text(joint[0].points)} points each."
+            )
+    return sentences
+
+
+def _ties(podium: Podium) -> list[str]:
+    """Says how many ties there are, and what each rule makes of them."""
+    if not podium.num_ties:
+        return []
+    ties = count_text(podium.num_ties, "tie")
+    text = f"{ties} on podium places; rule {podium.ties}: {TIE_MEANINGS[podium.ties]}."
+    if not podium.leader_depends_on_ties:
+        names = list_text(podium.leaders[podium.ties])
+        same = "leads" if len(podium.leaders[podium.ties]) == 1 else "lead"
+        text += f" {names} {same} under every rule"
+        text += ", though other places change." if podium.podium_depends_on_ties else "."
+        return [text]
+    leaders = "; ".join(f"{rule}: {list_text(podium.leaders[rule])}" for rule in TIE_RULES)
+    changed = [
+        f"{loss} {'/'.join(points_text(podium.rule_points[rule][loss]) for rule in TIE_RULES)}"
+        for loss in podium.points
+        if len({podium.rule_points[rule][loss] for rule in TIE_RULES}) > 1
+    ]
+    return [
+        text,
+        f"The rule decides who leads: {leaders}. "
+        f"Points under {'/'.join(TIE_RULES)}: {', '.join(changed)}.",
+    ]
+
+
+def _agreement(podium: Podium) -> list[str]:
+    agreement = podium.agreement
+    if agreement is None:
+        return []
+    if agreement.refusal:
+        return [agreement.refusal]
+    best = max(agreement.points.values())
+    if not best:
+        return []
+    leaders = [loss for loss, points in agreement.points.items() if points == best]
+    tau = "undefined" if agreement.kendall_tau is None else f"{agreement.kendall_tau:.2f}"
+    left_out = agreement.num_units_left_out
+    lacking = f", {left_out:,} lack a loss" if left_out else ""
+    leads = "leads" if len(leaders) == 1 else "lead"
+    return [
+        f"Ranks first, then means (by ranks): {list_text(leaders)} {leads}; Kendall's tau {tau} "
+        f"({count_text(agreement.num_units, 'dataset x model x repeat unit')}{lacking})."
+    ]
+
+
+def _pair_sentence(pair: PairCertainty, margin: float) -> str:
+    effect = "" if pair.effect_size is None else f", d = {pair.effect_size:+.2f}"
+    low, high = pair.difference_interval.low, pair.difference_interval.high
+    return (
+        f"{pair.first} has a higher mean than {pair.second} in {share_text(pair.p_better)} of the "
+        f"samples (difference {signed_text(pair.difference)}, {low:+.4f} to {high:+.4f}{effect}); "
+        f"they differ by at most {margin:g} in {share_text(pair.p_equivalent)}."
+    )
+
+
+def _certainty_notes(certain: Certainty) -> list[str]:
+    if certain.refusal:
+        return []
+    drawn = list_text([f"{axis}s" for axis in certain.resampled])
+    return [
+        f"Certainty: {certain.num_samples:,} bootstrap samples of {drawn}, paired over losses "
+        f"(seed {certain.seed}).",
+        *certain.notes,
+    ]
+
+
+def _print_pairs(certain: Certainty) -> None:
+    margin = f"{certain.margin:g}"
+    columns = ["A", "B", "P(A > B)", "difference", "interval", f"P(±{margin})", "d"]
+    print_table(
+        columns,
+        [
+            (
+                pair.first,
+                pair.second,
+                share_text(pair.p_better),
+                signed_text(pair.difference),
+                f"{pair.difference_interval.low:+.4f} to {pair.difference_interval.high:+.4f}",
+                share_text(pair.p_equivalent),
+                None if pair.effect_size is None else f"{pair.effect_size:+.2f}",
+            )
+            for pair in certain.pairs
+        ],
+        title=f"Pairs: {certain.level:.0%} interval, equivalent up to {margin}",
+        numeric=frozenset(columns[2:]),
+    )
+
+
+def _print_significance(tests: Significance) -> None:
+    diagram = tests.critical_difference
+    if diagram:
+        print_table(
+            ["loss", "mean rank", "groups"],
+            [
+                (loss, f"{rank:.2f}", " ".join(_marks(diagram.groups, loss)) or None)
+                for loss, rank in diagram.mean_ranks.items()
+            ],
+            title=(
+                f"Mean ranks over {count_text(diagram.num_blocks, 'dataset x model block')}; "
+                f"critical difference {diagram.difference:.2f} (Nemenyi, {diagram.alpha:g})"
+            ),
+            numeric=frozenset({"mean rank"}),
+        )
+        say("Losses that share a letter are not significantly different.")
+    if tests.friedman:
+        found = tests.friedman
+        f = found.iman_davenport_statistic
+        davenport = (
+            "" if f is None else f"; Iman-Davenport F {f:.2f}, p {p_text(found.iman_davenport_p)}"
+        )
+        say(
+            f"Friedman: chi-squared {found.statistic:.2f}, p {p_text(found.p)}{davenport}; "
+            f"{found.num_blocks} blocks, {found.num_losses} losses, W {found.concordance:.2f}."
+        )
+    if tests.wilcoxon:
+        found_pairs = [pair for pair in tests.wilcoxon if pair.significant]
+        listed = "; ".join(
+            f"{pair.first} > {pair.second} (p {p_text(pair.p_holm)})" for pair in found_pairs
+        )
+        say(
+            f"Wilcoxon with Holm: {len(found_pairs)} of {count_text(len(tests.wilcoxon), 'pair')} "
+            f"differ at {tests.alpha:g}{': ' + listed if listed else ''}."
+        )
+    for sentence in (*tests.refusals, *tests.notes):
+        say(sentence)
+
+
+def _marks(groups: Sequence[Sequence[str]], loss: str) -> list[str]:
+    return [chr(ord("a") + number) for number, group in enumerate(groups) if loss in group]
+
+
+def share_text(share: float) -> str:
+    """Returns a share in per cent; what is rare is not shown as never, nor often as always."""
+    if 0 < share < 0.005:
+        return "<1%"
+    if 0.995 < share < 1:
+        return ">99%"
+    return f"{share:.0%}"
+
+
+def signed_text(difference: float) -> str:
+    """Returns a signed difference with four decimals, or two digits where it is smaller."""
+    return f"{difference:+.4f}" if abs(difference) >= 0.00005 else f"{difference:+.2g}"
+
+
+def p_text(p: float) -> str:
+    """Returns a p-value with three decimals, or as a bound."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"

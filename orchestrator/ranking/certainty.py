@@ -1,0 +1,366 @@
+"""How sure the podium is: what a bootstrap over datasets, models and repeats says of each loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from orchestrator.ranking.grid import Grid
+from orchestrator.ranking.pairs import (
+    Interval,
+    PairCertainty,
+    compare_pairs,
+    interval,
+    turn_round,
+)
+from orchestrator.ranking.places import TieRule, tie_rule
+from orchestrator.ranking.podium import listing, rank
+from orchestrator.ranking.resampling import resample as draw_samples
+from orchestrator.ranking.results import Podium
+from orchestrator.ranking.rows import podium_rows
+from orchestrator.ranking.scores import Compare, Scores, scores_of
+from workers.contract import UserError
+
+__all__ = [
+    "PODIUM_AXES",
+    "RESAMPLED_AXES",
+    "Certainty",
+    "Interval",
+    "LossCertainty",
+    "PairCertainty",
+    "PodiumAxis",
+    "certainties",
+    "certainty",
+]
+
+PodiumAxis = Literal["dataset", "model", "both"]
+PODIUM_AXES: tuple[PodiumAxis, ...] = get_args(PodiumAxis)
+ResampledAxis = Literal["dataset", "model", "repeat"]
+RESAMPLED_AXES: tuple[ResampledAxis, ...] = get_args(ResampledAxis)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossCertainty:
+    """One loss in the bootstrap.
+
+    Attributes:
+        loss: Label.
+        points: Points in the data themselves.
+        place: Place in the data themselves, from 1; joint losses share the better one.
+        points_interval: Of its points in the samples.
+        rank_interval: Of its place in the samples.
+        p_first: Share of samples it wins; k joint winners get 1/k of a sample each.
+        p_podium: Share of samples in which it is one of the first three, shared in the same way.
+    """
+
+    loss: str
+    points: float
+    place: int
+    points_interval: Interval
+    rank_interval: Interval
+    p_first: float
+    p_podium: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certainty:
+    """What the bootstrap says of one podium, or why it can say nothing.
+
+    Attributes:
+        axis: `dataset`, `model` or `both`: which podium.
+        metric: The ranked column.
+        ties: Tie rule of the points.
+        level: Share of samples inside an interval.
+        num_samples: Bootstrap samples drawn; 0 where it says nothing.
+        seed: Seed of the random numbers.
+        resampled: Axes that were drawn with replacement.
+        margin: Differences up to this count as equivalent in practice.
+        losses: In the order of the podium; empty where it says nothing.
+        pairs: Every pair once, in the order of the podium; empty where it says nothing.
+        refusal: A sentence that says why there is nothing, else None.
+        notes: Sentences on what the numbers leave out.
+    """
+
+    axis: PodiumAxis
+    metric: str
+    ties: str
+    level: float
+    num_samples: int
+    seed: int
+    resampled: tuple[ResampledAxis, ...]
+    margin: float
+    losses: tuple[LossCertainty, ...] = ()
+    pairs: tuple[PairCertainty, ...] = ()
+    refusal: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def of(self, loss: str) -> LossCertainty | None:
+        """Returns what is known of one loss, or None."""
+        return next((entry for entry in self.losses if entry.loss == loss), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns everything as plain JSON values."""
+        return asdict(self)
+
+
+def certainty(
+    table: pd.DataFrame | Scores,
+    *,
+    metric: str = "dice",
+    ties: str = "split",
+    expected: Grid | Mapping[str, object] | int | None = None,
+    axis: PodiumAxis = "dataset",
+    compare: Compare = "available",
+    resample: Sequence[str] = RESAMPLED_AXES,
+    num_samples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+    margin: float = 0.005,
+) -> Certainty:
+    """Says how sure one podium of `rank` is; see `certainties`, which does all at once."""
+    return certainties(
+        table,
+        metric=metric,
+        ties=ties,
+        expected=expected,
+        axes=(axis,),
+        compare=compare,
+        resample=resample,
+        num_samples=num_samples,
+        seed=seed,
+        level=level,
+        margin=margin,
+    )[axis]
+
+
+def certainties(
+    table: pd.DataFrame | Scores,
+    *,
+    metric: str = "dice",
+    ties: str = "split",
+    expected: Grid | Mapping[str, object] | int | None = None,
+    axes: Sequence[PodiumAxis] = PODIUM_AXES,
+    compare: Compare = "available",
+    resample: Sequence[str] = RESAMPLED_AXES,
+    num_samples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+    margin: float = 0.005,
+) -> dict[PodiumAxis, Certainty]:
+    """Says how sure the podiums of `rank` are: a paired percentile bootstrap (Efron 1979).
+
+    Args:
+        table: See `rank`.
+        metric: See `rank`.
+        ties: See `rank`.
+        expected: See `rank`.
+        axes: Which podiums; all come from the same samples.
+        compare: See `rank`.
+        resample: What is drawn with replacement: any of `dataset`, `model`, `repeat`. What is not
+            drawn is taken as given: without `dataset`, the answer is about these datasets alone.
+        num_samples: Bootstrap samples.
+        seed: The same seed gives the same answer.
+        level: Share of samples inside an interval.
+        margin: Differences up to this count as equivalent in practice, in units of the metric.
+
+    Returns:
+        An answer for each podium asked for; where nothing can be said, it has a `refusal`.
+
+    Raises:
+        UserError: An argument is out of its range, or the table is not as `rank` wants it.
+    """
+    options = _Options(
+        ties=tie_rule(ties),
+        resample=_axes(resample),
+        num_samples=num_samples,
+        seed=seed,
+        level=level,
+        margin=margin,
+    )
+    scores = scores_of(table, metric)
+    ranking = rank(scores, ties=ties, expected=expected, compare=compare, agreement=False)
+    drawn, notes = resampled_axes(scores, options.resample)
+    refusal = _refusal(scores, drawn)
+    if refusal:
+        return {axis: _said(axis, scores, options, drawn, refusal) for axis in axes}
+    names = tuple(dict.fromkeys((*listing(scores, expected), *scores.losses)))
+    pairs = np.array(list(combinations(range(len(scores.losses)), 2))).T
+    samples = draw_samples(
+        scores,
+        axes=drawn,
+        num_samples=num_samples,
+        seed=seed,
+        ties=options.ties,
+        listed=[scores.losses.index(loss) for loss in names if loss in scores.losses],
+        compare=compare,
+        pairs=pairs,
+    )
+    compared = compare_pairs(scores, samples.differences_BP, pairs, level=level, margin=margin)
+    answers: dict[PodiumAxis, Certainty] = {}
+    for axis in axes:
+        podium = ranking.podium(axis)
+        if podium is None:
+            answers[axis] = _said(axis, scores, options, drawn, _no_axis(axis))
+        elif not any(podium.points.values()):
+            answers[axis] = _said(axis, scores, options, drawn, NO_POINTS)
+        else:
+            points_BL = sum(samples.points_BL[part] for part in _parts(axis))
+            answers[axis] = replace(
+                _said(axis, scores, options, drawn, None),
+                num_samples=num_samples,
+                losses=_losses(scores, podium, np.asarray(points_BL), level),
+                pairs=_in_order(compared, list(podium.points)),
+                notes=notes,
+            )
+    return answers
+
+
+NO_POINTS = "The bootstrap says nothing: no loss has points, for no trial finished."
+
+
+def resampled_axes(
+    scores: Scores, wanted: Sequence[ResampledAxis]
+) -> tuple[tuple[ResampledAxis, ...], tuple[str, ...]]:
+    """Returns the axes that can be drawn, and what those that cannot leave out."""
+    sizes = dict(
+        zip(("dataset", "model", "repeat"), np.delete(scores.values_DMLR.shape, 2), strict=True)
+    )
+    drawn = tuple(axis for axis in wanted if sizes[axis] > 1)
+    known = (*scores.axes, "repeat")
+    meanings = {
+        "repeat": "With one repeat of each the bootstrap cannot see the noise of training.",
+        "dataset": "With one dataset the bootstrap cannot say what another would give.",
+        "model": "With one model the bootstrap cannot say what another would give.",
+    }
+    undrawn = [axis for axis in wanted if axis not in drawn and axis in known]
+    notes = [meanings[axis] for axis in undrawn]
+    few = [f"{sizes[axis]} {axis}s" for axis in drawn if sizes[axis] < FEW]
+    if few:
+        listed = " and ".join(few)
+        notes.append(f"Only {listed} to draw from: intervals come out too narrow and coarse.")
+    return drawn, tuple(notes)
+
+
+FEW = 10
+"""Below this many units a percentile bootstrap is known to be too sure of itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    """Checked options of the bootstrap."""
+
+    ties: TieRule
+    resample: tuple[ResampledAxis, ...]
+    num_samples: int
+    seed: int
+    level: float
+    margin: float
+
+    def __post_init__(self) -> None:
+        low, high = NUM_SAMPLES_LIMITS
+        if not low <= self.num_samples <= high:
+            msg = f"--samples {self.num_samples}: draw from {low:,} to {high:,} samples"
+            raise UserError(msg)
+        if not 0.5 <= self.level < 1:
+            msg = f"--level {self.level:g}: give a share from 0.5 to below 1, such as 0.95"
+            raise UserError(msg)
+        if not 0 <= self.margin < float("inf"):
+            msg = f"--margin {self.margin:g}: give 0 or a positive difference, such as 0.005"
+            raise UserError(msg)
+        if self.seed < 0:
+            msg = f"--seed {self.seed}: give a whole number from 0 up"
+            raise UserError(msg)
+
+
+NUM_SAMPLES_LIMITS = (100, 100_000)
+
+
+def _axes(names: Sequence[str]) -> tuple[ResampledAxis, ...]:
+    unknown = [name for name in names if name not in RESAMPLED_AXES]
+    if unknown or not names:
+        msg = (
+            f"--resample {','.join(names)}: name one or several of {', '.join(RESAMPLED_AXES)}, "
+            "separated by commas"
+        )
+        raise UserError(msg)
+    return tuple(axis for axis in RESAMPLED_AXES if axis in names)
+
+
+def _refusal(scores: Scores, drawn: Sequence[str]) -> str | None:
+    if len(scores.losses) < 2:
+        return "The bootstrap says nothing: there is only one loss, and nothing to compare it with."
+    if not drawn:
+        return (
+            "The bootstrap says nothing: none of the axes to draw from has more than one entry; "
+            "add repeats, datasets or models."
+        )
+    return None
+
+
+def _no_axis(axis: str) -> str:
+    missing = "dataset and model" if axis == "both" else axis
+    return f"There is no podium by {missing}: the table lacks the column."
+
+
+def _said(
+    axis: PodiumAxis,
+    scores: Scores,
+    options: _Options,
+    drawn: tuple[ResampledAxis, ...],
+    refusal: str | None,
+) -> Certainty:
+    return Certainty(
+        axis=axis,
+        metric=scores.metric,
+        ties=options.ties,
+        level=options.level,
+        num_samples=0,
+        seed=options.seed,
+        resampled=drawn,
+        margin=options.margin,
+        refusal=refusal,
+    )
+
+
+def _parts(axis: PodiumAxis) -> tuple[str, ...]:
+    return ("dataset", "model") if axis == "both" else (axis,)
+
+
+def _losses(
+    scores: Scores, podium: Podium, points_BL: np.ndarray, level: float
+) -> tuple[LossCertainty, ...]:
+    """Returns what the samples say of each loss; losses without any trial are left out."""
+    points_BL = np.round(points_BL, 9)  # thirds of a point, summed in two orders, are equal
+    better_BL = np.stack([(points_BL > own[:, None]).sum(axis=1) for own in points_BL.T], axis=1)
+    equal_BL = np.stack([(points_BL == own[:, None]).sum(axis=1) for own in points_BL.T], axis=1)
+    # A loss without points stands on no step; k losses level on places p, p+1, … share them.
+    first_BL = np.where(points_BL > 0, np.clip(1 - better_BL, 0, equal_BL) / equal_BL, 0.0)
+    podium_BL = np.where(points_BL > 0, np.clip(3 - better_BL, 0, equal_BL) / equal_BL, 0.0)
+    places = {row.loss: row.place for row in podium_rows(podium)}
+    entries = {
+        loss: LossCertainty(
+            loss=loss,
+            points=podium.points[loss],
+            place=places[loss],
+            points_interval=interval(points_BL[:, column], level),
+            rank_interval=interval(1.0 + better_BL[:, column], level),
+            p_first=float(first_BL[:, column].mean()),
+            p_podium=float(podium_BL[:, column].mean()),
+        )
+        for column, loss in enumerate(scores.losses)
+    }
+    return tuple(entries[loss] for loss in podium.points if loss in entries)
+
+
+def _in_order(pairs: Sequence[PairCertainty], order: Sequence[str]) -> tuple[PairCertainty, ...]:
+    """Returns the pairs with the higher loss first, sorted by the podium's order."""
+    position = {loss: number for number, loss in enumerate(order)}
+    turned = [
+        pair if position[pair.first] < position[pair.second] else turn_round(pair) for pair in pairs
+    ]
+    return tuple(sorted(turned, key=lambda pair: (position[pair.first], position[pair.second])))

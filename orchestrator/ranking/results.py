@@ -1,0 +1,185 @@
+"""What a ranking is: blocks, podiums and the ranking of both axes, as frozen data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.ranking.agreement import Agreement
+from orchestrator.ranking.grid import Coverage
+from orchestrator.ranking.places import TieRule
+from orchestrator.ranking.scores import Compare
+from workers.contract import JSONValue
+
+Points = Mapping[str, int | float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """One dataset (or one model) and how the losses did on it.
+
+    Attributes:
+        means: Unrounded mean of the metric, for each loss that has a trial here.
+        order: Those losses, best first.
+        places: Place of each of them, from 1; tied losses share it.
+        ranks: The same, tied losses sharing the mean of their places.
+        points: Points of each of them.
+        ties: Groups of losses whose equal means touch the three first places.
+        diverged: Losses none of whose trials here finished: behind all others, without points.
+        coverage: Trials present and expected here.
+    """
+
+    name: str
+    means: Mapping[str, float]
+    order: tuple[str, ...]
+    places: Mapping[str, int]
+    points: Points
+    ties: tuple[tuple[str, ...], ...]
+    coverage: Coverage
+    ranks: Mapping[str, float] = field(default_factory=dict)
+    diverged: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, JSONValue]:
+        """Returns the block as plain JSON values."""
+        return {
+            "order": list(self.order),
+            "places": dict(self.places),
+            "points": dict(self.points),
+            "means": dict(self.means),
+            "ties": [list(group) for group in self.ties],
+            "diverged": list(self.diverged),
+            "coverage": self.coverage.to_json(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Podium:
+    """Points of all losses over all blocks of one axis, or of both.
+
+    Attributes:
+        axis: `dataset`, `model` or `both`: what a block is.
+        points: Points of every loss, the best first.
+        means: Mean over the blocks of each loss's block means (`both`: of its two means); None
+            without any trial.
+        blocks: By name, in the order of the grid; those outside it follow by name. In `both` a
+            name begins with `dataset ` or `model `.
+        coverage: Trials present and expected in all blocks.
+        ties: Tie rule of `points`.
+        rule_points: Points of every loss under each tie rule.
+        agreement: The same podium when ranks are taken first and then averaged.
+        provisional_below: Share of the expected trials from which on it is not provisional.
+    """
+
+    axis: str
+    points: Points
+    means: Mapping[str, float | None]
+    blocks: Mapping[str, Block]
+    coverage: Coverage
+    ties: TieRule
+    # The rule `order` goes by the order of the rows; all else is the same for them in any order.
+    rule_points: Mapping[TieRule, Points] = field(default_factory=dict, compare=False)
+    agreement: Agreement | None = None
+    provisional_below: float = 1.0
+
+    @property
+    def num_ties(self) -> int:
+        """Number of ties that touch one of the three first places of a block."""
+        return sum(len(block.ties) for block in self.blocks.values())
+
+    @property
+    def provisional(self) -> bool:
+        """True while too many trials are missing: a missing trial may change any place."""
+        return self.coverage.present < self.provisional_below * self.coverage.expected
+
+    @property
+    def leaders(self) -> Mapping[TieRule, tuple[str, ...]]:
+        """Who leads under each tie rule; several when they are level, none without points."""
+        return {rule: steps(points)[0] for rule, points in self.rule_points.items()}
+
+    @property
+    def leader_depends_on_ties(self) -> bool:
+        """True when another tie rule has another leader."""
+        return len({frozenset(names) for names in self.leaders.values()}) > 1
+
+    @property
+    def podium_depends_on_ties(self) -> bool:
+        """True when another tie rule puts other losses on a step of the podium."""
+        return len({_step_sets(points) for points in self.rule_points.values()}) > 1
+
+    def to_json(self) -> dict[str, JSONValue]:
+        """Returns the podium as plain JSON values."""
+        blocks = {name: block.to_json() for name, block in self.blocks.items()}
+        coverage = self.coverage.to_json()
+        coverage["blocks"] = {name: block.coverage.to_json() for name, block in self.blocks.items()}
+        return {
+            "points": dict(self.points),
+            "means": dict(self.means),
+            "ties": {"rule": self.ties, "num_podium_ties": self.num_ties},
+            "tie_rules": {
+                "points": {rule: dict(points) for rule, points in self.rule_points.items()},
+                "leaders": {rule: list(names) for rule, names in self.leaders.items()},
+                "leader_changes": self.leader_depends_on_ties,
+                "podium_changes": self.podium_depends_on_ties,
+            },
+            "rank_then_aggregate": self.agreement.to_json() if self.agreement else None,
+            "coverage": coverage,
+            "provisional": self.provisional,
+            "blocks": dict(blocks),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """The podiums; one is None where the table lacks its column.
+
+    Attributes:
+        metric: The ranked column, higher is better.
+        ties: Who gets the points of tied places.
+        by_dataset: Podium over datasets.
+        by_model: Podium over models.
+        both: Sum of the points of the two; None unless both are there.
+        compare: Which cells count; see `orchestrator.ranking.scores.comparable_DML`.
+        notes: Sentences on how the table was read, for the reader of the result.
+    """
+
+    metric: str
+    ties: TieRule
+    by_dataset: Podium | None
+    by_model: Podium | None
+    both: Podium | None = None
+    compare: Compare = "available"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def podiums(self) -> tuple[Podium, ...]:
+        """The podiums that exist, by dataset first; without their sum."""
+        return tuple(podium for podium in (self.by_dataset, self.by_model) if podium)
+
+    def podium(self, axis: str) -> Podium | None:
+        """Returns the podium of `dataset`, `model` or `both`."""
+        return {"dataset": self.by_dataset, "model": self.by_model, "both": self.both}[axis]
+
+    def to_json(self) -> dict[str, JSONValue]:
+        """Returns the podiums as plain JSON values; whole points are integers."""
+        return {
+            "metric": self.metric,
+            "ties": self.ties,
+            "compare": self.compare,
+            "by_dataset": self.by_dataset.to_json() if self.by_dataset else None,
+            "by_model": self.by_model.to_json() if self.by_model else None,
+            "both": self.both.to_json() if self.both else None,
+            "notes": list(self.notes),
+        }
+
+
+def steps(points: Points) -> tuple[tuple[str, ...], ...]:
+    """Returns who stands on the 1st, 2nd and 3rd step; a step below a joint one is empty."""
+    scores = list(points.values())
+    places = {loss: 1 + sum(other > own for other in scores) for loss, own in points.items() if own}
+    return tuple(
+        tuple(loss for loss, taken in places.items() if taken == step) for step in (1, 2, 3)
+    )
+
+
+def _step_sets(points: Points) -> tuple[frozenset[str], ...]:
+    return tuple(frozenset(step) for step in steps(points))

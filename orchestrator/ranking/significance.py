@@ -1,0 +1,276 @@
+"""Friedman, Nemenyi and Wilcoxon with Holm over dataset x model blocks, or why they say nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from orchestrator.ranking.scores import Scores, mean_over, scores_of
+from orchestrator.ranking.wilcoxon import WilcoxonPair, holm_impossible, wilcoxon_holm
+from workers.contract import UserError
+
+__all__ = [
+    "CriticalDifference",
+    "Friedman",
+    "Significance",
+    "WilcoxonPair",
+    "critical_difference",
+    "significance",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Friedman:
+    """Do the losses differ at all (Friedman 1937; Demsar 2006, section 3.2.2).
+
+    Attributes:
+        statistic: Chi-squared, corrected for ties.
+        p: Its p-value with num_losses - 1 degrees of freedom.
+        iman_davenport_statistic: The less conservative F of Iman and Davenport (1980); None where
+            every block has the same order.
+        iman_davenport_p: Its p-value; 0 where every block has the same order.
+        concordance: Kendall's W: 0 is no agreement of the blocks, 1 the same order in each.
+        num_blocks: Dataset x model blocks that have every loss; repeats are averaged.
+        num_losses: Losses compared.
+    """
+
+    statistic: float
+    p: float
+    iman_davenport_statistic: float | None
+    iman_davenport_p: float
+    concordance: float
+    num_blocks: int
+    num_losses: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticalDifference:
+    """What a critical-difference diagram shows (Nemenyi 1963; Demsar 2006, section 3.2.2).
+
+    Attributes:
+        difference: Mean ranks further apart than this differ significantly.
+        mean_ranks: Mean rank of each loss over the blocks, the best (lowest) first.
+        groups: Largest sets of neighbours not significantly different, each in that order; a loss
+            that differs from all others is in none.
+        alpha: Level of the test.
+        num_blocks: As in `Friedman`.
+    """
+
+    difference: float
+    mean_ranks: Mapping[str, float]
+    groups: tuple[tuple[str, ...], ...]
+    alpha: float
+    num_blocks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Significance:
+    """All tests; what cannot be said is None or empty and has its sentence in `refusals`.
+
+    Attributes:
+        metric: The compared column.
+        alpha: Level of every test.
+        losses: Losses compared, in the order of mean ranks.
+        num_blocks: Blocks that have every loss; the tests use these.
+        num_blocks_left_out: Blocks that lack a loss.
+        friedman: None on too little data.
+        critical_difference: None on too little data.
+        wilcoxon: Every pair; empty where the number of blocks can never reach significance.
+        refusals: Why a test is missing, one sentence each.
+        notes: Sentences on what to keep in mind.
+    """
+
+    metric: str
+    alpha: float
+    losses: tuple[str, ...]
+    num_blocks: int
+    num_blocks_left_out: int
+    friedman: Friedman | None
+    critical_difference: CriticalDifference | None
+    wilcoxon: tuple[WilcoxonPair, ...]
+    refusals: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns everything as plain JSON values."""
+        return asdict(self)
+
+
+MIN_BLOCKS = 5
+"""With fewer blocks the chi-squared approximation of Friedman's test says nothing."""
+
+TRUSTED_BLOCKS = 10
+"""Up to this many blocks the p-value of Friedman's test is rough (Demsar 2006, section 3.2.2)."""
+
+
+def significance(
+    table: pd.DataFrame | Scores, *, metric: str = "dice", alpha: float = 0.05
+) -> Significance:
+    """Tests whether the losses differ over dataset x model blocks; repeats are averaged.
+
+    Only blocks that have every loss count. Repeats are never blocks of their own: they share data,
+    model and protocol, and would pass for independent evidence.
+
+    Args:
+        table: See `rank`.
+        metric: Column to compare; higher is better.
+        alpha: Level of every test.
+
+    Raises:
+        UserError: The table is not as `rank` wants it, or alpha is no share.
+    """
+    if not 0 < alpha < 1:
+        msg = f"--alpha {alpha:g}: give a share between 0 and 1, such as 0.05"
+        raise UserError(msg)
+    scores = scores_of(table, metric)
+    values_NL, left_out = complete_blocks(scores)
+    num_blocks, num_losses = values_NL.shape
+    ranks_NL = rank_blocks(values_NL)
+    order = _by_mean_rank(ranks_NL, scores.losses) if num_blocks else list(range(num_losses))
+    losses = tuple(scores.losses[column] for column in order)
+    ranks_NL, values_NL = ranks_NL[:, order], values_NL[:, order]
+    if not scores.finished_DMLR.any():
+        num_blocks = 0
+    refusals = _too_little(num_blocks, num_losses, left_out)
+    enough = not refusals
+    if enough and num_losses < 3:
+        refusals.append("Friedman's test needs three losses; there are two.")
+    impossible = holm_impossible(num_blocks, num_losses, alpha) if enough else None
+    if impossible:
+        refusals.append(impossible)
+    return Significance(
+        metric=scores.metric,
+        alpha=alpha,
+        losses=losses,
+        num_blocks=num_blocks,
+        num_blocks_left_out=left_out,
+        friedman=friedman(ranks_NL) if enough and num_losses >= 3 else None,
+        critical_difference=nemenyi(ranks_NL, losses, alpha) if enough else None,
+        wilcoxon=wilcoxon_holm(values_NL, losses, alpha) if enough and not impossible else (),
+        refusals=tuple(refusals),
+        notes=_notes(num_blocks, left_out) if enough else (),
+    )
+
+
+def complete_blocks(scores: Scores) -> tuple[np.ndarray, int]:
+    """Returns the means (N blocks, L) of the blocks with every loss, and how many lack one.
+
+    A combination none of whose trials finished has -inf: worse than any that did.
+    """
+    means_DML = mean_over(scores.values_DMLR, 3)
+    lost_DML = scores.present_DML & ~scores.finished_DML
+    means_NL = np.where(lost_DML, -np.inf, means_DML).reshape(-1, len(scores.losses))
+    complete_N = ~np.isnan(means_NL).any(axis=1)
+    tried_N = ~np.isnan(means_NL).all(axis=1)
+    return means_NL[complete_N], int((tried_N & ~complete_N).sum())
+
+
+def rank_blocks(values_NL: np.ndarray) -> np.ndarray:
+    """Returns ranks from 1 (highest) within each block; equal values share their mean rank."""
+    if not len(values_NL):
+        return values_NL
+    return cast("np.ndarray", stats.rankdata(-np.round(values_NL, 12), axis=1))
+
+
+def friedman(ranks_NL: np.ndarray) -> Friedman:
+    """Returns Friedman's test on ranks within blocks, ties corrected as scipy does."""
+    num_blocks, num_losses = ranks_NL.shape
+    if not (ranks_NL != ranks_NL[:, :1]).any():
+        # Every loss is equal in every block: no evidence of any difference.
+        statistic, p = 0.0, 1.0
+    else:
+        result = stats.friedmanchisquare(*ranks_NL.T)
+        statistic, p = float(result.statistic), float(result.pvalue)
+    highest = num_blocks * (num_losses - 1)
+    rest = highest - statistic
+    free = num_losses - 1
+    f = None if rest <= 1e-9 * highest else (num_blocks - 1) * statistic / rest
+    return Friedman(
+        statistic=statistic,
+        p=p,
+        iman_davenport_statistic=f,
+        iman_davenport_p=0.0 if f is None else float(stats.f.sf(f, free, free * (num_blocks - 1))),
+        concordance=statistic / highest,
+        num_blocks=num_blocks,
+        num_losses=num_losses,
+    )
+
+
+def nemenyi(ranks_NL: np.ndarray, losses: Sequence[str], alpha: float) -> CriticalDifference:
+    """Returns the critical difference of Nemenyi's test and the groups it leaves together.
+
+    CD = q sqrt(k (k + 1) / (6 N)), where q is the studentised range for k losses and infinite
+    degrees of freedom, divided by sqrt(2) (Demsar 2006, equation 6 and table 5).
+    """
+    num_blocks = len(ranks_NL)
+    difference = critical_difference(len(losses), num_blocks, alpha)
+    means = {loss: float(rank) for loss, rank in zip(losses, ranks_NL.mean(axis=0), strict=True)}
+    return CriticalDifference(
+        difference=difference,
+        mean_ranks=means,
+        groups=_groups(means, difference),
+        alpha=alpha,
+        num_blocks=num_blocks,
+    )
+
+
+def critical_difference(num_losses: int, num_blocks: int, alpha: float) -> float:
+    """Returns the critical difference of mean ranks; see `nemenyi`."""
+    q = float(stats.studentized_range.ppf(1 - alpha, num_losses, np.inf)) / math.sqrt(2)
+    return q * math.sqrt(num_losses * (num_losses + 1) / (6 * num_blocks))
+
+
+def _by_mean_rank(ranks_NL: np.ndarray, losses: Sequence[str]) -> list[int]:
+    means = np.round(ranks_NL.mean(axis=0), 12)
+    return sorted(range(len(losses)), key=lambda column: (means[column], losses[column]))
+
+
+def _groups(means: Mapping[str, float], difference: float) -> tuple[tuple[str, ...], ...]:
+    """Returns the largest runs of neighbours whose ends are at most the difference apart."""
+    names = list(means)
+    groups: list[tuple[str, ...]] = []
+    covered = 0
+    for start, first in enumerate(names):
+        end = start
+        while end < len(names) and means[names[end]] - means[first] <= difference:
+            end += 1
+        if end - start > 1 and end > covered:
+            groups.append(tuple(names[start:end]))
+            covered = end
+    return tuple(groups)
+
+
+def _too_little(num_blocks: int, num_losses: int, left_out: int) -> list[str]:
+    if num_losses < 2:
+        return ["No test is possible: there is only one loss."]
+    if not num_blocks and not left_out:
+        return ["No test is possible: no trial finished."]
+    if num_blocks < MIN_BLOCKS:
+        blocks = "1 block" if num_blocks == 1 else f"{num_blocks} blocks"
+        lacking = f" ({left_out} more lack a loss)" if left_out else ""
+        return [
+            f"No test is possible: {blocks} of dataset x model with every loss{lacking}, "
+            f"and fewer than {MIN_BLOCKS} say nothing."
+        ]
+    return []
+
+
+def _notes(num_blocks: int, left_out: int) -> tuple[str, ...]:
+    notes = []
+    if num_blocks <= TRUSTED_BLOCKS:
+        notes.append(
+            f"With {num_blocks} blocks the p-value of Friedman's test is rough: "
+            f"it wants more than {TRUSTED_BLOCKS}."
+        )
+    if left_out:
+        notes.append(f"{left_out} dataset x model blocks lack a loss and were left out.")
+    notes.append(
+        "Blocks that share a dataset or a model are not independent, so p-values are too small."
+    )
+    return tuple(notes)

@@ -1,0 +1,190 @@
+"""Block x loss tables as Markdown, LaTeX (booktabs) and CSV: the three best marked, points below.
+
+Nothing here rounds what is ranked: digits are cut only in the text.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.ranking.results import Podium
+
+Title = Callable[[str, str], str]
+"""From an axis (`dataset`, `model`, `loss`) and a label to what to call it."""
+
+MARKS = {1: "bold", 2: "underlined", 3: "italic"}
+"""How LaTeX and Markdown show the three first places."""
+
+MISSING = "–"  # noqa: RUF001 - an en dash is what a table shows for "no value"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One block and one loss.
+
+    Attributes:
+        mean: Unrounded; None without any trial.
+        place: 1, 2 or 3, else None; tied losses share a place.
+    """
+
+    mean: float | None
+    place: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockTable:
+    """One podium as a table.
+
+    Attributes:
+        axis: `dataset` or `model`.
+        metric: What the means are of.
+        losses: Labels of the columns.
+        rows: Label of a block and its cells, in the order of `losses`.
+        points: Points of each loss, in the same order.
+        num_missing: Trials that are missing.
+    """
+
+    axis: str
+    metric: str
+    losses: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    points: tuple[int | float, ...]
+    num_missing: int
+
+
+def block_table(podium: Podium, metric: str, losses: Sequence[str] | None = None) -> BlockTable:
+    """Returns the table of a podium by dataset or by model.
+
+    Args:
+        podium: Of one axis.
+        metric: What the means are of.
+        losses: Order of the columns; by default that of the podium.
+    """
+    columns = tuple(losses or podium.points)
+    return BlockTable(
+        axis=podium.axis,
+        metric=metric,
+        losses=columns,
+        rows=tuple(
+            (
+                name,
+                tuple(
+                    Cell(
+                        mean=block.means.get(loss),
+                        place=place
+                        if (place := block.places.get(loss, 4)) <= 3 and loss not in block.diverged
+                        else None,
+                    )
+                    for loss in columns
+                ),
+            )
+            for name, block in podium.blocks.items()
+        ),
+        points=tuple(podium.points[loss] for loss in columns),
+        num_missing=podium.coverage.expected - podium.coverage.present,
+    )
+
+
+def plain_title(axis: str, label: str) -> str:  # noqa: ARG001 - a Title
+    """Returns the label as it is."""
+    return label
+
+
+def to_markdown(table: BlockTable, *, title: Title = plain_title, digits: int = 4) -> str:
+    """Returns a Markdown table: 1st bold, 2nd underlined, 3rd in italics."""
+    heads = [escape_markdown(title("loss", loss)) for loss in table.losses]
+    lines = [
+        f"| {table.axis} | {' | '.join(heads)} |",
+        f"| --- |{' ---: |' * len(heads)}",
+    ]
+    wraps = {1: "**{}**", 2: "<u>{}</u>", 3: "*{}*", None: "{}"}
+    for name, cells in table.rows:
+        texts = (wraps[cell.place].format(_mean_text(cell, digits)) for cell in cells)
+        lines.append(f"| {escape_markdown(title(table.axis, name))} | {' | '.join(texts)} |")
+    lines.append(f"| points | {' | '.join(_points_text(points) for points in table.points)} |")
+    return "\n".join(lines) + "\n"
+
+
+def to_latex(table: BlockTable, *, title: Title = plain_title, digits: int = 4) -> str:
+    r"""Returns a LaTeX table environment that needs only `\usepackage{booktabs}`."""
+    heads = [escape_latex(title("loss", loss)) for loss in table.losses]
+    wraps = {1: r"\textbf{{{}}}", 2: r"\underline{{{}}}", 3: r"\textit{{{}}}", None: "{}"}
+    lines = [
+        r"\begin{table}",
+        r"\centering\small",
+        rf"\caption{{{_caption(table)}}}",
+        rf"\label{{tab:podium-{table.axis}-{re.sub('[^a-z0-9]+', '-', table.metric.lower())}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(heads)}}}",
+        r"\toprule",
+        rf"{table.axis} & {' & '.join(heads)} \\",
+        r"\midrule",
+    ]
+    for name, cells in table.rows:
+        texts = (wraps[cell.place].format(_mean_text(cell, digits, "--")) for cell in cells)
+        lines.append(rf"{escape_latex(title(table.axis, name))} & {' & '.join(texts)} \\")
+    points = " & ".join(_points_text(points) for points in table.points)
+    lines += [
+        r"\midrule",
+        rf"points & {points} \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(tables: Sequence[BlockTable]) -> str:
+    """Returns one row a block and loss, unrounded, and one row a loss with its points."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["axis", "block", "loss", "metric", "mean", "place", "points"])
+    for table in tables:
+        for name, cells in table.rows:
+            for loss, cell in zip(table.losses, cells, strict=True):
+                mean = "" if cell.mean is None else repr(cell.mean)
+                writer.writerow([table.axis, name, loss, table.metric, mean, cell.place, ""])
+        for loss, points in zip(table.losses, table.points, strict=True):
+            writer.writerow([table.axis, "", loss, table.metric, "", "", points])
+    return out.getvalue()
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "{''}",
+    **{mark: f"\\{mark}" for mark in "&%$#_{}"},
+}
+
+
+def escape_latex(text: str) -> str:
+    """Returns text that LaTeX prints as it is; line breaks become blanks."""
+    return "".join(_LATEX.get(mark, mark) for mark in " ".join(text.split()))
+
+
+def escape_markdown(text: str) -> str:
+    """Returns text that a Markdown table prints as it is; line breaks become blanks."""
+    return re.sub(r"([\\`*_{}\[\]<>|~&#])", r"\\\1", " ".join(text.split()))
+
+
+def _caption(table: BlockTable) -> str:
+    text = f"Mean {escape_latex(table.metric)} by {table.axis}"
+    text += " (best bold, second underlined, third italic) and podium points."
+    if table.num_missing:
+        text += f" Provisional: {table.num_missing} trials are missing."
+    return text
+
+
+def _mean_text(cell: Cell, digits: int, missing: str = MISSING) -> str:
+    return missing if cell.mean is None else f"{cell.mean:.{digits}f}"
+
+
+def _points_text(points: float) -> str:
+    return f"{points:.2f}".rstrip("0").rstrip(".")

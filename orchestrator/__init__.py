@@ -1,1 +1,49 @@
-"""Plans a grid of trainings, runs it on Ray Tune, keeps the results and ranks them."""
+"""Plans a grid of trainings, runs it on Ray Tune, keeps the results and ranks them.
+
+    import orchestrator as podium
+    trials = podium.read_trials("results/quickstart")
+    podium.rank(trials)
+
+Nothing heavy is imported before one of these names is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.frames import (
+        query,
+        read_epochs,
+        read_failures,
+        read_grid,
+        read_images,
+        read_predictions,
+        read_trials,
+    )
+    from orchestrator.ranking.podium import rank
+
+__all__ = [
+    "query",
+    "rank",
+    "read_epochs",
+    "read_failures",
+    "read_grid",
+    "read_images",
+    "read_predictions",
+    "read_trials",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Imports a public name when it is first used."""
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    module = "orchestrator.ranking.podium" if name == "rank" else "orchestrator.frames"
+    return getattr(importlib.import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,21 +1,33 @@
 """The results: Parquet tables below one location, with one atomic commit a trial."""
 
+from orchestrator.store.answer import Answer, plain
 from orchestrator.store.compact import CompactionSummary, TableCompaction
+from orchestrator.store.feed import Feed
 from orchestrator.store.parquet import DamagedFile, Store
 from orchestrator.store.rows import CommittedTrial, FailureRecord, FailureRow
-from orchestrator.store.schema import SCHEMA_VERSION, TABLES, describe_tables
+from orchestrator.store.runs import RunningTrial, RunRecord
+from orchestrator.store.saved_queries import SAVED_QUERIES, SavedQuery
+from orchestrator.store.schema import SCHEMA_VERSION, TABLES, VIEWS, describe_tables
 from orchestrator.store.storage import StoreError
 
 __all__ = [
+    "SAVED_QUERIES",
     "SCHEMA_VERSION",
     "TABLES",
+    "VIEWS",
+    "Answer",
     "CommittedTrial",
     "CompactionSummary",
     "DamagedFile",
     "FailureRecord",
     "FailureRow",
+    "Feed",
+    "RunRecord",
+    "RunningTrial",
+    "SavedQuery",
     "Store",
     "StoreError",
     "TableCompaction",
     "describe_tables",
+    "plain",
 ]

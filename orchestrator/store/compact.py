@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from orchestrator.store.codec import decode, encode_compact
-from orchestrator.store.files import CHECKPOINTS, GRIDS, compact_path, look, trial_id_of
+from orchestrator.store.files import CHECKPOINTS, GRIDS, RUNS, compact_path, look, trial_id_of
 from orchestrator.store.lookup import all_diverged
 from orchestrator.store.scan import Unreadable, scan
 from orchestrator.store.schema import DETAIL_TABLES, FAILURES, TABLES, TRIALS, Table
@@ -130,8 +130,8 @@ def refuse_lost(storage: Storage, lost: tuple[Unreadable, ...]) -> None:
 def heal_tables(storage: Storage, finished: set[str], now: datetime) -> tuple[str, ...]:
     """Removes what killed processes left behind and finishes interrupted compactions.
 
-    Removed are temporary files, and details and divergences of trials that never got their row,
-    all older than an hour, and checkpoints of finished trials.
+    Removed are temporary files, details and divergences of trials that never got their row, and
+    documents of drivers, all older than an hour, and checkpoints of finished trials.
 
     Args:
         storage: Where the files are.
@@ -155,10 +155,13 @@ def heal_tables(storage: Storage, finished: set[str], now: datetime) -> tuple[st
 
 
 def _leftovers(storage: Storage, finished: set[str], now: datetime) -> Iterator[FileInfo]:
-    for folder in (*TABLES, CHECKPOINTS, GRIDS):
+    for folder in (*TABLES, CHECKPOINTS, GRIDS, RUNS):
         for file in storage.list(folder, prefix="."):
             if TEMPORARY.fullmatch(file.name) and _is_stale(file, now):
                 yield file
+    for file in storage.list(RUNS):
+        if _is_stale(file, now):
+            yield file
     for file in storage.list(CHECKPOINTS):
         if file.name.removesuffix(".pt") in finished:
             yield file

@@ -12,6 +12,7 @@ from orchestrator.store.storage import FileInfo, Storage, StoreError
 
 CHECKPOINTS = "_checkpoints"
 GRIDS = "_grids"
+RUNS = "_runs"
 COMPACT = "compact-"
 
 _PART = re.compile(r"part-([0-9a-f]{20}(?:-[0-9]+)?)\.parquet")

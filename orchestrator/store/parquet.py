@@ -9,16 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.store import rows
+from orchestrator.store.answer import Answer
 from orchestrator.store.codec import encode_part
 from orchestrator.store.compact import CompactionSummary, compact_tables, heal_tables
 from orchestrator.store.documents import SavedCheckpoints, checkpoint_path, load_grids, save_grid
+from orchestrator.store.feed import Feed
 from orchestrator.store.files import part_path, trial_id_of
 from orchestrator.store.lookup import count_failures, find_trial_row
+from orchestrator.store.query import answer, load
 from orchestrator.store.rows import CommittedTrial, FailureRecord, FailureRow
+from orchestrator.store.runs import RunRecord, load_runs, run_path, save_run
 from orchestrator.store.scan import scan
-from orchestrator.store.schema import FAILURES, TABLES, TRIALS
+from orchestrator.store.schema import FAILURES, TABLES, TRIALS, VIEWS
 from orchestrator.store.storage import Storage, StoreError, open_storage
 from orchestrator.store.views import failure_rows, refuse_newer, rows_of, scan_trials, to_pandas
+from workers.catalogue import nearest
 from workers.contract import Checkpoints, TrialResult, TrialSpec, TrialStatus
 from workers.identity import trial_id as identity_of
 
@@ -213,6 +218,44 @@ class Store:
                 raise StoreError(msg)
         return to_pandas(declared, rows_of(self._storage, declared, wanted, trial_ids))
 
+    def view(
+        self,
+        name: str,
+        columns: Sequence[str] | None = None,
+        *,
+        trial_ids: Collection[str] | None = None,
+    ) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        """Returns a table, or `grid`, as `read` does, and a note on each torn file left out.
+
+        Args:
+            name: Name of the table, or `grid`.
+            columns: Columns wanted, in this order; all by default.
+            trial_ids: Trials wanted; all by default.
+
+        Raises:
+            StoreError: There are no results, or as `read` says.
+        """
+        wanted = columns if columns is not None else VIEWS[name].column_names
+        for column in wanted:
+            if column not in VIEWS[name].column_names:
+                known = nearest(column, VIEWS[name].column_names)
+                msg = f"{column!r}: unknown column of {name}; {known}"
+                raise StoreError(msg)
+        found, notes = load(self._storage, {name: wanted}, trial_ids)
+        return to_pandas(VIEWS[name], found[name]), notes
+
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> Answer:
+        """Answers one SELECT statement over the tables and `grid`; reads only.
+
+        Args:
+            sql: The statement; DuckDB's SQL.
+            parameters: Values of `$name` in it.
+
+        Raises:
+            StoreError: The statement cannot be run, or the results cannot be read.
+        """
+        return answer(self._storage, sql, parameters)
+
     def checkpoints(self, trial_id: str) -> Checkpoints:
         """Returns where a trial keeps its state."""
         return SavedCheckpoints(self._storage, checkpoint_path(trial_id))
@@ -240,6 +283,34 @@ class Store:
             StoreError: A file cannot be read or is torn.
         """
         return load_grids(self._storage)
+
+    def save_run(self, run: RunRecord) -> None:
+        """Keeps what a driver is doing; the same run again replaces it.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        save_run(self._storage, run)
+
+    def delete_run(self, run_id: str) -> None:
+        """Removes a driver's document, if there is one.
+
+        Raises:
+            StoreError: The file cannot be removed.
+        """
+        self._storage.delete(run_path(run_id))
+
+    def runs(self) -> list[RunRecord]:
+        """Returns what drivers say they are doing, the oldest first; some may be gone.
+
+        Raises:
+            StoreError: The folder cannot be read.
+        """
+        return load_runs(self._storage)
+
+    def feed(self) -> Feed:
+        """Returns a reader that follows these results cheaply while others write them."""
+        return Feed(self._storage)
 
     def compact(self, now: datetime) -> CompactionSummary:
         """Merges the files of each table into one, after healing.

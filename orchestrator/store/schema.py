@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a column is added; added columns are nullable, and none is removed or changed."""
 
 Kind = Literal["string", "integer", "number", "boolean", "timestamp", "binary"]
@@ -157,7 +157,13 @@ TRIALS = Table(
         Column("versions", "string", "Versions of the packages as JSON"),
         _SPEC,
         _ATTEMPT,
-        Column("message", "string", "What a diverged trial says about itself", "", True),
+        Column(
+            "message",
+            "string",
+            "How a trial diverged; which images no epoch's last batch trained on",
+            "",
+            True,
+        ),
         Column("committed_at", "timestamp", "When the row was written", "UTC"),
     ),
 )
@@ -208,6 +214,9 @@ PREDICTIONS = Table(
         Column("logits_png", "binary", "Raw output as 8-bit grey PNG, linear between the limits"),
         Column("logit_min", "number", "Raw output of grey level 0"),
         Column("logit_max", "number", "Raw output of grey level 255"),
+        Column("logit_mean", "number", "Exact mean of the raw output", nullable=True),
+        Column("mask_png", "binary", "1-bit PNG of sigmoid(raw output) > 0.5", nullable=True),
+        Column("mean_mask_png", "binary", "1-bit PNG of raw output > its mean", nullable=True),
     ),
 )
 
@@ -237,11 +246,44 @@ TABLES: dict[str, Table] = {
     table.name: table for table in (TRIALS, EPOCHS, IMAGES, PREDICTIONS, FAILURES)
 }
 
+GRID = Table(
+    name="grid",
+    description=(
+        "No folder but a view, made from the newest grid of each protocol: one row a trial that "
+        "was asked for, with what became of it."
+    ),
+    key=("grid_id", "trial_id"),
+    order=("grid_id", "trial_id"),
+    columns=(
+        Column("sweep", "string", "Name of the sweep"),
+        Column("grid_id", "string", "Identity of the set of trials"),
+        _PROTOCOL,
+        *_LABELS,
+        Column("trial_id", "string", "Identity of the trial", nullable=True),
+        Column(
+            "status",
+            "string",
+            "'completed' or 'diverged' as in trials, 'failed': no result and the last attempt "
+            "failed, or 'missing': no result and no attempt that failed",
+        ),
+        Column("num_failures", "integer", "Attempts that gave no result", "attempts"),
+        Column(
+            "failure_class", "string", "Class of the last failure; null without one", nullable=True
+        ),
+        Column("message", "string", "Message of the last failure; null without one", nullable=True),
+        Column("gpus", "number", "GPUs a trial was given, by the configuration", "GPUs", True),
+        Column("cpus", "number", "CPU cores a trial was given, likewise", "cores", True),
+    ),
+)
+
+VIEWS: dict[str, Table] = {**TABLES, GRID.name: GRID}
+"""What a query can name."""
+
 
 def describe_tables() -> str:
     """Returns the tables and their columns as Markdown, for the documentation."""
     parts = []
-    for table in TABLES.values():
+    for table in VIEWS.values():
         lines = [f"## {table.name}", "", table.description, ""]
         lines += [
             "| column | type | unit | may be null | meaning |",

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.store.compact import refuse_lost
-from orchestrator.store.files import trial_id_of
+from orchestrator.store.files import look, trial_id_of
 from orchestrator.store.scan import Scan, scan
 from orchestrator.store.schema import FAILURES, SCHEMA_VERSION, TRIALS, Table
 from orchestrator.store.storage import Storage, StoreError
@@ -19,13 +19,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def scan_trials(storage: Storage) -> Scan:
-    """Reads `trials`; all columns, so that a part torn in any of them is no finished trial.
+def scan_trials(storage: Storage, columns: Sequence[str] | None = None) -> Scan:
+    """Reads `trials`: all columns of parts, so that one torn in any of them is no finished trial.
+
+    Args:
+        storage: Where the files are.
+        columns: Columns wanted, all by default. Where everything is compacted, no others are
+            read; else `rows` holds all.
 
     Raises:
         StoreError: The table cannot be read, or a newer version wrote it.
     """
-    found = scan(storage, TRIALS)
+    found = None
+    if columns is not None and not look(storage, TRIALS).parts:
+        wanted = dict.fromkeys(("schema_version", *columns))
+        found = scan(storage, TRIALS, columns=list(wanted))
+    if found is None or found.files.parts:
+        found = scan(storage, TRIALS)
     refuse_newer(storage, pc.max(found.rows.column("schema_version")).as_py() or 0)
     return found
 
@@ -45,24 +55,47 @@ def refuse_newer(storage: Storage, schema_version: int) -> None:
 
 
 def rows_of(
-    storage: Storage, table: Table, columns: Sequence[str], trial_ids: Collection[str] | None
+    storage: Storage,
+    table: Table,
+    columns: Sequence[str],
+    trial_ids: Collection[str] | None = None,
+    *,
+    trials: Scan | None = None,
 ) -> pa.Table:
     """Returns the rows that count, of these trials or of all, with these columns in order.
+
+    Args:
+        storage: Where the files are.
+        table: What to read.
+        columns: Columns wanted.
+        trial_ids: Trials wanted; all by default.
+        trials: What `scan_trials` found, with all that `needed_of_trials` says; read anew by
+            default.
 
     Raises:
         StoreError: A file that is needed is torn, or a newer version wrote the results.
     """
+    trials = trials or scan_trials(storage, needed_of_trials(table, columns))
     if table is TRIALS or table is FAILURES:
-        found = scan_trials(storage).rows if table is TRIALS else failure_rows(storage)
+        found = trials.rows if table is TRIALS else failure_rows(storage, trials)
         if trial_ids is not None:
             wanted = pa.array(list(trial_ids), pa.string())
             found = found.filter(pc.is_in(found.column("trial_id"), value_set=wanted))
     else:
-        found = _details(storage, table, columns, trial_ids)
+        finished = trials.part_keys()
+        wanted = finished if trial_ids is None else finished.intersection(trial_ids)
+        found = _details(storage, table, columns, wanted)
     return found.select(list(columns))
 
 
-def failure_rows(storage: Storage) -> pa.Table:
+def needed_of_trials(table: Table, columns: Sequence[str]) -> tuple[str, ...]:
+    """Returns the columns of `trials` without which these of a table cannot be read."""
+    if table is TRIALS:
+        return ("trial_id", *columns)
+    return ("trial_id", "status") if table is FAILURES else ("trial_id",)
+
+
+def failure_rows(storage: Storage, trials: Scan | None = None) -> pa.Table:
     """Returns the rows of `failures` without those of divergences that were never committed.
 
     A process killed between the two rows of a diverged trial leaves the one in `failures`; the
@@ -71,8 +104,8 @@ def failure_rows(storage: Storage) -> pa.Table:
     found = scan(storage, FAILURES).rows
     if FailureClass.DIVERGED not in found.column("failure_class").to_pylist():
         return found
-    trials = scan_trials(storage).rows
-    diverged = trials.filter(pc.equal(trials.column("status"), TrialStatus.DIVERGED))
+    known = (trials or scan_trials(storage, needed_of_trials(FAILURES, ()))).rows
+    diverged = known.filter(pc.equal(known.column("status"), TrialStatus.DIVERGED))
     finished = pc.is_in(found.column("trial_id"), value_set=diverged.column("trial_id"))
     others = pc.not_equal(found.column("failure_class"), FailureClass.DIVERGED)
     return found.filter(pc.or_(finished, others))
@@ -94,10 +127,8 @@ def to_pandas(table: Table, rows: pa.Table) -> pd.DataFrame:
 
 
 def _details(
-    storage: Storage, table: Table, columns: Sequence[str], trial_ids: Collection[str] | None
+    storage: Storage, table: Table, columns: Sequence[str], wanted: Collection[str]
 ) -> pa.Table:
-    finished = scan_trials(storage).part_keys()
-    wanted = finished if trial_ids is None else finished.intersection(trial_ids)
     found = scan(
         storage,
         table,

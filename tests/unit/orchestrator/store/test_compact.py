@@ -5,7 +5,7 @@ from datetime import timedelta
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.store import TABLES, Store
+from orchestrator.store import SCHEMA_VERSION, TABLES, Store
 from orchestrator.store.codec import encode_compact
 from orchestrator.store.compact import STALE, compact_tables
 from orchestrator.store.local import LocalStorage
@@ -74,7 +74,7 @@ def test_a_compacted_file_is_sorted_and_says_what_it_holds(store, tmp_path):
     (path,) = (tmp_path / "trials").iterdir()
     schema = pq.read_schema(path)
     assert schema.field("train_seconds").metadata[b"unit"] == b"s"
-    assert schema.metadata[b"podium.schema_version"] == b"1"
+    assert schema.metadata[b"podium.schema_version"] == str(SCHEMA_VERSION).encode()
     rows = pq.read_table(path, columns=list(TRIALS.order)).to_pylist()
     assert rows == sorted(rows, key=lambda row: tuple(row.values()))
 

@@ -59,6 +59,9 @@ def make_result(number: int, *, diverged: bool = False, num_images: int = 2) -> 
                 logits_png=b"logits",
                 logit_min=-1.0,
                 logit_max=float(number),
+                logit_mean=0.25,
+                mask_png=b"mask",
+                mean_mask_png=b"mean mask",
             ),
         )
         if number % 2 == 0

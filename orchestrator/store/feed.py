@@ -1,0 +1,127 @@
+"""Follows results while others write them: each file is read once, and nothing is ever written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.store import rows
+from orchestrator.store.documents import load_grids
+from orchestrator.store.files import GRIDS, look, trial_id_of
+from orchestrator.store.rows import CommittedTrial, FailureRow
+from orchestrator.store.runs import RunRecord, load_runs
+from orchestrator.store.scan import scan
+from orchestrator.store.schema import EPOCHS, FAILURES, TRIALS, Table
+from orchestrator.store.storage import Storage
+from orchestrator.store.views import refuse_newer, to_pandas
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+_CURVE = ("epoch", "train_loss", "val_dice", "val_iou")
+
+
+class _Follower:
+    """The rows of one table, by the key of their part; only files not seen before are read."""
+
+    def __init__(self, storage: Storage, table: Table) -> None:
+        self._storage = storage
+        self._table = table
+        self._compacts: set[str] = set()
+        self.tables: list[pa.Table] = []
+        self.known: set[str] = set()
+
+    def refresh(self) -> bool:
+        """Reads what is new; says whether there was anything."""
+        files = look(self._storage, self._table)
+        compacts = {file.path for file in files.compacts}
+        if compacts <= self._compacts and self.known.issuperset(files.parts):
+            return False
+        # A compacted file seen for the first time is read whole: it may hold unseen rows.
+        found = scan(self._storage, self._table, part_counts=lambda key: key not in self.known)
+        refuse_newer(self._storage, _newest(found.rows))
+        self._compacts |= {file.path for file in found.files.compacts}
+        keys = _part_keys(self._table, found.rows)
+        fresh = [key not in self.known for key in keys]
+        self.known.update(keys)
+        if any(fresh):
+            self.tables.append(found.rows.filter(fresh))
+        return any(fresh)
+
+
+class Feed:
+    """What is in a store by now. Not for several threads at once."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._trials = _Follower(storage, TRIALS)
+        self._failures = _Follower(storage, FAILURES)
+        self._grid_files: tuple[object, ...] = ()
+        self.grids: list[dict[str, Any]] = []
+        self.runs: list[RunRecord] = []
+
+    def refresh(self) -> bool:
+        """Reads what is new since the last time.
+
+        Returns:
+            Whether a trial, a failure or a grid came; `runs` is always read anew.
+
+        Raises:
+            StoreError: A file that is needed cannot be read, or a newer version wrote it.
+        """
+        grid_files = self._storage.list(GRIDS)
+        new_grid = grid_files != self._grid_files
+        if new_grid:
+            self.grids, self._grid_files = load_grids(self._storage), grid_files
+        changes = [self._trials.refresh(), self._failures.refresh()]
+        self.runs = load_runs(self._storage)
+        return new_grid or any(changes)
+
+    def committed(self) -> dict[str, CommittedTrial]:
+        """Returns the finished trials by trial id."""
+        names = list(CommittedTrial.__dataclass_fields__)
+        found = (row for table in self._trials.tables for row in table.select(names).to_pylist())
+        return {row["trial_id"]: rows.committed_trial(row) for row in found}
+
+    def failures(self) -> tuple[FailureRow, ...]:
+        """Returns the failed attempts, the oldest first."""
+        found = (row for table in self._failures.tables for row in table.to_pylist())
+        return tuple(sorted(map(rows.failure_row_of, found), key=lambda row: row.failed_at))
+
+    def trials(self) -> pd.DataFrame:
+        """Returns table `trials` as `Store.read` does, in any order."""
+        import pyarrow as pa
+
+        tables = self._trials.tables or [TRIALS.arrow_schema.empty_table()]
+        return to_pandas(TRIALS, pa.concat_tables(tables))
+
+    def curve(self, trial_id: str) -> list[dict[str, Any]]:
+        """Returns the epochs of one finished trial: epoch, train_loss, val_dice, val_iou.
+
+        Raises:
+            StoreError: The epochs cannot be read.
+        """
+        if trial_id not in self._trials.known:
+            return []
+        found = scan(
+            self._storage,
+            EPOCHS,
+            columns=[*EPOCHS.key, *_CURVE[1:]],
+            trial_ids=[trial_id],
+            part_counts=lambda key: trial_id_of(key) == trial_id,
+        )
+        epochs = (row for row in found.rows.select(list(_CURVE)).to_pylist())
+        return sorted(epochs, key=lambda row: row["epoch"])
+
+
+def _part_keys(table: Table, found: pa.Table) -> list[str]:
+    columns: Iterable[list[Any]] = (found.column(name).to_pylist() for name in table.key)
+    return ["-".join(map(str, key)) for key in zip(*columns, strict=True)]
+
+
+def _newest(found: pa.Table) -> int:
+    versions = (
+        found.column("schema_version").to_pylist() if "schema_version" in found.column_names else []
+    )
+    return max(versions, default=0)

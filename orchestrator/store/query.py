@@ -1,0 +1,209 @@
+"""Answers SQL over the results: read-only, in memory, with no way out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestrator.store.answer import Answer, tidy
+from orchestrator.store.documents import load_grids
+from orchestrator.store.expected import TRIAL_COLUMNS, grid_rows
+from orchestrator.store.scan import Scan, scan
+from orchestrator.store.schema import FAILURES, GRID, TRIALS, VIEWS
+from orchestrator.store.statement import Statement, explain, parse
+from orchestrator.store.storage import Storage, StoreError
+from orchestrator.store.views import needed_of_trials, rows_of, scan_trials
+from workers.catalogue import nearest
+
+MEMORY_LIMIT = "2GiB"
+"""What joins, sorts and aggregates may take; nothing is written to a disk."""
+MAX_ANSWER_BYTES = 2**30
+_BATCH_ROWS = 100_000
+
+
+def answer(storage: Storage, sql: str, parameters: Mapping[str, object] | None = None) -> Answer:
+    """Runs one SELECT statement over the views of `VIEWS`.
+
+    The rows come into an empty database in memory that can reach no file, no network and no
+    setting, so the statement can see nothing else. Only tables and columns that it names are read.
+
+    Args:
+        storage: Where the results are.
+        sql: The statement; DuckDB's SQL.
+        parameters: Values of `$name` in it; bound, never pasted.
+
+    Raises:
+        StoreError: The statement cannot be run, or the results cannot be read.
+        KeyboardInterrupt: Ctrl-C; the statement is stopped.
+    """
+    given = dict(parameters or {})
+    with _sandbox() as connection:
+        statement = parse(connection, sql)
+        _check_parameters(statement, given)
+        everything = {name: VIEWS[name].column_names for name in statement.columns}
+        for name in VIEWS:
+            connection.register(name, VIEWS[name].arrow_schema.empty_table())
+        # On empty tables first: a wrong name is said before a million rows are read for it.
+        shape = _run(connection, statement, given, everything).schema
+        for columns in (statement.columns, everything):
+            tables, notes = load(storage, columns)
+            for name, rows in tables.items():
+                connection.register(name, rows)
+            with suppress(_OtherShapeError):
+                return Answer(tidy(_run(connection, statement, given, everything, shape)), notes)
+    msg = "the results changed under the query; run it again"
+    raise StoreError(msg)
+
+
+def load(
+    storage: Storage,
+    wanted: Mapping[str, Sequence[str]],
+    trial_ids: Collection[str] | None = None,
+) -> tuple[dict[str, pa.Table], tuple[str, ...]]:
+    """Reads views as every reader of the store sees them, all of them beside the same `trials`.
+
+    Args:
+        storage: Where the results are.
+        wanted: Columns by view.
+        trial_ids: Trials wanted; all by default.
+
+    Returns:
+        The rows by view, and a note on each torn file whose rows are left out.
+
+    Raises:
+        StoreError: There are no results, or they cannot be read.
+    """
+    if not wanted:
+        return {}, ()
+    needed = [] if trial_ids is None else ["trial_id"]
+    trials = scan_trials(storage, [*needed, *_needed_of_trials(wanted)])
+    grids = load_grids(storage)
+    if not (grids or trials.files.all()):
+        msg = f"{storage.place}: no results here; expected a folder that `podium run` filled"
+        raise StoreError(msg)
+    scans = [trials]
+    if FAILURES.name in wanted or GRID.name in wanted:
+        scans.append(scan(storage, FAILURES))
+    tables = {}
+    for name, columns in wanted.items():
+        if name == GRID.name:
+            failures = rows_of(storage, FAILURES, FAILURES.column_names, trials=trials)
+            rows = grid_rows(grids, trials.rows, failures)
+            if trial_ids is not None:
+                chosen = pa.array(list(trial_ids), pa.string())
+                rows = rows.filter(pc.is_in(rows.column("trial_id"), value_set=chosen))
+            rows = rows.select(list(columns))
+        else:
+            rows = rows_of(storage, VIEWS[name], columns, trial_ids, trials=trials)
+        tables[name] = rows
+    return tables, _notes(storage, scans)
+
+
+def _needed_of_trials(wanted: Mapping[str, Sequence[str]]) -> list[str]:
+    needed: list[str] = []
+    for name, columns in wanted.items():
+        if name == TRIALS.name:
+            needed += columns
+        elif name == GRID.name:
+            needed += TRIAL_COLUMNS
+        else:
+            needed += needed_of_trials(VIEWS[name], columns)
+    return needed
+
+
+class _OtherShapeError(Exception):
+    """The columns read were too few: the statement means something else without the others."""
+
+
+def _notes(storage: Storage, scans: Sequence[Scan]) -> tuple[str, ...]:
+    return tuple(
+        f"{storage.place}/{item.file.path}: torn, its rows are left out ({item.reason})"
+        for found in scans
+        for item in found.lost()
+    )
+
+
+@contextmanager
+def _sandbox() -> Iterator[duckdb.DuckDBPyConnection]:
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "allow_persistent_secrets": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "memory_limit": MEMORY_LIMIT,
+            "python_enable_replacements": False,
+            "python_scan_all_frames": False,
+            "temp_directory": "",
+            # One thread adds in one order: the same store gives the same bits.
+            "threads": 1,
+        },
+    )
+    with connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        yield connection
+
+
+def _check_parameters(statement: Statement, given: Mapping[str, object]) -> None:
+    for name in given:
+        if name not in statement.parameters:
+            known = "it takes none"
+            if statement.parameters:
+                known = nearest(name, sorted(statement.parameters))
+            msg = f"parameter {name!r}: the statement has no ${name}; {known}"
+            raise StoreError(msg)
+    for name in sorted(statement.parameters - set(given)):
+        msg = f"${name}: no value; give one with --param {name}=VALUE"
+        raise StoreError(msg)
+
+
+def _run(
+    connection: duckdb.DuckDBPyConnection,
+    statement: Statement,
+    parameters: Mapping[str, object],
+    columns: Mapping[str, tuple[str, ...]],
+    shape: pa.Schema | None = None,
+) -> pa.Table:
+    """Runs a statement in a thread, so that Ctrl-C reaches the one that waits."""
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(_fetch, connection, statement, parameters)
+        try:
+            found = work.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
+        except duckdb.Error as error:
+            if shape is not None and isinstance(error, duckdb.BinderException):
+                raise _OtherShapeError from None
+            raise StoreError(explain(error, columns)) from None
+    if shape is not None and found.schema != shape:
+        raise _OtherShapeError
+    return found
+
+
+def _fetch(
+    connection: duckdb.DuckDBPyConnection, statement: Statement, parameters: Mapping[str, object]
+) -> pa.Table:
+    values = dict(parameters)
+    try:
+        relation = connection.sql(statement.sql, params=values or None)
+    except (duckdb.ProgrammingError, duckdb.DataError):
+        connection.execute(statement.sql, values)  # Says the same with its place in the text.
+        raise
+    reader: Any = relation.to_arrow_reader(_BATCH_ROWS)
+    batches, num_bytes = [], 0
+    for batch in reader:
+        batches.append(batch)
+        num_bytes += batch.nbytes
+        if num_bytes > MAX_ANSWER_BYTES:
+            msg = f"the answer is larger than {MAX_ANSWER_BYTES >> 20:,} MiB; aggregate or LIMIT it"
+            raise StoreError(msg)
+    return pa.Table.from_batches(batches, reader.schema)

@@ -1,0 +1,126 @@
+"""Who is working on these results right now: one small document a driver, renewed by heartbeats.
+
+Nothing relies on them: they tell people (and `podium watch`) what is under way, and a stale one is
+no harm.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator.store.files import RUNS
+from orchestrator.store.storage import Storage
+
+HEARTBEAT_SECONDS = 5.0
+"""A running driver renews its document this often."""
+
+SILENT = timedelta(seconds=60)
+"""A driver that has not written for so long is taken for gone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningTrial:
+    """A trial under way.
+
+    Attributes:
+        label: Names it for people.
+        since: When it was started, UTC.
+        val_dice: Mean validation Dice of each epoch so far; None where it is not finite.
+    """
+
+    trial_id: str
+    label: str
+    since: datetime
+    val_dice: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What one driver (`podium run`) is doing.
+
+    Attributes:
+        run_id: Name of its document.
+        grid_id: The grid it runs.
+        host: Its machine.
+        process_id: Its process there.
+        started_at: UTC.
+        heartbeat_at: When it last wrote this, UTC.
+        num_pending: Trials it set out to run.
+        num_ended: Those of them that ended, however they did.
+        running: Trials under way, the oldest first.
+    """
+
+    run_id: str
+    grid_id: str
+    host: str
+    process_id: int
+    started_at: datetime
+    heartbeat_at: datetime
+    num_pending: int
+    num_ended: int = 0
+    running: tuple[RunningTrial, ...] = field(default_factory=tuple)
+
+    def is_alive(self, now: datetime) -> bool:
+        """Says whether the driver wrote recently; clocks of two machines may differ a little."""
+        return now - self.heartbeat_at < SILENT
+
+
+def save_run(storage: Storage, run: RunRecord) -> None:
+    """Writes a driver's document, replacing its last.
+
+    Raises:
+        StoreError: The file cannot be written.
+    """
+    text = json.dumps(asdict(run), default=datetime.isoformat, allow_nan=False)
+    storage.write(run_path(run.run_id), text.encode())
+
+
+def load_runs(storage: Storage) -> list[RunRecord]:
+    """Returns the documents of all drivers, the oldest first; foreign ones are left out.
+
+    Raises:
+        StoreError: The folder cannot be read.
+    """
+    found = []
+    for file in storage.list(RUNS):
+        data = storage.read(file.path) if file.name.endswith(".json") else None
+        run = None if data is None else _parse(data)
+        if run is not None:
+            found.append(run)
+    return sorted(found, key=lambda run: (run.started_at, run.run_id))
+
+
+def run_path(run_id: str) -> str:
+    """Returns where a driver's document is."""
+    return f"{RUNS}/{run_id}.json"
+
+
+def finite(value: float) -> float | None:
+    """Returns a number as JSON can hold it."""
+    return value if math.isfinite(value) else None
+
+
+def _parse(data: bytes) -> RunRecord | None:
+    try:
+        document: Mapping[str, Any] = json.loads(data)
+        running = tuple(
+            RunningTrial(
+                **{
+                    **trial,
+                    "since": datetime.fromisoformat(trial["since"]),
+                    "val_dice": tuple(trial["val_dice"]),
+                }
+            )
+            for trial in document["running"]
+        )
+        moments = {
+            key: datetime.fromisoformat(document[key]) for key in ("started_at", "heartbeat_at")
+        }
+        return RunRecord(**{**document, **moments, "running": running})
+    except (ValueError, TypeError, KeyError):
+        return None  # Written by another version; it is only news, so nothing is lost.

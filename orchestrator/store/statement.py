@@ -1,0 +1,193 @@
+"""Reads an SQL statement before anything runs: one SELECT over the views, and what it names."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from orchestrator.store.schema import VIEWS
+from orchestrator.store.storage import StoreError
+from workers.catalogue import nearest
+
+READ_ONLY = "a query reads only: write one SELECT statement"
+TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "unnest"})
+"""Functions that may stand for a table; every other one reaches beyond the results."""
+REFUSED_FUNCTIONS = frozenset(
+    {
+        "current_setting", "currval", "getenv", "getvariable", "inet_client_addr",
+        "inet_client_port", "json_deserialize_sql", "nextval", "pg_sleep", "set_config",
+        "sleep_ms", "write_log",
+    }
+)  # fmt: skip
+"""Functions that see settings, the environment or time pass, and not the results."""
+_WHOLE_ROW = frozenset({"STAR", "POSITIONAL_REFERENCE"})
+
+Node = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """A statement that may run.
+
+    Attributes:
+        sql: Its text.
+        columns: What it may read of each view it names; never too little.
+        parameters: Names of its parameters (`$name`).
+    """
+
+    sql: str
+    columns: Mapping[str, tuple[str, ...]]
+    parameters: frozenset[str]
+
+
+def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> Statement:
+    """Checks that a text is one SELECT statement over the views.
+
+    Raises:
+        StoreError: It is not, or it names a table or a function that is not there to be used.
+    """
+    try:
+        statements = connection.extract_statements(sql)
+    except duckdb.Error as error:
+        raise StoreError(explain(error)) from None
+    if len(statements) != 1:
+        msg = f"{len(statements)} statements: {READ_ONLY}"
+        raise StoreError(msg)
+    kind = statements[0].type.name
+    if kind != "SELECT":
+        hint = "a PIVOT needs its values: ON loss IN ('dice', 'bce')" if kind == "MULTI" else ""
+        msg = hint or f"{kind} statement: {READ_ONLY}"
+        raise StoreError(msg)
+    ((text,),) = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
+    tree = json.loads(text)
+    if tree.get("error") or "statements" not in tree:
+        msg = f"{tree.get('error_message', 'this statement cannot be checked')}: {READ_ONLY}"
+        raise StoreError(msg)
+    nodes = list(_nodes(tree["statements"]))
+    _refuse_functions(nodes)
+    tables = _tables(nodes)
+    return Statement(
+        sql=sql,
+        columns={name: _columns(name, nodes) for name in tables},
+        parameters=frozenset(statements[0].named_parameters),
+    )
+
+
+def explain(error: duckdb.Error, columns: Mapping[str, tuple[str, ...]] | None = None) -> str:
+    """Returns what DuckDB says in words for a user, with the nearest names for a wrong column.
+
+    Args:
+        error: Its error.
+        columns: All columns of each view the statement names, where they are known.
+    """
+    text = re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", str(error)).strip()
+    reason, _, place = text.partition("\n\nLINE ")
+    place = f"\n\nLINE {place}" if place else ""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return "the query needs too much memory; filter or aggregate earlier, or add a LIMIT"
+    missing = re.search(r'column (?:named )?"([^"]+)"(?: not found)?', reason)
+    unknown = "not found" in reason or "does not have a column" in reason
+    if isinstance(error, duckdb.BinderException) and missing and unknown and columns:
+        name = missing[1]
+        known = dict.fromkeys(column for names in columns.values() for column in names)
+        # SQL takes text in double quotes for the name of a column.
+        hint = f"; text is written in single quotes: '{name}'" if f'"{name}"' in place else ""
+        return f"column {name!r}: unknown; {nearest(name, known)}{hint}{place}"
+    return f"{reason}{place}"
+
+
+def _nodes(tree: object) -> Iterator[Node]:
+    """Yields every mapping of the syntax tree."""
+    if isinstance(tree, dict):
+        yield tree
+        if not _orders_by_all(tree):
+            for value in tree.values():
+                yield from _nodes(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _nodes(value)
+
+
+def _orders_by_all(node: Node) -> bool:
+    """Says whether this is ORDER BY ALL: a star, but of what is selected and not of a table."""
+    if node.get("type") != "ORDER_MODIFIER" or len(node["orders"]) != 1:
+        return False
+    star = node["orders"][0]["expression"]
+    narrowed = (star.get(key) for key in ("expr", "exclude_list", "replace_list"))
+    return star["class"] == "STAR" and not any(narrowed)
+
+
+def _refuse_functions(nodes: list[Node]) -> None:
+    for node in nodes:
+        if node.get("type") == "TABLE_FUNCTION":
+            name = str(node["function"]["function_name"]).lower()
+            if name not in TABLE_FUNCTIONS:
+                msg = f"{name}(): a query sees only the tables {', '.join(VIEWS)}"
+                raise StoreError(msg)
+        elif node.get("class") == "FUNCTION":
+            name = str(node["function_name"]).lower()
+            if name in REFUSED_FUNCTIONS:
+                msg = f"{name}(): not available here: a query sees only the results"
+                raise StoreError(msg)
+
+
+def _tables(nodes: list[Node]) -> tuple[str, ...]:
+    """Returns the views that are named.
+
+    Raises:
+        StoreError: Something else is named as a table.
+    """
+    own = {str(entry["key"]).lower() for node in nodes for entry in _ctes(node)}
+    found = []
+    for node in nodes:
+        if node.get("type") == "SHOW_REF" and node.get("query") is None:
+            if node.get("table_name") != '"tables"':
+                msg = f"only SHOW TABLES, DESCRIBE TABLE and SUMMARIZE TABLE; {READ_ONLY}"
+                raise StoreError(msg)
+        elif node.get("type") == "BASE_TABLE":
+            qualified = node.get("schema_name") or node.get("catalog_name")
+            name = str(node["table_name"])
+            if name.lower() in VIEWS and not qualified:
+                found.append(name.lower())
+            elif name.lower() not in own or qualified:
+                full = ".".join(filter(None, (node.get("catalog_name"), node.get("schema_name"))))
+                full = f"{full}.{name}" if full else name
+                msg = f"table {full!r}: unknown; {nearest(name, VIEWS)}"
+                raise StoreError(msg)
+    return tuple(dict.fromkeys(found))
+
+
+def _ctes(node: Node) -> list[Node]:
+    entries = node.get("map")
+    return [e for e in entries if "key" in e] if isinstance(entries, list) else []
+
+
+def _columns(table: str, nodes: list[Node]) -> tuple[str, ...]:
+    """Returns the columns of a view that may be read: all but those named nowhere."""
+    declared = VIEWS[table].column_names
+    aliases = {str(n["alias"]).lower() for n in nodes if n.get("type") == "BASE_TABLE"}
+    whole_rows = {table, *aliases} - {""}
+    words = set()
+    for node in nodes:
+        # A column that is a table's name is its whole row.
+        reference = [str(part).lower() for part in node.get("column_names") or ()]
+        if (
+            node.get("class") in _WHOLE_ROW
+            or node.get("type") == "PIVOT"
+            or node.get("ref_type") == "NATURAL"
+            or node.get("column_name_alias")
+            or (
+                node.get("class") == "COLUMN_REF" and reference[-1:] and reference[-1] in whole_rows
+            )
+        ):
+            return declared
+        for value in node.values():
+            entries = value if isinstance(value, list) else [value]
+            words |= {entry.lower() for entry in entries if isinstance(entry, str)}
+    # Counting rows needs a column too.
+    return tuple(name for name in declared if name in words) or declared[:1]

@@ -1,0 +1,48 @@
+"""Queries over both kinds of place; nothing is read that is not named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+import orchestrator as podium
+from orchestrator.store import SAVED_QUERIES, Store
+from orchestrator.store.storage import Storage
+from tests.conformance.conftest import Backend
+from tests.unit.orchestrator.store.test_expected import document, fill
+from tests.unit.orchestrator.store.trials import NOW
+from workers.contract import UserError
+
+
+def test_queries_and_frames(backend: Backend) -> None:
+    store = Store(backend.location)
+    with pytest.raises(UserError, match="no results here"):
+        podium.query(backend.location, "FROM trials")
+    fill(store)
+    store.save_grid(document())
+    counts = "SELECT status, count(*) AS n FROM grid GROUP BY 1 ORDER BY 1"
+    expected = [("completed", 2), ("diverged", 1), ("failed", 2), ("missing", 7)]
+    for _ in range(2):
+        assert podium.query(backend.location, counts).to_records(index=False).tolist() == expected
+        assert len(podium.read_epochs(backend.location)) == 6
+        assert len(podium.query(backend.location, SAVED_QUERIES["missing"].sql)) == 6
+        store.compact(NOW)
+
+
+def test_only_the_tables_named_are_fetched(
+    backend: Backend, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(Store(backend.location))
+    fetched: list[str] = []
+    copies = type(storage).local_copies
+
+    def noted(self: Storage, paths: Sequence[str]) -> AbstractContextManager[Mapping[str, Path]]:
+        fetched.extend(paths)
+        return copies(self, paths)
+
+    monkeypatch.setattr(type(storage), "local_copies", noted)
+    podium.query(backend.location, "SELECT max(dice) FROM trials")
+    assert {path.partition("/")[0] for path in fetched} == {"trials"}

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.ranking.places import TIE_MEANINGS, TieRule
-from orchestrator.ranking.podium import Podium, rank
+from orchestrator.ranking.certainty import RESAMPLED_AXES, Certainty
+from orchestrator.ranking.places import TIE_MEANINGS
+from orchestrator.ranking.podium import Podium
 from orchestrator.ranking.rows import podium_rows
+from orchestrator.ranking.tables import AXES
 from orchestrator.report.data import Sweep
-from orchestrator.report.wording import count_text, list_text, metric_text, points_text
+from orchestrator.report.wording import (
+    count_text,
+    list_text,
+    metric_text,
+    metric_title,
+    percent_text,
+    points_text,
+)
+
+SURE = 0.95
+"""From this probability on a lead is called likely to stand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,33 +30,45 @@ class Answer:
     """What the sweep found.
 
     Attributes:
-        sentence: Plain text.
+        sentence: Plain text; it says how sure it is where the bootstrap can.
+        unsure: Why how sure it is cannot be said, else None.
         provisional: A second sentence while trials are missing, else None.
         notes: Sentences on what could change the answer.
     """
 
     sentence: str
+    unsure: str | None
     provisional: str | None
     notes: tuple[str, ...]
 
 
-def answer(sweep: Sweep) -> Answer:
-    """Says who leads, on what evidence."""
+def answer(sweep: Sweep, certainties: Mapping[str, Certainty] | None = None) -> Answer:
+    """Says who leads, on what evidence, and how sure that is.
+
+    Args:
+        sweep: What was found.
+        certainties: The bootstrap of each podium, by axis.
+    """
+    known = certainties or {}
+    main = known.get(sweep.main_podium.axis)
+    several = len(sweep.losses) > 1 and sweep.num_diverged < sweep.num_present
     return Answer(
-        sentence=_sentence(sweep),
+        sentence=_sentence(sweep, known),
+        unsure=main.refusal if main and several else None,
         provisional=_provisional(sweep),
         notes=(*sweep.ranking.notes, *_tie_notes(sweep)),
     )
 
 
-def _sentence(sweep: Sweep) -> str:
+def _sentence(sweep: Sweep, certainties: Mapping[str, Certainty]) -> str:
     if sweep.num_diverged == sweep.num_present:
         return f"No loss leads: all {count_text(sweep.num_present, 'trial')} so far diverged."
     losses = sweep.losses
     if len(losses) == 1:
-        dice = metric_text(sweep.main_podium.means[losses[0]])
+        mean = metric_text(sweep.main_podium.means[losses[0]])
         only = sweep.title("loss", losses[0])
-        return f"{only} was the only loss tried, with a mean test Dice of {dice}."
+        name = metric_title(sweep.metric)
+        return f"{only} was the only loss tried, with a mean test {name} of {mean}."
     podiums = sweep.ranking.podiums
     leaders = [_leaders(podium) for podium in podiums]
     if len(podiums) == 2 and leaders[0] == leaders[1] and len(leaders[0]) == 1:
@@ -51,11 +76,48 @@ def _sentence(sweep: Sweep) -> str:
         parts = " and ".join(
             f"by {podium.axis} ({_points(podium)}{_ahead(sweep, podium)})" for podium in podiums
         )
-        return f"{name} leads both {parts}."
-    clauses = [_clause(sweep, podium, leaders[index]) for index, podium in enumerate(podiums)]
+        return f"{name} leads both {parts}{_both_sure(leaders[0][0], certainties)}."
+    clauses = [
+        _clause(sweep, podium, leaders[index]) + _sure(leaders[index], podium, certainties)
+        for index, podium in enumerate(podiums)
+    ]
     sentence = "; ".join(clauses)
     # Only this word may change its case: a label such as `iou` is a name.
     return f"B{sentence[1:]}." if sentence.startswith("by ") else f"{sentence}."
+
+
+def _sure(leaders: Sequence[str], podium: Podium, certainties: Mapping[str, Certainty]) -> str:
+    """Returns how sure the lead of one podium is, as the end of its clause."""
+    known = certainties.get(podium.axis)
+    entries = [known.of(loss) for loss in leaders] if known else []
+    found = [entry for entry in entries if entry]
+    if not known or not found or len(leaders) == len(podium.points):
+        return ""
+    p_first = math.fsum(entry.p_first for entry in found)
+    if p_first >= SURE:
+        who = "one of them" if len(leaders) > 1 else "it"
+        return f", and with {percent_text(p_first)} probability {who} would again {_drawn(known)}"
+    return f", but with {percent_text(1 - p_first)} probability another would {_drawn(known)}"
+
+
+def _both_sure(leader: str, certainties: Mapping[str, Certainty]) -> str:
+    entries = {axis: certainties[axis].of(leader) for axis in AXES if axis in certainties}
+    shares = {axis: entry.p_first for axis, entry in entries.items() if entry}
+    if not shares:
+        return ""
+    drawn = _drawn(next(iter(certainties.values())))
+    if min(shares.values()) >= SURE:
+        parts = [f"{percent_text(share)} probability by {axis}" for axis, share in shares.items()]
+        return f", and would again {drawn} with {' and '.join(parts)}"
+    parts = [f"{percent_text(1 - share)} probability by {axis}" for axis, share in shares.items()]
+    return f", but {drawn} another would with {' and '.join(parts)}"
+
+
+def _drawn(known: Certainty) -> str:
+    """Returns `under resampling`; where not everything could be drawn, of what."""
+    if set(known.resampled) == set(RESAMPLED_AXES):
+        return "under resampling"
+    return f"under resampling of {list_text([f'{axis}s' for axis in known.resampled])} alone"
 
 
 def _leaders(podium: Podium) -> list[str]:
@@ -100,23 +162,21 @@ def _provisional(sweep: Sweep) -> str | None:
 def _tie_notes(sweep: Sweep) -> list[str]:
     """Says where another way to count tied places would change who leads."""
     notes: list[str] = []
-    for position, podium in enumerate(sweep.ranking.podiums):
+    for podium in sweep.ranking.podiums:
         if not podium.num_ties:
             continue
         ties = count_text(podium.num_ties, "tie")
         note = f"By {podium.axis}, {ties} touched the three first places; "
         note += f"{TIE_MEANINGS[podium.ties]} (rule “{podium.ties}”)."
-        notes.append(note + _other_leaders(sweep, position, podium))
+        notes.append(note + _other_leaders(sweep, podium))
     return notes
 
 
-def _other_leaders(sweep: Sweep, position: int, podium: Podium) -> str:
-    others: list[TieRule] = [rule for rule in ("split", "min", "max") if rule != podium.ties]
+def _other_leaders(sweep: Sweep, podium: Podium) -> str:
     changed: dict[tuple[str, ...], list[str]] = {}
-    for rule in others:
-        other = rank(sweep.trials, ties=rule, expected=sweep.grid).podiums[position]
-        leaders = _leaders(other)
-        if leaders != _leaders(podium):
+    for rule in ("split", "min", "max"):
+        leaders = podium.leaders.get(rule, ())
+        if rule != podium.ties and set(leaders) != set(_leaders(podium)):
             names = tuple(sweep.title("loss", loss) for loss in leaders)
             changed.setdefault(names, []).append(f"“{rule}”")
     return "".join(

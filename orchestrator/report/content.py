@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.report.answer import Answer, answer
+from orchestrator.report.configuration import Configuration, configuration
+from orchestrator.report.costs import Costs, costs
 from orchestrator.report.curves import CurvePanel, curve_panels
 from orchestrator.report.data import Sweep
+from orchestrator.report.evidence import Evidence, evidence
 from orchestrator.report.examples import Example, examples
 from orchestrator.report.heat import HeatTable, heat_table
 from orchestrator.report.holes import Holes, find_holes
@@ -21,22 +24,29 @@ class Content:
     sweep: Sweep
     answer: Answer
     standings: tuple[Standing, ...]
+    evidence: Evidence
     heat_tables: tuple[HeatTable, ...]
     panels: tuple[CurvePanel, ...]
     examples: tuple[Example, ...]
+    costs: Costs
     holes: Holes
     record: Record
+    configuration: Configuration
 
 
 def collect(sweep: Sweep) -> Content:
     """Computes every part."""
+    found = evidence(sweep)
     return Content(
         sweep=sweep,
-        answer=answer(sweep),
+        answer=answer(sweep, found.certainties),
         standings=tuple(standings(sweep)),
+        evidence=found,
         heat_tables=tuple(heat_table(sweep, podium) for podium in sweep.ranking.podiums),
         panels=tuple(curve_panels(sweep)),
         examples=tuple(examples(sweep)),
+        costs=costs(sweep),
         holes=find_holes(sweep),
         record=record(sweep),
+        configuration=configuration(sweep),
     )

@@ -12,7 +12,7 @@ from orchestrator.report.data import Sweep, column
 MAX_PANELS = 12
 """Panels shown; a page of seventy small panels answers nothing."""
 
-MAX_BANDS = 4
+MAX_BANDS = 2
 """With more losses than this the bands would hide the lines, and are not drawn."""
 
 

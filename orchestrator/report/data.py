@@ -21,6 +21,25 @@ TRIAL_KEY = ["dataset", "model", "loss", "repeat"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the certainty of a podium is found.
+
+    Attributes:
+        num_samples: Bootstrap samples.
+        seed: Seed of their random numbers.
+        margin: Differences of the metric up to this count as equivalent in practice.
+        level: Share of samples inside an interval.
+        alpha: Level of the significance tests.
+    """
+
+    num_samples: int = 2000
+    seed: int = 0
+    margin: float = 0.005
+    level: float = 0.95
+    alpha: float = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportData:
     """The tables of a store, as the store's readers give them.
 
@@ -31,8 +50,10 @@ class ReportData:
         predictions: Table `predictions`; may be empty.
         grid: The grid document: name, datasets, models, losses, repeats; None if unknown.
         titles: What to call labels; None takes the grid's, else the catalogues'.
+        metric: Column to rank by; higher is better.
         ties: Tie rule of the ranking.
         protocol: The protocol_id to show where the store holds several.
+        sampling: How its certainty is found.
     """
 
     trials: pd.DataFrame
@@ -41,8 +62,10 @@ class ReportData:
     predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
     grid: Mapping[str, object] | None = None
     titles: Titles | None = None
+    metric: str = "dice"
     ties: TieRule = "split"
     protocol: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +74,13 @@ class ReportFiles:
 
     Attributes:
         page: The page; open it in any browser.
-        figures: PNG and SVG files beside it, by name.
+        figures: Files beside it, by name.
+        answer: What it found, in one sentence.
     """
 
     page: Path
     figures: tuple[Path, ...]
+    answer: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +92,8 @@ class Sweep:
         trials: Sorted by dataset, model, loss, repeat; diverged trials have metrics 0.
         epochs: Only those of `trials`, sorted; `failures` and `predictions` likewise.
         losses: Labels, the best first: by dataset, else by model.
-        has_grid: False where the expected trials are only inferred from those seen.
+        document: The grid document; None where the expected trials are only inferred from
+            those seen.
     """
 
     name: str
@@ -79,7 +105,18 @@ class Sweep:
     ranking: Ranking
     titles: Titles
     losses: tuple[str, ...]
-    has_grid: bool
+    document: Mapping[str, object] | None
+    sampling: Sampling
+
+    @property
+    def metric(self) -> str:
+        """The ranked column."""
+        return self.ranking.metric
+
+    @property
+    def has_grid(self) -> bool:
+        """False where the expected trials are only inferred from those seen."""
+        return self.document is not None
 
     @property
     def main_podium(self) -> Podium:
@@ -120,18 +157,17 @@ def arrange(data: ReportData) -> Sweep:
             "run `podium run CONFIG` first, and `podium status` to see how far it is"
         )
         raise UserError(msg)
-    trials = _sorted(prepare_trials(data.trials, protocol=data.protocol))
-    ranking = rank(trials, ties=data.ties, expected=data.grid)
+    prepared = prepare_trials(data.trials, metric=data.metric, protocol=data.protocol)
+    trials = _sorted(prepared)
+    # Only the rule `order` goes by the order in which a table without grid lists the losses.
+    listed = prepared if data.ties == "order" else trials
+    ranking = rank(listed, metric=data.metric, ties=data.ties, expected=data.grid)
     grid = Grid.around(trials, data.grid)
-    protocols = set(column(trials, "protocol_id").dropna())
-    failures = data.failures
-    if protocols and "protocol_id" in failures:
-        failures = failures[failures["protocol_id"].isin(protocols)]
     return Sweep(
         name=str((data.grid or {}).get("name") or "Sweep"),
         trials=trials,
         epochs=_sorted(_of_trials(data.epochs, trials), "epoch"),
-        failures=_sorted(failures, "attempt"),
+        failures=_sorted(_of_protocol(data.failures, trials), "attempt"),
         predictions=_sorted(_of_trials(data.predictions, trials), "image"),
         grid=grid,
         ranking=ranking,
@@ -143,8 +179,16 @@ def arrange(data: ReportData) -> Sweep:
             document=data.grid,
         ),
         losses=tuple(row.loss for row in podium_rows(ranking.podiums[0])),
-        has_grid=data.grid is not None,
+        document=data.grid,
+        sampling=data.sampling,
     )
+
+
+def _of_protocol(failures: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    protocols = set(column(trials, "protocol_id").dropna())
+    if not protocols or "protocol_id" not in failures:
+        return failures
+    return failures[failures["protocol_id"].isin(protocols)]
 
 
 def _of_trials(table: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

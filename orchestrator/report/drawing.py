@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from orchestrator.report.curves import MAX_BANDS, CurvePanel
 from orchestrator.report.examples import Example
@@ -19,8 +21,12 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 34, 10, 8, 24
 MAX_TILES = 12
 """Losses shown of one example."""
 
-_MAX_PATH_CHARACTERS = 40_000
+MAX_PATH_CHARACTERS = 40_000
 """A mask of salt and pepper is drawn coarser than this costs, or the page would be megabytes."""
+
+_ALL_PATH_CHARACTERS = 3_000_000
+_MAX_IMAGE_BYTES = 120_000
+_SMALLER_SIDE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +64,7 @@ class DrawnPanel:
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnTile:
-    """The outline of one prediction."""
+    """The outline of one prediction in one binarisation."""
 
     loss: str
     dice: float
@@ -68,7 +74,12 @@ class DrawnTile:
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnExample:
-    """One row of tiles; the image is embedded once."""
+    """One image; it is embedded once.
+
+    Attributes:
+        tiles: Each loss, binarised where the sigmoid is over 0.5.
+        mean_tiles: Each loss, binarised at the mean of the raw output.
+    """
 
     example: Example
     width: int
@@ -76,6 +87,7 @@ class DrawnExample:
     image_base64: str
     truth_path: str
     tiles: tuple[DrawnTile, ...]
+    mean_tiles: tuple[DrawnTile, ...]
 
 
 def draw_panel(panel: CurvePanel) -> DrawnPanel:
@@ -108,38 +120,58 @@ def draw_panel(panel: CurvePanel) -> DrawnPanel:
     )
 
 
-def draw_example(example: Example) -> DrawnExample:
-    """Lays out one row of example tiles."""
+def draw_examples(examples: Sequence[Example]) -> list[DrawnExample]:
+    """Lays out all examples; together their outlines stay within a few megabytes."""
+    num_tiles = sum(1 + 2 * len(example.seen[:MAX_TILES]) for example in examples)
+    limit = min(MAX_PATH_CHARACTERS, _ALL_PATH_CHARACTERS // max(num_tiles, 1))
+    return [draw_example(example, limit) for example in examples]
+
+
+def draw_example(example: Example, limit: int = MAX_PATH_CHARACTERS) -> DrawnExample:
+    """Lays out the tiles of one image.
+
+    Args:
+        example: The image and what each loss made of it.
+        limit: Characters of one outline; where it needs more, it is drawn coarser.
+    """
     height, width = example.truth.shape
+    seen = example.seen[:MAX_TILES]
     return DrawnExample(
         example=example,
         width=width,
         height=height,
-        image_base64=b64encode(example.image_jpeg).decode("ascii"),
-        truth_path=_outline(example.truth),
-        tiles=tuple(
-            DrawnTile(
-                loss=seen.loss,
-                dice=seen.dice,
-                path=_outline(seen.mask),
-                empty=not bool(seen.mask.any()),
-            )
-            for seen in example.seen[:MAX_TILES]
-        ),
+        image_base64=b64encode(_small_jpeg(example)).decode("ascii"),
+        truth_path=_outline(example.truth, limit),
+        tiles=tuple(_tile(one.loss, one.mask, one.dice, limit) for one in seen),
+        mean_tiles=tuple(_tile(one.loss, one.mean_mask, one.mean_dice, limit) for one in seen),
     )
+
+
+def _tile(loss: str, mask: np.ndarray, dice: float, limit: int) -> DrawnTile:
+    return DrawnTile(loss=loss, dice=dice, path=_outline(mask, limit), empty=not bool(mask.any()))
+
+
+def _small_jpeg(example: Example) -> bytes:
+    if len(example.image_jpeg) <= _MAX_IMAGE_BYTES:
+        return example.image_jpeg
+    picture = Image.fromarray(example.pixels)
+    picture.thumbnail((_SMALLER_SIDE, _SMALLER_SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
 
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
 
 
-def _outline(mask: np.ndarray) -> str:
+def _outline(mask: np.ndarray, limit: int) -> str:
     step = 1
     while True:
         lines = outlines(mask[::step, ::step])
         scaled = [[(x * step, y * step) for x, y in line] for line in lines]
         path = svg_path(scaled)
-        if len(path) <= _MAX_PATH_CHARACTERS:
+        if len(path) <= limit:
             return path
         step *= 2
 

@@ -23,11 +23,16 @@ class Seen:
     Attributes:
         mask: Boolean, shape (H, W); True where sigmoid(logit) is over 0.5.
         dice: Dice of this image.
+        mean_mask: The same, True where the logit is over the mean of the image's logits, as in
+            the study's figure 3.
+        mean_dice: Dice of that mask.
     """
 
     loss: str
     mask: np.ndarray
     dice: float
+    mean_mask: np.ndarray
+    mean_dice: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,11 +111,6 @@ def _example(sweep: Sweep, rows: pd.DataFrame) -> Example:
     first = rows.iloc[0]
     truth = np.asarray(Image.open(io.BytesIO(first["truth_png"])).convert("L")) > 127
     by_loss = {str(row["loss"]): row for _, row in rows.iterrows()}
-    seen: list[Seen] = []
-    for loss in sweep.losses:
-        if loss in by_loss:
-            mask = _predicted(by_loss[loss])
-            seen.append(Seen(loss=loss, mask=mask, dice=dice(mask, truth)))
     return Example(
         dataset=str(first["dataset"]),
         model=str(first["model"]),
@@ -119,11 +119,25 @@ def _example(sweep: Sweep, rows: pd.DataFrame) -> Example:
         image_jpeg=bytes(first["image_jpeg"]),
         pixels=np.asarray(Image.open(io.BytesIO(first["image_jpeg"])).convert("RGB")),
         truth=truth,
-        seen=tuple(seen),
+        seen=tuple(
+            _seen(loss, _logits(by_loss[loss]), truth) for loss in sweep.losses if loss in by_loss
+        ),
     )
 
 
-def _predicted(row: pd.Series[Any]) -> np.ndarray:
+def _seen(loss: str, logits: np.ndarray, truth: np.ndarray) -> Seen:
+    mask, mean_mask = logits > 0, logits > logits.mean()
+    return Seen(
+        loss=loss,
+        mask=mask,
+        dice=dice(mask, truth),
+        mean_mask=mean_mask,
+        mean_dice=dice(mean_mask, truth),
+    )
+
+
+def _logits(row: pd.Series[Any]) -> np.ndarray:
+    """Returns the raw output of one image, shape (H, W), to 1/255 of its range."""
     grey = np.asarray(Image.open(io.BytesIO(bytes(row["logits_png"]))).convert("L"))
     low, high = float(row["logit_min"]), float(row["logit_max"])
-    return np.asarray(low + (high - low) * (grey / 255.0) > 0)
+    return np.asarray(low + (high - low) * (grey / 255.0))

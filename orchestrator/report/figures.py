@@ -1,83 +1,163 @@
-"""Draws every figure of a report as PNG and SVG, the same bytes for the same store."""
+"""Every figure of the study from one's own results, the same bytes for the same store."""
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-import matplotlib as mpl
-from matplotlib import font_manager
-from matplotlib.figure import Figure
-
+from orchestrator.ranking.results import Podium
 from orchestrator.report.content import Content
+from orchestrator.report.curves import CurvePanel, curve_panels
+from orchestrator.report.data import Sweep
+from orchestrator.report.evidence import Evidence, evidence
+from orchestrator.report.examples import Example, examples
+from orchestrator.report.figures_bars import bars_figure
+from orchestrator.report.figures_critical import critical_figure
 from orchestrator.report.figures_curves import curves_figure
-from orchestrator.report.figures_examples import examples_figure
+from orchestrator.report.figures_datasets import datasets_figure
+from orchestrator.report.figures_files import FIGURE_NAMES, file_stem
 from orchestrator.report.figures_heat import heat_figure
+from orchestrator.report.figures_intervals import intervals_figure
+from orchestrator.report.figures_panels import panels_figure
 from orchestrator.report.figures_podium import podium_figure
-from orchestrator.report.palette import INK, MUTED
+from orchestrator.report.figures_style import (
+    FORMATS,
+    Drawn,
+    NothingToDrawError,
+    drawing_style,
+    save,
+)
+from orchestrator.report.panels import panels_like
 
-FIGURE_NAMES = ("podium", "heat_by_dataset", "heat_by_model", "learning_curves", "predictions")
-_DOTS_PER_INCH = 170
-_FALLBACK_FONTS = (
-    "Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "Malgun Gothic", "Apple SD Gothic Neo",
-    "Noto Sans CJK JP", "Noto Sans CJK SC", "Arial Unicode MS",
-)  # fmt: skip
-_SETTINGS: dict[Any, Any] = {
-    # Element ids of an SVG file are hashes of this salt: without it they are random.
-    "svg.hashsalt": "podium",
-    "svg.fonttype": "path",
-    "font.size": 9.5,
-    "text.color": INK,
-    "axes.labelcolor": MUTED,
-    "axes.edgecolor": "#C9C6BE",
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "text.parse_math": False,  # a label with two dollar signs is a label
-}
+DOTS_PER_INCH = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureSet:
+    """What was drawn and what was not.
+
+    Attributes:
+        files: Bytes by file name.
+        left_out: Reason by figure, for those that the results have nothing for.
+    """
+
+    files: Mapping[str, bytes]
+    left_out: Mapping[str, str]
+
+
+class _Source:
+    """The parts of a report that figures need, computed when the first figure asks for them."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        return evidence(self.sweep)
+
+    @cached_property
+    def curves(self) -> Sequence[CurvePanel]:
+        return curve_panels(self.sweep)
+
+    @cached_property
+    def examples(self) -> Sequence[Example]:
+        found = examples(self.sweep)
+        if not found:
+            msg = "the results keep no test image with its raw output (table predictions)"
+            raise NothingToDrawError(msg)
+        return found
 
 
 def draw_figures(content: Content) -> Mapping[str, bytes]:
     """Returns {file name: bytes} of every figure there is something to draw for."""
-    sweep = content.sweep
+    source = _Source(content.sweep)
+    # What the page has computed already is not computed again.
+    vars(source).update(evidence=content.evidence, curves=content.panels)
+    if content.examples:
+        vars(source).update(examples=content.examples)
+    return _make(source, FIGURE_NAMES, FORMATS, DOTS_PER_INCH).files
+
+
+def make_figures(
+    sweep: Sweep,
+    *,
+    names: Collection[str] = FIGURE_NAMES,
+    formats: Sequence[str] = FORMATS,
+    dots_per_inch: int = DOTS_PER_INCH,
+) -> FigureSet:
+    """Draws the named figures.
+
+    Args:
+        sweep: The results.
+        names: Of `FIGURE_NAMES`.
+        formats: Of `FORMATS`; the data beside a figure is always written.
+        dots_per_inch: Of PNG files.
+    """
+    return _make(_Source(sweep), names, formats, dots_per_inch)
+
+
+def _make(
+    source: _Source, names: Collection[str], formats: Sequence[str], dots_per_inch: int
+) -> FigureSet:
     files: dict[str, bytes] = {}
-    with mpl.rc_context(_SETTINGS | {"font.family": _fonts()}), warnings.catch_warnings():
-        # A letter no font here has becomes a box, which the reader sees and a warning repeats.
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
-        files |= _files("podium", podium_figure(sweep))
-        for table in content.heat_tables:
-            files |= _files(f"heat_by_{table.axis}", heat_figure(sweep, table))
-        if content.panels:
-            files |= _files("learning_curves", curves_figure(sweep, content.panels))
-        if content.examples:
-            files |= _files("predictions", examples_figure(sweep, content.examples))
-    return files
+    left_out: dict[str, str] = {}
+    with drawing_style():
+        for name in FIGURE_NAMES:
+            if name not in names:
+                continue
+            try:
+                for drawn in _FIGURES[name](source):
+                    files |= save(drawn, formats, dots_per_inch)
+            except NothingToDrawError as reason:
+                left_out[name] = str(reason)
+    return FigureSet(files=files, left_out=left_out)
 
 
-def _fonts() -> list[str]:
-    """Returns matplotlib's own font and, for letters it lacks, what this machine has."""
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return ["DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in installed)]
+def _datasets(source: _Source) -> Iterator[Drawn]:
+    if "dataset" not in source.sweep.trials:
+        msg = "the results know no dataset"
+        raise NothingToDrawError(msg)
+    yield datasets_figure(source.sweep, source.examples)
 
 
-def _files(name: str, figure: Figure) -> dict[str, bytes]:
-    # No dates and no program versions inside, so that equal figures are equal files.
-    return {
-        f"{name}.png": _bytes(figure, "png", {"Software": None}),
-        f"{name}.svg": _bytes(figure, "svg", {"Date": None, "Creator": None}),
+def _heat(source: _Source, podium: Podium | None, axis: str, name: str) -> Iterator[Drawn]:
+    if podium is None:
+        msg = f"the results know no {axis}"
+        raise NothingToDrawError(msg)
+    yield heat_figure(source.sweep, podium, name)
+
+
+def _panels(source: _Source) -> Iterator[Drawn]:
+    """Yields the overview, one image a dataset, and every dataset's kept images."""
+    by_dataset = {
+        example.dataset: panels_like(source.sweep, example) for example in source.examples
     }
+    if len(by_dataset) == 1:
+        yield panels_figure(source.sweep, next(iter(by_dataset.values())), "figure3")
+        return
+    yield panels_figure(source.sweep, [panels[0] for panels in by_dataset.values()], "figure3")
+    taken: set[str] = set()
+    for dataset, panels in by_dataset.items():
+        stem = file_stem("figure3", dataset, taken)
+        taken.add(stem)
+        yield panels_figure(source.sweep, panels, stem)
 
 
-def _bytes(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(
-        buffer,
-        format=kind,
-        dpi=_DOTS_PER_INCH,
-        metadata=metadata,
-        bbox_inches="tight",
-        pad_inches=0.15,
-        facecolor="white",
-    )
-    return buffer.getvalue()
+_FIGURES: Mapping[str, Callable[[_Source], Iterator[Drawn]]] = {
+    "figure1": _datasets,
+    "figure2a": lambda source: iter([bars_figure(source.sweep)]),
+    "figure2b": lambda source: _heat(
+        source, source.sweep.ranking.by_dataset, "dataset", "figure2b"
+    ),
+    "figure2c": lambda source: _heat(source, source.sweep.ranking.by_model, "model", "figure2c"),
+    "figure3": _panels,
+    "podium": lambda source: iter([podium_figure(source.sweep)]),
+    "critical_difference": lambda source: iter(
+        [critical_figure(source.sweep, source.evidence.significance)]
+    ),
+    "intervals": lambda source: iter(
+        [intervals_figure(source.sweep, list(source.evidence.certainties.values()))]
+    ),
+    "curves": lambda source: iter([curves_figure(source.sweep, source.curves)]),
+}

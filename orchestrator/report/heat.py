@@ -1,11 +1,11 @@
-"""The heat tables: block by loss, mean Dice, the three best marked."""
+"""The heat tables: block by loss, mean of a metric, the three best marked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.ranking.podium import Block, Podium
+from orchestrator.ranking.podium import Podium
 from orchestrator.report.data import Sweep, column
 
 
@@ -14,7 +14,7 @@ class HeatCell:
     """One block and one loss.
 
     Attributes:
-        mean: Unrounded mean Dice; None without any trial.
+        mean: Unrounded mean of the metric; None without any trial.
         shade: 0 for the lowest mean of its row, 1 for the highest; 0.5 where all are equal.
         place: 1, 2 or 3, else None.
         joint: True where another loss of the row has the same place.
@@ -73,8 +73,9 @@ def heat_table(sweep: Sweep, podium: Podium) -> HeatTable:
         losses=sweep.losses,
         rows={
             name: tuple(
-                _cell(
-                    block,
+                shaded_cell(
+                    block.means,
+                    block.places,
                     loss,
                     num_present=present.get((name, loss), 0),
                     num_expected=expected,
@@ -99,19 +100,24 @@ def _counts(sweep: Sweep, axis: str, *, diverged_only: bool) -> dict[tuple[str, 
     return counts
 
 
-def _cell(
-    block: Block, loss: str, *, num_present: int, num_expected: int, num_diverged: int
+def shaded_cell(
+    means: Mapping[str, float],
+    places: Mapping[str, int],
+    loss: str,
+    *,
+    num_present: int,
+    num_expected: int,
+    num_diverged: int,
 ) -> HeatCell:
-    mean = block.means.get(loss)
-    place = block.places.get(loss)
-    lowest = min(block.means.values(), default=0.0)
-    highest = max(block.means.values(), default=0.0)
+    """Returns one cell of a block with these means and places of its losses."""
+    value, place = means.get(loss), places.get(loss)
+    lowest, highest = min(means.values(), default=0.0), max(means.values(), default=0.0)
     spread = highest - lowest
     return HeatCell(
-        mean=mean,
-        shade=0.5 if mean is None or not spread else (mean - lowest) / spread,
+        mean=value,
+        shade=0.5 if value is None or not spread else (value - lowest) / spread,
         place=place if place is not None and place <= 3 else None,
-        joint=list(block.places.values()).count(place) > 1 if place is not None else False,
+        joint=list(places.values()).count(place) > 1 if place is not None else False,
         num_present=num_present,
         num_expected=num_expected,
         num_diverged=num_diverged,

@@ -16,6 +16,8 @@ MAX_LISTED = 40
 """Rows of each list; the rest is counted."""
 
 MAX_TRACEBACK_LINES = 40
+MAX_LINE = 400
+"""Characters of a message, or of one line of a traceback; some hold whole tensors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +130,7 @@ def _failed(sweep: Sweep) -> list[Failed]:
         texts = {name: _text(row.get(name)) for name in (*TRIAL_KEY, "attempt", "host", "message")}
         rows.append(
             Failed(
-                **texts,
+                **texts | {"message": _cut(texts["message"])},
                 failure_class=failure_class,
                 outcome=outcome,
                 traceback=_tail(_text(row.get("traceback"))),
@@ -151,4 +153,8 @@ def _tail(traceback: str) -> str:
     if len(lines) > MAX_TRACEBACK_LINES:
         left_out = len(lines) - MAX_TRACEBACK_LINES
         lines = [f"… {left_out} lines before", *lines[-MAX_TRACEBACK_LINES:]]
-    return "\n".join(lines)
+    return "\n".join(_cut(line) for line in lines)
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]} …"

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from typing import Any
 
 from orchestrator.ranking.places import TIE_MEANINGS
 from orchestrator.report.content import Content
-from orchestrator.report.drawing import HEIGHT, WIDTH, draw_example, draw_panel
+from orchestrator.report.curve_data import curve_data
+from orchestrator.report.data import Sweep
+from orchestrator.report.drawing import HEIGHT, WIDTH, draw_examples, draw_panel
+from orchestrator.report.drawing_critical import CriticalDiagram, draw_critical
+from orchestrator.report.embedded import embedded_json
 from orchestrator.report.heat import HeatCell
-from orchestrator.report.palette import (
-    LINE_COLOURS,
-    LINE_COLOURS_ON_DARK,
-    PREDICTION_COLOUR,
-    TRUTH_COLOUR,
-    line_styles,
-)
-from orchestrator.report.standings import podium_steps, shown_metrics
-from orchestrator.report.wording import (
-    count_text,
-    list_text,
-    metric_text,
-    points_text,
-)
+from orchestrator.report.heat_views import HeatView, heat_metrics, heat_views, place_text
+from orchestrator.report.palette import PREDICTION_COLOUR, TRUTH_COLOUR
+from orchestrator.report.rendering import render
+from orchestrator.report.standings import other_ways_matter, podium_steps, shown_metrics
+from orchestrator.report.wording import MISSING, count_text, duration_text
 
-_FILTERS = {
-    "points": points_text,
-    "metric": metric_text,
-    "count": count_text,
-    "listed": list_text,
-}
+SCRIPTS = ("tables.js", "heat.js", "curves.js", "copy.js")
 
 
 def render_page(content: Content, figure_names: Sequence[str]) -> str:
@@ -41,34 +30,49 @@ def render_page(content: Content, figure_names: Sequence[str]) -> str:
         figure_names: Files in the folder figures/ beside the page, to link to.
     """
     sweep = content.sweep
-    environment = Environment(
-        loader=PackageLoader("orchestrator.report", "templates"),
-        autoescape=select_autoescape(["html", "j2"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(_FILTERS)
-    return environment.get_template("report.html.j2").render(
+    views = heat_views(sweep)
+    curves = curve_data(sweep)
+    return render(
+        "report.html.j2",
+        losses=sweep.grid.losses,
+        scripts=SCRIPTS,
+        data=embedded_json(_script_data(sweep, views, curves)),
         content=content,
         sweep=sweep,
         grid=sweep.grid,
-        styles=line_styles(sweep.grid.losses),
-        line_colours=LINE_COLOURS,
-        line_colours_on_dark=LINE_COLOURS_ON_DARK,
         truth_colour=TRUTH_COLOUR,
         prediction_colour=PREDICTION_COLOUR,
         steps={podium.axis: podium_steps(podium) for podium in sweep.ranking.podiums},
         best_metrics=_best(content),
         metrics=shown_metrics(sweep),
+        other_ways_matter=other_ways_matter(sweep),
         facts=_facts(content),
+        views=views,
+        heat_metrics=heat_metrics(sweep),
+        losses_compared=[entry.loss for entry in content.evidence.main.losses],
+        diagram=_diagram(content),
         panels=[draw_panel(panel) for panel in content.panels],
         panel_size=(WIDTH, HEIGHT),
-        examples=[draw_example(example) for example in content.examples],
+        has_curves=bool(curves),
+        curve_step=curves.get("step", 1),
+        examples=draw_examples(content.examples),
         tie_meaning=TIE_MEANINGS[sweep.ranking.ties],
         cell_hint=_cell_hint,
-        figure_names=figure_names,
+        place_text=place_text,
+        figures=_by_figure(figure_names),
     )
+
+
+def _script_data(sweep: Sweep, views: Sequence[HeatView], curves: dict[str, Any]) -> dict[str, Any]:
+    """Returns what the page's script reads."""
+    return {
+        "heat": {view.axis: dict(view.values) for view in views},
+        "curves": curves,
+        "titles": {
+            axis: [sweep.title(axis, label) for label in sweep.grid.blocks(axis)]
+            for axis in ("dataset", "model", "loss")
+        },
+    }
 
 
 def _facts(content: Content) -> list[tuple[str, str]]:
@@ -83,15 +87,32 @@ def _facts(content: Content) -> list[tuple[str, str]]:
     ]  # fmt: skip
     coverage = sweep.main_podium.coverage
     diverged = f", {sweep.num_diverged:,} diverged" if sweep.num_diverged else ""
+    total = content.costs.total
     facts = [
         ("Grid", " × ".join([*sizes, count_text(grid.num_repeats, "repeat")])),  # noqa: RUF001
         ("Trials in", f"{coverage.present:,} of {coverage.expected:,}{diverged}"),
         ("Failed attempts", f"{content.holes.num_failed:,}"),
-        ("Training time, summed", content.record.total_train),
+        ("Training time, summed", duration_text(total.total_seconds) if total else MISSING),
         ("Results from", content.record.committed),
     ]
     protocol = dict(content.record.groups["Protocol"]).get("Protocol")
     return [*facts, ("Protocol", protocol)] if protocol else facts
+
+
+def _diagram(content: Content) -> CriticalDiagram | None:
+    found = content.evidence.significance.critical_difference
+    if found is None:
+        return None
+    sweep = content.sweep
+    return draw_critical(found, {loss: sweep.title("loss", loss) for loss in sweep.losses})
+
+
+def _by_figure(names: Sequence[str]) -> Mapping[str, list[str]]:
+    """Returns {figure: its files}, so that one line a figure lists all its forms."""
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names):
+        groups.setdefault(name.rsplit(".", 1)[0], []).append(name)
+    return groups
 
 
 def _best(content: Content) -> Mapping[str, float]:
@@ -105,8 +126,7 @@ def _best(content: Content) -> Mapping[str, float]:
 
 
 def _cell_hint(cell: HeatCell) -> str:
-    """Returns what a pointer resting on a heat cell tells."""
+    """Returns what a pointer resting on a heat cell tells besides its mean."""
     trials = f"{cell.num_present} of {count_text(cell.num_expected, 'trial')}"
     diverged = f", {cell.num_diverged} diverged" if cell.num_diverged else ""
-    place = f", place {cell.place}{' (joint)' if cell.joint else ''}" if cell.place else ""
-    return f"{metric_text(cell.mean, 6)}, {trials}{diverged}{place}"
+    return f"{trials}{diverged}{f', place {place_text(cell)}' if cell.place else ''}"

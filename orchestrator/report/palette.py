@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 # Okabe and Ito's colours, without black and yellow, which vanish on dark and on white pages;
 # grey closes the row. Beyond seven losses the dash tells them apart.
-LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8F98")
+LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555B66")
 LINE_COLOURS_ON_DARK = (
-    "#56A8E0", "#F0814A", "#35C39B", "#E09CC2", "#F0B73E", "#8FD0F5", "#A9AFB8",
+    "#56A8E0", "#F0814A", "#35C39B", "#E09CC2", "#F0B73E", "#8FD0F5", "#7C828C",
 )  # fmt: skip
 LINE_DASHES = ("", "6 3", "2 2.5", "9 3 2 3")
 
@@ -19,6 +19,12 @@ MEDALS = (GOLD, SILVER, BRONZE)
 HEAT_LOW, HEAT_HIGH = "#F6F3EB", "#6DBAB3"
 TRUTH_COLOUR, PREDICTION_COLOUR = "#5CC8FF", "#FF9F1C"
 INK, MUTED, RULE = "#1F2328", "#68707A", "#D9D6CE"
+
+COMPOUND_COLOUR, SINGLE_COLOUR, OTHER_COLOUR = "#1F4E79", "#CFE0F0", "#8A8F98"
+"""Bars of the study's figure 2A: compound losses dark, single ones light and hatched."""
+
+TRUTH_LINE = "#E69F00"
+"""Outline of the true mask over a black and white prediction."""
 
 
 @dataclass(frozen=True, kw_only=True)

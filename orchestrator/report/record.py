@@ -1,4 +1,4 @@
-"""The record that lets someone else do it again, and what it cost."""
+"""The record that lets someone else do it again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from orchestrator.report.data import Sweep, column
-from orchestrator.report.wording import MISSING, bytes_text, count_text, duration_text
+from orchestrator.report.wording import MISSING, count_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,18 +33,6 @@ class DatasetRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
-    """What the trials of one model took."""
-
-    title: str
-    num_trials: int
-    median_train: str
-    median_epochs: str
-    total_train: str
-    peak_memory: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Record:
     """Facts as (name, value) pairs, in groups, and the tables of what was used."""
 
@@ -52,8 +40,6 @@ class Record:
     datasets: tuple[DatasetRecord, ...]
     models: tuple[Component, ...]
     losses: tuple[Component, ...]
-    costs: tuple[Cost, ...]
-    total_train: str
     committed: str
 
 
@@ -61,7 +47,6 @@ def record(sweep: Sweep) -> Record:
     """Collects everything that was the same in all trials, and where they differed says so."""
     trials = sweep.trials
     specs = [_document(text) for text in column(trials, "spec")]
-    seconds = _numbers(trials, "train_seconds")
     return Record(
         groups={
             "Protocol": _protocol(trials, specs),
@@ -78,8 +63,6 @@ def record(sweep: Sweep) -> Record:
         ),
         models=tuple(component for component, _ in _components(sweep, "model", specs)),
         losses=tuple(component for component, _ in _components(sweep, "loss", specs)),
-        costs=tuple(_costs(sweep)),
-        total_train=duration_text(float(seconds.sum())) if len(seconds) else MISSING,
         committed=_committed(trials),
     )
 
@@ -195,31 +178,6 @@ def _image_counts(rows: pd.DataFrame) -> str:
         " : ".join(_plain(value) for value in counts)
         for counts in zip(*(rows[name] for name in names), strict=True)
     )
-
-
-def _costs(sweep: Sweep) -> list[Cost]:
-    costs: list[Cost] = []
-    labels: Iterable[str | None] = sweep.grid.models or (None,)
-    for label in labels:
-        rows = sweep.trials if label is None else sweep.trials[sweep.trials["model"] == label]
-        seconds, epochs = _numbers(rows, "train_seconds"), _numbers(rows, "num_epochs")
-        memory = _numbers(rows, "peak_memory_bytes")
-        if len(seconds):
-            costs.append(
-                Cost(
-                    title="All trials" if label is None else sweep.title("model", label),
-                    num_trials=len(rows),
-                    median_train=duration_text(float(seconds.median())),
-                    median_epochs=f"{epochs.median():g}" if len(epochs) else MISSING,
-                    total_train=duration_text(float(seconds.sum())),
-                    peak_memory=bytes_text(float(memory.max())) if len(memory) else MISSING,
-                )
-            )
-    return costs
-
-
-def _numbers(table: pd.DataFrame, name: str) -> pd.Series[float]:
-    return pd.to_numeric(column(table, name), errors="coerce").dropna().astype(float)
 
 
 def _committed(trials: pd.DataFrame) -> str:

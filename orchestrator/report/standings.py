@@ -32,11 +32,13 @@ class Standing:
 
     Attributes:
         rows: Its row in each podium, by axis.
+        both: Sum of its points; None unless there are two podiums.
         metrics: Mean of each metric over blocks, by the ranking's own rule; None without trials.
     """
 
     loss: str
     rows: Mapping[str, PodiumRow]
+    both: int | float | None
     metrics: Mapping[str, float | None]
 
 
@@ -60,15 +62,30 @@ def standings(sweep: Sweep) -> list[Standing]:
         podium.axis: {row.loss: row for row in podium_rows(podium)}
         for podium in sweep.ranking.podiums
     }
+    both = sweep.ranking.both
     means = {metric: _loss_means(sweep, metric) for metric in shown_metrics(sweep)}
     return [
         Standing(
             loss=loss,
             rows={axis: rows[loss] for axis, rows in by_axis.items()},
+            both=both.points[loss] if both else None,
             metrics={metric: values.get(loss) for metric, values in means.items()},
         )
         for loss in sweep.losses
     ]
+
+
+def other_ways_matter(sweep: Sweep) -> bool:
+    """Returns whether another tie rule, or ranking before aggregating, has another leader."""
+    for podium in sweep.ranking.podiums:
+        leaders = {frozenset(names) for names in podium.leaders.values()}
+        agreement = podium.agreement
+        if agreement and not agreement.refusal:
+            most = max(agreement.points.values())
+            leaders.add(frozenset(loss for loss, own in agreement.points.items() if own == most))
+        if len(leaders) > 1:
+            return True
+    return False
 
 
 def shown_metrics(sweep: Sweep) -> tuple[str, ...]:

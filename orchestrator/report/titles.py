@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from workers.catalogue.datasets import DATASETS
 from workers.catalogue.losses import LOSSES, loss_title
 from workers.catalogue.models import MODELS
-from workers.catalogue.planned import PLANNED_MODELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +66,7 @@ def _catalogue_datasets(labels: Sequence[str]) -> dict[str, str]:
 
 
 def _catalogue_models(labels: Sequence[str]) -> dict[str, str]:
-    titles = {name: entry.title for name, entry in PLANNED_MODELS.items()}
-    titles |= {name: entry.title for name, entry in MODELS.items()}
-    return {label: titles[label] for label in labels if label in titles}
+    return {label: MODELS[label].title for label in labels if label in MODELS}
 
 
 def _catalogue_losses(labels: Sequence[str]) -> dict[str, str]:

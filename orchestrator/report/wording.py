@@ -7,6 +7,19 @@ from fractions import Fraction
 
 MISSING = "–"  # noqa: RUF001 - an en dash is what a table shows for "no value"
 
+_METRIC_TITLES = {
+    "dice": "Dice", "iou": "IoU", "recall": "Recall", "precision": "Precision",
+    "best_val_dice": "Best validation Dice",
+}  # fmt: skip
+
+
+def metric_title(metric: str) -> str:
+    """Returns `dice` as `Dice`, `iou_pooled` as `IoU, pooled`; a column of one's own as it is."""
+    name = metric.removesuffix("_pooled")
+    if name not in _METRIC_TITLES:
+        return metric
+    return f"{_METRIC_TITLES[name]}{', pooled' if name != metric else ''}"
+
 
 def points_text(points: float) -> str:
     """Returns 8 as `8`, 7.5 as `7.5` and 1/3 as `0.33`."""
@@ -22,6 +35,24 @@ def points_text(points: float) -> str:
 def metric_text(value: float | None, digits: int = 4) -> str:
     """Returns a metric with fixed digits, or the mark for a missing value."""
     return MISSING if value is None else f"{value:.{digits}f}"
+
+
+def percent_text(share: float) -> str:
+    """Returns 0.414 as `41 %`; what no sample contradicts is `over 99 %`, not certain."""
+    if share >= 0.995:
+        return "over 99 %"
+    return "under 1 %" if share <= 0.005 else f"{share * 100:.0f} %"
+
+
+def short_percent_text(share: float) -> str:
+    """Returns 0.414 as `41 %`, and what no sample contradicts as `>99 %`."""
+    return percent_text(share).replace("over ", ">").replace("under ", "<")
+
+
+def signed_text(value: float, digits: int = 4) -> str:
+    """Returns a difference with its sign; what rounds to nothing has none."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if not float(text) else text
 
 
 def count_text(number: int, noun: str) -> str:
@@ -44,7 +75,29 @@ def duration_text(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     if hours < 100:
         return f"{hours} h {minutes} min"
-    return f"{hours:,} h"
+    return f"{seconds / 3600:,.0f} h"
+
+
+def hours_text(hours: float) -> str:
+    """Returns hours with as many digits as they deserve: `0.042`, `3.7`, `1,204`."""
+    if hours >= 100:
+        return f"{hours:,.0f}"
+    return f"{hours:.1f}" if hours >= 1 else f"{hours:.2g}"
+
+
+def plain_text(value: float | None) -> str:
+    """Returns a number without needless digits, or the mark for a missing value."""
+    return MISSING if value is None else f"{value:g}"
+
+
+def number_text(value: float | None) -> str:
+    """Returns a number for a program, to the last digit; nothing where it is missing."""
+    return "" if value is None else repr(float(value))
+
+
+def p_value_text(p: float) -> str:
+    """Returns `= 0.012`, or `< 0.001`."""
+    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
 
 
 def bytes_text(num_bytes: float) -> str:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from orchestrator.report.content import collect
 from orchestrator.report.data import ReportData, ReportFiles, arrange
-from orchestrator.report.figures import FIGURE_NAMES, draw_figures
+from orchestrator.report.figures import draw_figures
+from orchestrator.report.figures_files import stale_figures
 from orchestrator.report.page import render_page
 from workers.contract import UserError
 
 
 def write_report(data: ReportData, out: Path) -> ReportFiles:
-    """Writes out/index.html and out/figures/*.png and *.svg; the same store, the same bytes.
+    """Writes out/index.html and out/figures with their data; the same store, the same bytes.
 
     Figures of an earlier report that have nothing to show any more are removed.
 
@@ -28,20 +29,27 @@ def write_report(data: ReportData, out: Path) -> ReportFiles:
     folder = out / "figures"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in FIGURE_NAMES:
-            for suffix in (".png", ".svg"):
-                if f"{name}{suffix}" not in figures:
-                    (folder / f"{name}{suffix}").unlink(missing_ok=True)
+        for path in stale_figures(folder, figures):
+            path.unlink(missing_ok=True)
         for name, content_bytes in figures.items():
-            _write(folder / name, content_bytes)
-        _write(out / "index.html", page.encode())
+            write_file(folder / name, content_bytes)
+        write_file(out / "index.html", page.encode())
     except OSError as error:
         msg = f"{error.filename or out}: cannot be written: {error.strerror}; choose another --out"
         raise UserError(msg) from error
-    return ReportFiles(page=out / "index.html", figures=tuple(folder / name for name in figures))
+    return ReportFiles(
+        page=out / "index.html",
+        figures=tuple(folder / name for name in figures),
+        answer=content.answer.sentence,
+    )
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, readable for everyone.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

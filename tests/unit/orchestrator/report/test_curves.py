@@ -84,7 +84,7 @@ def test_drawings_stay_inside_and_ticks_are_few(history):
 
 
 def test_bands_only_where_they_do_not_hide_the_lines():
-    few = curve_panels(arrange(make_data(1, 1, 4, 2, num_epochs=3, predictions=False)))[0]
-    many = curve_panels(arrange(make_data(1, 1, 5, 2, num_epochs=3, predictions=False)))[0]
+    few = curve_panels(arrange(make_data(1, 1, 2, 2, num_epochs=3, predictions=False)))[0]
+    many = curve_panels(arrange(make_data(1, 1, 3, 2, num_epochs=3, predictions=False)))[0]
     assert all(curve.band for curve in draw_panel(few).curves)
     assert not any(curve.band for curve in draw_panel(many).curves)

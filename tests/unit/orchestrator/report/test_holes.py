@@ -66,3 +66,11 @@ def test_failures_of_another_protocol_are_not_this_report_s():
     data = make_data(1, 1, 1, 1, predictions=False)
     failures = pd.DataFrame([make_failure(data, 0) | {"protocol_id": "other"}])
     assert find_holes(arrange(dataclasses.replace(data, failures=failures))).num_failed == 0
+
+
+def test_a_message_as_long_as_a_book_is_cut():
+    data = make_data(1, 1, 2, 1, predictions=False)
+    long = make_failure(data, 0) | {"message": "x" * 5000, "traceback": "a\n" + "y" * 5000}
+    (failed,) = find_holes(arrange(dataclasses.replace(data, failures=pd.DataFrame([long])))).failed
+    assert len(failed.message) == len("x" * 400 + " …")
+    assert failed.traceback.splitlines() == ["a", "y" * 400 + " …"]

@@ -8,9 +8,17 @@ from orchestrator.report.wording import (
     bytes_text,
     count_text,
     duration_text,
+    hours_text,
     list_text,
     metric_text,
+    metric_title,
+    number_text,
+    p_value_text,
+    percent_text,
+    plain_text,
     points_text,
+    short_percent_text,
+    signed_text,
 )
 
 
@@ -60,3 +68,41 @@ def test_lists():
     assert list_text(["a"]) == "a"
     assert list_text(["a", "b", "c"]) == "a, b and c"
     assert list_text(list("abcdefg")) == "a, b, c and 4 more"
+
+
+@pytest.mark.parametrize(
+    ("share", "text", "short"),
+    [
+        (0.414, "41 %", "41 %"),
+        (0.995, "over 99 %", ">99 %"),
+        (1.0, "over 99 %", ">99 %"),
+        (0.0, "under 1 %", "<1 %"),
+        (0.0049, "under 1 %", "<1 %"),
+        (0.0051, "1 %", "1 %"),
+        (0.006, "1 %", "1 %"),
+    ],
+)
+def test_shares_never_claim_certainty(share, text, short):
+    assert percent_text(share) == text
+    assert short_percent_text(share) == short
+
+
+def test_differences_have_a_sign_unless_they_round_to_nothing():
+    assert [signed_text(value) for value in (0.01234, -0.5, -0.00001, 0.0)] == [
+        "+0.0123", "-0.5000", "0.0000", "0.0000",
+    ]  # fmt: skip
+
+
+def test_numbers_for_people_and_for_programs():
+    assert [hours_text(hours) for hours in (0.0421, 3.68, 1204.4)] == ["0.042", "3.7", "1,204"]
+    assert [p_value_text(p) for p in (0.0004, 0.0123)] == ["< 0.001", "= 0.012"]
+    assert (plain_text(0.005), plain_text(None)) == ("0.005", "–")  # noqa: RUF001
+    assert float(number_text(0.1 + 0.2)) == 0.1 + 0.2
+    assert number_text(None) == ""
+
+
+def test_metric_titles():
+    names = ("iou", "dice_pooled", "best_val_dice", "my_score")
+    assert [metric_title(name) for name in names] == [
+        "IoU", "Dice, pooled", "Best validation Dice", "my_score",
+    ]  # fmt: skip

@@ -1,0 +1,171 @@
+"""How every figure is set: print widths, type, wrapped names, and the same bytes each time."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+
+from orchestrator.report.palette import INK, MUTED
+
+SINGLE_COLUMN, DOUBLE_COLUMN = 3.5, 7.16
+"""Widths of a journal's one and two columns (IEEE), in inches: a figure is drawn as printed."""
+
+SMALL, NORMAL, LARGE = 7.0, 7.5, 8.5
+"""Sizes of type in points; nothing is set smaller."""
+
+LINE_HEIGHT = 0.118
+"""Height of a line of small type, in inches."""
+
+MAX_LINES = 6
+_FALLBACK_FONTS = (
+    "Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "Malgun Gothic", "Apple SD Gothic Neo",
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Arial Unicode MS",
+)  # fmt: skip
+_SETTINGS: dict[Any, Any] = {
+    # Element ids of an SVG file are hashes of this salt: without it they are random.
+    "svg.hashsalt": "podium",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    "font.size": NORMAL,
+    "hatch.linewidth": 0.6,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.parse_math": False,  # a label with two dollar signs is a label
+}
+# No dates and no program versions inside, so that equal figures are equal files.
+_METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+FORMATS = tuple(_METADATA)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """One figure and the data it shows.
+
+    Attributes:
+        name: File name without suffix.
+        figure: At its size in print.
+        texts: The data beside it by suffix: `csv`, and for tables `tex` and `md`.
+    """
+
+    name: str
+    figure: Figure
+    texts: Mapping[str, str]
+
+
+class NothingToDrawError(Exception):
+    """The results lack what a figure shows; the message says what, as a clause."""
+
+
+@contextmanager
+def drawing_style() -> Iterator[None]:
+    """Sets type and colours; a letter that no font here has becomes a box, without a warning."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    fonts = ["DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in installed)]
+    with mpl.rc_context(_SETTINGS | {"font.family": fonts}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
+        yield
+
+
+def save(drawn: Drawn, formats: Sequence[str], dots_per_inch: int) -> dict[str, bytes]:
+    """Returns {file name: bytes} of one figure; the same figure gives the same bytes."""
+    files: dict[str, bytes] = {}
+    for kind in formats:
+        buffer = io.BytesIO()
+        drawn.figure.savefig(
+            buffer, format=kind, dpi=dots_per_inch, metadata=_METADATA[kind], facecolor="white"
+        )
+        files[f"{drawn.name}.{kind}"] = buffer.getvalue()
+    return files | {f"{drawn.name}.{kind}": text.encode() for kind, text in drawn.texts.items()}
+
+
+def inch_axes(figure: Figure) -> Axes:
+    """Returns axes over the whole figure in inches, (0, 0) at the top left."""
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    width, height = figure.get_size_inches()
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    return axes
+
+
+def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Returns axes whose place is given in inches from the top left of the figure."""
+    total_width, total_height = figure.get_size_inches()
+    box = (
+        left / total_width,
+        1 - (top + height) / total_height,
+        width / total_width,
+        height / total_height,
+    )
+    return figure.add_axes(box)
+
+
+def text_width(text: str, size: float = SMALL, *, bold: bool = False) -> float:
+    """Returns how wide a line is set, in inches."""
+    font = FontProperties(
+        family=mpl.rcParams["font.family"], size=size, weight="bold" if bold else "normal"
+    )
+    width: float = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+    return width / 72
+
+
+def wrap(
+    text: str,
+    width: float,
+    size: float = SMALL,
+    *,
+    bold: bool = False,
+    max_lines: int = MAX_LINES,
+) -> str:
+    """Breaks a name into lines of at most `width` inches, at most `max_lines` of them.
+
+    Breaks at blanks, else behind hyphens and the like or before a capital (`Dice|Focal`), else
+    anywhere; what is longer still ends with an ellipsis.
+    """
+    lines = [""]
+    for piece in _pieces(" ".join(text.split()), width, size, bold):
+        if lines[-1] and text_width((lines[-1] + piece).rstrip(), size, bold=bold) > width:
+            lines.append("")
+        lines[-1] += piece
+    lines = [line.strip() for line in lines]
+    if len(lines) > max_lines:
+        lines = [*lines[: max_lines - 1], lines[max_lines - 1][:-1] + "…"]
+    return "\n".join(lines)
+
+
+def _pieces(text: str, width: float, size: float, bold: bool) -> Iterator[str]:
+    """Yields what must not be broken; whatever is wider than the width in single letters."""
+    for piece in re.findall(r"\s*(?:[A-Z]+(?![a-z])|[A-Z]?[^\sA-Z\-_+/]+|\S)[\-_+/]*", text):
+        if text_width(piece.strip(), size, bold=bold) > width:
+            yield from piece
+        else:
+            yield piece
+
+
+def num_lines(text: str) -> int:
+    """Returns the number of lines of wrapped text."""
+    return text.count("\n") + 1

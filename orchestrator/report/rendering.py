@@ -1,0 +1,87 @@
+"""Turns a template into a page: escaping, formats of numbers, scripts and their policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from orchestrator.report import wording
+from orchestrator.report.embedded import content_policy
+from orchestrator.report.palette import LINE_COLOURS, LINE_COLOURS_ON_DARK, line_styles
+
+
+def render(
+    template: str, *, losses: Iterable[str], scripts: Sequence[str], **values: object
+) -> str:
+    """Returns a page as HTML text; every value is escaped unless it is marked as HTML.
+
+    Args:
+        template: A file of the folder templates.
+        losses: Labels in the order that decides their colours and dashes.
+        scripts: Files of the same folder, joined to one script in this order.
+        values: What the template shows.
+    """
+    environment = _environment()
+    script = "".join(_source(environment, name) for name in scripts)
+    return environment.get_template(template).render(
+        values
+        | {
+            "scripts": [Markup(script)] if script else [],
+            "policy": Markup(content_policy([script] if script else [])),
+            "styles": line_styles(tuple(losses)),
+            "line_colours": LINE_COLOURS,
+            "line_colours_on_dark": LINE_COLOURS_ON_DARK,
+        }
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("orchestrator.report", "templates"),
+        autoescape=select_autoescape(["html", "j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(_FILTERS)
+    return environment
+
+
+def _source(environment: Environment, name: str) -> str:
+    loader = environment.loader
+    assert loader is not None
+    return loader.get_source(environment, name)[0]
+
+
+def _plurals(axes: Iterable[str]) -> str:
+    """Returns `datasets, models and repeats`."""
+    return wording.list_text([f"{axis}s" for axis in axes])
+
+
+def _minus(text: str) -> str:
+    """Returns the text with the sign that is as wide as a plus."""
+    return text.replace("-", "\u2212")
+
+
+_FILTERS = {
+    "points": wording.points_text,
+    "metric": wording.metric_text,
+    "metric_title": wording.metric_title,
+    "count": wording.count_text,
+    "listed": wording.list_text,
+    "percent": wording.short_percent_text,
+    "signed": lambda value, digits=4: _minus(wording.signed_text(value, digits)),
+    "minus": _minus,
+    "number": wording.number_text,
+    "plain": wording.plain_text,
+    "p_value": wording.p_value_text,
+    "hours": wording.hours_text,
+    "duration": lambda value: wording.MISSING if value is None else wording.duration_text(value),
+    "bytes": lambda value: wording.MISSING if value is None else wording.bytes_text(value),
+    "plurals": _plurals,
+    "nobreak": lambda text: text.replace(" %", "\u00a0%"),
+}

@@ -1,0 +1,64 @@
+"""`podium figures`: what is drawn, where, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator.cli.app import app
+from workers.contract import UserError
+
+PAPER = Path(__file__).parents[3] / "data" / "paper"
+TABLE = PAPER / "fig2_dice_by_dataset.csv"
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, ["figures", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.timeout(60)
+def test_a_table_of_means_gives_the_figures_it_can(tmp_path):
+    out = tmp_path / "figures"
+    text = run(TABLE, "--out", out, "--only", "2b,2c", "--format", "svg", "--ties", "order")
+    assert "figure2c: left out: the results know no model" in text
+    assert {path.name for path in out.iterdir()} == {
+        f"figure2b.{kind}" for kind in ("svg", "csv", "tex", "md")
+    }
+    assert "IoUFocal,0.8802,2,2,8," in (out / "figure2b.csv").read_text()
+    (out / "figure2b.png").write_text("of another run")
+    (out / "figure2a.svg").write_text("another figure")
+    document = json.loads(
+        run(TABLE, "--out", out, "--only", "figure2b", "--format", "svg,png", "--dpi", 60, "--json")
+    )
+    assert str(out / "figure2b.png") in document["files"]
+    assert document["left_out"] == {}
+    assert (out / "figure2b.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "figure2a.svg").read_text() == "another figure"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "2d"], r"--only 2d: '2d' is not known; choose from figure1, figure2a"),
+        (["--format", "jpg"], r"--format jpg: 'jpg' is not known; choose from png, svg, pdf"),
+        (["--protocol", "abc"], r"holds no protocols"),
+        (["--metric", "iou"], r"no column 'iou'"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(arguments, message):
+    with pytest.raises(UserError, match=message):
+        run(TABLE, *arguments)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot be written: .*; choose another --out"):
+        run(TABLE, "--out", tmp_path / "file" / "out", "--only", "2b", "--format", "svg")
+
+
+def test_a_folder_without_results_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no results here"):
+        run(tmp_path)

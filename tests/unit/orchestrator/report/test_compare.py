@@ -1,0 +1,181 @@
+"""Two sweeps beside each other: movements, differences, and what was not the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from orchestrator.report.compare import answer_sentence, compare, to_json
+from orchestrator.report.compare_cells import (
+    cell_differences,
+    loss_differences,
+    paired_difference,
+    unpaired_difference,
+)
+from orchestrator.report.compare_sides import side
+from orchestrator.report.data import ReportData
+from tests.unit.orchestrator.report.factory import make_data
+
+values = st.lists(st.floats(0, 1), min_size=2, max_size=8).map(np.array)
+
+
+def table(text):
+    lines = [line.split() for line in text.strip().splitlines()]
+    return pd.DataFrame(lines[1:], columns=lines[0]).assign(
+        dice=lambda rows: rows["dice"].astype(float)
+    )
+
+
+def sides(a, b, **options):
+    return (
+        side("A", "a", ReportData(trials=a)),
+        side("B", "b", ReportData(trials=b, **options)),
+    )
+
+
+A = "dataset loss dice\nw a 0.9\nw b 0.5\nw c 0.3\nv a 0.8\nv b 0.7\nv c 0.1"
+B = "dataset loss dice\nw a 0.6\nw b 0.8\nw d 0.9\nv a 0.2\nv b 0.7\nv d 0.1"
+
+
+def test_movements_by_hand():
+    found = compare(*sides(table(A), table(B)))
+    (pair,) = found.podiums
+    rows = {row.loss: row for row in pair.rows}
+    assert [(row.loss, row.place_a, row.place_b, row.moved) for row in pair.rows] == [
+        ("b", 2, 1, 1), ("d", None, 2, None), ("a", 1, 3, -2), ("c", 3, None, None),
+    ]  # fmt: skip
+    assert (rows["a"].points_a, rows["a"].points_b) == (6, 3)
+    assert rows["b"].mean_b == pytest.approx(0.75)
+    assert (pair.num_common, pair.tau) == (2, -1)
+    assert (found.num_common_cells, found.num_only_a, found.num_only_b) == (4, 2, 2)
+    assert answer_sentence(found) == "By dataset a leads in A and b leads in B."
+    assert any("c only in A and d only in B" in note for note in found.notes)
+
+
+def test_differences_by_hand():
+    found = compare(*sides(table(A), table(B)))
+    by_loss = {entry.loss: entry for entry in found.losses}
+    entry = by_loss["a"]
+    assert (entry.num_cells, entry.num_better, entry.num_worse) == (2, 0, 2)
+    assert entry.difference.value == pytest.approx(-0.45)
+    # t(0.975; 1 degree of freedom) = 12.706; the differences are -0.3 and -0.6.
+    assert entry.difference.high == pytest.approx(-0.45 + 12.7062 * 0.15, abs=1e-4)
+    assert not entry.difference.excludes_zero
+    cell = next(cell for cell in found.cells if (cell.dataset, cell.loss) == ("w", "b"))
+    assert (cell.mean_a, cell.mean_b, cell.paired) == (0.5, 0.8, False)
+    assert cell.difference.low is None
+    assert any("not paired" in note for note in found.notes)
+
+
+@given(a=values, b=values)
+def test_intervals_equal_scipy_s(a, b):
+    found, paired = unpaired_difference(a, b), paired_difference(a)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= found.value <= found.high
+    # Where a side hardly varies SciPy warns that it loses digits.
+    if min(a.var(ddof=1), b.var(ddof=1)) > 1e-6:
+        wanted = stats.ttest_ind(b, a, equal_var=False).confidence_interval()
+        assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
+        wanted = stats.ttest_1samp(a, 0).confidence_interval()
+        assert (paired.low, paired.high) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
+
+
+def test_the_same_splits_are_paired_and_pairing_helps():
+    before = make_data(2, 1, 2, 4, num_epochs=2, predictions=False).trials
+    after = before.assign(dice=before["dice"] + 0.01, trial_id="another")
+    cells = cell_differences(before, after, metric_a="dice", metric_b="dice")
+    assert len(cells) == 4
+    for cell in cells:
+        assert (cell.paired, cell.num_a, cell.num_b) == (True, 4, 4)
+        assert cell.difference.value == pytest.approx(0.01)
+        assert cell.difference.excludes_zero
+    (first, second) = loss_differences(cells, ["iou", "bce", "nobody"])
+    assert (first.loss, first.num_cells, first.num_better) == ("iou", 2, 2)
+    assert second.difference.value == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("what", ["seed", "data", "fingerprint", "unknown"])
+def test_other_splits_are_not_paired(what):
+    before = make_data(1, 1, 2, 3, num_epochs=2, predictions=False).trials
+    after = before.copy()
+    specs = [json.loads(text) for text in after["spec"]]
+    if what == "seed":
+        after["spec"] = [json.dumps(spec | {"seed": 7}) for spec in specs]
+    elif what == "data":
+        data = {"split": [0.5, 0.2, 0.3]}
+        after["spec"] = [json.dumps(spec | {"data": data}) for spec in specs]
+    elif what == "fingerprint":
+        after["dataset_fingerprint"] = "changed"
+    else:
+        before, after = before.drop(columns="spec"), after.drop(columns="spec")
+    cells = cell_differences(before, after, metric_a="dice", metric_b="dice")
+    assert [(cell.paired, cell.num_a, cell.num_b) for cell in cells] == [(False, 3, 3)] * 2
+
+
+def test_what_differs_is_named_and_what_does_not_is_not():
+    before = make_data(2, 1, 2, 1, num_epochs=2, predictions=False)
+    trials = before.trials.copy()
+    trials["device"] = "NVIDIA H200"
+    trials["versions"] = json.dumps({"python": "3.11.9", "torch": "2.15.0", "numpy": "2.4.6"})
+    specs = [json.loads(text) for text in trials["spec"]]
+    for spec in specs:
+        spec["training"]["max_epochs"] = 9
+        if spec["loss"]["name"] == "bce":
+            spec["loss"]["parameters"] = {"weight": 2}
+    trials["spec"] = [json.dumps(spec) for spec in specs]
+    config = {"resources": {"gpus": 1.0}, "results": "elsewhere"}
+    after = dataclasses.replace(
+        before, trials=trials, grid={**(before.grid or {}), "config": config}
+    )
+    found = compare(side("A", "a", before), side("B", "b", after)).facts
+    assert {(fact.group, fact.name): (fact.a, fact.b) for fact in found.differing} == {
+        ("Protocol", "training.max_epochs"): ("2", "9"),
+        ("Components", "loss bce"): ("bce {}", 'bce {"weight": 2}'),
+        ("Configuration", "resources.gpus"): ("–", "1.0"),  # noqa: RUF001
+        ("Machines", "device"): ("cpu (2 cores)", "NVIDIA H200"),
+        ("Software", "torch"): ("2.9.1", "2.15.0"),
+    }
+    assert found.num_compared > 20
+
+
+def test_a_sweep_compared_with_itself_differs_in_nothing():
+    data = make_data(2, 2, 3, 2, num_epochs=2, predictions=False)
+    found = compare(side("A", "a", data), side("B", "a", data))
+    assert found.facts.differing == ()
+    assert all(cell.paired and cell.difference.value == 0 for cell in found.cells)
+    assert [pair.tau for pair in found.podiums] == [None, 1]  # by dataset all are level
+    assert all(row.moved == 0 for pair in found.podiums for row in pair.rows)
+
+
+def test_two_metrics_of_one_store_compare_places_and_not_means():
+    data = make_data(2, 2, 3, 2, num_epochs=2, predictions=False)
+    other = dataclasses.replace(data, metric="recall")
+    found = compare(side("A", "a", data), side("B", "a", other))
+    assert found.cells == ()
+    assert "different quantities" in found.notes[0]
+    assert [fact.name for fact in found.facts.differing] == ["metric"]
+    assert len(found.podiums) == 2
+
+
+def test_nothing_in_common_is_said():
+    found = compare(*sides(table("dataset loss dice\nw a 1"), table("model loss dice\nu b 1")))
+    assert answer_sentence(found) == "A and B have no axis in common."
+    assert any("no combination" in note for note in found.notes)
+
+
+def test_json_holds_everything_and_is_json():
+    document = json.loads(json.dumps(to_json(compare(*sides(table(A), table(B)))), allow_nan=False))
+    assert document["podiums"]["dataset"]["kendall_tau"] == -1
+    assert document["coverage"] == {"common_cells": 4, "cells_only_in_a": 2, "cells_only_in_b": 2}
+    assert document["cells"][0]["difference"]["low"] is None
+    assert {row["loss"]: row["moved"] for row in document["podiums"]["dataset"]["losses"]} == {
+        "a": -2, "b": 1, "c": None, "d": None,
+    }  # fmt: skip

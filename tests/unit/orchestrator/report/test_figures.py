@@ -1,0 +1,175 @@
+"""All figures together: files, determinism, what is left out and why, and the data beside each."""
+
+import dataclasses
+import io
+import re
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from orchestrator.report.data import ReportData, arrange
+from orchestrator.report.figures import make_figures
+from orchestrator.report.figures_bars import axis_start
+from orchestrator.report.figures_files import (
+    FIGURE_NAMES,
+    csv_text,
+    file_stem,
+    stale_figures,
+    table_texts,
+)
+from orchestrator.report.figures_intervals import percent_text
+from orchestrator.report.loss_means import loss_means
+from tests.unit.orchestrator.report.factory import make_data
+
+SMALL = {"num_epochs": 3, "image_size": 24}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_data(2, 2, 3, 2, **SMALL)
+
+
+def shuffled(data):
+    frames = {
+        name: getattr(data, name).sample(frac=1, random_state=3)
+        for name in ("trials", "epochs", "predictions")
+    }
+    return dataclasses.replace(data, **frames)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+def test_every_figure_in_every_format_and_the_same_bytes_again(data):
+    first = make_figures(arrange(data))
+    second = make_figures(arrange(shuffled(data)))
+    assert first.left_out == {}
+    stems = {name.rpartition(".")[0] for name in first.files}
+    assert stems == {*FIGURE_NAMES, "figure3_synthetic-skin", "figure3_synthetic-wound"}
+    for stem in stems:
+        assert {f"{stem}.{kind}" for kind in ("png", "svg", "pdf", "csv")} <= set(first.files)
+    for stem in ("figure1", "figure2a", "figure2b", "figure2c", "critical_difference", "intervals"):
+        assert {f"{stem}.tex", f"{stem}.md"} <= set(first.files)
+    assert first.files.keys() == second.files.keys()
+    for name, content in first.files.items():
+        assert content == second.files[name], name
+
+
+@pytest.mark.timeout(60)
+def test_a_file_is_as_large_as_printed_and_says_no_date(data):
+    files = make_figures(arrange(data), names=["figure2b"], dots_per_inch=100).files
+    width, _ = Image.open(io.BytesIO(files["figure2b.png"])).size
+    assert width == 350  # one column of 3.5 inches
+    assert b"<dc:date>" not in files["figure2b.svg"]
+    assert re.search(rb'width="252pt"', files["figure2b.svg"])
+    pdf = files["figure2b.pdf"]
+    assert b"/CreationDate" not in pdf
+    assert b"/Type3" not in pdf  # journals refuse fonts of this type
+    assert b"/FontFile2" in pdf  # embedded
+    assert set(files) == {f"figure2b.{kind}" for kind in ("png", "svg", "pdf", "csv", "tex", "md")}
+
+
+@pytest.mark.timeout(60)
+def test_what_the_results_lack_is_left_out_with_a_reason(data):
+    bare = ReportData(trials=data.trials[["dataset", "loss", "dice", "repeat"]].drop_duplicates(
+        ["dataset", "loss", "repeat"]))  # fmt: skip
+    found = make_figures(arrange(bare), formats=["svg"])
+    assert found.left_out["figure1"] == found.left_out["figure3"]
+    assert "table predictions" in found.left_out["figure3"]
+    assert found.left_out["figure2c"] == "the results know no model"
+    assert found.left_out["curves"] == "the results hold no epochs"
+    assert {"figure2a.svg", "figure2b.svg", "podium.svg"} <= set(found.files)
+
+
+@pytest.mark.timeout(60)
+def test_one_loss_one_dataset_one_repeat_is_no_error():
+    found = make_figures(arrange(make_data(1, 1, 1, 1, **SMALL)), formats=["png"])
+    assert {"figure1.png", "figure2a.png", "figure2b.png", "figure3.png"} <= set(found.files)
+    assert not any(name.startswith("figure3_") for name in found.files)
+    assert len(found.left_out["critical_difference"]) > 20
+
+
+def test_all_trials_diverged_is_no_error(data):
+    trials = data.trials.assign(status="diverged", dice=None, iou=None, recall=None, precision=None)
+    names = ["figure2a", "figure2b", "critical_difference", "intervals", "podium"]
+    lost = dataclasses.replace(data, trials=trials)
+    found = make_figures(arrange(lost), names=names, formats=["svg"])
+    assert "figure2b.svg" in found.files
+    assert re.findall(r"<!-- [123]=? -->", found.files["figure2b.svg"].decode()) == []
+
+
+def test_a_metric_of_ones_own_comes_first():
+    data = make_data(2, 1, 3, 1, **SMALL)
+    trials = data.trials.assign(f2=1 - data.trials["dice"])
+    sweep = arrange(dataclasses.replace(data, trials=trials, metric="f2"))
+    found = make_figures(sweep, names=["figure2a", "figure2b"], formats=[])
+    bars = pd.read_csv(io.BytesIO(found.files["figure2a.csv"]))
+    assert list(dict.fromkeys(bars["metric"])) == ["f2", "dice", "iou", "precision", "recall"]
+    heat = pd.read_csv(io.BytesIO(found.files["figure2b.csv"]))
+    means = trials.groupby(["dataset", "loss"])["f2"].mean()
+    for row in heat.itertuples():
+        assert row.f2 == pytest.approx(means[row.dataset, row.loss])
+
+
+def test_whiskers_span_the_repeats_that_are_complete(data):
+    sweep = arrange(data)
+    (bar,) = [bar for bar in loss_means(sweep, "dice") if bar.loss == "iou"]
+    trials = data.trials[data.trials["loss"] == "iou"]
+    means = trials.groupby("repeat")["dice"].mean()
+    assert (bar.low, bar.high) == (pytest.approx(means.min()), pytest.approx(means.max()))
+    assert bar.mean == pytest.approx(trials["dice"].mean())
+    holed = data.trials.drop(index=trials.index[0])
+    (bar,) = [
+        bar
+        for bar in loss_means(arrange(dataclasses.replace(data, trials=holed)), "dice")
+        if bar.loss == "iou"
+    ]
+    assert bar.low is None
+
+
+@pytest.mark.parametrize(
+    ("values", "start"),
+    [
+        ([0.2, 0.9], 0.0),  # differences show from 0
+        ([0.7685, 0.7940], 0.76),
+        ([0.7900, 0.7910], 0.789),
+        ([0.0, 0.0], 0.0),
+        ([-0.2, 0.3], -0.2),
+    ],
+)
+def test_an_axis_begins_at_0_or_well_below_every_bar(values, start):
+    assert axis_start(values) == pytest.approx(start)
+
+
+def test_only_our_own_files_are_stale(tmp_path):
+    for name in ("figure2b.png", "figure2b.md", "figure3_a.png", "figure33.png", "mine.png",
+                 "curves.txt", "heat_by_model.svg"):  # fmt: skip
+        (tmp_path / name).write_text("")
+    stale = {path.name for path in stale_figures(tmp_path, {"figure2b.png"})}
+    assert stale == {"figure2b.md", "figure3_a.png", "heat_by_model.svg"}
+    assert [path.name for path in stale_figures(tmp_path, (), ["figure3"], ["png"])] == [
+        "figure3_a.png"
+    ]
+    assert stale_figures(tmp_path / "absent", ()) == []
+
+
+def test_file_names_are_plain_and_distinct():
+    assert file_stem("figure3", "a b/c", ()) == "figure3_a-b-c"
+    assert file_stem("figure3", "A-B", ("figure3_a-b",)) == "figure3_A-B-2"
+    assert file_stem("figure3", "손실", ()) == "figure3_dataset"
+
+
+def test_tables_escape_names():
+    texts = table_texts(["Loss", "Dice"], [["a_b & $c$", "0.5"]], "50 % | all")
+    assert r"a\_b \& \$c\$ & 0.5 \\" in texts["tex"]
+    assert r"\caption{50 \% \textbar{} all}" in texts["tex"]
+    assert r"\begin{tabular}{lr}" in texts["tex"]
+    assert r"| a\_b \& $c$ | 0.5 |" in texts["md"]
+    assert csv_text(["a", "b"], [("x,y", None), ("z", 0.1 + 0.2)]) == (
+        'a,b\n"x,y",\nz,0.30000000000000004\n'
+    )
+
+
+def test_percent_text_never_overstates():
+    shares = [0, 0.0005, 0.734, 0.9995, 1]
+    assert [percent_text(share) for share in shares] == ["0 %", "< 1 %", "73 %", "> 99 %", "100 %"]

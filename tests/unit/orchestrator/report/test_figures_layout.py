@@ -1,0 +1,132 @@
+"""Print: every text lies within its figure, none over another, none under 7 points."""
+
+import dataclasses
+import itertools
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+
+from orchestrator.report.curves import curve_panels
+from orchestrator.report.data import arrange
+from orchestrator.report.evidence import evidence
+from orchestrator.report.examples import examples
+from orchestrator.report.figures_bars import bars_figure
+from orchestrator.report.figures_critical import critical_figure
+from orchestrator.report.figures_curves import curves_figure
+from orchestrator.report.figures_datasets import datasets_figure
+from orchestrator.report.figures_heat import heat_figure
+from orchestrator.report.figures_intervals import intervals_figure
+from orchestrator.report.figures_panels import panels_figure
+from orchestrator.report.figures_podium import podium_figure
+from orchestrator.report.figures_style import (
+    DOUBLE_COLUMN,
+    SINGLE_COLUMN,
+    drawing_style,
+    num_lines,
+    text_width,
+    wrap,
+)
+from orchestrator.report.panels import panels_like
+from tests.unit.orchestrator.report.factory import make_data
+
+LONG = {
+    "loss": {"iou": "a_very_long_loss_name_with_underscores_2025", "dice": "Über $x_1$ & 50 %",
+             "bce": r"{\tex} ^~#", "focal": "손실"},
+    "model": {"unet": "Mein großes Modell (größer als alle anderen)", "fcn": r"$\alpha$_net"},
+    "dataset": {"synthetic-skin": "Äußerst langer Datensatzname mit vielen Wörtern und Zahlen 2025",
+                "synthetic-wound": "a_b$c$&d", "synthetic-endoscopy-wide": "x" * 60},
+}  # fmt: skip
+
+
+def renamed(data, names):
+    frames = {
+        name: getattr(data, name).replace(names) for name in ("trials", "epochs", "predictions")
+    }
+    return dataclasses.replace(data, **frames, grid=None, titles=None)
+
+
+def holed(data):
+    trials = data.trials.copy()
+    trials.loc[trials.index[::17], "status"] = "diverged"
+    return dataclasses.replace(data, trials=trials.drop(index=trials.index[[1, 40]]))
+
+
+SMALL = {"num_epochs": 3, "image_size": 24}
+CASES = {
+    "four losses, two models": lambda: make_data(6, 2, 4, 2, **SMALL),
+    "long names, holes": lambda: holed(renamed(make_data(6, 3, 10, 2, **SMALL), LONG)),
+    "twelve models": lambda: make_data(6, 12, 10, 1, **SMALL),
+    "one of each": lambda: make_data(1, 1, 1, 1, **SMALL),
+}
+SLOW = {"twelve models"}
+
+
+def figures(data):
+    sweep = arrange(data)
+    found = evidence(sweep)
+    shown = examples(sweep)
+    panels = [panels_like(sweep, example)[0] for example in shown]
+    with drawing_style():
+        yield datasets_figure(sweep, shown)
+        yield bars_figure(sweep)
+        yield from (heat_figure(sweep, podium, podium.axis) for podium in sweep.ranking.podiums)
+        yield panels_figure(sweep, panels, "figure3")
+        yield podium_figure(sweep)
+        yield curves_figure(sweep, curve_panels(sweep))
+        if found.significance.critical_difference:
+            yield critical_figure(sweep, found.significance)
+        if found.main.losses:
+            yield intervals_figure(sweep, list(found.certainties.values()))
+
+
+def texts_of(figure):
+    """Returns [text, box in inches] of all that is written."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    found = [
+        text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()
+    ]
+    return [(text, text.get_window_extent(renderer).transformed(figure.dpi_scale_trans.inverted()))
+            for text in found]  # fmt: skip
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow) if case in SLOW else case for case in CASES],
+)
+def test_every_text_is_whole_apart_and_large_enough(case):
+    for drawn in figures(CASES[case]()):
+        width, height = drawn.figure.get_size_inches()
+        assert SINGLE_COLUMN - 1e-6 <= width <= DOUBLE_COLUMN + 1e-6, drawn.name
+        assert height <= 9.6, drawn.name
+        with drawing_style():
+            texts = texts_of(drawn.figure)
+        assert texts
+        for text, box in texts:
+            assert text.get_fontsize() >= 7
+            where = (drawn.name, text.get_text())
+            assert box.x0 >= -0.005, where
+            assert box.x1 <= width + 0.005, where
+            assert box.y0 >= -0.005, where
+            assert box.y1 <= height + 0.005, where
+        for (first, one), (second, other) in itertools.combinations(texts, 2):
+            across = min(one.x1, other.x1) - max(one.x0, other.x0)
+            along = min(one.y1, other.y1) - max(one.y0, other.y0)
+            # Boxes have air above and below the letters.
+            assert across < 0.01 or along < 0.03, (drawn.name, first.get_text(), second.get_text())
+
+
+def test_names_are_wrapped_where_they_may_be():
+    with drawing_style():
+        assert wrap("DiceFocal", 1) == "DiceFocal"
+        assert wrap("DiceFocal", 0.4) == "Dice\nFocal"
+        assert wrap("ISIC 2017", 0.4) == "ISIC\n2017"
+        assert wrap("iou+focal", 0.35) == "iou+\nfocal"
+        assert wrap("Name (3.76)", 0.45) == "Name\n(3.76)"
+        lines = wrap("x" * 400, 0.5).split("\n")
+        assert len(lines) == 6
+        assert lines[-1].endswith("…")
+        assert all(text_width(line) < 0.55 for line in lines)
+        assert num_lines(wrap(" a\n b ", 1)) == 1

@@ -1,0 +1,75 @@
+"""What figures 1 and 3 show: exact masks where kept, grey levels of older results, counts."""
+
+import io
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from orchestrator.report.data import arrange
+from orchestrator.report.examples import examples
+from orchestrator.report.figures_panels import panels_figure
+from orchestrator.report.figures_style import drawing_style
+from orchestrator.report.panels import image_counts, panels_like
+from tests.unit.orchestrator.report.factory import make_data
+from workers.evaluation import keep_prediction
+
+
+def kept(data, logits):
+    """Replaces every prediction by one of these raw outputs, as a trial keeps it."""
+    size = logits.shape
+    mask = np.zeros(size, np.uint8)
+    mask[:4] = 1
+    record = vars(keep_prediction("a", np.zeros((*size, 3), np.uint8), mask, logits))
+    table = data.predictions.drop(columns=[name for name in record if name != "image"],
+                                  errors="ignore")  # fmt: skip
+    return table.assign(**{name: [record[name]] * len(table) for name in record if name != "image"})
+
+
+def test_binarised_images_are_those_of_the_exact_raw_output():
+    data = make_data(1, 1, 2, 1, num_epochs=1, image_size=8)
+    logits = np.tile(np.array([-0.4, 0.4], np.float32), (8, 4))
+    logits[0, 0] = 600  # makes grey levels 2.4 apart
+    object.__setattr__(data, "predictions", kept(data, logits))
+    sweep = arrange(data)
+    (example,) = examples(sweep)
+    panels = panels_like(sweep, example)
+    assert next(panel.image for panel in panels) == example.image
+    assert sorted(panel.image for panel in panels) == ["0007.png", "0031.png"]
+    masks = panels[0].masks["iou"]
+    assert np.array_equal(masks["half"].lesion, logits > 0)
+    assert np.array_equal(masks["mean"].lesion, logits > logits.mean())
+    assert masks["mean"].threshold == logits.mean(dtype=float)
+    # 33 pixels over 0, 17 of them in the 32 true ones.
+    assert masks["half"].dice == 2 * 17 / (33 + 32)
+    with drawing_style():
+        table = pd.read_csv(io.StringIO(panels_figure(sweep, panels, "figure3").texts["csv"]))
+    assert len(table) == 2 * 2 * 2  # images, losses, binarisations
+    half = table[table["binarisation"].str.startswith("sigmoid")]
+    assert (half[["predicted_pixels", "common_pixels"]] == [33, 17]).all(axis=None)
+    assert (half["dice"] == 2 * 17 / (33 + 32)).all()
+
+
+def test_older_results_are_binarised_from_their_grey_levels():
+    data = make_data(1, 1, 2, 1, num_epochs=1, image_size=16)
+    sweep = arrange(data)
+    (example,) = examples(sweep)
+    (panel, _) = panels_like(sweep, example)
+    rows = data.predictions
+    row = rows[(rows["loss"] == "iou") & (rows["image"] == panel.image)].iloc[0]
+    grey = np.asarray(Image.open(io.BytesIO(row["logits_png"])), float)
+    logits = row["logit_min"] + (row["logit_max"] - row["logit_min"]) * grey / 255
+    assert np.array_equal(panel.masks["iou"]["half"].lesion, logits > 0)
+    assert np.array_equal(panel.masks["iou"]["mean"].lesion, logits > logits.mean())
+
+
+def test_counts_are_those_of_the_trials():
+    data = make_data(2, 1, 2, 2, num_epochs=1, image_size=8)
+    data.trials.loc[data.trials["repeat"] == 1, "num_test_images"] = 22
+    sweep = arrange(data)
+    counts = image_counts(sweep, "synthetic-skin")
+    assert counts is not None
+    assert (counts.total, counts.train, counts.val, counts.test) == (
+        (100, 102), (60, 60), (20, 20), (20, 22),
+    )  # fmt: skip
+    assert image_counts(sweep, "unknown") is None

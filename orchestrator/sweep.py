@@ -6,14 +6,16 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from orchestrator.config import SweepConfig, load_config
 from orchestrator.cost import num_slots
 from orchestrator.engine.base import Engine, EngineReport, Now, TrialJob, utc_now
-from orchestrator.grid import Grid, build_grid, grid_from_document, require_available
+from orchestrator.engine.journal import RunJournal
+from orchestrator.grid import Grid, build_grid, grid_from_document
 from orchestrator.planner import Plan, PlannedTrial, plan
-from orchestrator.preflight import check_data
+from orchestrator.preflight import check_data, check_models, model_findings
 from orchestrator.progress import Progress
 from orchestrator.store import Store
 from workers.contract import FailureClass, Runtime, UserError
@@ -96,36 +98,55 @@ def run_sweep(
         What this run came to, and the plan afterwards.
 
     Raises:
-        UserError: A model is not available, or the data is not as it should be (see
+        UserError: Data, weights or models are not as they should be (see
             `orchestrator.preflight`); nothing was started then.
     """
     config = sweep.config
     if config is None:
         msg = "only a configuration can be run"
         raise ValueError(msg)
-    require_available(sweep.grid)
-    pending = sweep.plan.pending
+    pending, cache = sweep.plan.pending, Path(config.data.cache)
     notes = check_data(
         sweep.grid,
         [trial.spec.dataset for trial in pending],
         sweep.store.committed().values(),
-        Path(config.data.cache),
+        cache,
     )
-    on_notes(notes)
+    notes += check_models(sweep.grid, [trial.spec for trial in pending], cache)
+    on_notes((*notes, *_other_drivers(sweep.store, now())))
     sweep.store.heal(now())
     sweep.store.save_grid(sweep.grid.document(now()))
     total = len(sweep.plan.trials)
-    progress.sweep_started(total, len(pending), total - len(pending))
+    journal = RunJournal(progress, sweep.store, sweep.grid.grid_id, now=now)
     interrupted = False
     try:
-        report = engine.run([_job(config, trial) for trial in pending], sweep.store, progress)
+        journal.sweep_started(total, len(pending), total - len(pending))
+        report = engine.run([_job(config, trial) for trial in pending], sweep.store, journal)
         interrupted = report.interrupted
-        progress.sweep_finished(interrupted=interrupted)
+        journal.sweep_finished(interrupted=interrupted)
     finally:
-        progress.close()
+        journal.close()
     if not interrupted:
         sweep.store.compact(now())
     return report, _plan(sweep.grid, sweep.store)
+
+
+def _other_drivers(store: Store, now: datetime) -> tuple[str, ...]:
+    """Says who else is working on these results."""
+    return tuple(
+        f"{store.place}: process {run.process_id} on {run.host} has been working on these results "
+        f"since {run.started_at:%Y-%m-%d %H:%M} UTC and runs {len(run.running)} of its "
+        f"{run.num_pending} trials now; a trial that both train is kept once"
+        for run in store.runs()
+        if run.is_alive(now)
+    )
+
+
+def plan_notes(sweep: Sweep) -> tuple[str, ...]:
+    """Returns what a plan should say of its models; problems too, since nothing is started."""
+    trials = [trial.spec for trial in sweep.plan.pending]
+    problems, notes = model_findings(sweep.grid, trials)
+    return (*(f"will be refused: {problem}" for problem in problems), *notes)
 
 
 def _plan(
@@ -177,5 +198,6 @@ def _job(config: SweepConfig, trial: PlannedTrial) -> TrialJob:
             num_threads=max(1, int(config.resources.cpus)),
             checkpoint_interval_seconds=config.runtime.checkpoint_interval_seconds,
             num_examples=config.runtime.example_images,
+            weights=config.weights.get(trial.spec.model.label),
         ),
     )

@@ -1,0 +1,1 @@
+"""One local page that shows a sweep while it runs, from the store alone."""

@@ -1,0 +1,243 @@
+"""What the page shows: one JSON document made from the rows of a store. Pure functions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator.planner import Plan, PlannedTrial
+from orchestrator.store import CommittedTrial, FailureRow, RunningTrial, RunRecord
+from workers.contract import FailureClass, TrialStatus
+
+NUM_LATEST_FAILURES = 20
+THROUGHPUT_WINDOW = timedelta(hours=1)
+
+CellCounts = tuple[int, int, int, int, int]
+"""Repeats completed, diverged, failed and running now, and repeats the grid asks for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a store holds at one moment.
+
+    Attributes:
+        name: Title of the sweep.
+        place: Where the results are, without secrets.
+        plan: The newest grid with each trial's state.
+        committed: Finished trials of any grid, by trial id.
+        failures: Failed attempts, the oldest first.
+        runs: What drivers say they are doing; some may be gone.
+        titles: What people call the labels, by axis.
+    """
+
+    name: str
+    place: str
+    plan: Plan
+    committed: Mapping[str, CommittedTrial]
+    failures: Sequence[FailureRow] = ()
+    runs: Sequence[RunRecord] = ()
+    titles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def describe(facts: Facts, now: datetime) -> dict[str, Any]:
+    """Returns the document of the page, all but the podium."""
+    plan = facts.plan
+    alive = [run for run in facts.runs if run.is_alive(now)]
+    running = running_trials(alive, plan)
+    axes = axis_labels(plan)
+    counts = _count(plan, running)
+    own = {trial.trial_id for trial in plan.trials}
+    done = [row for key, row in facts.committed.items() if key in own]
+    return {
+        "name": facts.name,
+        "place": facts.place,
+        "axes": [
+            {"axis": axis, "labels": labels, "titles": _titles(facts, axis, labels)}
+            for axis, labels in axes.items()
+        ],
+        "repeats": plan.grid.repeats,
+        "cells": _cells(plan, running, axes),
+        "counts": counts,
+        "speed": _speed(plan, done, alive, running, now),
+        "resources": _resources(plan, running, done, alive),
+        "drivers": [_driver(run, now) for run in facts.runs],
+        "failures": _latest_failures(facts.failures, own),
+    }
+
+
+def running_trials(alive: Iterable[RunRecord], plan: Plan) -> dict[str, RunningTrial]:
+    """Returns the trials under way that have no result yet, by id."""
+    open_trials = {trial.trial_id for trial in plan.trials if trial.status is None}
+    return {
+        trial.trial_id: trial
+        for run in alive
+        for trial in run.running
+        if trial.trial_id in open_trials
+    }
+
+
+def axis_labels(plan: Plan) -> dict[str, list[str]]:
+    """Returns the labels of each axis in the order of the grid."""
+    grid = plan.grid
+    return {
+        "dataset": [component.label for component in grid.datasets],
+        "model": [component.label for component in grid.models],
+        "loss": [component.label for component in grid.losses],
+    }
+
+
+def describe_cell(
+    facts: Facts, now: datetime, dataset: str, model: str, loss: str
+) -> list[dict[str, Any]]:
+    """Returns the repeats of one combination: state, Dice, and what went wrong."""
+    running = running_trials((run for run in facts.runs if run.is_alive(now)), facts.plan)
+    last = {row.trial_id: row for row in facts.failures}
+    found = []
+    for trial in facts.plan.trials:
+        spec = trial.spec
+        if (spec.dataset.label, spec.model.label, spec.loss.label) == (dataset, model, loss):
+            row, failure = facts.committed.get(trial.trial_id), last.get(trial.trial_id)
+            under_way = running.get(trial.trial_id)
+            found.append(
+                {
+                    "trial_id": trial.trial_id,
+                    "repeat": spec.repeat,
+                    "state": _state(trial, running),
+                    "dice": row.dice if row else None,
+                    "epochs": row.num_epochs
+                    if row
+                    else len(under_way.val_dice)
+                    if under_way
+                    else None,
+                    "seconds": row.train_seconds if row else None,
+                    "device": row.device if row else None,
+                    "message": failure.message if failure and not _is_done(trial) else None,
+                    "expected_seconds": trial.expected_seconds or None,
+                }
+            )
+    return sorted(found, key=lambda item: item["repeat"])
+
+
+def _is_done(trial: PlannedTrial) -> bool:
+    return trial.status == TrialStatus.COMPLETED
+
+
+def _state(trial: PlannedTrial, running: Collection[str]) -> str:
+    if trial.status is not None:
+        return trial.status.value
+    if trial.trial_id in running:
+        return "running"
+    return "failed" if trial.failure else "missing"
+
+
+def _count(plan: Plan, running: Collection[str]) -> dict[str, int]:
+    states = Counter(_state(trial, running) for trial in plan.trials)
+    names = ("completed", "diverged", "failed", "running", "missing")
+    return {"all": len(plan.trials)} | {name: states[name] for name in names}
+
+
+def _cells(
+    plan: Plan, running: Collection[str], axes: Mapping[str, Sequence[str]]
+) -> list[CellCounts]:
+    """Returns the counts of every combination: losses within models within datasets."""
+    counts: dict[tuple[str, str, str], Counter[str]] = {}
+    for trial in plan.trials:
+        spec = trial.spec
+        key = (spec.dataset.label, spec.model.label, spec.loss.label)
+        counts.setdefault(key, Counter())[_state(trial, running)] += 1
+    empty: Counter[str] = Counter()
+    cells = []
+    for dataset in axes["dataset"]:
+        for model in axes["model"]:
+            for loss in axes["loss"]:
+                cell = counts.get((dataset, model, loss), empty)
+                states = (cell[s] for s in ("completed", "diverged", "failed", "running"))
+                completed, diverged, failed, busy = states
+                cells.append((completed, diverged, failed, busy, cell.total()))
+    return cells
+
+
+def _speed(
+    plan: Plan,
+    done: Sequence[CommittedTrial],
+    alive: Sequence[RunRecord],
+    running: Mapping[str, RunningTrial],
+    now: datetime,
+) -> dict[str, float | None]:
+    """Returns trials an hour lately, and the seconds the rest will take.
+
+    The rest: expected seconds of the open trials (the planner's, from measured ones where there
+    are any), less what the running ones have behind them, spread over as many slots as are busy.
+    """
+    begun = min((run.started_at for run in alive), default=None)
+    since = max(now - THROUGHPUT_WINDOW, begun) if begun else None
+    recent = sum(row.committed_at >= since for row in done) if since else 0
+    hours = (now - since).total_seconds() / 3600 if since else 0.0
+    left = 0.0
+    for trial in plan.pending:
+        under_way = running.get(trial.trial_id)
+        spent = (now - under_way.since).total_seconds() if under_way else 0.0
+        left += max(0.0, trial.expected_seconds - spent)
+    slots = len(running)
+    return {
+        "trials_per_hour": recent / hours if hours and recent else None,
+        "eta_seconds": left / slots if slots else (0.0 if not plan.pending else None),
+    }
+
+
+def _resources(
+    plan: Plan,
+    running: Collection[str],
+    done: Sequence[CommittedTrial],
+    alive: Sequence[RunRecord],
+) -> dict[str, Any]:
+    """Returns what the running trials take, and what the finished ones took."""
+    devices: dict[str, list[float]] = {}
+    for row in done:
+        devices.setdefault(row.device, []).append(row.train_seconds)
+    return {
+        "gpus_in_use": len(running) * plan.grid.gpus_per_trial,
+        "cpus_in_use": len(running) * plan.grid.cpus_per_trial,
+        "hosts": sorted({run.host for run in alive}),
+        "devices": [
+            {"device": name, "trials": len(seconds), "hours": sum(seconds) / 3600}
+            for name, seconds in sorted(devices.items())
+        ],
+    }
+
+
+def _driver(run: RunRecord, now: datetime) -> dict[str, Any]:
+    return {
+        "host": run.host,
+        "process_id": run.process_id,
+        "started_at": run.started_at.isoformat(),
+        "silent_seconds": round((now - run.heartbeat_at).total_seconds()),
+        "alive": run.is_alive(now),
+        "pending": run.num_pending,
+        "ended": run.num_ended,
+        "running": len(run.running),
+    }
+
+
+def _latest_failures(failures: Sequence[FailureRow], own: Collection[str]) -> list[dict[str, Any]]:
+    mine = [row for row in failures if row.trial_id in own]
+    return [
+        {
+            "trial_id": row.trial_id,
+            "label": f"{row.dataset} · {row.model} · {row.loss} · {row.repeat}",
+            "class": FailureClass(row.failure_class).value,
+            "attempt": row.attempt,
+            "message": row.message,
+            "host": row.host,
+            "failed_at": row.failed_at.isoformat(),
+        }
+        for row in reversed(mine[-NUM_LATEST_FAILURES:])
+    ]
+
+
+def _titles(facts: Facts, axis: str, labels: Iterable[str]) -> list[str]:
+    titles = facts.titles.get(axis, {})
+    return [titles.get(label, label) for label in labels]

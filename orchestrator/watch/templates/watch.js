@@ -1,0 +1,225 @@
+"use strict";
+// Everything shown comes from /api and goes into the page as text, never as markup.
+const POLL_MILLISECONDS = 3000;
+const STATES = ["completed", "diverged", "failed", "running", "missing"];
+const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A8F98"];
+const byId = (id) => document.getElementById(id);
+let tag = null, shown = null, chosen = null, layout = "", detailTag = "";
+
+function element(name, properties = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key.startsWith("aria-") || key.startsWith("data-") || key === "role") made.setAttribute(key, value);
+    else made[key] = value;
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+function drawn(name, attributes, text) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+const count = (number) => Number(number).toLocaleString("en");
+const noun = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
+const percent = (share) => share === null ? "–" : share > 0 && share < 0.005 ? "< 1 %" : share < 1 && share > 0.995 ? "> 99 %" : `${Math.round(100 * share)} %`;
+const decimal = (value, digits = 4) => value === null || value === undefined ? "–" : value.toFixed(digits);
+function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  const whole = Math.max(0, Math.round(seconds));
+  for (const [size, unit, smaller, smallUnit] of [[86400, "d", 3600, "h"], [3600, "h", 60, "min"], [60, "min", 1, "s"]]) {
+    if (whole >= size) {
+      const rest = Math.floor(whole % size / smaller);
+      return `${Math.floor(whole / size)} ${unit}${rest ? ` ${rest} ${smallUnit}` : ""}`;
+    }
+  }
+  return `${whole} s`;
+}
+const moment = (text) => new Date(text).toLocaleString("en-GB", {dateStyle: "medium", timeStyle: "medium"});
+
+function showCounts(state) {
+  const {counts} = state;
+  byId("bar").replaceChildren(...STATES.filter((name) => counts[name]).map((name) => {
+    const part = element("i", {className: name});
+    part.style.width = `${100 * counts[name] / counts.all}%`;
+    return part;
+  }));
+  byId("bar").setAttribute("aria-label", STATES.map((name) => `${counts[name]} ${name}`).join(", "));
+  byId("legend").replaceChildren(...STATES.map((name) =>
+    element("li", {}, element("i", {className: name}), `${count(counts[name])} ${name}`)));
+  const {speed, resources} = state;
+  const use = resources.gpus_in_use ? noun(Math.round(100 * resources.gpus_in_use) / 100, "GPU") : noun(Math.round(100 * resources.cpus_in_use) / 100, "CPU core");
+  const facts = [
+    ["Done", `${count(counts.completed + counts.diverged)} of ${noun(counts.all, "trial")}`],
+    ["Time left", counts.completed + counts.diverged === counts.all ? "finished" : duration(speed.eta_seconds)],
+    ["Throughput", speed.trials_per_hour === null ? "–" : `${decimal(speed.trials_per_hour, speed.trials_per_hour < 10 ? 1 : 0)} trials/h`],
+    ["In use", counts.running ? `${use} by ${noun(counts.running, "trial")}` : "nothing is running"],
+    ...resources.devices.map((item) => [item.device, `${noun(item.trials, "trial")}, ${decimal(item.hours, 2)} h of training`]),
+  ];
+  byId("facts").replaceChildren(...facts.map(([name, value]) =>
+    element("div", {}, element("dt", {textContent: name}), element("dd", {textContent: value}))));
+}
+
+function buildGrid(state) {
+  const [datasets, models, losses] = state.axes;
+  const head = element("tr", {}, element("th"), ...datasets.titles.map((title) => element("th", {textContent: title, scope: "col"})));
+  const rows = models.labels.map((model, m) => element("tr", {},
+    element("th", {textContent: models.titles[m], scope: "row"}),
+    ...datasets.labels.map((dataset, d) => element("td", {}, element("div", {className: "strip"},
+      ...losses.labels.map((loss, l) => {
+        const button = element("button", {className: "cell", type: "button", "aria-pressed": "false"});
+        button.dataset.index = String((d * models.labels.length + m) * losses.labels.length + l);
+        button.addEventListener("click", () => choose(dataset, model, loss, button));
+        return button;
+      }))))));
+  byId("grid").replaceChildren(head, ...rows);
+  byId("grid-caption").textContent = `Each bar is one combination, in the order ${losses.titles.join(", ")}; it fills with its ${noun(state.repeats, "repeat")}. Press one for its curves.`;
+}
+function fillCell(button, cell, text) {
+  const key = cell.join();
+  if (button.dataset.key === key) return;
+  button.dataset.key = key;
+  const [completed, diverged, failed, running, all] = cell;
+  button.classList.toggle("busy", running > 0);
+  button.title = text;
+  button.setAttribute("aria-label", text);
+  let below = 0;
+  const parts = [["completed", completed], ["diverged", diverged], ["running", running]].map(([name, number]) => {
+    const part = element("i", {className: name});
+    part.style.height = `${100 * number / Math.max(all, 1)}%`;
+    part.style.bottom = `${below}%`;
+    below += 100 * number / Math.max(all, 1);
+    return part;
+  });
+  button.replaceChildren(...parts, ...(failed ? [element("b", {className: "failed"})] : []));
+}
+function showGrid(state) {
+  const shape = JSON.stringify([state.axes, state.repeats]);
+  if (shape !== layout) { buildGrid(state); layout = shape; }
+  const [datasets, models, losses] = state.axes;
+  for (const button of byId("grid").querySelectorAll(".cell")) {
+    const index = Number(button.dataset.index), l = index % losses.labels.length;
+    const block = Math.floor(index / losses.labels.length);
+    const m = block % models.labels.length, d = Math.floor(block / models.labels.length);
+    const cell = state.cells[index];
+    const [completed, diverged, failed, running, all] = cell;
+    const more = [[diverged, "diverged"], [failed, "failed"], [running, "running"]].filter(([n]) => n).map(([n, word]) => `, ${n} ${word}`).join("");
+    fillCell(button, cell, `${datasets.titles[d]} · ${models.titles[m]} · ${losses.titles[l]}: ${completed} of ${all} done${more}`);
+  }
+}
+
+function table(columns, rows) {
+  const cell = (name, value, number) => value instanceof Node ? element(name, {}, value) : element(name, {textContent: value, className: number ? "number" : ""});
+  return element("table", {}, element("tr", {}, ...columns.map(([title, number]) => cell("th", title, number))),
+    ...rows.map((row) => element("tr", {}, ...row.map((value, i) => cell("td", value, columns[i][1])))));
+}
+function showPodium(state) {
+  const podium = state.podium || {}, titles = new Map(state.axes[2].labels.map((label, i) => [label, state.axes[2].titles[i]]));
+  const parts = [];
+  for (const [axis, item] of Object.entries(podium)) {
+    if (axis === "problem") continue;
+    const rows = item.rows.map((row) => [`${row.place}${row.joint ? " =" : ""}`, titles.get(row.loss) || row.loss, decimal(row.points, 2).replace(/\.?0+$/, ""), decimal(row.mean), percent(row.p_first), percent(row.p_podium)]);
+    const state_ = item.provisional ? `provisional, ${count(item.coverage.present)} of ${noun(item.coverage.expected, "trial")}` : "complete";
+    parts.push(element("div", {}, element("h3", {textContent: `By ${axis} (${state_})`}),
+      element("div", {className: "scroll"}, table([["place"], ["loss"], ["points", true], ["mean Dice", true], ["first", true], ["podium", true]], rows)),
+      item.refusal ? element("p", {className: "muted", textContent: item.refusal}) : null));
+  }
+  byId("podiums").replaceChildren(...parts);
+  const samples = Math.max(0, ...Object.values(podium).map((item) => item.num_samples || 0));
+  byId("podium-caption").textContent = podium.problem || (parts.length === 0 ? "No trial is finished yet."
+    : samples ? `“first” and “podium”: in how many of ${count(samples)} bootstrap samples of what is finished a loss came first, or among the first three.` : "");
+}
+function showFailures(state) {
+  byId("failures").replaceChildren(state.failures.length === 0
+    ? element("p", {className: "muted", textContent: "None."})
+    : element("div", {className: "scroll"}, table([["when"], ["trial"], ["class"], ["attempt", true], ["message"], ["host"]],
+      state.failures.map((item) => [moment(item.failed_at), item.label, item.class, String(item.attempt), element("code", {textContent: item.message}), item.host]))));
+}
+function showDrivers(state) {
+  byId("drivers").replaceChildren(state.drivers.length === 0
+    ? element("p", {className: "muted", textContent: "No podium run is working on these results."})
+    : element("div", {className: "scroll"}, table([["host"], ["process", true], ["since"], ["trials ended", true], ["running", true], ["last word"]],
+      state.drivers.map((item) => [item.host, String(item.process_id), moment(item.started_at), `${count(item.ended)} of ${count(item.pending)}`, String(item.running),
+        item.alive ? `${item.silent_seconds} s ago` : `${duration(item.silent_seconds)} ago: it seems gone`]))));
+}
+
+async function fetchJSON(address, headers = {}) {
+  const answer = await fetch(address, {headers, cache: "no-store"});
+  if (answer.status === 304) return null;
+  if (answer.status === 401) throw new Error("the token is missing: open the whole address that podium watch printed");
+  const document_ = await answer.json();
+  if (!answer.ok) throw new Error(document_.problem || `answer ${answer.status}`);
+  return [document_, answer.headers.get("ETag")];
+}
+async function choose(dataset, model, loss, button) {
+  for (const other of byId("grid").querySelectorAll('[aria-pressed="true"]')) other.setAttribute("aria-pressed", "false");
+  button.setAttribute("aria-pressed", "true");
+  chosen = {dataset, model, loss, title: button.title.split(":")[0]};
+  detailTag = "";
+  await showDetail();
+  byId("detail-title").focus({preventScroll: true});
+  byId("detail").scrollIntoView({block: "nearest"});
+}
+async function showDetail() {
+  if (!chosen) return;
+  const {dataset, model, loss, title} = chosen;
+  const query = new URLSearchParams({dataset, model, loss});
+  const [repeats] = await fetchJSON(`/api/cell?${query}`);
+  const news = JSON.stringify([title, repeats]);
+  if (news === detailTag) return;
+  const answers = await Promise.all(repeats.filter((item) => item.state !== "missing").map((item) => fetchJSON(`/api/curve/${item.trial_id}`)));
+  if (chosen.title !== title) return; // another was pressed meanwhile
+  detailTag = news;
+  const curves = new Map(answers.map(([item]) => [item.trial_id, item.epochs]));
+  byId("detail-title").textContent = title;
+  byId("repeats").replaceWith(Object.assign(table([["repeat", true], ["state"], ["Dice", true], ["epochs", true], ["time", true], ["trial"]],
+    repeats.map((item) => [String(item.repeat), item.message ? `${item.state}: ${item.message}` : item.state, decimal(item.dice), item.epochs === null ? "–" : String(item.epochs),
+      item.seconds === null ? (item.expected_seconds ? `≈ ${duration(item.expected_seconds)}` : "–") : duration(item.seconds), element("code", {textContent: item.trial_id})])), {id: "repeats"}));
+  drawCurves(repeats, curves);
+  byId("detail").hidden = false;
+}
+function drawCurves(repeats, curves) {
+  const left = 40, right = 500, top = 14, bottom = 224, picture = byId("curves");
+  const longest = Math.max(1, ...[...curves.values()].map((epochs) => Math.max(0, ...epochs.map((item) => item.epoch))));
+  const x = (epoch) => longest === 1 ? (left + right) / 2 : left + (right - left) * (epoch - 1) / (longest - 1);
+  const y = (dice) => bottom - (bottom - top) * dice;
+  const parts = [0, 0.25, 0.5, 0.75, 1].flatMap((tick) => [
+    drawn("line", {class: "axis", x1: left, x2: right, y1: y(tick), y2: y(tick)}),
+    drawn("text", {x: left - 6, y: y(tick) + 4, "text-anchor": "end"}, tick.toFixed(2))]);
+  parts.push(drawn("text", {x: left, y: bottom + 18}, "epoch 1"), drawn("text", {x: right, y: bottom + 18, "text-anchor": "end"}, String(longest)));
+  for (const item of repeats) {
+    const points = (curves.get(item.trial_id) || []).filter((epoch) => epoch.val_dice !== null);
+    if (points.length === 0) continue;
+    const colour = COLOURS[item.repeat % COLOURS.length];
+    parts.push(drawn("polyline", {points: points.map((p) => `${x(p.epoch).toFixed(1)},${y(p.val_dice).toFixed(1)}`).join(" "), stroke: colour, "stroke-dasharray": item.state === "running" ? "5 3" : "none"}));
+    const last = points[points.length - 1];
+    parts.push(drawn("circle", {cx: x(last.epoch), cy: y(last.val_dice), r: 3, fill: colour}), drawn("text", {x: x(last.epoch) - 6, y: y(last.val_dice) - 6, "text-anchor": "end"}, String(item.repeat)));
+  }
+  picture.replaceChildren(...parts);
+}
+
+async function refresh() {
+  try {
+    const answer = await fetchJSON("/api/state", tag ? {"If-None-Match": tag} : {});
+    if (answer) {
+      [shown, tag] = answer;
+      byId("place").textContent = shown.place;
+      if (shown.axes.length === 0) {
+        byId("name").textContent = "No sweep was started here yet";
+      } else {
+        byId("name").textContent = shown.name;
+        document.title = `${shown.counts.completed + shown.counts.diverged}/${shown.counts.all} · ${shown.name}`;
+        showCounts(shown); showGrid(shown); showPodium(shown); showFailures(shown); showDrivers(shown);
+      }
+    }
+    await showDetail();
+    byId("problem").hidden = true;
+    byId("fresh").textContent = `Looked at ${new Date().toLocaleTimeString("en-GB")}; looks again every ${POLL_MILLISECONDS / 1000} s. This page only reads.`;
+  } catch (error) {
+    byId("problem").hidden = false;
+    byId("problem").textContent = error instanceof TypeError ? "podium watch does not answer; start it again, and this page goes on by itself." : String(error.message);
+  }
+  setTimeout(refresh, POLL_MILLISECONDS);
+}
+refresh();

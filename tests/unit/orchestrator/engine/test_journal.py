@@ -1,0 +1,143 @@
+"""What a running driver tells the store about itself."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orchestrator.engine.journal import RunJournal
+from orchestrator.store import RunningTrial, RunRecord, Store
+from orchestrator.store.storage import StoreError
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class Display:
+    def __init__(self):
+        self.calls = []
+
+    def __getattr__(self, name):
+        return lambda *args, **kwargs: self.calls.append((name, args, kwargs))
+
+
+class ListeningStore(Store):
+    """Says when a document was written."""
+
+    def __init__(self, place):
+        super().__init__(place)
+        self.written = threading.Semaphore(0)
+
+    def save_run(self, run):
+        super().save_run(run)
+        self.written.release()
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ListeningStore(tmp_path / "res")
+
+
+def open_journal(store, display=None):
+    return RunJournal(display or Display(), store, "grid", now=lambda: NOON, interval_seconds=0.01)
+
+
+def wait_for_run(store):
+    for _ in range(2):  # The second one was begun after the call.
+        assert store.written.acquire(timeout=10)
+    while store.written.acquire(blocking=False):
+        pass
+    assert store.written.acquire(timeout=10)
+    assert store.written.acquire(timeout=10)
+    (run,) = store.runs()
+    return run
+
+
+def test_the_store_knows_what_is_running_and_forgets_it_at_the_end(store):
+    journal = open_journal(store)
+    journal.sweep_started(10, 4, 6)
+    journal.trial_started("a" * 20, "kvasir · unet · iou · 0")
+    journal.trial_started("b" * 20, "kvasir · unet · bce · 0")
+    journal.epoch("a" * 20, 1, 0.25)
+    journal.epoch("a" * 20, 2, float("nan"))
+    journal.trial_finished("b" * 20, "completed", 0.5, 3.0)
+    run = wait_for_run(store)
+    assert (run.num_pending, run.num_ended, run.grid_id) == (4, 1, "grid")
+    assert run.running == (
+        RunningTrial(
+            trial_id="a" * 20, label="kvasir · unet · iou · 0", since=NOON, val_dice=(0.25, None)
+        ),
+    )
+    journal.close()
+    journal.close()
+    assert store.runs() == []
+
+
+def test_a_curve_that_goes_on_from_a_checkpoint_is_not_doubled(store):
+    journal = open_journal(store)
+    journal.sweep_started(1, 1, 0)
+    journal.trial_started("a" * 20, "one")
+    for epoch, dice in ((1, 0.1), (2, 0.2), (1, 0.1), (2, 0.2), (3, 0.3)):
+        journal.epoch("a" * 20, epoch, dice)
+    assert wait_for_run(store).running[0].val_dice == (0.1, 0.2, 0.3)
+    journal.trial_failed("a" * 20, "bug", "oh")
+    assert wait_for_run(store).running == ()
+    journal.close()
+
+
+def test_everything_reaches_the_display(store):
+    display = Display()
+    journal = open_journal(store, display)
+    journal.sweep_started(3, 0, 3)
+    journal.sweep_finished(interrupted=True)
+    journal.close()
+    assert [name for name, _, _ in display.calls] == ["sweep_started", "sweep_finished", "close"]
+    assert store.runs() == []
+
+
+def test_a_store_that_cannot_be_written_does_not_stop_the_sweep(store, monkeypatch):
+    tried = threading.Event()
+
+    def refuse(run):
+        tried.set()
+        raise StoreError("full")
+
+    monkeypatch.setattr(store, "save_run", refuse)
+    journal = open_journal(store)
+    journal.sweep_started(1, 1, 0)
+    assert tried.wait(10)
+    journal.trial_finished("a" * 20, "completed", 0.5, 1.0)
+    journal.close()
+
+
+def record(**changes):
+    values = {
+        "run_id": "r1",
+        "grid_id": "g",
+        "host": "node",
+        "process_id": 7,
+        "started_at": NOON,
+        "heartbeat_at": NOON,
+        "num_pending": 2,
+    }
+    return RunRecord(**{**values, **changes})
+
+
+def test_a_driver_is_alive_for_a_minute_after_its_last_word():
+    assert record().is_alive(NOON + timedelta(seconds=59))
+    assert not record().is_alive(NOON + timedelta(seconds=60))
+
+
+def test_foreign_documents_are_left_out_and_old_ones_healed_away(store, tmp_path):
+    store.save_run(record())
+    folder = tmp_path / "res" / "_runs"
+    (folder / "other.json").write_text(json.dumps({"run_id": "x", "running": 3}))
+    (folder / "torn.json").write_text('{"run_id"')
+    (folder / "note.txt").write_text("hello")
+    assert store.runs() == [record()]
+    store.heal(datetime.now(UTC))
+    assert len(list(folder.iterdir())) == 4
+    store.heal(datetime.now(UTC) + timedelta(hours=2))
+    assert list(folder.iterdir()) == []

@@ -13,7 +13,7 @@ from orchestrator.engine.base import Engine
 from orchestrator.planner import Action, Plan, plan_summary, summarise_status
 from orchestrator.progress import format_duration, make_progress
 from orchestrator.report.wording import count_text
-from orchestrator.sweep import Sweep, open_results, open_sweep, run_sweep
+from orchestrator.sweep import Sweep, open_results, open_sweep, plan_notes, run_sweep
 from workers.contract import FailureClass, UserError
 
 EXIT_DONE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED = 0, 1, 130
@@ -62,7 +62,7 @@ def make_engine(name: str, sweep: Sweep) -> Engine:
             num_cpus=config.cluster.cpus,
             num_gpus=config.cluster.gpus,
             trial_cpus=config.resources.cpus,
-            trial_gpus=config.resources.gpus,
+            trial_gpus=sweep.grid.gpus_per_trial,
             max_failures=config.cluster.max_failures,
         )
     )
@@ -95,6 +95,7 @@ def plan_command(
     """Prints the plan of a configuration."""
     sweep = open_sweep(path, overrides, [FailureClass(item) for item in retry])
     summary: dict[str, Any] = plan_summary(sweep.plan, slots or sweep.slots)
+    summary["notes"] = list(plan_notes(sweep))
     if as_json:
         print_json(summary)
         return
@@ -146,9 +147,8 @@ def _print_cost(summary: dict[str, Any]) -> None:
     )
     for source, count in summary["estimates"].items():
         out.print(f"  {count:,} trials estimated from {source}", soft_wrap=True)
-    if summary["unavailable_models"]:
-        names = ", ".join(summary["unavailable_models"])
-        out.print(f"Not available in this version, so not to be run yet: {names}", soft_wrap=True)
+    for note in summary["notes"]:
+        out.print(f"note: {note}", soft_wrap=True, markup=False)
 
 
 def status_command(target: str, overrides: Sequence[str], as_json: bool) -> None:

@@ -45,6 +45,10 @@ def test_every_trial_has_one_row_whose_scores_follow_from_its_images(tmp_path):
             assert getattr(trial, name) == value
     assert len(found["epochs"]) == 8
     assert set(found["predictions"]["repeat"]) == {0}
+    # Every loss shows the same test images.
+    shown = found["predictions"].groupby("loss")["image"].apply(tuple)
+    assert shown["dice"] == shown["bce"]
+    assert found["predictions"]["mean_mask_png"].map(len).gt(0).all()
 
 
 def test_losses_are_paired_and_repeats_are_not(tmp_path):

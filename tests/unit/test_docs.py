@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 import shlex
 import sys
@@ -21,12 +22,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from typer.main import get_command
 
 from orchestrator.cli.app import app
-from orchestrator.cli.results import rank_command
+from orchestrator.cli.ranking import RankOptions, rank_command
 from orchestrator.config import load_config
 from orchestrator.store import describe_tables
+from workers.catalogue.costs import TABLE
 from workers.catalogue.datasets import DATASETS
 from workers.catalogue.losses import LOSSES
-from workers.catalogue.models import MODELS
+from workers.catalogue.models import MODELS, complete_model, weights_of
 from workers.contract import Component
 from workers.datasets import open_dataset
 from workers.datasets.verify import verify
@@ -61,6 +63,7 @@ def play(section: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, dict[str, 
     """
     body = text_of(CONTRIBUTING).partition(f"## {section}\n")[2].partition("\n## ")[0]
     entry, spaces = None, {}
+    new: dict[str, Any] = {}  # what one example defines, the next ones may use
     for target, source in EXAMPLE.findall(body):
         name = target.removeprefix("new ")
         if target.startswith("new "):
@@ -69,11 +72,14 @@ def play(section: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, dict[str, 
             spaces[name] = vars(module)
         elif name not in spaces:
             spaces[name] = {} if name == "query" else vars(importlib.import_module(name)).copy()
+        before = set(spaces[name])
+        spaces[name] |= {key: value for key, value in new.items() if key not in before}
         tree = ast.parse(source)
         last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
         exec(compile(tree, name, "exec"), spaces[name])
         if isinstance(last, ast.Expr):
             entry = eval(compile(ast.Expression(last.value), name, "eval"), spaces[name])
+        new |= {key: value for key, value in spaces[name].items() if key not in before}
     return entry, spaces
 
 
@@ -168,6 +174,21 @@ def test_keys_and_defaults_are_those_of_the_schema(tmp_path):
     assert shown == flat
 
 
+def test_the_tables_of_models_are_those_of_the_catalogue():
+    page = text_of(ROOT / "docs" / "models.md")
+    for name, entry in MODELS.items():
+        assert (
+            f"| `{name}` | {entry.title} | {entry.parameters:,} | {entry.gmacs_224:.2f} |" in page
+        )
+        for variant in entry.variants:
+            assert f"| {variant.parameters:,} | {variant.gmacs_224:.2f} |" in page
+        for weights in weights_of(name, complete_model(name, {})[1]):
+            assert f"| `{weights.name}` | `{weights.normalisation}` | {weights.licence} |" in page
+        row = json.loads(TABLE.read_text(encoding="utf-8"))["cpu"]["models"][name]
+        memory = row["peak_memory_bytes"] / 2**30
+        assert f"| `{name}` | {row['seconds_per_step']:.2f} | {memory:.2f} |" in page
+
+
 def test_the_models_losses_and_podiums_of_the_readme(capsys):
     for entry in MODELS.values():
         facts = f"| `{entry.name}` | {entry.parameters:,} | {entry.gmacs_224:.2f} |"
@@ -175,7 +196,7 @@ def test_the_models_losses_and_podiums_of_the_readme(capsys):
     assert all(f"| `{name}` | {entry.title} |" in text_of(README) for name, entry in LOSSES.items())
     for ties in ("split", "order"):
         table = ROOT / "tests" / "data" / "paper" / "fig2_dice_by_dataset.csv"
-        rank_command(str(table), ties, "dice", None, as_json=False)
+        rank_command(RankOptions(target=str(table), ties=ties), as_json=False)
         head = [line.rstrip() for line in capsys.readouterr().out.splitlines()[:7]]
         assert "\n".join(head) in text_of(README)
 

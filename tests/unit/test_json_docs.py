@@ -1,0 +1,212 @@
+"""docs/json.md is true: every command's real JSON is as its table says, and every row is met."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from orchestrator.cli.app import app
+from orchestrator.config import load_config
+from orchestrator.grid import build_grid
+from orchestrator.store import FailureRecord, Store
+from tests.integration.sweeps import write_config
+from tests.unit.json_tables import Node, problems, read_tables, rows_of
+from tests.unit.orchestrator.store.trials import NOW, make_result
+from workers.contract import FailureClass
+from workers.datasets.verify import NonBinaryMask, SizeMismatch, UnreadableFile, VerifyReport
+
+ROOT = Path(__file__).parents[2]
+TABLES = read_tables((ROOT / "docs" / "json.md").read_text(encoding="utf-8"))
+COMMANDS = [name for name in TABLES if name.startswith("podium ")]
+SEEN: set[tuple[str, str]] = set()
+PAPER = str(ROOT / "tests" / "data" / "paper" / "fig2_dice_by_dataset.csv")
+
+Run = Callable[..., Any]
+
+
+def run(*arguments: str) -> Any:
+    """Runs a command in this process and returns what it printed."""
+    done = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def check(command: str, document: Any) -> None:
+    found = list(problems(document, TABLES[command], TABLES, SEEN, command))
+    assert found == []
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of 2 x 3 x 3 x 2 trials: most complete, some diverged, one failed, one missing."""
+    folder = tmp_path_factory.mktemp("json")
+    widths = [
+        {"name": "unet", "alias": f"unet-{n}", "parameters": {"width": n}} for n in (4, 8, 12)
+    ]
+    path = write_config(
+        folder,
+        datasets=[
+            {"name": name, "parameters": {"num_images": 15}}
+            for name in ("synthetic-skin", "synthetic-wound")
+        ],
+        models=widths,
+        losses=["dice", "bce", "iou"],
+    )
+    return fill(path)
+
+
+def fill(path: Path) -> Path:
+    settings = load_config(path)
+    grid, store = build_grid(settings), Store(settings.results)
+    store.save_grid(grid.document(NOW))
+    for number, spec in enumerate(grid.trials[:-2]):
+        lost = (spec.dataset.label, spec.loss.label) == ("synthetic-wound", "iou")
+        result = make_result(number * 7 % 31, diverged=lost)
+        result = dataclasses.replace(result, predictions=())  # the made-up ones are no pictures
+        store.commit(spec, result, committed_at=NOW)
+    store.record_failure(
+        FailureRecord(
+            spec=grid.trials[-1], attempt=1, failure_class=FailureClass.BUG, message="no",
+            traceback="", host="machine", failed_at=NOW,
+        )
+    )  # fmt: skip
+    return path
+
+
+@pytest.fixture(scope="module")
+def results(config: Path) -> str:
+    return str(config.parent / "results")
+
+
+def test_plan(config):
+    check("podium plan --json", run("plan", str(config)))
+    needs_two = ("--set", "models=[deeplabv3plus]", "--set", "training.batch_size=1")
+    check("podium plan --json", run("plan", str(config), *needs_two))
+
+
+def test_status(config, results):
+    check("podium status --json", run("status", results))
+    check("podium status --json", run("status", str(config)))
+
+
+def test_compact(tmp_path):
+    config = fill(write_config(tmp_path))
+    check("podium compact --json", run("compact", str(config.parent / "results")))
+
+
+def test_query(results):
+    sql = "SELECT *, {'a': 1} AS d FROM trials"
+    check("podium query --json", run("query", results, sql))
+    check("podium query --json", run("query", results, "FROM trials LIMIT 0"))
+    check("podium query --examples --json", run("query", "--examples"))
+
+
+def test_rank(results, tmp_path):
+    everything = ("--pairs", "--significance", "--power", "--samples", "100")
+    for axis in ((), ("--axis", "both")):
+        check("podium rank --json", run("rank", results, *everything, *axis))
+    check("podium rank --json", run("rank", results, "--samples", "0"))
+    check("podium rank --json", run("rank", PAPER, "--ties", "order", *everything))
+    blocks = pd.DataFrame(
+        {"dataset": f"d{d}", "model": f"m{m}", "loss": f"l{k}", "dice": 0.5 + k / 10 + d * m / 100}
+        for d in range(4)
+        for m in range(3)
+        for k in range(3)
+    )
+    blocks.to_csv(tmp_path / "table.csv", index=False)
+    check("podium rank --json", run("rank", str(tmp_path / "table.csv"), *everything))
+
+
+def test_compare(results, tmp_path):
+    check("podium compare --json", run("compare", results, results, "--metric-b", "iou"))
+    other = fill(write_config(tmp_path, losses=["dice", "focal"], seed=3))
+    there = str(other.parent / "results")
+    check("podium compare --json", run("compare", results, there))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_report_and_figures(results, tmp_path):
+    out = str(tmp_path)
+    check("podium report --json", run("report", results, "--out", out, "--samples", "100"))
+    few = ("--only", "2a,3", "--format", "svg")
+    check("podium figures --json", run("figures", results, "--out", out, *few))
+
+
+@pytest.mark.parametrize("what", ["models", "losses", "datasets"])
+def test_list(what):
+    check(f"podium list {what} --json", run("list", what))
+
+
+def test_data_verify():
+    full = VerifyReport(
+        dataset="folder",
+        folder="images",
+        num_images=3,
+        num_pairs=2,
+        num_official=None,
+        unreadable=(UnreadableFile(file="a.png", reason="torn"),),
+        size_mismatches=(
+            SizeMismatch(image="b.png", mask="b.png", image_size=(2, 3), mask_size=(3, 2)),
+        ),
+        empty_masks=("c.png",),
+        non_binary_masks=(NonBinaryMask(file="d.png", num_pixels=3),),
+        images_without_mask=("e.png",),
+        masks_without_image=("f.png",),
+        duplicates=(("g.png", "h.png"),),
+        shared_images=(("i.png", "other:i.png"),),
+        turned_images=("j.png",),
+        notes=("a note",),
+    )
+    check("podium data verify --json", json.loads(json.dumps([full.to_json()])))
+
+
+def test_run_events():
+    events = ROOT / "tests" / "unit" / "orchestrator" / "progress" / "golden" / "events.jsonl"
+    for line in events.read_text(encoding="utf-8").splitlines():
+        check("podium run --progress json", json.loads(line))
+
+
+def test_every_command_with_json_has_its_table():
+    command: Any = get_command(app)
+    known = set()
+    for name, found in command.commands.items():
+        children = getattr(found, "commands", None) or {"": found}
+        for child, leaf in children.items():
+            if any("--json" in parameter.opts for parameter in leaf.params):
+                known.add(" ".join(filter(None, ("podium", name, child, "--json"))))
+    documented = {name for name in COMMANDS if name.endswith("--json") and "--ex" not in name}
+    assert known - {"podium data list --json"} == documented
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_row_was_met(command):
+    """Runs after the others; a row that no output has is out of date, or its test too small."""
+    met = {row for table, row in SEEN if table == command}
+    if not met:
+        pytest.skip("this command's own test did not run")
+    assert [row for row in rows_of(TABLES[command]) if row not in met] == []
+
+
+def test_every_row_of_every_shape_was_met():
+    if not {"podium rank --json", "podium compare --json"} <= {table for table, _ in SEEN}:
+        pytest.skip("the tests of rank and compare did not run")
+    for name in set(TABLES) - set(COMMANDS):
+        met = {row for table, row in SEEN if table == name}
+        assert [row for row in rows_of(TABLES[name]) if row not in met] == [], name
+
+
+def test_the_check_itself_finds_what_is_wrong():
+    tables = {"t": Node(), **read_tables("## `t`\n\n| `a[].b` | integer or null | x |\n")}
+    wrong: list[Any] = [{"a": [{"b": "x"}]}, {"a": [{}]}, {"a": [{"b": 1, "c": 1}]}, {"a": 1}, {}]
+    for document in wrong:
+        assert list(problems(document, tables["t"], tables, set(), "t")) != []
+    assert list(problems({"a": [{"b": None}, {"b": 2}]}, tables["t"], tables, set(), "t")) == []

@@ -1,0 +1,51 @@
+"""The commands that say what a configuration can name and what is on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import (
+    JsonOption,
+)
+
+list_app = typer.Typer(no_args_is_help=True, help="What a configuration can name.")
+data_app = typer.Typer(no_args_is_help=True, help="Datasets: what is known, what is on disk.")
+
+
+@list_app.command("models")
+def list_models(as_json: JsonOption = False) -> None:
+    """The architectures, with parameters, multiply-adds at 224 px and citation."""
+    from orchestrator.cli.catalogue import list_models_command
+
+    list_models_command(as_json)
+
+
+@list_app.command("losses")
+def list_losses(as_json: JsonOption = False) -> None:
+    """The losses; any sum such as iou+focal is one too."""
+    from orchestrator.cli.catalogue import list_losses_command
+
+    list_losses_command(as_json)
+
+
+@list_app.command("datasets")
+@data_app.command("list")
+def list_datasets(as_json: JsonOption = False) -> None:
+    """The datasets, with counts, licence, citation and archive names."""
+    from orchestrator.cli.catalogue import list_datasets_command
+
+    list_datasets_command(as_json)
+
+
+@data_app.command("verify")
+def verify_data(
+    root: Annotated[Path, typer.Argument(help="Folder that holds the datasets.", metavar="ROOT")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check every file under ROOT; exit code 1 where one cannot be used."""
+    from orchestrator.cli.catalogue import verify_command
+
+    raise typer.Exit(verify_command(root, as_json))

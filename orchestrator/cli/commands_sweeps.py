@@ -1,0 +1,76 @@
+"""The commands that plan and run a sweep and keep its store."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import (
+    ConfigArgument,
+    EngineName,
+    JsonOption,
+    ProgressMode,
+    ResultsArgument,
+    RetryOption,
+    SetOption,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    engine: Annotated[EngineName, typer.Option(help="Ray Tune, or this process.")] = EngineName.RAY,
+    progress: Annotated[ProgressMode, typer.Option(help="How to show it.")] = ProgressMode.AUTO,
+    retry: RetryOption = None,
+) -> None:
+    """Run what is missing of a sweep; the same command again continues it.
+
+    Exit code 0: every trial has its row. 1: some trials failed. 2: something to mend first.
+    130: stopped by Ctrl-C.
+    """
+    from orchestrator.cli.sweep import run_command
+
+    code = run_command(
+        config, overrides or [], engine.value, progress.value, [item.value for item in retry or []]
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def plan(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    retry: RetryOption = None,
+    slots: Annotated[
+        int | None, typer.Option(min=1, help="Trials at once, for the wall time.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the grid: what is done, what remains, what it will cost. Starts nothing."""
+    from orchestrator.cli.sweep import plan_command
+
+    plan_command(config, overrides or [], [item.value for item in retry or []], slots, as_json)
+
+
+@app.command()
+def status(
+    target: Annotated[str, typer.Argument(help="Results or a configuration.", metavar="TARGET")],
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count what is done, failed and missing; say how long the rest will take."""
+    from orchestrator.cli.sweep import status_command
+
+    status_command(target, overrides or [], as_json)
+
+
+@app.command()
+def compact(results: ResultsArgument, as_json: JsonOption = False) -> None:
+    """Merge the files of each table into one; safe at any time."""
+    from orchestrator.cli.results import compact_command
+
+    compact_command(results, as_json)

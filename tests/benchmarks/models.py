@@ -60,7 +60,7 @@ def measure(name: str, parameters: dict[str, Any], arguments: argparse.Namespace
     side, batch = arguments.image_size, arguments.batch_size
     before_bytes = status_bytes("VmRSS")
     torch.manual_seed(0)
-    network = build_model(name, **parameters).to(device, memory_format=torch.channels_last)
+    network = build_model(name, **parameters).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     loss, protocol = build_loss(LOSS), TrainingProtocol()
     images_BCHW = torch.rand(batch, 3, side, side, device=device)

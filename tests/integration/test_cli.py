@@ -13,6 +13,10 @@ from tests.conftest import ROOT
 from tests.integration.sweeps import write_config
 
 PAPER = ROOT / "tests" / "data" / "paper"
+STUDIED = [
+    "fcn", "deeplabv3plus", "unet", "unetpp", "colonsegnet", "fat-net",
+    "fcbformer", "colonformer", "caranet", "esfpnet", "duck-net", "emcad",
+]  # fmt: skip
 
 
 def podium(*arguments, cwd=ROOT):
@@ -69,7 +73,8 @@ def test_every_command_has_help():
 
 def test_models_are_listed_with_what_the_study_needs():
     models = {entry["name"]: entry for entry in as_json("list", "models")}
-    assert set(models) >= {"fcn", "deeplabv3plus", "unet", "unetpp"}
+    assert list(models)[:12] == STUDIED
+    assert models["duck-net"]["parameters"] == 38_867_668
     assert models["unet"]["parameters"] == 31_037_633
     assert models["unetpp"]["gmacs_224"] == pytest.approx(26.41)
     assert all(entry["citation"] for entry in models.values())
@@ -97,6 +102,12 @@ def test_split_ties_change_the_headline():
     points = as_json("rank", PAPER / "fig2_dice_by_dataset.csv")["by_dataset"]["points"]
     assert max(points, key=points.get) == "BCE"
     assert (points["BCE"], points["IoUFocal"]) == (8, 7)
+
+
+def test_the_published_grid_of_twelve_models_plans(tmp_path):
+    plan = as_json("plan", ROOT / "configs" / "paper.yaml", "--set", f"results={tmp_path}")
+    assert plan["actions"] == {"RUN": 3600, "SKIP": 0, "RETRY": 0}
+    assert not [note for note in plan["notes"] if "refused" in note]
 
 
 def test_plan_starts_nothing_and_says_what_it_would_do(tmp_path):
@@ -161,7 +172,7 @@ def test_a_failed_trial_is_told_by_the_exit_code(tmp_path):
         (["status", "tests"], "no sweep was started here"),
         (["compact", "tests"], "no results here"),
         (["data", "verify", "tests"], "no dataset found"),
-        (["run", "configs/paper.yaml"], "not available yet: colonsegnet"),
+        (["run", "configs/paper.yaml", "--set", "data.root=absent"], "isic-2017: not found"),
     ],
 )
 def test_what_a_user_can_mend_is_one_message_and_exit_code_2(arguments, message):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -48,7 +49,7 @@ def eight(sample_data, tmp_path_factory) -> Images:
     )
 
 
-def build(name: str, **parameters: object) -> nn.Module:
+def build(name: str, **parameters: Any) -> nn.Module:
     """Builds a model; FCN with narrow last layers, whose 120 million weights are slow to train."""
     return FCN8s(1, fc_width=256) if name == "fcn" else build_model(name, **parameters)
 
@@ -62,5 +63,6 @@ def test_every_model_of_the_study_is_here():
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", list(QUICK))
 def test_a_model_learns_eight_real_images(eight, name):
-    found = overfit(name, QUICK[name], *eight(SIDES.get(name, 32)), build=build)
+    images_BCHW, target_BHW = eight(SIDES.get(name, 32))
+    found = overfit(name, QUICK[name], images_BCHW, target_BHW, build=build)
     assert found.train_dice > ENOUGH, found

@@ -22,7 +22,7 @@ from workers.contract import FailureClass, UserError
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory) -> Path:
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state dict of ResNet-18, as somebody might have trained it elsewhere."""
     torch.manual_seed(3)
     path = tmp_path_factory.mktemp("weights") / "resnet18.pth"

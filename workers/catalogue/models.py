@@ -208,7 +208,7 @@ _OWN = (
         gmacs_224=9.16,
         citation="Chang et al., SPIE Medical Imaging 2023, arXiv:2207.07759",
         variants=(
-            _variant(3_532_129, 0.51, variant="T"),
+            _variant(3_532_129, 0.514, variant="T"),
             _variant(25_043_649, 3.51, variant="S"),
         ),
         weights=lambda options: mix_transformer_weights(
@@ -234,7 +234,7 @@ _OWN = (
         parameters=26_764_399,
         gmacs_224=4.39,
         citation="Rahman et al., CVPR 2024, arXiv:2405.06880",
-        variants=(_variant(3_916_783, 0.67, variant="B0"),),
+        variants=(_variant(3_916_783, 0.668, variant="B0"),),
         num_supervised=lambda options: 14 if options["mutation"] else 3,
         weights=lambda options: pvt_v2_weights(str(options["variant"]).lower()),
         single_image_from=64,

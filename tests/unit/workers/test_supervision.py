@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -83,7 +84,7 @@ def test_other_weights_than_outputs_are_an_error():
         supervised_loss(LOSS, SegmentationOutput(final, (other,)), TARGET, protocol)
 
 
-def spec(model: str, size: int = 32, **training: object) -> TrialSpec:
+def spec(model: str, size: int = 32, **training: Any) -> TrialSpec:
     return TrialSpec(
         dataset=Component(name="synthetic-skin", label="skin"),
         model=Component(name=model, parameters=complete_model(model, {})[1]),

@@ -20,7 +20,7 @@ def gmacs_224(model: nn.Module) -> float:
     """Returns the multiply-adds of one image of 224x224 pixels, in 1e9."""
     with torch.no_grad(), FlopCounterMode(display=False) as flops:
         model.eval()(torch.zeros(1, 3, 224, 224))
-    return flops.get_total_flops() / 2e9
+    return float(flops.get_total_flops()) / 2e9
 
 
 def check_sizes_and_layouts(model: nn.Module, *sizes: tuple[int, int]) -> None:

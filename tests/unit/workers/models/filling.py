@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,13 @@ import torch
 from torch import Tensor, nn
 
 SHAPES = Path(__file__).parents[3] / "data" / "shapes"
+LEFT_OUT: dict[str, tuple[tuple[str, ...], int]] = {
+    "fat-net": (("decoder1.",), 4_640),  # a fourth decoder layer
+    "caranet": (("resnet.fc.",), 2_049_000),  # the backbone's classifier
+    "emcad": (("conv.",), 12),  # a stem for grey images
+}
+"""What the authors' state dict holds but never runs, and the parameters in it."""
+STATISTICS = re.compile("running_mean|running_var|num_batches_tracked")
 _PRIME = 1_000_003
 
 
@@ -51,10 +59,11 @@ def fill(model: nn.Module, *, gain: float) -> nn.Module:
     return model.eval()
 
 
-def reference_shapes(file: str, missing: tuple[str, ...] = ()) -> list[tuple[str, tuple[int, ...]]]:
-    """Returns the names and shapes of the authors' state dict, less the missing ones."""
-    rows = json.loads((SHAPES / file).read_text(encoding="utf-8"))
-    return [(name, tuple(shape)) for name, shape in rows if not name.startswith(missing)]
+def reference_shapes(model: str, *, complete: bool = False) -> list[tuple[str, tuple[int, ...]]]:
+    """Returns names and shapes of the authors' state dict, by default without what never runs."""
+    left_out, _ = ((), 0) if complete else LEFT_OUT.get(model, ((), 0))
+    rows = json.loads((SHAPES / f"{model}.json").read_text(encoding="utf-8"))
+    return [(name, tuple(shape)) for name, shape in rows if not name.startswith(left_out)]
 
 
 def by_reference_name(model: nn.Module, names: list[str]) -> dict[str, Tensor]:

@@ -7,20 +7,15 @@ import math
 
 import pytest
 import torch
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate
 
-from tests.unit.workers.models.demands import (
-    check_sizes_and_layouts,
-    check_ten_losses,
-    count,
-    gmacs_224,
-)
+from tests.unit.workers.models.demands import check_sizes_and_layouts, check_ten_losses, count
 from tests.unit.workers.models.filling import fill, noise, reference_shapes, relative_error
 from workers.models import build_model
-from workers.models.colonformer import PyramidHead
+from workers.models.colonformer import ColonFormer, PyramidHead
 
-REFERENCE = reference_shapes("colonformer.json")
+REFERENCE = reference_shapes("colonformer")
 IMAGE = 1.5 * noise((2, 3, 64, 96), stream=999)
 
 
@@ -39,15 +34,10 @@ def filled(started):
     return model
 
 
-def test_the_smaller_variant_has_the_authors_size(started):
-    assert count(started) == 33_068_688
-    with torch.device("meta"):
-        assert gmacs_224(copy.deepcopy(started).to("meta")) == pytest.approx(6.63, rel=0.005)
-
-
 def test_the_default_has_the_authors_order_and_parameters_of_every_part():
     with torch.device("meta"):
         model = build_model("colonformer")
+    assert isinstance(model, ColonFormer)
     state = model.state_dict()
     assert [tuple(tensor.shape) for tensor in state.values()] == [shape for _, shape in REFERENCE]
     # The encoder's own names are the authors'.

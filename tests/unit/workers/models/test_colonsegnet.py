@@ -18,7 +18,7 @@ from tests.unit.workers.models.filling import (
 )
 from workers.models import build_model
 
-REFERENCE = reference_shapes("colonsegnet.json")
+REFERENCE = reference_shapes("colonsegnet")
 IMAGE = 1.5 * noise((2, 3, 32, 64), stream=999)
 
 

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from torch import nn
 from torch.nn import functional
 
-from tests.unit.workers.models.demands import (
-    check_sizes_and_layouts,
-    check_ten_losses,
-    count,
-    gmacs_224,
-)
+from tests.unit.workers.models.demands import check_sizes_and_layouts, check_ten_losses, count
 from tests.unit.workers.models.filling import fill, noise, reference_shapes, relative_error
 from workers.models import SegmentationOutput, build_model
 from workers.models.emcad import ChannelAttention, MultiScaleConvolution, SpatialAttention
 
-# The stem for grey images.
-MISSING = ("conv.",)
-REFERENCE = reference_shapes("emcad.json", MISSING)
+REFERENCE = reference_shapes("emcad")
 IMAGE = 1.5 * noise((2, 3, 64, 96), stream=999)
 
 # PVTv2's names in the authors' code and in timm. All other tensors have the authors' order.
@@ -35,7 +26,7 @@ STAGES["backbone.patch_embed1."] = "backbone.patch_embed."
 
 def own_name(name):
     """The model's name of a tensor of the authors' backbone."""
-    stage = re.match(r"backbone\.[a-z_]+\d\.", name)[0]
+    stage = "backbone." + name.split(".")[1] + "."
     return name.replace(stage, STAGES[stage]).replace("mlp.dwconv.dwconv.", "mlp.dwconv.")
 
 
@@ -153,12 +144,6 @@ def test_parameters_of_every_part(filled):
     assert count(filled) == sum(map(sum, found.values())) == 26_764_411 - 12
 
 
-def test_the_smaller_variant_has_the_authors_size(started):
-    # Parameters from MODELS.md; multiply-adds of the authors' code, counted by torch.
-    assert count(started) == 3_916_795 - 12
-    assert gmacs_224(started) == pytest.approx(0.667883, rel=0.005)
-
-
 def test_logits_are_those_of_the_second_statement(filled):
     with torch.no_grad():
         output = filled(IMAGE)
@@ -186,8 +171,8 @@ def test_logits_are_those_of_the_authors_code(filled):
 
 def test_channel_attention_by_hand():
     attention = ChannelAttention(16)  # one hidden channel
-    nn.init.constant_(attention.gate[0].weight, 1 / 16)
-    nn.init.constant_(attention.gate[2].weight, 1.0)
+    nn.init.constant_(attention.gate.get_parameter("0.weight"), 1 / 16)
+    nn.init.constant_(attention.gate.get_parameter("2.weight"), 1.0)
     x = torch.tensor([1.0, -3.0]).expand(1, 16, 1, 2)
     # The mean -1 gives ReLU 0, the maximum gives 1: sigmoid(0 + 1).
     torch.testing.assert_close(attention(x), x * 0.7310586)

@@ -6,20 +6,15 @@ import math
 
 import pytest
 import torch
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from torch.nn import functional
 
-from tests.unit.workers.models.demands import (
-    check_sizes_and_layouts,
-    check_ten_losses,
-    count,
-    gmacs_224,
-)
+from tests.unit.workers.models.demands import check_sizes_and_layouts, check_ten_losses, count
 from tests.unit.workers.models.filling import fill, noise, reference_shapes, relative_error
 from workers.models import build_model
 from workers.models.esfpnet import LinearPrediction
 
-REFERENCE = reference_shapes("esfpnet.json")
+REFERENCE = reference_shapes("esfpnet")
 IMAGE = 1.5 * noise((2, 3, 64, 96), stream=999)
 
 
@@ -62,17 +57,6 @@ def expected_logits(state, maps):
     joined = torch.cat((f12, resize(f23, 2), resize(f34, 4), resize(l4, 8)), 1)
     head = functional.conv2d(joined, state["linear_pred.weight"], state["linear_pred.bias"])
     return resize(head, 4)
-
-
-def test_the_smaller_variants_have_the_authors_size(started):
-    # Parameters from MODELS.md; multiply-adds of the authors' code, counted by torch.
-    middle = build_model("esfpnet", variant="S")
-    for model, num_parameters, gmacs in (
-        (started, 3_532_129, 0.513827),
-        (middle, 25_043_649, 3.514026),
-    ):
-        assert count(model) == num_parameters
-        assert gmacs_224(model) == pytest.approx(gmacs, rel=0.005)
 
 
 def test_the_default_has_the_authors_order_and_parameters_of_every_part():

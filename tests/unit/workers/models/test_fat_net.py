@@ -16,9 +16,7 @@ from tests.unit.workers.models.filling import (
 )
 from workers.models import build_model
 
-# The decoder layer that is never called.
-MISSING = ("decoder1.",)
-REFERENCE = reference_shapes("fatnet.json", MISSING)
+REFERENCE = reference_shapes("fat-net")
 IMAGE = 1.5 * noise((2, 3, 32, 64), stream=999)
 
 

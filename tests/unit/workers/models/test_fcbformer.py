@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from torch.nn import functional
 
 from tests.unit.workers.models.demands import check_sizes_and_layouts, check_ten_losses, count
@@ -20,7 +20,7 @@ from tests.unit.workers.models.filling import (
 from workers.models import build_model
 from workers.models.fcbformer import FullSizeBranch, ResidualBlock
 
-REFERENCE = reference_shapes("fcbformer.json")
+REFERENCE = reference_shapes("fcbformer")
 IMAGE = 1.5 * noise((2, 3, 64, 96), stream=999)
 
 
@@ -44,7 +44,8 @@ class Functions:
     def block(self, name, x):
         y = x
         for layers in ("in_layers", "out_layers"):
-            y = functional.group_norm(y, 32, *self.tensors(f"{name}.{layers}.0"), eps=1e-5)
+            weight, bias = self.tensors(f"{name}.{layers}.0")
+            y = functional.group_norm(y, 32, weight, bias, eps=1e-5)
             y = self.conv(f"{name}.{layers}.2", y * y.sigmoid(), padding=1)
         return y + (self.conv(f"{name}.skip", x) if f"{name}.skip.weight" in self.state else x)
 
@@ -124,12 +125,10 @@ def test_a_residual_block_by_hand():
     # 32 groups of one channel and one pixel: the norm leaves its bias b; the second one too.
     block = ResidualBlock(32, 32)
     assert isinstance(block.shortcut, torch.nn.Identity)
-    for layer in (block.body[0], block.body[3]):
-        torch.nn.init.constant_(layer.bias, 1.0)
-    for layer in (block.body[2], block.body[5]):
-        torch.nn.init.zeros_(layer.weight)
-        torch.nn.init.constant_(layer.bias, 0.5)
-    torch.nn.init.dirac_(block.body[5].weight)
+    for key, value in (("0.bias", 1.0), ("3.bias", 1.0), ("2.bias", 0.5), ("5.bias", 0.5)):
+        torch.nn.init.constant_(block.body.get_parameter(key), value)
+    torch.nn.init.zeros_(block.body.get_parameter("2.weight"))
+    torch.nn.init.dirac_(block.body.get_parameter("5.weight"))
     x = noise((2, 32, 1, 1), stream=1)
     silu_of_one = 1 / (1 + math.exp(-1))
     torch.testing.assert_close(block.eval()(x), x + silu_of_one + 0.5)
@@ -141,10 +140,12 @@ def test_nothing_is_dropped_in_training(filled):
 
 def test_the_decoders_start_as_torch_leaves_them():
     torch.manual_seed(0)
-    convolution = FullSizeBranch().down[1].body[2]
+    weight, bias = (
+        FullSizeBranch().get_parameter(f"down.1.body.2.{key}") for key in ("weight", "bias")
+    )
     bound = 1 / math.sqrt(32 * 3 * 3)
-    assert 0.95 * bound < convolution.weight.abs().max() <= bound
-    assert convolution.bias.abs().max() > 0
+    assert 0.95 * bound < weight.abs().max() <= bound
+    assert bias.abs().max() > 0
 
 
 def test_any_size_in_either_layout(filled):

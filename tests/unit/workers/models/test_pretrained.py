@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,12 +27,14 @@ def own_state(network: nn.Module, weights: Weights) -> dict[str, torch.Tensor]:
 
 def library_state(name: str) -> dict[str, torch.Tensor]:
     """The whole network of the library that a file of this name holds, with its head."""
-    if name.startswith("mit_"):
-        state = get_encoder(name, weights=None).state_dict()
-        return state | {"head.weight": torch.zeros(1), "head.bias": torch.zeros(1)}
-    if name.startswith("smp:"):
-        return get_encoder(name.removeprefix("smp:"), weights=None).state_dict()
-    return timm.create_model(name).state_dict()
+    smp_encoder = name.startswith(("smp:", "mit_"))
+    network: nn.Module = (
+        get_encoder(name.removeprefix("smp:"), weights=None)
+        if smp_encoder
+        else timm.create_model(name)
+    )
+    head = ("head.weight", "head.bias") if name.startswith("mit_") else ()
+    return network.state_dict() | {key: torch.zeros(1) for key in head}
 
 
 CASES: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
@@ -78,11 +81,12 @@ def test_the_librarys_weights_fill_the_whole_backbone(tmp_path, name, parameters
 @pytest.fixture(scope="module")
 def resnet18() -> dict[str, torch.Tensor]:
     torch.manual_seed(5)
-    return get_encoder("resnet18", weights=None).state_dict()
+    return library_state("smp:resnet18")
 
 
-def unet(file: object) -> nn.Module:
-    return build_model("unet", encoder="resnet18", pretrained=str(file))
+def unet(pretrained: Path | bool) -> nn.Module:
+    given = pretrained if isinstance(pretrained, bool) else str(pretrained)
+    return build_model("unet", encoder="resnet18", pretrained=given)
 
 
 @pytest.mark.parametrize("form", ["x.pth", "x.safetensors", "wrapped.pt", "resnet18.imagenet.bin"])
@@ -102,8 +106,7 @@ def test_the_decoder_stays_as_the_seed_drew_it(tmp_path, resnet18):
     states = []
     for file in (None, tmp_path / "w.pth"):
         torch.manual_seed(1)
-        pretrained = {} if file is None else {"pretrained": str(file)}
-        states.append(build_model("unet", encoder="resnet18", **pretrained).state_dict())
+        states.append(unet(file or False).state_dict())
     for key in states[0]:
         same = torch.equal(states[0][key], states[1][key])
         assert same == (not key.startswith("network.encoder.") or states[0][key].ndim < 2), key

@@ -50,7 +50,8 @@ def make_engine(name: str, sweep: Sweep) -> Engine:
         from orchestrator.engine.inline import InlineEngine
 
         return InlineEngine()
-    from orchestrator.engine.ray_tune import ClusterOptions, RayTuneEngine
+    from orchestrator.engine.ray_cluster import ClusterOptions
+    from orchestrator.engine.ray_tune import RayTuneEngine
 
     config = sweep.config
     if config is None:

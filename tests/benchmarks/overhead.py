@@ -23,7 +23,8 @@ import ray
 from ray import tune
 
 from orchestrator.engine.base import TrialJob
-from orchestrator.engine.ray_tune import ClusterOptions, RayTuneEngine
+from orchestrator.engine.ray_cluster import ClusterOptions
+from orchestrator.engine.ray_tune import RayTuneEngine
 from orchestrator.grid import grid_from_specs
 from orchestrator.planner import plan
 from orchestrator.ranking.podium import rank as rank_losses

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.engine.ray_tune import ClusterOptions, RayTuneEngine, assigned_gpus
+from orchestrator.engine.ray_cluster import ClusterOptions
+from orchestrator.engine.ray_tune import RayTuneEngine, assigned_gpus
 from orchestrator.progress import JsonProgress
 from orchestrator.store import Store
 from orchestrator.sweep import open_sweep, run_sweep

@@ -22,6 +22,7 @@ from orchestrator.report.figures_style import (
     axes_at,
     inch_axes,
     num_lines,
+    rows_of,
     text_width,
     wrap,
 )
@@ -34,7 +35,8 @@ _LOOKS: dict[LossKind, tuple[str, str, str]] = {
     "single": (SINGLE_COLOUR, "//////", "single loss"),
     "unknown": (OTHER_COLOUR, "", "loss of another kind"),
 }
-_MAX_NAME, _VALUE, _HEAD, _FOOT, _GAP = 1.05, 0.46, 0.26, 0.4, 0.14
+_MAX_NAME, _VALUE, _HEAD, _FOOT, _GAP = 1.4, 0.46, 0.26, 0.4, 0.14
+_ROW, _THICKNESS = 0.165, 0.12
 
 
 def bars_figure(sweep: Sweep) -> Drawn:
@@ -50,6 +52,8 @@ def axis_start(values: Sequence[float]) -> float:
         values: Means and ends of whiskers.
     """
     low, high = min(values), max(values)
+    if low == high:
+        return min(0.0, low)
     spread = max(high - low, 1e-3)
     if low <= 0 or spread > 0.2 * high:
         return min(0.0, low)
@@ -66,8 +70,11 @@ def _draw(sweep: Sweep, bars: dict[str, list[LossMean]]) -> Figure:
         for bar in entries
     }
     widest = max(text_width(line) for name in names.values() for line in name.split("\n"))
-    step = max(0.165, LINE_HEIGHT * max(map(num_lines, names.values())) + 0.04)
-    panel = _HEAD + step * max(map(len, bars.values())) + _FOOT
+    rows_by_metric = {
+        metric: rows_of([names[bar.loss] for bar in entries], _ROW)
+        for metric, entries in bars.items()
+    }
+    panel = _HEAD + max(tall for _, tall in rows_by_metric.values()) + _FOOT
     caption = wrap(_caption(bars), width - 0.1, SMALL)
     rows = -(-len(bars) // columns)
     height = rows * panel + 0.28 + LINE_HEIGHT * num_lines(caption)
@@ -79,8 +86,11 @@ def _draw(sweep: Sweep, bars: dict[str, list[LossMean]]) -> Figure:
         page.text(left + 0.05, top + 0.05, metric_title(metric),
                   size=NORMAL, weight="bold", va="top")  # fmt: skip
         across = width / columns - widest - 0.1 - _VALUE - (_GAP if columns > 1 else 0)
-        axes = axes_at(figure, left + widest + 0.1, top + _HEAD, across, step * len(entries))
-        _draw_panel(axes, metric_title(metric), entries, names, min(0.72, 0.13 / step))
+        middles, tall = rows_by_metric[metric]
+        axes = axes_at(figure, left + widest + 0.1, top + _HEAD, across, tall)
+        axes.set_ylim(tall, 0)
+        axes.set_yticks(middles, [names[bar.loss] for bar in entries])
+        _draw_panel(axes, metric_title(metric), entries, middles)
     _draw_legend(page, bars, rows * panel + 0.02)
     page.text(0.05, rows * panel + 0.24, caption, size=SMALL, color=MUTED, va="top")
     return figure
@@ -90,8 +100,7 @@ def _draw_panel(
     axes: Axes,
     title: str,
     entries: Sequence[LossMean],
-    names: dict[str, str],
-    thickness: float,
+    middles: Sequence[float],
 ) -> None:
     ends = [
         value for bar in entries for value in (bar.mean, bar.low, bar.high) if value is not None
@@ -99,18 +108,16 @@ def _draw_panel(
     start, top = axis_start(ends), max(ends)
     span = max(top - start, 1e-3)
     axes.set_xlim(start, start + 1.06 * span)
-    axes.set_ylim(len(entries) - 0.5, -0.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.tick_params(axis="y", length=0, pad=3)
     axes.tick_params(axis="x", length=2.5, pad=2)
-    axes.set_yticks(range(len(entries)), [names[bar.loss] for bar in entries])
     begins = f"{title}, axis from {start:g}" if start else title
     axes.set_xlabel(begins, size=SMALL, labelpad=1)
-    for row, bar in enumerate(entries):
+    for row, bar in zip(middles, entries, strict=True):
         colour, hatch, _ = _LOOKS[bar.kind]
         axes.barh(
-            row, bar.mean - start, left=start, height=thickness, color=colour, hatch=hatch,
+            row, bar.mean - start, left=start, height=_THICKNESS, color=colour, hatch=hatch,
             edgecolor=COMPOUND_COLOUR, linewidth=0.6,
         )  # fmt: skip
         if bar.low is not None and bar.high is not None:
@@ -123,7 +130,7 @@ def _draw_panel(
         _draw_break(axes)
 
 
-def _draw_whisker(axes: Axes, row: int, low: float, high: float) -> None:
+def _draw_whisker(axes: Axes, row: float, low: float, high: float) -> None:
     """Draws a line that shows on dark and on light bars."""
     for colour, width, cap in (("white", 2.2, 3.4), (INK, 0.9, 2.4)):
         axes.plot(

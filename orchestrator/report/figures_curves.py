@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from orchestrator.report.curves import MAX_BANDS, CurvePanel
 from orchestrator.report.data import Sweep
@@ -107,6 +108,7 @@ def _draw_panel(axes: Axes, panel: CurvePanel, styles: dict[str, LineStyle]) -> 
         # Marks are shifted loss by loss, or those of near curves would hide each other.
         first = style.index * step // max(len(styles), 1)
         axes.add_line(_line(epochs, curve.mean, style, markevery=slice(first, None, step)))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlim(1, max(panel.num_epochs, 2))
     axes.set_ylim(*panel.dice_range())
 

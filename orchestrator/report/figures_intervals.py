@@ -21,6 +21,7 @@ from orchestrator.report.figures_style import (
     axes_at,
     inch_axes,
     num_lines,
+    rows_of,
     text_width,
     wrap,
 )
@@ -51,30 +52,32 @@ def _draw(sweep: Sweep, found: Sequence[Certainty]) -> Figure:
         for entry in certainty.losses
     }
     widest = max(text_width(line) for name in names.values() for line in name.split("\n")) + 0.12
-    row = max(0.17, LINE_HEIGHT * max(map(num_lines, names.values())) + 0.04)
-    heights = [_HEAD + row * len(certainty.losses) + _FOOT for certainty in found]
     caption = wrap(_caption(found[0]), DOUBLE_COLUMN - 0.1)
-    height = sum(heights) + LINE_HEIGHT * num_lines(caption) + 0.1
+    rows = [rows_of([names[entry.loss] for entry in certainty.losses], 0.17) for certainty in found]
+    height = sum(_HEAD + tall + _FOOT for _, tall in rows) + LINE_HEIGHT * num_lines(caption) + 0.1
     figure = Figure(figsize=(DOUBLE_COLUMN, height))
     page = inch_axes(figure)
     plot = (DOUBLE_COLUMN - widest - 2 * _COLUMN - 2 * _GAP) / 2
     top = 0.0
-    for certainty, panel in zip(found, heights, strict=True):
+    for certainty, (middles, tall) in zip(found, rows, strict=True):
         page.text(0.05, top + 0.05, _TITLES[certainty.axis], size=NORMAL, weight="bold", va="top")
-        tall = row * len(certainty.losses)
         points = axes_at(figure, widest, top + _HEAD, plot, tall)
-        _draw_points(points, certainty.losses, names)
+        _set_rows(points, tall)
+        points.set_yticks(middles, [names[entry.loss] for entry in certainty.losses])
+        _draw_points(points, certainty.losses, middles)
         ranks = axes_at(figure, widest + plot + _GAP, top + _HEAD, plot, tall)
-        _draw_ranks(ranks, certainty.losses)
+        _set_rows(ranks, tall)
+        ranks.set_yticks([])
+        _draw_ranks(ranks, certainty.losses, middles)
         left = widest + 2 * plot + _GAP + 0.1
         for column, head in enumerate(("P(first)", "P(podium)")):
             x = left + (column + 0.9) * _COLUMN
             page.text(x, top + _HEAD - 0.04, head, size=SMALL, ha="right", va="bottom")
-            for number, entry in enumerate(certainty.losses):
+            for row, entry in zip(middles, certainty.losses, strict=True):
                 share = entry.p_podium if column else entry.p_first
-                page.text(x, top + _HEAD + row * (number + 0.5), percent_text(share),
+                page.text(x, top + _HEAD + row, percent_text(share),
                           size=SMALL, ha="right", va="center")  # fmt: skip
-        top += panel
+        top += _HEAD + tall + _FOOT
     page.text(0.05, top, caption, size=SMALL, color=MUTED, va="top")
     return figure
 
@@ -88,29 +91,25 @@ def percent_text(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def _draw_points(axes: Axes, losses: Sequence[LossCertainty], names: dict[str, str]) -> None:
-    _set_rows(axes, len(losses))
-    axes.set_yticks(range(len(losses)), [names[entry.loss] for entry in losses])
+def _draw_points(axes: Axes, losses: Sequence[LossCertainty], middles: Sequence[float]) -> None:
     axes.set_xlabel("points", size=SMALL, labelpad=1)
-    for row, entry in enumerate(losses):
+    for row, entry in zip(middles, losses, strict=True):
         _draw_interval(axes, row, entry.points_interval.low, entry.points_interval.high)
         axes.plot(entry.points, row, "o", color=INK, markersize=3.6, clip_on=False, zorder=3)
     highest = max(max(entry.points, entry.points_interval.high) for entry in losses)
     axes.set_xlim(0, max(highest, 1) * 1.03)
 
 
-def _draw_ranks(axes: Axes, losses: Sequence[LossCertainty]) -> None:
-    _set_rows(axes, len(losses))
-    axes.set_yticks([])
+def _draw_ranks(axes: Axes, losses: Sequence[LossCertainty], middles: Sequence[float]) -> None:
     axes.set_xlabel("place (1 is best)", size=SMALL, labelpad=1)
-    for row, entry in enumerate(losses):
+    for row, entry in zip(middles, losses, strict=True):
         _draw_interval(axes, row, entry.rank_interval.low, entry.rank_interval.high)
         axes.plot(entry.place, row, "D", color=INK, markersize=3.2, clip_on=False, zorder=3)
     axes.set_xlim(0.7, len(losses) + 0.3)
 
 
-def _set_rows(axes: Axes, num_rows: int) -> None:
-    axes.set_ylim(num_rows - 0.5, -0.5)
+def _set_rows(axes: Axes, tall: float) -> None:
+    axes.set_ylim(tall, 0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.tick_params(axis="y", length=0, pad=3)
@@ -119,7 +118,7 @@ def _set_rows(axes: Axes, num_rows: int) -> None:
     axes.set_axisbelow(True)
 
 
-def _draw_interval(axes: Axes, row: int, low: float, high: float) -> None:
+def _draw_interval(axes: Axes, row: float, low: float, high: float) -> None:
     axes.plot([low, high], [row, row], color=MUTED, linewidth=1.4, marker="|", markersize=5,
               markeredgewidth=1.0, clip_on=False)  # fmt: skip
 

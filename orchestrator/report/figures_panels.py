@@ -14,6 +14,7 @@ from orchestrator.report.figures_files import csv_text
 from orchestrator.report.figures_style import (
     DOUBLE_COLUMN,
     LINE_HEIGHT,
+    SINGLE_COLUMN,
     SMALL,
     Drawn,
     inch_axes,
@@ -24,7 +25,7 @@ from orchestrator.report.palette import MUTED, TRUTH_LINE
 from orchestrator.report.panels import BINARISATIONS, Panel
 from orchestrator.report.wording import MISSING, metric_text
 
-_MARGIN, _LABEL, _GAP, _MAX_TILE, _MAX_LOSSES, _PAGE_HEIGHT = 0.05, 0.16, 0.04, 0.95, 10, 9.4
+_MARGIN, _LABEL, _GAP, _MAX_TILE, _MAX_LOSSES, _PAGE_HEIGHT = 0.05, 0.16, 0.04, 0.95, 10, 9.6
 _ROW_LABELS = {"half": "σ > 0.5", "mean": "> mean"}  # noqa: RUF001 - a sigma
 _DICE_HEIGHT, _SPACE = 0.135, 0.1
 
@@ -58,7 +59,7 @@ class _Layout:
     @property
     def width(self) -> float:
         columns = len(self.bands[0]) + 2
-        return _MARGIN + _LABEL + columns * (self.tile + _GAP)
+        return max(SINGLE_COLUMN, _MARGIN + _LABEL + columns * (self.tile + _GAP))
 
     def left(self, column: int) -> float:
         """Returns where a column begins: image 0, truth 1, losses from 2."""
@@ -69,11 +70,12 @@ def panels_figure(sweep: Sweep, panels: Sequence[Panel], name: str) -> Drawn:
     """Draws the panels one below the other, as many as a page holds; the CSV has them all."""
     losses = [loss for loss in sweep.losses if any(loss in panel.masks for panel in panels)]
     layout = _lay_out(sweep, losses)
-    num_shown = max(1, min(len(panels), int((_PAGE_HEIGHT - 0.6) / layout.panel_height)))
+    first_heads = 0 if layout.heads_repeat else layout.head_height
+    room = _PAGE_HEIGHT - 0.1 - 3 * LINE_HEIGHT - first_heads  # a caption has at most three lines
+    num_shown = max(1, min(len(panels), int(room / layout.panel_height)))
     shown = panels[:num_shown]
     caption = wrap(_caption(len(panels) - num_shown), layout.width - 0.1)
-    body = layout.panel_height * num_shown
-    body += 0 if layout.heads_repeat else layout.head_height
+    body = layout.panel_height * num_shown + first_heads
     figure = Figure(figsize=(layout.width, body + LINE_HEIGHT * num_lines(caption) + 0.1))
     page = inch_axes(figure)
     top = 0.0
@@ -98,7 +100,7 @@ def _lay_out(sweep: Sweep, losses: Sequence[str]) -> _Layout:
     names = {loss: sweep.title("loss", loss) for loss in losses}
     return _Layout(
         tile=tile,
-        heads={loss: wrap(name, tile) for loss, name in names.items()},
+        heads={loss: wrap(name, tile, max_lines=3) for loss, name in names.items()},
         bands=tuple(
             tuple(losses[start : start + columns]) for start in range(0, len(losses), columns)
         ),

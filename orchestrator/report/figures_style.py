@@ -50,6 +50,7 @@ _SETTINGS: dict[Any, Any] = {
     "axes.edgecolor": MUTED,
     "xtick.color": INK,
     "ytick.color": INK,
+    "text.hinting": "no_hinting",  # or letters are wider at few dots per inch than measured
     "text.parse_math": False,  # a label with two dollar signs is a label
 }
 # No dates and no program versions inside, so that equal figures are equal files.
@@ -59,6 +60,8 @@ _METADATA: dict[str, dict[str, None]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 FORMATS = tuple(_METADATA)
+# `(Nemenyi`, `Dice`, `iou+`
+_PIECE = re.compile(r"\s*[(\[{]*(?:[A-Z]+(?![a-z])|[A-Z]?[^\sA-Z\-_+/(\[{]+|\S)[\-_+/]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,11 +162,21 @@ def wrap(
 
 def _pieces(text: str, width: float, size: float, bold: bool) -> Iterator[str]:
     """Yields what must not be broken; whatever is wider than the width in single letters."""
-    for piece in re.findall(r"\s*(?:[A-Z]+(?![a-z])|[A-Z]?[^\sA-Z\-_+/]+|\S)[\-_+/]*", text):
+    for piece in _PIECE.findall(text):
         if text_width(piece.strip(), size, bold=bold) > width:
             yield from piece
         else:
             yield piece
+
+
+def rows_of(names: Sequence[str], least: float) -> tuple[list[float], float]:
+    """Returns the middle of a row for each wrapped name and the height of all, in inches."""
+    middles, top = [], 0.0
+    for name in names:
+        height = max(least, LINE_HEIGHT * num_lines(name) + 0.05)
+        middles.append(top + height / 2)
+        top += height
+    return middles, top
 
 
 def num_lines(text: str) -> int:

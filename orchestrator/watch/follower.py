@@ -118,7 +118,9 @@ class Follower:
             self._facts = replace(self._facts, runs=self._feed.runs)
         if self._facts is not None and self._unranked and moment - self._ranked_at >= RANK_SECONDS:
             self._podium = self._rank()
-            self._ranked_at, self._unranked = moment, False
+            self._unranked = False
+            if self._podium:  # nothing to rank yet is no reason to wait
+                self._ranked_at = moment
         self._document = self._describe()
         self._looked_at = self._clock()
 

@@ -1,4 +1,4 @@
-"""Both podiums: the published numbers, small tables by hand, then properties."""
+"""Both podiums: the published numbers, then small tables by hand."""
 
 from __future__ import annotations
 
@@ -7,26 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from orchestrator.ranking.grid import Grid
 from orchestrator.ranking.podium import rank
 from orchestrator.ranking.rows import podium_rows
 from orchestrator.ranking.tables import ALL_METRICS, NO_METRICS, read_table
 from orchestrator.store import TABLES
+from tests.unit.orchestrator.ranking.frames import TRIALS, frame
 from workers.contract import UserError
 
 PAPER = Path(__file__).parents[3] / "data" / "paper"
-
-
-def frame(text: str) -> pd.DataFrame:
-    """Makes a table of `a b 0.5` lines under a header line; numbers become numbers."""
-    lines = [line.split() for line in text.strip().splitlines()]
-    table = pd.DataFrame(lines[1:], columns=lines[0])
-    for column in {"dice", "iou", "repeat"} & set(table.columns):
-        table[column] = table[column].astype(float)
-    return table
 
 
 @pytest.mark.parametrize("axis", ["dataset", "model"])
@@ -50,19 +39,6 @@ def test_splitting_the_published_tie_changes_who_leads():
     assert podium.blocks["ISIC-2017"].points["IoU"] == 1
 
 
-TRIALS = """
-dataset model loss repeat dice
-wound   unet  iou  0      0.6
-wound   unet  iou  1      0.8
-wound   fcn   iou  0      0.4
-wound   fcn   iou  1      0.4
-wound   unet  bce  0      0.7
-wound   unet  bce  1      0.7
-wound   fcn   bce  0      0.1
-wound   fcn   bce  1      0.2
-"""
-
-
 def test_means_over_models_and_repeats_by_hand():
     ranking = rank(frame(TRIALS))
     assert ranking.by_dataset is not None
@@ -77,22 +53,6 @@ def test_means_over_models_and_repeats_by_hand():
     assert not ranking.by_dataset.provisional
 
 
-def test_unequal_repeats_weigh_each_model_once_and_it_says_so():
-    table = frame("""
-        dataset model loss repeat dice
-        wound   unet  iou  0      0.9
-        wound   unet  iou  1      0.9
-        wound   unet  iou  2      0.9
-        wound   fcn   iou  0      0.1
-    """)
-    ranking = rank(table)
-    assert ranking.by_dataset is not None
-    assert ranking.by_dataset.means["iou"] == pytest.approx(0.5)  # the mean over rows is 0.7
-    assert "from 1 to 3 repeats" in ranking.notes[0]
-    assert (ranking.by_dataset.coverage.present, ranking.by_dataset.coverage.expected) == (4, 6)
-    assert ranking.by_dataset.provisional
-
-
 def test_a_missing_column_has_no_podium():
     ranking = rank(frame("dataset loss dice\nwound iou 0.5"))
     assert ranking.by_model is None
@@ -100,15 +60,6 @@ def test_a_missing_column_has_no_podium():
     assert ranking.by_dataset.points == {"iou": 3}
     assert ranking.to_json()["by_model"] is None
     assert rank(frame("model loss dice\nunet iou 0.5")).by_dataset is None
-
-
-def test_a_diverged_trial_counts_as_nothing_won():
-    table = frame("dataset loss dice status\nw iou 0.5 completed\nw bce nan diverged")
-    ranking = rank(table)
-    assert ranking.by_dataset is not None
-    assert ranking.by_dataset.blocks["w"].means == {"iou": 0.5, "bce": 0.0}
-    assert ranking.by_dataset.points == {"iou": 3, "bce": 0}
-    assert ranking.notes == ("1 diverged trial counted as 0.",)
 
 
 def test_another_metric():
@@ -120,45 +71,6 @@ def test_another_metric():
         rank(table, metric="auc")
 
 
-def test_coverage_against_a_grid():
-    grid = {
-        "datasets": ["wound", "isic"],
-        "models": [{"name": "unet", "label": "unet"}, {"name": "fcn"}],
-        "losses": ["bce", "iou", "dice"],
-        "repeats": 2,
-    }
-    podium = rank(frame(TRIALS), expected=grid).by_dataset
-    assert podium is not None
-    assert podium.provisional
-    assert podium.coverage.to_json() == {"present": 8, "expected": 24}
-    assert podium.blocks["isic"].coverage.to_json() == {"present": 0, "expected": 12}
-    assert podium.blocks["isic"].points == {}
-    assert podium.points == {"iou": 3, "bce": 2, "dice": 0}
-    assert podium.means["dice"] is None
-    assert podium_rows(podium)[-1].loss == "dice"
-
-
-def test_coverage_against_a_number_per_cell_and_rows_outside_the_grid():
-    by_number = rank(frame(TRIALS), expected=5).by_dataset
-    assert by_number is not None
-    assert by_number.coverage.expected == 20
-    small = Grid(datasets=("wound",), models=("unet",), losses=("iou",), num_repeats=2)
-    assert Grid.around(frame(TRIALS), small).num_trials == 8
-
-
-@pytest.mark.parametrize(
-    ("document", "message"),
-    [({"repeats": 0}, r"repeats: 0 is not"), ({"datasets": "wound"}, r"datasets: 'wound' is not")],
-)
-def test_a_wrong_grid_document(document, message):
-    with pytest.raises(UserError, match=message):
-        Grid.from_document(document)
-
-
-def test_repeats_may_be_a_list():
-    assert Grid.from_document({"repeats": [0, 1, 2]}).num_repeats == 3
-
-
 def test_both_axes_sum_their_points_and_count_each_trial_once():
     ranking = rank(frame(TRIALS))
     assert ranking.both is not None
@@ -166,56 +78,6 @@ def test_both_axes_sum_their_points_and_count_each_trial_once():
     assert list(ranking.both.blocks) == ["dataset wound", "model fcn", "model unet"]
     assert ranking.both.coverage.to_json() == {"present": 8, "expected": 8}
     assert rank(frame("dataset loss dice\nwound iou 0.5")).both is None
-
-
-def test_a_trial_that_diverged_is_worst_and_one_that_is_missing_is_not_there():
-    whole = """
-        dataset model loss repeat dice status
-        w       unet  iou  0      0.9  completed
-        w       unet  iou  1      0.9  completed
-        w       unet  bce  0      0.8  completed
-        w       unet  bce  1      0.8  completed
-    """
-    diverged = whole.replace("iou  1      0.9  completed", "iou  1      nan  diverged")
-    hole = "\n".join(line for line in whole.splitlines() if "iou  1" not in line)
-    lost, missing = rank(frame(diverged)).by_dataset, rank(frame(hole)).by_dataset
-    assert lost is not None
-    assert missing is not None
-    assert lost.blocks["w"].means == {"bce": 0.8, "iou": 0.45}
-    assert not lost.provisional
-    assert missing.blocks["w"].means == {"iou": 0.9, "bce": 0.8}
-    assert missing.provisional
-    assert missing.coverage.to_json() == {"present": 3, "expected": 4}
-
-
-def test_nobody_stands_on_a_podium_where_everything_diverged():
-    table = frame("dataset loss dice status\nw iou nan diverged\nw bce nan diverged")
-    podium = rank(table).by_dataset
-    assert podium is not None
-    assert podium.points == {"bce": 0, "iou": 0}
-    assert podium.blocks["w"].diverged == ("bce", "iou")
-    assert set(podium.leaders.values()) == {()}
-    assert [row.num_first for row in podium_rows(podium)] == [0, 0]
-
-
-def test_a_metric_below_zero_has_its_lowest_value_for_what_diverged():
-    table = frame(
-        "dataset loss dice status\nw a -0.5 completed\nw b -0.7 completed\nw c nan diverged"
-    )
-    podium = rank(table.rename(columns={"dice": "score"}), metric="score").by_dataset
-    assert podium is not None
-    assert podium.blocks["w"].means == {"a": -0.5, "b": -0.7, "c": -0.7}
-    assert podium.points == {"a": 3, "b": 2, "c": 0}
-
-
-def test_provisional_below_a_stated_share():
-    table = frame(TRIALS).iloc[1:]  # 7 of 8 trials
-    for share, provisional in ((1.0, True), (0.9, True), (0.875, False), (0.0, False)):
-        podium = rank(table, provisional_below=share).by_dataset
-        assert podium is not None
-        assert podium.provisional is provisional
-    with pytest.raises(UserError, match="--provisional-below 2: give a share"):
-        rank(table, provisional_below=2)
 
 
 def test_points_under_every_rule_and_whether_the_leader_depends_on_it():
@@ -279,34 +141,6 @@ def test_what_stays_equal_stays_joint():
     podium = rank(table).by_dataset
     assert podium is not None
     assert [row.joint for row in podium_rows(podium, break_ties=True)] == [True, True]
-
-
-UNEVEN = """
-    dataset model loss dice
-    w       easy  a    0.90
-    w       hard  a    0.50
-    w       easy  b    0.88
-    w       easy  c    0.80
-    w       hard  c    0.60
-"""
-
-
-def test_a_hole_in_a_hard_combination_is_no_merit_among_common_ones():
-    available, common = rank(frame(UNEVEN)), rank(frame(UNEVEN), compare="common")
-    assert available.by_dataset is not None
-    assert common.by_dataset is not None
-    assert list(available.by_dataset.points) == ["b", "a", "c"]  # 0.88 against 0.70 and 0.70
-    assert list(common.by_dataset.points) == ["a", "b", "c"]  # 0.90, 0.88, 0.80 on easy
-    assert "1 of 2 dataset x model combinations lack a loss" in available.notes[0]
-    assert "the lead goes to a by dataset" in available.notes[0]
-    assert "only on those that all of them have" in common.notes[0]
-
-
-def test_losses_that_share_no_combination_have_no_common_podium():
-    table = frame("dataset model loss dice\nw x a 0.9\nw y b 0.8")
-    podium = rank(table, compare="common").by_dataset
-    assert podium is not None
-    assert podium.points == {"a": 0, "b": 0}
 
 
 def test_ranks_first_then_means_by_hand():
@@ -407,68 +241,3 @@ def test_json_is_plain_and_whole_points_are_whole():
         "expected": 8,
         "blocks": {name: {"present": 4, "expected": 4} for name in ("fcn", "unet")},
     }
-
-
-LOSSES = ["a", "b", "c", "d", "e"]
-
-
-@st.composite
-def tables(draw, min_losses=3):
-    losses = LOSSES[: draw(st.integers(min_losses, 5))]
-    cells = [(d, m, loss) for d in "uvw" for m in "xy" for loss in losses]
-    values = draw(
-        st.lists(st.integers(0, 12), min_size=len(cells), max_size=len(cells))
-    )  # few values, so that ties are common
-    rows = [(*cell, value / 16) for cell, value in zip(cells, values, strict=True)]
-    return pd.DataFrame(rows, columns=["dataset", "model", "loss", "dice"])
-
-
-@settings(deadline=None, max_examples=15)
-@given(tables())
-def test_split_points_of_a_block_sum_to_six(table):
-    for podium in rank(table).podiums:
-        for block in podium.blocks.values():
-            assert sum(block.points.values()) == pytest.approx(6)
-        assert sum(podium.points.values()) == pytest.approx(6 * len(podium.blocks))
-
-
-@settings(deadline=None, max_examples=15)
-@given(tables(), st.randoms(use_true_random=False), st.sampled_from(["split", "min", "max"]))
-def test_the_order_of_rows_changes_nothing(table, random, ties):
-    order = list(range(len(table)))
-    random.shuffle(order)
-    shuffled = table.iloc[order].reset_index(drop=True)
-    assert rank(shuffled, ties=ties) == rank(table, ties=ties)
-
-
-@settings(deadline=None, max_examples=12)
-@given(tables(), st.sampled_from([-0.25, 0.5, 3]))
-def test_adding_a_constant_changes_no_points(table, constant):
-    before, after = rank(table), rank(table.assign(dice=table["dice"] + constant))
-    for old, new in zip(before.podiums, after.podiums, strict=True):
-        assert old.points == new.points
-        assert old.rule_points == new.rule_points
-        assert old.agreement is not None
-        assert new.agreement is not None
-        assert old.agreement.points == new.agreement.points
-
-
-@settings(deadline=None, max_examples=15)
-@given(tables())
-def test_a_monotone_change_of_dice_leaves_the_points(table):
-    single = table[table["model"] == "x"]
-    before = rank(single).by_dataset
-    after = rank(single.assign(dice=single["dice"] ** 3 + 2 * single["dice"])).by_dataset
-    assert before is not None
-    assert after is not None
-    assert after.points == before.points
-
-
-@settings(deadline=None, max_examples=15)
-@given(tables(), st.permutations(LOSSES))
-def test_names_do_not_matter(table, names):
-    new = dict(zip(LOSSES, names, strict=True))
-    before = rank(table)
-    after = rank(table.assign(loss=table["loss"].map(new)))
-    for old, renamed in zip(before.podiums, after.podiums, strict=True):
-        assert {new[loss]: points for loss, points in old.points.items()} == renamed.points

@@ -25,7 +25,7 @@ def published(axis):
         means = {(row[axis], row["loss"]): row["dice"] for row in csv.DictReader(file)}
     with (PAPER / f"fig2_score_by_{axis}.csv").open() as file:
         points = {row["loss"]: row["score"] for row in csv.DictReader(file)}
-    marks = {}
+    marks: dict[tuple[str, str], str] = {}
     for block in dict.fromkeys(block for block, _ in means):
         row = [(loss, value) for (name, loss), value in means.items() if name == block]
         best = sorted(row, key=lambda entry: -float(entry[1]))[:3]  # stable: listed order stays
@@ -63,7 +63,8 @@ def shown(figure):
     def head(x):
         return heads[min(heads, key=lambda centre: abs(centre - x + 0.05))]
 
-    means, marks = {}, {}
+    means: dict[tuple[str, str], str] = {}
+    marks: dict[tuple[str, str], str] = {}
     for x, y, text in texts:
         if y in rows and x != name_x:
             kind = means if re.fullmatch(r"\d\.\d{4}", text) else marks
@@ -107,13 +108,13 @@ def test_the_svg_file_holds_the_same_numbers(axis):
 def test_the_data_beside_the_figure_are_the_published_ones(axis):
     texts = drawn(from_table(axis), axis).texts
     means, marks, points = published(axis)
-    table = pd.read_csv(io.StringIO(texts["csv"]), dtype=str)
-    rows = list(table.itertuples(index=False))
-    assert {(row[0], row.loss): f"{float(row.dice):.4f}" for row in rows} == means
-    assert {(row[0], row.loss): row.place for row in rows if int(row.place) <= 3} == marks
-    assert {row.loss: row.points_of_loss for row in rows} == points
+    rows = list(csv.DictReader(io.StringIO(texts["csv"])))
+    assert {(row[axis], row["loss"]): f"{float(row['dice']):.4f}" for row in rows} == means
+    places = {(row[axis], row["loss"]): row["place"] for row in rows if int(row["place"]) <= 3}
+    assert places == marks
+    assert {row["loss"]: row["points_of_loss"] for row in rows} == points
     for loss, total in points.items():
-        assert sum(int(row.points) for row in rows if row.loss == loss) == int(total)
+        assert sum(int(row["points"]) for row in rows if row["loss"] == loss) == int(total)
 
 
 @pytest.mark.parametrize("axis", NAMES)

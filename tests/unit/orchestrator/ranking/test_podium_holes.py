@@ -1,0 +1,153 @@
+"""What diverged, what is missing, and what is unequal on a podium."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.ranking.grid import Grid
+from orchestrator.ranking.podium import rank
+from orchestrator.ranking.rows import podium_rows
+from tests.unit.orchestrator.ranking.frames import TRIALS, frame
+from workers.contract import UserError
+
+
+def test_unequal_repeats_weigh_each_model_once_and_it_says_so():
+    table = frame("""
+        dataset model loss repeat dice
+        wound   unet  iou  0      0.9
+        wound   unet  iou  1      0.9
+        wound   unet  iou  2      0.9
+        wound   fcn   iou  0      0.1
+    """)
+    ranking = rank(table)
+    assert ranking.by_dataset is not None
+    assert ranking.by_dataset.means["iou"] == pytest.approx(0.5)  # the mean over rows is 0.7
+    assert "from 1 to 3 repeats" in ranking.notes[0]
+    assert (ranking.by_dataset.coverage.present, ranking.by_dataset.coverage.expected) == (4, 6)
+    assert ranking.by_dataset.provisional
+
+
+def test_a_diverged_trial_counts_as_nothing_won():
+    table = frame("dataset loss dice status\nw iou 0.5 completed\nw bce nan diverged")
+    ranking = rank(table)
+    assert ranking.by_dataset is not None
+    assert ranking.by_dataset.blocks["w"].means == {"iou": 0.5, "bce": 0.0}
+    assert ranking.by_dataset.points == {"iou": 3, "bce": 0}
+    assert ranking.notes == ("1 diverged trial counted as 0.",)
+
+
+def test_coverage_against_a_grid():
+    grid = {
+        "datasets": ["wound", "isic"],
+        "models": [{"name": "unet", "label": "unet"}, {"name": "fcn"}],
+        "losses": ["bce", "iou", "dice"],
+        "repeats": 2,
+    }
+    podium = rank(frame(TRIALS), expected=grid).by_dataset
+    assert podium is not None
+    assert podium.provisional
+    assert podium.coverage.to_json() == {"present": 8, "expected": 24}
+    assert podium.blocks["isic"].coverage.to_json() == {"present": 0, "expected": 12}
+    assert podium.blocks["isic"].points == {}
+    assert podium.points == {"iou": 3, "bce": 2, "dice": 0}
+    assert podium.means["dice"] is None
+    assert podium_rows(podium)[-1].loss == "dice"
+
+
+def test_coverage_against_a_number_per_cell_and_rows_outside_the_grid():
+    by_number = rank(frame(TRIALS), expected=5).by_dataset
+    assert by_number is not None
+    assert by_number.coverage.expected == 20
+    small = Grid(datasets=("wound",), models=("unet",), losses=("iou",), num_repeats=2)
+    assert Grid.around(frame(TRIALS), small).num_trials == 8
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [({"repeats": 0}, r"repeats: 0 is not"), ({"datasets": "wound"}, r"datasets: 'wound' is not")],
+)
+def test_a_wrong_grid_document(document, message):
+    with pytest.raises(UserError, match=message):
+        Grid.from_document(document)
+
+
+def test_repeats_may_be_a_list():
+    assert Grid.from_document({"repeats": [0, 1, 2]}).num_repeats == 3
+
+
+def test_a_trial_that_diverged_is_worst_and_one_that_is_missing_is_not_there():
+    whole = """
+        dataset model loss repeat dice status
+        w       unet  iou  0      0.9  completed
+        w       unet  iou  1      0.9  completed
+        w       unet  bce  0      0.8  completed
+        w       unet  bce  1      0.8  completed
+    """
+    diverged = whole.replace("iou  1      0.9  completed", "iou  1      nan  diverged")
+    hole = "\n".join(line for line in whole.splitlines() if "iou  1" not in line)
+    lost, missing = rank(frame(diverged)).by_dataset, rank(frame(hole)).by_dataset
+    assert lost is not None
+    assert missing is not None
+    assert lost.blocks["w"].means == {"bce": 0.8, "iou": 0.45}
+    assert not lost.provisional
+    assert missing.blocks["w"].means == {"iou": 0.9, "bce": 0.8}
+    assert missing.provisional
+    assert missing.coverage.to_json() == {"present": 3, "expected": 4}
+
+
+def test_nobody_stands_on_a_podium_where_everything_diverged():
+    table = frame("dataset loss dice status\nw iou nan diverged\nw bce nan diverged")
+    podium = rank(table).by_dataset
+    assert podium is not None
+    assert podium.points == {"bce": 0, "iou": 0}
+    assert podium.blocks["w"].diverged == ("bce", "iou")
+    assert set(podium.leaders.values()) == {()}
+    assert [row.num_first for row in podium_rows(podium)] == [0, 0]
+
+
+def test_a_metric_below_zero_has_its_lowest_value_for_what_diverged():
+    table = frame(
+        "dataset loss dice status\nw a -0.5 completed\nw b -0.7 completed\nw c nan diverged"
+    )
+    podium = rank(table.rename(columns={"dice": "score"}), metric="score").by_dataset
+    assert podium is not None
+    assert podium.blocks["w"].means == {"a": -0.5, "b": -0.7, "c": -0.7}
+    assert podium.points == {"a": 3, "b": 2, "c": 0}
+
+
+def test_provisional_below_a_stated_share():
+    table = frame(TRIALS).iloc[1:]  # 7 of 8 trials
+    for share, provisional in ((1.0, True), (0.9, True), (0.875, False), (0.0, False)):
+        podium = rank(table, provisional_below=share).by_dataset
+        assert podium is not None
+        assert podium.provisional is provisional
+    with pytest.raises(UserError, match="--provisional-below 2: give a share"):
+        rank(table, provisional_below=2)
+
+
+UNEVEN = """
+    dataset model loss dice
+    w       easy  a    0.90
+    w       hard  a    0.50
+    w       easy  b    0.88
+    w       easy  c    0.80
+    w       hard  c    0.60
+"""
+
+
+def test_a_hole_in_a_hard_combination_is_no_merit_among_common_ones():
+    available, common = rank(frame(UNEVEN)), rank(frame(UNEVEN), compare="common")
+    assert available.by_dataset is not None
+    assert common.by_dataset is not None
+    assert list(available.by_dataset.points) == ["b", "a", "c"]  # 0.88 against 0.70 and 0.70
+    assert list(common.by_dataset.points) == ["a", "b", "c"]  # 0.90, 0.88, 0.80 on easy
+    assert "1 of 2 dataset x model combinations lack a loss" in available.notes[0]
+    assert "the lead goes to a by dataset" in available.notes[0]
+    assert "only on those that all of them have" in common.notes[0]
+
+
+def test_losses_that_share_no_combination_have_no_common_podium():
+    table = frame("dataset model loss dice\nw x a 0.9\nw y b 0.8")
+    podium = rank(table, compare="common").by_dataset
+    assert podium is not None
+    assert podium.points == {"a": 0, "b": 0}

@@ -7,14 +7,16 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import filelock
 
-from orchestrator.store.storage import FileInfo, StoreError
+from orchestrator.store.retry import PATIENCE, Patience
+from orchestrator.store.storage import FileInfo, StoreError, StoreHiccupError
 
 LOCK_WAIT_SECONDS = 60.0
 
@@ -33,12 +35,27 @@ REMEDIES: dict[int, str] = {
 }
 """What to do about an error of the operating system, by its number."""
 
+HICCUPS = frozenset(
+    number
+    for name in (
+        *("EIO", "EAGAIN", "EINTR", "EBUSY", "ENOLCK", "ETIMEDOUT", "ESTALE", "EREMOTEIO"),
+        *("ENETDOWN", "ENETUNREACH", "ENETRESET", "ECONNRESET", "ECONNABORTED"),
+        *("EHOSTDOWN", "EHOSTUNREACH", "ENOTCONN", "ESHUTDOWN"),
+    )
+    if (number := getattr(errno, name, None)) is not None
+)
+"""Errors that a file server which is busy or starts again gives, and that pass."""
+_LASTING = "the disk or its file server fails; check it, then run the same command again"
+
+_Answer = TypeVar("_Answer")
+
 
 @dataclass(frozen=True)
 class LocalStorage:
     """Files below one folder, an absolute path, of a file system with an atomic rename."""
 
     root: Path
+    patience: Patience = field(default=PATIENCE, compare=False, repr=False)
 
     @property
     def location(self) -> str:
@@ -53,9 +70,10 @@ class LocalStorage:
     def write(self, path: str, data: bytes) -> None:
         """Writes beside, syncs, renames over the name and syncs the folder."""
         target = self.root / path
-        beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-        with self._explained(path):
-            self._make_folder(target.parent)
+
+        def write() -> None:
+            beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+            _make_folder(target.parent)
             try:
                 with beside.open("xb") as file:
                     file.write(data)
@@ -68,37 +86,44 @@ class LocalStorage:
                 raise
             _sync_folder(target.parent)
 
+        self._insist(path, write)
+
     def read(self, path: str) -> bytes | None:
         """Returns a file's bytes, or None."""
-        with self._explained(path), contextlib.suppress(FileNotFoundError):
-            return (self.root / path).read_bytes()
-        return None
+
+        def read() -> bytes | None:
+            with contextlib.suppress(FileNotFoundError):
+                return (self.root / path).read_bytes()
+            return None
+
+        return self._insist(path, read)
 
     def list(self, folder: str, prefix: str = "") -> tuple[FileInfo, ...]:
         """Returns the entries of a folder whose names begin so."""
-        found = []
-        with (
-            self._explained(folder),
-            contextlib.suppress(FileNotFoundError),
-            os.scandir(self.root / folder) as entries,
-        ):
-            for entry in entries:
-                if not entry.name.startswith(prefix):
-                    continue
-                # Another process may remove a file between the listing and the look at it.
-                with contextlib.suppress(FileNotFoundError):
-                    found.append(_info(f"{folder}/{entry.name}", entry.stat()))
-        return tuple(sorted(found, key=lambda info: info.path))
+
+        def entries() -> tuple[FileInfo, ...]:
+            found = []
+            with (
+                contextlib.suppress(FileNotFoundError),
+                os.scandir(self.root / folder) as entries,
+            ):
+                for entry in entries:
+                    if not entry.name.startswith(prefix):
+                        continue
+                    # Another process may remove a file between the listing and the look at it.
+                    with contextlib.suppress(FileNotFoundError):
+                        found.append(_info(f"{folder}/{entry.name}", entry.stat()))
+            return tuple(sorted(found, key=lambda info: info.path))
+
+        return self._insist(folder, entries)
 
     def delete(self, path: str) -> None:
         """Removes a file if it is there."""
-        with self._explained(path):
-            (self.root / path).unlink(missing_ok=True)
+        self._insist(path, lambda: (self.root / path).unlink(missing_ok=True))
 
     def exists(self, path: str) -> bool:
         """Says whether the file is there."""
-        with self._explained(path):
-            return (self.root / path).is_file()
+        return self._insist(path, lambda: (self.root / path).is_file())
 
     @contextlib.contextmanager
     def local_copies(self, paths: Sequence[str]) -> Iterator[Mapping[str, Path]]:
@@ -111,34 +136,43 @@ class LocalStorage:
         if not self.root.is_dir():
             yield  # Nothing is here to keep others out of.
             return
-        with self._explained(f".{name}.lock"):
-            lock = filelock.FileLock(self.root / f".{name}.lock")
+        lock = filelock.FileLock(self.root / f".{name}.lock")
+
+        def acquire() -> None:
             with contextlib.suppress(filelock.Timeout, NotImplementedError):
                 lock.acquire(timeout=LOCK_WAIT_SECONDS)
+
+        self._insist(f".{name}.lock", acquire)
         try:
             yield
         finally:
             lock.release()
 
-    def _make_folder(self, folder: Path) -> None:
-        """Makes a folder and its parents, each durable before a file relies on it."""
-        if folder.is_dir():
-            return
-        if folder.parent != folder:
-            self._make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
+    def _insist(self, path: str, operation: Callable[[], _Answer]) -> _Answer:
+        def explained() -> _Answer:
+            try:
+                return operation()
+            except OSError as error:
+                raise self._explain(path, error) from error
 
-    @contextlib.contextmanager
-    def _explained(self, path: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = error.strerror or str(error)
-            remedy = REMEDIES.get(error.errno or 0, "check the disk, then run again")
-            place = error.filename if remedy == _FOLDER else self.root / path
-            msg = f"{place}: {reason}; {remedy}"
-            raise StoreError(msg) from error
+        return self.patience.insist(self.place, explained)
+
+    def _explain(self, path: str, error: OSError) -> StoreError:
+        reason, number = error.strerror or str(error), error.errno or 0
+        remedy = REMEDIES.get(number, _LASTING)
+        place = error.filename if remedy == _FOLDER else self.root / path
+        kind = StoreHiccupError if number in HICCUPS else StoreError
+        return kind(f"{place}: {reason}; {remedy}")
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes a folder and its parents, each durable before a file relies on it."""
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
 
 
 def _info(path: str, status: os.stat_result) -> FileInfo:

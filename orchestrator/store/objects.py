@@ -4,39 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
 
-from orchestrator.store.storage import FileInfo, StoreError, secrets_of, without_secrets
+from orchestrator.store.bucket import explain, open_bucket
+from orchestrator.store.retry import PATIENCE, Patience
+from orchestrator.store.storage import FileInfo, without_secrets
 
 NUM_DOWNLOADS = 16
-REMEDY = (
-    "check that the bucket exists, that the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) "
-    "allow it and that the endpoint (AWS_ENDPOINT_URL) answers; then run the same command again"
-)
+
+_Answer = TypeVar("_Answer")
 
 
 class ObjectStorage:
     """Objects below one prefix of a bucket."""
 
-    def __init__(self, uri: str) -> None:
-        if not uri.removeprefix("s3://").partition("?")[0].partition("/")[0]:
-            msg = f"{uri}: names no bucket; write s3://bucket/prefix"
-            raise StoreError(msg)
+    def __init__(self, uri: str, *, patience: Patience = PATIENCE) -> None:
+        """Opens the bucket; nothing is read or written yet."""
         self.location = uri
         self.place = without_secrets(uri)
-        # Up to 5 MB travel in a single request; without this every put would be a multipart one.
-        delayed = f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
-        try:
-            self._files, self._root = fs.FileSystem.from_uri(delayed)
-        except (OSError, pa.ArrowInvalid) as error:
-            # The cause repeats the URI with its secrets, so it is not chained.
-            msg = f"{self.place}: {self._clean(error)}; {REMEDY}"
-            raise StoreError(msg) from None
+        self._patience = patience
+        # Opening may ask where the bucket is, but says nothing of whether it can be reached.
+        opening = f"open {self.place}"
+        self._files, self._root = patience.insist(opening, lambda: open_bucket(uri))
 
     def write(self, path: str, data: bytes) -> None:
         """Puts an object, whole or not at all.
@@ -46,16 +41,24 @@ class ObjectStorage:
         for.
         """
         buffer = pa.py_buffer(data)
-        with self._explained(path), ThreadPoolExecutor(1) as pool:
-            pool.submit(self._put, self._absolute(path), buffer).result()
+        with ThreadPoolExecutor(1) as pool:
+            self._insist(
+                path, lambda: pool.submit(self._put, self._absolute(path), buffer).result()
+            )
 
     def read(self, path: str) -> bytes | None:
         """Returns an object's bytes, or None."""
-        with self._explained(path), contextlib.suppress(FileNotFoundError):
-            with self._files.open_input_stream(self._absolute(path)) as stream:
+
+        def read() -> bytes | None:
+            with (
+                contextlib.suppress(FileNotFoundError),
+                self._files.open_input_stream(self._absolute(path)) as stream,
+            ):
                 data: bytes = stream.read()
-            return data
-        return None
+                return data
+            return None
+
+        return self._insist(path, read)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ObjectStorage) and other.location == self.location
@@ -66,22 +69,29 @@ class ObjectStorage:
     def list(self, folder: str, prefix: str = "") -> tuple[FileInfo, ...]:
         """Returns the objects and prefixes directly below a folder whose names begin so."""
         selector = fs.FileSelector(self._absolute(folder), allow_not_found=True)
-        with self._explained(folder):
-            entries = self._files.get_file_info(selector)
-            if not entries:
+
+        def entries() -> tuple[fs.FileInfo, ...]:
+            found = self._files.get_file_info(selector)
+            if not found:
                 self._check_bucket()
-        found = [_info(folder, entry) for entry in entries if entry.base_name.startswith(prefix)]
-        return tuple(sorted(found, key=lambda info: info.path))
+            return tuple(found)
+
+        found = self._insist(folder, entries)
+        named = (_info(folder, info) for info in found if info.base_name.startswith(prefix))
+        return tuple(sorted(named, key=lambda info: info.path))
 
     def delete(self, path: str) -> None:
         """Removes an object if it is there."""
-        with self._explained(path), contextlib.suppress(FileNotFoundError):
-            self._files.delete_file(self._absolute(path))
+
+        def delete() -> None:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.delete_file(self._absolute(path))
+
+        self._insist(path, delete)
 
     def exists(self, path: str) -> bool:
         """Says whether the object is there."""
-        with self._explained(path):
-            info = self._files.get_file_info(self._absolute(path))
+        info = self._insist(path, lambda: self._files.get_file_info(self._absolute(path)))
         return bool(info.type == fs.FileType.File)
 
     @contextlib.contextmanager
@@ -120,20 +130,15 @@ class ObjectStorage:
         if self._files.get_file_info(bucket).type == fs.FileType.NotFound:
             raise OSError(f"there is no bucket {bucket!r}")  # noqa: EM102 - explained by the caller
 
-    def _clean(self, error: BaseException) -> str:
-        text = str(error)
-        for secret in secrets_of(self.location):
-            text = text.replace(secret, "***")
-        return text
+    def _insist(self, path: str, operation: Callable[[], _Answer]) -> _Answer:
+        def explained() -> _Answer:
+            try:
+                return operation()
+            except OSError as error:
+                # The cause may repeat the URI with its secrets, so it is not chained.
+                raise explain(self.location, f"{self.place}/{path}", error) from None
 
-    @contextlib.contextmanager
-    def _explained(self, path: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            place = f"{self.place}/{path}"
-            msg = f"{place}: {self._clean(error)}; {REMEDY}"
-            raise StoreError(msg) from None
+        return self._patience.insist(self.location, explained)
 
 
 def _info(folder: str, info: fs.FileInfo) -> FileInfo:

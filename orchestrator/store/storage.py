@@ -17,11 +17,19 @@ from workers.contract import UserError
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 """Name of a file being written: `.NAME.<random>.tmp`, which no reader of Parquet looks at."""
 
-_HARMLESS_OPTIONS = ("region", "scheme", "endpoint_override", "allow_bucket_creation")
+HARMLESS_OPTIONS = ("region", "scheme", "endpoint_override", "tls_ca_file_path")
+"""What may stand in the query of an S3 URI; a message may show it."""
 
 
 class StoreError(UserError):
     """The results cannot be read or written; the message names the file and the remedy."""
+
+
+class StoreHiccupError(StoreError):
+    """The same as what may pass: a lost connection, a throttled request, a stale file handle.
+
+    Storages ask again for a while (see `orchestrator.store.retry`) before anybody sees this.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +57,8 @@ class FileInfo:
 class Storage(Protocol):
     """A place that keeps files. Paths are relative, with `/` between their parts.
 
-    Every method raises StoreError when the place refuses; the message holds no secret.
+    Every method raises StoreError when the place refuses; the message holds no secret. What may
+    pass is tried again for a while first.
     """
 
     def __hash__(self) -> int: ...
@@ -96,7 +105,7 @@ class Storage(Protocol):
 def open_storage(location: str | Path) -> Storage:
     """Opens a local path, a `file://` URI or an `s3://bucket/prefix` URI.
 
-    An S3 URI takes pyarrow's options in its query, such as
+    An S3 URI takes the options of `orchestrator.store.bucket` in its query, such as
     `?endpoint_override=host:port&scheme=http`; credentials come from the AWS environment.
 
     Raises:
@@ -145,7 +154,7 @@ def secrets_of(uri: str) -> Iterator[str]:
     values = [user, *user.split(":", 1)] if found else []
     for pair in query.split("&"):
         key, _, value = pair.partition("=")
-        if key not in _HARMLESS_OPTIONS:
+        if key not in HARMLESS_OPTIONS:
             values.append(value)
     for value in values:
         if value:

@@ -73,7 +73,8 @@ def test_a_missing_bucket_is_named_with_the_remedy():
         lambda: storage.write("trials/x", b""),
     )
     for use in uses:
-        with pytest.raises(StoreError, match=r"s3://no-such-bucket/results/trials.* bucket exists"):
+        message = r"s3://no-such-bucket/results/trials.*; create the bucket or correct its name"
+        with pytest.raises(StoreError, match=message):
             use()
 
 

@@ -1,0 +1,213 @@
+"""An S3-compatible store that throttles, fails, drops and refuses, on loopback."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from pyarrow import fs
+
+from orchestrator.store import Store, StoreError
+from orchestrator.store.objects import ObjectStorage
+from orchestrator.store.retry import Patience
+from orchestrator.store.storage import StoreHiccupError
+from tests.conformance.faulty_server import FaultyServer, serve
+from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec
+
+PASSING = ("SlowDown", "InternalError", "drop-before", "drop-after", "torn")
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[FaultyServer]:
+    server, stop = serve()
+    yield server
+    stop()
+
+
+@pytest.fixture
+def server(
+    running: FaultyServer, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FaultyServer]:
+    """The server, with credentials and endpoint in the environment; it does not fail yet."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{running.port}")
+    # The library's own repetitions sleep for real; ours do not.
+    monkeypatch.setattr("orchestrator.store.bucket.NUM_REQUESTS", 1)
+    running.requests.clear()
+    running.faults.clear()
+    yield running
+    running.decide = lambda _number, _request: None
+
+
+def quick() -> Patience:
+    """As patient as for a place that is known, without waiting."""
+    return Patience(sleep=lambda _seconds: None, unknown_seconds=1000)
+
+
+@pytest.mark.parametrize("number", [3, 5, 7])
+def test_a_sweep_survives_that_every_so_manieth_request_fails(
+    server: FaultyServer, s3_bucket: str, number: int
+) -> None:
+    location = f"s3://{s3_bucket}/results"
+    server.every(number, PASSING)
+    store = Store("", storage=ObjectStorage(location, patience=quick()))
+    for trial in range(6):
+        store.commit(make_spec(trial), make_result(trial), committed_at=NOW)
+        store.checkpoints(f"{trial}").save(b"state")
+        store.delete_checkpoint(f"{trial}")
+    assert len(server.faults) >= 40 // number
+    assert len(Store("", storage=ObjectStorage(location, patience=quick())).committed()) == 6
+    store.compact(NOW)
+    server.decide = lambda _number, _request: None
+    whole = Store(location)
+    assert [len(whole.read(table)) for table in ("trials", "epochs", "images")] == [6, 12, 12]
+    assert whole.damaged() == []
+
+
+@pytest.mark.parametrize("fault", ["SlowDown", "drop-after", "AccessDenied"])
+@pytest.mark.parametrize("part", ["partNumber=1", "partNumber=2", "partNumber=3", "uploadId"])
+def test_no_truncated_object_ever_becomes_visible(
+    server: FaultyServer, s3_bucket: str, fault: str, part: str
+) -> None:
+    """A checkpoint of 25 MB travels in three parts; one of its requests fails for ever."""
+    storage = ObjectStorage(
+        f"s3://{s3_bucket}", patience=Patience(unknown_seconds=0, known_seconds=0)
+    )
+    storage.write("_checkpoints/x.pt", b"old")
+    method = "POST" if part == "uploadId" else "PUT"
+    server.every(1, [fault], rf"{method} /{s3_bucket}/_checkpoints/x.pt\?.*{part}")
+    data = bytes(25_000_000)
+    with pytest.raises(StoreError):
+        storage.write("_checkpoints/x.pt", data)
+    assert storage.read("_checkpoints/x.pt") in (b"old", data)
+    assert storage.read("_checkpoints/x.pt") == b"old" or (fault, part) == (
+        "drop-after",
+        "uploadId",
+    )
+    server.decide = lambda _number, _request: None
+    storage.write("_checkpoints/x.pt", data)
+    assert storage.read("_checkpoints/x.pt") == data
+
+
+def _uses(storage: ObjectStorage) -> dict[str, Callable[[], object]]:
+    return {
+        "list": lambda: storage.list("trials"),
+        "write": lambda: storage.write("trials/x", b"data"),
+        "read": lambda: storage.read("trials/x"),
+        "exists": lambda: storage.exists("trials/x"),
+        "delete": lambda: storage.delete("trials/x"),
+    }
+
+
+@pytest.mark.parametrize("use", ["list", "write", "read", "exists", "delete"])
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        ("AccessDenied", "give credentials that may list"),
+        ("InvalidAccessKeyId", "give credentials that may list"),
+        ("SignatureDoesNotMatch", "give credentials that may list"),
+        ("ExpiredToken", "AWS_SESSION_TOKEN"),
+        ("AuthorizationHeaderMalformed", "name the region of the bucket"),
+        ("PermanentRedirect", "name the region of the bucket"),
+        ("XMinioStorageFull", "free some space there"),
+    ],
+)
+def test_a_refusal_names_the_place_and_the_remedy_at_once(
+    server: FaultyServer, s3_bucket: str, use: str, code: str, remedy: str
+) -> None:
+    """Also for a question whose answer has no body that would say more than its status."""
+    location = f"s3://a-key:a-secret@{s3_bucket}/results"
+    storage = ObjectStorage(location, patience=quick())
+    server.every(1, [code])
+    with pytest.raises(StoreError) as caught:
+        _uses(storage)[use]()
+    text = str(caught.value)
+    assert text.startswith(f"s3://{s3_bucket}/results/trials")
+    assert remedy in text
+    assert type(caught.value) is StoreError
+    assert len(server.requests) == 1
+    assert "a-secret" not in text
+    assert "a-key" not in text
+
+
+def test_the_environments_secrets_are_not_shown_either(
+    server: FaultyServer, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "no")  # what the server answers
+    storage = ObjectStorage(f"s3://{s3_bucket}", patience=quick())
+    server.every(1, ["AccessDenied"])
+    with pytest.raises(StoreError, match=r"ListObjectsV2 operation: \*\*\*"):
+        storage.list("trials")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("endpoint", "remedy"),
+    [
+        ("no-such-host.invalid:9000", "correct the host in the endpoint"),
+        ("127.0.0.1:9", "nothing listens there: start the store or correct the endpoint"),
+        ("silent", "see whether the store answers"),
+    ],
+)
+def test_a_wrong_or_silent_endpoint_is_told_within_a_bounded_time(
+    s3_environment: None, monkeypatch: pytest.MonkeyPatch, endpoint: str, remedy: str
+) -> None:
+    monkeypatch.setattr("orchestrator.store.bucket.SILENT_SECONDS", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        if endpoint == "silent":
+            endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
+        location = f"s3://bucket/results?endpoint_override={endpoint}&scheme=http"
+        started = time.monotonic()
+        with pytest.raises(StoreHiccupError) as caught:
+            Store(
+                location, storage=ObjectStorage(location, patience=Patience(unknown_seconds=2))
+            ).grids()
+        assert time.monotonic() - started < 20
+    assert str(caught.value).startswith("s3://bucket/results/_grids: ")
+    assert remedy in str(caught.value)
+
+
+def test_a_store_that_starts_again_meanwhile_is_waited_for(
+    server: FaultyServer, s3_bucket: str
+) -> None:
+    outage = [5]
+
+    def sleep(_seconds: float) -> None:
+        outage[0] -= 1
+        if outage[0] == 0:
+            server.decide = lambda _number, _request: None
+
+    patience = Patience(sleep=sleep)
+    storage = ObjectStorage(f"s3://{s3_bucket}", patience=patience)
+    storage.write("trials/x", b"one")
+    server.every(1, ["drop-before"])
+    storage.write("trials/x", b"two")
+    assert outage == [0]
+    assert storage.read("trials/x") == b"two"
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("s3:///x", "names no bucket"),
+        ("s3://bucket:9000/x", "names no bucket"),
+        ("s3://bucket/x?regoin=eu", "option 'regoin': unknown; known: region, scheme"),
+        ("s3://bucket/x?secret", "this is no URI"),
+    ],
+)
+def test_a_location_that_cannot_be_meant_is_refused(location: str, message: str) -> None:
+    with pytest.raises(StoreError, match=message):
+        ObjectStorage(location, patience=quick())
+
+
+def test_the_query_may_name_everything_but_credentials(
+    server: FaultyServer, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    query = f"region=eu-central-1&scheme=http&endpoint_override=127.0.0.1%3A{server.port}"
+    storage = ObjectStorage(f"s3://{s3_bucket}/a%20b?{query}", patience=quick())
+    storage.write("trials/x", b"data")
+    files = fs.S3FileSystem(endpoint_override=f"127.0.0.1:{server.port}", scheme="http")
+    assert files.get_file_info(f"{s3_bucket}/a b/trials/x").size == 4

@@ -1,0 +1,125 @@
+"""How long a failing place is asked again, on a clock that only pauses move."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.store import Store, StoreError
+from orchestrator.store.local import HICCUPS, REMEDIES, LocalStorage
+from orchestrator.store.retry import Patience
+from orchestrator.store.storage import StoreHiccupError
+from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec, plain_counts
+
+
+class Clock:
+    """Moves only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.pauses: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.pauses.append(seconds)
+
+    def patience(self) -> Patience:
+        return Patience(sleep=self.sleep, clock=lambda: self.seconds)
+
+
+def failing(times: int) -> Callable[[], str]:
+    left = [times]
+
+    def operation() -> str:
+        if left[0]:
+            left[0] -= 1
+            raise StoreHiccupError("no")
+        return "answer"
+
+    return operation
+
+
+def test_pauses_double_and_the_answer_comes() -> None:
+    clock = Clock()
+    patience = clock.patience()
+    assert patience.insist("place", failing(4)) == "answer"
+    for pause, longest in zip(clock.pauses, (0.5, 1.0, 2.0, 4.0), strict=True):
+        assert longest / 2 <= pause <= longest
+
+
+def test_an_unknown_place_is_given_up_within_seconds_a_known_one_within_minutes() -> None:
+    clock = Clock()
+    patience = clock.patience()
+    with pytest.raises(StoreHiccupError):
+        patience.insist("place", failing(1000))
+    assert 2 <= clock.seconds <= patience.unknown_seconds
+    patience.insist("place", failing(0))
+    before = clock.seconds
+    with pytest.raises(StoreHiccupError):
+        patience.insist("place", failing(1000))
+    assert 60 <= clock.seconds - before <= patience.known_seconds
+    assert max(clock.pauses) <= patience.longest_pause_seconds
+
+
+def test_what_does_not_pass_is_not_tried_again() -> None:
+    clock, asked = Clock(), []
+
+    def operation() -> None:
+        asked.append(1)
+        raise StoreError("no")
+
+    with pytest.raises(StoreError):
+        clock.patience().insist("place", operation)
+    assert (len(asked), clock.pauses) == (1, [])
+
+
+@pytest.mark.parametrize("number", sorted(HICCUPS))
+def test_commits_outlast_a_file_server_that_stumbles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    clock, calls, fsync = Clock(), [0], os.fsync
+
+    def stumble(descriptor: int) -> None:
+        calls[0] += 1
+        if calls[0] % 3 == 1:
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", stumble)
+    store = Store("", storage=LocalStorage(tmp_path, clock.patience()))
+    for trial in range(2):
+        store.commit(make_spec(trial), make_result(trial), committed_at=NOW)
+    assert clock.pauses
+    assert plain_counts(tmp_path) == (2, 2, 2)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_hiccup_that_lasts_is_told_with_file_and_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path) -> bytes:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    clock = Clock()
+    with pytest.raises(StoreHiccupError, match=f"{tmp_path}/x: Stale file handle; the disk or"):
+        LocalStorage(tmp_path, clock.patience()).read("x")
+    assert len(clock.pauses) >= 3
+
+
+@pytest.mark.parametrize("number", sorted(REMEDIES))
+def test_what_only_the_user_can_mend_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(self: Path) -> bytes:
+        raise OSError(number, os.strerror(number), str(tmp_path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    clock = Clock()
+    with pytest.raises(StoreError) as caught:
+        LocalStorage(tmp_path, clock.patience()).read("x")
+    assert (type(caught.value), clock.pauses) == (StoreError, [])

@@ -13,8 +13,9 @@ from orchestrator.config import SweepConfig, load_config
 from orchestrator.cost import num_slots
 from orchestrator.engine.base import Engine, EngineReport, Now, TrialJob, utc_now
 from orchestrator.engine.journal import RunJournal
+from orchestrator.engine.sharing import SharedRun, remove_dead_drivers
 from orchestrator.grid import Grid, build_grid, grid_from_document
-from orchestrator.planner import Plan, PlannedTrial, plan
+from orchestrator.planner import Action, Plan, PlannedTrial, plan
 from orchestrator.preflight import check_data, check_models, model_findings
 from orchestrator.progress import Progress
 from orchestrator.store import Store
@@ -113,6 +114,7 @@ def run_sweep(
         cache,
     )
     notes += check_models(sweep.grid, [trial.spec for trial in pending], cache)
+    remove_dead_drivers(sweep.store)
     on_notes((*notes, *_other_drivers(sweep.store, now())))
     sweep.store.heal(now())
     sweep.store.save_grid(sweep.grid.document(now()))
@@ -121,7 +123,16 @@ def run_sweep(
     interrupted = False
     try:
         journal.sweep_started(total, len(pending), total - len(pending))
-        report = engine.run([_job(config, trial) for trial in pending], sweep.store, journal)
+        shared = SharedRun(
+            engine=engine,
+            store=sweep.store,
+            progress=journal,
+            run_id=journal.run_id,
+            wanted=lambda: _wanted(sweep),
+            on_wait=lambda note: on_notes((note,)),
+            now=now,
+        )
+        report = shared.run([_job(config, trial, journal.run_id) for trial in pending])
         interrupted = report.interrupted
         journal.sweep_finished(interrupted=interrupted)
     finally:
@@ -131,12 +142,26 @@ def run_sweep(
     return report, _plan(sweep.grid, sweep.store)
 
 
+def _wanted(sweep: Sweep) -> set[str]:
+    """Returns the trials of this run that still have to be trained, whoever trained the others.
+
+    A trial that failed meanwhile, with another driver, is tried again as the next run would.
+    """
+    before = {trial.trial_id: trial.attempt for trial in sweep.plan.pending}
+    return {
+        trial.trial_id
+        for trial in _plan(sweep.grid, sweep.store).trials
+        if trial.status is None
+        and (trial.action != Action.SKIP or trial.attempt == before.get(trial.trial_id))
+    }
+
+
 def _other_drivers(store: Store, now: datetime) -> tuple[str, ...]:
     """Says who else is working on these results."""
     return tuple(
         f"{store.place}: process {run.process_id} on {run.host} has been working on these results "
-        f"since {run.started_at:%Y-%m-%d %H:%M} UTC and runs {len(run.running)} of its "
-        f"{run.num_pending} trials now; a trial that both train is kept once"
+        f"since {run.started_at:%Y-%m-%d %H:%M} UTC: of its {run.num_pending} trials "
+        f"{run.num_ended} have ended and {len(run.running)} are running; those are left to it"
         for run in store.runs()
         if run.is_alive(now)
     )
@@ -188,8 +213,9 @@ def _slots(cpus: int | None, gpus: int | None, grid: Grid) -> int:
     return max(1, slots)
 
 
-def _job(config: SweepConfig, trial: PlannedTrial) -> TrialJob:
+def _job(config: SweepConfig, trial: PlannedTrial, run_id: str | None = None) -> TrialJob:
     return TrialJob(
+        run_id=run_id,
         trial_id=trial.trial_id,
         spec=trial.spec,
         runtime=Runtime(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cli.output import console, print_json, print_table
-from orchestrator.engine.base import Engine
+from orchestrator.engine.base import Engine, utc_now
 from orchestrator.planner import Action, Plan, plan_summary, summarise_status
 from orchestrator.progress import format_duration, make_progress
 from orchestrator.report.wording import count_text
@@ -161,6 +161,8 @@ def status_command(target: str, overrides: Sequence[str], as_json: bool) -> None
         raise UserError(msg)
     sweep = open_sweep(path, overrides) if is_config else open_results(target)
     summary: dict[str, Any] = summarise_status(sweep.plan, sweep.store.failures(), sweep.slots)
+    now = utc_now()
+    summary["drivers"] = [run.describe(now) for run in sweep.store.runs() if run.is_alive(now)]
     if as_json:
         print_json(summary)
         return
@@ -180,6 +182,14 @@ def status_command(target: str, overrides: Sequence[str], as_json: bool) -> None
                 for cause in item["causes"]
             ],
             numeric=frozenset({"trials"}),
+        )
+    for driver in summary["drivers"]:
+        console().print(
+            f"Process {driver['process_id']} on {driver['host']} is at work since "
+            f"{driver['started_at'][:16].replace('T', ' ')} UTC: of its {driver['pending']} trials "
+            f"{driver['ended']} have ended and {driver['running']} are running",
+            soft_wrap=True,
+            highlight=False,
         )
     if summary["pending"]:
         eta = format_duration(summary["eta_seconds"])

@@ -21,6 +21,9 @@ LEAST_GAP_SECONDS = 1.0
 class RunJournal:
     """A display that passes everything on to another and keeps the driver's document in the store.
 
+    Attributes:
+        run_id: Name of the document, and of the driver in its claims.
+
     The document is written by a thread of its own, when a trial begins or ends and every few
     seconds, so that a slow store never holds up the sweep, and removed at the end. A store
     that cannot be written is no failure here: the trials' own commits say so loudly.
@@ -40,6 +43,8 @@ class RunJournal:
         self._now = now
         self._interval_seconds = interval_seconds
         self._grid_id = grid_id
+        host = re.sub(r"[^A-Za-z0-9.-]", "-", platform.node()) or "host"
+        self.run_id = f"{now():%Y%m%dT%H%M%S}-{host}-{os.getpid()}"
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._stopped = threading.Event()
@@ -52,9 +57,8 @@ class RunJournal:
         self._display.sweep_started(total, pending, skipped)
         if pending and self._run is None:
             started = self._now()
-            host = re.sub(r"[^A-Za-z0-9.-]", "-", platform.node()) or "host"
             self._run = RunRecord(
-                run_id=f"{started:%Y%m%dT%H%M%S}-{host}-{os.getpid()}",
+                run_id=self.run_id,
                 grid_id=self._grid_id,
                 host=platform.node(),
                 process_id=os.getpid(),
@@ -62,6 +66,9 @@ class RunJournal:
                 heartbeat_at=started,
                 num_pending=pending,
             )
+            # The first claim counts only if this document is there.
+            with suppress(StoreError):
+                self._store.save_run(self._run)
             self._writer.start()
 
     def trial_started(self, trial_id: str, label: str) -> None:
@@ -94,12 +101,19 @@ class RunJournal:
         self._display.trial_failed(trial_id, failure_class, message)
         self._end(trial_id)
 
+    def trial_left(self, trial_id: str, message: str) -> None:
+        """Another driver's trial is not under way here."""
+        self._display.trial_left(trial_id, message)
+        with self._lock:
+            self._running.pop(trial_id, None)
+        self._news.set()
+
     def sweep_finished(self, *, interrupted: bool = False) -> None:
         """Passes it on; `close` ends the writing."""
         self._display.sweep_finished(interrupted=interrupted)
 
     def close(self) -> None:
-        """Stops writing and removes the document."""
+        """Stops writing and removes the document, and the claims that killed workers left."""
         self._display.close()
         self._stopped.set()
         self._news.set()
@@ -127,4 +141,5 @@ class RunJournal:
             self._news.clear()
         if run:
             with suppress(StoreError):
+                self._store.claims(run.run_id).release_all()
                 self._store.delete_run(run.run_id)

@@ -40,6 +40,10 @@ class Progress(Protocol):
         """A trial ended without a result."""
         ...
 
+    def trial_left(self, trial_id: str, message: str) -> None:
+        """A trial does not run here now, because another driver is training it."""
+        ...
+
     def sweep_finished(self, *, interrupted: bool = False) -> None:
         """Nothing runs any more; `interrupted` when trials were left."""
         ...

@@ -66,6 +66,11 @@ class PlainProgress:
         self._trial(f"FAILED {failure_class}", label)
         self._write(f"    {first_line(message)}")  # whole: the remedy is at its end
 
+    def trial_left(self, trial_id: str, message: str) -> None:
+        """See `Progress`."""
+        del message  # whoever follows is told once, when there is nothing else to do
+        self._tally.end(trial_id)
+
     def sweep_finished(self, *, interrupted: bool = False) -> None:
         """See `Progress`."""
         self._write(self._tally.summary(interrupted=interrupted))
@@ -133,6 +138,11 @@ class JsonProgress:
             message=message,
             **self._standing(),
         )
+
+    def trial_left(self, trial_id: str, message: str) -> None:
+        """See `Progress`."""
+        label = self._tally.end(trial_id)
+        self._event("trial_left", trial_id=trial_id, label=label, message=message)
 
     def sweep_finished(self, *, interrupted: bool = False) -> None:
         """See `Progress`."""

@@ -59,6 +59,12 @@ class LiveProgress:
         with self._lock:
             self._tally.fail(trial_id, failure_class, message)
 
+    def trial_left(self, trial_id: str, message: str) -> None:
+        """See `Progress`."""
+        del message
+        with self._lock:
+            self._tally.end(trial_id)
+
     def sweep_finished(self, *, interrupted: bool = False) -> None:
         """See `Progress`."""
         self.close()

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
+from orchestrator.store.claims import dead_claims
 from orchestrator.store.codec import decode, encode_compact
 from orchestrator.store.files import CHECKPOINTS, GRIDS, RUNS, compact_path, look, trial_id_of
 from orchestrator.store.lookup import all_diverged
@@ -131,7 +132,8 @@ def heal_tables(storage: Storage, finished: set[str], now: datetime) -> tuple[st
     """Removes what killed processes left behind and finishes interrupted compactions.
 
     Removed are temporary files, details and divergences of trials that never got their row, and
-    documents of drivers, all older than an hour, and checkpoints of finished trials.
+    documents of drivers, all older than an hour, checkpoints of finished trials, and claims of
+    drivers that are gone.
 
     Args:
         storage: Where the files are.
@@ -162,6 +164,7 @@ def _leftovers(storage: Storage, finished: set[str], now: datetime) -> Iterator[
     for file in storage.list(RUNS):
         if _is_stale(file, now):
             yield file
+    yield from dead_claims(storage, now)
     for file in storage.list(CHECKPOINTS):
         if file.name.removesuffix(".pt") in finished:
             yield file

@@ -13,6 +13,7 @@ from orchestrator.store.storage import FileInfo, Storage, StoreError
 CHECKPOINTS = "_checkpoints"
 GRIDS = "_grids"
 RUNS = "_runs"
+CLAIMS = "_claims"
 COMPACT = "compact-"
 
 _PART = re.compile(r"part-([0-9a-f]{20}(?:-[0-9]+)?)\.parquet")

@@ -46,6 +46,10 @@ class ObjectStorage:
                 path, lambda: pool.submit(self._put, self._absolute(path), buffer).result()
             )
 
+    def mark(self, path: str) -> None:
+        """Puts an empty object."""
+        self.write(path, b"")
+
     def read(self, path: str) -> bytes | None:
         """Returns an object's bytes, or None."""
 

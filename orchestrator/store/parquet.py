@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.store import rows
 from orchestrator.store.answer import Answer
+from orchestrator.store.claims import Claims
 from orchestrator.store.codec import encode_part
 from orchestrator.store.compact import CompactionSummary, compact_tables, heal_tables
 from orchestrator.store.documents import SavedCheckpoints, checkpoint_path, load_grids, save_grid
@@ -308,6 +309,10 @@ class Store:
         """
         return load_runs(self._storage)
 
+    def claims(self, run_id: str) -> Claims:
+        """Returns a driver's claims on trials."""
+        return Claims(self._storage, run_id)
+
     def feed(self) -> Feed:
         """Returns a reader that follows these results cheaply while others write them."""
         return Feed(self._storage)
@@ -326,7 +331,7 @@ class Store:
         """Removes what killed processes left behind and finishes interrupted compactions.
 
         Removed are temporary files and details of trials that never got their row, both older
-        than an hour at `now`, and checkpoints of finished trials.
+        than an hour at `now`, checkpoints of finished trials and claims of drivers that are gone.
 
         Returns:
             The removed files.

@@ -1,7 +1,7 @@
 """Who is working on these results right now: one small document a driver, renewed by heartbeats.
 
-Nothing relies on them: they tell people (and `podium watch`) what is under way, and a stale one is
-no harm.
+They tell people what is under way, and keep a driver's claims on trials alive. No result relies on
+them: a stale one only makes others wait a minute.
 """
 
 from __future__ import annotations
@@ -69,6 +69,19 @@ class RunRecord:
         """Says whether the driver wrote recently; clocks of two machines may differ a little."""
         return now - self.heartbeat_at < SILENT
 
+    def describe(self, now: datetime) -> dict[str, Any]:
+        """Returns what a listing shows of the driver."""
+        return {
+            "host": self.host,
+            "process_id": self.process_id,
+            "started_at": self.started_at.isoformat(),
+            "silent_seconds": round((now - self.heartbeat_at).total_seconds()),
+            "alive": self.is_alive(now),
+            "pending": self.num_pending,
+            "ended": self.num_ended,
+            "running": len(self.running),
+        }
+
 
 def save_run(storage: Storage, run: RunRecord) -> None:
     """Writes a driver's document, replacing its last.
@@ -93,6 +106,16 @@ def load_runs(storage: Storage) -> list[RunRecord]:
         if run is not None:
             found.append(run)
     return sorted(found, key=lambda run: (run.started_at, run.run_id))
+
+
+def load_run(storage: Storage, run_id: str) -> RunRecord | None:
+    """Returns one driver's document, or None where there is none or a foreign one.
+
+    Raises:
+        StoreError: The file cannot be read.
+    """
+    data = storage.read(run_path(run_id))
+    return None if data is None else _parse(data)
 
 
 def run_path(run_id: str) -> str:

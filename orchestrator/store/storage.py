@@ -77,6 +77,10 @@ class Storage(Protocol):
         """Puts a file in place, whole, durable and at once; replaces an older one."""
         ...
 
+    def mark(self, path: str) -> None:
+        """Puts an empty file in place, which a crash of the machine may lose."""
+        ...
+
     def read(self, path: str) -> bytes | None:
         """Returns a file's bytes, or None when there is no such file."""
         ...

@@ -63,7 +63,7 @@ def describe(facts: Facts, now: datetime) -> dict[str, Any]:
         "counts": counts,
         "speed": _speed(plan, done, alive, running, now),
         "resources": _resources(plan, running, done, alive),
-        "drivers": [_driver(run, now) for run in facts.runs],
+        "drivers": [run.describe(now) for run in facts.runs],
         "failures": _latest_failures(facts.failures, own),
     }
 
@@ -206,19 +206,6 @@ def _resources(
             {"device": name, "trials": len(seconds), "hours": sum(seconds) / 3600}
             for name, seconds in sorted(devices.items())
         ],
-    }
-
-
-def _driver(run: RunRecord, now: datetime) -> dict[str, Any]:
-    return {
-        "host": run.host,
-        "process_id": run.process_id,
-        "started_at": run.started_at.isoformat(),
-        "silent_seconds": round((now - run.heartbeat_at).total_seconds()),
-        "alive": run.is_alive(now),
-        "pending": run.num_pending,
-        "ended": run.num_ended,
-        "running": len(run.running),
     }
 
 

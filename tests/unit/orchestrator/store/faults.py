@@ -45,6 +45,11 @@ class DyingStorage:
         self._die_if_due()
         self._inner.delete(path)
 
+    def mark(self, path: str) -> None:
+        self._count(f"mark {path}")
+        self._die_if_due()
+        self._inner.mark(path)
+
     def read(self, path: str) -> bytes | None:
         self._die_if_due()
         return self._inner.read(path)

@@ -114,7 +114,7 @@ def run_sweep(
         cache,
     )
     notes += check_models(sweep.grid, [trial.spec for trial in pending], cache)
-    remove_dead_drivers(sweep.store)
+    remove_dead_drivers(sweep.store, now())
     on_notes((*notes, *_other_drivers(sweep.store, now())))
     sweep.store.heal(now())
     sweep.store.save_grid(sweep.grid.document(now()))

@@ -33,14 +33,17 @@ def _pause() -> None:
     threading.Event().wait(POLL_SECONDS)
 
 
-def remove_dead_drivers(store: Store) -> None:
-    """Removes the documents of this machine's drivers whose process is gone, and so their claims.
+def remove_dead_drivers(store: Store, now: datetime) -> None:
+    """Removes the documents of drivers that are gone, so that all agree that their claims are void.
+
+    Gone are those that have been silent for a minute, and at once those of this machine whose
+    process has ended.
 
     Raises:
         StoreError: The documents cannot be read or removed.
     """
     for run in store.runs():
-        if _died_here(run):
+        if not run.is_alive(now) or _died_here(run):
             store.delete_run(run.run_id)
 
 
@@ -122,7 +125,7 @@ class SharedRun:
                 self.on_wait(_describe(holders.values()))
             if jobs:
                 self.pause()
-                remove_dead_drivers(self.store)
+                remove_dead_drivers(self.store, self.now())
                 silence.remove(self.store, holders.values(), self.now())
         return jobs
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 from orchestrator.cli.app import app
 from orchestrator.config import load_config
 from orchestrator.grid import build_grid
-from orchestrator.store import FailureRecord, Store
+from orchestrator.store import FailureRecord, RunRecord, Store
 from tests.integration.sweeps import write_config
 from tests.unit.json_tables import Node, problems, read_tables, rows_of
 from tests.unit.orchestrator.store.trials import NOW, make_result
@@ -94,7 +95,14 @@ def test_plan(config):
 
 def test_status(config, results):
     check("podium status --json", run("status", results))
+    store = Store(results)
+    run_at_work = RunRecord(
+        run_id="r", grid_id="g", host="machine", process_id=7, started_at=NOW,
+        heartbeat_at=datetime.now(UTC), num_pending=3,
+    )  # fmt: skip
+    store.save_run(run_at_work)
     check("podium status --json", run("status", str(config)))
+    store.delete_run("r")
 
 
 def test_compact(tmp_path):

@@ -1,0 +1,134 @@
+"""Claims on trials: at most one driver has one, on every kind of place, and the dead have none."""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from orchestrator.store import RunRecord, Store
+from orchestrator.store.runs import SILENT
+from orchestrator.store.storage import Storage
+from tests.unit.orchestrator.store.trials import NOW
+
+TRIAL, OTHER = "a" * 20, "b" * 20
+NAMES = ("1", "2")
+
+
+def driver(run_id: str, heartbeat: datetime = NOW) -> RunRecord:
+    return RunRecord(
+        run_id=run_id, grid_id="g", host=f"node-{run_id}", process_id=7, started_at=NOW,
+        heartbeat_at=heartbeat, num_pending=4,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def store(storage: Storage) -> Store:
+    """A store at which two drivers are at work."""
+    store = Store(storage.location, storage=storage)
+    for run_id in NAMES:
+        store.save_run(driver(run_id))
+    return store
+
+
+def never() -> None:
+    raise AssertionError("nobody has to wait here")
+
+
+def wait_in_vain() -> None:
+    pass
+
+
+def test_a_trial_has_one_driver_until_it_is_given_back(store: Store) -> None:
+    one, two = (store.claims(name) for name in NAMES)
+    assert one.take(TRIAL, NOW, never) is None
+    assert one.take(TRIAL, NOW, never) is None  # its process was lost and it starts again
+    assert two.take(TRIAL, NOW, never) == driver("1")
+    assert two.take(OTHER, NOW, never) is None
+    assert one.take(OTHER, NOW, wait_in_vain) == driver("2")
+    assert one.of_others({TRIAL, OTHER}, NOW) == {OTHER: driver("2")}
+    assert one.of_others({TRIAL}, NOW) == {}
+    one.release(TRIAL)
+    one.release(TRIAL)
+    assert two.take(TRIAL, NOW, never) is None
+    two.release_all()
+    assert one.of_others({TRIAL, OTHER}, NOW) == two.of_others({TRIAL, OTHER}, NOW) == {}
+
+
+def test_of_two_that_meet_the_junior_steps_back(store: Store, storage: Storage) -> None:
+    one, two = (store.claims(name) for name in NAMES)
+    storage.mark(f"_claims/{TRIAL}.2")  # so far has the junior come
+
+    def junior_goes_on() -> None:
+        assert two.take(TRIAL, NOW, never) == driver("1")
+
+    assert one.take(TRIAL, NOW, junior_goes_on) is None
+
+
+def test_nobody_waits_for_a_claim_that_is_older(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for name in NAMES:
+        store.save_run(driver(name))
+    assert store.claims("2").take(TRIAL, NOW, never) is None
+    file = tmp_path / "_claims" / f"{TRIAL}.2"
+    os.utime(file, (file.stat().st_atime, file.stat().st_mtime - 3))
+    assert store.claims("1").take(TRIAL, NOW, never) == driver("2")
+
+
+def test_a_claim_ends_with_its_driver(store: Store) -> None:
+    one, two = (store.claims(name) for name in NAMES)
+    assert one.take(TRIAL, NOW, never) is None
+    almost = NOW + SILENT - timedelta(seconds=1)
+    assert two.take(TRIAL, almost, never) == driver("1")
+    store.save_run(driver("2", NOW + SILENT))
+    assert two.take(TRIAL, NOW + SILENT, never) is None
+    two.release_all()
+    store.save_run(driver("1", NOW + SILENT))  # it was asleep; now its claim counts again
+    assert two.take(TRIAL, NOW + SILENT, never) == driver("1", NOW + SILENT)
+    store.delete_run("1")
+    assert two.take(TRIAL, NOW + SILENT, never) is None
+
+
+def test_claims_of_the_dead_are_healed_away_and_those_of_the_living_stay(
+    store: Store, storage: Storage
+) -> None:
+    one, two = (store.claims(name) for name in NAMES)
+    one.take(TRIAL, NOW, never)
+    two.take(OTHER, NOW, never)
+    store.delete_run("1")
+    assert store.heal(NOW) == (f"_claims/{TRIAL}.1",)
+    assert [file.name for file in storage.list("_claims")] == [f"{OTHER}.2"]
+
+
+def test_many_drivers_at_once_never_have_one_trial_twice(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    names = [str(number) for number in range(4)]
+    for name in names:
+        store.save_run(driver(name))
+    held = {f"{number:020x}": threading.Lock() for number in range(8)}
+    taken, twice = [], []
+    start = threading.Barrier(len(names))
+
+    def work(name: str) -> None:
+        claims = store.claims(name)
+        start.wait()
+        for _ in range(12):
+            for trial_id, lock in held.items():
+                if claims.take(trial_id, NOW, wait_in_vain) is None:
+                    if not lock.acquire(blocking=False):
+                        twice.append((name, trial_id))
+                        continue
+                    taken.append(trial_id)
+                    lock.release()
+                    claims.release(trial_id)
+
+    workers = [threading.Thread(target=work, args=(name,)) for name in names]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert twice == []
+    assert set(taken) == set(held)

@@ -1,0 +1,175 @@
+"""Real Ray clusters of several nodes on this machine, whose nodes can be killed one by one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+
+NUM_NODES = 2
+"""Nodes with a CPU each; the head has none, as where a cluster keeps trials off its head."""
+
+
+class Cluster(Protocol):
+    """What a round needs of a cluster."""
+
+    address: str
+
+    def roots(self) -> list[int]:
+        """Process ids at the top of each node, the head's first."""
+        ...
+
+    def mend(self) -> None:
+        """Replaces the nodes that were killed."""
+        ...
+
+    def close(self) -> None:
+        """Ends every process."""
+        ...
+
+
+def family(process_id: int) -> list[psutil.Process]:
+    """Returns a process and all it started."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(process_id)
+        return [process, *process.children(recursive=True)]
+    return []
+
+
+def kill_family(process_id: int) -> None:
+    """Ends a process and all it started with SIGKILL, and waits until they are gone."""
+    members = family(process_id)
+    for member in members:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.send_signal(signal.SIGKILL)
+    psutil.wait_procs(members, timeout=10)
+
+
+def kill_node_of(cluster: Cluster, process_id: int) -> None:
+    """Ends the node (not the head) on which a process runs, with all its processes."""
+    for root in cluster.roots()[1:]:
+        if process_id in [member.pid for member in family(root)]:
+            kill_family(root)
+            return
+    msg = f"process {process_id} runs on no node of {cluster.roots()}"
+    raise LookupError(msg)
+
+
+class StartedCluster:
+    """Nodes started as a user starts them: `ray start --head`, `ray start --address`."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+        self._scratch = tempfile.TemporaryDirectory(prefix="pc-")  # short: Ray makes sockets in it
+        self._port = free_port()
+        self.address = f"127.0.0.1:{self._port}"
+        self._head: subprocess.Popen[bytes] | None = None
+        self._nodes: list[subprocess.Popen[bytes]] = []
+        self.mend()
+
+    def roots(self) -> list[int]:
+        """See `Cluster`; a node's other processes are children of `ray start --block`."""
+        assert self._head is not None
+        return [self._head.pid, *(node.pid for node in self._nodes)]
+
+    def mend(self) -> None:
+        """See `Cluster`; a new head begins a new cluster at the same address."""
+        if self._head is None or self._head.poll() is not None:
+            self._end_nodes()
+            self._head = self._start(
+                "--head", f"--port={self._port}", "--num-cpus=0", "--include-dashboard=false",
+                f"--ray-client-server-port={free_port()}", f"--temp-dir={self._scratch.name}",
+            )  # fmt: skip
+            wait_for_port(self._port)
+        self._nodes = [node for node in self._nodes if node.poll() is None]
+        while len(self._nodes) < NUM_NODES:
+            self._nodes.append(self._start(f"--address={self.address}", "--num-cpus=1"))
+
+    def close(self) -> None:
+        """See `Cluster`."""
+        self._end_nodes()
+        if self._head is not None:
+            kill_family(self._head.pid)
+            self._head.wait()
+        self._scratch.cleanup()
+
+    def _end_nodes(self) -> None:
+        for node in self._nodes:
+            kill_family(node.pid)
+            node.wait()
+        self._nodes = []
+
+    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        ray = Path(sys.executable).with_name("ray")
+        return subprocess.Popen(
+            [ray, "start", "--block", "--disable-usage-stats", "--node-ip-address=127.0.0.1",
+             "--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0",
+             "--object-store-memory=100000000", *arguments],
+            env=self._environment, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+
+class UtilityCluster:
+    """The cluster that Ray tests itself with; its head is not killed."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        from ray.cluster_utils import Cluster as RayCluster
+
+        os.environ.update(environment)
+        self._cluster: Any = RayCluster(
+            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+        )
+        self.address: str = self._cluster.address
+        self._nodes: list[Any] = []
+        self.mend()
+
+    def roots(self) -> list[int]:
+        """See `Cluster`: the raylets, whose children are the workers."""
+        return [raylet(node) for node in (self._cluster.head_node, *self._nodes)]
+
+    def mend(self) -> None:
+        """See `Cluster`."""
+        gone = [node for node in self._nodes if not psutil.pid_exists(raylet(node))]
+        for node in gone:
+            self._cluster.remove_node(node, allow_graceful=False)
+            self._nodes.remove(node)
+        while len(self._nodes) < NUM_NODES:
+            self._nodes.append(self._cluster.add_node(num_cpus=1, object_store_memory=10**8))
+
+    def close(self) -> None:
+        """See `Cluster`."""
+        self._cluster.shutdown()
+
+
+def raylet(node: Any) -> int:
+    """Returns the process id of a node's raylet."""
+    return int(node.all_processes["raylet"][0].process.pid)
+
+
+def free_port() -> int:
+    """Returns a port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int, timeout_seconds: float = 60) -> None:
+    """Waits until somebody listens."""
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        if time.monotonic() > deadline:
+            msg = f"nobody listens on port {port}"
+            raise TimeoutError(msg)
+        time.sleep(0.1)

@@ -1,0 +1,102 @@
+"""Kills every part of a real cluster at many instants and counts what is lost.
+
+    python -m tests.chaos.long --rounds 40 --seed 1 --json chaos.json
+
+Each round is a sweep of six trials on a cluster of a head and two nodes, one kill -9, the same
+command again, and a comparison with an undisturbed run, to the last bit.
+"""
+
+# ruff: noqa: T201
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.clusters import Cluster, StartedCluster, UtilityCluster
+from tests.chaos.rounds import CHANGES, INSTANTS, TARGETS, Result, Round, environment, kinds
+from tests.integration.sweeps import run, write_config
+
+
+def play(
+    rounds: int, seed: int, targets: Sequence[str], instants: Sequence[str], *, utility: bool
+) -> Iterator[Result]:
+    """Plays rounds of the kinds asked for, in turn."""
+    chosen = [kind for kind in kinds() if kind[0] in targets and kind[1] in instants]
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
+        folder = Path(name)
+        (folder / "undisturbed").mkdir()
+        run(write_config(folder / "undisturbed", **CHANGES))
+        cluster: Cluster = (UtilityCluster if utility else StartedCluster)(environment(folder))
+        try:
+            for number in range(rounds):
+                target, instant = chosen[number % len(chosen)]
+                this = Round(cluster, folder, target, instant, seed + number)
+                yield this.play(folder / "undisturbed" / "results")
+        finally:
+            cluster.close()
+
+
+def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Returns one row a kind, and the sum."""
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        groups.setdefault((result.target, result.instant), []).append(result)
+    rows = [(target, instant, group) for (target, instant), group in sorted(groups.items())]
+    return [
+        {
+            "killed": target,
+            "during": instant,
+            "rounds": len(group),
+            "lost": sum(result.lost for result in group),
+            "duplicated": sum(result.duplicated for result in group),
+            "retrained": sum(result.retrained for result in group),
+            "problems": sum(len(result.problems) for result in group),
+        }
+        for target, instant, group in [*rows, ("all", "", list(results))]
+    ]
+
+
+def main() -> None:
+    """Plays and prints; the exit code is 1 if a round was not good."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=1, help="of the first round; printed with each")
+    parser.add_argument("--targets", nargs="+", choices=TARGETS, default=TARGETS)
+    parser.add_argument("--instants", nargs="+", choices=list(INSTANTS), default=list(INSTANTS))
+    parser.add_argument("--utility", action="store_true", help="ray.cluster_utils, not ray start")
+    parser.add_argument("--json", type=Path, help="adds the rounds to this file")
+    arguments = parser.parse_args()
+    results = []
+    for result in play(
+        arguments.rounds, arguments.seed, arguments.targets, arguments.instants,
+        utility=arguments.utility,
+    ):  # fmt: skip
+        results.append(result)
+        verdict = "ok" if result.good else "; ".join(result.problems) or "NOT GOOD"
+        print(
+            f"seed {result.seed:4} {result.target:7}{result.instant:11}{result.seconds:5.0f} s  "
+            f"{result.at}: {verdict}",
+            flush=True,
+        )
+        if arguments.json:
+            with arguments.json.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(result)) + "\n")
+    print_table(summarise(results))
+    raise SystemExit(0 if all(result.good for result in results) else 1)
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Prints the rows as Markdown."""
+    print("| " + " | ".join(rows[0]) + " |")
+    print("| " + " | ".join("---" for _ in rows[0]) + " |")
+    for row in rows:
+        print("| " + " | ".join(map(str, row.values())) + " |")
+
+
+if __name__ == "__main__":
+    main()

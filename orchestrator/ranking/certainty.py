@@ -241,7 +241,7 @@ def resampled_axes(
     notes = [meanings[axis] for axis in undrawn]
     few = [f"{sizes[axis]} {axis}s" for axis in drawn if sizes[axis] < FEW]
     if few:
-        listed = " and ".join(few)
+        listed = " and ".join(filter(None, [", ".join(few[:-1]), few[-1]]))
         notes.append(f"Only {listed} to draw from: intervals come out too narrow and coarse.")
     return drawn, tuple(notes)
 

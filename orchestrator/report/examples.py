@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from orchestrator.report.data import Sweep, column
+from orchestrator.report.masks import decode_mask, masks_of
 
 MAX_EXAMPLES = 12
 """Datasets shown, so that a page with many of them stays small."""
@@ -54,12 +55,6 @@ class Example:
     pixels: np.ndarray
     truth: np.ndarray
     seen: tuple[Seen, ...]
-
-
-def dice(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Returns 2 TP / (2 TP + FP + FN), and 1 where both masks (H, W) are empty."""
-    total = int(predicted.sum()) + int(truth.sum())
-    return 2 * int((predicted & truth).sum()) / total if total else 1.0
 
 
 def examples(sweep: Sweep) -> list[Example]:
@@ -109,7 +104,7 @@ def _typical(sweep: Sweep, rows: pd.DataFrame) -> Example:
 
 def _example(sweep: Sweep, rows: pd.DataFrame) -> Example:
     first = rows.iloc[0]
-    truth = np.asarray(Image.open(io.BytesIO(first["truth_png"])).convert("L")) > 127
+    truth = decode_mask(first["truth_png"])
     by_loss = {str(row["loss"]): row for _, row in rows.iterrows()}
     return Example(
         dataset=str(first["dataset"]),
@@ -119,25 +114,16 @@ def _example(sweep: Sweep, rows: pd.DataFrame) -> Example:
         image_jpeg=bytes(first["image_jpeg"]),
         pixels=np.asarray(Image.open(io.BytesIO(first["image_jpeg"])).convert("RGB")),
         truth=truth,
-        seen=tuple(
-            _seen(loss, _logits(by_loss[loss]), truth) for loss in sweep.losses if loss in by_loss
-        ),
+        seen=tuple(_seen(loss, by_loss[loss], truth) for loss in sweep.losses if loss in by_loss),
     )
 
 
-def _seen(loss: str, logits: np.ndarray, truth: np.ndarray) -> Seen:
-    mask, mean_mask = logits > 0, logits > logits.mean()
+def _seen(loss: str, row: pd.Series[Any], truth: np.ndarray) -> Seen:
+    masks = masks_of(row, truth)
     return Seen(
         loss=loss,
-        mask=mask,
-        dice=dice(mask, truth),
-        mean_mask=mean_mask,
-        mean_dice=dice(mean_mask, truth),
+        mask=masks["half"].lesion,
+        dice=masks["half"].dice,
+        mean_mask=masks["mean"].lesion,
+        mean_dice=masks["mean"].dice,
     )
-
-
-def _logits(row: pd.Series[Any]) -> np.ndarray:
-    """Returns the raw output of one image, shape (H, W), to 1/255 of its range."""
-    grey = np.asarray(Image.open(io.BytesIO(bytes(row["logits_png"]))).convert("L"))
-    low, high = float(row["logit_min"]), float(row["logit_max"])
-    return np.asarray(low + (high - low) * (grey / 255.0))

@@ -96,6 +96,7 @@ def _draw_points(axes: Axes, losses: Sequence[LossCertainty], middles: Sequence[
     for row, entry in zip(middles, losses, strict=True):
         _draw_interval(axes, row, entry.points_interval.low, entry.points_interval.high)
         axes.plot(entry.points, row, "o", color=INK, markersize=3.6, clip_on=False, zorder=3)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     highest = max(max(entry.points, entry.points_interval.high) for entry in losses)
     axes.set_xlim(0, max(highest, 1) * 1.03)
 
@@ -105,13 +106,13 @@ def _draw_ranks(axes: Axes, losses: Sequence[LossCertainty], middles: Sequence[f
     for row, entry in zip(middles, losses, strict=True):
         _draw_interval(axes, row, entry.rank_interval.low, entry.rank_interval.high)
         axes.plot(entry.place, row, "D", color=INK, markersize=3.2, clip_on=False, zorder=3)
+    axes.set_xticks(range(1, len(losses) + 1, -(-len(losses) // 12)))  # the best place has a number
     axes.set_xlim(0.7, len(losses) + 0.3)
 
 
 def _set_rows(axes: Axes, tall: float) -> None:
     axes.set_ylim(tall, 0)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.tick_params(axis="y", length=0, pad=3)
     axes.tick_params(axis="x", length=2.5, pad=2)
     axes.grid(axis="x", color=RULE, linewidth=0.5)

@@ -21,11 +21,16 @@ from orchestrator.report.figures_style import (
     num_lines,
     wrap,
 )
+from orchestrator.report.masks import BINARISATIONS
 from orchestrator.report.palette import MUTED, TRUTH_LINE
-from orchestrator.report.panels import BINARISATIONS, Panel
+from orchestrator.report.panels import Panel
 from orchestrator.report.wording import MISSING, metric_text
 
-_MARGIN, _LABEL, _GAP, _MAX_TILE, _MAX_LOSSES, _PAGE_HEIGHT = 0.05, 0.16, 0.04, 0.95, 10, 9.6
+_MARGIN, _LABEL, _GAP, _MAX_LOSSES = 0.05, 0.16, 0.04, 10
+_MIN_TILE, _MAX_TILE = 0.52, 0.95
+_HEAD_LINES = 3
+_BODY = 9.6 - 0.1 - 3 * LINE_HEIGHT
+"""A page less its caption, in inches."""
 _ROW_LABELS = {"half": "σ > 0.5", "mean": "> mean"}  # noqa: RUF001 - a sigma
 _DICE_HEIGHT, _SPACE = 0.135, 0.1
 
@@ -69,10 +74,9 @@ class _Layout:
 def panels_figure(sweep: Sweep, panels: Sequence[Panel], name: str) -> Drawn:
     """Draws the panels one below the other, as many as a page holds; the CSV has them all."""
     losses = [loss for loss in sweep.losses if any(loss in panel.masks for panel in panels)]
-    layout = _lay_out(sweep, losses)
+    layout = _lay_out(sweep, losses, len(panels))
     first_heads = 0 if layout.heads_repeat else layout.head_height
-    room = _PAGE_HEIGHT - 0.1 - 3 * LINE_HEIGHT - first_heads  # a caption has at most three lines
-    num_shown = max(1, min(len(panels), int(room / layout.panel_height)))
+    num_shown = max(1, min(len(panels), int((_BODY - first_heads) / layout.panel_height)))
     shown = panels[:num_shown]
     caption = wrap(_caption(len(panels) - num_shown), layout.width - 0.1)
     body = layout.panel_height * num_shown + first_heads
@@ -93,14 +97,18 @@ def panels_figure(sweep: Sweep, panels: Sequence[Panel], name: str) -> Drawn:
     return Drawn(name=name, figure=figure, texts={"csv": _csv(panels)})
 
 
-def _lay_out(sweep: Sweep, losses: Sequence[str]) -> _Layout:
+def _lay_out(sweep: Sweep, losses: Sequence[str], num_panels: int) -> _Layout:
+    """Makes tiles as large as the page is wide; smaller, where all panels then fit on it."""
     num_bands = -(-len(losses) // _MAX_LOSSES)
     columns = -(-len(losses) // num_bands)
-    tile = min((DOUBLE_COLUMN - _MARGIN - _LABEL) / (columns + 2) - _GAP, _MAX_TILE)
+    across = (DOUBLE_COLUMN - _MARGIN - _LABEL) / (columns + 2) - _GAP
+    room = _BODY - LINE_HEIGHT * _HEAD_LINES - 0.08
+    down = (room / num_panels - _SPACE) / 2 - _DICE_HEIGHT
+    tile = min(across, _MAX_TILE, max(down, _MIN_TILE))
     names = {loss: sweep.title("loss", loss) for loss in losses}
     return _Layout(
         tile=tile,
-        heads={loss: wrap(name, tile, max_lines=3) for loss, name in names.items()},
+        heads={loss: wrap(name, tile, max_lines=_HEAD_LINES) for loss, name in names.items()},
         bands=tuple(
             tuple(losses[start : start + columns]) for start in range(0, len(losses), columns)
         ),

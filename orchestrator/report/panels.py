@@ -5,35 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from orchestrator.report.data import Sweep, column
-from orchestrator.report.examples import Example, dice
-
-BINARISATIONS: Mapping[str, str] = {
-    "half": "sigmoid of the raw output over 0.5",
-    "mean": "raw output over its own mean",
-}
-"""The two of the study's figure 3."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mask:
-    """What one loss's network found in an image, binarised in one way.
-
-    Attributes:
-        lesion: Boolean, shape (H, W).
-        threshold: Raw output above which a pixel is lesion.
-        dice: Dice of this image.
-    """
-
-    lesion: np.ndarray
-    threshold: float
-    dice: float
+from orchestrator.report.examples import Example
+from orchestrator.report.masks import Mask, decode_mask, masks_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +75,7 @@ def panels_like(sweep: Sweep, example: Example) -> list[Panel]:
 
 def _panel(sweep: Sweep, rows: pd.DataFrame) -> Panel:
     first = rows.iloc[0]
-    truth = _mask(first["truth_png"])
+    truth = decode_mask(first["truth_png"])
     by_loss = {str(row["loss"]): row for _, row in rows.iterrows()}
     return Panel(
         dataset=str(first["dataset"]),
@@ -105,31 +84,5 @@ def _panel(sweep: Sweep, rows: pd.DataFrame) -> Panel:
         image=str(first["image"]),
         pixels=np.asarray(Image.open(io.BytesIO(first["image_jpeg"])).convert("RGB")),
         truth=truth,
-        masks={loss: _masks(by_loss[loss], truth) for loss in sweep.losses if loss in by_loss},
+        masks={loss: masks_of(by_loss[loss], truth) for loss in sweep.losses if loss in by_loss},
     )
-
-
-def _masks(row: pd.Series[Any], truth: np.ndarray) -> dict[str, Mask]:
-    """Returns the masks that the trial kept; those of older results from the grey levels."""
-    half, mean = row.get("mask_png"), row.get("mean_mask_png")
-    threshold = row.get("logit_mean")
-    if isinstance(half, bytes) and isinstance(mean, bytes) and threshold is not None:
-        found = {"half": (_mask(half), 0.0), "mean": (_mask(mean), float(threshold))}
-    else:
-        logits = _logits(row)
-        average = float(logits.mean())
-        found = {"half": (logits > 0, 0.0), "mean": (logits > average, average)}
-    return {
-        kind: Mask(lesion=lesion, threshold=limit, dice=dice(lesion, truth))
-        for kind, (lesion, limit) in found.items()
-    }
-
-
-def _mask(data: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(bytes(data))).convert("L")) > 127
-
-
-def _logits(row: pd.Series[Any]) -> np.ndarray:
-    grey = np.asarray(Image.open(io.BytesIO(bytes(row["logits_png"]))).convert("L"))
-    low, high = float(row["logit_min"]), float(row["logit_max"])
-    return np.asarray(low + (high - low) * (grey / 255.0))

@@ -196,7 +196,7 @@ def test_the_models_losses_and_podiums_of_the_readme(capsys):
     assert all(f"| `{name}` | {entry.title} |" in text_of(README) for name, entry in LOSSES.items())
     for ties in ("split", "order"):
         table = ROOT / "tests" / "data" / "paper" / "fig2_dice_by_dataset.csv"
-        rank_command(RankOptions(target=str(table), ties=ties), as_json=False)
+        rank_command(RankOptions(target=str(table), ties=ties, num_samples=0), as_json=False)
         head = [line.rstrip() for line in capsys.readouterr().out.splitlines()[:7]]
         assert "\n".join(head) in text_of(README)
 
@@ -210,7 +210,8 @@ def test_every_link_and_picture_exists(page):
             assert target[1:] in anchors
         elif "://" not in target:
             assert (page.parent / target).is_file(), target
-    assert all(picture.stat().st_size < 400_000 for picture in (ROOT / "docs").glob("*.png"))
+    for picture in (ROOT / "docs").rglob("*.png"):
+        assert picture.stat().st_size < 150_000, picture
 
 
 @EACH_PAGE

@@ -1,4 +1,4 @@
-"""docs/notebook.md and docs/query.md run: on a made-up store of the quickstart's grid.
+"""docs/notebook.md, query.md and guide.md run: on a made-up store of the quickstart's grid.
 
 Numbers are those of a real sweep, so only what does not depend on them is compared: names of
 columns, numbers of lines, exit codes.
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -23,10 +24,12 @@ from orchestrator.grid import build_grid
 from orchestrator.store import SAVED_QUERIES, Store
 from tests.unit.orchestrator.store.trials import NOW, make_result
 from workers.contract import EpochRecord, UserError
+from workers.evaluation import keep_prediction
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOK, QUERY = (
-    (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("notebook", "query")
+NOTEBOOK, QUERY, GUIDE = (
+    (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("notebook", "query", "guide")
 )
 CELL = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
 CONSOLE = re.compile(r"^\$ (podium .*)\n((?:(?!\$ |```).*\n)*)", re.MULTILINE)
@@ -43,8 +46,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         EpochRecord(epoch=n, train_loss=1 / n, val_dice=n / 12, val_iou=n / 20, seconds=1.0)
         for n in range(1, 13)
     )
+    logits = np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)
+    image = np.zeros((8, 8, 3), np.uint8)
+    picture = keep_prediction("0.png", image, np.eye(8, dtype=np.uint8), logits)
     for number, spec in enumerate(grid.trials):
-        result = dataclasses.replace(make_result(number, num_images=1), epochs=epochs)
+        result = dataclasses.replace(
+            make_result(number, num_images=1), epochs=epochs, predictions=(picture,)
+        )
         store.commit(spec, result, committed_at=NOW)
     store.compact(NOW)
     return root
@@ -79,8 +87,16 @@ def test_the_notebook_runs_and_shows_the_same_columns(folder, monkeypatch):
             ]
 
 
-@pytest.mark.parametrize("line", CONSOLE.findall(QUERY), ids=lambda line: line[0][-40:])
-def test_every_command_of_the_page_runs(folder, monkeypatch, line):
+QUERIES = [
+    line
+    for page in (QUERY, GUIDE)
+    for line in CONSOLE.findall(page)
+    if line[0].startswith("podium query ")
+]
+
+
+@pytest.mark.parametrize("line", QUERIES, ids=lambda line: line[0][-40:])
+def test_every_query_of_the_pages_runs(folder, monkeypatch, line):
     command, shown = line
     monkeypatch.chdir(folder)
     done = CliRunner().invoke(app, shlex.split(command)[1:])
@@ -91,6 +107,36 @@ def test_every_command_of_the_page_runs(folder, monkeypatch, line):
     assert done.exit_code == 0, done.output
     assert _words(done.stdout.splitlines()) == _words(shown.splitlines())
     assert len(done.stdout.splitlines()) == len(shown.rstrip().splitlines())
+
+
+STEPS = [
+    step for step in CONSOLE.findall(GUIDE) if step[0].split()[1] in ("rank", "figures", "compare")
+]  # a report draws all figures once more
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step[0].split()[1])
+def test_every_step_of_the_guide_gives_output_of_this_form(folder, monkeypatch, step):
+    command, shown = step
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "100")
+    command, _, limit = command.partition(" | head -")
+    done = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
+    found = done.stdout.splitlines()[: int(limit) if limit else None]
+    assert _forms(found) == _forms(shown.splitlines())
+
+
+def _forms(lines: list[str]) -> list[str]:
+    """Returns what does not depend on the numbers: heads of tables, names of files, LaTeX."""
+    kept = re.compile(r"┃|\w+: \.|Figures: |Report: |\\(?!draw)\w+|By ")
+    return [line for line in lines if kept.match(line) and "leads" not in line]
+
+
+def test_the_guide_runs_every_command_that_shows_results():
+    commands = {step[0].split()[1] for step in CONSOLE.findall(GUIDE)}
+    assert commands == {"query", "rank", "figures", "report", "compare"}
 
 
 def _words(lines: list[str]) -> list[str]:

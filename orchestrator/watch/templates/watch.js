@@ -53,7 +53,7 @@ function showCounts(state) {
   const facts = [
     ["Done", `${count(counts.completed + counts.diverged)} of ${noun(counts.all, "trial")}`],
     ["Time left", counts.completed + counts.diverged === counts.all ? "finished" : duration(speed.eta_seconds)],
-    ["Throughput", speed.trials_per_hour === null ? "–" : `${decimal(speed.trials_per_hour, speed.trials_per_hour < 10 ? 1 : 0)} trials/h`],
+    ["Throughput", speed.trials_per_hour === null ? "–" : `${speed.trials_per_hour < 10 ? decimal(speed.trials_per_hour, 1) : count(Math.round(speed.trials_per_hour))} trials/h`],
     ["In use", counts.running ? `${use} by ${noun(counts.running, "trial")}` : "nothing is running"],
     ...resources.devices.map((item) => [item.device, `${noun(item.trials, "trial")}, ${decimal(item.hours, 2)} h of training`]),
   ];
@@ -180,11 +180,11 @@ async function showDetail() {
   byId("detail").hidden = false;
 }
 function drawCurves(repeats, curves) {
-  const left = 40, right = 500, top = 14, bottom = 224, picture = byId("curves");
+  const left = 40, right = 490, top = 14, bottom = 224, picture = byId("curves");
   const longest = Math.max(1, ...[...curves.values()].map((epochs) => Math.max(0, ...epochs.map((item) => item.epoch))));
   const x = (epoch) => longest === 1 ? (left + right) / 2 : left + (right - left) * (epoch - 1) / (longest - 1);
   const y = (dice) => bottom - (bottom - top) * dice;
-  const parts = [0, 0.25, 0.5, 0.75, 1].flatMap((tick) => [
+  const names = [], parts = [0, 0.25, 0.5, 0.75, 1].flatMap((tick) => [
     drawn("line", {class: "axis", x1: left, x2: right, y1: y(tick), y2: y(tick)}),
     drawn("text", {x: left - 6, y: y(tick) + 4, "text-anchor": "end"}, tick.toFixed(2))]);
   parts.push(drawn("text", {x: left, y: bottom + 18}, "epoch 1"), drawn("text", {x: right, y: bottom + 18, "text-anchor": "end"}, String(longest)));
@@ -194,8 +194,15 @@ function drawCurves(repeats, curves) {
     const colour = COLOURS[item.repeat % COLOURS.length];
     parts.push(drawn("polyline", {points: points.map((p) => `${x(p.epoch).toFixed(1)},${y(p.val_dice).toFixed(1)}`).join(" "), stroke: colour, "stroke-dasharray": item.state === "running" ? "5 3" : "none"}));
     const last = points[points.length - 1];
-    parts.push(drawn("circle", {cx: x(last.epoch), cy: y(last.val_dice), r: 3, fill: colour}), drawn("text", {x: x(last.epoch) - 6, y: y(last.val_dice) - 6, "text-anchor": "end"}, String(item.repeat)));
+    parts.push(drawn("circle", {cx: x(last.epoch), cy: y(last.val_dice), r: 3, fill: colour}));
+    names.push({x: x(last.epoch) + 6, y: y(last.val_dice) + 4, text: String(item.repeat)});
   }
+  names.sort((one, other) => one.y - other.y);
+  names.forEach((name, i) => {
+    const above = names.slice(0, i).filter((other) => Math.abs(other.x - name.x) < 12).map((other) => other.y + 11);
+    name.y = Math.max(name.y, ...above); // lines that end side by side have their names below each other
+    parts.push(drawn("text", {x: name.x, y: name.y}, name.text));
+  });
   picture.replaceChildren(...parts);
 }
 

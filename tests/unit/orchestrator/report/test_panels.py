@@ -42,6 +42,10 @@ def test_binarised_images_are_those_of_the_exact_raw_output():
     assert masks["mean"].threshold == logits.mean(dtype=float)
     # 33 pixels over 0, 17 of them in the 32 true ones.
     assert masks["half"].dice == 2 * 17 / (33 + 32)
+    for seen in example.seen:  # the page shows what the figure shows
+        assert np.array_equal(seen.mask, masks["half"].lesion)
+        assert np.array_equal(seen.mean_mask, masks["mean"].lesion)
+        assert (seen.dice, seen.mean_dice) == (masks["half"].dice, masks["mean"].dice)
     with drawing_style():
         table = pd.read_csv(io.StringIO(panels_figure(sweep, panels, "figure3").texts["csv"]))
     assert len(table) == 2 * 2 * 2  # images, losses, binarisations

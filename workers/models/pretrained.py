@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import pickle
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -81,7 +80,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
     """
     try:
         content = _read(file)
-    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a torn pickle fails in any way: KeyError, IndexError, struct.error
         msg = f"{file}: is not a state dict that can be read safely: {_first_line(error)}"
         raise UserError(msg) from error
     for wrapper in _WRAPPERS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,23 @@ def test_what_is_no_state_dict_is_refused_and_never_run(tmp_path, capsys, name, 
     with pytest.raises(UserError, match="is not a state dict that can be read safely"):
         read_state(tmp_path / name)
     assert "ran" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_torn_or_damaged_file_is_refused_wherever_it_breaks(tmp_path, zipped):
+    file = tmp_path / "w.pth"
+    state = {"conv1.weight": torch.ones(2, 3), "bn1.bias": torch.ones(2)}
+    torch.save(state, file, _use_new_zipfile_serialization=zipped)
+    whole = file.read_bytes()
+    refused = 0
+    for place in range(0, len(whole), 19):
+        for content in (whole[:place], whole[:place] + b"\x85" + whole[place + 1 :]):
+            file.write_bytes(content)
+            with contextlib.suppress(UserError):
+                read_state(file)
+                refused -= 1
+            refused += 1
+    assert refused > len(whole) // 19
 
 
 def test_the_names_of_other_sources_by_hand():

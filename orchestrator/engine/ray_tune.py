@@ -93,35 +93,48 @@ def _trial_name(trial: Any) -> str:
 def _trainable(
     jobs: Sequence[TrialJob], store: Store, options: ClusterOptions, trainer: Trainer | None
 ) -> Callable[..., None]:
-    """Makes the function each trial runs; the jobs travel once, trial configurations stay small."""
-    book = cloudpickle.dumps(
-        {
-            "jobs": {job.trial_id: job for job in jobs},
-            "location": store.location,
-            "trainer": trainer,
-            "gpus": options.trial_gpus,
-        }
+    """Makes the function each trial runs; the jobs travel once, trial configurations stay small.
+
+    Every process fetches and opens the jobs once: `tune.with_parameters` would do so every trial.
+    """
+    book = ray.put(
+        cloudpickle.dumps(
+            {
+                "jobs": {job.trial_id: job for job in jobs},
+                "location": store.location,
+                "trainer": trainer,
+                "gpus": options.trial_gpus,
+            }
+        )
     )
+
+    def run_in_actor(config: dict[str, Any]) -> None:
+        _run_in_actor(config["trial_id"], book)
+
     resources = {"cpu": options.trial_cpus, "gpu": options.trial_gpus}
-    return tune.with_resources(tune.with_parameters(_run_in_actor, book=book), resources)  # type: ignore[no-any-return]
+    return tune.with_resources(run_in_actor, resources)  # type: ignore[no-any-return]
 
 
 @functools.lru_cache(maxsize=1)
-def _open_book(book: bytes) -> Mapping[str, Any]:
-    return cloudpickle.loads(book)  # type: ignore[no-any-return]
+def _open_book(book: ray.ObjectRef[bytes]) -> Mapping[str, Any]:
+    return cloudpickle.loads(ray.get(book))  # type: ignore[no-any-return]
 
 
-def _run_in_actor(config: Mapping[str, str], book: bytes) -> None:
-    """Runs one trial inside a Tune actor and reports its epochs and outcome."""
+def _run_in_actor(trial_id: str, book: ray.ObjectRef[bytes]) -> None:
+    """Runs one trial inside a Tune actor and reports its epochs and outcome.
+
+    Tune takes a whole round trip for each report: epochs that end within a second of the start
+    or of one another are left out, and the outcome says itself that it is the last.
+    """
     content = _open_book(book)
     gpu_ids = assigned_gpus(content["gpus"], ray.get_gpu_ids(), os.environ)
     trainer = content["trainer"]
     if trainer is None:
         from workers.run import run_trial as trainer
 
-    job: TrialJob = content["jobs"][config["trial_id"]]
+    job: TrialJob = content["jobs"][trial_id]
     job = dataclasses.replace(job, runtime=dataclasses.replace(job.runtime, gpu_ids=gpu_ids))
-    last_report = -math.inf
+    last_report = time.monotonic()
 
     def on_epoch(record: EpochRecord) -> None:
         nonlocal last_report
@@ -131,7 +144,7 @@ def _run_in_actor(config: Mapping[str, str], book: bytes) -> None:
             tune.report({"epoch": record.epoch, "val_dice": record.val_dice})
 
     outcome = execute(job, Store(content["location"]), trainer, on_epoch)
-    tune.report({"outcome": dataclasses.asdict(outcome)})
+    tune.report({"outcome": dataclasses.asdict(outcome), "done": True})
 
 
 def assigned_gpus(

@@ -132,7 +132,7 @@ def _check_unchanged(component: Component, fingerprint: str, known: Collection[s
         msg = (
             f"dataset {component.label!r}: its content is not what the finished trials were "
             f"trained on (fingerprint {fingerprint[:12]}, theirs {min(known)[:12]}); bring the "
-            "files back, or set results to another location"
+            "files back, and the version of Podium, or set results to another location"
         )
         raise UserError(msg)
 

@@ -27,12 +27,14 @@ from workers.datasets.pictures import resize_image, resize_mask
 from workers.datasets.storage import cache_writes, num_build_threads, replace_file, sync_folder
 
 CACHE_VERSION = 1
-"""Raised whenever the same files would give other arrays, or the same arrays another form."""
+"""Raised whenever the same arrays would have another form. Where the same files would give other
+arrays, `dataset.PREPARATION` is raised."""
 
-MIN_REDUCTION = 3
+MIN_REDUCTION = 2
 MIN_DECODED_SIDE = 256
-"""A JPEG is decoded no smaller than this side, or three times the wanted one: measured on the
-sample, the result is then within 0.4 grey levels on average of one from the full decoding."""
+"""A JPEG is decoded no smaller than this side, or twice the wanted one: measured on the sample,
+the result is then within 0.3 grey levels on average of one from the full decoding
+(`tests/benchmarks/cold_start.py`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

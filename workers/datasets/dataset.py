@@ -14,6 +14,10 @@ from workers.datasets import pictures
 from workers.datasets.fingerprint import hash_file, hash_files, relative_name
 from workers.identity import digest
 
+PREPARATION = 2
+"""Raised whenever the same files would give other arrays. Part of the fingerprint, so that results
+of two preparations never mix: `podium run` refuses to go on with those of another."""
+
 MAX_ASPECT_DIFFERENCE = 0.02
 """A mask of another size is scaled to its image if the shapes agree this well (a fraction)."""
 
@@ -92,7 +96,7 @@ class FileDataset:
     index_masks: bool = False
 
     def fingerprint(self, cache_dir: Path) -> str:
-        """Returns 32 hexadecimal digits of the rules, names, groups and all file contents.
+        """Returns 32 hexadecimal digits of preparation, rules, names, groups and file contents.
 
         Hashes are remembered in `cache_dir`, so that a second call only looks at file times.
 
@@ -111,7 +115,7 @@ class FileDataset:
             [s.name, s.group, content(self.image_path(s)), [content(mask) for mask in s.masks]]
             for s in self.samples
         ]
-        return digest([self.rules, rows], length=32)
+        return digest([f"preparation/{PREPARATION}", self.rules, rows], length=32)
 
     def read_image(self, index: int, *, min_side: int | None = None) -> NDArray[np.uint8]:
         """Returns the image (H, W, 3); a JPEG may come reduced, both sides at least `min_side`.

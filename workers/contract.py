@@ -98,6 +98,9 @@ class TrainingProtocol:
             model's order; 0 leaves an output out.
         deterministic: Ask torch for deterministic kernels.
         deep_supervision: Whether auxiliary outputs are trained at all; else the final one alone.
+        tf32: Let a GPU multiply float32 with 10 bits of mantissa.
+        fused_optimizer: Update all weights in one kernel.
+        compiled: Train through torch.compile; validation and test stay eager.
 
     A field marked `later` came after trials had ids: at its default it is not part of them.
     """
@@ -112,6 +115,9 @@ class TrainingProtocol:
     auxiliary_weight: float | tuple[float, ...] = 1.0
     deterministic: bool = True
     deep_supervision: bool = field(default=True, metadata={"later": True})
+    tf32: bool = field(default=False, metadata={"later": True})
+    fused_optimizer: bool = field(default=False, metadata={"later": True})
+    compiled: bool = field(default=False, metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import platform
 import resource
+import shutil
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import torch
 from workers.catalogue.datasets import DATASETS
 from workers.catalogue.losses import LOSSES, split_loss
 from workers.catalogue.models import MODELS
-from workers.contract import Runtime, TrialSpec
+from workers.contract import Runtime, TrialSpec, UserError
 
 RECORDED_PACKAGES = (
     "podium-sweep", "torch", "torchvision", "segmentation-models-pytorch", "timm", "numpy",
@@ -76,9 +77,29 @@ def prepare_process(spec: TrialSpec, runtime: Runtime) -> torch.device:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not spec.training.deterministic
     torch.backends.cudnn.deterministic = spec.training.deterministic
-    torch.set_float32_matmul_precision("highest")
+    torch.set_float32_matmul_precision("high" if spec.training.tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = spec.training.tf32
+    if spec.training.compiled:
+        _prepare_compiler(Path(runtime.cache_dir))
     _reset_peak_memory(use_gpu=use_gpu)
     return torch.device("cuda", 0) if use_gpu else torch.device("cpu")
+
+
+def _prepare_compiler(cache_dir: Path) -> None:
+    """Forgets what this process compiled, and finds on disk what any on this node did.
+
+    A graph that a network of the last trial left behind could otherwise serve this one, or use up
+    the number of graphs after which torch silently goes on without compiling.
+    """
+    names = (os.environ.get("CXX"), "g++", "clang++")
+    if not any(name and shutil.which(name) for name in names):
+        msg = (
+            f"training.compiled: {platform.node()} has no C++ compiler (CXX, g++ or clang++); "
+            "install one on every node, or set training.compiled to false"
+        )
+        raise UserError(msg)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str((cache_dir / "compiled").absolute())
+    torch.compiler.reset()
 
 
 def _reset_peak_memory(*, use_gpu: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,10 @@ def train(
         DivergedError: The summed loss of an epoch is not finite.
     """
     protocol = task.spec.training
-    optimizer = torch.optim.Adam(model.parameters(), lr=protocol.learning_rate)
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=protocol.learning_rate, fused=protocol.fused_optimizer or None
+    )
+    trained = compiled(model) if protocol.compiled else model
     saved = checkpoints.load()
     progress = saved and unpack(saved, checkpoint_key, model, optimizer, task.device)
     if not progress:
@@ -70,7 +74,7 @@ def train(
         on_epoch(record)
     last_save = clock()
     while not progress.is_over(max_epochs=protocol.max_epochs, patience=protocol.patience):
-        record = _run_epoch(model, loss, task, optimizer, progress, min_train_batch, clock)
+        record = _run_epoch(model, trained, loss, task, optimizer, progress, min_train_batch, clock)
         progress.update(record, model)
         on_epoch(record)
         if clock() - last_save >= checkpoint_interval_seconds:
@@ -80,8 +84,17 @@ def train(
     return progress
 
 
+def compiled(model: nn.Module) -> nn.Module:
+    """Returns the same network behind torch.compile, for training.
+
+    It is compiled for two sizes, full batches and the last one. Evaluation would add many more.
+    """
+    return cast("nn.Module", torch.compile(model, dynamic=False))
+
+
 def _run_epoch(
     model: nn.Module,
+    trained: nn.Module,
     loss: Loss,
     task: Task,
     optimizer: torch.optim.Optimizer,
@@ -91,7 +104,7 @@ def _run_epoch(
 ) -> EpochRecord:
     began = clock()
     epoch = progress.epoch + 1
-    train_loss = train_epoch(model, loss, task, optimizer, epoch, min_train_batch)
+    train_loss = train_epoch(trained, loss, task, optimizer, epoch, min_train_batch)
     if not math.isfinite(train_loss):
         message = f"the training loss became {train_loss} in epoch {epoch}"
         raise DivergedError(message, progress)

@@ -189,6 +189,9 @@ class TrainingSection(Section):
     ] = 1.0
     deterministic: Annotated[bool, Role.IDENTITY] = True
     deep_supervision: Annotated[bool, Role.IDENTITY] = True
+    tf32: Annotated[bool, Role.IDENTITY] = False
+    fused_optimizer: Annotated[bool, Role.IDENTITY] = False
+    compiled: Annotated[bool, Role.IDENTITY] = False
 
     def protocol(self) -> TrainingProtocol:
         """Returns the same as the contract's type."""

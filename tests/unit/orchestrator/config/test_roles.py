@@ -48,6 +48,9 @@ OTHER_VALUES: dict[Role, dict[str, str | None]] = {
         "training.auxiliary_weight": "training.auxiliary_weight=[1, 0.5]",
         "training.deterministic": "training.deterministic=false",
         "training.deep_supervision": "training.deep_supervision=false",
+        "training.tf32": "training.tf32=true",
+        "training.fused_optimizer": "training.fused_optimizer=true",
+        "training.compiled": "training.compiled=true",
     },
     Role.RUNTIME: {
         "name": "name=other",

@@ -154,12 +154,18 @@ class _Prepared:
     key: str
 
 
+def prepare_image(
+    dataset: Dataset, index: int, side: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Returns an image as the cache holds it, and as it was decoded."""
+    decoded = dataset.read_image(index, min_side=max(MIN_REDUCTION * side, MIN_DECODED_SIDE))
+    return resize_image(decoded, side), decoded
+
+
 def _prepare(dataset: Dataset, index: int, side: int) -> _Prepared:
-    image = dataset.read_image(index, min_side=max(MIN_REDUCTION * side, MIN_DECODED_SIDE))
+    image, decoded = prepare_image(dataset, index, side)
     mask = resize_mask(dataset.read_mask(index), width=side, height=side)
-    return _Prepared(
-        resize_image(image, side), mask.view(np.uint8), dataset.content_key(index, image)
-    )
+    return _Prepared(image, mask.view(np.uint8), dataset.content_key(index, decoded))
 
 
 def _write_arrays(dataset: Dataset, side: int, folder: Path) -> list[str]:

@@ -52,6 +52,14 @@ def test_every_byte_name_and_group_counts(folder_dataset: Path, tmp_path: Path) 
     assert len({before, changed, renamed}) == 3
 
 
+def test_another_preparation_is_other_content(
+    folder_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = open_dataset(MINE, folder_dataset).fingerprint(tmp_path / "cache")
+    monkeypatch.setattr("workers.datasets.dataset.PREPARATION", 0)
+    assert open_dataset(MINE, folder_dataset).fingerprint(tmp_path / "cache") != before
+
+
 def test_second_call_reads_no_file(
     folder_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from workers.contract import Component, UserError
 from workers.datasets import open_dataset, pictures, read_contents
-from workers.datasets.cache import DatasetArrays, load_arrays
+from workers.datasets.cache import DatasetArrays, load_arrays, prepare_image
 from workers.datasets.dataset import Dataset
 from workers.datasets.split import split_indices
 from workers.datasets.verify import VerifyReport, verify_root
@@ -92,6 +92,23 @@ def test_resized_images_are_within_a_grey_level_of_full_decoding(
         errors.append(np.abs(np.asarray(reference).astype(int) - image).mean())
     assert max(errors) < 1
     assert np.mean(errors) < 0.5
+
+
+@pytest.mark.parametrize("side", [32, 96, 224, 512])
+def test_at_any_size_a_reduced_decoding_stays_within_a_grey_level(
+    side: int, sample_data: Path
+) -> None:
+    dataset = opened("isic-2017", sample_data)
+    errors = []
+    for index in (0, 2, 9):
+        path = dataset.samples[index].image
+        assert path is not None
+        with Image.open(path) as full:
+            reference = full.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+        image, decoded = prepare_image(dataset, index, side)
+        errors.append(np.abs(np.asarray(reference).astype(int) - image).mean())
+        assert min(decoded.shape[:2]) >= min(2 * side, *np.asarray(full.size))
+    assert max(errors) < 1
 
 
 def test_isic_skips_superpixels_and_tables(reports: dict[str, VerifyReport]) -> None:

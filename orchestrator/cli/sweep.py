@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.cli.output import console, print_json, print_table
 from orchestrator.engine.base import Engine, utc_now
 from orchestrator.planner import Action, Plan, plan_summary, summarise_status
-from orchestrator.progress import format_duration, make_progress
+from orchestrator.progress import Forecast, format_duration, make_progress
 from orchestrator.report.wording import count_text
 from orchestrator.sweep import Sweep, open_results, open_sweep, plan_notes, run_sweep
 from workers.contract import FailureClass, UserError
@@ -24,7 +24,8 @@ def run_command(
 ) -> int:
     """Runs what is missing and says how it ended; returns the exit code."""
     sweep = open_sweep(path, overrides, [FailureClass(item) for item in retry])
-    display = make_progress(progress, sys.stdout)
+    forecast = Forecast({item.trial_id: item.expected_seconds for item in sweep.plan.pending})
+    display = make_progress(progress, sys.stdout, forecast=forecast)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; so `ray job stop` ends
     try:
         report, after = run_sweep(sweep, make_engine(engine, sweep), display, on_notes=_print_notes)

@@ -7,11 +7,13 @@ import time
 from typing import IO, Literal, get_args
 
 from orchestrator.progress.base import Clock, Progress, Tally, format_duration
+from orchestrator.progress.forecast import Forecast
 from orchestrator.progress.lines import JsonProgress, PlainProgress
 from workers.catalogue import nearest
 from workers.contract import UserError
 
 __all__ = [
+    "Forecast",
     "JsonProgress",
     "PlainProgress",
     "Progress",
@@ -24,7 +26,12 @@ __all__ = [
 ProgressMode = Literal["auto", "live", "plain", "json"]
 
 
-def make_progress(mode: str, stream: IO[str], clock: Clock = time.monotonic) -> Progress:
+def make_progress(
+    mode: str,
+    stream: IO[str],
+    clock: Clock = time.monotonic,
+    forecast: Forecast | None = None,
+) -> Progress:
     """Returns the display of a mode; `auto` is live on a terminal and plain lines elsewhere.
 
     Raises:
@@ -38,10 +45,10 @@ def make_progress(mode: str, stream: IO[str], clock: Clock = time.monotonic) -> 
 
         from orchestrator.progress.live import LiveProgress
 
-        return LiveProgress(Console(file=stream), clock)
+        return LiveProgress(Console(file=stream), clock, forecast)
     if mode == "plain":
-        return PlainProgress(stream, clock)
+        return PlainProgress(stream, clock, forecast)
     if mode == "json":
-        return JsonProgress(stream, clock)
+        return JsonProgress(stream, clock, forecast)
     msg = f"--progress {mode}: unknown mode; {nearest(mode, get_args(ProgressMode))}"
     raise UserError(msg)

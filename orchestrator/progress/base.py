@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from orchestrator.progress.forecast import Forecast
+
 Clock = Callable[[], float]
 """Seconds that never run backwards."""
 
@@ -68,11 +70,13 @@ class Tally:
 
     Attributes:
         clock: Monotonic seconds.
+        forecast: Tells the time left; without one it follows from the number of trials.
         running: Trials under way, by id, oldest first.
         failures: Class, label and message of failed trials, oldest first.
     """
 
     clock: Clock
+    forecast: Forecast | None = None
     total: int = 0
     pending: int = 0
     skipped: int = 0
@@ -87,9 +91,17 @@ class Tally:
         self.total, self.pending, self.skipped = total, pending, skipped
         self.started_at = self.clock()
 
-    def end(self, trial_id: str) -> str:
+    def begin(self, trial_id: str, label: str) -> None:
+        """Notes a trial under way."""
+        self.running[trial_id] = Running(label)
+        if self.forecast:
+            self.forecast.begin(trial_id, self.clock())
+
+    def end(self, trial_id: str, *, has_result: bool) -> str:
         """Removes a running trial and returns its label."""
         running = self.running.pop(trial_id, None)
+        if self.forecast:
+            self.forecast.end(trial_id, self.clock(), has_result=has_result)
         return running.label if running else trial_id
 
     def finish(self, trial_id: str, status: str) -> str:
@@ -98,11 +110,11 @@ class Tally:
             self.diverged += 1
         else:
             self.completed += 1
-        return self.end(trial_id)
+        return self.end(trial_id, has_result=True)
 
     def fail(self, trial_id: str, failure_class: str, message: str) -> str:
         """Counts a failure and returns the trial's label."""
-        label = self.end(trial_id)
+        label = self.end(trial_id, has_result=False)
         self.failures.append((str(failure_class), label, message))
         return label
 
@@ -121,6 +133,8 @@ class Tally:
         """Wall time left at the rate so far; None before the first trial ended."""
         if not self.ended:
             return None
+        if self.forecast and (left := self.forecast.seconds_left(self.clock())) is not None:
+            return left
         return self.elapsed_seconds / self.ended * max(0, self.pending - self.ended)
 
     def summary(self, *, interrupted: bool) -> str:

@@ -8,6 +8,7 @@ import time
 from typing import IO
 
 from orchestrator.progress.base import Clock, Running, Tally, format_duration
+from orchestrator.progress.forecast import Forecast
 from orchestrator.progress.text import Lines, cut_label, first_line
 
 _WIDTH = 80
@@ -18,10 +19,12 @@ _EPOCH_INTERVAL_SECONDS = 10.0
 class PlainProgress:
     """Lines for logs: every failure, results at most once a second, a sign of life else."""
 
-    def __init__(self, stream: IO[str], clock: Clock = time.monotonic) -> None:
-        """Args: stream: Where lines go. clock: Monotonic seconds."""
+    def __init__(
+        self, stream: IO[str], clock: Clock = time.monotonic, forecast: Forecast | None = None
+    ) -> None:
+        """Args: stream: Where lines go. clock: Monotonic seconds. forecast: Of the time left."""
         self._lines = Lines(stream)
-        self._tally = Tally(clock=clock)
+        self._tally = Tally(clock=clock, forecast=forecast)
         self._last_line_at = -math.inf
         self._shown_failures: set[tuple[str, str]] = set()
 
@@ -32,7 +35,7 @@ class PlainProgress:
 
     def trial_started(self, trial_id: str, label: str) -> None:
         """See `Progress`."""
-        self._tally.running[trial_id] = Running(label)
+        self._tally.begin(trial_id, label)
 
     def epoch(self, trial_id: str, epoch: int, val_dice: float) -> None:
         """See `Progress`."""
@@ -93,10 +96,12 @@ class PlainProgress:
 class JsonProgress:
     """One JSON object a line for programs, flushed at once; nothing is left out."""
 
-    def __init__(self, stream: IO[str], clock: Clock = time.monotonic) -> None:
-        """Args: stream: Where lines go. clock: Monotonic seconds."""
+    def __init__(
+        self, stream: IO[str], clock: Clock = time.monotonic, forecast: Forecast | None = None
+    ) -> None:
+        """Args: stream: Where lines go. clock: Monotonic seconds. forecast: Of the time left."""
         self._lines = Lines(stream)
-        self._tally = Tally(clock=clock)
+        self._tally = Tally(clock=clock, forecast=forecast)
 
     def sweep_started(self, total: int, pending: int, skipped: int) -> None:
         """See `Progress`."""
@@ -105,7 +110,7 @@ class JsonProgress:
 
     def trial_started(self, trial_id: str, label: str) -> None:
         """See `Progress`."""
-        self._tally.running[trial_id] = Running(label)
+        self._tally.begin(trial_id, label)
         self._event("trial_started", trial_id=trial_id, label=label)
 
     def epoch(self, trial_id: str, epoch: int, val_dice: float) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.progress.base import Clock, Running, Tally, format_duration
+from orchestrator.progress.forecast import Forecast
 from orchestrator.progress.text import cut_label, first_line
 
 _MAX_RUNNING_SHOWN = 8
@@ -21,10 +22,12 @@ _MAX_FAILURES_SHOWN = 3
 class LiveProgress:
     """A display that redraws itself: bar, running trials, failures."""
 
-    def __init__(self, console: Console, clock: Clock = time.monotonic) -> None:
-        """Args: console: The terminal. clock: Monotonic seconds."""
+    def __init__(
+        self, console: Console, clock: Clock = time.monotonic, forecast: Forecast | None = None
+    ) -> None:
+        """Args: console: The terminal. clock: Monotonic seconds. forecast: Of the time left."""
         self._console = console
-        self._tally = Tally(clock=clock)
+        self._tally = Tally(clock=clock, forecast=forecast)
         self._live: Live | None = None
         self._lock = threading.RLock()  # rich redraws from a thread of its own
 
@@ -38,7 +41,7 @@ class LiveProgress:
     def trial_started(self, trial_id: str, label: str) -> None:
         """See `Progress`."""
         with self._lock:
-            self._tally.running[trial_id] = Running(label)
+            self._tally.begin(trial_id, label)
 
     def epoch(self, trial_id: str, epoch: int, val_dice: float) -> None:
         """See `Progress`."""

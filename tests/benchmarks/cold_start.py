@@ -5,9 +5,9 @@
 Decoding: every JPEG of ISIC-2017 as the cache prepares it, beside Pillow's plain
 `Image.open(path).convert("RGB").resize((side, side))`, one after the other, in processor seconds;
 errors are mean absolute grey levels against an antialiased reference, all of the file decoded and
-resized with Pillow's bilinear filter. Start: `podium run` on two logical slots, from the call of the
-program to the first step of the first trial, which is what the rows tell: the time of commit less
-the seconds of training.
+resized with Pillow's bilinear filter. Start: `podium run` on two logical slots, from the call of
+the program to the first step of the first trial, which is what the rows tell: the time of commit
+less the seconds of training.
 """
 
 from __future__ import annotations
@@ -115,10 +115,8 @@ def measure_run(folder: Path, engine: str) -> dict[str, Any]:
     )  # fmt: skip
     ended = datetime.now(UTC)
     trials = Store(str(results)).read("trials").sort_values("committed_at")
-    begins = sorted(
-        (row.committed_at.to_pydatetime() - called).total_seconds() - row.train_seconds
-        for row in trials.itertuples()
-    )
+    since_call = (trials["committed_at"] - called).dt.total_seconds()
+    begins = (since_call - trials["train_seconds"]).sort_values().tolist()
     gaps = trials["committed_at"].diff().dt.total_seconds() - trials["train_seconds"]
     return {
         "engine": engine,

@@ -20,7 +20,7 @@ def mapped_kib(file, key):
     """Returns a figure of all maps of a file in this process, KiB."""
     blocks = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", SMAPS.read_text(encoding="ascii"))
     mine = [block for block in blocks if str(file) in block.partition("\n")[0]]
-    return sum(int(re.search(rf"(?m)^{key}: +(\d+)", block)[1]) for block in mine)
+    return sum(int(kib) for block in mine for kib in re.findall(rf"(?m)^{key}: +(\d+)", block))
 
 
 @pytest.mark.skipif(not SMAPS.exists(), reason="no /proc/self/smaps to look into")

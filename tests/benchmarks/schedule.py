@@ -1,0 +1,144 @@
+"""The order of trials and the time it says is left, on the published grid; nothing is trained.
+
+    python tests/benchmarks/schedule.py --figure docs/images/eta.png --json schedule.json
+
+Expected seconds are those of `podium plan configs/paper.yaml` on the CPU, from the shipped table
+of measured steps. What each trial then takes is drawn: the table errs by a factor for each dataset
+and model (log-normal, --error), and a trial stops early (40 epochs and a gamma-distributed number,
+90 on average, of at most 200). The lower bound is the larger of all seconds over all slots and the
+longest trial. Tune's plain order is the grid's. The time left is asked for whenever a trial ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import math
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config import load_config
+from orchestrator.cost import makespan_seconds
+from orchestrator.grid import build_grid
+from orchestrator.planner import Plan, plan
+from orchestrator.progress import Tally
+from orchestrator.progress.forecast import Forecast
+from tests.benchmarks.machine import describe, in_one_line, print_table, save
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "paper.yaml"
+SLOTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+EARLY = 0.05
+Points = list[tuple[float, float]]
+
+
+def draw_seconds(planned: Plan, error: float, seed: int) -> dict[str, float]:
+    """Returns what each trial takes."""
+    draw = random.Random(seed)
+    factors: dict[tuple[str, str], float] = {}
+    seconds = {}
+    for trial in planned.trials:
+        block = (trial.spec.dataset.label, trial.spec.model.label)
+        if block not in factors:
+            factors[block] = math.exp(draw.gauss(0, error))
+        most = trial.spec.training.max_epochs
+        epochs = min(most, trial.spec.training.patience + draw.gammavariate(3, 30))
+        seconds[trial.trial_id] = trial.expected_seconds * factors[block] * epochs / most
+    return seconds
+
+
+def predict(
+    order: Sequence[str], actual: Mapping[str, float], slots: int, forecast: Forecast | None
+) -> Points:
+    """Returns, for each trial that ends, the share of the wall time gone and the error of its
+    prediction: predicted over true wall time of the whole sweep, less 1."""
+    now = 0.0
+    tally = Tally(clock=lambda: now, forecast=forecast)
+    tally.start(len(order), len(order), 0)
+    waiting, running = iter(order), list[tuple[float, str]]()
+    predicted = []
+    for trial in [next(waiting) for _ in range(min(slots, len(order)))]:
+        tally.begin(trial, trial)
+        heapq.heappush(running, (actual[trial], trial))
+    while running:
+        now, ended = heapq.heappop(running)
+        tally.finish(ended, "completed")
+        following = next(waiting, None)
+        if following is not None:
+            tally.begin(following, following)
+            heapq.heappush(running, (now + actual[following], following))
+        predicted.append((now, now + (tally.eta_seconds or 0.0)))
+    return [(at / now, value / now - 1) for at, value in predicted]
+
+
+def measure(
+    planned: Plan, actual: Mapping[str, float], slots: int
+) -> tuple[dict[str, Any], Points]:
+    """Returns one row of the table, and the curve of the forecast."""
+    longest_first = [trial.trial_id for trial in planned.pending]
+    plain = [trial.trial_id for trial in planned.trials]
+    bound = max(sum(actual.values()) / slots, max(actual.values()))
+    ours, tune = (
+        makespan_seconds([actual[key] for key in order], slots) for order in (longest_first, plain)
+    )
+    expected = {trial.trial_id: trial.expected_seconds for trial in planned.pending}
+    curve = predict(longest_first, actual, slots, Forecast(expected))
+    counted = predict(longest_first, actual, slots, None)
+    early = int(EARLY * len(curve))
+    row = {
+        "slots": slots,
+        "bound, days": bound / 86_400,
+        "ours over bound, %": 100 * (ours / bound - 1),
+        "plain order, %": 100 * (tune / bound - 1),
+        "error of time left at 5 %, %": 100 * curve[early][1],
+        "largest after, %": 100 * max(abs(error) for _, error in curve[early:]),
+        "by count at 5 %, %": 100 * counted[early][1],
+    }
+    return row, curve
+
+
+def draw_figure(curves: Mapping[int, Points], path: Path) -> None:
+    """Draws the error of the predicted wall time over the share of trials that ended."""
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 3.2), dpi=100, layout="constrained")
+    axes.axhspan(-10, 10, color="0.92")
+    for slots, curve in curves.items():
+        shares = [100 * (i + 1) / len(curve) for i in range(len(curve))]
+        label = f"{slots} slot" + "s" * (slots > 1)
+        axes.plot(shares, [100 * error for _, error in curve], linewidth=1.2, label=label)
+    axes.axvline(100 * EARLY, color="0.4", linewidth=0.8, linestyle=":")
+    axes.set(
+        xlabel="trials that ended, %", ylabel="error of predicted wall time, %",
+        ylim=(-25, 25), xlim=(0, 100),
+    )  # fmt: skip
+    axes.legend(frameon=False, ncols=3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Simulates and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--error", type=float, default=0.2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--figure", type=Path)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    grid = build_grid(load_config(CONFIG, ["resources={cpus: 2, gpus: 0}"]))
+    planned = plan(grid, {})
+    actual = draw_seconds(planned, arguments.error, arguments.seed)
+    print(f"{len(actual)} trials; {in_one_line(describe())}")
+    measured = {slots: measure(planned, actual, slots) for slots in SLOTS}
+    rows = [row for row, _ in measured.values()]
+    print_table(rows)
+    if arguments.figure:
+        shown = {slots: measured[slots][1] for slots in (1, 8, 64, 128, 256)}
+        draw_figure(shown, arguments.figure)
+    save(arguments.json, {"machine": describe(), "error": arguments.error, "slots": rows})
+
+
+if __name__ == "__main__":
+    main()

@@ -168,7 +168,7 @@ def test_keys_and_defaults_are_those_of_the_schema(tmp_path):
     config = load_config(sweep(tmp_path, MINIMAL)).to_json()
     flat = pd.json_normalize({key: config[key] for key in sections}).iloc[0].to_dict()
     page = text_of(ROOT / "docs" / "configuration.md")
-    rows = re.findall(r"^\| `([a-z_]+\.[a-z_.]+)` \| `(.+?)` \|", page, re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z_]+\.[a-z0-9_.]+)` \| `(.+?)` \|", page, re.MULTILINE)
     shown = {key: yaml.safe_load(value) for key, value in rows}
     shown["data.cache"] = str(Path(shown["data.cache"]).expanduser())
     assert shown == flat

@@ -2,7 +2,10 @@
 
     python tests/benchmarks/overhead.py --trials 3600 --json overhead.json
 
-Both run in this process tree, on the same Ray, with the same Tune settings and reused actors.
+Both run in this process tree, on the same Ray, in turns, with the same Tune settings and reused
+actors; every figure is the median over --rounds. Processor seconds are those of the whole tree,
+Ray's own processes included: on a machine that others use they tell more than the wall clock.
+Last, a few trials of Tune as it comes: new actors, its loggers and its own state on disk.
 """
 
 from __future__ import annotations
@@ -11,8 +14,11 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,7 +140,8 @@ def make_specs(number: int) -> list[TrialSpec]:
 
 def run_podium(specs: list[TrialSpec], results: Path) -> dict[str, Any]:
     """Takes the trials through plan, engine, store and ranking; returns its figures."""
-    seconds = {}
+    seconds: dict[str, float] = {}
+    cpu_before = processor_seconds()
     store, recorder = Store(str(results)), Recorder()
     began = time.perf_counter()
     grid = grid_from_specs("overhead", specs)
@@ -167,6 +174,7 @@ def run_podium(specs: list[TrialSpec], results: Path) -> dict[str, Any]:
         raise RuntimeError(f"{len(trials)} rows and {len(again)} pending of {len(specs)} trials")
     return {
         "seconds": seconds | {"total": sum(seconds.values())},
+        "processor_seconds": processor_seconds() - cpu_before,
         "files_before_compaction": num_files_before,
         "files_after_compaction": sum(1 for path in results.rglob("*") if path.is_file()),
         **_trial_figures(recorder),
@@ -175,7 +183,7 @@ def run_podium(specs: list[TrialSpec], results: Path) -> dict[str, Any]:
 
 def run_bare_tune(number: int, scratch: Path) -> dict[str, Any]:
     """Runs as many trials that do nothing, by Ray Tune alone with the same settings."""
-    watcher = BareWatcher()
+    watcher, cpu_before = BareWatcher(), processor_seconds()
     began = time.perf_counter()
 
     def trial(config: dict[str, Any]) -> None:
@@ -192,8 +200,57 @@ def run_bare_tune(number: int, scratch: Path) -> dict[str, Any]:
     total = time.perf_counter() - began
     return {
         "seconds": {"total": total},
+        "processor_seconds": processor_seconds() - cpu_before,
         "files_before_compaction": sum(1 for path in scratch.rglob("*") if path.is_file()),
         **_trial_figures(watcher.recorder),
+    }
+
+
+def run_default_tune(number: int, scratch: Path) -> float:
+    """Runs trials that do nothing by Tune as it comes; returns the seconds of a trial."""
+
+    def trial(config: dict[str, Any]) -> None:
+        tune.report({"value": 1.0})
+
+    with _without_settings():
+        began = time.perf_counter()
+        tune.Tuner(
+            tune.with_resources(trial, {"cpu": 1}),
+            param_space={"trial": tune.grid_search(list(range(number)))},
+            run_config=tune.RunConfig(name="default", storage_path=str(scratch), verbose=0),
+        ).fit()
+        return (time.perf_counter() - began) / number
+
+
+@contextmanager
+def _without_settings() -> Iterator[None]:
+    """Takes away what the engine told Tune."""
+    taken = {key: os.environ.pop(key) for key in list(os.environ) if key.startswith("TUNE_")}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
+
+
+def processor_seconds() -> float:
+    """Returns what this process and all below it have used, those that ended included."""
+    total = 0.0
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def median_of(figures: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the median of every number, level by level."""
+    return {
+        key: median_of([item[key] for item in figures])
+        if isinstance(value, dict)
+        else statistics.median(item[key] for item in figures)
+        for key, value in figures[0].items()
     }
 
 
@@ -215,6 +272,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=3600)
     parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--defaults", type=int, default=0, help="trials of Tune as it comes")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(arguments.cpus + 1)
@@ -223,12 +282,22 @@ def main() -> None:
         logging_level=40, log_to_driver=False,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        podium = run_podium(make_specs(arguments.trials), Path(folder) / "results")
-        bare = run_bare_tune(arguments.trials, Path(folder) / "bare")
+        rounds = []
+        for number in range(arguments.rounds):
+            scratch = Path(folder) / str(number)
+            podium = run_podium(make_specs(arguments.trials), scratch / "results")
+            rounds.append((podium, run_bare_tune(arguments.trials, scratch / "bare")))
+        podium, bare = (median_of(list(side)) for side in zip(*rounds, strict=True))
+        default = None
+        if arguments.defaults:
+            default = run_default_tune(arguments.defaults, Path(folder) / "default")
     ray.shutdown()
     figures = {
         "trials": arguments.trials,
         "cpus": arguments.cpus,
+        "rounds": arguments.rounds,
+        "default_tune_trials": arguments.defaults,
+        "default_tune_seconds_per_trial": default,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}, ray {ray.__version__}",
         "podium": podium,
@@ -249,6 +318,7 @@ def print_table(figures: dict[str, Any]) -> None:
     rows += [
         (f"  {name}, s", value, None) for name, value in ours["seconds"].items() if name != "total"
     ]
+    rows.append(("processor, s", ours["processor_seconds"], bare["processor_seconds"]))
     for key, title, scale in (
         ("seconds_per_trial_first_quarter", "trial, first quarter, ms", 1e3),
         ("seconds_per_trial_last_quarter", "trial, last quarter, ms", 1e3),
@@ -261,6 +331,11 @@ def print_table(figures: dict[str, Any]) -> None:
     for title, mine, other in rows:
         ratio = f"{mine / other:8.2f}" if other else ""
         print(f"{title:34}{mine:12.2f}{'' if other is None else f'{other:12.2f}':>12}{ratio}")
+    if figures["default_tune_seconds_per_trial"]:
+        default = figures["default_tune_seconds_per_trial"] * 1e3
+        mine = ours["seconds"]["total"] / figures["trials"] * 1e3
+        title = f"a trial, ms; right: Tune as it comes, {figures['default_tune_trials']} trials"
+        print(f"{title:34}{mine:12.2f}{default:12.2f}{mine / default:8.3f}")
 
 
 if __name__ == "__main__":

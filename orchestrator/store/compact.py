@@ -10,7 +10,16 @@ import pyarrow as pa
 
 from orchestrator.store.claims import dead_claims
 from orchestrator.store.codec import decode, encode_compact
-from orchestrator.store.files import CHECKPOINTS, GRIDS, RUNS, compact_path, look, trial_id_of
+from orchestrator.store.files import (
+    CHECKPOINTS,
+    COMPACTED,
+    GRIDS,
+    RUNS,
+    compact_path,
+    last_compaction_path,
+    look,
+    trial_id_of,
+)
 from orchestrator.store.lookup import all_diverged
 from orchestrator.store.scan import Unreadable, scan
 from orchestrator.store.schema import DETAIL_TABLES, FAILURES, TABLES, TRIALS, Table
@@ -107,6 +116,7 @@ def _replace(
     path = compact_path(table, data)
     if path not in {file.path for file in replaced}:
         storage.write(path, data)
+    storage.write(last_compaction_path(table), path.encode())
     for file in replaced:
         if file.path != path:
             storage.delete(file.path)
@@ -157,7 +167,7 @@ def heal_tables(storage: Storage, finished: set[str], now: datetime) -> tuple[st
 
 
 def _leftovers(storage: Storage, finished: set[str], now: datetime) -> Iterator[FileInfo]:
-    for folder in (*TABLES, CHECKPOINTS, GRIDS, RUNS):
+    for folder in (*TABLES, CHECKPOINTS, COMPACTED, GRIDS, RUNS):
         for file in storage.list(folder, prefix="."):
             if TEMPORARY.fullmatch(file.name) and _is_stale(file, now):
                 yield file

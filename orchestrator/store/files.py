@@ -14,6 +14,7 @@ CHECKPOINTS = "_checkpoints"
 GRIDS = "_grids"
 RUNS = "_runs"
 CLAIMS = "_claims"
+COMPACTED = "_compacted"
 COMPACT = "compact-"
 
 _PART = re.compile(r"part-([0-9a-f]{20}(?:-[0-9]+)?)\.parquet")
@@ -47,6 +48,11 @@ def part_path(table: Table, trial_id: str, attempt: int | None = None) -> str:
 def compact_path(table: Table, data: bytes) -> str:
     """Returns where a compacted file with these bytes belongs."""
     return f"{table.name}/compact-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
+
+
+def last_compaction_path(table: Table) -> str:
+    """Returns where a table's last compaction notes its file, before it deletes any other."""
+    return f"{COMPACTED}/{table.name}"
 
 
 def attempt_of(name: str) -> int | None:

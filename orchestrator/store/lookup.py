@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from orchestrator.store.codec import decode
-from orchestrator.store.files import attempt_of, compacts, part_path
+from orchestrator.store.files import attempt_of, compacts, last_compaction_path, part_path
 from orchestrator.store.rows import Row
 from orchestrator.store.schema import FAILURES, TRIALS, Table
 from orchestrator.store.storage import Storage, StoreError
@@ -15,8 +15,8 @@ from workers.contract import FailureClass
 def find_trial_row(storage: Storage, trial_id: str) -> Row | None:
     """Returns a trial's row of `trials`, or None; a torn part is no row.
 
-    The part is looked for first: compaction deletes it only once the compacted file is there, so
-    the listing after a vain look shows that file.
+    The part is looked for first: compaction deletes it only once the compacted file is there and
+    noted, so the look at the note that follows a vain look leads to that file.
 
     Raises:
         StoreError: A file cannot be read.
@@ -55,12 +55,23 @@ def all_diverged(rows: list[Row]) -> bool:
 
 def _compacted_rows(storage: Storage, table: Table, trial_id: str) -> list[Row]:
     while True:
-        paths = compacts(storage, table)
+        noted = storage.read(last_compaction_path(table))
         try:
-            tables = [_rows_by_trial(storage, path) for path in paths]
+            tables = [_rows_by_trial(storage, path) for path in _compacts(storage, table, noted)]
         except FileNotFoundError:
-            continue  # Compacted away since the listing.
+            _compacts.cache_clear()  # Compacted away since the listing.
+            continue
         return [row for rows in tables for row in rows.get(trial_id, [])]
+
+
+@functools.lru_cache(maxsize=8)
+def _compacts(storage: Storage, table: Table, noted: bytes | None) -> tuple[str, ...]:  # noqa: ARG001
+    """Lists the compacted files, once for each note of a compaction.
+
+    The parts of thousands of trials lie in the same folder: to list it around every trial would
+    make each one slower than the last.
+    """
+    return compacts(storage, table)
 
 
 @functools.lru_cache(maxsize=4)

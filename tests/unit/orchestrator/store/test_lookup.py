@@ -1,0 +1,74 @@
+"""What a worker asks around its trial: true after any compaction, and no slower with more parts."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.store import Store
+from orchestrator.store.files import last_compaction_path
+from orchestrator.store.local import LocalStorage
+from orchestrator.store.lookup import _compacts
+from orchestrator.store.schema import TRIALS
+from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec
+from workers.identity import trial_id
+
+
+def commit(store: Store, number: int) -> str:
+    store.commit(make_spec(number), make_result(number), committed_at=NOW)
+    return trial_id(make_spec(number))
+
+
+def test_a_compaction_by_another_is_seen(tmp_path):
+    mine, other = Store(tmp_path), Store(tmp_path)
+    for number in range(3):
+        identity = commit(other, number)
+        assert mine.find_committed(identity) is not None
+        other.compact(NOW)
+        assert not list((tmp_path / "trials").glob("part-*"))
+        assert mine.find_committed(identity) is not None
+        assert mine.find_committed(trial_id(make_spec(number + 1))) is None
+        commit(mine, number)  # the first commit won: nothing is written
+        assert not list((tmp_path / "trials").glob("part-*"))
+
+
+def test_the_note_is_there_before_any_part_is_gone(tmp_path, monkeypatch):
+    store, noted = Store(tmp_path), []
+    identity = commit(store, 0)
+    delete = LocalStorage.delete
+
+    def look_first(self: LocalStorage, path: str) -> None:
+        if path.startswith("trials/part-"):
+            noted.append(self.read(last_compaction_path(TRIALS)))
+            assert store.find_committed(identity) is not None
+        delete(self, path)
+        assert store.find_committed(identity) is not None
+
+    monkeypatch.setattr(LocalStorage, "delete", look_first)
+    store.compact(NOW)
+    (compacted,) = (tmp_path / "trials").glob("compact-*")
+    assert noted == [f"trials/{compacted.name}".encode()]
+
+
+def test_results_compacted_before_notes_were_kept_are_found(tmp_path):
+    identity = commit(Store(tmp_path), 0)
+    Store(tmp_path).compact(NOW)
+    (tmp_path / last_compaction_path(TRIALS)).unlink()
+    _compacts.cache_clear()  # as in a new process
+    assert Store(tmp_path).find_committed(identity) is not None
+
+
+@pytest.mark.parametrize("num_parts", [1, 20])
+def test_the_folder_of_parts_is_listed_once_however_many_trials(tmp_path, monkeypatch, num_parts):
+    listed = []
+    listing = LocalStorage.list
+
+    def counting(self: LocalStorage, folder: str, prefix: str = "") -> object:
+        listed.append(folder)
+        return listing(self, folder, prefix)
+
+    monkeypatch.setattr(LocalStorage, "list", counting)
+    store = Store(tmp_path)
+    for number in range(num_parts):
+        assert store.find_committed(trial_id(make_spec(number))) is None
+        commit(store, number)
+    assert listed.count("trials") == 1

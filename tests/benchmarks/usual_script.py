@@ -2,7 +2,7 @@
 
     python tests/benchmarks/usual_script.py --data ../shared/data --json usual.json
 
-Both train the same grid: Kvasir-SEG and CVC-ClinicDB, two losses, two repeats, one U-Net.
+Both train the same grid: Kvasir-SEG and CVC-ClinicDB, two losses, one U-Net.
 The loop starts `usual_trial.py` once a trial, which uses every core; half of its trials run before
 the sweep and half after, so that a machine that others use favours neither. Starting is part of
 both. Then each of our choices alone, in processes of their own: threads of a trial, memory layout,
@@ -32,7 +32,7 @@ FOLDERS = {
     "kvasir-seg": ("Kvasir-SEG/images", "Kvasir-SEG/masks"),
     "cvc-clinicdb": ("CVC-ClinicDB/PNG/Original", "CVC-ClinicDB/PNG/Ground Truth"),
 }
-LOSSES, REPEATS, WIDTH = ("bce", "dice"), 2, 16
+LOSSES, WIDTH = ("bce", "dice"), 16
 STEPS = """
 import json, sys, time, torch
 from tests.benchmarks.loop import make_task
@@ -64,9 +64,9 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
-def run_loop(data: Path, side: int, epochs: int, half: int) -> float:
+def run_loop(data: Path, side: int, epochs: int, repeats: int, half: int) -> float:
     """Runs every second trial of the grid by the usual script; returns the seconds."""
-    combinations = list(itertools.product(FOLDERS, LOSSES, range(REPEATS)))
+    combinations = list(itertools.product(FOLDERS, LOSSES, range(repeats)))
     began = time.perf_counter()
     for dataset, loss, repeat in combinations[half::2]:
         images, masks = (str(data / folder) for folder in FOLDERS[dataset])
@@ -79,13 +79,13 @@ def run_loop(data: Path, side: int, epochs: int, half: int) -> float:
     return time.perf_counter() - began
 
 
-def run_podium(data: Path, side: int, epochs: int, folder: Path) -> float:
+def run_podium(data: Path, side: int, epochs: int, repeats: int, folder: Path) -> float:
     """Runs the grid by `podium run` with an empty cache; returns the seconds."""
     document = {
         "datasets": list(FOLDERS),
         "models": [{"name": "unet", "parameters": {"width": WIDTH}}],
         "losses": list(LOSSES),
-        "repeats": REPEATS,
+        "repeats": repeats,
         "data": {"root": str(data), "image_size": side, "cache": str(folder / f"cache-{side}")},
         "training": {"max_epochs": epochs, "patience": epochs},
         "resources": {"cpus": 1},
@@ -102,12 +102,12 @@ def run_podium(data: Path, side: int, epochs: int, folder: Path) -> float:
     return time.perf_counter() - began
 
 
-def measure(data: Path, side: int, epochs: int, folder: Path) -> dict[str, Any]:
+def measure(data: Path, side: int, epochs: int, repeats: int, folder: Path) -> dict[str, Any]:
     """Returns one row: both ways over the same grid."""
-    number = len(FOLDERS) * len(LOSSES) * REPEATS
-    first = run_loop(data, side, epochs, 0)
-    ours = run_podium(data, side, epochs, folder)
-    second = run_loop(data, side, epochs, 1)
+    number = len(FOLDERS) * len(LOSSES) * repeats
+    first = run_loop(data, side, epochs, repeats, 0)
+    ours = run_podium(data, side, epochs, repeats, folder)
+    second = run_loop(data, side, epochs, repeats, 1)
     return {
         "side": side,
         "trials": number,
@@ -165,6 +165,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sides", type=int, nargs="+", default=[96, 224])
     parser.add_argument("--epochs", type=int, nargs="+", default=[12, 4], help="one for each side")
+    parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=["grid", "choices"])
     parser.add_argument("--json", type=Path)
@@ -176,7 +177,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if arguments.only != "choices":
             figures["grid"] = [
-                measure(data, side, epochs, Path(folder))
+                measure(data, side, epochs, arguments.repeats, Path(folder))
                 for side, epochs in zip(arguments.sides, arguments.epochs, strict=True)
             ]
             print_table(figures["grid"])

@@ -109,8 +109,8 @@ def _print_podiums(found: Comparison, pair: PodiumPair) -> None:
         [
             (
                 found.title("loss", row.loss),
-                row.place_a,
-                row.place_b,
+                MISSING if row.place_a is None else row.place_a,
+                MISSING if row.place_b is None else row.place_b,
                 MISSING if row.moved is None else f"{row.moved:+d}" if row.moved else "0",
                 _points(row.points_a),
                 _points(row.points_b),

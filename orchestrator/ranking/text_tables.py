@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from orchestrator.ranking.results import Podium
 
 Title = Callable[[str, str], str]
-"""From an axis (`dataset`, `model`, `loss`) and a label to what to call it."""
+"""From an axis (`dataset`, `model`, `loss`, or `metric`) and a label to what to call it."""
 
 MARKS = {1: "bold", 2: "underlined", 3: "italic"}
 """How LaTeX and Markdown show the three first places."""
@@ -116,7 +116,7 @@ def to_latex(table: BlockTable, *, title: Title = plain_title, digits: int = 4) 
     lines = [
         r"\begin{table}",
         r"\centering\small",
-        rf"\caption{{{_caption(table)}}}",
+        rf"\caption{{{_caption(table, title)}}}",
         rf"\label{{tab:podium-{table.axis}-{re.sub('[^a-z0-9]+', '-', table.metric.lower())}}}",
         rf"\begin{{tabular}}{{l{'r' * len(heads)}}}",
         r"\toprule",
@@ -174,8 +174,8 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>|~&#])", r"\\\1", " ".join(text.split()))
 
 
-def _caption(table: BlockTable) -> str:
-    text = f"Mean {escape_latex(table.metric)} by {table.axis}"
+def _caption(table: BlockTable, title: Title) -> str:
+    text = f"Mean {escape_latex(title('metric', table.metric))} by {table.axis}"
     text += " (best bold, second underlined, third italic) and podium points."
     if table.num_missing:
         text += f" Provisional: {table.num_missing} trials are missing."

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from orchestrator.report.wording import metric_title
 from workers.catalogue.datasets import DATASETS
 from workers.catalogue.losses import LOSSES, loss_title
 from workers.catalogue.models import MODELS
@@ -20,7 +21,9 @@ class Titles:
     losses: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, axis: str, label: str) -> str:
-        """Returns the title of a label of `dataset`, `model` or `loss`."""
+        """Returns the title of a label of `dataset`, `model` or `loss`, or of a `metric`."""
+        if axis == "metric":
+            return metric_title(label)
         titles = {"dataset": self.datasets, "model": self.models, "loss": self.losses}[axis]
         return titles.get(label, label)
 

@@ -28,3 +28,8 @@ def test_labels_that_would_share_a_title_keep_their_own():
     titles = choose_titles(datasets=[], models=["unet", "U-Net"], losses=["iou+iou", "IoU", "iou"])
     assert titles.models == {}
     assert titles.losses == {}
+
+
+def test_a_metric_has_its_usual_name_and_a_column_of_ones_own_stays():
+    assert Titles().of("metric", "iou_pooled") == "IoU, pooled"
+    assert Titles().of("metric", "f2") == "f2"

@@ -54,6 +54,19 @@ def test_binarised_images_are_those_of_the_exact_raw_output():
     assert (half["dice"] == 2 * 17 / (33 + 32)).all()
 
 
+def test_a_page_holds_all_six_datasets_and_says_what_it_leaves_out():
+    def caption(num_datasets, num_losses):
+        sweep = arrange(make_data(num_datasets, 1, num_losses, 1, num_epochs=1, image_size=8))
+        panels = [panels_like(sweep, example)[0] for example in examples(sweep)]
+        with drawing_style():
+            (page,) = panels_figure(sweep, panels, "figure3").figure.axes
+        return " ".join(page.texts[-1].get_text().split())
+
+    assert caption(6, 4).endswith("raw output over its mean.")
+    assert caption(6, 10).endswith("raw output over its mean.")
+    assert caption(8, 4).endswith("2 more in figures and data of their own.")
+
+
 def test_older_results_are_binarised_from_their_grey_levels():
     data = make_data(1, 1, 2, 1, num_epochs=1, image_size=16)
     sweep = arrange(data)

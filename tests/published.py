@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.store import Store
-from orchestrator.store.codec import encode_compact
+from orchestrator.store.codec import encode_rows
 from orchestrator.store.files import compact_path
 from orchestrator.store.rows import trial_row
 from orchestrator.store.schema import FAILURES, TRIALS
@@ -209,7 +209,7 @@ def _write(folder: Path | str, table: Any, frame: pd.DataFrame) -> None:
     columns = list(table.column_names)
     rows = pa.Table.from_pandas(frame[columns], schema=table.arrow_schema, preserve_index=False)
     rows = rows.replace_schema_metadata(table.arrow_schema.metadata)
-    data = encode_compact(rows)
+    data = encode_rows(rows)
     path = Path(folder) / compact_path(table, data)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)

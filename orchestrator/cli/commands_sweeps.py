@@ -74,3 +74,24 @@ def compact(results: ResultsArgument, as_json: JsonOption = False) -> None:
     from orchestrator.cli.results import compact_command
 
     compact_command(results, as_json)
+
+
+@app.command()
+def verify(
+    results: ResultsArgument,
+    quarantine: Annotated[
+        bool,
+        typer.Option(
+            "--quarantine", help="Move what is broken to RESULTS/quarantine, to be run again."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every page of every file and say what is wrong.
+
+    Exit code 0: nothing. 1: something is, also where it was just moved aside. 2: the place cannot
+    be read.
+    """
+    from orchestrator.cli.verify import verify_command
+
+    raise typer.Exit(verify_command(results, quarantine=quarantine, as_json=as_json))

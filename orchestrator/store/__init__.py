@@ -8,9 +8,11 @@ from orchestrator.store.rows import CommittedTrial, FailureRecord, FailureRow
 from orchestrator.store.runs import RunningTrial, RunRecord
 from orchestrator.store.saved_queries import SAVED_QUERIES, SavedQuery
 from orchestrator.store.schema import SCHEMA_VERSION, TABLES, VIEWS, describe_tables
-from orchestrator.store.storage import StoreError
+from orchestrator.store.storage import StoreError, StoreHiccupError
+from orchestrator.store.verify import REMEDIES, Verification
 
 __all__ = [
+    "REMEDIES",
     "SAVED_QUERIES",
     "SCHEMA_VERSION",
     "TABLES",
@@ -27,7 +29,9 @@ __all__ = [
     "SavedQuery",
     "Store",
     "StoreError",
+    "StoreHiccupError",
     "TableCompaction",
+    "Verification",
     "describe_tables",
     "plain",
 ]

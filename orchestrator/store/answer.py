@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.store.codec import encode_compact
+from orchestrator.store.codec import encode_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,7 @@ class Answer:
 
     def to_parquet(self) -> bytes:
         """Returns a Parquet file."""
-        return encode_compact(self.table)
+        return encode_rows(self.table)
 
 
 def tidy(table: pa.Table) -> pa.Table:

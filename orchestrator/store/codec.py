@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from orchestrator.store.rows import Row
-from orchestrator.store.schema import Table
+from orchestrator.store.schema import PREDICTIONS, Table
+from orchestrator.store.storage import Buffer, StoreError
 
 ROW_GROUP_SIZE = 65_536
+PICTURES_GROUP_SIZE = 1_024
+CHECKED = {b"podium.page_checksums": b"crc32"}
+"""Says in a compacted file that every page carries its checksum."""
 
 
 def encode_part(table: Table, rows: Sequence[Row]) -> bytes:
@@ -20,31 +27,79 @@ def encode_part(table: Table, rows: Sequence[Row]) -> bytes:
     files are read twice as fast without them.
     """
     many = len(rows) > 1
-    return _encode(
+    sink = pa.BufferOutputStream()
+    parquet.write_table(
         pa.Table.from_pylist(list(rows), schema=table.arrow_schema),
+        sink,
         compression="zstd" if many else "none",
         use_dictionary=many,
         write_statistics=many,
         store_schema=False,
+        write_page_checksum=True,
     )
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
-def encode_compact(rows: pa.Table) -> bytes:
-    """Returns sorted rows as one dense Parquet file: the same bytes for the same rows."""
-    return _encode(rows, compression="zstd", row_group_size=ROW_GROUP_SIZE)
+def encode_rows(rows: pa.Table) -> bytes:
+    """Returns any rows as one dense Parquet file: the same bytes for the same rows."""
+    sink = pa.BufferOutputStream()
+    parquet.write_table(rows, sink, compression="zstd", row_group_size=ROW_GROUP_SIZE)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+@contextmanager
+def dense_file(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[Buffer]:
+    """Gives sorted rows as one dense Parquet file: the same bytes for the same rows.
+
+    It is built on this machine's disk and mapped, so that no table has to fit into memory.
+
+    Raises:
+        StoreError: The folder for temporary files cannot hold it.
+    """
+    schema = table.arrow_schema
+    schema = schema.with_metadata({**(schema.metadata or {}), **CHECKED})
+    with tempfile.TemporaryDirectory(prefix="podium-") as scratch:
+        path = Path(scratch) / f"{table.name}.parquet"
+        try:
+            with parquet.ParquetWriter(
+                path, schema, compression="zstd", write_page_checksum=True
+            ) as writer:
+                for group in _row_groups(table, batches):
+                    writer.write_table(group.cast(schema), row_group_size=group.num_rows)
+        except OSError as error:
+            msg = (
+                f"{path}: {error}; free some space in the folder for temporary files, or name "
+                "another one in TMPDIR, then run the same command again"
+            )
+            raise StoreError(msg) from error
+        with pa.memory_map(str(path)) as file:
+            yield memoryview(file.read_buffer())
+
+
+def _row_groups(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Regroups rows: where a group ends depends on their number alone."""
+    size = PICTURES_GROUP_SIZE if table is PREDICTIONS else ROW_GROUP_SIZE
+    waiting: list[pa.RecordBatch] = []
+    num_rows = 0
+    for batch in batches:
+        while num_rows + batch.num_rows >= size:
+            taken = size - num_rows
+            yield pa.Table.from_batches([*waiting, batch.slice(0, taken)])
+            waiting, num_rows, batch = [], 0, batch.slice(taken)
+        if batch.num_rows:
+            waiting.append(batch)
+            num_rows += batch.num_rows
+    if waiting:
+        yield pa.Table.from_batches(waiting)
 
 
 def decode(data: bytes) -> list[Row] | None:
     """Returns the rows of a Parquet file, or None when the bytes are not a whole one."""
     try:
-        rows: list[Row] = parquet.read_table(pa.BufferReader(data)).to_pylist()
-    except (pa.ArrowException, OSError):
+        table = parquet.read_table(pa.BufferReader(data), page_checksum_verification=True)
+        rows: list[Row] = table.to_pylist()
+    except (pa.ArrowException, OSError, ValueError):
         return None
     return rows
-
-
-def _encode(table: pa.Table, **options: object) -> bytes:
-    sink = pa.BufferOutputStream()
-    parquet.write_table(table, sink, **options)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import duckdb
 import pyarrow as pa
 
 from orchestrator.store.claims import dead_claims
-from orchestrator.store.codec import decode, encode_compact
+from orchestrator.store.codec import decode, dense_file
 from orchestrator.store.files import (
     CHECKPOINTS,
     COMPACTED,
@@ -23,7 +26,11 @@ from orchestrator.store.files import (
 from orchestrator.store.lookup import all_diverged
 from orchestrator.store.scan import Unreadable, scan
 from orchestrator.store.schema import DETAIL_TABLES, FAILURES, TABLES, TRIALS, Table
-from orchestrator.store.storage import TEMPORARY, FileInfo, Storage, StoreError
+from orchestrator.store.storage import TEMPORARY, Buffer, FileInfo, Storage, StoreError
+
+MEMORY_LIMIT = "1GiB"
+"""What merging a table may take; more is sorted on the disk."""
+NUM_THREADS = 2
 
 STALE = timedelta(hours=1)
 """Age at which nobody can still be writing a file: a commit takes well under a second."""
@@ -85,14 +92,21 @@ def compact_table(
     def part_counts(key: str) -> bool:
         return finished is None or trial_id_of(key) in finished
 
-    found = scan(storage, table, part_counts=part_counts)
-    lost = found.lost()
-    if table in DETAIL_TABLES:
-        refuse_lost(storage, lost)
-    torn = tuple(item.file for item in found.unreadable if item not in lost)
-    replaced = (*found.read, *torn)
-    if replaced != found.files.compacts or len(replaced) > 1:
-        _replace(storage, table, found.rows, replaced)
+    with _Merge(table) as merge:
+        found = scan(
+            storage,
+            table,
+            part_counts=part_counts,
+            consume=merge.consume,
+            connect=merge.connect,
+        )
+        lost = found.lost()
+        if table in DETAIL_TABLES:
+            refuse_lost(storage, lost)
+        torn = tuple(item.file for item in found.unreadable if item not in lost)
+        replaced = (*found.read, *torn)
+        if replaced != found.files.compacts or len(replaced) > 1:
+            _replace(storage, table, merge.data, replaced)
     after = look(storage, table).all()
     return TableCompaction(
         table=table.name,
@@ -100,8 +114,48 @@ def compact_table(
         num_files_after=len(after),
         bytes_before=sum(file.size_bytes for file in before),
         bytes_after=sum(file.size_bytes for file in after),
-        num_rows=found.rows.num_rows,
+        num_rows=merge.num_rows,
     )
+
+
+class _Merge(ExitStack):
+    """Writes the rows of a read into one dense file and keeps only their keys in memory."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__()
+        self._table = table
+        self.num_rows = 0
+        self.data: Buffer = b""
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """Opens a database that sorts on the disk what does not fit into its memory."""
+        scratch = self.enter_context(tempfile.TemporaryDirectory(prefix="podium-"))
+        return duckdb.connect(
+            config={
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "memory_limit": MEMORY_LIMIT,
+                "temp_directory": scratch,
+                "threads": NUM_THREADS,
+            }
+        )
+
+    def consume(self, reader: pa.RecordBatchReader) -> pa.Table:
+        """Takes in the rows; returns the columns of their parts' names, each once."""
+        names = ["trial_id", "attempt"] if "attempt" in self._table.key else ["trial_id"]
+        keys = pa.schema([reader.schema.field(name) for name in names]).empty_table()
+        self.num_rows = 0
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            nonlocal keys
+            for batch in reader:
+                self.num_rows += batch.num_rows
+                fresh = pa.Table.from_batches([batch.select(names)])
+                keys = pa.concat_tables([keys, fresh.group_by(names).aggregate([])])
+                yield batch
+
+        self.data = self.enter_context(dense_file(self._table, batches()))
+        return keys
 
 
 def _compacted_trials(storage: Storage) -> set[str]:
@@ -109,10 +163,7 @@ def _compacted_trials(storage: Storage) -> set[str]:
     return found.part_keys()
 
 
-def _replace(
-    storage: Storage, table: Table, rows: pa.Table, replaced: tuple[FileInfo, ...]
-) -> None:
-    data = encode_compact(rows)
+def _replace(storage: Storage, table: Table, data: Buffer, replaced: tuple[FileInfo, ...]) -> None:
     path = compact_path(table, data)
     if path not in {file.path for file in replaced}:
         storage.write(path, data)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.store.schema import Table
-from orchestrator.store.storage import FileInfo, Storage, StoreError
+from orchestrator.store.storage import Buffer, FileInfo, Storage, StoreError
 
 CHECKPOINTS = "_checkpoints"
 GRIDS = "_grids"
@@ -45,7 +45,7 @@ def part_path(table: Table, trial_id: str, attempt: int | None = None) -> str:
     return f"{table.name}/part-{trial_id}{suffix}.parquet"
 
 
-def compact_path(table: Table, data: bytes) -> str:
+def compact_path(table: Table, data: Buffer) -> str:
     """Returns where a compacted file with these bytes belongs."""
     return f"{table.name}/compact-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
 
@@ -53,6 +53,12 @@ def compact_path(table: Table, data: bytes) -> str:
 def last_compaction_path(table: Table) -> str:
     """Returns where a table's last compaction notes its file, before it deletes any other."""
     return f"{COMPACTED}/{table.name}"
+
+
+def part_key(name: str) -> str | None:
+    """Returns the key of `TableFiles.parts` in a file's name; None for any other name."""
+    part = _PART.fullmatch(name)
+    return part[1] if part else None
 
 
 def attempt_of(name: str) -> int | None:

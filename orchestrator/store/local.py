@@ -16,7 +16,7 @@ from typing import TypeVar
 import filelock
 
 from orchestrator.store.retry import PATIENCE, Patience
-from orchestrator.store.storage import FileInfo, StoreError, StoreHiccupError
+from orchestrator.store.storage import Buffer, FileInfo, StoreError, StoreHiccupError
 
 LOCK_WAIT_SECONDS = 60.0
 
@@ -67,7 +67,7 @@ class LocalStorage:
         """The folder."""
         return str(self.root)
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, data: Buffer) -> None:
         """Writes beside, syncs, renames over the name and syncs the folder."""
         target = self.root / path
 

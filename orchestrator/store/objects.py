@@ -14,7 +14,7 @@ from pyarrow import fs
 
 from orchestrator.store.bucket import explain, open_bucket
 from orchestrator.store.retry import PATIENCE, Patience
-from orchestrator.store.storage import FileInfo, without_secrets
+from orchestrator.store.storage import Buffer, FileInfo, without_secrets
 
 NUM_DOWNLOADS = 16
 
@@ -33,7 +33,7 @@ class ObjectStorage:
         opening = f"open {self.place}"
         self._files, self._root = patience.insist(opening, lambda: open_bucket(uri))
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, data: Buffer) -> None:
         """Puts an object, whole or not at all.
 
         Arrow publishes what an open stream holds so far when the stream is dropped, for example

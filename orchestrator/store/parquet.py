@@ -17,12 +17,14 @@ from orchestrator.store.documents import SavedCheckpoints, checkpoint_path, load
 from orchestrator.store.feed import Feed
 from orchestrator.store.files import part_path, trial_id_of
 from orchestrator.store.lookup import count_failures, find_trial_row
+from orchestrator.store.quarantine import quarantine
 from orchestrator.store.query import answer, load
 from orchestrator.store.rows import CommittedTrial, FailureRecord, FailureRow
 from orchestrator.store.runs import RunRecord, load_runs, run_path, save_run
 from orchestrator.store.scan import scan
 from orchestrator.store.schema import FAILURES, TABLES, TRIALS, VIEWS
 from orchestrator.store.storage import Storage, StoreError, open_storage
+from orchestrator.store.verify import Verification, verify
 from orchestrator.store.views import failure_rows, refuse_newer, rows_of, scan_trials, to_pandas
 from workers.catalogue import nearest
 from workers.contract import Checkpoints, TrialResult, TrialSpec, TrialStatus
@@ -326,6 +328,26 @@ class Store:
         with self._storage.lock("compact"):
             self.heal(now)
             return compact_tables(self._storage)
+
+    def verify(self, now: datetime) -> Verification:
+        """Reads every page of every file and says what is wrong; changes nothing.
+
+        Raises:
+            StoreError: The place cannot be read, or a newer version wrote the results.
+        """
+        return verify(self._storage, now)
+
+    def quarantine(self, found: Verification) -> tuple[str, ...]:
+        """Moves aside what `verify` found broken, so that its trials are to be run again.
+
+        Returns:
+            Where the files are now, relative to the results.
+
+        Raises:
+            StoreError: A file cannot be read or written; nothing is lost.
+        """
+        with self._storage.lock("compact"):
+            return quarantine(self._storage, found)
 
     def heal(self, now: datetime) -> tuple[str, ...]:
         """Removes what killed processes left behind and finishes interrupted compactions.

@@ -7,16 +7,21 @@ import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from orchestrator.store.files import COMPACT, TableFiles, look
+from orchestrator.store.files import COMPACT, TableFiles, look, part_key
 from orchestrator.store.schema import SQL_TYPES, Table
 from orchestrator.store.storage import FileInfo, Storage, StoreError
 
 MAX_LOOKS = 20
 """How often a read starts again because files were compacted away under it."""
+BATCH_ROWS = 65_536
+
+Consume = Callable[[pa.RecordBatchReader], pa.Table]
+"""Takes in the rows of a read, all sorted, and returns what is to stay in memory of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +72,8 @@ def scan(
     columns: Sequence[str] | None = None,
     trial_ids: Collection[str] | None = None,
     part_counts: Callable[[str], bool] = lambda _: True,
+    consume: Consume = lambda reader: reader.read_all(),
+    connect: Callable[[], duckdb.DuckDBPyConnection] | None = None,
 ) -> Scan:
     """Reads a table, one row a key: where several files hold a trial, the first counts whole.
 
@@ -79,6 +86,9 @@ def scan(
         columns: Columns wanted, in this order; all by default.
         trial_ids: Trials wanted; all by default.
         part_counts: Which parts are read, by their key; all by default.
+        consume: What becomes of the rows; `rows` of the answer is what it returns. It is called
+            again from the start where a torn file turns up.
+        connect: Opens an empty database for the work.
 
     Raises:
         StoreError: A compacted file is torn, a foreign file is in the folder, or the place
@@ -89,10 +99,13 @@ def scan(
         files = look(storage, table)
         parts = (file for key, file in files.parts.items() if part_counts(key))
         chosen = (*files.compacts, *parts)
-        with storage.local_copies([file.path for file in chosen]) as copies, _connect() as link:
+        with (
+            storage.local_copies([file.path for file in chosen]) as copies,
+            (connect or _connect)() as link,
+        ):
             if len(copies) < len(chosen):
                 continue
-            query = _Query(link, table, wanted, trial_ids)
+            query = _Query(link, table, wanted, trial_ids, consume)
             rows, reasons = query.run([copies[file.path] for file in chosen])
             bad = tuple(
                 Unreadable(file=file, reason=reasons[copies[file.path]])
@@ -140,29 +153,30 @@ class _Query:
     table: Table
     columns: tuple[str, ...]
     trial_ids: Collection[str] | None
+    consume: Consume
 
     def run(self, paths: Sequence[Path]) -> tuple[pa.Table | str, dict[Path, str]]:
         """Returns the rows of the readable files (or why not) and the others' reasons."""
-        rows = self.try_run(paths)
+        rows = self.try_run(paths, self.consume)
         if not isinstance(rows, str):
             return rows, {}
         reasons = self.reasons(paths)
-        return self.try_run([path for path in paths if path not in reasons]), reasons
+        return self.try_run([path for path in paths if path not in reasons], self.consume), reasons
 
-    def try_run(self, paths: Sequence[Path]) -> pa.Table | str:
+    def try_run(self, paths: Sequence[Path], consume: Consume) -> pa.Table | str:
         """Returns the rows, or why they cannot be read."""
         try:
             try:
-                return self._run(paths, by_name=False)
+                return self._run(paths, consume, by_name=False)
             except duckdb.Error:
                 # Files of an older schema lack columns; finding that out costs a second look.
-                return self._run(paths, by_name=True)
+                return self._run(paths, consume, by_name=True)
         except (duckdb.Error, pa.ArrowException, ValueError) as error:
             return str(error).partition("\n")[0]
 
     def reasons(self, paths: Sequence[Path]) -> dict[Path, str]:
         """Returns the files that cannot be read, by halving, with what is wrong."""
-        outcome = self.try_run(paths)
+        outcome = self.try_run(paths, _drain)
         if not isinstance(outcome, str):
             return {}
         if len(paths) == 1:
@@ -170,28 +184,43 @@ class _Query:
         half = len(paths) // 2
         return self.reasons(paths[:half]) | self.reasons(paths[half:])
 
-    def _run(self, paths: Sequence[Path], *, by_name: bool) -> pa.Table:
+    def _run(self, paths: Sequence[Path], consume: Consume, *, by_name: bool) -> pa.Table:
         declared = self.table.arrow_schema
         schema = pa.schema([declared.field(name) for name in self.columns], declared.metadata)
+        compacts = [path for path in paths if path.name.startswith(COMPACT)]
+        held = self._held(compacts) if len(compacts) < len(paths) else set()
+        # A part whose rows are compacted already counts no more.
+        paths = [path for path in paths if part_key(path.name) not in held]
         if not paths:
-            return schema.empty_table()
-        quoted = ", ".join(_quoted(path) for path in paths)
-        source = f"read_parquet([{quoted}], filename = true, union_by_name = {by_name})"
+            return consume(pa.RecordBatchReader.from_batches(schema, []))
+        source = f"{_files(paths)}, filename = true, union_by_name = {by_name})"
         present = self._present(source) if by_name else set(self.table.column_names)
         statement = f"SELECT {self._selection(present)} FROM {source}"
         if self.trial_ids is not None:
             statement += " WHERE trial_id IN (SELECT unnest(?::VARCHAR[]))"
-        compacted = paths[0].name.startswith(COMPACT)
-        # Parts alone cannot share a key, and the window costs as much as reading a thousand files.
-        if len(paths) > 1 and compacted:
-            key = "trial_id, attempt" if "attempt" in self.table.key else "trial_id"
-            statement += f" QUALIFY filename = min(filename) OVER (PARTITION BY {key})"
+        # Around a compaction there are two; the window costs as much as reading them.
+        if len(compacts) > 1:
+            statement += (
+                f" QUALIFY filename = min(filename) OVER (PARTITION BY {', '.join(self._part_key)})"
+            )
         # A compacted file is sorted already; sorting a million rows again takes a second.
-        if len(paths) > 1 or not compacted:
+        if len(paths) > 1 or not compacts:
             statement += f" ORDER BY {', '.join(self.table.order)}"
         values = None if self.trial_ids is None else [list(self.trial_ids)]
-        found: pa.Table = self.connection.sql(statement, params=values).to_arrow_table()
-        return found.cast(schema)
+        found: Any = self.connection.sql(statement, params=values)
+        return consume(found.to_arrow_reader(BATCH_ROWS).cast(schema))
+
+    @property
+    def _part_key(self) -> tuple[str, ...]:
+        return ("trial_id", "attempt") if "attempt" in self.table.key else ("trial_id",)
+
+    def _held(self, compacts: Sequence[Path]) -> set[str]:
+        """Returns the keys of the parts whose rows are in compacted files."""
+        if not compacts:
+            return set()
+        statement = f"SELECT DISTINCT {', '.join(self._part_key)} FROM {_files(compacts)})"
+        rows: list[Any] = self.connection.execute(statement).fetchall()
+        return {"-".join(map(str, row)) for row in rows}
 
     def _present(self, source: str) -> set[str]:
         described = self.connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
@@ -203,6 +232,17 @@ class _Query:
             f"CAST({name if name in present else 'NULL'} AS {kinds[name]}) AS {name}"
             for name in self.columns
         )
+
+
+def _drain(reader: pa.RecordBatchReader) -> pa.Table:
+    for _ in reader:
+        pass
+    return reader.schema.empty_table()
+
+
+def _files(paths: Sequence[Path]) -> str:
+    """Returns the start of a table function over files; the caller adds options and `)`."""
+    return f"read_parquet([{', '.join(map(_quoted, paths))}]"
 
 
 def _quoted(path: Path) -> str:

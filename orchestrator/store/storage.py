@@ -9,13 +9,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from workers.contract import UserError
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 """Name of a file being written: `.NAME.<random>.tmp`, which no reader of Parquet looks at."""
+
+Buffer: TypeAlias = bytes | memoryview
+"""What can be written; a view of a mapped file need not fit into memory."""
 
 HARMLESS_OPTIONS = ("region", "scheme", "endpoint_override", "tls_ca_file_path")
 """What may stand in the query of an S3 URI; a message may show it."""
@@ -73,7 +76,7 @@ class Storage(Protocol):
         """The location as messages show it, without credentials and options."""
         ...
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, data: Buffer) -> None:
         """Puts a file in place, whole, durable and at once; replaces an older one."""
         ...
 

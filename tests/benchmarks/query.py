@@ -23,7 +23,7 @@ import psutil
 import pyarrow as pa
 
 from orchestrator.store import TABLES, Store
-from orchestrator.store.codec import encode_compact
+from orchestrator.store.codec import encode_rows
 from orchestrator.store.files import compact_path
 from orchestrator.store.rows import trial_row
 from tests.unit.orchestrator.store.trials import make_result, make_spec
@@ -50,7 +50,7 @@ def write(root: Path, name: str, columns: dict[str, Any], num_rows: int) -> None
         else pa.array([plain[field.name]], field.type).take(pa.array(np.zeros(num_rows, int)))
         for field in fields
     ]
-    data = encode_compact(pa.table(arrays, schema=fields))
+    data = encode_rows(pa.table(arrays, schema=fields))
     path = root / compact_path(TABLES[name], data)
     path.parent.mkdir(parents=True)
     path.write_bytes(data)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from orchestrator.store.storage import FileInfo, Storage
+from orchestrator.store.storage import Buffer, FileInfo, Storage
 
 
 class Killed(BaseException):
@@ -33,7 +33,7 @@ class DyingStorage:
     def place(self) -> str:
         return self._inner.place
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, data: Buffer) -> None:
         if self._count(f"write {path}") and self._torn:
             folder, _, name = path.rpartition("/")
             self._inner.write(f"{folder}/.{name}.0123abcd.tmp", data[: len(data) // 2])

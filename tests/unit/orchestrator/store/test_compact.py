@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.store import SCHEMA_VERSION, TABLES, Store
-from orchestrator.store.codec import encode_compact
+from orchestrator.store.codec import encode_rows
 from orchestrator.store.compact import STALE, compact_tables
 from orchestrator.store.local import LocalStorage
 from orchestrator.store.scan import scan
@@ -109,7 +109,7 @@ def test_overlapping_compacted_files_are_merged(store, tmp_path):
     found = scan(LocalStorage(tmp_path), TRIALS)
     for start in (0, 1):
         path = tmp_path / "trials" / f"compact-{start:016x}.parquet"
-        path.write_bytes(encode_compact(found.rows.slice(start, 2)))
+        path.write_bytes(encode_rows(found.rows.slice(start, 2)))
     assert len(store.read("trials")) == 3
     store.heal(NOW)
     assert plain_counts(tmp_path) == (3, 3, 3)

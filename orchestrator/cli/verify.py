@@ -1,0 +1,64 @@
+"""`podium verify`."""
+
+from __future__ import annotations
+
+from orchestrator.cli.output import console, print_json, print_table
+from orchestrator.engine.base import utc_now
+from orchestrator.store import REMEDIES, Store, Verification
+
+
+def verify_command(results: str, *, quarantine: bool, as_json: bool) -> int:
+    """Checks a store, moves aside what is broken where asked, and returns the exit code."""
+    store = Store(results)
+    found = store.verify(utc_now())
+    moved = store.quarantine(found) if quarantine and found.problems else ()
+    if as_json:
+        print_json(_document(store, found, moved))
+    else:
+        _print(store, found, moved, quarantine=quarantine)
+    return 1 if found.problems else 0
+
+
+def _document(store: Store, found: Verification, moved: tuple[str, ...]) -> dict[str, object]:
+    return {
+        "results": store.place,
+        "num_files": found.num_files,
+        "num_trials": found.num_trials,
+        "problems": [
+            {
+                "file": problem.path,
+                "kind": problem.kind,
+                "problem": problem.problem,
+                "remedy": REMEDIES[problem.kind],
+                "trial_ids": list(problem.trial_ids),
+            }
+            for problem in found.problems
+        ],
+        "broken_trial_ids": sorted(found.broken_trials),
+        "quarantined": list(moved),
+    }
+
+
+def _print(store: Store, found: Verification, moved: tuple[str, ...], *, quarantine: bool) -> None:
+    out = console()
+
+    def say(text: str) -> None:
+        out.print(text, soft_wrap=True, markup=False)
+
+    if found.problems:
+        for problem in found.problems:
+            say(f"{store.place}/{problem.path}: {problem.problem}")
+        kinds = dict.fromkeys(problem.kind for problem in found.problems)
+        print_table(
+            ["kind", "files", "what to do"],
+            [
+                (kind, len({p.path for p in found.problems if p.kind == kind}), REMEDIES[kind])
+                for kind in kinds
+            ],
+            numeric=frozenset({"files"}),
+        )
+    for path in moved:
+        say(f"moved to {store.place}/{path}")
+    again = f", {len(found.broken_trials)} to be run again" if quarantine else ""
+    again = again or (f", {len(found.broken_trials)} not whole" if found.broken_trials else "")
+    say(f"{found.num_files} files, {found.num_trials} trials whole{again}")

@@ -1,0 +1,215 @@
+"""Checks every file of the results, and that what a finished trial refers to is all there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from orchestrator.store.compact import STALE
+from orchestrator.store.examine import FileFacts, Finding, Kind, TrialFacts, examine
+from orchestrator.store.files import COMPACT, GRIDS, part_key
+from orchestrator.store.schema import DETAIL_TABLES, EPOCHS, FAILURES, IMAGES, TRIALS, Table
+from orchestrator.store.storage import FileInfo, Storage, StoreError
+from orchestrator.store.views import refuse_newer
+
+FILES_AT_ONCE = 1_000
+"""So many are on this machine at a time."""
+MAX_LOOKS = 5
+
+_AGAIN = "podium verify --quarantine moves it aside, and podium run trains what is missing"
+REMEDIES: dict[Kind, str] = {
+    "foreign": "move it out, where readers take it for results; --quarantine does",
+    "unreadable": f"restore it from a copy; else {_AGAIN}",
+    "schema": f"restore it from a copy; else {_AGAIN}",
+    "identity": _AGAIN,
+    "duplicate": _AGAIN,
+    "orphan": "podium compact removes what a killed process left; --quarantine moves it aside",
+    "incomplete": f"{_AGAIN}; before, look for the missing file in a copy",
+    "grid": "podium run of its configuration writes it again; --quarantine moves it aside",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What a look at all files came to.
+
+    Attributes:
+        num_files: Files looked at.
+        num_trials: Finished trials about which nothing is wrong.
+        problems: What is wrong, by file.
+        facts: What each file holds, by the name of its table; grids and foreign files apart.
+    """
+
+    num_files: int
+    num_trials: int
+    problems: tuple[Finding, ...]
+    facts: dict[str, list[FileFacts]] = field(repr=False)
+
+    @property
+    def broken_trials(self) -> frozenset[str]:
+        """Trials that do not count any more once what is broken is moved aside."""
+        return _trials_of(self.problems)
+
+
+def verify(storage: Storage, now: datetime) -> Verification:
+    """Reads every page of every file of the results; changes nothing.
+
+    Args:
+        storage: Where the results are.
+        now: The moment from which ages are counted: what was written in the last hour may belong
+            to a trial that is about to be finished.
+
+    Raises:
+        StoreError: The place cannot be read, or a newer version wrote the results.
+    """
+    for _ in range(MAX_LOOKS):
+        found = _look_at_all(storage, now)
+        if found is not None:
+            return found
+    msg = f"{storage.place}: files were compacted away meanwhile; run podium verify again"
+    raise StoreError(msg)
+
+
+def _look_at_all(storage: Storage, now: datetime) -> Verification | None:
+    """Returns what there is; None where a compaction took files away under the look."""
+    strange: list[Finding] = []
+    facts: dict[str, list[FileFacts]] = {}
+    # The trials first: what they refer to was there before them.
+    for table in (TRIALS, *DETAIL_TABLES, FAILURES):
+        files, foreign = _entries(storage, table)
+        strange += foreign
+        facts[table.name] = list(_examine_all(storage, table, files))
+    for table in (TRIALS, *DETAIL_TABLES, FAILURES):
+        there = {file.path for file in _entries(storage, table)[0]}
+        if any(one.file.path not in there for one in facts[table.name]):
+            return None
+    refuse_newer(storage, max((one.newest for one in facts[TRIALS.name]), default=0))
+    grids, num_grids = _check_grids(storage)
+    trials: dict[str, TrialFacts] = {}
+    for one in facts[TRIALS.name]:
+        for trial, promised in one.trials.items():
+            trials.setdefault(trial, promised)
+    single = (finding for found in facts.values() for finding in _own_findings(found))
+    crossed = (*_incomplete(trials, facts), *_orphans(trials, facts, now))
+    problems = tuple(sorted((*strange, *grids, *single, *crossed), key=lambda one: one.path))
+    return Verification(
+        num_files=sum(map(len, facts.values())) + num_grids + len(strange),
+        num_trials=len(trials.keys() - _trials_of(problems)),
+        problems=problems,
+        facts=facts,
+    )
+
+
+def _own_findings(files: Sequence[FileFacts]) -> Iterator[Finding]:
+    """Yields what is wrong with the files of a table themselves.
+
+    A broken part whose rows are compacted already (a killed compaction leaves some) concerns no
+    trial any more.
+    """
+    compacted = {trial for one in files if one.is_compact for trial in one.num_rows}
+    for one in files:
+        superfluous = not one.is_compact and compacted.issuperset(one.owner)
+        for finding in one.findings:
+            yield replace(finding, trial_ids=()) if superfluous else finding
+
+
+def _trials_of(problems: Iterable[Finding]) -> frozenset[str]:
+    """Returns the trials that problems concern; an attempt that failed is not all of its trial."""
+    return frozenset(
+        trial
+        for problem in problems
+        if not problem.path.startswith(f"{FAILURES.name}/")
+        for trial in problem.trial_ids
+    )
+
+
+def _entries(storage: Storage, table: Table) -> tuple[list[FileInfo], list[Finding]]:
+    """Returns a table's files, compacted ones first, and what is not a file of the store."""
+    files, strange = [], []
+    for entry in storage.list(table.name):
+        known = part_key(entry.name) or (
+            entry.name.startswith(COMPACT) and entry.name.endswith(".parquet")
+        )
+        if known and not entry.is_folder:
+            files.append(entry)
+        elif not entry.name.startswith((".", "_")):
+            what = "a folder" if entry.is_folder else "a file"
+            problem = f"{what} that is not of this store"
+            strange.append(Finding(path=entry.path, kind="foreign", problem=problem))
+    return sorted(files, key=lambda file: (not file.name.startswith(COMPACT), file.name)), strange
+
+
+def _examine_all(storage: Storage, table: Table, files: Sequence[FileInfo]) -> Iterator[FileFacts]:
+    for start in range(0, len(files), FILES_AT_ONCE):
+        some = files[start : start + FILES_AT_ONCE]
+        with storage.local_copies([file.path for file in some]) as copies:
+            for file in some:
+                # What a compaction has taken away meanwhile is in its new file.
+                if file.path in copies and copies[file.path].exists():
+                    yield examine(table, file, copies[file.path])
+
+
+def _incomplete(
+    trials: dict[str, TrialFacts], facts: dict[str, list[FileFacts]]
+) -> Iterator[Finding]:
+    """Yields completed trials with fewer or more details than their row says."""
+    for table, what in ((EPOCHS, "num_epochs"), (IMAGES, "num_test_images")):
+        found = _first_counts(facts[table.name])
+        wrong: dict[str, list[str]] = {}
+        example = ""
+        for trial, promised in trials.items():
+            count = found.get(trial, 0)
+            if promised.is_completed and count != getattr(promised, what):
+                example = f"{count} rows in {table.name} where {what} is {getattr(promised, what)}"
+                holder = _holder(facts[TRIALS.name], trial)
+                wrong.setdefault(holder, []).append(trial)
+        for path, ids in wrong.items():
+            problem = f"{example} ({len(ids)} such trials)"
+            yield Finding(path=path, kind="incomplete", problem=problem, trial_ids=tuple(ids))
+
+
+def _orphans(
+    trials: dict[str, TrialFacts], facts: dict[str, list[FileFacts]], now: datetime
+) -> Iterator[Finding]:
+    """Yields details without a trial; a young part may belong to one that is being committed."""
+    for table in DETAIL_TABLES:
+        for found in facts[table.name]:
+            ids = sorted(found.num_rows.keys() - trials.keys())
+            written = found.file.modified_at
+            if ids and (found.is_compact or (written is not None and written < now - STALE)):
+                problem = f"rows of {len(ids)} trials that have no row in {TRIALS.name}"
+                yield Finding(
+                    path=found.file.path, kind="orphan", problem=problem, trial_ids=tuple(ids)
+                )
+
+
+def _first_counts(files: Iterable[FileFacts]) -> dict[str, int]:
+    """Counts rows by trial as readers see them: the first file that holds a trial counts."""
+    counts: dict[str, int] = {}
+    for found in files:
+        for trial, count in found.num_rows.items():
+            counts.setdefault(trial, count)
+    return counts
+
+
+def _holder(files: Sequence[FileFacts], trial: str) -> str:
+    return next(found.file.path for found in files if trial in found.trials)
+
+
+def _check_grids(storage: Storage) -> tuple[list[Finding], int]:
+    problems, files = [], storage.list(GRIDS)
+    for file in files:
+        data = storage.read(file.path) if file.name.endswith(".json") else None
+        if data is None:
+            continue
+        try:
+            document = json.loads(data)
+            if f"{document['grid_id']}.json" != file.name:
+                msg = f"is of the grid {document['grid_id']}"
+                raise ValueError(msg)  # noqa: TRY301 - a finding like the parser's
+        except (ValueError, KeyError, TypeError) as error:
+            text = str(error) if isinstance(error, ValueError) else "is no grid document"
+            problems.append(Finding(path=file.path, kind="grid", problem=text))
+    return problems, len(files)

@@ -131,6 +131,18 @@ class LocalStorage:
         """Removes a file if it is there."""
         self._insist(path, lambda: (self.root / path).unlink(missing_ok=True))
 
+    def delete_folder(self, folder: str) -> None:
+        """Removes a folder if it is empty."""
+
+        def delete() -> None:
+            try:
+                (self.root / folder).rmdir()
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                    raise
+
+        self._insist(folder, delete)
+
     def exists(self, path: str) -> bool:
         """Says whether the file is there."""
         return self._insist(path, lambda: (self.root / path).is_file())

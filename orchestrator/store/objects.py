@@ -93,6 +93,16 @@ class ObjectStorage:
 
         self._insist(path, delete)
 
+    def delete_folder(self, folder: str) -> None:
+        """Removes the object that stands for an empty folder."""
+
+        def delete() -> None:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.delete_dir(self._absolute(folder))
+
+        if not self.list(folder):
+            self._insist(folder, delete)
+
     def exists(self, path: str) -> bool:
         """Says whether the object is there."""
         info = self._insist(path, lambda: self._files.get_file_info(self._absolute(path)))

@@ -44,7 +44,7 @@ def quarantine(storage: Storage, found: Verification) -> tuple[str, ...]:
     known = {facts.file.path for files in found.facts.values() for facts in files}
     for problem in found.problems:
         if problem.path not in known:
-            moved += [_move(storage, path) for path in _files_below(storage, problem.path)]
+            moved += _move_all(storage, problem.path)
     return tuple(moved)
 
 
@@ -98,8 +98,10 @@ def _move(storage: Storage, path: str) -> str:
     return target
 
 
-def _files_below(storage: Storage, path: str) -> list[str]:
-    """Returns a file, or all files in a folder."""
-    entries = storage.list(path) if not storage.exists(path) else ()
-    below = [inner for entry in entries for inner in _files_below(storage, entry.path)]
-    return below if entries else [path]
+def _move_all(storage: Storage, path: str) -> list[str]:
+    """Moves a file, or all files in a folder, which is then gone."""
+    if storage.exists(path):
+        return [_move(storage, path)]
+    moved = [new for entry in storage.list(path) for new in _move_all(storage, entry.path)]
+    storage.delete_folder(path)
+    return moved

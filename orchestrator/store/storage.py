@@ -96,6 +96,10 @@ class Storage(Protocol):
         """Removes a file; a file that is already gone is no error."""
         ...
 
+    def delete_folder(self, folder: str) -> None:
+        """Removes a folder if it is empty; an object store leaves an object where one was."""
+        ...
+
     def exists(self, path: str) -> bool:
         """Says whether the file is there."""
         ...

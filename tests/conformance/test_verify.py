@@ -91,7 +91,14 @@ BROKEN: dict[str, tuple[str, str, Callable[[bytes], bytes]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BROKEN)
+ON_S3 = ("flipped trial", "torn images", "other trial's")
+
+
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [*(("local", name) for name in BROKEN), *(("s3", name) for name in ON_S3)],
+    indirect=["backend"],
+)
 def test_a_broken_part_is_named_moved_and_trained_again(
     store: Store, storage: Storage, backend: Backend, name: str
 ) -> None:

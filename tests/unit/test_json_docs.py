@@ -110,6 +110,18 @@ def test_compact(tmp_path):
     check("podium compact --json", run("compact", str(config.parent / "results")))
 
 
+def test_verify(tmp_path):
+    config = fill(write_config(tmp_path))
+    results = config.parent / "results"
+    check("podium verify --json", run("verify", str(results)))
+    next((results / "images").glob("part-*")).write_bytes(b"")
+    for option in ([], ["--quarantine"]):
+        done = CliRunner().invoke(app, ["verify", str(results), *option, "--json"])
+        assert done.exit_code == 1
+        check("podium verify --json", json.loads(done.stdout))
+    check("podium verify --json", run("verify", str(results)))
+
+
 def test_query(results):
     sql = "SELECT *, {'a': 1} AS d FROM trials"
     check("podium query --json", run("query", results, sql))

@@ -50,6 +50,9 @@ class DyingStorage:
         self._die_if_due()
         self._inner.mark(path)
 
+    def delete_folder(self, folder: str) -> None:
+        self._inner.delete_folder(folder)
+
     def read(self, path: str) -> bytes | None:
         self._die_if_due()
         return self._inner.read(path)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import duckdb
 import pyarrow as pa
 
 from orchestrator.store.claims import dead_claims
@@ -24,13 +22,9 @@ from orchestrator.store.files import (
     trial_id_of,
 )
 from orchestrator.store.lookup import all_diverged
-from orchestrator.store.scan import Unreadable, scan
+from orchestrator.store.scan import Unreadable, connect_sorting, scan
 from orchestrator.store.schema import DETAIL_TABLES, FAILURES, TABLES, TRIALS, Table
 from orchestrator.store.storage import TEMPORARY, Buffer, FileInfo, Storage, StoreError
-
-MEMORY_LIMIT = "1GiB"
-"""What merging a table may take; more is sorted on the disk."""
-NUM_THREADS = 2
 
 STALE = timedelta(hours=1)
 """Age at which nobody can still be writing a file: a commit takes well under a second."""
@@ -98,7 +92,7 @@ def compact_table(
             table,
             part_counts=part_counts,
             consume=merge.consume,
-            connect=merge.connect,
+            connect=connect_sorting,
         )
         lost = found.lost()
         if table in DETAIL_TABLES:
@@ -126,19 +120,6 @@ class _Merge(ExitStack):
         self._table = table
         self.num_rows = 0
         self.data: Buffer = b""
-
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """Opens a database that sorts on the disk what does not fit into its memory."""
-        scratch = self.enter_context(tempfile.TemporaryDirectory(prefix="podium-"))
-        return duckdb.connect(
-            config={
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "memory_limit": MEMORY_LIMIT,
-                "temp_directory": scratch,
-                "threads": NUM_THREADS,
-            }
-        )
 
     def consume(self, reader: pa.RecordBatchReader) -> pa.Table:
         """Takes in the rows; returns the columns of their parts' names, each once."""
@@ -183,8 +164,8 @@ def refuse_lost(storage: Storage, lost: tuple[Unreadable, ...]) -> None:
         trial_part = f"{TRIALS.name}/{item.file.name}"
         msg = (
             f"{storage.place}/{item.file.path}: cannot be read ({item.reason}); restore it "
-            f"from a copy, or delete it together with {trial_part} and run again: that one trial "
-            "is then trained again"
+            f"from a copy, or delete it together with {trial_part} (podium verify --quarantine "
+            "moves both aside) and run again: that one trial is then trained again"
         )
         raise StoreError(msg)
 

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
 
 from orchestrator.store.codec import decode
 from orchestrator.store.files import attempt_of, compacts, last_compaction_path, part_path
@@ -57,11 +64,11 @@ def _compacted_rows(storage: Storage, table: Table, trial_id: str) -> list[Row]:
     while True:
         noted = storage.read(last_compaction_path(table))
         try:
-            tables = [_rows_by_trial(storage, path) for path in _compacts(storage, table, noted)]
+            files = [_indexed(storage, path) for path in _compacts(storage, table, noted)]
         except FileNotFoundError:
             _compacts.cache_clear()  # Compacted away since the listing.
             continue
-        return [row for rows in tables for row in rows.get(trial_id, [])]
+        return [row for file in files for row in file.rows(storage, trial_id)]
 
 
 @functools.lru_cache(maxsize=8)
@@ -74,17 +81,55 @@ def _compacts(storage: Storage, table: Table, noted: bytes | None) -> tuple[str,
     return compacts(storage, table)
 
 
+@dataclass(frozen=True)
+class _Indexed:
+    """A compacted file as it is on the disk, and in which of its row groups a trial is.
+
+    A worker asks for trials that are hardly ever there; rows of a hundred thousand trials, ready
+    for use, would take a gigabyte of each worker's memory.
+    """
+
+    path: str
+    data: bytes
+    groups: dict[str, list[int]]
+
+    def rows(self, storage: Storage, trial_id: str) -> list[Row]:
+        """Returns the rows of a trial."""
+        found: list[Row] = []
+        for number in self.groups.get(trial_id, []):
+            with _readable(storage, self.path), _opened(self.data) as content:
+                rows = content.read_row_group(number)
+                found += rows.filter(pc.equal(rows["trial_id"], trial_id)).to_pylist()
+        return found
+
+
 @functools.lru_cache(maxsize=4)
-def _rows_by_trial(storage: Storage, path: str) -> dict[str, list[Row]]:
+def _indexed(storage: Storage, path: str) -> _Indexed:
     """Reads a compacted file; its name is a digest of its content, so the answer stays true."""
     data = storage.read(path)
     if data is None:
         raise FileNotFoundError(path)
-    rows = decode(data)
-    if rows is None:
-        msg = f"{storage.place}/{path}: cannot be read; restore it from a copy"
-        raise StoreError(msg)
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        found.setdefault(row["trial_id"], []).append(row)
-    return found
+    groups: dict[str, list[int]] = {}
+    with _readable(storage, path), _opened(data) as content:
+        for number in range(content.num_row_groups):
+            ids = content.read_row_group(number, columns=["trial_id"])["trial_id"]
+            for trial_id in ids.unique().to_pylist():
+                groups.setdefault(trial_id, []).append(number)
+    return _Indexed(path, data, groups)
+
+
+def _opened(data: bytes) -> parquet.ParquetFile:
+    return parquet.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+
+
+@contextmanager
+def _readable(storage: Storage, path: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        msg = (
+            f"{storage.place}/{path}: cannot be read ({reason}); restore it from a copy, or let "
+            "podium verify --quarantine move it aside"
+        )
+        raise StoreError(msg) from error

@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from orchestrator.store.codec import dense_file
 from orchestrator.store.examine import FileFacts
-from orchestrator.store.files import compact_path
+from orchestrator.store.files import compact_path, last_compaction_path
 from orchestrator.store.schema import DETAIL_TABLES, FAILURES, TRIALS, Table
 from orchestrator.store.storage import Storage
 from orchestrator.store.verify import Verification
@@ -39,7 +39,10 @@ def quarantine(storage: Storage, found: Verification) -> tuple[str, ...]:
         concerned = broken if table is not FAILURES else frozenset[str]()
         for facts in found.facts[table.name]:
             if _is_concerned(facts, concerned):
-                _keep_the_rest(storage, table, facts, concerned)
+                rest = _keep_the_rest(storage, table, facts, concerned)
+                if facts.is_compact:
+                    # Workers look for compacted files again once this note differs.
+                    storage.write(last_compaction_path(table), rest.encode())
                 moved.append(_move(storage, facts.file.path))
     known = {facts.file.path for files in found.facts.values() for facts in files}
     for problem in found.problems:
@@ -54,22 +57,20 @@ def _is_concerned(facts: FileFacts, broken: frozenset[str]) -> bool:
     return not broken.isdisjoint((*facts.num_rows, *facts.owner))
 
 
-def _keep_the_rest(
-    storage: Storage, table: Table, facts: FileFacts, broken: frozenset[str]
-) -> None:
-    """Writes a compacted file without the broken rows."""
+def _keep_the_rest(storage: Storage, table: Table, facts: FileFacts, broken: frozenset[str]) -> str:
+    """Writes a compacted file without the broken rows; returns its path, empty without one."""
     if facts.is_lost or not facts.is_compact:
-        return
+        return ""
     if table is FAILURES:
         broken = frozenset(trial for one in facts.findings for trial in one.trial_ids)
     if broken.issuperset(facts.num_rows):
-        return
+        return ""
     with storage.local_copies([facts.file.path]) as copies:
         rows = _good_rows(copies[facts.file.path], facts.bad_groups, broken)
         with dense_file(table, rows) as data:
             path = compact_path(table, data)
-            if path != facts.file.path:
-                storage.write(path, data)
+            storage.write(path, data)
+    return path
 
 
 def _good_rows(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import tempfile
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from orchestrator.store.storage import FileInfo, Storage, StoreError
 MAX_LOOKS = 20
 """How often a read starts again because files were compacted away under it."""
 BATCH_ROWS = 65_536
+SORT_MEMORY, SORT_THREADS = "1GiB", 2
+"""What merging a table may take; more is sorted on the disk."""
 
 Consume = Callable[[pa.RecordBatchReader], pa.Table]
 """Takes in the rows of a read, all sorted, and returns what is to stay in memory of them."""
@@ -65,6 +68,38 @@ class Scan:
         return tuple(item for item in self.unreadable if keys[item.file.path] not in held)
 
 
+def connect_reading() -> duckdb.DuckDBPyConnection:
+    """Returns a connection for reads whose rows fit into memory."""
+    return _database(os.getpid(), ()).cursor()
+
+
+def connect_sorting() -> duckdb.DuckDBPyConnection:
+    """Returns a connection that sorts on the disk what does not fit into its memory."""
+    spill = Path(tempfile.gettempdir()) / f"podium-sort-{os.getpid()}"
+    config = (
+        ("memory_limit", SORT_MEMORY),
+        ("temp_directory", str(spill)),
+        ("threads", SORT_THREADS),
+    )
+    return _database(os.getpid(), config).cursor()
+
+
+@functools.cache
+def _database(
+    process_id: int,  # noqa: ARG001 - after a fork, anew
+    config: tuple[tuple[str, str | int], ...],
+) -> duckdb.DuckDBPyConnection:
+    """Opens an empty database of a process once: opening costs more than a small read."""
+    # Never look for extensions on the network: everything needed is built in.
+    return duckdb.connect(
+        config={
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            **dict(config),
+        }
+    )
+
+
 def scan(
     storage: Storage,
     table: Table,
@@ -73,7 +108,7 @@ def scan(
     trial_ids: Collection[str] | None = None,
     part_counts: Callable[[str], bool] = lambda _: True,
     consume: Consume = lambda reader: reader.read_all(),
-    connect: Callable[[], duckdb.DuckDBPyConnection] | None = None,
+    connect: Callable[[], duckdb.DuckDBPyConnection] = connect_reading,
 ) -> Scan:
     """Reads a table, one row a key: where several files hold a trial, the first counts whole.
 
@@ -101,7 +136,7 @@ def scan(
         chosen = (*files.compacts, *parts)
         with (
             storage.local_copies([file.path for file in chosen]) as copies,
-            (connect or _connect)() as link,
+            connect() as link,
         ):
             if len(copies) < len(chosen):
                 continue
@@ -128,23 +163,11 @@ def _refuse_torn_compacts(storage: Storage, table: Table, bad: Sequence[Unreadab
         if item.file.name.startswith(COMPACT):
             msg = (
                 f"{storage.place}/{item.file.path}: cannot be read ({item.reason}); restore it "
-                f"from a copy, or move it out of {table.name}/ and run again: then what only it "
-                "held is lost or trained again"
+                f"from a copy, or move it out of {table.name}/ and run again (podium verify "
+                "--quarantine does, and keeps what is whole of it): then what only it held is lost "
+                "or trained again"
             )
             raise StoreError(msg)
-
-
-def _connect() -> duckdb.DuckDBPyConnection:
-    return _database(os.getpid()).cursor()
-
-
-@functools.cache
-def _database(process_id: int) -> duckdb.DuckDBPyConnection:  # noqa: ARG001 - after a fork, anew
-    """Opens the empty database of a process once: opening costs more than a small read."""
-    # Never look for extensions on the network: everything needed is built in.
-    return duckdb.connect(
-        config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    )
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -74,3 +77,14 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 def storage(backend: Backend) -> Storage:
     """The place, opened."""
     return open_storage(backend.location)
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> tuple[str, ...]:
+    """A command that mounts a small file system for the process it wraps, if that is allowed."""
+    inside = tmp_path / "small"
+    inside.mkdir()
+    probe = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", str(inside)]
+    if not shutil.which("unshare") or subprocess.run(probe, check=False).returncode != 0:
+        pytest.skip("needs the permission to mount a tmpfs in a namespace of its own")
+    return ("unshare", "--mount", "sh", "-ec")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import resource
-import shutil
 import subprocess
 import sys
 import time
@@ -83,17 +82,6 @@ def test_a_file_that_may_not_grow_is_an_error_that_names_it(tmp_path):
     code, output = run_sweep(tmp_path, 4)
     assert (code, output[-1]) == (0, "done")
     assert plain_counts(tmp_path) == (4, 4, 4)
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> tuple[str, ...]:
-    """A command that mounts a small file system for the process it wraps, if that is allowed."""
-    inside = tmp_path / "small"
-    inside.mkdir()
-    probe = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", str(inside)]
-    if not shutil.which("unshare") or subprocess.run(probe, check=False).returncode != 0:
-        pytest.skip("needs the permission to mount a tmpfs in a namespace of its own")
-    return ("unshare", "--mount", "sh", "-ec")
 
 
 def test_a_full_disk_is_an_error_and_what_was_committed_stays(tmp_path, mount):

@@ -87,12 +87,15 @@ class StartedCluster:
             self._end_nodes()
             self._head = self._start(
                 "--head", f"--port={self._port}", "--num-cpus=0", "--include-dashboard=false",
-                f"--ray-client-server-port={free_port()}", f"--temp-dir={self._scratch.name}",
+                f"--temp-dir={self._scratch.name}",
             )  # fmt: skip
-            wait_for_port(self._port)
+            wait_for_port(self._port, self._head)
         self._nodes = [node for node in self._nodes if node.poll() is None]
         while len(self._nodes) < NUM_NODES:
-            self._nodes.append(self._start(f"--address={self.address}", "--num-cpus=1"))
+            node = self._start(f"--address={self.address}", "--num-cpus=1")
+            self._nodes.append(node)
+            # One after the other: two that start at once on one machine may pick the same ports.
+            wait_for_raylet(node, Path(self._scratch.name, "output"))
 
     def close(self) -> None:
         """See `Cluster`."""
@@ -110,22 +113,31 @@ class StartedCluster:
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         ray = Path(sys.executable).with_name("ray")
-        return subprocess.Popen(
+        with Path(self._scratch.name, "output").open("wb") as output:
+            return subprocess.Popen(
             [ray, "start", "--block", "--disable-usage-stats", "--node-ip-address=127.0.0.1",
              "--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0",
              "--object-store-memory=100000000", *arguments],
-            env=self._environment, start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            env=self._environment, start_new_session=True, stdout=output, stderr=output,
+            )  # fmt: skip
+
+
+def wait_for_raylet(node: subprocess.Popen[bytes], output: Path, seconds: float = 60) -> None:
+    """Waits until `ray start` says that its node has joined the cluster."""
+    deadline = time.monotonic() + seconds
+    while "Ray runtime started" not in (text := output.read_text(encoding="utf-8")):
+        if node.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(text)
+        time.sleep(0.1)
 
 
 class UtilityCluster:
     """The cluster that Ray tests itself with; its head is not killed."""
 
     def __init__(self, environment: dict[str, str]) -> None:
+        os.environ.update(environment)  # Ray reads some of it when it is loaded
         from ray.cluster_utils import Cluster as RayCluster
 
-        os.environ.update(environment)
         self._cluster: Any = RayCluster(
             initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
         )
@@ -135,11 +147,11 @@ class UtilityCluster:
 
     def roots(self) -> list[int]:
         """See `Cluster`: the raylets, whose children are the workers."""
-        return [raylet(node) for node in (self._cluster.head_node, *self._nodes)]
+        return [raylet(node).pid for node in (self._cluster.head_node, *self._nodes)]
 
     def mend(self) -> None:
         """See `Cluster`."""
-        gone = [node for node in self._nodes if not psutil.pid_exists(raylet(node))]
+        gone = [node for node in self._nodes if raylet(node).poll() is not None]
         for node in gone:
             self._cluster.remove_node(node, allow_graceful=False)
             self._nodes.remove(node)
@@ -151,9 +163,10 @@ class UtilityCluster:
         self._cluster.shutdown()
 
 
-def raylet(node: Any) -> int:
-    """Returns the process id of a node's raylet."""
-    return int(node.all_processes["raylet"][0].process.pid)
+def raylet(node: Any) -> subprocess.Popen[bytes]:
+    """Returns a node's raylet."""
+    process: subprocess.Popen[bytes] = node.all_processes["raylet"][0].process
+    return process
 
 
 def free_port() -> int:
@@ -163,13 +176,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for_port(port: int, timeout_seconds: float = 60) -> None:
-    """Waits until somebody listens."""
+def wait_for_port(port: int, head: subprocess.Popen[bytes], timeout_seconds: float = 60) -> None:
+    """Waits until a head listens."""
     deadline = time.monotonic() + timeout_seconds
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
-        if time.monotonic() > deadline:
+        if head.poll() is not None or time.monotonic() > deadline:
             msg = f"nobody listens on port {port}"
             raise TimeoutError(msg)
         time.sleep(0.1)

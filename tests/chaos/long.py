@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=TARGETS)
     parser.add_argument("--instants", nargs="+", choices=list(INSTANTS), default=list(INSTANTS))
     parser.add_argument("--utility", action="store_true", help="ray.cluster_utils, not ray start")
-    parser.add_argument("--json", type=Path, help="adds the rounds to this file")
+    parser.add_argument("--json", type=Path, help="adds the rounds to this file, and sums it up")
     arguments = parser.parse_args()
     results = []
     for result in play(
@@ -86,8 +86,12 @@ def main() -> None:
         if arguments.json:
             with arguments.json.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(result)) + "\n")
+    good = all(result.good for result in results)
+    if arguments.json:
+        lines = arguments.json.read_text(encoding="utf-8").splitlines()
+        results = [Result(**json.loads(line)) for line in lines]
     print_table(summarise(results))
-    raise SystemExit(0 if all(result.good for result in results) else 1)
+    raise SystemExit(0 if good else 1)
 
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:

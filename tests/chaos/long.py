@@ -17,7 +17,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.clusters import Cluster, StartedCluster, UtilityCluster
+import psutil
+
+from tests.chaos.clusters import Cluster, StartedCluster, UtilityCluster, kill_family
 from tests.chaos.rounds import CHANGES, INSTANTS, TARGETS, Result, Round, environment, kinds
 from tests.integration.sweeps import run, write_config
 
@@ -38,7 +40,14 @@ def play(
                 this = Round(cluster, folder, target, instant, seed + number)
                 yield this.play(folder / "undisturbed" / "results")
         finally:
+            kill_children()
             cluster.close()
+
+
+def kill_children() -> None:
+    """Ends what an interrupted round left running."""
+    for child in psutil.Process().children():
+        kill_family(child.pid)
 
 
 def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:

@@ -151,3 +151,16 @@ def test_whatever_is_told_each_json_event_is_one_line(events):
         "trial_started",
         "trial_failed",
     ] * len(events)
+
+
+def test_a_trial_left_to_another_driver_is_not_running_and_may_end_later():
+    stream, clock = io.StringIO(), FakeClock()
+    progress = JsonProgress(stream, clock)
+    progress.sweep_started(1, 1, 0)
+    progress.trial_started("a", "a trial")
+    progress.trial_left("a", "process 7 on elsewhere is training it")
+    progress.trial_finished("a", "completed", 0.5, 3.0)
+    left, finished = (json.loads(line) for line in stream.getvalue().splitlines()[2:])
+    assert (left["event"], left["label"]) == ("trial_left", "a trial")
+    assert left["message"] == "process 7 on elsewhere is training it"
+    assert (finished["ended"], finished["pending"]) == (1, 1)

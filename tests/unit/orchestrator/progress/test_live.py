@@ -135,3 +135,12 @@ def test_the_mode_follows_the_stream(monkeypatch):
 def test_an_unknown_mode_names_the_known_ones():
     with pytest.raises(UserError, match="--progress jsno: unknown mode; did you mean 'json'"):
         make_progress("jsno", io.StringIO())
+
+
+def test_a_trial_left_to_another_driver_is_no_longer_shown():
+    progress = LiveProgress(console(), FakeClock())
+    progress.sweep_started(2, 2, 0)
+    progress.trial_started("a", "wound · fcn · bce · 0")
+    assert "wound" in drawn(progress)
+    progress.trial_left("a", "process 7 on elsewhere is training it")
+    assert "wound" not in drawn(progress)

@@ -73,6 +73,7 @@ class Tally:
         forecast: Tells the time left; without one it follows from the number of trials.
         running: Trials under way, by id, oldest first.
         failures: Class, label and message of failed trials, oldest first.
+        left: Labels of trials that another driver is training, by id.
     """
 
     clock: Clock
@@ -84,6 +85,7 @@ class Tally:
     diverged: int = 0
     running: dict[str, Running] = field(default_factory=dict)
     failures: list[tuple[str, str, str]] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
     started_at: float = 0.0
 
     def start(self, total: int, pending: int, skipped: int) -> None:
@@ -102,7 +104,12 @@ class Tally:
         running = self.running.pop(trial_id, None)
         if self.forecast:
             self.forecast.end(trial_id, self.clock(), has_result=has_result)
-        return running.label if running else trial_id
+        return running.label if running else self.left.pop(trial_id, trial_id)
+
+    def leave(self, trial_id: str) -> str:
+        """Removes a trial that another driver is training and returns its label."""
+        label = self.left[trial_id] = self.end(trial_id, has_result=False)
+        return label
 
     def finish(self, trial_id: str, status: str) -> str:
         """Counts a result and returns the trial's label."""

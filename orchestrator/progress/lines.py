@@ -72,7 +72,7 @@ class PlainProgress:
     def trial_left(self, trial_id: str, message: str) -> None:
         """See `Progress`."""
         del message  # whoever follows is told once, when there is nothing else to do
-        self._tally.end(trial_id, has_result=False)
+        self._tally.leave(trial_id)
 
     def sweep_finished(self, *, interrupted: bool = False) -> None:
         """See `Progress`."""
@@ -146,7 +146,7 @@ class JsonProgress:
 
     def trial_left(self, trial_id: str, message: str) -> None:
         """See `Progress`."""
-        label = self._tally.end(trial_id, has_result=False)
+        label = self._tally.leave(trial_id)
         self._event("trial_left", trial_id=trial_id, label=label, message=message)
 
     def sweep_finished(self, *, interrupted: bool = False) -> None:

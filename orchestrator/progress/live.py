@@ -66,7 +66,7 @@ class LiveProgress:
         """See `Progress`."""
         del message
         with self._lock:
-            self._tally.end(trial_id, has_result=False)
+            self._tally.leave(trial_id)
 
     def sweep_finished(self, *, interrupted: bool = False) -> None:
         """See `Progress`."""

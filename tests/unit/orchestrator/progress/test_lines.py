@@ -163,4 +163,4 @@ def test_a_trial_left_to_another_driver_is_not_running_and_may_end_later():
     left, finished = (json.loads(line) for line in stream.getvalue().splitlines()[2:])
     assert (left["event"], left["label"]) == ("trial_left", "a trial")
     assert left["message"] == "process 7 on elsewhere is training it"
-    assert (finished["ended"], finished["pending"]) == (1, 1)
+    assert (finished["ended"], finished["pending"], finished["label"]) == (1, 1, "a trial")

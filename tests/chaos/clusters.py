@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 import psutil
 
+START_SECONDS = 60
+
 NUM_NODES = 2
 """Nodes with a CPU each; the head has none, as where a cluster keeps trials off its head."""
 
@@ -74,6 +76,7 @@ class StartedCluster:
         self.address = f"127.0.0.1:{self._port}"
         self._head: subprocess.Popen[bytes] | None = None
         self._nodes: list[subprocess.Popen[bytes]] = []
+        self._num_starts = 0
         self.mend()
 
     def roots(self) -> list[int]:
@@ -89,13 +92,9 @@ class StartedCluster:
                 "--head", f"--port={self._port}", "--num-cpus=0", "--include-dashboard=false",
                 f"--temp-dir={self._scratch.name}",
             )  # fmt: skip
-            wait_for_port(self._port, self._head)
         self._nodes = [node for node in self._nodes if node.poll() is None]
         while len(self._nodes) < NUM_NODES:
-            node = self._start(f"--address={self.address}", "--num-cpus=1")
-            self._nodes.append(node)
-            # One after the other: two that start at once on one machine may pick the same ports.
-            wait_for_raylet(node, Path(self._scratch.name, "output"))
+            self._nodes.append(self._start(f"--address={self.address}", "--num-cpus=1"))
 
     def close(self) -> None:
         """See `Cluster`."""
@@ -112,23 +111,24 @@ class StartedCluster:
         self._nodes = []
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        ray = Path(sys.executable).with_name("ray")
-        with Path(self._scratch.name, "output").open("wb") as output:
-            return subprocess.Popen(
-            [ray, "start", "--block", "--disable-usage-stats", "--node-ip-address=127.0.0.1",
-             "--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0",
-             "--object-store-memory=100000000", *arguments],
-            env=self._environment, start_new_session=True, stdout=output, stderr=output,
+        """Starts one node and waits for it: two at once may pick the same ports."""
+        self._num_starts += 1
+        text = Path(self._scratch.name, f"output-{self._num_starts}")
+        with text.open("wb") as output:
+            node = subprocess.Popen(
+                [Path(sys.executable).with_name("ray"), "start", "--block",
+                 "--disable-usage-stats", "--node-ip-address=127.0.0.1",
+                 "--dashboard-agent-listen-port=0", "--min-worker-port=0", "--max-worker-port=0",
+                 "--object-store-memory=100000000", *arguments],
+                env=self._environment, start_new_session=True, stdout=output, stderr=output,
             )  # fmt: skip
-
-
-def wait_for_raylet(node: subprocess.Popen[bytes], output: Path, seconds: float = 60) -> None:
-    """Waits until `ray start` says that its node has joined the cluster."""
-    deadline = time.monotonic() + seconds
-    while "Ray runtime started" not in (text := output.read_text(encoding="utf-8")):
-        if node.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(text)
-        time.sleep(0.1)
+        deadline = time.monotonic() + START_SECONDS
+        while "Ray runtime started" not in text.read_text(encoding="utf-8"):
+            if node.poll() is not None or time.monotonic() > deadline:
+                kill_family(node.pid)
+                raise RuntimeError(text.read_text(encoding="utf-8"))
+            time.sleep(0.1)
+        return node
 
 
 class UtilityCluster:
@@ -174,15 +174,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def wait_for_port(port: int, head: subprocess.Popen[bytes], timeout_seconds: float = 60) -> None:
-    """Waits until a head listens."""
-    deadline = time.monotonic() + timeout_seconds
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        if head.poll() is not None or time.monotonic() > deadline:
-            msg = f"nobody listens on port {port}"
-            raise TimeoutError(msg)
-        time.sleep(0.1)

@@ -103,7 +103,7 @@ def environment(folder: Path) -> dict[str, str]:
         "PYTHONPATH": f"{hook}:{ROOT}",
         "CHAOS_FOLDER": str(folder),
         "OMP_NUM_THREADS": "1",
-        # Ray takes 18 s to miss a node and a minute to give up a head; here it is sooner.
+        # Ray takes some 15 s to miss a node and a minute to give up a head; here it is sooner.
         "RAY_health_check_initial_delay_ms": "1000",
         "RAY_health_check_period_ms": "1000",
         "RAY_health_check_failure_threshold": "3",

@@ -95,6 +95,17 @@ def _row_groups(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.
         yield pa.Table.from_batches(waiting)
 
 
+def is_whole(data: bytes) -> bool:
+    """Says whether every page of a Parquet file can be read and fits its checksum."""
+    try:
+        with parquet.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
+            for number in range(file.num_row_groups):
+                file.read_row_group(number)
+    except (pa.ArrowException, OSError, ValueError):
+        return False
+    return True
+
+
 def decode(data: bytes) -> list[Row] | None:
     """Returns the rows of a Parquet file, or None when the bytes are not a whole one."""
     try:

@@ -17,6 +17,7 @@ from orchestrator.store.files import (
     GRIDS,
     RUNS,
     compact_path,
+    is_as_named,
     last_compaction_path,
     look,
     trial_id_of,
@@ -100,6 +101,7 @@ def compact_table(
         torn = tuple(item.file for item in found.unreadable if item not in lost)
         replaced = (*found.read, *torn)
         if replaced != found.files.compacts or len(replaced) > 1:
+            _refuse_altered(storage, found.files.compacts)
             _replace(storage, table, merge.data, replaced)
     after = look(storage, table).all()
     return TableCompaction(
@@ -152,6 +154,20 @@ def _replace(storage: Storage, table: Table, data: Buffer, replaced: tuple[FileI
     for file in replaced:
         if file.path != path:
             storage.delete(file.path)
+
+
+def _refuse_altered(storage: Storage, compacts: tuple[FileInfo, ...]) -> None:
+    """Refuses a compacted file that is not what was written: its successor would hide that."""
+    with storage.local_copies([file.path for file in compacts]) as copies:
+        for file in compacts:
+            copy = copies.get(file.path)
+            if copy is not None and copy.exists() and not is_as_named(copy, file.name):
+                msg = (
+                    f"{storage.place}/{file.path}: is not what was written, its digest is not that "
+                    "in its name; restore it from a copy, or let podium verify --quarantine keep "
+                    "what is whole of it"
+                )
+                raise StoreError(msg)
 
 
 def refuse_lost(storage: Storage, lost: tuple[Unreadable, ...]) -> None:

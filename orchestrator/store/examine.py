@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,7 +14,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from orchestrator.store.codec import CHECKED
-from orchestrator.store.files import COMPACT, part_key, trial_id_of
+from orchestrator.store.files import COMPACT, is_as_named, part_key, trial_id_of
 from orchestrator.store.rows import Row
 from orchestrator.store.schema import FAILURES, TRIALS, Table
 from orchestrator.store.storage import FileInfo
@@ -217,9 +216,7 @@ def _schema_problem(table: Table, found: pa.Schema) -> str | None:
 
 def _check_digest(path: Path, facts: FileFacts) -> None:
     """Holds a compacted file against its name, which is the digest of what was written."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    if facts.file.name == f"{COMPACT}{digest}.parquet":
+    if is_as_named(path, facts.file.name):
         return
     if CHECKED.items() <= (_metadata(path) or {}).items():
         if not facts.bad_groups:

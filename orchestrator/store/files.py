@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.store.schema import Table
 from orchestrator.store.storage import Buffer, FileInfo, Storage, StoreError
@@ -48,6 +49,13 @@ def part_path(table: Table, trial_id: str, attempt: int | None = None) -> str:
 def compact_path(table: Table, data: Buffer) -> str:
     """Returns where a compacted file with these bytes belongs."""
     return f"{table.name}/compact-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
+
+
+def is_as_named(path: Path, name: str) -> bool:
+    """Says whether a compacted file has the digest that is in its name."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return name == f"{COMPACT}{digest}.parquet"
 
 
 def last_compaction_path(table: Table) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from orchestrator.store.codec import is_whole
 from orchestrator.store.files import COMPACT, TableFiles, look, part_key
 from orchestrator.store.schema import SQL_TYPES, Table
 from orchestrator.store.storage import FileInfo, Storage, StoreError
@@ -130,7 +131,7 @@ def scan(
             cannot be read.
     """
     wanted = tuple(columns if columns is not None else table.column_names)
-    for _ in range(MAX_LOOKS):
+    for number in range(MAX_LOOKS):
         files = look(storage, table)
         parts = (file for key, file in files.parts.items() if part_counts(key))
         chosen = (*files.compacts, *parts)
@@ -147,6 +148,8 @@ def scan(
                 for file in chosen
                 if copies[file.path] in reasons
             )
+        if number == 0 and any(is_whole(storage.read(item.file.path) or b"") for item in bad):
+            continue  # The disk or its server stumbled under the database, which cannot ask again.
         if all(storage.exists(item.file.path) for item in bad):
             _refuse_torn_compacts(storage, table, bad)
             if isinstance(rows, str):

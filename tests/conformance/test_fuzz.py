@@ -82,7 +82,7 @@ def _other(table: str, _data: bytes) -> bytes:
 
 
 @settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @pytest.mark.slow
 @pytest.mark.timeout(240)

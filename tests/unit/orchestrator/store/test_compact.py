@@ -5,9 +5,10 @@ from datetime import timedelta
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.store import SCHEMA_VERSION, TABLES, Store
+from orchestrator.store import SCHEMA_VERSION, TABLES, Store, StoreError
 from orchestrator.store.codec import encode_rows
 from orchestrator.store.compact import STALE, compact_tables
+from orchestrator.store.files import compact_path
 from orchestrator.store.local import LocalStorage
 from orchestrator.store.scan import scan
 from orchestrator.store.schema import TRIALS
@@ -108,8 +109,8 @@ def test_overlapping_compacted_files_are_merged(store, tmp_path):
     """What two compactions at once may leave on an object store."""
     found = scan(LocalStorage(tmp_path), TRIALS)
     for start in (0, 1):
-        path = tmp_path / "trials" / f"compact-{start:016x}.parquet"
-        path.write_bytes(encode_rows(found.rows.slice(start, 2)))
+        data = encode_rows(found.rows.slice(start, 2))
+        (tmp_path / compact_path(TRIALS, data)).write_bytes(data)
     assert len(store.read("trials")) == 3
     store.heal(NOW)
     assert plain_counts(tmp_path) == (3, 3, 3)
@@ -176,3 +177,18 @@ def test_commits_during_compactions_are_never_lost(tmp_path):
     assert plain_counts(tmp_path) == (40, 40, 40)
     assert plain_counts(tmp_path, "epochs") == (80, 80, 40)
     assert len(Store(tmp_path).read("predictions")) == 20
+
+
+def test_a_changed_compacted_file_is_not_hidden_by_its_successor(store, tmp_path):
+    """A flipped bit that still decodes would come into a new file with a right checksum."""
+    store.compact(NOW)
+    (path,) = (tmp_path / "images").glob("compact-*")
+    data = path.read_bytes()
+    path.write_bytes(data[:60] + bytes([data[60] ^ 4]) + data[61:])
+    store.compact(NOW)  # nothing to merge, nothing is written
+    store.commit(make_spec(9), make_result(9), committed_at=NOW)
+    with pytest.raises(StoreError, match=f"{path}: is not what was written.*--quarantine"):
+        store.compact(NOW)
+    store.quarantine(store.verify(NOW))
+    store.compact(NOW)
+    assert set(store.read("images")["trial_id"]) == {trial_id(make_spec(9))}

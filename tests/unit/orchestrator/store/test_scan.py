@@ -1,3 +1,4 @@
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -96,3 +97,20 @@ def test_a_torn_compacted_file_is_named_with_its_remedy(root):
         Store(root).committed()
     with pytest.raises(StoreError, match="restore it from a copy"):
         Store(root).find_committed("0" * 20)
+
+
+def test_a_file_that_only_the_database_could_not_read_is_read_again(root, tmp_path_factory):
+    """As when a file server stumbles: the file is whole, so its trial is not taken for lost."""
+    torn = tmp_path_factory.mktemp("torn") / "file.parquet"
+    torn.write_bytes(b"")
+    looks = []
+
+    class Stumbling(LocalStorage):
+        @contextmanager
+        def local_copies(self, paths):
+            looks.append(len(paths))
+            with super().local_copies(paths) as copies:
+                yield {**copies, paths[0]: torn} if len(looks) == 1 else copies
+
+    found = scan(Stumbling(root), TRIALS)
+    assert (found.rows.num_rows, found.unreadable, looks) == (4, (), [4, 4])

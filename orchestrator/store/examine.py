@@ -124,7 +124,8 @@ def _examine_groups(table: Table, content: parquet.ParquetFile, facts: FileFacts
     wanted = {TRIALS.name: _OF_TRIALS, FAILURES.name: _OF_FAILURES}.get(table.name, table.key)
     for number in range(content.num_row_groups):
         try:
-            rows = content.read_row_group(number)
+            # Most files are small: threads cost more there than they save.
+            rows = content.read_row_group(number, use_threads=facts.is_compact)
             found = rows.select([name for name in wanted if name in rows.column_names])
             keys = found.select(list(table.key))
             twice |= _repeated(keys, last)
@@ -153,8 +154,11 @@ def _repeated(keys: pa.Table, last: Row | None) -> set[str]:
 
     Files are sorted, so equal keys of two groups meet at the border.
     """
-    counted = keys.group_by(keys.column_names).aggregate([([], "count_all")])
-    found = set(counted.filter(pc.greater(counted["count_all"], 1))["trial_id"].to_pylist())
+    found: set[str] = set()
+    if keys.num_rows > 1:
+        counted = keys.group_by(keys.column_names, use_threads=False).aggregate([([], "count_all")])
+        several = counted.filter(pc.greater(counted["count_all"], 1))
+        found.update(several["trial_id"].to_pylist())
     if last is not None and keys.slice(0, 1).to_pylist() == [last]:
         found.add(last["trial_id"])
     return found

@@ -296,7 +296,10 @@ def main() -> None:
         for number in range(arguments.rounds):
             scratch = Path(folder) / str(number)
             podium = run_podium(make_specs(arguments.trials), scratch / "results")
-            rounds.append((podium, run_bare_tune(arguments.trials, scratch / "bare")))
+            print(f"podium: {json.dumps(podium)}", flush=True)
+            bare = run_bare_tune(arguments.trials, scratch / "bare")
+            print(f"bare Tune: {json.dumps(bare)}", flush=True)
+            rounds.append((podium, bare))
         podium, bare = (median_of(list(side)) for side in zip(*rounds, strict=True))
         default = None
         if arguments.defaults:

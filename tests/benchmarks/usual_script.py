@@ -108,6 +108,7 @@ def measure(data: Path, side: int, epochs: int, repeats: int, folder: Path) -> d
     first = run_loop(data, side, epochs, repeats, 0)
     ours = run_podium(data, side, epochs, repeats, folder)
     second = run_loop(data, side, epochs, repeats, 1)
+    print(f"{side} px: loop {first:.1f} s and {second:.1f} s, podium {ours:.1f} s", flush=True)
     return {
         "side": side,
         "trials": number,
@@ -147,6 +148,7 @@ def measure_choices(side: int, epochs: int, rounds: int) -> list[dict[str, Any]]
         pairs = [
             (speed(side, epochs, **chosen), speed(side, epochs, **other)) for _ in range(rounds)
         ]
+        print(f"{side} px, {title}: images/s {pairs}", flush=True)
         rows.append(
             {
                 "side": side,
@@ -171,7 +173,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     machine = describe("torch", "ray", "segmentation-models-pytorch", "pillow")
-    print(in_one_line(machine))
+    print(in_one_line(machine), flush=True)
     data = arguments.data.resolve()
     figures: dict[str, Any] = {"machine": machine}
     with tempfile.TemporaryDirectory() as folder:

@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.conflicts import refuse_conflicts
 from orchestrator.cost import CostModel, Estimate, Source, makespan_seconds
 from orchestrator.grid import Grid
+from orchestrator.retries import share_after, share_text
 from orchestrator.rows import CommittedRow, DamagedRow, FailedRow
 from workers.contract import FailureClass, JSONValue, TrialSpec, TrialStatus, UserError
 
@@ -38,6 +39,7 @@ class PlannedTrial:
         status: How the trial ended; None while it has no result.
         failure: Class of the last failure; None without one, or with a result after it.
         attempt: Number of the next attempt, counted from 1.
+        gpus: The share of a GPU that the next attempt gets, if it is not the configuration's.
     """
 
     spec: TrialSpec
@@ -49,6 +51,7 @@ class PlannedTrial:
     status: TrialStatus | None = None
     failure: FailureClass | None = None
     attempt: int = 1
+    gpus: float | None = None
 
     @property
     def failed(self) -> bool:
@@ -115,8 +118,8 @@ def plan(
         committed: Trials with a result by id; other grids' trials are allowed.
         failures: All failures so far.
         damaged: Files that hold something of a trial and cannot be read.
-        retry: Failure classes to try again besides infrastructure and out-of-memory, which
-            always are.
+        retry: Failure classes to try again besides infrastructure, and out-of-memory as long as
+            there is a larger share of a GPU, which always are.
         num_images: Images of each dataset label, where somebody has counted them; only the
             expected seconds depend on it.
 
@@ -129,7 +132,8 @@ def plan(
     rows = list(committed.values())
     refuse_conflicts(grid, rows)
     results = {key: TrialStatus(row.status) for key, row in committed.items()}
-    last = _last_failures(failures)
+    failures = tuple(failures)
+    last, shares = _last_failures(failures), _failed_shares(failures)
     torn = {item.trial_id: item.path for item in damaged}
     costs = CostModel(
         rows,
@@ -145,18 +149,37 @@ def plan(
         block = (spec.dataset.label, spec.model.label)
         if block not in estimates:  # no estimate depends on loss or repeat
             estimates[block] = costs.estimate(spec)
-        before = _Before(status=results.get(key), failure=last.get(key), damaged=torn.get(key))
-        trials.append(_decide(spec, key, before, retry, estimates[block]))
+        before = _Before(
+            status=results.get(key),
+            failure=last.get(key),
+            damaged=torn.get(key),
+            short_of_memory=key in shares,
+            failed_share=shares.get(key),
+        )
+        trials.append(_decide(spec, key, before, retry, estimates[block], grid.gpus_per_trial))
     return Plan(grid=grid, trials=tuple(trials))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Before:
-    """What the store knows of a trial."""
+    """What the store knows of a trial.
+
+    Attributes:
+        short_of_memory: Whether memory ever ran out.
+        failed_share: The largest share of a GPU on which it did; None where nobody noted it.
+    """
 
     status: TrialStatus | None
     failure: FailedRow | None
     damaged: str | None
+    short_of_memory: bool
+    failed_share: float | None
+
+    def next_share(self, configured: float) -> float | None:
+        """Returns the share of the next attempt; None where memory ran out on all there is."""
+        if not self.short_of_memory:
+            return configured
+        return share_after(configured, self.failed_share)
 
 
 def _decide(
@@ -165,6 +188,7 @@ def _decide(
     before: _Before,
     retry: frozenset[FailureClass],
     estimate: Estimate,
+    configured_gpus: float,
 ) -> PlannedTrial:
     status, failure, damaged = before.status, before.failure, before.damaged
     if status is not None:
@@ -174,13 +198,17 @@ def _decide(
     failure_class = FailureClass(failure.failure_class) if failure else None
     attempts = failure.attempt if failure else 0
     what = f"{failure_class} (attempt {attempts})"
+    share = before.next_share(configured_gpus)
+    final = failure_class == FailureClass.BUG or (
+        failure_class == FailureClass.OUT_OF_MEMORY and share is None
+    )
     # A damaged result came after whatever failed before it.
-    if damaged is None and failure_class == FailureClass.BUG and failure_class not in retry:
+    if damaged is None and final and failure_class not in retry:
         return PlannedTrial(
             spec=spec,
             trial_id=trial_id,
             action=Action.SKIP,
-            reason=f"failed: {what}, use --retry bug",
+            reason=f"failed: {what}, use --retry {failure_class}",
             failure=failure_class,
             attempt=attempts + 1,
         )
@@ -189,6 +217,11 @@ def _decide(
         action, reason = Action.RETRY, f"damaged file: {damaged}"
     elif failure_class is not None:
         action, reason = Action.RETRY, f"after {what}"
+    if share is None:  # asked for all the same: with all there is
+        share = max(configured_gpus, before.failed_share or 0.0)
+    larger = share if share > configured_gpus else None
+    if larger is not None:
+        reason = f"{reason}, on {share_text(larger)}"
     return PlannedTrial(
         spec=spec,
         trial_id=trial_id,
@@ -198,7 +231,18 @@ def _decide(
         source=estimate.source,
         failure=failure_class,
         attempt=attempts + 1,
+        gpus=larger,
     )
+
+
+def _failed_shares(failures: Iterable[FailedRow]) -> dict[str, float | None]:
+    """Returns, of each trial that ran out of memory, the largest share on which it did."""
+    shares: dict[str, float | None] = {}
+    for row in failures:
+        if row.failure_class == FailureClass.OUT_OF_MEMORY:
+            known = [share for share in (shares.get(row.trial_id), row.gpus) if share is not None]
+            shares[row.trial_id] = max(known, default=None)
+    return shares
 
 
 def _last_failures(failures: Iterable[FailedRow]) -> dict[str, FailedRow]:
@@ -218,6 +262,9 @@ def plan_summary(plan: Plan, slots: int) -> dict[str, Any]:
     """
     grid, pending = plan.grid, plan.pending
     seconds = sum(trial.expected_seconds for trial in pending)
+    gpu_seconds = sum(
+        trial.expected_seconds * (trial.gpus or grid.gpus_per_trial) for trial in pending
+    )
     sources = Counter(trial.source for trial in pending if trial.source)
     return {
         "name": grid.name,
@@ -235,7 +282,7 @@ def plan_summary(plan: Plan, slots: int) -> dict[str, Any]:
         "repeats": grid.repeats,
         "slots": slots,
         "expected_wall_seconds": round(plan.wall_seconds(slots), 3),
-        "expected_gpu_hours": round(seconds * grid.gpus_per_trial / 3600, 6),
+        "expected_gpu_hours": round(gpu_seconds / 3600, 6),
         "expected_cpu_core_hours": round(seconds * grid.cpus_per_trial / 3600, 6),
         "estimates": {source.value: sources[source] for source in Source if sources[source]},
         "trials": [trial.to_json() for trial in plan.trials],

@@ -48,6 +48,20 @@ def check_data(
     return tuple(notes)
 
 
+def fingerprints(grid: Grid, needed: Iterable[Component], cache_dir: Path) -> dict[str, str]:
+    """Returns the fingerprint of each dataset by label, so that trials can tell a change.
+
+    Raises:
+        UserError: A dataset is missing or unreadable.
+    """
+    found = {}
+    for component in {item.label: item for item in needed}.values():
+        root = grid.roots.get(component.label)
+        dataset = open_dataset(component, Path(root) if root else None)
+        found[component.label] = dataset.fingerprint(cache_dir)
+    return found
+
+
 def check_models(grid: Grid, trials: Sequence[TrialSpec], cache_dir: Path) -> tuple[str, ...]:
     """Checks what models ask for: images a step, weights of outputs, files of weights.
 

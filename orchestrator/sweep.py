@@ -16,7 +16,7 @@ from orchestrator.engine.journal import RunJournal
 from orchestrator.engine.sharing import SharedRun, remove_dead_drivers
 from orchestrator.grid import Grid, build_grid, grid_from_document
 from orchestrator.planner import Action, Plan, PlannedTrial, plan
-from orchestrator.preflight import check_data, check_models, model_findings
+from orchestrator.preflight import check_data, check_models, fingerprints, model_findings
 from orchestrator.progress import Progress
 from orchestrator.store import Store
 from workers.contract import FailureClass, Runtime, UserError
@@ -132,7 +132,8 @@ def run_sweep(
             on_wait=lambda note: on_notes((note,)),
             now=now,
         )
-        report = shared.run([_job(config, trial, journal.run_id) for trial in pending])
+        known = fingerprints(sweep.grid, [trial.spec.dataset for trial in pending], cache)
+        report = shared.run([_job(config, trial, known, journal.run_id) for trial in pending])
         interrupted = report.interrupted
         journal.sweep_finished(interrupted=interrupted)
     finally:
@@ -213,11 +214,14 @@ def _slots(cpus: int | None, gpus: int | None, grid: Grid) -> int:
     return max(1, slots)
 
 
-def _job(config: SweepConfig, trial: PlannedTrial, run_id: str | None = None) -> TrialJob:
+def _job(
+    config: SweepConfig, trial: PlannedTrial, known: Mapping[str, str], run_id: str | None = None
+) -> TrialJob:
     return TrialJob(
         run_id=run_id,
         trial_id=trial.trial_id,
         spec=trial.spec,
+        gpus=trial.gpus,
         runtime=Runtime(
             data_root=config.roots.get(trial.spec.dataset.label),
             cache_dir=config.data.cache,
@@ -225,5 +229,6 @@ def _job(config: SweepConfig, trial: PlannedTrial, run_id: str | None = None) ->
             checkpoint_interval_seconds=config.runtime.checkpoint_interval_seconds,
             num_examples=config.runtime.example_images,
             weights=config.weights.get(trial.spec.model.label),
+            dataset_fingerprint=known.get(trial.spec.dataset.label),
         ),
     )

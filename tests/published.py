@@ -199,7 +199,9 @@ def write_store(trials: pd.DataFrame, folder: Path | str, num_repeats: int = 5) 
     _write(folder, TRIALS, ordered)
     diverged = ordered[ordered["status"] == str(TrialStatus.DIVERGED)]
     if len(diverged):
-        failures = diverged.assign(failure_class="diverged", traceback="", failed_at=NOW)
+        failures = diverged.assign(
+            failure_class="diverged", traceback="", failed_at=NOW, gpus=float("nan")
+        )
         _write(folder, FAILURES, failures)
     store.save_grid(grid_document(trials, num_repeats))
     return store

@@ -166,6 +166,8 @@ class Runtime:
         checkpoint_interval_seconds: Least time between two checkpoints; 0 means every epoch.
         num_examples: Test images whose raw outputs are kept for the report (first repeat only).
         weights: Path of the model's given weights; the model's parameters hold their content.
+        gpu_share: The part of its GPU's memory that the trial may take.
+        dataset_fingerprint: Of the data the sweep was started with; None accepts any.
     """
 
     data_root: str | None
@@ -175,6 +177,8 @@ class Runtime:
     checkpoint_interval_seconds: float = 60.0
     num_examples: int = 2
     weights: str | None = None
+    gpu_share: float = 1.0
+    dataset_fingerprint: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from workers.catalogue.costs import GPU_CONTEXT_BYTES
 from workers.catalogue.datasets import DATASETS
 from workers.catalogue.losses import LOSSES, split_loss
 from workers.catalogue.models import MODELS
@@ -30,6 +31,7 @@ RECORDED_PACKAGES = (
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BLOCK_BYTES = 1 << 30
+_LEAST_FRACTION = 0.001
 
 
 @functools.cache
@@ -82,6 +84,8 @@ def prepare_process(spec: TrialSpec, runtime: Runtime) -> torch.device:
     if spec.training.compiled:
         _prepare_compiler(Path(runtime.cache_dir))
     _reset_peak_memory(use_gpu=use_gpu)
+    if use_gpu:
+        _limit_memory(runtime.gpu_share)
     return torch.device("cuda", 0) if use_gpu else torch.device("cpu")
 
 
@@ -100,6 +104,18 @@ def _prepare_compiler(cache_dir: Path) -> None:
         raise UserError(msg)
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str((cache_dir / "compiled").absolute())
     torch.compiler.reset()
+
+
+def _limit_memory(share: float) -> None:
+    """Lets the process take no more than its share of its GPU, so that it fails alone.
+
+    torch counts what it allocates, and not the context that each process holds besides.
+    """
+    fraction = min(1.0, share)
+    if fraction < 1:
+        total = torch.cuda.get_device_properties(0).total_memory
+        fraction = max(_LEAST_FRACTION, fraction - GPU_CONTEXT_BYTES / total)
+    torch.cuda.set_per_process_memory_fraction(fraction, 0)
 
 
 def _reset_peak_memory(*, use_gpu: bool) -> None:

@@ -96,6 +96,7 @@ def _load_task(spec: TrialSpec, runtime: Runtime, device: torch.device) -> tuple
     root = Path(runtime.data_root) if runtime.data_root else None
     dataset = open_dataset(spec.dataset, root)
     arrays = load_arrays(dataset, spec.data.image_size, Path(runtime.cache_dir))
+    _refuse_changed(spec, runtime, arrays.fingerprint)
     split = split_indices(
         arrays.groups,
         spec.data.split,
@@ -104,6 +105,17 @@ def _load_task(spec: TrialSpec, runtime: Runtime, device: torch.device) -> tuple
         repeat=spec.repeat,
     )
     return prepare_task(spec, arrays, split, device), arrays.fingerprint
+
+
+def _refuse_changed(spec: TrialSpec, runtime: Runtime, fingerprint: str) -> None:
+    expected = runtime.dataset_fingerprint
+    if expected is not None and fingerprint != expected:
+        msg = (
+            f"dataset {spec.dataset.label!r}: its content below {runtime.data_root} changed while "
+            f"the sweep ran (fingerprint {fingerprint[:12]}, at the start {expected[:12]}); bring "
+            "the files back and run again, or set results to another location"
+        )
+        raise UserError(msg)
 
 
 def _refuse_misfit(spec: TrialSpec, num_train_images: int) -> None:

@@ -9,6 +9,7 @@ import typer
 from orchestrator.cli.options import (
     ConfigArgument,
     EngineName,
+    FailureName,
     JsonOption,
     ProgressMode,
     ResultsArgument,
@@ -66,6 +67,21 @@ def status(
     from orchestrator.cli.sweep import status_command
 
     status_command(target, overrides or [], as_json)
+
+
+@app.command()
+def failures(
+    results: ResultsArgument,
+    failure_class: Annotated[
+        FailureName | None, typer.Option("--class", help="Only failures of this class.")
+    ] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="Only the newest so many.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the attempts that gave no result, the newest first, with the end of each traceback."""
+    from orchestrator.cli.failures import failures_command
+
+    failures_command(results, failure_class.value if failure_class else None, last, as_json)
 
 
 @app.command()

@@ -70,10 +70,20 @@ class AnswerFormat(StrEnum):
     PARQUET = "parquet"
 
 
+class FailureName(StrEnum):
+    """Why an attempt gave no result, or gave the worst."""
+
+    OUT_OF_MEMORY = "out-of-memory"
+    INFRASTRUCTURE = "infrastructure"
+    BUG = "bug"
+    DIVERGED = "diverged"
+
+
 class RetryClass(StrEnum):
     """Failures that are run again only when asked."""
 
     BUG = "bug"
+    OUT_OF_MEMORY = "out-of-memory"
 
 
 ConfigArgument = Annotated[Path, typer.Argument(help="A YAML configuration.", metavar="CONFIG")]

@@ -58,6 +58,7 @@ def make_engine(name: str, sweep: Sweep) -> Engine:
     if config is None:
         msg = "only a configuration can be run"
         raise ValueError(msg)
+    minutes = config.runtime.no_progress_minutes
     return RayTuneEngine(
         ClusterOptions(
             address=config.cluster.address,
@@ -66,6 +67,7 @@ def make_engine(name: str, sweep: Sweep) -> Engine:
             trial_cpus=config.resources.cpus,
             trial_gpus=sweep.grid.gpus_per_trial,
             max_failures=config.cluster.max_failures,
+            no_progress_seconds=minutes * 60 if minutes is not None else None,
         )
     )
 
@@ -183,6 +185,9 @@ def status_command(target: str, overrides: Sequence[str], as_json: bool) -> None
                 for cause in item["causes"]
             ],
             numeric=frozenset({"trials"}),
+        )
+        console().print(
+            f"Tracebacks: podium failures {sweep.store.place}", soft_wrap=True, markup=False
         )
     for driver in summary["drivers"]:
         console().print(

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 
-from workers.catalogue.costs import step_memory_bytes
+from workers.catalogue.costs import GPU_CONTEXT_BYTES, step_memory_bytes
+from workers.catalogue.datasets import DATASETS
 from workers.contract import Component
 
 AUTO = "auto"
@@ -15,11 +16,14 @@ AUTO = "auto"
 MEMORY_MARGIN = 0.3
 """Room for what the table does not see: fragments, library workspaces, the CUDA context."""
 
-CONTEXT_BYTES = 600 << 20
-"""What a process holds on a GPU before its first tensor."""
-
 MAX_TRIALS_PER_GPU = 64
 """More share nothing but waiting; and Ray's four decimals tell so many shares apart."""
+
+ASSUMED_NUM_IMAGES = 2_000
+"""For the user's own folders, which nobody has counted here."""
+
+_BYTES_PER_PIXEL = 4
+"""Three colours and the mask."""
 
 _GIB = 1 << 30
 
@@ -48,12 +52,15 @@ def gpu_share(memory_bytes: float, device_memory_bytes: float, margin: float) ->
 
 def share_for(
     models: Iterable[Component],
+    datasets: Iterable[Component] = (),
     *,
     image_size: int,
     batch_size: int,
     gpu_memory_gib: float | None,
 ) -> float | None:
-    """Returns the share that the largest of the models needs; all trials get the same.
+    """Returns the share that the largest of the models needs, on the largest of the datasets.
+
+    All trials get the same; one for which it is too little is tried again with twice as much.
 
     Returns:
         None where the memory of a GPU is neither given nor told by this machine.
@@ -65,7 +72,16 @@ def share_for(
         step_memory_bytes(m.name, m.parameters, image_size=image_size, batch_size=batch_size)
         for m in models
     )
-    return gpu_share(needed + CONTEXT_BYTES, device, MEMORY_MARGIN)
+    resident = max((resident_bytes(d, image_size) for d in datasets), default=0)
+    return gpu_share(needed + resident + GPU_CONTEXT_BYTES, device, MEMORY_MARGIN)
+
+
+def resident_bytes(dataset: Component, image_size: int) -> int:
+    """Returns the memory of a dataset's images and masks, which a trial keeps on its GPU."""
+    generated = dataset.parameters.get("num_images")
+    entry = DATASETS.get(dataset.name)
+    known = generated if isinstance(generated, int) else entry.num_images if entry else None
+    return (ASSUMED_NUM_IMAGES if known is None else known) * image_size**2 * _BYTES_PER_PIXEL
 
 
 def local_gpu_memory_bytes() -> float | None:

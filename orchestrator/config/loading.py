@@ -107,7 +107,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
         seed=checked.seed,
         data=checked.data,
         training=checked.training,
-        resources=_resolve_gpus(document, checked, models.components),
+        resources=_resolve_gpus(document, checked, models.components, datasets.components),
         cluster=checked.cluster,
         runtime=checked.runtime,
         results=checked.results,
@@ -129,13 +129,17 @@ def _check(
 
 
 def _resolve_gpus(
-    document: Document, checked: SweepFile, models: Sequence[Component]
+    document: Document,
+    checked: SweepFile,
+    models: Sequence[Component],
+    datasets: Sequence[Component],
 ) -> ResourcesSection:
     """Puts a number in the place of `resources.gpus: auto`."""
     if checked.resources.gpus != AUTO:
         return checked.resources
     share = share_for(
         models,
+        datasets,
         image_size=checked.data.image_size,
         batch_size=checked.training.batch_size,
         gpu_memory_gib=checked.cluster.gpu_memory_gib,

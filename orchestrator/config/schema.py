@@ -218,7 +218,7 @@ class ClusterSection(Section):
         cpus: Size of the local cluster, or what the plan assumes of a running one; null: all.
         gpus: Likewise.
         gpu_memory_gib: Memory of one GPU, for `resources.gpus: auto`; null asks this machine's.
-        max_failures: How often a trial is started again after its worker died.
+        max_failures: How often a trial is started again after its process was lost.
     """
 
     address: Annotated[str | None, Role.RUNTIME] = Field(default=None, min_length=1)
@@ -229,15 +229,17 @@ class ClusterSection(Section):
 
 
 class RuntimeSection(Section):
-    """What a trial leaves behind besides its numbers.
+    """What a trial leaves behind besides its numbers, and how long it may be silent.
 
     Attributes:
         checkpoint_interval_seconds: Least time between two checkpoints; 0 means every epoch.
         example_images: Test images whose raw outputs are kept (first repeat only).
+        no_progress_minutes: A trial without an epoch for so long is ended; null: never.
     """
 
     checkpoint_interval_seconds: Annotated[float, Role.RUNTIME] = Field(default=60.0, ge=0)
     example_images: Annotated[int, Role.RUNTIME] = Field(default=2, ge=0)
+    no_progress_minutes: Annotated[float | None, Role.RUNTIME] = Field(default=240.0, gt=0)
 
 
 class SweepFile(Section):

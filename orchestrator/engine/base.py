@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import random
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,12 +13,27 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from orchestrator.progress import Progress
+from orchestrator.retries import larger_share, share_text
 from orchestrator.store import CommittedTrial, FailureRecord, Store, StoreError
-from workers.contract import FailureClass, OnEpoch, Runtime, Trainer, TrialSpec, TrialStatus
-from workers.failures import classify_failure
+from workers.contract import (
+    FailureClass,
+    OnEpoch,
+    Runtime,
+    Trainer,
+    TrialResult,
+    TrialSpec,
+    TrialStatus,
+    UserError,
+)
+from workers.failures import classify_failure, spoils_process
 
 OutcomeStatus = Literal["completed", "diverged", "failed", "elsewhere"]
 Now = Callable[[], datetime]
+Pause = Callable[[float], None]
+
+COMMIT_PAUSES_SECONDS = (5.0, 15.0, 40.0, 60.0, 180.0)
+"""Between attempts to store a finished training, on top of the store's own patience: hours of
+training are worth five minutes of waiting for a disk that somebody empties."""
 
 
 def utc_now() -> datetime:
@@ -30,12 +47,14 @@ class TrialJob:
 
     Attributes:
         run_id: The driver, in whose name the trial is claimed; None claims nothing.
+        gpus: GPUs of its next attempt, or the share of one; None: what the engine usually gives.
     """
 
     trial_id: str
     spec: TrialSpec
     runtime: Runtime
     run_id: str | None = None
+    gpus: float | None = None
 
     @property
     def label(self) -> str:
@@ -54,6 +73,8 @@ class Outcome:
         seconds: Training time.
         failure_class: Why it failed, or `diverged`.
         message: One line for people.
+        transient: Whether the failure may pass by itself: nobody has to mend anything first.
+        spoiled: Whether the failure leaves the process in a state no other trial should start in.
     """
 
     trial_id: str
@@ -62,6 +83,8 @@ class Outcome:
     seconds: float = 0.0
     failure_class: FailureClass | None = None
     message: str = ""
+    transient: bool = False
+    spoiled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +104,12 @@ class Engine(Protocol):
 
 
 def execute(
-    job: TrialJob, store: Store, trainer: Trainer, on_epoch: OnEpoch, now: Now = utc_now
+    job: TrialJob,
+    store: Store,
+    trainer: Trainer,
+    on_epoch: OnEpoch,
+    now: Now = utc_now,
+    pause: Pause = time.sleep,  # noqa: TID251 - this is where it is injected
 ) -> Outcome:
     """Runs one trial where it is called and leaves its rows in the store.
 
@@ -90,7 +118,7 @@ def execute(
     `failures`; only the failure to write that row is raised.
     """
     if job.run_id is None:
-        return _train(job, store, trainer, on_epoch, now)
+        return _train(job, store, trainer, on_epoch, now, pause)
     claims, holder = store.claims(job.run_id), None
     # Without a claim two drivers may train the trial; the first commit still wins.
     with suppress(StoreError):
@@ -99,7 +127,7 @@ def execute(
         message = f"process {holder.process_id} on {holder.host} is training it"
         return Outcome(trial_id=job.trial_id, status="elsewhere", message=message)
     try:
-        return _train(job, store, trainer, on_epoch, now)
+        return _train(job, store, trainer, on_epoch, now, pause)
     finally:
         with suppress(StoreError):
             claims.release(job.trial_id)
@@ -116,20 +144,17 @@ def committed_outcome(trial_id: str, row: CommittedTrial) -> Outcome:
     )
 
 
-def _train(job: TrialJob, store: Store, trainer: Trainer, on_epoch: OnEpoch, now: Now) -> Outcome:
+def _train(
+    job: TrialJob, store: Store, trainer: Trainer, on_epoch: OnEpoch, now: Now, pause: Pause
+) -> Outcome:
     committed = store.find_committed(job.trial_id)
     if committed is not None:
         return committed_outcome(job.trial_id, committed)
     try:
         result = trainer(job.spec, job.runtime, store.checkpoints(job.trial_id), on_epoch)
-        store.commit(job.spec, result, committed_at=now())
+        _commit(job, store, result, now, pause)
     except Exception as error:  # noqa: BLE001 - whatever a trial raises must not stop the others
-        failure_class = classify_failure(error)
-        message = f"{type(error).__name__}: {error}".strip()
-        record_failure(job, store, failure_class, message, traceback.format_exc(), now())
-        return Outcome(
-            trial_id=job.trial_id, status="failed", failure_class=failure_class, message=message
-        )
+        return _failed(job, store, error, traceback.format_exc(), now())
     store.delete_checkpoint(job.trial_id)
     diverged = result.status == TrialStatus.DIVERGED
     return Outcome(
@@ -142,6 +167,41 @@ def _train(job: TrialJob, store: Store, trainer: Trainer, on_epoch: OnEpoch, now
     )
 
 
+def _commit(job: TrialJob, store: Store, result: TrialResult, now: Now, pause: Pause) -> None:
+    """Stores the result, again and again where the store refuses: it is not trained anew."""
+    for seconds in COMMIT_PAUSES_SECONDS:
+        try:
+            store.commit(job.spec, result, committed_at=now())
+        except StoreError:
+            pause(seconds * random.uniform(0.75, 1.25))
+        else:
+            return
+    store.commit(job.spec, result, committed_at=now())
+
+
+def _failed(
+    job: TrialJob, store: Store, error: Exception, trace: str, failed_at: datetime
+) -> Outcome:
+    """Classes what a trial raised and records it."""
+    failure_class = classify_failure(error)
+    message = f"{type(error).__name__}: {error}".strip()
+    if failure_class is FailureClass.OUT_OF_MEMORY:
+        gpus = job.gpus or 0.0
+        share = larger_share(gpus)
+        what = f"next on {share_text(share)}" if share else "that is all there is"
+        message = f"{message} (on {share_text(gpus)}; {what})"
+    record_failure(job, store, failure_class, message, trace, failed_at)
+    to_mend = isinstance(error, UserError) and not isinstance(error, StoreError)
+    return Outcome(
+        trial_id=job.trial_id,
+        status="failed",
+        failure_class=failure_class,
+        message=message,
+        transient=failure_class is FailureClass.INFRASTRUCTURE and not to_mend,
+        spoiled=spoils_process(error),
+    )
+
+
 def record_failure(
     job: TrialJob,
     store: Store,
@@ -149,8 +209,9 @@ def record_failure(
     message: str,
     trace: str,
     failed_at: datetime,
+    host: str | None = None,
 ) -> None:
-    """Adds a row to `failures`, numbered after the trial's earlier ones."""
+    """Adds a row to `failures`, numbered after the trial's earlier ones; `host` if not this."""
     store.record_failure(
         FailureRecord(
             spec=job.spec,
@@ -158,8 +219,9 @@ def record_failure(
             failure_class=failure_class,
             message=message,
             traceback=trace,
-            host=platform.node(),
+            host=host or platform.node(),
             failed_at=failed_at,
+            gpus=job.gpus,
         )
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from orchestrator.engine.base import EngineReport, Outcome, TrialJob, execute, report_outcome
@@ -11,7 +12,11 @@ from workers.contract import EpochRecord, Trainer
 
 
 class InlineEngine:
-    """Runs jobs in the calling process; Ctrl-C stops it and keeps the last checkpoint."""
+    """Runs jobs in the calling process, on its CPU, each once.
+
+    Ctrl-C stops it and keeps the last checkpoint. Nobody watches for a trial without progress:
+    only the whole process could be ended, and whoever is debugging in it would not want that.
+    """
 
     def __init__(self, trainer: Trainer | None = None) -> None:
         """Args: trainer: What trains a trial; `workers.run.run_trial` unless given."""
@@ -27,7 +32,8 @@ class InlineEngine:
                 progress.epoch(trial_id, record.epoch, record.val_dice)
 
             try:
-                outcome = execute(job, store, self._trainer, on_epoch)
+                here = dataclasses.replace(job, gpus=0.0)
+                outcome = execute(here, store, self._trainer, on_epoch)
             except KeyboardInterrupt:
                 return EngineReport(outcomes=tuple(outcomes), interrupted=True)
             outcomes.append(outcome)

@@ -102,7 +102,7 @@ class RunJournal:
         self._end(trial_id)
 
     def trial_left(self, trial_id: str, message: str) -> None:
-        """Another driver's trial is not under way here."""
+        """Another driver's trial, or one that waits for its next attempt, is not under way here."""
         self._display.trial_left(trial_id, message)
         with self._lock:
             self._running.pop(trial_id, None)

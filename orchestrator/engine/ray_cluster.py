@@ -31,7 +31,7 @@ _TUNE_SETTINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterOptions:
-    """Which Ray to use, and the share of it that one trial gets.
+    """Which Ray to use, the share of it that one trial gets, and what becomes of lost ones.
 
     Attributes:
         address: A running cluster; None starts a local one, unless RAY_ADDRESS names one.
@@ -39,7 +39,8 @@ class ClusterOptions:
         num_gpus: Likewise; more than the machine has gives logical GPUs, for scheduling tests.
         trial_cpus: CPUs of one trial.
         trial_gpus: GPUs of one trial, or a fraction of one.
-        max_failures: How often a trial is started again after its process or node was lost.
+        max_failures: How often a trial is started again after its process was lost.
+        no_progress_seconds: After how long without an epoch a process is ended; None: never.
     """
 
     address: str | None = None
@@ -48,6 +49,7 @@ class ClusterOptions:
     trial_cpus: float = 1
     trial_gpus: float = 0
     max_failures: int = 3
+    no_progress_seconds: float | None = None
 
 
 class SignalStopper(tune.Stopper):

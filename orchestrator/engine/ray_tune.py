@@ -1,7 +1,9 @@
 """The engine on Ray Tune: a fresh experiment with the pending trials, on reused actors.
 
 Tune schedules and nothing more. What is finished is in the store, so Tune's own state is
-written to a temporary folder and thrown away, and `Tuner.restore` is never used.
+written to a temporary folder and thrown away, and `Tuner.restore` is never used. Every attempt is
+a trial of Tune's own: whether there is another, and with which share of a GPU, is decided in
+`orchestrator.retries`.
 """
 
 from __future__ import annotations
@@ -18,19 +20,12 @@ from typing import Any
 import ray
 from ray import cloudpickle, tune
 
-from orchestrator.engine.base import (
-    EngineReport,
-    Outcome,
-    TrialJob,
-    execute,
-    record_failure,
-    report_outcome,
-    utc_now,
-)
+from orchestrator.engine.base import EngineReport, TrialJob, execute
 from orchestrator.engine.ray_cluster import ClusterOptions, connect, quiet_tune, stop_on_signals
+from orchestrator.engine.ray_watcher import Attempts, Watcher, attempt_name
 from orchestrator.progress import Progress
-from orchestrator.store import Store, StoreError
-from workers.contract import EpochRecord, FailureClass, Trainer
+from orchestrator.store import Store
+from workers.contract import EpochRecord, Trainer
 
 _REPORT_INTERVAL_SECONDS = 1.0
 
@@ -42,7 +37,7 @@ class RayTuneEngine:
         """Keeps the options; Ray starts in `run`.
 
         Args:
-            options: The cluster and the share of one trial.
+            options: The cluster, and what becomes of a trial that is lost.
             trainer: What trains a trial; `workers.run.run_trial` unless given.
         """
         self._options = options
@@ -62,15 +57,22 @@ class RayTuneEngine:
             tempfile.TemporaryDirectory(prefix="podium-tune-") as scratch,
         ):
             os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)
-            watcher = _Watcher(jobs, store, progress)
+            watcher = Watcher(
+                jobs,
+                store,
+                progress,
+                usual_gpus=self._options.trial_gpus,
+                max_failures=self._options.max_failures,
+                no_progress_seconds=self._options.no_progress_seconds,
+            )
             tuner = tune.Tuner(
                 _trainable(jobs, store, self._options, self._trainer),
-                param_space={"trial_id": tune.grid_search([job.trial_id for job in jobs])},
                 tune_config=tune.TuneConfig(
-                    num_samples=1,
+                    num_samples=-1,
+                    search_alg=Attempts(watcher, is_stopped=stopper.stop_all),
                     reuse_actors=True,
-                    trial_name_creator=_trial_name,
-                    trial_dirname_creator=_trial_name,
+                    trial_name_creator=attempt_name,
+                    trial_dirname_creator=attempt_name,
                 ),
                 run_config=tune.RunConfig(
                     name="sweep",
@@ -78,16 +80,12 @@ class RayTuneEngine:
                     verbose=0,
                     stop=stopper,
                     callbacks=[watcher],
-                    failure_config=tune.FailureConfig(max_failures=self._options.max_failures),
+                    failure_config=tune.FailureConfig(max_failures=0),
                 ),
             )
             with quiet_tune():
                 tuner.fit()
         return EngineReport(outcomes=tuple(watcher.outcomes), interrupted=stopper.stopped)
-
-
-def _trial_name(trial: Any) -> str:
-    return str(trial.config["trial_id"])
 
 
 def _trainable(
@@ -103,15 +101,17 @@ def _trainable(
                 "jobs": {job.trial_id: job for job in jobs},
                 "location": store.location,
                 "trainer": trainer,
-                "gpus": options.trial_gpus,
             }
         )
     )
 
     def run_in_actor(config: dict[str, Any]) -> None:
-        _run_in_actor(config["trial_id"], book)
+        _run_in_actor(config["trial_id"], config["gpus"], book)
 
-    resources = {"cpu": options.trial_cpus, "gpu": options.trial_gpus}
+    def resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+        bundle = {"CPU": options.trial_cpus, "GPU": config["gpus"]}
+        return tune.PlacementGroupFactory([{key: value for key, value in bundle.items() if value}])
+
     return tune.with_resources(run_in_actor, resources)  # type: ignore[no-any-return]
 
 
@@ -120,20 +120,25 @@ def _open_book(book: ray.ObjectRef[bytes]) -> Mapping[str, Any]:
     return cloudpickle.loads(ray.get(book))  # type: ignore[no-any-return]
 
 
-def _run_in_actor(trial_id: str, book: ray.ObjectRef[bytes]) -> None:
+class _SpoiledProcessError(RuntimeError):
+    """Makes Tune end a process in which nothing more should be trained."""
+
+
+def _run_in_actor(trial_id: str, gpus: float, book: ray.ObjectRef[bytes]) -> None:
     """Runs one trial inside a Tune actor and reports its epochs and outcome.
 
     Tune takes a whole round trip for each report: epochs that end within a second of the start
     or of one another are left out, and the outcome says itself that it is the last.
     """
     content = _open_book(book)
-    gpu_ids = assigned_gpus(content["gpus"], ray.get_gpu_ids(), os.environ)
+    gpu_ids = assigned_gpus(gpus, ray.get_gpu_ids(), os.environ)
     trainer = content["trainer"]
     if trainer is None:
         from workers.run import run_trial as trainer
 
     job: TrialJob = content["jobs"][trial_id]
-    job = dataclasses.replace(job, runtime=dataclasses.replace(job.runtime, gpu_ids=gpu_ids))
+    runtime = dataclasses.replace(job.runtime, gpu_ids=gpu_ids, gpu_share=min(1.0, gpus or 1.0))
+    job = dataclasses.replace(job, runtime=runtime, gpus=gpus)
     last_report = time.monotonic()
 
     def on_epoch(record: EpochRecord) -> None:
@@ -144,7 +149,9 @@ def _run_in_actor(trial_id: str, book: ray.ObjectRef[bytes]) -> None:
             tune.report({"epoch": record.epoch, "val_dice": record.val_dice})
 
     outcome = execute(job, Store(content["location"]), trainer, on_epoch)
-    tune.report({"outcome": dataclasses.asdict(outcome), "done": True})
+    tune.report({"outcome": dataclasses.asdict(outcome), "done": not outcome.spoiled})
+    if outcome.spoiled:
+        raise _SpoiledProcessError(outcome.message)
 
 
 def assigned_gpus(
@@ -177,64 +184,3 @@ def assigned_gpus(
         )
         raise RuntimeError(message)
     return assigned
-
-
-class _Watcher(tune.Callback):
-    """Turns Tune's events into progress, outcomes and, for lost processes, failure rows."""
-
-    def __init__(self, jobs: Sequence[TrialJob], store: Store, progress: Progress) -> None:
-        self._jobs = {job.trial_id: job for job in jobs}
-        self._store = store
-        self._progress = progress
-        self.outcomes: list[Outcome] = []
-
-    def __getstate__(self) -> dict[str, object]:
-        """Nothing: Tune stores its callbacks for a restore that never comes.
-
-        And the display of a terminal cannot be stored.
-        """
-        return {}
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:
-        job = self._jobs[_trial_name(trial)]
-        self._progress.trial_started(job.trial_id, job.label)
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: object
-    ) -> None:
-        if "outcome" in result:
-            self._finish(Outcome(**result["outcome"]))
-        elif "epoch" in result:
-            self._progress.epoch(_trial_name(trial), result["epoch"], result["val_dice"])
-
-    def on_trial_recover(
-        self, iteration: int, trials: list[Any], trial: Any, **info: object
-    ) -> None:
-        self._record_loss(self._jobs[_trial_name(trial)], trial, "started again")
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:
-        job = self._jobs[_trial_name(trial)]
-        message = self._record_loss(job, trial, "given up for this run")
-        self._finish(
-            Outcome(
-                trial_id=job.trial_id,
-                status="failed",
-                failure_class=FailureClass.INFRASTRUCTURE,
-                message=message,
-            )
-        )
-
-    def _finish(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
-        report_outcome(outcome, self._progress)
-
-    def _record_loss(self, job: TrialJob, trial: Any, consequence: str) -> str:
-        """Notes that a trial's process or node was lost; Tune's own error text is the trace."""
-        trace = str(trial.get_error() or "")
-        last_line = next(iter(reversed(trace.strip().splitlines())), "no message")
-        message = f"the trial's process ended ({last_line.strip()}); {consequence}"
-        try:
-            record_failure(job, self._store, FailureClass.INFRASTRUCTURE, message, trace, utc_now())
-        except StoreError as error:
-            return f"{message}; and the failure could not be stored: {error}"
-        return message

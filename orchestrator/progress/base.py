@@ -43,7 +43,7 @@ class Progress(Protocol):
         ...
 
     def trial_left(self, trial_id: str, message: str) -> None:
-        """A trial does not run here now, because another driver is training it."""
+        """A trial does not run here now: another driver trains it, or it will be tried again."""
         ...
 
     def sweep_finished(self, *, interrupted: bool = False) -> None:

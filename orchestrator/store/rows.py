@@ -28,6 +28,7 @@ class FailureRecord:
         message: The error in one line.
         traceback: As the worker saw it; empty if there is none.
         failed_at: With a time zone.
+        gpus: GPUs it was given, or the share of one; None where nobody said.
     """
 
     spec: TrialSpec
@@ -37,6 +38,7 @@ class FailureRecord:
     traceback: str
     host: str
     failed_at: datetime
+    gpus: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,7 @@ class FailureRow:
     host: str
     spec: str
     failed_at: datetime
+    gpus: float | None
 
 
 def committed_trial(row: Mapping[str, Any]) -> CommittedTrial:
@@ -175,6 +178,7 @@ def failure_row(record: FailureRecord) -> Row:
         "host": record.host,
         "spec": _spec_text(record.spec),
         "failed_at": _aware(record.failed_at),
+        "gpus": record.gpus,
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when a column is added; added columns are nullable, and none is removed or changed."""
 
 Kind = Literal["string", "integer", "number", "boolean", "timestamp", "binary"]
@@ -236,6 +236,7 @@ FAILURES = Table(
         _HOST,
         _SPEC,
         Column("failed_at", "timestamp", "When it failed", "UTC"),
+        Column("gpus", "number", "GPUs the attempt was given, or the share of one", "GPUs", True),
     ),
 )
 

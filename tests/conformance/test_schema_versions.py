@@ -1,4 +1,4 @@
-"""Results of the version before are read, compacted and added to; those of a newer are refused."""
+"""Results of older versions are read, compacted and added to; those of a newer are refused."""
 
 from __future__ import annotations
 
@@ -19,34 +19,44 @@ from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec, pl
 from workers.contract import UserError
 from workers.identity import trial_id
 
-BEFORE = ROOT / "tests" / "data" / f"store_v{SCHEMA_VERSION - 1}" / "results"
-ADDED = ["logit_mean", "mask_png", "mean_mask_png"]
+OLDER = range(1, SCHEMA_VERSION)
+ADDED = {
+    1: {"predictions": {"logit_mean", "mask_png", "mean_mask_png"}, "failures": {"gpus"}},
+    2: {"failures": {"gpus"}},
+}
+"""Columns that each version lacks."""
 LATER = NOW + timedelta(days=36_500)
 
 
+@pytest.fixture(params=OLDER)
+def version(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
 @pytest.fixture
-def old(tmp_path: Path) -> Path:
-    """A copy of real files that the version before wrote."""
-    return Path(shutil.copytree(BEFORE, tmp_path / "results"))
+def old(tmp_path: Path, version: int) -> Path:
+    """A copy of real files that an older version wrote."""
+    made = ROOT / "tests" / "data" / f"store_v{version}" / "results"
+    return Path(shutil.copytree(made, tmp_path / "results"))
 
 
-def test_the_files_are_of_the_version_before(old: Path) -> None:
-    assert set(parquet.read_table(old / "trials")["schema_version"].to_pylist()) == {
-        SCHEMA_VERSION - 1
-    }
-    names = parquet.read_table(next((old / "predictions").glob("compact-*"))).column_names
-    assert not set(ADDED) & set(names)
+def test_the_files_are_of_an_older_version(old: Path, version: int) -> None:
+    assert set(parquet.read_table(old / "trials")["schema_version"].to_pylist()) == {version}
+    for table, declared in TABLES.items():
+        names = parquet.read_schema(next((old / table).glob("*.parquet"))).names
+        assert set(declared.column_names) - set(names) == ADDED[version].get(table, set())
     assert [len(list((old / table).glob("compact-*"))) for table in TABLES] == [1, 1, 1, 1, 0]
     assert [len(list((old / table).glob("part-*"))) for table in TABLES] == [2, 2, 2, 1, 2]
 
 
-def test_results_of_the_version_before_are_read_added_to_and_compacted(old: Path) -> None:
+def test_results_of_older_versions_are_read_added_to_and_compacted(old: Path, version: int) -> None:
     store = Store(old)
     rows = {table: store.read(table) for table in TABLES}
     assert [len(found) for found in rows.values()] == [5, 10, 10, 3, 2]
     for table, found in rows.items():
         assert tuple(found.columns) == TABLES[table].column_names
-    assert rows["predictions"][ADDED].isna().all().all()
+    for table, columns in ADDED[version].items():
+        assert rows[table][sorted(columns)].isna().all().all()
     assert rows["predictions"]["logits_png"].tolist() == [b"logits"] * 3
     assert len(store.committed()) == 5
     assert len(store.failures()) == 2
@@ -54,7 +64,7 @@ def test_results_of_the_version_before_are_read_added_to_and_compacted(old: Path
     assert store.num_failures(trial_id(make_spec(5))) == 1
     assert store.query("SELECT count(*) AS n, count(mask_png) AS m FROM predictions").to_pandas()[
         ["n", "m"]
-    ].to_numpy().tolist() == [[3, 0]]
+    ].to_numpy().tolist() == [[3, 0 if version == 1 else 3]]
     feed = store.feed()
     assert feed.refresh()
     assert len(feed.committed()) == 5
@@ -65,7 +75,7 @@ def test_results_of_the_version_before_are_read_added_to_and_compacted(old: Path
     store.compact(NOW)
     assert plain_counts(old) == (7, 7, 7)
     pictures = store.read("predictions")
-    assert pictures["mask_png"].notna().tolist().count(True) == 1
+    assert pictures["mask_png"].notna().tolist().count(True) == (1 if version == 1 else 4)
     for table in ("trials", "epochs", "images"):
         merged = store.read(table)
         known = merged[merged["trial_id"].isin(rows[table]["trial_id"])]

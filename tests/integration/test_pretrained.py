@@ -108,7 +108,7 @@ def test_a_file_that_another_node_lacks_is_a_failure_that_says_so(tmp_path, file
     from workers.run import run_trial
 
     assert sweep.config is not None
-    job = _job(sweep.config, sweep.plan.pending[0])
+    job = _job(sweep.config, sweep.plan.pending[0], {})
     copy.unlink()
     outcome = execute(job, sweep.store, run_trial, lambda _: None)
     assert outcome.failure_class is FailureClass.INFRASTRUCTURE  # tried again by the next run

@@ -76,7 +76,7 @@ def fill(path: Path) -> Path:
     store.record_failure(
         FailureRecord(
             spec=grid.trials[-1], attempt=1, failure_class=FailureClass.BUG, message="no",
-            traceback="", host="machine", failed_at=NOW,
+            traceback="", host="machine", failed_at=NOW, gpus=0.5,
         )
     )  # fmt: skip
     return path
@@ -103,6 +103,14 @@ def test_status(config, results):
     store.save_run(run_at_work)
     check("podium status --json", run("status", str(config)))
     store.delete_run("r")
+
+
+def test_failures(results):
+    check("podium failures --json", run("failures", results))
+    (bug,) = run("failures", results, "--class", "bug")
+    assert (bug["message"], bug["gpus"], bug["status"]) == ("no", 0.5, None)
+    diverged = run("failures", results, "--class", "diverged", "--last", "1")
+    assert [row["status"] for row in diverged] == ["diverged"]
 
 
 def test_compact(tmp_path):

@@ -17,6 +17,9 @@ TABLE = Path(__file__).with_name("costs.json")
 STATE_BYTES_PER_PARAMETER = 16
 """Weight, gradient and Adam's two moments in float32."""
 
+GPU_CONTEXT_BYTES = 600 << 20
+"""What a process holds on a GPU before its first tensor."""
+
 # Of smp's decoder on a ResNet-34 (shared measurements); other encoders are of that order.
 _ENCODER_GMACS_224 = {"unet": 5.98, "unetpp": 14.08, "deeplabv3plus": 6.04}
 

@@ -12,7 +12,7 @@ from torch import nn
 from workers.checkpoint import Progress, pack, unpack
 from workers.contract import EpochRecord, FailureClass, UserError
 from workers.evaluation import choose_examples
-from workers.failures import classify_failure
+from workers.failures import classify_failure, spoils_process
 from workers.seeding import derive_seed
 
 CPU = torch.device("cpu")
@@ -110,12 +110,30 @@ def test_a_torn_or_foreign_checkpoint_is_no_checkpoint(data):
         (OSError(errno.ENOSPC, "No space left on device"), FailureClass.INFRASTRUCTURE),
         (ConnectionResetError(), FailureClass.INFRASTRUCTURE),
         (UserError("data.root: /data is gone"), FailureClass.INFRASTRUCTURE),
+        (RuntimeError("CUDA error: out of memory"), FailureClass.OUT_OF_MEMORY),
+        (RuntimeError("cuBLAS: CUBLAS_STATUS_ALLOC_FAILED"), FailureClass.OUT_OF_MEMORY),
+        (RuntimeError("CUDA error: uncorrectable ECC error"), FailureClass.INFRASTRUCTURE),
+        (RuntimeError("CUDA error: device-side assert triggered"), FailureClass.BUG),
         (RuntimeError("shapes do not match"), FailureClass.BUG),
         (KeyError("x"), FailureClass.BUG),
     ],
 )
 def test_failures_fall_into_the_documented_classes(error, expected):
     assert classify_failure(error) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "spoiled"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (MemoryError(), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), True),
+        (RuntimeError("shapes do not match"), False),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+    ],
+)
+def test_memory_and_device_errors_leave_a_process_that_nobody_should_use(error, spoiled):
+    assert spoils_process(error) == spoiled
 
 
 def test_examples_are_the_lesions_of_median_size():

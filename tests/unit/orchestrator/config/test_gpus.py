@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.config.gpus import gpu_share, local_gpu_memory_bytes, share_for
+from orchestrator.config.gpus import (
+    gpu_share,
+    local_gpu_memory_bytes,
+    resident_bytes,
+    share_for,
+)
 from orchestrator.cost import num_slots
 from orchestrator.grid import build_grid, grid_from_document
 from orchestrator.planner import plan
@@ -69,13 +74,27 @@ def test_the_largest_model_decides_and_small_images_need_less():
     assert share("unet", image_size=64) < share("unet") < share("unet", batch_size=64)
 
 
+def test_the_images_of_a_dataset_take_their_place_on_the_gpu():
+    skin = Component(name="synthetic-skin", parameters={"num_images": 100})
+    assert resident_bytes(skin, 32) == 100 * 32 * 32 * 4
+    assert resident_bytes(Component(name="isic-2017"), 224) == 2750 * 224 * 224 * 4
+    assert resident_bytes(Component(name="folder"), 64) == 2000 * 64 * 64 * 4
+    settings = {"image_size": 512, "batch_size": 2, "gpu_memory_gib": 80.0}
+    alone = share_for([Component(name="unet")], **settings)  # type: ignore[arg-type]
+    among = share_for([Component(name="unet")], [Component(name="isic-2017")], **settings)  # type: ignore[arg-type]
+    assert among is not None
+    assert alone is not None
+    assert among > alone
+
+
 def auto(folder, *overrides):
     return load(folder, "resources.gpus=auto", *overrides)
 
 
 def test_auto_becomes_a_number_that_grid_and_plan_use(tmp_path):
     config = auto(tmp_path, "cluster.gpu_memory_gib=80", "cluster.gpus=2")
-    assert config.resources.gpus == share("unet")
+    # The generated images are few.
+    assert config.resources.gpus == pytest.approx(share("unet"), rel=0.1)
     grid = build_grid(config)
     assert grid.gpus_per_trial == config.resources.gpus
     assert grid_from_document(grid.document(SAVED_AT)).gpus_per_trial == grid.gpus_per_trial

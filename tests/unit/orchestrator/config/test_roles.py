@@ -69,6 +69,7 @@ OTHER_VALUES: dict[Role, dict[str, str | None]] = {
         "cluster.max_failures": "cluster.max_failures=0",
         "runtime.checkpoint_interval_seconds": "runtime.checkpoint_interval_seconds=0",
         "runtime.example_images": "runtime.example_images=0",
+        "runtime.no_progress_minutes": "runtime.no_progress_minutes=30",
         "results": "results=s3://bucket/x",
     },
 }

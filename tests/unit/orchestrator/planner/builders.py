@@ -47,6 +47,7 @@ class Failure:
     failure_class: str
     attempt: int = 1
     message: str = "it broke"
+    gpus: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,6 +74,44 @@ def test_a_bug_is_tried_again_when_asked():
     )
 
 
+def oom(gpus: float | None, attempt: int = 1) -> Failure:
+    return Failure(trial_id=FIRST_ID, failure_class="out-of-memory", attempt=attempt, gpus=gpus)
+
+
+@pytest.mark.parametrize(
+    ("failures", "gpus", "reason"),
+    [
+        ([oom(0.25)], 0.5, "after out-of-memory (attempt 1), on 0.5 GPU"),
+        ([oom(0.25), oom(0.5, 2)], 1.0, "after out-of-memory (attempt 2), on a whole GPU"),
+        ([oom(None)], None, "after out-of-memory (attempt 1)"),  # an older version wrote it
+        (
+            [oom(0.25), Failure(trial_id=FIRST_ID, failure_class="infrastructure", attempt=2)],
+            0.5,
+            "after infrastructure (attempt 2), on 0.5 GPU",
+        ),
+    ],
+)
+def test_after_out_of_memory_a_later_run_begins_with_a_larger_share(failures, gpus, reason):
+    grid = make_grid(gpus_per_trial=0.25)
+    trial = first(grid, failures=failures)
+    assert (trial.action, trial.gpus, trial.reason) == (Action.RETRY, gpus, reason)
+
+
+@pytest.mark.parametrize(("configured", "failed"), [(0.25, 1), (1, 1), (0, 0)])
+def test_out_of_memory_on_all_there_is_is_left_until_asked_for(configured, failed):
+    grid = make_grid(gpus_per_trial=configured)
+    trial = first(grid, failures=[oom(failed, 3)])
+    assert trial.failed
+    assert trial.reason == "failed: out-of-memory (attempt 3), use --retry out-of-memory"
+    again = first(grid, failures=[oom(failed, 3)], retry=frozenset({FailureClass.OUT_OF_MEMORY}))
+    assert again.action == Action.RETRY
+    assert (again.gpus or configured) == failed
+
+
+def test_a_gpu_after_the_host_ran_out_of_memory_is_another_matter():
+    assert first(make_grid(gpus_per_trial=1), failures=[oom(0)]).action == Action.RETRY
+
+
 def test_a_result_after_a_failure_counts():
     failures = [Failure(trial_id=FIRST_ID, failure_class="bug")]
     trial = first(committed=committed(row_of(FIRST)), failures=failures)

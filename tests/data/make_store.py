@@ -1,7 +1,6 @@
-"""Writes a small store with the schema version that is on the path.
+"""Writes a small store with the schema version that is on the path, before it is raised.
 
-    git worktree add ../old a0dd531^
-    PYTHONPATH=../old python tests/data/store_v1/make.py tests/data/store_v1/results
+    PYTHONPATH=. python tests/data/make_store.py tests/data/store_v2/results
 
 Trials 0 to 2 are compacted, trial 3 (diverged) and 4 are parts, trial 5 failed.
 """
@@ -17,8 +16,8 @@ from tests.unit.orchestrator.store.trials import NOW, make_failure, make_result,
 
 def main(root: Path) -> None:
     """Fills an empty folder."""
-    if SCHEMA_VERSION != 1:
-        sys.exit(f"the code on the path writes schema version {SCHEMA_VERSION}, not 1")
+    if root.parent.name != f"store_v{SCHEMA_VERSION}":
+        sys.exit(f"the code on the path writes schema version {SCHEMA_VERSION}: not for {root}")
     store = Store(root)
     for number in range(5):
         result = make_result(number, diverged=number == 3)

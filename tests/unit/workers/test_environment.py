@@ -1,0 +1,69 @@
+"""A process takes its share of a GPU and no more; torch.cuda stands in for one."""
+
+from __future__ import annotations
+
+import types
+
+import pytest
+import torch
+
+from workers.contract import Component, Runtime, TrialSpec
+from workers.environment import prepare_process
+
+SPEC = TrialSpec(
+    dataset=Component(name="synthetic-skin"),
+    model=Component(name="unet"),
+    loss=Component(name="dice"),
+    repeat=0,
+    seed=1,
+)
+GIB = 1 << 30
+
+
+@pytest.fixture
+def limits(monkeypatch):
+    """Fractions that were set, on a machine that seems to have a GPU of 80 GiB."""
+    found: list[tuple[float, int]] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *_, **__: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    properties = types.SimpleNamespace(total_memory=80 * GIB)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    monkeypatch.setattr(
+        torch.cuda,
+        "set_per_process_memory_fraction",
+        lambda fraction, device: found.append((fraction, device)),
+    )
+    yield found
+    monkeypatch.undo()
+    prepare_process(SPEC, Runtime(data_root=None, cache_dir="unused"))  # as other tests expect it
+
+
+def prepare(**runtime):
+    return prepare_process(SPEC, Runtime(data_root=None, cache_dir="unused", **runtime))
+
+
+@pytest.mark.parametrize("share", [0.5, 0.25, 0.125])
+def test_trials_side_by_side_and_their_contexts_fit_on_one_gpu(limits, share):
+    assert prepare(gpu_ids=("0",), gpu_share=share).type == "cuda"
+    ((fraction, device),) = limits
+    assert device == 0
+    used = fraction * 80 * GIB + 600 * 2**20
+    assert used / share == pytest.approx(80 * GIB)
+
+
+def test_a_whole_gpu_is_not_limited_and_a_reused_process_gets_its_limit_back(limits):
+    prepare(gpu_ids=("0",), gpu_share=0.5)
+    prepare(gpu_ids=("0",), gpu_share=1.0)
+    assert [fraction for fraction, _ in limits][1] == 1.0
+
+
+def test_the_smallest_share_is_still_something(limits):
+    prepare(gpu_ids=("0",), gpu_share=0.005)
+    assert limits == [(0.001, 0)]
+
+
+def test_without_an_assigned_gpu_none_is_touched(limits):
+    assert prepare(gpu_share=0.5).type == "cpu"
+    assert limits == []

@@ -181,11 +181,12 @@ def _plan(
     retry: Collection[FailureClass] = (),
     num_images: Mapping[str, int] | None = None,
 ) -> Plan:
+    standing = store.standing()
     return plan(
         grid,
-        store.committed(),
-        store.failures(),
-        store.damaged(),
+        standing.committed,
+        standing.failures,
+        standing.damaged,
         retry=frozenset(retry),
         num_images=num_images,
     )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,15 @@ from orchestrator.store.files import part_path, trial_id_of
 from orchestrator.store.lookup import count_failures, find_trial_row
 from orchestrator.store.quarantine import quarantine
 from orchestrator.store.query import answer, load
-from orchestrator.store.rows import CommittedTrial, FailureRecord, FailureRow
+from orchestrator.store.rows import (
+    CommittedTrial,
+    DamagedFile,
+    FailureRecord,
+    FailureRow,
+    Standing,
+)
 from orchestrator.store.runs import RunRecord, load_runs, run_path, save_run
-from orchestrator.store.scan import scan
+from orchestrator.store.scan import Scan, scan
 from orchestrator.store.schema import FAILURES, TABLES, TRIALS, VIEWS
 from orchestrator.store.storage import Storage, StoreError, open_storage
 from orchestrator.store.verify import Verification, verify
@@ -32,22 +37,6 @@ from workers.identity import trial_id as identity_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True, kw_only=True)
-class DamagedFile:
-    """A torn part of `trials` or `failures` whose rows no other file holds.
-
-    Attributes:
-        path: Where it is, in full.
-        trial_id: Whose it is. A trial with a torn part of `trials` does not count as finished;
-            its next run puts a whole file in its place.
-        reason: What the reader says of it.
-    """
-
-    path: str
-    trial_id: str
-    reason: str
 
 
 class Store:
@@ -139,8 +128,21 @@ class Store:
         Raises:
             StoreError: The table cannot be read, or a newer version wrote it.
         """
-        found = scan_trials(self._storage).rows.select(list(CommittedTrial.__dataclass_fields__))
-        return {row["trial_id"]: rows.committed_trial(row) for row in found.to_pylist()}
+        return _committed(scan_trials(self._storage))
+
+    def standing(self) -> Standing:
+        """Returns what a plan needs to know, with `trials` read once.
+
+        Raises:
+            StoreError: A table cannot be read, or a newer version wrote it.
+        """
+        trials = scan_trials(self._storage)
+        found = failure_rows(self._storage, trials).to_pylist()
+        return Standing(
+            committed=_committed(trials),
+            failures=tuple(rows.failure_row_of(row) for row in found),
+            damaged=tuple(self._damaged(trials)),
+        )
 
     def find_committed(self, trial_id: str) -> CommittedTrial | None:
         """Returns one finished trial, or None, without reading the whole table.
@@ -179,15 +181,15 @@ class Store:
         Raises:
             StoreError: A table cannot be read at all.
         """
-        found = (*scan_trials(self._storage).lost(), *scan(self._storage, FAILURES).lost())
-        return [
-            DamagedFile(
+        return list(self._damaged(scan_trials(self._storage)))
+
+    def _damaged(self, trials: Scan) -> Iterator[DamagedFile]:
+        for item in (*trials.lost(), *scan(self._storage, FAILURES).lost()):
+            yield DamagedFile(
                 path=f"{self.place}/{item.file.path}",
                 trial_id=trial_id_of(item.file.name.removeprefix("part-")),
                 reason=item.reason,
             )
-            for item in found
-        ]
 
     def read(
         self,
@@ -363,3 +365,10 @@ class Store:
         """
         finished = scan_trials(self._storage).part_keys()
         return heal_tables(self._storage, finished, now)
+
+
+def _committed(trials: Scan) -> dict[str, CommittedTrial]:
+    found = trials.rows.select(list(CommittedTrial.__dataclass_fields__))
+    # A batch at a time: a hundred thousand rows as dictionaries take half a gigabyte.
+    batches = (batch.to_pylist() for batch in found.to_batches(max_chunksize=10_000))
+    return {row["trial_id"]: rows.committed_trial(row) for batch in batches for row in batch}

@@ -90,6 +90,37 @@ class FailureRow:
     gpus: float | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class DamagedFile:
+    """A torn part of `trials` or `failures` whose rows no other file holds.
+
+    Attributes:
+        path: Where it is, in full.
+        trial_id: Whose it is. A trial with a torn part of `trials` does not count as finished;
+            its next run puts a whole file in its place.
+        reason: What the reader says of it.
+    """
+
+    path: str
+    trial_id: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What a plan needs to know of the results.
+
+    Attributes:
+        committed: The finished trials by trial id.
+        failures: Every failed attempt, and the row beside each diverged trial.
+        damaged: See `Store.damaged`.
+    """
+
+    committed: Mapping[str, CommittedTrial]
+    failures: tuple[FailureRow, ...]
+    damaged: tuple[DamagedFile, ...]
+
+
 def committed_trial(row: Mapping[str, Any]) -> CommittedTrial:
     """Builds a committed trial from a row of `trials`."""
     values = _fields(CommittedTrial, row) | {"status": TrialStatus(row["status"])}

@@ -17,6 +17,22 @@ from workers.requirements import batch_problem, left_out_note, size_problem, sup
 from workers.weights import require_weights
 
 
+def check_outlives_job(location: str) -> None:
+    """Checks that results are not in a folder that Ray removes.
+
+    Raises:
+        UserError: They are below the working directory that a job uploaded.
+    """
+    parts = Path(location).parts
+    if "runtime_resources" in parts and "working_dir_files" in parts:
+        msg = (
+            f"results: {location} lies in the working directory of a Ray job, which each node "
+            "has for itself and Ray removes; set results to a folder that all nodes share, by its "
+            "absolute path, or to s3://bucket/prefix (--set results=...)"
+        )
+        raise UserError(msg)
+
+
 def check_data(
     grid: Grid, needed: Iterable[Component], committed: Iterable[CommittedTrial], cache_dir: Path
 ) -> tuple[str, ...]:

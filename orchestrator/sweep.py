@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from orchestrator.archives import local_roots
 from orchestrator.config import SweepConfig, load_config
 from orchestrator.cost import num_slots
 from orchestrator.engine.base import Engine, EngineReport, Now, TrialJob, utc_now
@@ -16,7 +17,13 @@ from orchestrator.engine.journal import RunJournal
 from orchestrator.engine.sharing import SharedRun, remove_dead_drivers
 from orchestrator.grid import Grid, build_grid, grid_from_document
 from orchestrator.planner import Action, Plan, PlannedTrial, plan
-from orchestrator.preflight import check_data, check_models, fingerprints, model_findings
+from orchestrator.preflight import (
+    check_data,
+    check_models,
+    check_outlives_job,
+    fingerprints,
+    model_findings,
+)
 from orchestrator.progress import Progress
 from orchestrator.store import Store
 from workers.contract import FailureClass, Runtime, UserError
@@ -53,7 +60,7 @@ def open_sweep(
         config=config,
         grid=grid,
         store=store,
-        plan=_plan(grid, store, retry, _count_images(grid)),
+        plan=_plan(grid, store, retry, _count_images(_present(grid, config))),
         slots=_slots(config.cluster.cpus, config.cluster.gpus, grid),
     )
 
@@ -99,21 +106,23 @@ def run_sweep(
         What this run came to, and the plan afterwards.
 
     Raises:
-        UserError: Data, weights or models are not as they should be (see
+        UserError: Results, data, weights or models are not as they should be (see
             `orchestrator.preflight`); nothing was started then.
     """
     config = sweep.config
     if config is None:
         msg = "only a configuration can be run"
         raise ValueError(msg)
+    check_outlives_job(sweep.store.location)
     pending, cache = sweep.plan.pending, Path(config.data.cache)
+    grid = _needed_here(sweep.grid, pending, cache)
     notes = check_data(
-        sweep.grid,
+        grid,
         [trial.spec.dataset for trial in pending],
         sweep.store.committed().values(),
         cache,
     )
-    notes += check_models(sweep.grid, [trial.spec for trial in pending], cache)
+    notes += check_models(grid, [trial.spec for trial in pending], cache)
     remove_dead_drivers(sweep.store, now())
     on_notes((*notes, *_other_drivers(sweep.store, now())))
     sweep.store.heal(now())
@@ -132,7 +141,7 @@ def run_sweep(
             on_wait=lambda note: on_notes((note,)),
             now=now,
         )
-        known = fingerprints(sweep.grid, [trial.spec.dataset for trial in pending], cache)
+        known = fingerprints(grid, [trial.spec.dataset for trial in pending], cache)
         report = shared.run([_job(config, trial, known, journal.run_id) for trial in pending])
         interrupted = report.interrupted
         journal.sweep_finished(interrupted=interrupted)
@@ -171,8 +180,22 @@ def _other_drivers(store: Store, now: datetime) -> tuple[str, ...]:
 def plan_notes(sweep: Sweep) -> tuple[str, ...]:
     """Returns what a plan should say of its models; problems too, since nothing is started."""
     trials = [trial.spec for trial in sweep.plan.pending]
-    problems, notes = model_findings(sweep.grid, trials)
+    problems, notes = model_findings(_present(sweep.grid, sweep.config), trials)
     return (*(f"will be refused: {problem}" for problem in problems), *notes)
+
+
+def _needed_here(grid: Grid, pending: Sequence[PlannedTrial], cache: Path) -> Grid:
+    """Returns the grid with folders in the place of archives, which are unpacked where needed."""
+    labels = {trial.spec.dataset.label for trial in pending}
+    needed = {label: root for label, root in grid.roots.items() if label in labels}
+    return replace(grid, roots=local_roots(needed, cache, fetch=True))
+
+
+def _present(grid: Grid, config: SweepConfig | None) -> Grid:
+    """Returns the grid with the folders of archives that are unpacked; the others have none."""
+    if config is None:
+        return grid
+    return replace(grid, roots=local_roots(grid.roots, Path(config.data.cache), fetch=False))
 
 
 def _plan(

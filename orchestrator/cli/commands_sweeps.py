@@ -42,6 +42,47 @@ def run(
 
 
 @app.command()
+def submit(
+    config: ConfigArgument,
+    address: Annotated[
+        str,
+        typer.Option(
+            help="The cluster's dashboard, such as http://HEAD:8265.",
+            envvar="RAY_API_SERVER_ADDRESS",
+        ),
+    ],
+    overrides: SetOption = None,
+    retry: RetryOption = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show its output and end with its exit code.")
+    ] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="End the job of this sweep; what is done is kept.")
+    ] = False,
+    with_code: Annotated[
+        bool,
+        typer.Option("--with-code", help="Send this Podium's code along; else the cluster's runs."),
+    ] = False,
+) -> None:
+    """Run a sweep as a job of a Ray cluster; the configuration alone is sent.
+
+    With --follow it ends as `podium run` would: 0, 1, 2, or 130 where the job was stopped.
+    """
+    from orchestrator.cli.submit import submit_command
+
+    code = submit_command(
+        config,
+        address,
+        overrides or [],
+        [item.value for item in retry or []],
+        follow=follow,
+        stop=stop,
+        with_code=with_code,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
 def plan(
     config: ConfigArgument,
     overrides: SetOption = None,

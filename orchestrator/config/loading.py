@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from orchestrator.config.axes import Axis, read_axis
 from orchestrator.config.document import Document, read_document
 from orchestrator.config.gpus import AUTO, share_for
-from orchestrator.config.locations import resolve_local
+from orchestrator.config.locations import resolve_data
 from orchestrator.config.overrides import apply_overrides
 from orchestrator.config.problems import Problem, refuse, translate
 from orchestrator.config.schema import (
@@ -158,7 +158,7 @@ def _data_root(values: Mapping[str, Any], folder: Path) -> str | None:
     data = values["data"]
     root = data.get("root") if isinstance(data, dict) else None
     try:
-        return None if root is None else resolve_local(str(root), folder)
+        return None if root is None else resolve_data(str(root), folder)
     except ValueError:
         return str(root)
 

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from workers.datasets.archive import SUFFIXES, is_archive
+
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -52,6 +54,27 @@ def resolve_local(text: str, folder: Path) -> str:
         msg = "the home folder it starts with is not known; write the path in full"
         raise ValueError(msg) from None
     return str((folder / path).resolve())
+
+
+def resolve_data(text: str, folder: Path) -> str:
+    """Returns an absolute local path, or the `s3://` URI of an archive as it was given.
+
+    Raises:
+        ValueError: As `resolve_local`, and for a URI that is no archive or holds credentials.
+    """
+    if not text.startswith("s3://"):
+        return resolve_local(text, folder)
+    bucket, _, key = text.removeprefix("s3://").partition("?")[0].partition("/")
+    if not is_archive(text) or not bucket or not key:
+        msg = (
+            "images are read from a folder, or from an archive that each node unpacks: "
+            f"s3://bucket/data.tar (one of {', '.join(SUFFIXES)})"
+        )
+        raise ValueError(msg)
+    if "@" in bucket:
+        msg = "must hold no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead"
+        raise ValueError(msg)
+    return text
 
 
 def _file_uri(text: str) -> str:

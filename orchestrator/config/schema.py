@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from orchestrator.config.gpus import AUTO
-from orchestrator.config.locations import resolve_local, resolve_location
+from orchestrator.config.locations import resolve_data, resolve_local, resolve_location
 from workers.contract import (
     DEFAULT_CACHE,
     DataProtocol,
@@ -101,6 +101,7 @@ def _check_weights(value: object) -> float | list[float]:
 
 
 LocalPath = Annotated[str, _in_folder(resolve_local)]
+DataRoot = Annotated[str, _in_folder(resolve_data)]
 Location = Annotated[str, _in_folder(resolve_location)]
 Label = Annotated[str, AfterValidator(_check_label)]
 
@@ -126,7 +127,7 @@ class Choice(Section):
 class DatasetChoice(Choice):
     """One entry of the axis datasets; `root` overrides `data.root` for it."""
 
-    root: Annotated[LocalPath | None, Role.RUNTIME] = None
+    root: Annotated[DataRoot | None, Role.RUNTIME] = None
 
 
 class SplitSection(Section):
@@ -149,7 +150,8 @@ class DataSection(Section):
     """Where images are and how they are prepared and split.
 
     Attributes:
-        root: Folder that holds the datasets' own folders; null where all data is generated.
+        root: Folder that holds the datasets' own folders, or an archive of it; null where all data
+            is generated.
         image_size: Side of the square input, pixels.
         split: Fractions of train, val and test.
         split_unit: What is never torn apart: an image, or a group of related images.
@@ -157,7 +159,7 @@ class DataSection(Section):
         cache: Folder of decoded images on each node.
     """
 
-    root: Annotated[LocalPath | None, Role.RUNTIME] = None
+    root: Annotated[DataRoot | None, Role.RUNTIME] = None
     image_size: Annotated[int, Role.IDENTITY] = Field(default=224, gt=0, le=16_384, multiple_of=32)
     split: SplitSection = Field(default_factory=SplitSection)
     split_unit: Annotated[SplitUnit, Role.IDENTITY] = "image"

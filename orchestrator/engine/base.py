@@ -8,10 +8,12 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal, Protocol
 
+from orchestrator.archives import unpacked_root
 from orchestrator.progress import Progress
 from orchestrator.retries import larger_share, share_text
 from orchestrator.store import CommittedTrial, FailureRecord, Store, StoreError
@@ -151,7 +153,9 @@ def _train(
     if committed is not None:
         return committed_outcome(job.trial_id, committed)
     try:
-        result = trainer(job.spec, job.runtime, store.checkpoints(job.trial_id), on_epoch)
+        result = trainer(
+            job.spec, _on_this_node(job.runtime), store.checkpoints(job.trial_id), on_epoch
+        )
         _commit(job, store, result, now, pause)
     except Exception as error:  # noqa: BLE001 - whatever a trial raises must not stop the others
         return _failed(job, store, error, traceback.format_exc(), now())
@@ -200,6 +204,14 @@ def _failed(
         transient=failure_class is FailureClass.INFRASTRUCTURE and not to_mend,
         spoiled=spoils_process(error),
     )
+
+
+def _on_this_node(runtime: Runtime) -> Runtime:
+    """Puts the folder in the place of an archive of data, unpacking it where this node has not."""
+    if runtime.data_root is None:
+        return runtime
+    folder = unpacked_root(runtime.data_root, Path(runtime.cache_dir))
+    return replace(runtime, data_root=str(folder))
 
 
 def record_failure(

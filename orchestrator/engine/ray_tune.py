@@ -22,6 +22,7 @@ from ray import cloudpickle, tune
 
 from orchestrator.engine.base import EngineReport, TrialJob, execute
 from orchestrator.engine.ray_cluster import ClusterOptions, connect, quiet_tune, stop_on_signals
+from orchestrator.engine.ray_nodes import check_nodes
 from orchestrator.engine.ray_watcher import Attempts, Watcher, attempt_name
 from orchestrator.progress import Progress
 from orchestrator.store import Store
@@ -47,7 +48,8 @@ class RayTuneEngine:
         """Runs the jobs, the first listed first; see `Engine`.
 
         Raises:
-            UserError: The cluster cannot be reached, or no node can hold one trial.
+            UserError: The cluster cannot be reached, no node can hold one trial, or a node lacks
+                data, weights or results.
         """
         if not jobs:
             return EngineReport(outcomes=(), interrupted=False)
@@ -57,6 +59,12 @@ class RayTuneEngine:
             tempfile.TemporaryDirectory(prefix="podium-tune-") as scratch,
         ):
             os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)
+            check_nodes(
+                jobs,
+                store,
+                trial_cpus=self._options.trial_cpus,
+                trial_gpus=self._options.trial_gpus,
+            )
             watcher = Watcher(
                 jobs,
                 store,

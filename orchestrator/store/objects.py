@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from orchestrator.store.retry import PATIENCE, Patience
 from orchestrator.store.storage import Buffer, FileInfo, without_secrets
 
 NUM_DOWNLOADS = 16
+_CHUNK_BYTES = 8 << 20
 
 _Answer = TypeVar("_Answer")
 
@@ -129,6 +131,37 @@ class ObjectStorage:
     def lock(self, name: str) -> Iterator[None]:  # noqa: ARG002 - part of the protocol
         """Keeps nobody out: an object store has no lock."""
         yield
+
+    def stamp(self, path: str) -> str:
+        """Returns what changes with an object's content: its ETag, else its size and time.
+
+        Raises:
+            StoreError: There is no such object, or it cannot be asked for.
+        """
+
+        def ask() -> str:
+            info = self._files.get_file_info(self._absolute(path))
+            if info.type != fs.FileType.File:
+                raise FileNotFoundError("there is no such object")  # noqa: EM101 - explained below
+            with self._files.open_input_file(self._absolute(path)) as file:
+                etag = (file.metadata() or {}).get("ETag", b"").decode()
+            return etag or f"{info.size} {info.mtime}"
+
+        return self._insist(path, ask)
+
+    def download(self, path: str, target: Path) -> None:
+        """Copies an object into a file, a few MiB at a time.
+
+        Raises:
+            StoreError: The object cannot be read.
+            OSError: The file cannot be written.
+        """
+        source = self._insist(path, lambda: self._files.open_input_file(self._absolute(path)))
+        with source, target.open("wb") as file:
+            size = source.size()
+            for start in range(0, size, _CHUNK_BYTES):
+                length = min(_CHUNK_BYTES, size - start)
+                file.write(self._insist(path, functools.partial(source.read_at, length, start)))
 
     def _put(self, path: str, buffer: pa.Buffer) -> None:
         stream = self._files.open_output_stream(path)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
+from PIL import Image
 
 from orchestrator.engine.base import Engine, EngineReport
 from orchestrator.engine.inline import InlineEngine
@@ -66,3 +68,19 @@ def assert_same_tables(one: Path | str, other: Path | str) -> None:
     expected, found = tables(one), tables(other)
     for name, frame in expected.items():
         pd.testing.assert_frame_equal(found[name], frame, check_exact=True)
+
+
+def write_pictures(root: Path, label: str, *, num: int = 15, seed: int = 0) -> Path:
+    """Writes a dataset `folder` of that alias: noise with a bright square, and the square."""
+    rng = np.random.default_rng(seed)
+    for part in ("images", "masks"):
+        (root / label / part).mkdir(parents=True, exist_ok=True)
+    for number in range(num):
+        image = rng.integers(0, 128, (40, 48, 3), dtype=np.uint8)
+        mask = np.zeros((40, 48), dtype=np.uint8)
+        x, y = rng.integers(4, 24, 2)
+        mask[y : y + 12, x : x + 12] = 255
+        image[mask > 0] += 100
+        Image.fromarray(image).save(root / label / "images" / f"{number}.png")
+        Image.fromarray(mask).save(root / label / "masks" / f"{number}.png")
+    return root

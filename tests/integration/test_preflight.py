@@ -29,6 +29,15 @@ def clinic(tmp_path):
     return write_config(tmp_path, datasets=[folder], losses=["bce"], repeats=1)
 
 
+def test_results_in_the_working_directory_of_a_job_are_refused(tmp_path):
+    """The folder that Ray unpacks an upload into; the real one is met in test_cluster.py."""
+    place = tmp_path / "session_1/runtime_resources/working_dir_files/_ray_pkg_1f/results"
+    config = write_config(tmp_path, results=str(place))
+    with pytest.raises(UserError, match="lies in the working directory of a Ray job"):
+        run(config)
+    assert not place.exists()
+
+
 def test_data_that_changed_under_a_sweep_is_refused(tmp_path, clinic):
     run(clinic)
     picture = tmp_path / "clinic" / "images" / "0.png"

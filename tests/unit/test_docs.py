@@ -42,7 +42,7 @@ PAGES = [README, CONTRIBUTING, *sorted((ROOT / "docs").glob("*.md"))]
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"<!-- example: (.+?) -->\n```python\n(.*?)```", re.DOTALL)
-ADDRESS = re.compile(r"https?://|index.url")
+ADDRESS = re.compile(r"https?://(?!127\.0\.0\.1:|HEAD:)|index.url")
 MACHINE_PATH = re.compile(r"(?<![\w.~/-])/(?:work|root|tmp|mnt|opt|srv|usr|Users|home/(?!ada/))\b")
 
 

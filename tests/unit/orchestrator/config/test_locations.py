@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.config.locations import resolve_local, resolve_location
+from orchestrator.config.locations import resolve_data, resolve_local, resolve_location
 from tests.unit.orchestrator.config.builders import load
 
 FOLDER = Path("/sweeps/configs")
@@ -78,6 +78,29 @@ def test_what_names_no_place_is_refused(text, reason):
 def test_images_are_not_read_through_a_uri():
     with pytest.raises(ValueError, match="local or mounted folder"):
         resolve_local("s3://bucket/data", FOLDER)
+
+
+def test_archives_are_read_from_a_file_or_s3():
+    assert resolve_data("../data.tar", FOLDER) == "/sweeps/data.tar"
+    assert resolve_data("file:///data/all.zip", FOLDER) == "/data/all.zip"
+    uri = "s3://bucket/some/data.tar.gz?endpoint_override=host:9000"
+    assert resolve_data(uri, FOLDER) == uri
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("s3://bucket/data", r"archive that each node unpacks: s3://bucket/data\.tar"),
+        ("s3://data.tar", "archive that each node unpacks"),
+        ("s3://key:hush@bucket/data.tar", "must hold no credentials"),
+        ("gs://bucket/data.tar", "local or mounted folder"),
+        ("", "must name a folder"),
+    ],
+)
+def test_data_that_no_node_could_read_is_refused(text, reason):
+    with pytest.raises(ValueError, match=reason) as caught:
+        resolve_data(text, FOLDER)
+    assert "hush" not in str(caught.value)
 
 
 def test_a_link_in_the_path_is_followed_as_the_system_would(tmp_path):

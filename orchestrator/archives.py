@@ -1,0 +1,132 @@
+"""Data roots that are archives: each node fetches and unpacks one once, into its cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock
+
+from orchestrator.store.objects import ObjectStorage
+from orchestrator.store.storage import without_secrets
+from workers.contract import UserError
+from workers.datasets.archive import is_archive, unpack
+from workers.datasets.storage import cache_writes, sync_folder
+from workers.identity import digest
+
+
+def unpacked_root(root: str, cache_dir: Path) -> Path:
+    """Returns the folder behind a data root: itself, or what its archive unpacks to.
+
+    The folder's name holds a digest of the archive's ETag (of size and time, for a file), so that
+    a changed archive is another folder. Processes that ask at once wait for one that unpacks; a
+    folder that is visible is complete.
+
+    Args:
+        root: A folder, an archive, or the `s3://` URI of one.
+        cache_dir: Cache folder of this node.
+
+    Raises:
+        UserError: The archive is missing, cannot be fetched or unpacked, or the cache folder
+            cannot be written.
+    """
+    if not _names_archive(root):
+        return Path(root)
+    folder = _folder(root, cache_dir)
+    if not folder.is_dir():
+        _build(root, folder, cache_dir)
+    return folder
+
+
+def local_roots(
+    roots: Mapping[str, str | None], cache_dir: Path, *, fetch: bool
+) -> dict[str, str | None]:
+    """Returns the roots with folders in the place of archives.
+
+    Args:
+        roots: Root by dataset label.
+        cache_dir: Cache folder of this node.
+        fetch: Whether to unpack an archive that is not here yet; else its root becomes None.
+
+    Raises:
+        UserError: As `unpacked_root`, where `fetch` is set.
+    """
+    found: dict[str, str | None] = {}
+    for label, root in roots.items():
+        found[label] = root
+        if root is None or not _names_archive(root):
+            continue
+        if fetch:
+            found[label] = str(unpacked_root(root, cache_dir))
+            continue
+        found[label] = None
+        with suppress(UserError):
+            folder = _folder(root, cache_dir)
+            found[label] = str(folder) if folder.is_dir() else None
+    return found
+
+
+def _names_archive(root: str) -> bool:
+    return is_archive(root) and not Path(root).is_dir()
+
+
+def _folder(root: str, cache_dir: Path) -> Path:
+    name = without_secrets(root) if "://" in root else root
+    key = digest([name, _stamp(root)], length=16)
+    return cache_dir / "archives" / f"{Path(name).name.partition('.')[0]}-{key}"
+
+
+def _stamp(root: str) -> str:
+    if "://" in root:
+        storage, path = _object(root)
+        return storage.stamp(path)
+    try:
+        status = Path(root).stat()
+    except OSError as error:
+        msg = f"data.root: {root}: {error.strerror}; bring the archive there or name another place"
+        raise UserError(msg) from error
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _object(uri: str) -> tuple[ObjectStorage, str]:
+    """Returns the bucket of an object, and its key."""
+    address, mark, query = uri.partition("?")
+    bucket, _, path = address.removeprefix("s3://").partition("/")
+    return ObjectStorage(f"s3://{bucket}{mark}{query}"), path
+
+
+def _build(root: str, folder: Path, cache_dir: Path) -> None:
+    beside = [folder.with_name(folder.name + ending) for ending in (".building", ".download")]
+    building, download = beside
+    with cache_writes(cache_dir):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(folder.name + ".lock")):
+            if folder.is_dir():
+                return
+            _remove(beside)  # what a killed process left; its lock is ours now
+            building.mkdir()
+            try:
+                archive = Path(root)
+                if "://" in root:
+                    archive = download
+                    storage, path = _object(root)
+                    storage.download(path, download)
+                unpack(archive, building, without_secrets(root) if "://" in root else root)
+                download.unlink(missing_ok=True)
+                os.sync()  # thousands of files: one call for all
+                building.rename(folder)
+                sync_folder(folder.parent)
+            except BaseException:
+                _remove(beside)
+                raise
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

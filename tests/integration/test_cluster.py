@@ -1,0 +1,243 @@
+"""A sweep as a job of a real Ray cluster with token authentication, as a user outside meets it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from moto.server import ThreadedMotoServer
+from pyarrow import fs
+
+from orchestrator.store import Store
+from tests.conftest import ROOT
+from tests.integration.ray_nodes import Head, can_hide, head_node, wait, worker_node
+from tests.integration.sweeps import assert_same_tables, run, write_config, write_pictures
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def storage() -> Iterator[dict[str, str]]:
+    """An S3-compatible server; returns the variables by which cluster and user reach it."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield {
+        "AWS_ACCESS_KEY_ID": "dummy-key",
+        "AWS_SECRET_ACCESS_KEY": "dummy-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.get_host_and_port()[1]}",
+    }
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def head(storage: dict[str, str]) -> Iterator[Head]:
+    with head_node(storage) as started:
+        yield started
+
+
+@pytest.fixture
+def bucket(storage: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, text in storage.items():
+        monkeypatch.setenv(name, text)
+    files, _ = fs.FileSystem.from_uri("s3://sweeps?allow_bucket_creation=true")
+    files.create_dir("sweeps", recursive=False)
+    return "s3://sweeps"
+
+
+@dataclass
+class User:
+    """Somebody with the token, outside the cluster."""
+
+    head: Head
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def start(self, *command: object, **environment: str | None) -> subprocess.Popen[str]:
+        """Starts a command; a variable that is None is not set."""
+        variables = self.head.environment | environment
+        process = subprocess.Popen(
+            [sys.executable, "-m", *map(str, command)],
+            cwd=ROOT, env={k: v for k, v in variables.items() if v is not None}, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def submit(self, *arguments: object, **environment: str | None) -> subprocess.Popen[str]:
+        address = f"--address={self.head.dashboard}"
+        return self.start("orchestrator", "submit", address, *arguments, **environment)
+
+    def ray_job(self, command: str, *arguments: object) -> tuple[int, str, str]:
+        address = f"--address={self.head.dashboard}"
+        return done(self.start("ray.scripts.scripts", "job", command, address, *arguments))
+
+
+@pytest.fixture
+def user(head: Head) -> Iterator[User]:
+    someone = User(head)
+    yield someone
+    for process in someone.started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def done(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Waits for a command; returns its exit code, output and errors."""
+    output, errors = process.communicate(timeout=120)
+    return process.returncode, output, errors
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass in time"
+        wait(0.3)
+
+
+def test_submitted_followed_and_finished_on_the_resources_of_the_cluster(user, tmp_path):
+    config = write_config(tmp_path, losses=["dice"], resources={"cpus": 1, "gpus": 1})
+    code, output, errors = done(user.submit(config, "--follow", "--set", "name=My sweep"))
+    assert code == 0, errors
+    job = re.search(r"Submitted as job (my-sweep-[0-9a-f]{12}-1) to", output)
+    assert job
+    assert "2 of 2 trials have a result" in output
+    assert f"Job {job[1]}: SUCCEEDED, exit code 0" in output
+    assert "must be one that all of them share" in errors
+    assert user.head.token not in output + errors
+    # Only the cluster has GPUs: a local Ray would have refused. Both were used at once or in turn.
+    rows = Store(str(tmp_path / "results")).read("trials")
+    assert set(rows["gpu_ids"]) <= {"0", "1"}
+    _, told, _ = user.ray_job("list")
+    assert job[1] in told
+    assert user.head.token not in told
+
+
+def test_stopped_and_submitted_again_while_others_look_on(user, bucket, tmp_path):
+    """Results are on S3; whoever looks has nothing but their URI and credentials."""
+    results = f"{bucket}/interrupted"
+    training = {"max_epochs": 40, "patience": 40, "batch_size": 4}
+    config = write_config(tmp_path, training=training, repeats=3, results=results)
+    follower = user.submit(config, "--follow")
+    store = Store(results)
+    until(lambda: store.grids() and store.committed() and any(r.running for r in store.runs()))
+
+    outside = {"RAY_AUTH_MODE": None, "RAY_AUTH_TOKEN": None}
+    status, report = (
+        user.start("orchestrator", "status", results, "--json", **outside),
+        user.start("orchestrator", "report", results, "--out", tmp_path / "report", **outside),
+    )
+    again = user.submit(config)
+    code, _, errors = done(again)
+    assert code == 2
+    assert re.search(r"runs already at http://.*, as job tiny-[0-9a-f]{12}-1; .*--stop", errors)
+    code, output, errors = done(user.submit(config, "--stop"))
+    assert (code, "STOPPED" in output) == (0, True), errors
+
+    code, output, _ = done(follower)
+    assert code == 130
+    assert "Stopped. What is finished is kept" in output
+    assert re.search(r"Job tiny-[0-9a-f]{12}-1: STOPPED, exit code 130", output)
+    code, output, errors = done(status)
+    assert code == 0, errors
+    seen = json.loads(output)
+    assert seen["num_trials"] == 6
+    assert 1 <= seen["completed"] < 6
+    code, _, errors = done(report)
+    assert code == 0, errors
+    assert (tmp_path / "report" / "index.html").stat().st_size > 10_000
+
+    assert not store.runs()  # the driver said goodbye: nothing was killed
+    before = set(store.committed())
+    files, path = fs.FileSystem.from_uri(results)
+    assert files.get_file_info(fs.FileSelector(f"{path}/_checkpoints"))
+    code, output, errors = done(user.submit(config, "--follow"))
+    assert code == 0, errors
+    assert re.search(r"Job tiny-[0-9a-f]{12}-2: SUCCEEDED", output)
+    assert f"6 trials: {6 - len(before)} to run, {len(before)} skipped" in output
+    (tmp_path / "calm").mkdir()
+    run(write_config(tmp_path / "calm", training=training, repeats=3))
+    assert_same_tables(tmp_path / "calm" / "results", results)
+    code, output, _ = done(user.submit(config, "--stop"))
+    assert (code, output) == (0, f"No job of tiny runs at {user.head.dashboard}\n")
+
+
+def test_plain_ray_job_submit_tells_failures_by_its_exit_code(user, tmp_path):
+    """The working directory is uploaded; results in it would be lost, so they are refused."""
+    broken = write_pictures(tmp_path / "data", "broken", num=6)
+    for image in (broken / "broken" / "images").iterdir():
+        image.write_bytes(b"not a picture")
+    entries = [
+        {"name": "synthetic-skin", "parameters": {"num_images": 15}},
+        {"name": "folder", "alias": "broken", "root": str(broken)},
+    ]
+    (tmp_path / "code").mkdir()
+    write_config(tmp_path / "code", datasets=entries, repeats=1, losses=["dice"])
+    command = ["submit", "--working-dir", tmp_path / "code"]
+    sweep = ["--", "python", "-m", "orchestrator", "run", "sweep.yaml", "--set"]
+    code, output, errors = user.ray_job(*command, *sweep, "results=results")
+    assert code != 0
+    assert "lies in the working directory of a Ray job" in output + errors
+    code, output, errors = user.ray_job(*command, *sweep, f"results={tmp_path}/results")
+    assert code != 0
+    assert "1 of 2 trials have a result" in output + errors
+    assert len(Store(str(tmp_path / "results")).committed()) == 1
+    assert not (tmp_path / "code" / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"RAY_AUTH_TOKEN": "0" * 64}, "Invalid authentication token"),
+        ({"RAY_AUTH_TOKEN": None, "RAY_AUTH_MODE": None}, "Missing authentication token"),
+    ],
+)
+def test_a_wrong_token_is_told_with_the_remedy(user, tmp_path, environment, reason):
+    home = {"HOME": str(tmp_path)}  # a token of this user's own would be read there
+    config = write_config(tmp_path)
+    code, output, errors = done(user.submit(config, **environment | home))
+    assert (code, output) == (2, "")
+    assert reason in errors
+    assert "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" in errors
+    assert "Traceback" not in errors
+    assert user.head.token not in errors
+
+
+def test_nobody_at_the_address_is_told(user, tmp_path):
+    code, _, errors = done(user.submit(write_config(tmp_path), "--address=http://127.0.0.1:9"))
+    assert code == 2
+    assert "no answer from a Ray job server at" in errors
+
+
+def test_a_node_without_the_data_is_named_and_an_archive_brings_it_there(user, tmp_path):
+    """The second node sees an empty folder where data and cache are; results it sees."""
+    if not can_hide():
+        pytest.skip("this user may not mount")
+    hidden = tmp_path / "node"
+    data = write_pictures(hidden / "data", "mine")
+    config = write_config(
+        tmp_path,
+        datasets=[{"name": "folder", "alias": "mine"}],
+        data={"root": str(data), "image_size": 32, "cache": str(hidden / "cache")},
+        repeats=1,
+    )
+    with tarfile.open(tmp_path / "data.tar.gz", "w:gz") as tar:
+        tar.add(data, arcname=".")
+    with worker_node(user.head, hidden):
+        code, output, errors = done(user.submit(config, "--follow"))
+        assert code == 2, errors
+        assert "1 of 1 other nodes cannot run these trials:" in output
+        assert re.search(rf"node .+ \(.+\): dataset mine: .*{data}", output)
+        assert not Store(str(tmp_path / "results")).failures()
+        archive = f"data.root={tmp_path}/data.tar.gz"
+        code, output, errors = done(user.submit(config, "--follow", "--set", archive))
+        assert code == 0, output
+        assert "2 of 2 trials have a result" in output

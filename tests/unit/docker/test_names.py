@@ -1,0 +1,222 @@
+"""Every command, path, port, variable and version that the files of docker/ name exists."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from moto.server import ThreadedMotoServer
+from ray.scripts import scripts as ray_scripts
+
+from orchestrator.cli.app import app
+from orchestrator.config import load_config
+from orchestrator.submit import STOP_WAIT_SECONDS
+from tests.conftest import ROOT
+from tests.unit.docker.files import DOCKER, compose, interpolated, pods, ray_up, rayjob
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = dict(
+    line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+)
+IMAGE = f"{PROJECT['name']}:{PROJECT['version']}"
+DOCKERFILE = (DOCKER / "Dockerfile").read_text()
+SLURM = (DOCKER / "slurm.sh").read_text()
+
+
+def strings(document: object) -> Iterator[str]:
+    """Every text in a document."""
+    if isinstance(document, dict):
+        for value in document.values():
+            yield from strings(value)
+    elif isinstance(document, list | tuple):
+        for value in document:
+            yield from strings(value)
+    elif isinstance(document, str):
+        yield document
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Every command line of `ray` and `podium`, with the file it stands in."""
+    slurm = re.sub(r"\\\n\s*", "", SLURM)
+    pages = (ROOT / "docs" / "cluster.md").read_text()
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", pages, re.DOTALL)
+    shown = "\n".join(re.sub(r"\\\n\s*", "", block) for block in blocks)
+    headers = "\n".join(path.read_text() for path in DOCKER.iterdir() if path.is_file())
+    comments = "\n".join(re.findall(r"^# .*?: ((?:ray|podium) .*?)\. docs", headers, re.MULTILINE))
+    sources = {
+        "compose.yaml": "\n".join(strings(compose())),
+        "rayjob.yaml": "\n".join(strings(rayjob())),
+        "cluster.yaml": "\n".join(strings(ray_up())),
+        "slurm.sh": slurm,
+        "cluster.md": re.sub(r"^\$ ", "", shown, flags=re.MULTILINE),
+        "headers": comments,
+    }
+    found = re.compile(
+        r"^\s*(?:if |exec |srun .*? )?((?:ray|podium) [a-z].*?)(?:\s*[;&|>]|\s+#|$)", re.MULTILINE
+    )
+    for name, text in sources.items():
+        for line in found.findall(text):
+            plain = line.replace('"${size[@]}"', "--num-cpus=1 --num-gpus=0")
+            plain = plain.replace('"$@"', "sweep.yaml")
+            yield name, shlex.split(re.sub(r"\$\(?\(?\w+\)?\)?", "1", interpolated(plain)))
+
+
+COMMANDS = sorted({(name, *words) for name, words in commands()})
+
+
+@pytest.mark.parametrize(("name", "words"), [(c[0], c[1:]) for c in COMMANDS])
+def test_every_command_is_one_that_ray_or_podium_understands(name, words, monkeypatch):
+    """Parsed by the programs' own parsers, options and all; nothing is run."""
+    if name == "slurm.sh":
+        assert "export RAY_API_SERVER_ADDRESS=" in SLURM
+        monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://head:8265")
+    own = typer.main.get_command(app) if words[0] == "podium" else ray_scripts.cli
+    command: Any = own
+    rest = list(words[1:])
+    while getattr(command, "commands", None):
+        assert rest[0] in command.commands, words
+        command = command.commands[rest.pop(0)]
+    command.make_context(words[-1], rest, resilient_parsing=False)
+
+
+def test_the_files_hold_the_commands_that_matter():
+    seen = {tuple(command[:3]) for command in COMMANDS}
+    for file in ("compose.yaml", "cluster.yaml", "slurm.sh"):
+        assert (file, "ray", "start") in seen
+    for file in ("rayjob.yaml", "cluster.md"):
+        assert {(file, "podium", "run")} & seen or {(file, "podium", "submit")} & seen
+    assert ("slurm.sh", "podium", "submit") in seen
+
+
+def test_versions_are_those_of_the_project_and_its_constraints():
+    assert rayjob()[1]["spec"]["rayClusterSpec"]["rayVersion"] == PINS["ray"]
+    named = [text for doc in (compose(), rayjob(), ray_up()) for text in strings(doc)]
+    images = {text for text in named if text.startswith(PROJECT["name"] + ":")}
+    assert images == {IMAGE}
+    assert f'image.version="{PROJECT["version"]}"' in DOCKERFILE
+    assert f"--tag {IMAGE}" in DOCKERFILE
+    (cuda,) = re.findall(r"nvidia/cuda:(\d+\.\d+)\.", DOCKERFILE)
+    assert PINS["cuda-toolkit"].startswith(cuda + ".")
+    assert f"RAY_JOB_STOP_WAIT_TIME_S={STOP_WAIT_SECONDS}" in DOCKERFILE
+    versions = re.findall(r"versitygw:v\d+\.\d+\.\d+", json.dumps(compose()))
+    assert versions  # pinned, never `latest`
+
+
+def test_paths_of_the_project_exist():
+    copied = [
+        word
+        for line in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE)
+        for word in line.split()[:-1]
+    ]
+    allowed = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
+    for path in copied:
+        assert (ROOT / path).exists(), path
+        assert f"!{path.rstrip('/')}" in allowed
+    build = compose()["services"]["head"]["build"]
+    assert (DOCKER / build["context"] / build["dockerfile"]).samefile(DOCKER / "Dockerfile")
+    for text in [*re.findall(r"docker/[\w.]+", "\n".join(p.read_text() for p in DOCKER.iterdir()))]:
+        assert (ROOT / text.rstrip(".")).exists(), text
+    for text in re.findall(r"docs/[\w.]+\.md", "\n".join(p.read_text() for p in DOCKER.iterdir())):
+        assert (ROOT / text).exists(), text
+
+
+def test_ports_meet():
+    services = compose()["services"]
+    (port,) = re.findall(r"--port=(\d+)", services["head"]["command"])
+    (dashboard,) = re.findall(r"--dashboard-port=(\d+)", services["head"]["command"])
+    for name in ("worker", "gpu-worker"):
+        assert f"--address=head:{port}" in services[name]["command"]
+    assert services["head"]["ports"] == [f"127.0.0.1:{dashboard}:{dashboard}"]
+    endpoint = services["head"]["environment"]["AWS_ENDPOINT_URL"]
+    assert endpoint == f"http://store{services['store']['environment']['VGW_PORT']}"
+    assert set(re.findall(r"\d+", re.findall(r"EXPOSE (.*)", DOCKERFILE)[0])) == {port, dashboard}
+    named = {
+        item["name"]: item["containerPort"] for item in pods()["head"]["containers"][0]["ports"]
+    }
+    assert (named["gcs-server"], named["dashboard"]) == (int(port), int(dashboard))
+    # Ray's own default, which no file changes.
+    (agent,) = re.findall(r"127\.0\.0\.1:(\d+)/api", DOCKERFILE)
+    from ray._private.ray_constants import DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
+
+    assert int(agent) == DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
+
+
+def test_variables_are_ones_that_something_reads():
+    """Ray's, the store client's and the driver's; a misspelt one would be silently ignored."""
+    set_here = {
+        key for service in compose()["services"].values() for key in service.get("environment", {})
+    } | set(re.findall(r"^(?:ENV|   ) (\w+)=", DOCKERFILE, re.MULTILINE))
+    set_here |= set(re.findall(r"--env (\w+)=", json.dumps(ray_up())))
+    set_here |= set(re.findall(r"^export (?:\w+=|)(\w+)", SLURM, re.MULTILINE))
+    known = {
+        "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL",
+        "AWS_EC2_METADATA_DISABLED", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES",
+        "PATH", "PYTHONUNBUFFERED", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_JOB_STOP_WAIT_TIME_S",
+        "RAY_API_SERVER_ADDRESS", "VGW_BACKEND", "VGW_BACKEND_ARG", "VGW_PORT", "ROOT_ACCESS_KEY",
+        "ROOT_SECRET_KEY",
+    }  # fmt: skip
+    assert {name for name in set_here if name.isupper()} <= known
+    installed = Path(ray_scripts.__file__).parents[1]
+    sources = "\n".join(
+        path.read_text(errors="replace")
+        for folder in ("_private", "dashboard/modules/job")
+        for path in (installed / folder).rglob("*.py")
+    )
+    for name in sorted(item for item in set_here if item.startswith("RAY_")):
+        assert name in sources, name
+
+
+def test_secrets_are_asked_for_and_never_written_down():
+    text = (DOCKER / "compose.yaml").read_text()
+    for name in ("RAY_AUTH_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        assert f"{name}: ${{{name}:?" in text
+    assert "token_hex" in SLURM
+
+
+def test_the_configuration_of_the_ray_job_is_one(tmp_path):
+    (path, text), *others = rayjob()[0]["data"].items()
+    assert not others
+    config = tmp_path / path
+    config.write_text(text)
+    loaded = load_config(config)
+    assert loaded.results.startswith("s3://")
+    (head,) = pods()["head"]["containers"]
+    mounts = {item["name"]: item["mountPath"] for item in head["volumeMounts"]}
+    assert f"{mounts['sweep']}/{path}" in rayjob()[1]["spec"]["entrypoint"]
+    assert loaded.data.cache == mounts["cache"]
+    limits = pods()["gpu"]["containers"][0]["resources"]["limits"]
+    assert int(limits["cpu"]) >= loaded.resources.cpus
+    assert int(limits["nvidia.com/gpu"]) >= float(loaded.resources.gpus)
+
+
+def test_the_bucket_of_compose_is_made_once_and_again(monkeypatch):
+    """The very command of the service `bucket`, against a real S3-compatible server."""
+    command = compose()["services"]["bucket"]["command"]
+    ast.parse(command[2])
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    environment = compose()["services"]["bucket"]["environment"] | {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+    }
+    try:
+        for _ in range(2):
+            subprocess.run([sys.executable, *command[1:]], env=os.environ | environment, check=True)
+    finally:
+        server.stop()
+
+
+def test_the_yaml_of_every_file_is_read(tmp_path):
+    for path in DOCKER.glob("*.yaml"):
+        assert list(yaml.safe_load_all(interpolated(path.read_text())))

@@ -1,0 +1,106 @@
+"""What `podium submit` says, with a job server that answers as told."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.cli import submit
+from orchestrator.submit import Job
+from tests.integration.sweeps import write_config
+from workers.contract import UserError
+
+RUNNING = Job(submission_id="tiny-1f-1", status="RUNNING")
+
+
+class Server:
+    """Stands for `JobServer`; a real one is met in tests/integration/test_cluster.py."""
+
+    def __init__(self, jobs=(), end=None):
+        self.address, self._jobs, self._end, self.calls = "http://h:8265", jobs, end, []
+
+    def jobs(self, submission):
+        return self._jobs
+
+    def submit(self, submission):
+        self.calls.append("submit")
+        return "tiny-1f-2"
+
+    def follow(self, submission_id, write):
+        self.calls.append(f"follow {submission_id}")
+        if self._end is None:
+            raise KeyboardInterrupt
+        write("output\n")
+        return self._end
+
+    def stop(self, submission_id):
+        self.calls.append(f"stop {submission_id}")
+        return Job(submission_id=submission_id, status="STOPPED")
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """Runs the command with a server and returns its exit code."""
+
+    def run(server, *, follow=False, stop=False, results=None):
+        monkeypatch.setattr(submit, "JobServer", lambda address: server)
+        config = write_config(tmp_path, **({"results": results} if results else {}))
+        return submit.submit_command(
+            config, "http://h:8265", [], [], follow=follow, stop=stop, with_code=False
+        )
+
+    return run
+
+
+def test_a_job_that_ended_is_no_reason_not_to_submit(command, capsys):
+    server = Server([Job(submission_id="tiny-1f-1", status="FAILED", exit_code=1)])
+    assert command(server, results="s3://bucket/there?region=x") == 0
+    assert server.calls == ["submit"]
+    said = capsys.readouterr()
+    assert "Submitted as job tiny-1f-2 to http://h:8265" in said.out
+    assert "podium status s3://bucket/there\n" in said.out
+    assert said.err == ""  # S3 is shared by nature
+
+
+def test_a_local_folder_of_results_is_noted(command, capsys, tmp_path):
+    command(Server())
+    assert (
+        f"results go to the folder {tmp_path}/results of the cluster's" in capsys.readouterr().err
+    )
+
+
+def test_what_runs_already_is_refused_or_followed(command, capsys):
+    server = Server([RUNNING], Job(submission_id="tiny-1f-1", status="FAILED", exit_code=1))
+    with pytest.raises(UserError, match="as job tiny-1f-1; podium submit with --follow"):
+        command(server)
+    assert command(server, follow=True) == 1
+    assert server.calls == ["follow tiny-1f-1"]
+    said = capsys.readouterr()
+    assert "runs already, as job tiny-1f-1; following it" in said.err
+    assert said.out == "output\nJob tiny-1f-1: FAILED, exit code 1\n"
+
+
+def test_ctrl_c_ends_the_following_and_not_the_job(command, capsys):
+    server = Server()
+    assert command(server, follow=True) == 130
+    assert server.calls == ["submit", "follow tiny-1f-2"]
+    assert "job tiny-1f-2 goes on" in capsys.readouterr().err
+
+
+def test_every_running_job_of_the_sweep_is_stopped(command, capsys):
+    server = Server([RUNNING])
+    assert command(server, stop=True) == 0
+    assert server.calls == ["stop tiny-1f-1"]
+    assert "Job tiny-1f-1: STOPPED; the same sweep submitted again" in capsys.readouterr().out
+
+
+def test_a_cluster_without_podium_is_told_the_remedy(command):
+    end = Job(
+        submission_id="tiny-1f-2",
+        status="FAILED",
+        exit_code=1,
+        message="python: No module named orchestrator",
+    )
+    with pytest.raises(
+        UserError, match=r"not installed for the `python` of the cluster.*with-code"
+    ):
+        command(Server(end=end), follow=True)

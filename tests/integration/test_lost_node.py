@@ -44,7 +44,7 @@ def test_a_lost_node_costs_a_trial_no_attempt_and_goes_on_from_its_checkpoint(tm
         cwd=ROOT, env=os.environ | {"RAY_ADDRESS": cluster.address},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    checkpoints = tmp_path / "results" / "checkpoints"
+    checkpoints = tmp_path / "results" / "_checkpoints"
     deadline = time.monotonic() + 90
     while not list(checkpoints.glob("*.pt")) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -35,6 +35,13 @@ JOBS = [
 IDS = [job.trial_id for job in JOBS]
 
 
+@pytest.fixture(autouse=True)
+def fresh_start() -> None:
+    """Claims are taken by the wall clock, so a test must not begin a minute after its `START`."""
+    global START
+    START = datetime.now(UTC)
+
+
 def driver(run_id: str, **changes: object) -> RunRecord:
     values: dict[str, object] = {
         "run_id": run_id, "grid_id": "g", "host": "elsewhere", "process_id": 7,

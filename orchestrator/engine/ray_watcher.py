@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import ray
-from ray import tune
+from ray import cloudpickle, tune
 from ray.tune.search import Searcher
 
 from orchestrator.engine.base import (
@@ -140,8 +143,8 @@ class Watcher(tune.Callback):
             return  # its outcome is known; the process was replaced after it
         running, trial_id = self._close(trial), trial.config["trial_id"]
         job = dataclasses.replace(self._jobs[trial_id], gpus=trial.config["gpus"])
-        trace = str(trial.get_error() or "")
-        loss, what = _describe(trial, trace), ""
+        error, trace = error_of(trial)
+        loss, what = _loss(error, trace), ""
         if running and running.killed_after is not None:
             loss = Loss.STALLED
             what = self._stall_text(running)
@@ -239,8 +242,24 @@ class Attempts(Searcher):
         """Is never asked."""
 
 
-def _describe(trial: Any, trace: str) -> Loss:
-    error = trial.get_pickled_error()
+def error_of(trial: Any) -> tuple[BaseException | None, str]:
+    """Returns what ended an attempt, and its text; None for errors that Tune does not keep.
+
+    Tune writes both beside its logs. Its own `get_error` looks in the storage, where they come
+    only with the end of the experiment.
+    """
+    error, text = None, ""
+    if trial.error_file:
+        with suppress(OSError):
+            text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    if trial.pickled_error_file:
+        # The class of the error may exist on the worker alone.
+        with suppress(OSError, ImportError, AttributeError, TypeError, pickle.UnpicklingError):
+            error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+    return error, text
+
+
+def _loss(error: BaseException | None, trace: str) -> Loss:
     return loss_of(
         type(error).__name__ if error is not None else "",
         str(error) if error is not None else trace,

@@ -132,6 +132,8 @@ def test_a_killed_process_costs_one_failure_row_and_no_result(tmp_path, ray_clus
     store = Store(str(tmp_path / "results"))
     (failure,) = store.failures()
     assert failure.failure_class == FailureClass.INFRASTRUCTURE
+    assert failure.message.startswith("its process ended (The actor is dead because")
+    assert "Worker exit type: SYSTEM_ERROR" in failure.traceback
     assert len(report.outcomes) == len(store.read("trials")) == 4
     assert not after.pending
 

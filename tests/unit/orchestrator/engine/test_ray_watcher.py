@@ -7,10 +7,13 @@ import types
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError, ActorUnavailableError
+from ray import cloudpickle
+from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError
+from ray.train._internal.storage import StorageContext
+from ray.tune.experiment import Trial
 
 from orchestrator.engine.base import Outcome, TrialJob
-from orchestrator.engine.ray_watcher import Attempts, Watcher
+from orchestrator.engine.ray_watcher import Attempts, Watcher, error_of
 from orchestrator.store import Store
 from tests.unit.orchestrator.store.trials import NOW, make_spec
 from workers.contract import FailureClass, Runtime
@@ -34,6 +37,7 @@ class Scene:
 
     def __init__(self, tmp_path, **options):
         self.time = 0.0
+        self.folder = tmp_path
         self.store = Store(tmp_path)
         self.display: Any = Display()
         jobs = [
@@ -54,16 +58,16 @@ class Scene:
         config = self.watcher.next_attempt()
         assert config is not None
         trial = types.SimpleNamespace(
-            config=config, last_result={}, error=None, trace="Failure # 1\n",
+            config=config, last_result={}, error_file=None, pickled_error_file=None,
             temporary_state=types.SimpleNamespace(ray_actor=f"actor of {config['trial_id']}"),
         )  # fmt: skip
-        trial.get_pickled_error = lambda: trial.error
-        trial.get_error = lambda: trial.trace
         self.watcher.on_trial_start(0, [], trial)
         return trial
 
-    def lose(self, trial, error=None):
-        trial.error = error or ActorDiedError()
+    def lose(self, trial, error=None, text="Failure # 1\n"):
+        trial.error_file, trial.pickled_error_file = self.folder / "text", self.folder / "pickled"
+        trial.error_file.write_text(text)
+        trial.pickled_error_file.write_bytes(cloudpickle.dumps(error or ActorDiedError()))
         self.watcher.on_trial_error(0, [], trial)
 
     def end(self, trial, **values):
@@ -121,9 +125,7 @@ def test_a_lost_process_is_recorded_with_share_and_host_and_given_up_in_time(tmp
     trial.last_result = {"hostname": "node-3"}
     scene.lose(trial)
     scene.start(), scene.start()
-    second = scene.start()
-    second.trace = "Failure # 1\n\tip: 192.0.2.2\n"
-    scene.lose(second)
+    scene.lose(scene.start(), text="Failure # 1\n\tip: 192.0.2.2\n")
     first, last = scene.store.failures()
     assert (first.host, last.host, first.gpus) == ("node-3", "192.0.2.2", 0.25)
     assert first.message.endswith("; started again")
@@ -140,6 +142,29 @@ def test_lost_nodes_are_not_counted(tmp_path):
         assert len(scene.store.failures()) == number + 1
     assert scene.watcher.outcomes == []
     assert {row.message.split(" (")[0] for row in scene.store.failures()} == {"its node was lost"}
+
+
+def test_the_error_is_found_where_tune_leaves_it(tmp_path, monkeypatch):
+    """With Tune's own trials: its `get_error` would find nothing before the end."""
+    monkeypatch.setattr(
+        "ray.train._internal.storage._get_ray_train_session_dir", lambda: str(tmp_path / "session")
+    )
+    storage = StorageContext(
+        storage_path=str(tmp_path / "kept"), experiment_dir_name="sweep", trial_dir_name="a-1"
+    )
+    trial = Trial("any", stub=True, storage=storage)
+    assert error_of(trial) == (None, "")
+    trial.init_local_path()
+    trial.handle_error(ActorUnavailableError("Socket closed", None))
+    error, text = error_of(trial)
+    assert isinstance(error, ActorUnavailableError)
+    assert "Socket closed" in text
+    low = Trial("any", stub=True, storage=storage)
+    low.init_local_path()
+    low.handle_error(OutOfMemoryError("the node running low on memory"))  # type: ignore[arg-type]
+    error, text = error_of(low)
+    assert error is None  # Tune keeps only its text
+    assert text.endswith("running low on memory\n")
 
 
 @pytest.mark.parametrize("transient", [False, True])

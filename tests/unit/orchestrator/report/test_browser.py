@@ -200,6 +200,12 @@ def test_it_prints(page, report):
     page.emulate_media(media="print")
     assert page.locator(".controls").first.is_hidden()
     assert page.locator("table[data-axis=model]").is_visible()
+    page.set_viewport_size({"width": 703, "height": 1000})  # A4 between margins of 12 mm
+    assert page.evaluate("document.documentElement.scrollWidth") <= 703
+    too_wide = (
+        "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"
+    )
+    assert page.evaluate(f"{too_wide}.length") == 0
 
 
 def test_the_comparison_sorts_filters_and_is_silent(page, said, tmp_path):

@@ -63,6 +63,11 @@ _REMEDIES = (
 _ANY = f"check credentials, bucket, region and {_ENDPOINT}"
 
 
+def is_gone(error: OSError) -> bool:
+    """Says whether a request failed because the object is not there (any more)."""
+    return re.search("NO_SUCH_KEY|NoSuchKey|RESOURCE_NOT_FOUND", str(error)) is not None
+
+
 def open_bucket(uri: str) -> tuple[fs.S3FileSystem, str]:
     """Opens what a URI names.
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import pyarrow as pa
 from pyarrow import fs
 
-from orchestrator.store.bucket import explain, open_bucket
+from orchestrator.store.bucket import explain, is_gone, open_bucket
 from orchestrator.store.retry import PATIENCE, Patience
 from orchestrator.store.storage import Buffer, FileInfo, without_secrets
 
@@ -56,13 +56,16 @@ class ObjectStorage:
         """Returns an object's bytes, or None."""
 
         def read() -> bytes | None:
-            with (
-                contextlib.suppress(FileNotFoundError),
-                self._files.open_input_stream(self._absolute(path)) as stream,
-            ):
-                data: bytes = stream.read()
-                return data
-            return None
+            try:
+                with self._files.open_input_stream(self._absolute(path)) as stream:
+                    data: bytes = stream.read()
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                if is_gone(error):  # deleted between being opened and read
+                    return None
+                raise
+            return data
 
         return self._insist(path, read)
 

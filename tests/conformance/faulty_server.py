@@ -25,6 +25,7 @@ STATUSES = {
     "SignatureDoesNotMatch": "403 Forbidden",
     "RequestTimeTooSkewed": "403 Forbidden",
     "NoSuchBucket": "404 Not Found",
+    "NoSuchKey": "404 Not Found",
     "AuthorizationHeaderMalformed": "400 Bad Request",
     "ExpiredToken": "400 Bad Request",
     "PermanentRedirect": "301 Moved Permanently",

@@ -65,6 +65,17 @@ def test_a_sweep_survives_that_every_so_manieth_request_fails(
     assert whole.damaged() == []
 
 
+def test_an_object_that_goes_while_it_is_read_is_gone(server: FaultyServer, s3_bucket: str) -> None:
+    """Its size is asked for first; another driver's compaction may delete it before the rest."""
+    storage = ObjectStorage(f"s3://{s3_bucket}", patience=quick())
+    storage.write("trials/part-a.parquet", b"row" * 1000)  # room for the refusal
+    server.every(1, ["NoSuchKey"], f"GET /{s3_bucket}/trials/part-a.parquet")
+    assert storage.read("trials/part-a.parquet") is None
+    with storage.local_copies(["trials/part-a.parquet"]) as copies:
+        assert copies == {}
+    assert len(server.faults) == 2
+
+
 @pytest.mark.parametrize("fault", ["SlowDown", "drop-after", "AccessDenied"])
 @pytest.mark.parametrize("part", ["partNumber=1", "partNumber=2", "partNumber=3", "uploadId"])
 def test_no_truncated_object_ever_becomes_visible(

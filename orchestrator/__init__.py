@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator.frames import (
         query,
+        read_candidates,
         read_epochs,
         read_failures,
         read_grid,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "query",
     "rank",
+    "read_candidates",
     "read_epochs",
     "read_failures",
     "read_grid",

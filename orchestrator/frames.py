@@ -102,6 +102,17 @@ def read_failures(
     return _read("failures", results, columns, trial_ids)
 
 
+@_documented("candidates")
+def read_candidates(
+    results: str | Path,
+    columns: Sequence[str] | None = None,
+    *,
+    trial_ids: Collection[str] | None = None,
+) -> pd.DataFrame:
+    """Reads what searches tried; arguments and errors as `read_trials`."""
+    return _read("candidates", results, columns, trial_ids)
+
+
 @_documented("grid")
 def read_grid(
     results: str | Path,

@@ -14,6 +14,7 @@ from orchestrator.cost import CostModel, Estimate, Source, makespan_seconds
 from orchestrator.grid import Grid
 from orchestrator.retries import share_after, share_text
 from orchestrator.rows import CommittedRow, DamagedRow, FailedRow
+from orchestrator.standing import RaceStanding
 from workers.contract import FailureClass, JSONValue, TrialSpec, TrialStatus, UserError
 
 MAX_CAUSES = 5
@@ -40,6 +41,7 @@ class PlannedTrial:
         failure: Class of the last failure; None without one, or with a result after it.
         attempt: Number of the next attempt, counted from 1.
         gpus: The share of a GPU that the next attempt gets, if it is not the configuration's.
+        held_back: True where a race does not ask for it, now or at all.
     """
 
     spec: TrialSpec
@@ -52,11 +54,17 @@ class PlannedTrial:
     failure: FailureClass | None = None
     attempt: int = 1
     gpus: float | None = None
+    held_back: bool = False
 
     @property
     def failed(self) -> bool:
         """True when the trial has no result and is not tried again by itself."""
-        return self.action == Action.SKIP and self.status is None
+        return self.action == Action.SKIP and self.status is None and not self.held_back
+
+    @property
+    def may_run(self) -> bool:
+        """True when the trial is run now, or may be in a later round of a race."""
+        return self.action != Action.SKIP or self.held_back
 
     @property
     def label(self) -> str:
@@ -81,10 +89,11 @@ class PlannedTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Every trial of a grid exactly once, in the grid's order."""
+    """Every trial of a grid exactly once, in the grid's order; `race` where it is raced."""
 
     grid: Grid
     trials: tuple[PlannedTrial, ...]
+    race: RaceStanding | None = None
 
     @cached_property
     def pending(self) -> tuple[PlannedTrial, ...]:
@@ -285,6 +294,7 @@ def plan_summary(plan: Plan, slots: int) -> dict[str, Any]:
         "expected_gpu_hours": round(gpu_seconds / 3600, 6),
         "expected_cpu_core_hours": round(seconds * grid.cpus_per_trial / 3600, 6),
         "estimates": {source.value: sources[source] for source in Source if sources[source]},
+        "race": plan.race.to_json() if plan.race else None,
         "trials": [trial.to_json() for trial in plan.trials],
     }
 
@@ -306,6 +316,7 @@ def summarise_status(plan: Plan, failures: Iterable[FailedRow], slots: int) -> d
         "diverged": num_diverged,
         "failed": len(plan.failed),
         "pending": len(plan.pending),
+        "race": plan.race.to_json() if plan.race else None,
         "failures": _standing_failures(trials, failures),
         "slots": slots,
         "eta_seconds": round(plan.wall_seconds(slots), 3),

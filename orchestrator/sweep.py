@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from orchestrator.archives import local_roots
 from orchestrator.config import SweepConfig, load_config
@@ -25,8 +27,9 @@ from orchestrator.preflight import (
     model_findings,
 )
 from orchestrator.progress import Progress
-from orchestrator.store import Store
-from workers.contract import FailureClass, Runtime, UserError
+from orchestrator.race import is_race, limit
+from orchestrator.store import Standing, Store
+from workers.contract import FailureClass, Runtime, TrialSpec, UserError
 from workers.datasets import open_dataset
 
 
@@ -86,6 +89,15 @@ def open_results(location: str) -> Sweep:
     )
 
 
+def plan_of_document(store: Store, document: Mapping[str, Any]) -> Plan:
+    """Plans a grid that the store keeps.
+
+    Raises:
+        UserError: Another version wrote its document.
+    """
+    return _plan(grid_from_document(document), store)
+
+
 def run_sweep(
     sweep: Sweep,
     engine: Engine,
@@ -114,42 +126,65 @@ def run_sweep(
         msg = "only a configuration can be run"
         raise ValueError(msg)
     check_outlives_job(sweep.store.location)
-    pending, cache = sweep.plan.pending, Path(config.data.cache)
-    grid = _needed_here(sweep.grid, pending, cache)
+    possible = [trial for trial in sweep.plan.trials if trial.may_run]
+    cache = Path(config.data.cache)
+    grid = _needed_here(sweep.grid, possible, cache)
     notes = check_data(
         grid,
-        [trial.spec.dataset for trial in pending],
+        [trial.spec.dataset for trial in possible],
         sweep.store.committed().values(),
         cache,
     )
-    notes += check_models(grid, [trial.spec for trial in pending], cache)
+    notes += check_models(grid, [trial.spec for trial in possible], cache)
     remove_dead_drivers(sweep.store, now())
     on_notes((*notes, *_other_drivers(sweep.store, now())))
     sweep.store.heal(now())
     sweep.store.save_grid(sweep.grid.document(now()))
     total = len(sweep.plan.trials)
     journal = RunJournal(progress, sweep.store, sweep.grid.grid_id, now=now)
-    interrupted = False
+    report = EngineReport(outcomes=(), interrupted=False)
     try:
-        journal.sweep_started(total, len(pending), total - len(pending))
-        shared = SharedRun(
-            engine=engine,
-            store=sweep.store,
-            progress=journal,
-            run_id=journal.run_id,
-            wanted=lambda: _wanted(sweep),
-            on_wait=lambda note: on_notes((note,)),
-            now=now,
-        )
-        known = fingerprints(grid, [trial.spec.dataset for trial in pending], cache)
-        report = shared.run([_job(config, trial, known, journal.run_id) for trial in pending])
-        interrupted = report.interrupted
-        journal.sweep_finished(interrupted=interrupted)
+        journal.sweep_started(total, len(possible), total - len(possible))
+        known = fingerprints(grid, [trial.spec.dataset for trial in possible], cache)
+        for step in _rounds(sweep):
+            shared = SharedRun(
+                engine=engine,
+                store=sweep.store,
+                progress=journal,
+                run_id=journal.run_id,
+                wanted=partial(_wanted, step),
+                on_wait=lambda note: on_notes((note,)),
+                now=now,
+            )
+            pending = step.plan.pending
+            jobs = [_job(config, trial, known, journal.run_id) for trial in pending]
+            found = shared.run(jobs)
+            outcomes = (*report.outcomes, *found.outcomes)
+            report = EngineReport(outcomes=outcomes, interrupted=found.interrupted)
+            if report.interrupted:
+                break
+        journal.sweep_finished(interrupted=report.interrupted)
     finally:
         journal.close()
-    if not interrupted:
+    if not report.interrupted:
         sweep.store.compact(now())
     return report, _plan(sweep.grid, sweep.store)
+
+
+def _rounds(sweep: Sweep) -> Iterator[Sweep]:
+    """Yields the sweep, and where it is raced, again as it is planned after each round.
+
+    A trial that this run has tried already is left to the next run.
+    """
+    yield sweep
+    tried = {trial.trial_id for trial in sweep.plan.pending}
+    while sweep.plan.race is not None:
+        sweep = replace(sweep, plan=_plan(sweep.grid, sweep.store))
+        fresh = {trial.trial_id for trial in sweep.plan.pending} - tried
+        if not fresh:
+            return
+        tried |= fresh
+        yield sweep
 
 
 def _wanted(sweep: Sweep) -> set[str]:
@@ -160,8 +195,9 @@ def _wanted(sweep: Sweep) -> set[str]:
     before = {trial.trial_id: trial.attempt for trial in sweep.plan.pending}
     return {
         trial.trial_id
-        for trial in _plan(sweep.grid, sweep.store).trials
+        for trial in _full_plan(sweep.grid, sweep.store.standing()).trials
         if trial.status is None
+        and (sweep.plan.race is None or trial.trial_id in before)
         and (trial.action != Action.SKIP or trial.attempt == before.get(trial.trial_id))
     }
 
@@ -205,6 +241,16 @@ def _plan(
     num_images: Mapping[str, int] | None = None,
 ) -> Plan:
     standing = store.standing()
+    found = _full_plan(grid, standing, retry, num_images)
+    return limit(found, standing.committed) if is_race(grid) else found
+
+
+def _full_plan(
+    grid: Grid,
+    standing: Standing,
+    retry: Collection[FailureClass] = (),
+    num_images: Mapping[str, int] | None = None,
+) -> Plan:
     return plan(
         grid,
         standing.committed,
@@ -246,13 +292,20 @@ def _job(
         trial_id=trial.trial_id,
         spec=trial.spec,
         gpus=trial.gpus,
-        runtime=Runtime(
-            data_root=config.roots.get(trial.spec.dataset.label),
-            cache_dir=config.data.cache,
-            num_threads=max(1, int(config.resources.cpus)),
-            checkpoint_interval_seconds=config.runtime.checkpoint_interval_seconds,
-            num_examples=config.runtime.example_images,
-            weights=config.weights.get(trial.spec.model.label),
-            dataset_fingerprint=known.get(trial.spec.dataset.label),
-        ),
+        runtime=runtime_of(config, trial.spec, known),
+    )
+
+
+def runtime_of(
+    config: SweepConfig, spec: TrialSpec, known: Mapping[str, str | None] | None = None
+) -> Runtime:
+    """Returns where and with what a trial runs; `known` has fingerprints by dataset label."""
+    return Runtime(
+        data_root=config.roots.get(spec.dataset.label),
+        cache_dir=config.data.cache,
+        num_threads=max(1, int(config.resources.cpus)),
+        checkpoint_interval_seconds=config.runtime.checkpoint_interval_seconds,
+        num_examples=config.runtime.example_images,
+        weights=config.weights.get(spec.model.label),
+        dataset_fingerprint=(known or {}).get(spec.dataset.label),
     )

@@ -13,6 +13,7 @@ JSONValue = None | bool | int | float | str | list["JSONValue"] | dict[str, "JSO
 Precision = Literal["float32", "bfloat16"]
 SplitUnit = Literal["image", "group"]
 Normalisation = Literal["imagenet", "half", "unit"]
+MeasuredOn = Literal["test", "val"]
 
 
 DEFAULT_CACHE = "~/.cache/podium"
@@ -74,12 +75,17 @@ class DataProtocol:
         split: Fractions of train, validation and test; they sum to 1.
         split_unit: What is never torn apart: an image, or a group (video sequence, duplicates).
         normalisation: Input scaling: ImageNet mean and standard deviation, 0.5/0.5, or [0, 1].
+        measured_on: The part a result is about. With `val`, as in a search for parameters, the
+            test images are left alone: nothing of the trial depends on them.
+
+    A field marked `later` came after trials had ids: at its default it is not part of them.
     """
 
     image_size: int = 224
     split: tuple[float, float, float] = (0.6, 0.2, 0.2)
     split_unit: SplitUnit = "image"
     normalisation: Normalisation = "imagenet"
+    measured_on: MeasuredOn = field(default="test", metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +94,7 @@ class TrainingProtocol:
 
     Attributes:
         optimizer: Only Adam so far, as in the study.
-        learning_rate: Step size of the optimizer.
+        learning_rate: Step size of the optimizer; a loss may bring its own instead.
         batch_size: Images per step.
         max_epochs: Upper bound on epochs.
         patience: Epochs without a better validation Dice before training stops.
@@ -131,6 +137,12 @@ class TrialSpec:
     seed: int
     data: DataProtocol = field(default_factory=DataProtocol)
     training: TrainingProtocol = field(default_factory=TrainingProtocol)
+
+    @property
+    def learning_rate(self) -> float:
+        """Step size of the optimizer: the loss's own where it has one, else the protocol's."""
+        own = self.loss.parameters.get("learning_rate")
+        return float(own) if isinstance(own, int | float) else self.training.learning_rate
 
     def to_json(self) -> dict[str, JSONValue]:
         """Returns the specification as plain JSON values, labels included."""
@@ -244,7 +256,8 @@ class TrialResult:
 
     Attributes:
         metrics: `dice`, `iou`, `recall`, `precision` (mean over test images) and the same with
-            the suffix `_pooled` (from summed counts); empty when the trial diverged.
+            the suffix `_pooled` (from summed counts); empty when the trial diverged, and when it
+            is not about the test images.
         best_epoch: Epoch of the best validation Dice, counted from 1; None before the first.
         best_val_dice: That Dice.
         train_seconds: Wall time of all epochs, over all attempts.

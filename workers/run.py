@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ from workers.weights import file_sha256, weight_files
 def run_trial(
     spec: TrialSpec, runtime: Runtime, checkpoints: Checkpoints, on_epoch: OnEpoch
 ) -> TrialResult:
-    """Trains one combination and scores it on its test images.
+    """Trains one combination and scores it on its test images, if the question is about them.
 
     Args:
         spec: The question.
@@ -104,6 +105,9 @@ def _load_task(spec: TrialSpec, runtime: Runtime, device: torch.device) -> tuple
         seed=spec.seed,
         repeat=spec.repeat,
     )
+    if spec.data.measured_on == "val":
+        # From here on nothing knows which images the test would be made of.
+        split = replace(split, test=np.zeros(0, dtype=np.int64))
     return prepare_task(spec, arrays, split, device), arrays.fingerprint
 
 
@@ -165,7 +169,8 @@ def _result(
     counts = np.zeros((0, 4), dtype=np.int64)
     test = np.sort(task.split.test)
     predictions: tuple[Prediction, ...] = ()
-    if model is not None:
+    tested = model is not None and spec.data.measured_on == "test"
+    if model is not None and tested:
         counts = count_images(model, task, task.indices(test))
         number = runtime.num_examples if spec.repeat == 0 else 0
         predictions = predict_examples(
@@ -173,7 +178,7 @@ def _result(
         )
     return TrialResult(
         status=TrialStatus.DIVERGED if model is None else TrialStatus.COMPLETED,
-        metrics={} if model is None else score_images(counts),
+        metrics=score_images(counts) if tested else {},
         num_epochs=progress.epoch,
         best_epoch=progress.best_epoch,
         best_val_dice=progress.best_dice,

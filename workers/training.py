@@ -63,7 +63,7 @@ def train(
     """
     protocol = task.spec.training
     optimizer = torch.optim.Adam(
-        model.parameters(), lr=protocol.learning_rate, fused=protocol.fused_optimizer or None
+        model.parameters(), lr=task.spec.learning_rate, fused=protocol.fused_optimizer or None
     )
     trained = compiled(model) if protocol.compiled else model
     saved = checkpoints.load()

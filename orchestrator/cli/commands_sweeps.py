@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -80,6 +81,26 @@ def submit(
         with_code=with_code,
     )
     raise typer.Exit(code)
+
+
+@app.command()
+def tune(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    progress: Annotated[ProgressMode, typer.Option(help="How to show it.")] = ProgressMode.AUTO,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the report; RESULTS/tuned unless given.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search each loss's parameters on validation images; the same command again continues.
+
+    Exit code 0: every search has its candidates. 1: some failed. 2: something to mend first.
+    130: stopped by Ctrl-C.
+    """
+    from orchestrator.cli.tune import tune_command
+
+    raise typer.Exit(tune_command(config, overrides or [], progress.value, out, as_json))
 
 
 @app.command()

@@ -14,6 +14,7 @@ from orchestrator.cli.results import TABLE_SUFFIXES, grid_of, require_results
 from orchestrator.ranking.certainty import Certainty, PodiumAxis, certainties
 from orchestrator.ranking.podium import rank
 from orchestrator.ranking.power import Power, repeats_to_part
+from orchestrator.ranking.raced import with_stand_ins
 from orchestrator.ranking.results import Podium, Ranking
 from orchestrator.ranking.rows import podium_rows
 from orchestrator.ranking.scores import Compare, Scores, gather
@@ -81,7 +82,7 @@ class RankAnswer:
 def rank_command(options: RankOptions, *, as_json: bool) -> None:
     """Ranks a store or a table."""
     trials, document = _read(options)
-    scores = gather(trials, options.metric)
+    scores = with_stand_ins(gather(trials, options.metric), document)
     if options.table_format != "table" and not as_json:
         sys.stdout.write(_text_tables(_rank(scores, document, options), options, document))
         return

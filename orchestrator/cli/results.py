@@ -47,7 +47,25 @@ def grid_of(store: Store, trials: pd.DataFrame) -> Mapping[str, object] | None:
     """Returns the newest grid that these trials belong to, or None."""
     protocols = set(trials["protocol_id"]) if "protocol_id" in trials else set()
     documents = [d for d in store.grids() if d.get("protocol_id") in protocols]
-    return documents[-1] if documents else None
+    return with_race(store, documents[-1]) if documents else None
+
+
+def with_race(store: Store, document: Mapping[str, object]) -> Mapping[str, object]:
+    """Returns a grid document that also says which trials a race spared, and how sure it was."""
+    config = document.get("config")
+    if not isinstance(config, Mapping) or config.get("policy") != "race":
+        return document
+    from orchestrator.sweep import plan_of_document
+
+    plan = plan_of_document(store, document)
+    if plan.race is None:
+        return document
+    spared = [
+        [trial.spec.dataset.label, trial.spec.model.label, trial.spec.loss.label, trial.spec.repeat]
+        for trial in plan.trials
+        if trial.held_back and plan.race.over
+    ]
+    return {**document, "spared": spared, "race": plan.race.sentence()}
 
 
 def finished_trials(store: Store) -> pd.DataFrame:

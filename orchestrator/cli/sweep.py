@@ -81,13 +81,19 @@ def _say_how_to_resume() -> None:
 
 def _say_end(after: Plan, sweep: Sweep, *, to_stdout: bool) -> None:
     stream = sys.stdout if to_stdout else sys.stderr
-    lost = [trial for trial in after.trials if trial.failure and trial.status is None]
+    lost = [
+        trial
+        for trial in after.trials
+        if trial.failure and trial.status is None and not trial.held_back
+    ]
     done = sum(trial.status is not None for trial in after.trials)
     stream.write(f"{done} of {len(after.trials)} trials have a result in {sweep.store.place}\n")
+    if after.race:
+        stream.write(f"{after.race.sentence()}\n")
     if lost:
         classes = ", ".join(sorted({str(trial.failure) for trial in lost}))
         stream.write(f"{len(lost)} failed ({classes}): podium status {sweep.store.place}\n")
-    elif done == len(after.trials):
+    elif done == len(after.trials) or (after.race and after.race.over):
         protocols = {row.protocol_id for row in sweep.store.committed().values()}
         choice = f" --protocol {sweep.grid.protocol_id}" if len(protocols) > 1 else ""
         stream.write(f"Next: podium rank {sweep.store.place}{choice}\n")
@@ -151,6 +157,12 @@ def _print_cost(summary: dict[str, Any]) -> None:
     )
     for source, count in summary["estimates"].items():
         out.print(f"  {count:,} trials estimated from {source}", soft_wrap=True)
+    if summary["race"]:
+        out.print(summary["race"]["sentence"], soft_wrap=True, markup=False)
+        for reach in summary["race"]["reaches"]:
+            line = f"  {reach['loss']} on {reach['axis']} {reach['block']}: its mean there"
+            line += f" decides the podium in {reach['share']:.0%} of the draws"
+            out.print(line, soft_wrap=True, markup=False)
     for note in summary["notes"]:
         out.print(f"note: {note}", soft_wrap=True, markup=False)
 
@@ -170,12 +182,18 @@ def status_command(target: str, overrides: Sequence[str], as_json: bool) -> None
         print_json(summary)
         return
     rows = [(key, summary[key]) for key in ("completed", "diverged", "failed", "pending")]
+    race = summary["race"]
+    if race:
+        over = race["state"] != "running"
+        rows.append(("spared" if over else "waiting", race["num_held_back"]))
     print_table(
         ["state", "trials"],
         [*rows, ("all", summary["num_trials"])],
         title=f"{summary['name']}: {sweep.store.place}",
         numeric=frozenset({"trials"}),
     )
+    if race:
+        console().print(race["sentence"], soft_wrap=True, markup=False)
     if summary["failures"]:
         print_table(
             ["failure", "trials", "example", "message"],

@@ -15,7 +15,7 @@ from orchestrator.config.problems import ABSENT, Problem, plain, show
 from orchestrator.config.schema import Choice, DatasetChoice
 from workers.catalogue import CatalogueError
 from workers.catalogue.datasets import DATASETS, complete_dataset
-from workers.catalogue.losses import LOSSES, complete_loss
+from workers.catalogue.losses import LEARNING_RATE, LOSSES, complete_loss
 from workers.catalogue.models import MODELS, complete_model, weights_of
 from workers.contract import Component, JSONValue, UserError
 from workers.identity import digest
@@ -54,8 +54,22 @@ class Axis:
     problems: tuple[Problem, ...] = ()
 
 
-def read_axis(axis: AxisName, items: object, folder: Path, data_root: str | None = None) -> Axis:
-    """Reads the entries of an axis; those that the schema already refused are left out."""
+def read_axis(
+    axis: AxisName,
+    items: object,
+    folder: Path,
+    data_root: str | None = None,
+    learning_rate: float | None = None,
+) -> Axis:
+    """Reads the entries of an axis; those that the schema already refused are left out.
+
+    Args:
+        axis: Which one.
+        items: What the file says.
+        folder: Where its relative paths begin.
+        data_root: Folder of datasets without a root of their own.
+        learning_rate: The protocol's; a loss that names the same one asks nothing else.
+    """
     components: dict[KeyPath, Component] = {}
     roots: dict[str, str | None] = {}
     weights: dict[str, str] = {}
@@ -69,6 +83,8 @@ def read_axis(axis: AxisName, items: object, folder: Path, data_root: str | None
         path: KeyPath = (axis, position)
         try:
             component = _component(axis, choice)
+            if axis == "losses" and component.parameters.get(LEARNING_RATE) == learning_rate:
+                component = _without_rate(component)
             if isinstance(choice, DatasetChoice):
                 roots[component.label] = _root(choice, data_root)
             elif isinstance(component.parameters.get("pretrained"), str) and axis == "models":
@@ -98,6 +114,11 @@ def _component(axis: AxisName, choice: Choice) -> Component:
     name, complete = _COMPLETE[axis](choice.name, parameters)
     _refuse_conversions(("parameters",), parameters, complete)
     return Component(name=name, parameters=complete, label=choice.alias or name)
+
+
+def _without_rate(component: Component) -> Component:
+    own = {key: value for key, value in component.parameters.items() if key != LEARNING_RATE}
+    return replace(component, parameters=own)
 
 
 def _by_content(component: Component, folder: Path) -> tuple[Component, str]:

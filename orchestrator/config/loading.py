@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from orchestrator.config.axes import Axis, read_axis
 from orchestrator.config.document import Document, read_document
 from orchestrator.config.gpus import AUTO, share_for
+from orchestrator.config.include import include_losses, learning_rate_of
 from orchestrator.config.locations import resolve_data
 from orchestrator.config.overrides import apply_overrides
 from orchestrator.config.problems import Problem, refuse, translate
 from orchestrator.config.schema import (
     ClusterSection,
     DataSection,
+    RaceSection,
     ResourcesSection,
     RuntimeSection,
     SweepFile,
     TrainingSection,
+    TuneSection,
 )
 from workers.contract import Component, JSONValue
 
@@ -29,6 +32,7 @@ MAX_TRIALS = 1_000_000
 """Larger grids are taken for a mistake."""
 
 _SECTIONS = ("data", "training", "resources", "cluster", "runtime")
+_ALL_SECTIONS = (*_SECTIONS, "tune", "race")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,9 @@ class SweepConfig:
     resources: ResourcesSection
     cluster: ClusterSection
     runtime: RuntimeSection
+    tune: TuneSection
+    policy: Literal["full", "race"]
+    race: RaceSection
     results: str
 
     def to_json(self) -> dict[str, JSONValue]:
@@ -71,6 +78,8 @@ class SweepConfig:
         document |= {"repeats": self.repeats, "seed": self.seed}
         for section in _SECTIONS:
             document[section] = getattr(self, section).model_dump(mode="json")
+        if self.policy == "race":
+            document |= {"policy": self.policy, "race": self.race.model_dump(mode="json")}
         return document | {"results": self.results}
 
 
@@ -86,14 +95,17 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
     """
     document, problems = apply_overrides(read_document(path), overrides)
     folder = path.parent.absolute()
+    document = include_losses(document, folder)
     # A section that is missing or empty takes its defaults, which need the folder too.
-    filled: dict[str, Any] = {key: {} for key in _SECTIONS if document.values.get(key) is None}
+    filled: dict[str, Any] = {key: {} for key in _ALL_SECTIONS if document.values.get(key) is None}
     values = document.values | filled
     datasets = read_axis("datasets", values.get("datasets"), folder, _data_root(values, folder))
     models = read_axis("models", values.get("models"), folder)
-    losses = read_axis("losses", values.get("losses"), folder)
+    rate = learning_rate_of(values)
+    losses = read_axis("losses", values.get("losses"), folder, learning_rate=rate)
     found = [*problems, *datasets.problems, *models.problems, *losses.problems]
     checked = _check(values, folder, document, found)
+    _refuse_race(document, checked, len(losses.components))
     _refuse_huge(document, len(datasets.components) * len(models.components), checked, losses)
     return SweepConfig(
         path=path,
@@ -110,6 +122,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
         resources=_resolve_gpus(document, checked, models.components, datasets.components),
         cluster=checked.cluster,
         runtime=checked.runtime,
+        tune=checked.tune,
+        policy=checked.policy,
+        race=checked.race,
         results=checked.results,
     )
 
@@ -161,6 +176,28 @@ def _data_root(values: Mapping[str, Any], folder: Path) -> str | None:
         return None if root is None else resolve_data(str(root), folder)
     except ValueError:
         return str(root)
+
+
+def _refuse_race(document: Document, checked: SweepFile, num_losses: int) -> None:
+    """Refuses a race that could spare nothing, or that has nothing to decide."""
+    if checked.policy != "race":
+        return
+    first, repeats = checked.race.first_repeats, checked.repeats
+    if first >= repeats:
+        reason = f"nothing can be spared of {repeats} repeats; raise repeats, or use policy: full"
+        problem = Problem(path=("race", "first_repeats"), value=first, reason=reason)
+    elif checked.race.budget < first / repeats:
+        reason = (
+            f"the first {first} of {repeats} repeats alone take {first / repeats:.3g} of the "
+            "trials; raise it"
+        )
+        problem = Problem(path=("race", "budget"), value=checked.race.budget, reason=reason)
+    elif num_losses < 2:
+        reason = "a race needs two losses; use policy: full"
+        problem = Problem(path=("policy",), value=checked.policy, reason=reason)
+    else:
+        return
+    refuse(document, [problem])
 
 
 def _refuse_huge(document: Document, blocks: int, checked: SweepFile, losses: Axis) -> None:

@@ -244,6 +244,50 @@ class RuntimeSection(Section):
     no_progress_minutes: Annotated[float | None, Role.RUNTIME] = Field(default=240.0, gt=0)
 
 
+class TuneSection(Section):
+    """How `podium tune` searches; a grid pays no attention to it.
+
+    Attributes:
+        trials: Candidates of each search, the defaults among them: the same for every loss.
+        separate: Also search by dataset, by model, or by both; else one search a loss.
+        spaces: Where to search, by label of the loss or `*`, then by parameter: `{low, high, log}`,
+            a list of choices, or null for not at all. What is not named is as the catalogue says.
+        random_trials: Candidates drawn at random before the sampler (TPE) learns from them.
+        pruning: What stops hopeless candidates: nothing, ASHA, or asynchronous Hyperband.
+        grace_epochs: No candidate is stopped before so many epochs; null: a quarter of
+            `training.max_epochs`.
+    """
+
+    trials: Annotated[int, Role.RUNTIME] = Field(default=20, ge=1, le=100_000)
+    separate: Annotated[list[Literal["dataset", "model"]], Role.RUNTIME] = Field(
+        default_factory=list
+    )
+    spaces: Annotated[dict[str, dict[str, Any]], Role.RUNTIME] = Field(default_factory=dict)
+    random_trials: Annotated[int, Role.RUNTIME] = Field(default=8, ge=1)
+    pruning: Annotated[Literal["none", "asha", "hyperband"], Role.RUNTIME] = "none"
+    grace_epochs: Annotated[int | None, Role.RUNTIME] = Field(default=None, ge=1)
+
+
+class RaceSection(Section):
+    """When a race (`policy: race`) stops; see `orchestrator.ranking.racing`.
+
+    Attributes:
+        level: Certainty of the full grid's podium.
+        budget: Share of the full grid's trials.
+        first_repeats: Repeats that every combination gets before anything is decided.
+    """
+
+    level: Annotated[float, Role.RUNTIME] = Field(default=0.95, ge=0.5, le=1)
+    budget: Annotated[float, Role.RUNTIME] = Field(default=1.0, gt=0, le=1)
+    first_repeats: Annotated[int, Role.RUNTIME] = Field(default=2, ge=2)
+
+
+class LossesFile(Section):
+    """What `{from: FILE}` in a list of losses may name; `podium tune` writes such files."""
+
+    losses: list[Choice] = Field(min_length=1, examples=["[iou, focal]"])
+
+
 class SweepFile(Section):
     """The whole file. Defaults are those of the published protocol."""
 
@@ -258,4 +302,7 @@ class SweepFile(Section):
     resources: ResourcesSection = Field(default_factory=ResourcesSection)
     cluster: ClusterSection = Field(default_factory=ClusterSection)
     runtime: RuntimeSection = Field(default_factory=RuntimeSection)
+    tune: TuneSection = Field(default_factory=TuneSection)
+    policy: Annotated[Literal["full", "race"], Role.RUNTIME] = "full"
+    race: RaceSection = Field(default_factory=RaceSection)
     results: Annotated[Location, Role.RUNTIME] = Field(examples=["../results/my-sweep"])

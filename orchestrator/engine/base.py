@@ -227,6 +227,7 @@ def record_failure(
     store.record_failure(
         FailureRecord(
             spec=job.spec,
+            candidate_id=job.trial_id,
             attempt=store.num_failures(job.trial_id) + 1,
             failure_class=failure_class,
             message=message,

@@ -20,6 +20,7 @@ from orchestrator.ranking.pairs import (
 )
 from orchestrator.ranking.places import TieRule, tie_rule
 from orchestrator.ranking.podium import listing, rank
+from orchestrator.ranking.raced import with_stand_ins
 from orchestrator.ranking.resampling import resample as draw_samples
 from orchestrator.ranking.results import Podium
 from orchestrator.ranking.rows import podium_rows
@@ -182,7 +183,7 @@ def certainties(
         level=level,
         margin=margin,
     )
-    scores = scores_of(table, metric)
+    scores = with_stand_ins(scores_of(table, metric), expected)
     ranking = rank(scores, ties=ties, expected=expected, compare=compare, agreement=False)
     drawn, notes = resampled_axes(scores, options.resample)
     refusal = _refusal(scores, drawn)

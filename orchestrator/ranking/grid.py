@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -38,19 +40,23 @@ class Grid:
         models: Labels; empty where the table knows no model.
         losses: Labels.
         num_repeats: Trials of each combination.
+        spared: Dataset, model, loss and repeat of the trials that a race did without.
+        race: What to say of that race; None where the grid was not raced.
     """
 
     datasets: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
     num_repeats: int = 1
+    spared: frozenset[tuple[str, str, str, int]] = frozenset()
+    race: str | None = None
 
     @classmethod
     def from_document(cls, document: Mapping[str, object]) -> Grid:
         """Reads a grid document: lists `datasets`, `models`, `losses`, and `repeats`.
 
         Entries are labels, or components with a `label` or `name`; `repeats` is a number or a
-        list. A key that is absent stays empty.
+        list. A key that is absent stays empty. `spared` and `race` are those of a raced grid.
 
         Raises:
             UserError: A key holds something else.
@@ -62,7 +68,14 @@ class Grid:
             msg = f"grid document: repeats: {repeats!r} is not a whole number from 1 up"
             raise UserError(msg)
         axes = {key: _document_labels(document, key) for key in _KEYS.values()}
-        return cls(**axes, num_repeats=repeats)
+        spared: Any = document.get("spared") or ()
+        race = document.get("race")
+        return cls(
+            **axes,
+            num_repeats=repeats,
+            spared=frozenset((str(d), str(m), str(k), int(r)) for d, m, k, r in spared),
+            race=race if isinstance(race, str) else None,
+        )
 
     @classmethod
     def around(
@@ -105,6 +118,8 @@ class Grid:
             models=tuple(dict.fromkeys((*known.models, *models))),
             losses=tuple(dict.fromkeys((*known.losses, *losses))),
             num_repeats=max(known.num_repeats, num_repeats),
+            spared=known.spared,
+            race=known.race,
         )
 
     def blocks(self, axis: str) -> tuple[str, ...]:
@@ -122,10 +137,25 @@ class Grid:
             * self.num_repeats
         )
 
+    def num_expected(self, **labels: str | None) -> int:
+        """Returns the number of trials with these labels that were to be run: none spared.
 
-def block_coverage(grid: Grid, axis: str, present: int) -> Coverage:
+        Args:
+            labels: Of `dataset`, `model` and `loss`; what is left out or None may be anything.
+        """
+        given = [labels.get(axis) for axis in _KEYS]
+        sizes = [max(len(self.blocks(axis)), 1) for axis in _KEYS]
+        full = math.prod(size for size, label in zip(sizes, given, strict=True) if label is None)
+        spared = sum(
+            all(label in (None, own) for label, own in zip(given, trial, strict=False))
+            for trial in self.spared
+        )
+        return full * self.num_repeats - spared
+
+
+def block_coverage(grid: Grid, axis: str, name: str, present: int) -> Coverage:
     """Returns the coverage of one block of an axis that holds `present` trials."""
-    return Coverage(present=present, expected=grid.num_trials // len(grid.blocks(axis)))
+    return Coverage(present=present, expected=grid.num_expected(**{axis: name}))
 
 
 def _document_labels(document: Mapping[str, object], key: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pandas as pd
 from orchestrator.ranking.agreement import Agreement, UnitRanks, agreement_of, unit_ranks
 from orchestrator.ranking.grid import Coverage, Grid, block_coverage
 from orchestrator.ranking.places import TIE_RULES, Placing, TieRule, place, tie_rule
+from orchestrator.ranking.raced import with_stand_ins
 from orchestrator.ranking.results import Block, Podium, Points, Ranking, steps
 from orchestrator.ranking.scores import Compare, Scores, gather, scores_of
 from orchestrator.ranking.scores import block_means as means_by_block
@@ -55,7 +56,7 @@ def rank(
     if not 0 <= provisional_below <= 1:
         msg = f"--provisional-below {provisional_below:g}: give a share between 0 and 1"
         raise UserError(msg)
-    scores = scores_of(table, metric)
+    scores = with_stand_ins(scores_of(table, metric), expected)
     question = _Question(
         scores=scores,
         rule=rule,
@@ -79,7 +80,11 @@ def rank(
         by_model=by_model,
         both=_both(question, by_dataset, by_model) if by_dataset and by_model else None,
         compare=compare,
-        notes=(*scores.notes, *_hole_notes(question, podiums, compare)),
+        notes=(
+            *filter(None, [question.grid.race]),
+            *scores.notes,
+            *_hole_notes(question, podiums, compare),
+        ),
     )
 
 
@@ -158,7 +163,7 @@ def _blocks(
     """Returns the blocks of one axis, and the points of every loss under every tie rule."""
     scores, grid = question.scores, question.grid
     means_BL, finished_BL = means_by_block(scores, axis, compare)
-    present_B = scores.present_DMLR.sum(axis={"dataset": (1, 2, 3), "model": (0, 2, 3)}[axis])
+    present_B = scores.trained_DMLR.sum(axis={"dataset": (1, 2, 3), "model": (0, 2, 3)}[axis])
     row_of = {name: row for row, name in enumerate(scores.labels(axis))}
     blocks: dict[str, Block] = {}
     totals = {each: dict.fromkeys(grid.losses, Fraction(0)) for each in TIE_RULES}
@@ -171,7 +176,8 @@ def _blocks(
             for loss, points in placing.points.items():
                 totals[each][loss] += points
             if each == question.rule:
-                coverage = block_coverage(grid, axis, 0 if row is None else int(present_B[row]))
+                present = 0 if row is None else int(present_B[row])
+                coverage = block_coverage(grid, axis, name, present)
                 blocks[name] = _block(name, means, placing, lost, coverage)
     return blocks, totals
 

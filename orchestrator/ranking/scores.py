@@ -35,6 +35,7 @@ class Scores:
         values_DMLR: NaN where there is no trial; the worst value where it diverged.
         finished_DMLR: Where a trial is there and did not diverge.
         has_repeats: Whether the table numbers its repeats.
+        spared_DMLR: Where a value stands in for a trial that a race spared; None for nowhere.
         notes: Sentences on how the table was read.
     """
 
@@ -47,10 +48,17 @@ class Scores:
     finished_DMLR: np.ndarray
     has_repeats: bool
     notes: tuple[str, ...] = ()
+    spared_DMLR: np.ndarray | None = None
+
+    @property
+    def trained_DMLR(self) -> np.ndarray:
+        """Where there is a trial and no stand-in for one."""
+        present_DMLR = self.present_DMLR
+        return present_DMLR if self.spared_DMLR is None else present_DMLR & ~self.spared_DMLR
 
     @property
     def present_DMLR(self) -> np.ndarray:
-        """Where there is a trial."""
+        """Where there is a value."""
         return np.asarray(~np.isnan(self.values_DMLR))
 
     @property

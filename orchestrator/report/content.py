@@ -15,6 +15,7 @@ from orchestrator.report.heat import HeatTable, heat_table
 from orchestrator.report.holes import Holes, find_holes
 from orchestrator.report.record import Record, record
 from orchestrator.report.standings import Standing, standings
+from orchestrator.report.tuned import TunedPair, tuned_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class Content:
     answer: Answer
     standings: tuple[Standing, ...]
     evidence: Evidence
+    tuned: tuple[TunedPair, ...]
     heat_tables: tuple[HeatTable, ...]
     panels: tuple[CurvePanel, ...]
     examples: tuple[Example, ...]
@@ -42,6 +44,7 @@ def collect(sweep: Sweep) -> Content:
         answer=answer(sweep, found.certainties),
         standings=tuple(standings(sweep)),
         evidence=found,
+        tuned=tuned_pairs(sweep, found),
         heat_tables=tuple(heat_table(sweep, podium) for podium in sweep.ranking.podiums),
         panels=tuple(curve_panels(sweep)),
         examples=tuple(examples(sweep)),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from orchestrator.ranking.certainty import Certainty, PairCertainty, PodiumAxis, certainties
+from orchestrator.ranking.raced import with_stand_ins
+from orchestrator.ranking.scores import scores_of
 from orchestrator.ranking.significance import Significance, significance
 from orchestrator.report.data import Sweep
 
@@ -75,7 +77,9 @@ def evidence(sweep: Sweep) -> Evidence:
     )
     return Evidence(
         certainties={str(axis): found[axis] for axis in axes},
-        significance=significance(sweep.trials, metric=sweep.metric, alpha=how.alpha),
+        significance=significance(
+            with_stand_ins(scores_of(sweep.trials, sweep.metric), sweep.grid), alpha=how.alpha
+        ),
     )
 
 

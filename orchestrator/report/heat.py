@@ -66,8 +66,6 @@ def heat_table(sweep: Sweep, podium: Podium) -> HeatTable:
     axis = podium.axis
     present = _counts(sweep, axis, diverged_only=False)
     diverged = _counts(sweep, axis, diverged_only=True)
-    num_blocks = max(len(podium.blocks), 1)
-    expected = sweep.grid.num_trials // (num_blocks * max(len(sweep.grid.losses), 1))
     return HeatTable(
         axis=axis,
         losses=sweep.losses,
@@ -78,7 +76,7 @@ def heat_table(sweep: Sweep, podium: Podium) -> HeatTable:
                     block.places,
                     loss,
                     num_present=present.get((name, loss), 0),
-                    num_expected=expected,
+                    num_expected=sweep.grid.num_expected(**{axis: name, "loss": loss}),
                     num_diverged=diverged.get((name, loss), 0),
                 )
                 for loss in sweep.losses

@@ -131,7 +131,7 @@ def _cell_table(sweep: Sweep, pairs: Sequence[tuple[str, str]], metric: str) -> 
                 placing.places,
                 loss,
                 num_present=present[*pair, loss],
-                num_expected=sweep.grid.num_repeats,
+                num_expected=sweep.grid.num_expected(dataset=pair[0], model=pair[1], loss=loss),
                 num_diverged=diverged[*pair, loss],
             )
             for loss in sweep.losses

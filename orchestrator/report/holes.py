@@ -104,10 +104,11 @@ def _missing(sweep: Sweep) -> list[Hole]:
             model=model,
             loss=loss,
             num_present=present[dataset, model, loss],
-            num_expected=grid.num_repeats,
+            num_expected=expected,
         )
         for dataset, model, loss in product
-        if present[dataset, model, loss] < grid.num_repeats
+        if present[dataset, model, loss]
+        < (expected := grid.num_expected(dataset=dataset, model=model, loss=loss))
     ]
 
 

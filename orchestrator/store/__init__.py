@@ -4,7 +4,14 @@ from orchestrator.store.answer import Answer, plain
 from orchestrator.store.compact import CompactionSummary, TableCompaction
 from orchestrator.store.feed import Feed
 from orchestrator.store.parquet import Store
-from orchestrator.store.rows import CommittedTrial, DamagedFile, FailureRecord, FailureRow, Standing
+from orchestrator.store.rows import (
+    CandidateRow,
+    CommittedTrial,
+    DamagedFile,
+    FailureRecord,
+    FailureRow,
+    Standing,
+)
 from orchestrator.store.runs import RunningTrial, RunRecord
 from orchestrator.store.saved_queries import SAVED_QUERIES, SavedQuery
 from orchestrator.store.schema import SCHEMA_VERSION, TABLES, VIEWS, describe_tables
@@ -18,6 +25,7 @@ __all__ = [
     "TABLES",
     "VIEWS",
     "Answer",
+    "CandidateRow",
     "CommittedTrial",
     "CompactionSummary",
     "DamagedFile",

@@ -24,7 +24,7 @@ from orchestrator.store.files import (
 )
 from orchestrator.store.lookup import all_diverged
 from orchestrator.store.scan import Unreadable, connect_sorting, scan
-from orchestrator.store.schema import DETAIL_TABLES, FAILURES, TABLES, TRIALS, Table
+from orchestrator.store.schema import CANDIDATES, DETAIL_TABLES, FAILURES, TABLES, TRIALS, Table
 from orchestrator.store.storage import TEMPORARY, Buffer, FileInfo, Storage, StoreError
 
 STALE = timedelta(hours=1)
@@ -63,7 +63,8 @@ def compact_tables(storage: Storage) -> CompactionSummary:
     trials = compact_table(storage, TRIALS)
     finished = _compacted_trials(storage)
     details = (compact_table(storage, table, finished) for table in DETAIL_TABLES)
-    return CompactionSummary(tables=(trials, *details, compact_table(storage, FAILURES)))
+    others = (compact_table(storage, table) for table in (FAILURES, CANDIDATES))
+    return CompactionSummary(tables=(trials, *details, *others))
 
 
 def compact_table(

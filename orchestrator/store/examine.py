@@ -185,7 +185,9 @@ def _check_rows(table: Table, rows: Iterable[Row], facts: FileFacts) -> None:
 def _row_problem(table: Table, row: Row, facts: FileFacts) -> str | None:
     try:
         spec = TrialSpec.from_json(json.loads(row["spec"]))
-        if (trial_id(spec), protocol_id(spec)) != (row["trial_id"], row["protocol_id"]):
+        # A candidate of a search has an id of its own, in which search and number are too.
+        identity = row["trial_id"] if spec.data.measured_on == "val" else trial_id(spec)
+        if (identity, protocol_id(spec)) != (row["trial_id"], row["protocol_id"]):
             return "the specification of a row has another identity than the row"
         labels = (spec.dataset.label, spec.model.label, spec.loss.label, spec.repeat)
         if labels != tuple(row[name] for name in ("dataset", "model", "loss", "repeat")):

@@ -19,8 +19,8 @@ from orchestrator.store.storage import Storage, StoreError
 from workers.contract import FailureClass
 
 
-def find_trial_row(storage: Storage, trial_id: str) -> Row | None:
-    """Returns a trial's row of `trials`, or None; a torn part is no row.
+def find_trial_row(storage: Storage, trial_id: str, table: Table = TRIALS) -> Row | None:
+    """Returns a trial's row of `trials` (or `candidates`), or None; a torn part is no row.
 
     The part is looked for first: compaction deletes it only once the compacted file is there and
     noted, so the look at the note that follows a vain look leads to that file.
@@ -28,8 +28,8 @@ def find_trial_row(storage: Storage, trial_id: str) -> Row | None:
     Raises:
         StoreError: A file cannot be read.
     """
-    data = storage.read(part_path(TRIALS, trial_id))
-    rows = _compacted_rows(storage, TRIALS, trial_id)
+    data = storage.read(part_path(table, trial_id))
+    rows = _compacted_rows(storage, table, trial_id)
     if not rows and data is not None:
         rows = [row for row in decode(data) or [] if row["trial_id"] == trial_id]
     return rows[0] if rows else None

@@ -19,6 +19,7 @@ from orchestrator.store.lookup import count_failures, find_trial_row
 from orchestrator.store.quarantine import quarantine
 from orchestrator.store.query import answer, load
 from orchestrator.store.rows import (
+    CandidateRow,
     CommittedTrial,
     DamagedFile,
     FailureRecord,
@@ -27,10 +28,17 @@ from orchestrator.store.rows import (
 )
 from orchestrator.store.runs import RunRecord, load_runs, run_path, save_run
 from orchestrator.store.scan import Scan, scan
-from orchestrator.store.schema import FAILURES, TABLES, TRIALS, VIEWS
+from orchestrator.store.schema import CANDIDATES, FAILURES, TABLES, TRIALS, VIEWS
 from orchestrator.store.storage import Storage, StoreError, open_storage
 from orchestrator.store.verify import Verification, verify
-from orchestrator.store.views import failure_rows, refuse_newer, rows_of, scan_trials, to_pandas
+from orchestrator.store.views import (
+    candidate_rows,
+    failure_rows,
+    refuse_newer,
+    rows_of,
+    scan_trials,
+    to_pandas,
+)
 from workers.catalogue import nearest
 from workers.contract import Checkpoints, TrialResult, TrialSpec, TrialStatus
 from workers.identity import trial_id as identity_of
@@ -119,8 +127,23 @@ class Store:
             StoreError: The file cannot be written.
             ValueError: `failed_at` has no time zone.
         """
-        path = part_path(FAILURES, identity_of(record.spec), record.attempt)
+        path = part_path(FAILURES, record.trial_id, record.attempt)
         self._storage.write(path, encode_part(FAILURES, [rows.failure_row(record)]))
+
+    def commit_candidate(self, row: CandidateRow) -> None:
+        """Makes one training of a search finished; again replaces its row; raises as `commit`."""
+        data = encode_part(CANDIDATES, [rows.candidate_values(row)])
+        self._storage.write(part_path(CANDIDATES, row.trial_id), data)
+
+    def candidates(self, search_id: str | None = None) -> tuple[CandidateRow, ...]:
+        """Returns the finished trainings of one search, or of all; raises as `committed`."""
+        found = (rows.candidate_of(row) for row in candidate_rows(self._storage).to_pylist())
+        return tuple(row for row in found if search_id in (None, row.search_id))
+
+    def find_candidate(self, trial_id: str) -> CandidateRow | None:
+        """Returns one finished training of a search, or None; raises as `find_committed`."""
+        row = find_trial_row(self._storage, trial_id, CANDIDATES)
+        return None if row is None else rows.candidate_of(row)
 
     def committed(self) -> dict[str, CommittedTrial]:
         """Returns the finished trials by trial id, in the order of the table.
@@ -364,6 +387,7 @@ class Store:
             StoreError: A file cannot be read or written; nothing is lost.
         """
         finished = scan_trials(self._storage).part_keys()
+        finished |= scan(self._storage, CANDIDATES, columns=["trial_id"]).part_keys()
         return heal_tables(self._storage, finished, now)
 
 

@@ -12,7 +12,7 @@ from pyarrow import parquet
 from orchestrator.store.codec import dense_file
 from orchestrator.store.examine import FileFacts
 from orchestrator.store.files import compact_path, last_compaction_path
-from orchestrator.store.schema import DETAIL_TABLES, FAILURES, TRIALS, Table
+from orchestrator.store.schema import CANDIDATES, DETAIL_TABLES, FAILURES, TRIALS, Table
 from orchestrator.store.storage import Storage
 from orchestrator.store.verify import Verification
 
@@ -35,8 +35,9 @@ def quarantine(storage: Storage, found: Verification) -> tuple[str, ...]:
     """
     moved = []
     broken = found.broken_trials
-    for table in (TRIALS, *DETAIL_TABLES, FAILURES):
-        concerned = broken if table is not FAILURES else frozenset[str]()
+    for table in (TRIALS, *DETAIL_TABLES, FAILURES, CANDIDATES):
+        alone = table in (FAILURES, CANDIDATES)
+        concerned = frozenset[str]() if alone else broken
         for facts in found.facts[table.name]:
             if _is_concerned(facts, concerned):
                 rest = _keep_the_rest(storage, table, facts, concerned)
@@ -61,7 +62,7 @@ def _keep_the_rest(storage: Storage, table: Table, facts: FileFacts, broken: fro
     """Writes a compacted file without the broken rows; returns its path, empty without one."""
     if facts.is_lost or not facts.is_compact:
         return ""
-    if table is FAILURES:
+    if table in (FAILURES, CANDIDATES):
         broken = frozenset(trial for one in facts.findings for trial in one.trial_ids)
     if broken.issuperset(facts.num_rows):
         return ""

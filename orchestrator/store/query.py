@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from orchestrator.store.answer import Answer, tidy
 from orchestrator.store.documents import load_grids
 from orchestrator.store.expected import TRIAL_COLUMNS, grid_rows
+from orchestrator.store.files import look
 from orchestrator.store.scan import Scan, scan
-from orchestrator.store.schema import FAILURES, GRID, TRIALS, VIEWS
+from orchestrator.store.schema import CANDIDATES, FAILURES, GRID, TRIALS, VIEWS
 from orchestrator.store.statement import Statement, explain, parse
 from orchestrator.store.storage import Storage, StoreError
 from orchestrator.store.views import needed_of_trials, rows_of, scan_trials
@@ -84,12 +85,14 @@ def load(
     needed = [] if trial_ids is None else ["trial_id"]
     trials = scan_trials(storage, [*needed, *_needed_of_trials(wanted)])
     grids = load_grids(storage)
-    if not (grids or trials.files.all()):
+    if not (grids or trials.files.all() or look(storage, CANDIDATES).all()):
         msg = f"{storage.place}: no results here; expected a folder that `podium run` filled"
         raise StoreError(msg)
     scans = [trials]
     if FAILURES.name in wanted or GRID.name in wanted:
         scans.append(scan(storage, FAILURES))
+    if CANDIDATES.name in wanted:
+        scans.append(scan(storage, CANDIDATES))
     tables = {}
     for name, columns in wanted.items():
         if name == GRID.name:

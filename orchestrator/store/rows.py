@@ -7,10 +7,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.store.schema import SCHEMA_VERSION
-from workers.contract import FailureClass, TrialResult, TrialSpec, TrialStatus
+from workers.contract import FailureClass, JSONValue, TrialResult, TrialSpec, TrialStatus
 from workers.identity import protocol_id, trial_id
 
 Row = dict[str, Any]
@@ -24,6 +24,7 @@ class FailureRecord:
 
     Attributes:
         spec: What was tried.
+        candidate_id: Which training of a search it was; by default the trial that `spec` asks for.
         attempt: Counted from 1 within the trial.
         message: The error in one line.
         traceback: As the worker saw it; empty if there is none.
@@ -39,6 +40,41 @@ class FailureRecord:
     host: str
     failed_at: datetime
     gpus: float | None = None
+    candidate_id: str | None = None
+
+    @property
+    def trial_id(self) -> str:
+        """Under which id its row stands."""
+        return self.candidate_id or trial_id(self.spec)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateRow:
+    """One row of `candidates`; names as there, without the version and what is in `spec`.
+
+    Attributes:
+        parameters: By name, as the search proposed them.
+        val_dice: Of each epoch.
+    """
+
+    trial_id: str
+    search_id: str
+    number: int
+    spec: TrialSpec
+    status: Literal["completed", "diverged", "pruned"]
+    parameters: Mapping[str, JSONValue]
+    val_dice: tuple[float, ...]
+    best_val_dice: float | None
+    best_epoch: int | None
+    num_epochs: int
+    train_seconds: float
+    committed_at: datetime
+    device: str | None = None
+    host: str | None = None
+    dataset_fingerprint: str | None = None
+    code_version: str | None = None
+    versions: Mapping[str, str] | None = None
+    message: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +237,7 @@ def failure_row(record: FailureRecord) -> Row:
         ValueError: `failed_at` has no time zone.
     """
     return _labels(record.spec) | {
+        "trial_id": record.trial_id,
         "protocol_id": protocol_id(record.spec),
         "attempt": record.attempt,
         "failure_class": str(record.failure_class),
@@ -211,6 +248,38 @@ def failure_row(record: FailureRecord) -> Row:
         "failed_at": _aware(record.failed_at),
         "gpus": record.gpus,
     }
+
+
+def candidate_values(row: CandidateRow) -> Row:
+    """Returns the row of `candidates`.
+
+    Raises:
+        ValueError: `committed_at` has no time zone.
+    """
+    plain = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+    versions = None if row.versions is None else json.dumps(dict(row.versions), sort_keys=True)
+    texts = {
+        "parameters": json.dumps(dict(row.parameters), sort_keys=True),
+        "val_dice": json.dumps(list(row.val_dice)),
+        "versions": versions,
+        "spec": _spec_text(row.spec),
+    }
+    head = {"schema_version": SCHEMA_VERSION, "protocol_id": protocol_id(row.spec)}
+    _aware(row.committed_at)
+    return _labels(row.spec) | head | plain | texts
+
+
+def candidate_of(values: Mapping[str, Any]) -> CandidateRow:
+    """Builds a candidate's training from a row of `candidates`."""
+    known: Row = {f.name: values.get(f.name) for f in dataclasses.fields(CandidateRow)}
+    versions = known["versions"]
+    parsed = {
+        "parameters": json.loads(values["parameters"]),
+        "val_dice": tuple(json.loads(values["val_dice"])),
+        "versions": None if versions is None else json.loads(versions),
+        "spec": TrialSpec.from_json(json.loads(values["spec"])),
+    }
+    return CandidateRow(**(known | parsed))
 
 
 def divergence(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised when a column is added; added columns are nullable, and none is removed or changed."""
 
 Kind = Literal["string", "integer", "number", "boolean", "timestamp", "binary"]
@@ -240,11 +240,44 @@ FAILURES = Table(
     ),
 )
 
+CANDIDATES = Table(
+    name="candidates",
+    description=(
+        "One row a finished training of `podium tune`: parameters tried on training and validation "
+        "images alone. No test image was looked at, and no podium counts these rows."
+    ),
+    key=("trial_id",),
+    order=("search_id", "number", *_LABEL_NAMES, "trial_id"),
+    columns=(
+        Column("schema_version", "integer", "Version of these columns when the row was written"),
+        Column("trial_id", "string", "Identity of the training within its search"),
+        _PROTOCOL,
+        Column("search_id", "string", "Identity of the search: what is tried, where and how"),
+        Column("number", "integer", "Number of the candidate in its search, from 0: the defaults"),
+        *_LABELS,
+        Column("status", "string", "'completed', 'diverged', or 'pruned': stopped as hopeless"),
+        Column("parameters", "string", "The values tried as JSON"),
+        Column("best_val_dice", "number", "Best validation Dice of any epoch", nullable=True),
+        Column("best_epoch", "integer", "Epoch of that Dice", "epoch", True),
+        Column("num_epochs", "integer", "Epochs trained", "epochs"),
+        Column("val_dice", "string", "Validation Dice of each epoch, a JSON list"),
+        Column("train_seconds", "number", "Wall time of all epochs", "s"),
+        Column("device", "string", "Name of the device; null when pruned", nullable=True),
+        Column("host", "string", "Name of the machine; null when pruned", nullable=True),
+        Column("dataset_fingerprint", "string", "Digest of the images; null when pruned", "", True),
+        Column("code_version", "string", "Version of the code; null when pruned", nullable=True),
+        Column("versions", "string", "Versions of packages as JSON; null when pruned", "", True),
+        _SPEC,
+        Column("message", "string", "How it diverged", nullable=True),
+        Column("committed_at", "timestamp", "When the row was written", "UTC"),
+    ),
+)
+
 DETAIL_TABLES = (EPOCHS, IMAGES, PREDICTIONS)
 """Tables whose rows count only once their trial has its row in `trials`."""
 
 TABLES: dict[str, Table] = {
-    table.name: table for table in (TRIALS, EPOCHS, IMAGES, PREDICTIONS, FAILURES)
+    table.name: table for table in (TRIALS, EPOCHS, IMAGES, PREDICTIONS, FAILURES, CANDIDATES)
 }
 
 GRID = Table(

@@ -10,7 +10,15 @@ from datetime import datetime
 from orchestrator.store.compact import STALE
 from orchestrator.store.examine import FileFacts, Finding, Kind, TrialFacts, examine
 from orchestrator.store.files import COMPACT, GRIDS, part_key
-from orchestrator.store.schema import DETAIL_TABLES, EPOCHS, FAILURES, IMAGES, TRIALS, Table
+from orchestrator.store.schema import (
+    CANDIDATES,
+    DETAIL_TABLES,
+    EPOCHS,
+    FAILURES,
+    IMAGES,
+    TRIALS,
+    Table,
+)
 from orchestrator.store.storage import FileInfo, Storage, StoreError
 from orchestrator.store.views import refuse_newer
 
@@ -77,11 +85,11 @@ def _look_at_all(storage: Storage, now: datetime) -> Verification | None:
     strange: list[Finding] = []
     facts: dict[str, list[FileFacts]] = {}
     # The trials first: what they refer to was there before them.
-    for table in (TRIALS, *DETAIL_TABLES, FAILURES):
+    for table in (TRIALS, *DETAIL_TABLES, FAILURES, CANDIDATES):
         files, foreign = _entries(storage, table)
         strange += foreign
         facts[table.name] = list(_examine_all(storage, table, files))
-    for table in (TRIALS, *DETAIL_TABLES, FAILURES):
+    for table in (TRIALS, *DETAIL_TABLES, FAILURES, CANDIDATES):
         there = {file.path for file in _entries(storage, table)[0]}
         if any(one.file.path not in there for one in facts[table.name]):
             return None
@@ -116,11 +124,14 @@ def _own_findings(files: Sequence[FileFacts]) -> Iterator[Finding]:
 
 
 def _trials_of(problems: Iterable[Finding]) -> frozenset[str]:
-    """Returns the trials that problems concern; an attempt that failed is not all of its trial."""
+    """Returns the trials that problems concern.
+
+    An attempt that failed is not all of its trial, and a candidate of a search is none.
+    """
     return frozenset(
         trial
         for problem in problems
-        if not problem.path.startswith(f"{FAILURES.name}/")
+        if not problem.path.startswith((f"{FAILURES.name}/", f"{CANDIDATES.name}/"))
         for trial in problem.trial_ids
     )
 

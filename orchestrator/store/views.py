@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from orchestrator.store.compact import refuse_lost
 from orchestrator.store.files import look, trial_id_of
 from orchestrator.store.scan import Scan, scan
-from orchestrator.store.schema import FAILURES, SCHEMA_VERSION, TRIALS, Table
+from orchestrator.store.schema import CANDIDATES, FAILURES, SCHEMA_VERSION, TRIALS, Table
 from orchestrator.store.storage import Storage, StoreError
 from workers.contract import FailureClass, TrialStatus
 
@@ -76,8 +76,11 @@ def rows_of(
         StoreError: A file that is needed is torn, or a newer version wrote the results.
     """
     trials = trials or scan_trials(storage, needed_of_trials(table, columns))
-    if table is TRIALS or table is FAILURES:
-        found = trials.rows if table is TRIALS else failure_rows(storage, trials)
+    if table in (TRIALS, FAILURES, CANDIDATES):
+        if table is TRIALS:
+            found = trials.rows
+        else:
+            found = (failure_rows if table is FAILURES else candidate_rows)(storage, trials)
         if trial_ids is not None:
             wanted = pa.array(list(trial_ids), pa.string())
             found = found.filter(pc.is_in(found.column("trial_id"), value_set=wanted))
@@ -109,6 +112,17 @@ def failure_rows(storage: Storage, trials: Scan | None = None) -> pa.Table:
     finished = pc.is_in(found.column("trial_id"), value_set=diverged.column("trial_id"))
     others = pc.not_equal(found.column("failure_class"), FailureClass.DIVERGED)
     return found.filter(pc.or_(finished, others))
+
+
+def candidate_rows(storage: Storage, _: Scan | None = None) -> pa.Table:
+    """Returns the rows of `candidates`.
+
+    Raises:
+        StoreError: The table cannot be read, or a newer version wrote it.
+    """
+    found = scan(storage, CANDIDATES).rows
+    refuse_newer(storage, pc.max(found.column("schema_version")).as_py() or 0)
+    return found
 
 
 def to_pandas(table: Table, rows: pa.Table) -> pd.DataFrame:

@@ -37,6 +37,7 @@ def write_config(folder: Path, **changes: Any) -> Path:
         "runtime": {"checkpoint_interval_seconds": 0, "example_images": 1},
         "results": str(folder / "results"),
     } | changes
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     return path

@@ -165,8 +165,11 @@ def test_tables_are_those_of_the_store():
 
 def test_keys_and_defaults_are_those_of_the_schema(tmp_path):
     sections = ("data", "training", "resources", "cluster", "runtime")
-    config = load_config(sweep(tmp_path, MINIMAL)).to_json()
+    loaded = load_config(sweep(tmp_path, MINIMAL))
+    config = loaded.to_json()
     flat = pd.json_normalize({key: config[key] for key in sections}).iloc[0].to_dict()
+    for name, section in (("tune", loaded.tune), ("race", loaded.race)):
+        flat |= {f"{name}.{key}": value for key, value in section.model_dump().items()}
     page = text_of(ROOT / "docs" / "configuration.md")
     rows = re.findall(r"^\| `([a-z_]+\.[a-z0-9_.]+)` \| `(.+?)` \|", page, re.MULTILINE)
     shown = {key: yaml.safe_load(value) for key, value in rows}

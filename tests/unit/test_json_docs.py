@@ -18,9 +18,10 @@ from orchestrator.cli.app import app
 from orchestrator.config import load_config
 from orchestrator.grid import build_grid
 from orchestrator.store import FailureRecord, RunRecord, Store
+from orchestrator.studies import studies_of
 from tests.integration.sweeps import write_config
 from tests.unit.json_tables import Node, problems, read_tables, rows_of
-from tests.unit.orchestrator.store.trials import NOW, make_result
+from tests.unit.orchestrator.store.trials import NOW, make_candidate, make_result
 from workers.contract import FailureClass
 from workers.datasets.verify import NonBinaryMask, SizeMismatch, UnreadableFile, VerifyReport
 
@@ -93,6 +94,19 @@ def test_plan(config):
     check("podium plan --json", run("plan", str(config), *needs_two))
 
 
+def test_race(tmp_path):
+    path = write_config(tmp_path, losses=["dice", "bce", "iou"], repeats=5, policy="race")
+    check("podium plan --json", run("plan", str(path)))
+    settings = load_config(path)
+    store = Store(settings.results)
+    for spec in build_grid(settings).trials:
+        if spec.repeat < 2:  # every loss has nearly the same mean, with much noise
+            number = {"dice": (10, 30), "bce": (21, 20), "iou": (30, 10)}[spec.loss.label]
+            store.commit(spec, make_result(number[spec.repeat]), committed_at=NOW)
+    check("podium plan --json", run("plan", str(path)))
+    check("podium status --json", run("status", str(path)))
+
+
 def test_status(config, results):
     check("podium status --json", run("status", results))
     store = Store(results)
@@ -111,6 +125,22 @@ def test_failures(results):
     assert (bug["message"], bug["gpus"], bug["status"]) == ("no", 0.5, None)
     diverged = run("failures", results, "--class", "diverged", "--last", "1")
     assert [row["status"] for row in diverged] == ["diverged"]
+
+
+def test_tune(tmp_path):
+    """Everything is tried already, so that nothing is started."""
+    datasets = [{"name": name} for name in ("synthetic-skin", "synthetic-wound")]
+    tune = {"trials": 4, "separate": ["dataset"]}
+    path = write_config(tmp_path, datasets=datasets, repeats=1, tune=tune)
+    for number in range(4):
+        for study in studies_of(load_config(path)):
+            values = {**study.defaults, "learning_rate": 0.001 * (number + 1)}
+            row = make_candidate(number, parameters=values, search_id=study.search_id,
+                                 status="completed" if number < 3 else "pruned",
+                                 best_val_dice=0.5 + number / 10,
+                                 trial_id=study.training_id(number, 0, values))  # fmt: skip
+            Store(str(tmp_path / "results")).commit_candidate(row)
+    check("podium tune --json", run("tune", str(path)))
 
 
 def test_compact(tmp_path):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import Field
 
 from workers.catalogue import CatalogueError, Options, complete_options, nearest
+from workers.catalogue.spaces import Domain, Range, Space
 from workers.catalogue.table import Table
 from workers.contract import JSONValue
+
+LEARNING_RATE = "learning_rate"
+"""Parameter of every loss: the step size it is trained with; the protocol's unless given."""
 
 
 class RegionOptions(Options):
@@ -40,6 +44,7 @@ class LossEntry:
         compute: `module:function` from (logits_BCHW, truth_BCHW, **parameters) to a scalar.
         title: Published name.
         kind: `region` or `distribution`.
+        space: Where `podium tune` looks for its parameters, unless a configuration says where.
     """
 
     name: str
@@ -48,7 +53,14 @@ class LossEntry:
     options: type[Options]
     kind: Literal["region", "distribution"]
     citation: str
+    space: Space = field(default_factory=dict)
 
+
+LEARNING_RATE_SPACE = Range(low=1e-4, high=1e-2, log=True)
+WEIGHT_SPACE = Range(low=0.1, high=10.0, log=True)
+MAX_LEARNING_RATE = 1e30
+
+_REGION_SPACE = {"smooth": Range(low=1e-6, high=10.0, log=True)}
 
 _OWN = (
     LossEntry(
@@ -58,6 +70,7 @@ _OWN = (
         options=RegionOptions,
         kind="region",
         citation="Rahman and Wang, ISVC 2016, doi 10.1007/978-3-319-50835-1_22",
+        space=_REGION_SPACE,
     ),
     LossEntry(
         name="dice",
@@ -66,6 +79,7 @@ _OWN = (
         options=RegionOptions,
         kind="region",
         citation="Milletari et al., 3DV 2016, arXiv:1606.04797",
+        space=_REGION_SPACE,
     ),
     LossEntry(
         name="bce",
@@ -82,6 +96,10 @@ _OWN = (
         options=FocalOptions,
         kind="distribution",
         citation="Lin et al., ICCV 2017, arXiv:1708.02002; alpha as in Jang and Ahn 2025",
+        space={
+            "alpha": Range(low=0.1, high=1.0, in_sums=False),
+            "gamma": Range(low=0.0, high=5.0),
+        },
     ),
 )
 
@@ -130,15 +148,18 @@ def complete_loss(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[s
 
     The parts of a sum are put in the order of the table, so that `focal+iou` and `iou+focal` are
     one question. A sum's parameters are `weights` (as many as parts and in the order of the name
-    as given, default 1) and, under each part's name, that part's own parameters.
+    as given, default 1) and, under each part's name, that part's own parameters. Every loss takes
+    `learning_rate`, which stays out where it is not given.
 
     Raises:
         CatalogueError: A name or parameter is unknown or refused.
     """
     parts = split_loss(name)
+    rate = _learning_rate(parameters)
+    parameters = {key: value for key, value in parameters.items() if key != LEARNING_RATE}
     if len(parts) == 1:
-        return parts[0], complete_options(LOSSES[parts[0]].options, parameters)
-    known = ("weights", *parts)
+        return parts[0], complete_options(LOSSES[parts[0]].options, parameters) | rate
+    known = ("weights", *parts, LEARNING_RATE)
     for key in parameters:
         if key not in known:
             remedy = f"options of a part go under its name, as {parts[-1]}: {{OPTION: VALUE}}"
@@ -149,7 +170,77 @@ def complete_loss(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[s
     complete: dict[str, JSONValue] = {"weights": [weights[part] for part in ordered]}
     for part in ordered:
         complete[part] = _part_options(part, parameters.get(part))
-    return "+".join(ordered), complete
+    return "+".join(ordered), complete | rate
+
+
+def search_space(name: str) -> dict[str, Domain]:
+    """Returns where to search the parameters of a loss, or of a sum by the spaces of its parts.
+
+    Of a sum's weights the first stays as it is: with Adam only their ratios matter.
+    """
+    parts = complete_loss(name, {})[0].split("+")
+    space: dict[str, Domain] = {}
+    for part in parts:
+        if len(parts) == 1:
+            space |= LOSSES[part].space
+            continue
+        if part != parts[0]:
+            space[f"weights.{part}"] = WEIGHT_SPACE
+        for key, domain in LOSSES[part].space.items():
+            if not (isinstance(domain, Range) and not domain.in_sums):
+                space[f"{part}.{key}"] = domain
+    return space | {LEARNING_RATE: LEARNING_RATE_SPACE}
+
+
+def with_values(
+    name: str, parameters: Mapping[str, Any], values: Mapping[str, JSONValue]
+) -> dict[str, JSONValue]:
+    """Returns the complete parameters of a loss with some replaced; keys as in `search_space`.
+
+    Raises:
+        CatalogueError: A key or a value is refused.
+    """
+    parts = name.split("+")
+    changed: dict[str, Any] = {key: _copied(value) for key, value in parameters.items()}
+    for key, value in values.items():
+        holder, dot, inner = key.partition(".")
+        if not dot:
+            changed[key] = value
+        elif holder == "weights" and inner in parts and len(parts) > 1:
+            changed["weights"][parts.index(inner)] = value
+        elif holder in parts and len(parts) > 1:
+            changed[holder][inner] = value
+        else:
+            reason = f"unknown parameter; {nearest(key, search_space(name))}"
+            raise CatalogueError(("parameters", key), value, reason)
+    return complete_loss(name, changed)[1]
+
+
+def value_of(name: str, parameters: Mapping[str, Any], key: str) -> JSONValue:
+    """Returns one of the complete parameters; None where it has none (a learning rate)."""
+    holder, dot, inner = key.partition(".")
+    if not dot:
+        return parameters.get(key)
+    if holder == "weights":
+        return parameters["weights"][name.split("+").index(inner)]  # type: ignore[no-any-return]
+    return parameters[holder][inner]  # type: ignore[no-any-return]
+
+
+def _copied(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, list) else value
+
+
+def _learning_rate(parameters: Mapping[str, Any]) -> dict[str, JSONValue]:
+    if LEARNING_RATE not in parameters:
+        return {}
+    rate = parameters[LEARNING_RATE]
+    number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    if not number or not math.isfinite(rate) or not 0 < rate <= MAX_LEARNING_RATE:
+        reason = f"the learning rate is a number above 0 and at most {MAX_LEARNING_RATE:g}"
+        raise CatalogueError(("parameters", LEARNING_RATE), rate, reason)
+    return {LEARNING_RATE: float(rate)}
 
 
 def _weights(weights: object, num_parts: int) -> list[float]:

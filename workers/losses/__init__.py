@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from workers.catalogue import load
-from workers.catalogue.losses import LOSSES, complete_loss
+from workers.catalogue.losses import LEARNING_RATE, LOSSES, complete_loss
 from workers.losses.target import membership
 
 __all__ = ["SegmentationLoss", "build_loss"]
@@ -53,6 +53,8 @@ class SegmentationLoss(nn.Module):
 def build_loss(name: str, **parameters: Any) -> SegmentationLoss:  # noqa: ANN401 - checked by the catalogue
     """Builds a loss, or a sum such as `iou+focal` with `weights` and each part's own options.
 
+    A `learning_rate` among the parameters is the training's, and left out here.
+
     Example:
         `build_loss("iou+focal", weights=[1, 0.5], focal={"gamma": 2})`
 
@@ -60,6 +62,7 @@ def build_loss(name: str, **parameters: Any) -> SegmentationLoss:  # noqa: ANN40
         CatalogueError: The name or a parameter is unknown or refused.
     """
     name, complete = complete_loss(name, parameters)
+    complete.pop(LEARNING_RATE, None)
     parts = name.split("+")
     if len(parts) == 1:
         return SegmentationLoss([_term(name, complete)], [1.0])

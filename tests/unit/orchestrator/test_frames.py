@@ -13,7 +13,7 @@ from orchestrator.ranking.podium import rank
 from orchestrator.store import TABLES, VIEWS, Store
 from orchestrator.store.files import part_path
 from tests.unit.orchestrator.store.test_expected import document, fill
-from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec
+from tests.unit.orchestrator.store.trials import NOW, make_candidate, make_result, make_spec
 from workers.contract import UserError
 from workers.identity import trial_id
 
@@ -23,6 +23,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("frames")
     fill(Store(root))
     Store(root).save_grid(document())
+    Store(root).commit_candidate(make_candidate(0, 2))
+    Store(root).commit_candidate(make_candidate(1, 1))
     return root
 
 

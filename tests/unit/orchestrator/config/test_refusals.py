@@ -23,7 +23,7 @@ def refusal(folder, text: str) -> list[str]:
     ("line", "message"),
     [
         ("training: {max_epoch: 2}", "training.max_epoch: unknown key 'max_epoch'; did you mean 'max_epochs'? known: optimizer, learning_rate, batch_size, max_epochs, patience, precision, channels_last, auxiliary_weight, deterministic, deep_supervision, tf32, fused_optimizer, compiled"),
-        ("max_epochs: 2", "max_epochs: unknown key 'max_epochs'; it belongs under 'training': training.max_epochs; known here: name, datasets, models, losses, repeats, seed, data, training, resources, cluster, runtime, results"),
+        ("max_epochs: 2", "max_epochs: unknown key 'max_epochs'; it belongs under 'training': training.max_epochs; known here: name, datasets, models, losses, repeats, seed, data, training, resources, cluster, runtime, tune, policy, race, results"),
         ("repeats: 0", "repeats: 0: must be at least 1"),
         ("repeats: true", "repeats: true: must be a whole number"),
         ("repeats: 2.5", "repeats: 2.5: must be a whole number"),

@@ -19,7 +19,7 @@ BASE = (
     "data={root: /d, cache: /c}",
     "datasets=[{name: cvc-clinicdb, alias: a}]",
     "models=[{name: unet, alias: m}]",
-    "losses=[{name: focal, alias: l}]",
+    "losses=[{name: focal, alias: l}, bce]",
     "training={channels_last: true}",
 )
 OTHER_VALUES: dict[Role, dict[str, str | None]] = {
@@ -70,6 +70,16 @@ OTHER_VALUES: dict[Role, dict[str, str | None]] = {
         "runtime.checkpoint_interval_seconds": "runtime.checkpoint_interval_seconds=0",
         "runtime.example_images": "runtime.example_images=0",
         "runtime.no_progress_minutes": "runtime.no_progress_minutes=30",
+        "policy": "policy=race",
+        "race.level": "race.level=0.9",
+        "race.budget": "race.budget=0.5",
+        "race.first_repeats": "race.first_repeats=3",
+        "tune.trials": "tune.trials=3",
+        "tune.separate": "tune.separate=[dataset]",
+        "tune.spaces": "tune.spaces={l: {gamma: null}}",
+        "tune.random_trials": "tune.random_trials=3",
+        "tune.pruning": "tune.pruning=asha",
+        "tune.grace_epochs": "tune.grace_epochs=3",
         "results": "results=s3://bucket/x",
     },
 }

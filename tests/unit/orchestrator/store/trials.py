@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
 
-from orchestrator.store import FailureRecord
+from orchestrator.store import CandidateRow, FailureRecord
 from workers.contract import (
     Component,
     EpochRecord,
@@ -19,6 +20,7 @@ from workers.contract import (
     TrialSpec,
     TrialStatus,
 )
+from workers.identity import trial_id
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -92,6 +94,30 @@ def make_failure(number: int, attempt: int = 1) -> FailureRecord:
         host="machine",
         failed_at=NOW,
     )
+
+
+def make_candidate(number: int, spec_number: int = 0, **changes: Any) -> CandidateRow:
+    values: dict[str, Any] = {
+        "trial_id": trial_id(make_spec(spec_number)),
+        "search_id": "search",
+        "number": number,
+        "spec": make_spec(spec_number),
+        "status": "completed",
+        "parameters": {"learning_rate": 0.01},
+        "val_dice": (0.25, 0.5),
+        "best_val_dice": 0.5,
+        "best_epoch": 2,
+        "num_epochs": 2,
+        "train_seconds": 3.0,
+        "device": "cpu",
+        "host": "machine",
+        "dataset_fingerprint": "fingerprint",
+        "code_version": "0.1.0",
+        "versions": {"torch": "2.8.0"},
+        "message": "none",
+        "committed_at": NOW,
+    }
+    return CandidateRow(**values | changes)
 
 
 def plain_counts(location: Path, table: str = "trials") -> tuple[int, int, int]:

@@ -1,0 +1,319 @@
+"""The race: which trials can still change the podium of the full grid, and when none can.
+
+The question is about the full grid alone: had all its repeats been run, which losses would stand
+on the overall podium (the points by dataset and by model together)? What is there fixes a part of
+each mean; the rest is drawn many times, with the noise of a repeat as it was seen so far. The share
+of draws with the podium seen now is the certainty; it is 1 once every trial is there.
+
+Arrays end in their axes: D datasets, M models, L losses, R repeats, B draws, K blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from orchestrator.ranking.scores import mean_over
+
+ROUND_SHARE = 8
+"""A round adds one repeat to one in so many of the combinations of dataset, model and loss."""
+NUM_DRAWS = 1000
+FIT_SWEEPS = 60
+STEPS = 3
+
+State = Literal["running", "certain", "spent", "complete"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RaceRules:
+    """How long a race goes on.
+
+    Attributes:
+        level: It stops once the podium is this certain.
+        budget: It stops when this share of the full grid is spent.
+        first_repeats: Repeats that every combination gets before anything is decided.
+        num_draws: Draws behind each decision.
+    """
+
+    level: float = 0.95
+    budget: float = 1.0
+    first_repeats: int = 2
+    num_draws: int = NUM_DRAWS
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judgement:
+    """What the trials of some rounds say of the full grid.
+
+    Attributes:
+        podium: Positions of the losses on it, the best first.
+        certainty: Share of draws with the same losses on it; None where the noise is unknown.
+        reach_DL: Share of draws in which the podium would be another if the mean of this loss on
+            this dataset were already known; likewise `reach_ML` by model.
+    """
+
+    podium: tuple[int, ...]
+    certainty: float | None
+    reach_DL: np.ndarray
+    reach_ML: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Race:
+    """How far a race is, as the trials that are there say.
+
+    Attributes:
+        state: `running`: trials of the round are missing; `certain` and `spent` (the budget): it
+            is over; `complete`: nothing of the grid is left.
+        round: Of the trials that are missing, or the last one, from 1.
+        asked_DMLR: Trials that were asked for in all rounds so far.
+        judgement: After the last round that is complete; None during the first.
+    """
+
+    state: State
+    round: int
+    asked_DMLR: np.ndarray
+    judgement: Judgement | None
+
+    @property
+    def over(self) -> bool:
+        """True once no further trial will be asked for."""
+        return self.state != "running"
+
+
+def race(
+    values_DMLR: np.ndarray,
+    finished_DMLR: np.ndarray,
+    lost_DMLR: np.ndarray,
+    rules: RaceRules,
+) -> Race:
+    """Runs a race anew over what is there, round by round, each decided from its own past alone.
+
+    The same trials give the same decisions, however often the race was interrupted, and trials
+    that are there before their round change nothing before it.
+
+    Args:
+        values_DMLR: The metric, 0 where diverged; NaN where there is no trial.
+        finished_DMLR: Where a trial is there and did not diverge.
+        lost_DMLR: Trials that failed and are not tried again by themselves; nobody waits for them.
+        rules: How long it goes on.
+    """
+    num_repeats = values_DMLR.shape[3]
+    asked = np.broadcast_to(
+        np.arange(num_repeats) < min(rules.first_repeats, num_repeats), values_DMLR.shape
+    ).copy()
+    number, judged = 1, None
+    while True:
+        if (asked & np.isnan(values_DMLR) & ~lost_DMLR).any():
+            return Race(state="running", round=number, asked_DMLR=asked, judgement=judged)
+        seen = np.where(asked, values_DMLR, np.nan)
+        finished = finished_DMLR & asked
+        judged = _judged(seen.tobytes(), finished.tobytes(), seen.shape, rules.num_draws, number)
+        state = _end(asked, judged, rules)
+        if state is not None:
+            return Race(state=state, round=number, asked_DMLR=asked, judgement=judged)
+        room = int(rules.budget * asked.size + 1e-9) - int(asked.sum())
+        asked = _next_round(asked, judged, room)
+        number += 1
+
+
+@lru_cache(maxsize=64)
+def _judged(
+    values: bytes, finished: bytes, shape: tuple[int, ...], num_draws: int, seed: int
+) -> Judgement:
+    """Judges rounds that a running sweep plans again and again only once."""
+    return judge(
+        np.frombuffer(values).reshape(shape),
+        np.frombuffer(finished, dtype=bool).reshape(shape),
+        num_draws,
+        seed=seed,
+    )
+
+
+def _end(asked_DMLR: np.ndarray, judged: Judgement, rules: RaceRules) -> State | None:
+    if asked_DMLR.all():
+        return "complete"
+    if judged.certainty is not None and judged.certainty >= rules.level:
+        return "certain"
+    if int(rules.budget * asked_DMLR.size + 1e-9) <= asked_DMLR.sum():
+        return "spent"
+    return None
+
+
+def _next_round(asked_DMLR: np.ndarray, judged: Judgement, room: int) -> np.ndarray:
+    """Adds one repeat to the combinations that may change the podium most.
+
+    The worth of a repeat is the share of the variance of its two block means that it takes away,
+    each times the reach of that block. Repeats are taken in order, so that losses share splits.
+    """
+    number_DML = asked_DMLR.sum(axis=3)
+    open_DML = number_DML < asked_DMLR.shape[3]
+    taken_DML = np.where(open_DML, 1.0 / (number_DML * (number_DML + 1.0)), 0.0)
+    num_datasets, num_models, _ = number_DML.shape
+    worth_DML = taken_DML * (
+        judged.reach_DL[:, None, :] / num_models + judged.reach_ML[None] / num_datasets
+    )
+    if not worth_DML.any():  # no single one decides: the least known first
+        worth_DML = taken_DML
+    size = min(room, -(-worth_DML.size // ROUND_SHARE))
+    order = np.argsort(-worth_DML, axis=None, kind="stable")[:size]
+    chosen = order[worth_DML.flat[order] > 0]
+    asked = asked_DMLR.copy()
+    dataset, model, loss = np.unravel_index(chosen, worth_DML.shape)
+    asked[dataset, model, loss, number_DML[dataset, model, loss]] = True
+    return asked
+
+
+def judge(
+    values_DMLR: np.ndarray,
+    finished_DMLR: np.ndarray,
+    num_draws: int,
+    *,
+    seed: int,
+) -> Judgement:
+    """Says what the full grid's podium is likely to be.
+
+    A combination with n of R repeats has the mean of the full grid but for a normal error of
+    variance s^2 (R - n) / (n R): s^2 is the variance of a repeat around its loss and its split,
+    pooled over a dataset, and itself uncertain (scaled inverse chi-squared).
+    """
+    centre_DML, variance_D, freedom_D = _fit(values_DMLR, finished_DMLR)
+    number_DML = (~np.isnan(values_DMLR)).sum(axis=3)
+    num_repeats = values_DMLR.shape[3]
+    centre_DML = np.where(finished_DMLR.any(axis=3), centre_DML, -np.inf)
+    podium = podiums(centre_DML[None])[0]
+    unknown_DML = (num_repeats - number_DML) / (np.maximum(number_DML, 1) * num_repeats)
+    none = np.zeros(centre_DML.shape[1:])
+    if np.any((freedom_D == 0) & (unknown_DML > 0).any(axis=(1, 2))):
+        return Judgement(
+            podium=tuple(podium.tolist()),
+            certainty=None,
+            reach_DL=np.ones((len(centre_DML), centre_DML.shape[2])),
+            reach_ML=np.ones_like(none),
+        )
+    random = np.random.default_rng(seed)
+    spread_BD = variance_D * np.maximum(freedom_D, 1)
+    spread_BD = spread_BD / random.chisquare(np.maximum(freedom_D, 1), (num_draws, len(freedom_D)))
+    noise_BDML = random.standard_normal((num_draws, *centre_DML.shape))
+    noise_BDML *= np.sqrt(unknown_DML)
+    noise_BDML *= np.sqrt(spread_BD)[:, :, None, None]
+    drawn_BDML = centre_DML + noise_BDML
+    points_BL, means_BL = _totals(drawn_BDML)
+    places_BS = np.sort(_order(points_BL, means_BL), axis=1)
+    same = (places_BS == np.sort(podium)).all(axis=1)
+    reach = [
+        _reach(drawn_BDML.mean(axis=axis), centre_DML.mean(axis=axis - 1), points_BL, means_BL)
+        for axis in (2, 1)
+    ]
+    return Judgement(
+        podium=tuple(podium.tolist()),
+        certainty=float(same.mean()),
+        reach_DL=reach[0],
+        reach_ML=reach[1],
+    )
+
+
+def _fit(
+    values_DMLR: np.ndarray, finished_DMLR: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fits loss + split within each combination of dataset and model by least squares.
+
+    Returns:
+        Effects of the losses (diverged trials included), and by dataset the variance around the
+        fit and its degrees of freedom.
+    """
+    split_DMR = _splits(values_DMLR, finished_DMLR)
+    centre_DML = mean_over(values_DMLR - split_DMR[:, :, None], 3)
+    finished = np.where(finished_DMLR, values_DMLR, np.nan)
+    own_DML = mean_over(finished - split_DMR[:, :, None], 3)
+    rest = np.nan_to_num(finished - own_DML[..., None] - split_DMR[:, :, None])
+    seen_DM = finished_DMLR.sum(axis=(2, 3))
+    spent_DM = finished_DMLR.any(axis=3).sum(axis=2) + finished_DMLR.any(axis=2).sum(axis=2) - 1
+    freedom_D = np.maximum(seen_DM - np.where(seen_DM > 0, spent_DM, 0), 0).sum(axis=1)
+    squares_D = (rest**2).sum(axis=(1, 2, 3))
+    return centre_DML, squares_D / np.maximum(freedom_D, 1), freedom_D
+
+
+def _splits(values_DMLR: np.ndarray, finished_DMLR: np.ndarray) -> np.ndarray:
+    """Returns what each split adds for all losses alike; 0 on average, 0 where none finished."""
+    weight = finished_DMLR.astype(float)
+    values = np.where(finished_DMLR, np.nan_to_num(values_DMLR), 0.0)
+    of_loss = np.maximum(weight.sum(axis=3), 1)
+    of_split = np.maximum(weight.sum(axis=2), 1)
+    there_DMR = finished_DMLR.any(axis=2)
+    number_DM = np.maximum(there_DMR.sum(axis=2), 1)
+    split_DMR = np.zeros(there_DMR.shape)
+    uneven = not (weight == weight[:, :, :1, :]).all()
+    for _ in range(FIT_SWEEPS if uneven else 1):  # balanced data is fitted in one sweep
+        loss_DML = (values - weight * split_DMR[:, :, None]).sum(axis=3) / of_loss
+        split_DMR = (values - weight * loss_DML[..., None]).sum(axis=2) / of_split
+        split_DMR -= (split_DMR.sum(axis=2) / number_DM)[..., None]
+        split_DMR *= there_DMR
+    return split_DMR
+
+
+def paired_estimates(values_DMLR: np.ndarray, finished_DMLR: np.ndarray) -> np.ndarray:
+    """Returns loss + split for every trial, by which a spared one can be stood in for.
+
+    A loss with fewer repeats saw other splits; comparing plain means would compare these too.
+    NaN where a loss has no trial at all.
+    """
+    split_DMR = _splits(values_DMLR, finished_DMLR)
+    centre_DML = mean_over(values_DMLR - split_DMR[:, :, None], 3)
+    return np.asarray(centre_DML[..., None] + split_DMR[:, :, None])
+
+
+def podiums(cells_BDML: np.ndarray) -> np.ndarray:
+    """Returns the positions of the losses on the overall podium of each draw, the best first."""
+    return _order(*_totals(cells_BDML))
+
+
+def _points(means: np.ndarray) -> np.ndarray:
+    """Returns 3, 2, 1 points along the last axis; a loss without trials gets none.
+
+    Equal means, which draws do not have, all get the points of the best of them.
+    """
+    steps = min(STEPS, means.shape[-1])
+    highest = -np.sort(-means, axis=-1)[..., :steps]
+    points = np.zeros(means.shape, dtype=np.int8)
+    for step in range(steps):
+        points += means >= highest[..., step : step + 1]
+    points += np.int8(STEPS - steps)
+    return np.where(np.isfinite(means), points, np.int8(0))
+
+
+def _totals(cells_BDML: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the points of both axes together, and the means that part equal points."""
+    by_dataset, by_model = cells_BDML.mean(axis=2), cells_BDML.mean(axis=1)
+    points_BL = _points(by_dataset).sum(axis=1) + _points(by_model).sum(axis=1)
+    return points_BL, by_dataset.mean(axis=1)
+
+
+def _order(points_BL: np.ndarray, means_BL: np.ndarray) -> np.ndarray:
+    """Returns the losses on the podium; of L losses at most L - 1, so that somebody is not."""
+    size = max(1, min(STEPS, points_BL.shape[1] - 1))
+    return np.lexsort((-means_BL, -points_BL), axis=1)[:, :size]
+
+
+def _reach(
+    drawn_BKL: np.ndarray, centre_KL: np.ndarray, points_BL: np.ndarray, means_BL: np.ndarray
+) -> np.ndarray:
+    """Returns (K, L): how often another podium comes out when one block mean is held still."""
+    before = np.sort(_order(points_BL, means_BL), axis=1)
+    reach = np.zeros(centre_KL.shape)
+    num_losses = centre_KL.shape[1]
+    own = np.arange(num_losses)
+    for block, centre_L in enumerate(centre_KL):
+        drawn_BL = drawn_BKL[:, block]
+        if np.ptp(_points(drawn_BL), axis=0).max() == 0:
+            continue
+        held_BLL = np.repeat(drawn_BL[:, None], num_losses, axis=1)
+        held_BLL[:, own, own] = centre_L
+        changed_BLL = _points(held_BLL) - _points(drawn_BL)[:, None]
+        for loss in np.flatnonzero(changed_BLL.any(axis=(0, 2))):
+            after = _order(points_BL + changed_BLL[:, loss], means_BL)
+            reach[block, loss] = (np.sort(after, axis=1) != before).any(axis=1).mean()
+    return reach

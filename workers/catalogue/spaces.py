@@ -1,0 +1,73 @@
+"""Where a search may look for the parameters of a loss: ranges and choices, as declared data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from workers.contract import JSONValue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Numbers from `low` to `high`.
+
+    Attributes:
+        low: The least value.
+        high: The greatest value.
+        log: Whether equal ratios are equally likely, not equal differences.
+        in_sums: False where the weight of a part of a sum already says the same.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    in_sums: bool = True
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            msg = f"low must be below high, both finite; got {self.low:g} and {self.high:g}"
+            raise ValueError(msg)
+        if self.log and self.low <= 0:
+            msg = f"a logarithmic range begins above 0, not at {self.low:g}"
+            raise ValueError(msg)
+
+    @property
+    def extremes(self) -> tuple[JSONValue, ...]:
+        """Values that must be allowed if all are to be."""
+        return (self.low, self.high)
+
+    def to_json(self) -> JSONValue:
+        """Returns what a configuration would say."""
+        return {"low": self.low, "high": self.high, "log": self.log}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """A few values, none nearer to another than the rest."""
+
+    values: tuple[JSONValue, ...]
+
+    def __post_init__(self) -> None:
+        texts = [repr(value) for value in self.values]
+        if len(texts) < 2 or len(set(texts)) < len(texts):
+            msg = "name at least two values, each once"
+            raise ValueError(msg)
+        if not all(isinstance(value, bool | int | float | str) for value in self.values):
+            msg = "every choice is a number, a text, true or false"
+            raise ValueError(msg)
+
+    @property
+    def extremes(self) -> tuple[JSONValue, ...]:
+        """Values that must be allowed if all are to be."""
+        return self.values
+
+    def to_json(self) -> JSONValue:
+        """Returns what a configuration would say."""
+        return list(self.values)
+
+
+Domain = Range | Choices
+Space = Mapping[str, Domain]
+"""What is searched, by parameter: `gamma`; in a sum `focal.gamma` and `weights.focal`."""

@@ -103,23 +103,24 @@ def one_draw(
 
 
 def summarise(draws: list[dict[str, Any]], stable: float) -> str:
-    """Returns agreement and share of trials, of all draws and of the stable ones, as Markdown."""
-    lines = ["| noise | margins | draws | way | agreement | trials | within half |"]
-    lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
+    """Returns agreement and share of trials of each way, of all draws and of the stable ones."""
+    ways = list(draws[0]["ways"])
+    lines = [f"| {' | '.join(('noise', 'margins', 'draws', *ways))} |"]
+    lines += [f"|{' --- |' * (len(ways) + 3)}"]
     for noise, scale in sorted({(one["noise"], one["margins"]) for one in draws}):
         here = [one for one in draws if (one["noise"], one["margins"]) == (noise, scale)]
-        for kind, some in (
-            ("all", here),
-            ("stable", [one for one in here if one["stability"] >= stable]),
-        ):
-            for way in here[0]["ways"] if some else ():
-                pairs = np.array([one["ways"][way] for one in some], dtype=float)
-                agreement, spent = pairs.mean(axis=0)
-                lines.append(
-                    f"| {noise:g} | x{scale:g} | {len(some):,} {kind} | {way} | {agreement:.1%} "
-                    f"| {spent:.0%} | {(pairs[:, 1] <= 0.5).mean():.0%} |"
-                )
+        sure = [one for one in here if one["stability"] >= stable]
+        for kind, some in (("all", here), ("stable", sure)):
+            if some:
+                cells = [_cell([one["ways"][way] for one in some]) for way in ways]
+                head = (f"{noise:g}", f"x {scale:g}", f"{len(some):,} {kind}")
+                lines.append(f"| {' | '.join((*head, *cells))} |")
     return "\n".join(lines)
+
+
+def _cell(pairs: list[tuple[bool, float]]) -> str:
+    agreement, spent = np.array(pairs, dtype=float).mean(axis=0)
+    return f"{agreement:.0%} ({spent:.0%})"
 
 
 def main() -> None:

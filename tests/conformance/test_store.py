@@ -9,7 +9,13 @@ from orchestrator.store import TABLES, Store, StoreError
 from orchestrator.store.files import part_path
 from tests.conformance.conftest import Backend
 from tests.unit.orchestrator.store.faults import DyingStorage, Killed
-from tests.unit.orchestrator.store.trials import NOW, make_failure, make_result, make_spec
+from tests.unit.orchestrator.store.trials import (
+    NOW,
+    make_candidate,
+    make_failure,
+    make_result,
+    make_spec,
+)
 from workers.identity import trial_id
 
 LATER = NOW + timedelta(days=36_500)
@@ -35,12 +41,14 @@ def test_a_finished_trial_is_in_every_view_before_and_after_compaction(store, ba
     commit(store, 0, 1)
     store.commit(make_spec(3), make_result(3, diverged=True), committed_at=NOW)
     store.record_failure(make_failure(4))
+    for number in (5, 6):
+        store.commit_candidate(make_candidate(number, number))
     before = {table: store.read(table) for table in TABLES}
-    assert [len(rows) for rows in before.values()] == [3, 6, 6, 1, 2]
+    assert [len(rows) for rows in before.values()] == [3, 6, 6, 1, 2, 2]
     for table, rows in before.items():
         assert len(backend.plain_read(table)) == len(rows)
     summary = store.compact(NOW)
-    assert [done.num_files_after for done in summary.tables] == [1] * 5
+    assert [done.num_files_after for done in summary.tables] == [1] * 6
     for table, rows in before.items():
         assert store.read(table).equals(rows)
         assert backend.plain_read(table)["trial_id"].tolist() == rows["trial_id"].tolist()

@@ -65,7 +65,7 @@ def test_every_command_has_help():
     commands = getattr(group, "commands")  # noqa: B009 - typer's own type does not show it
     assert set(commands) == {
         "run", "plan", "status", "compact", "rank", "report", "list", "data",
-        "query", "compare", "figures", "watch", "failures", "submit", "verify",
+        "query", "compare", "figures", "watch", "failures", "submit", "verify", "tune",
     }  # fmt: skip
     for name in commands:
         assert podium(name, "--help").returncode == 0

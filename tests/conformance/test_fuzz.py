@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from orchestrator.store import TABLES, Store, StoreError
 from orchestrator.store.codec import decode, encode_part
 from tests.unit.orchestrator.store.test_expected import document
-from tests.unit.orchestrator.store.trials import NOW, make_failure, make_result, make_spec
+from tests.unit.orchestrator.store.trials import (
+    NOW,
+    make_candidate,
+    make_failure,
+    make_result,
+    make_spec,
+)
 from workers.identity import trial_id
 
 LATER = NOW + timedelta(days=36_500)
@@ -29,6 +35,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     for number in range(3):
         store.commit(make_spec(number), make_result(number), committed_at=NOW)
     store.record_failure(make_failure(5))
+    store.commit_candidate(make_candidate(0, 6))
     store.save_grid(document())
     if request.param == "compacts":
         store.compact(NOW)

@@ -251,6 +251,9 @@ class Round:
                 )
             except AssertionError as error:
                 self.problems.append(f"{name} differs: {error}")
+            if not list((self.results / name).glob("*.parquet")):
+                self.problems.append(f"{name}: there are no files; {self.log()[-1000:]}")
+                continue
             query = f"SELECT count(*) FROM read_parquet('{self.results}/{name}/*.parquet')"
             if duckdb.execute(query).fetchall() != [(len(frame),)]:
                 self.problems.append(f"{name}: DuckDB sees other rows")

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -21,6 +22,7 @@ from orchestrator.engine.base import utc_now
 from orchestrator.store import RunRecord, Store
 from orchestrator.store.runs import SILENT
 from orchestrator.sweep import open_sweep
+from tests.conformance.faulty_server import serve
 from tests.conftest import ROOT
 from tests.integration.sweeps import assert_same_tables, run, write_config
 
@@ -205,16 +207,43 @@ def test_on_an_object_store_too(
 
 
 @pytest.mark.ray
-def test_two_clusters_share_one_store(start: Start, tmp_path: Path, undisturbed: Path) -> None:
-    cluster = {"cpus": 1}
-    config = write_config(tmp_path, losses=LOSSES, training=TRAINING, cluster=cluster)
-    drivers = [start(config, "ray"), start(config, "ray")]
-    ends = [driver.end() for driver in drivers]
-    assert [code for code, _ in ends] == [0, 0], ends
-    trials = pd.read_parquet(tmp_path / "results" / "trials")
-    # Ray passes on at most one epoch a second, so the trainings are counted by their ends.
-    left = [sum(e["event"] == "trial_left" for e in driver.events) for driver in drivers]
-    assert trials["committed_at"].nunique() == 8
-    assert sum(left) > 0
-    assert_one_row_each(tmp_path / "results", 8)
-    assert_same_tables(undisturbed, tmp_path / "results")
+@pytest.mark.usefixtures("s3_environment")
+def test_two_clusters_share_one_store(
+    start: Start,
+    tmp_path: Path,
+    s3_bucket: str,
+    undisturbed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Epochs last a second until both clusters train, however late one of them starts."""
+    server, stop = serve()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
+    location, both_train = f"s3://{s3_bucket}/clusters", threading.Event()
+
+    def slow(_number: int, request: str) -> None:
+        if request.startswith("PUT") and "/_checkpoints/" in request:
+            both_train.wait(1)
+
+    server.decide = slow
+    changes = {"cluster": {"cpus": 1}, "results": location}
+    config = write_config(tmp_path, losses=LOSSES, training=TRAINING, **changes)
+    try:
+        drivers = [start(config, "ray"), start(config, "ray")]
+        store = Store(location)
+        wanted = {trial.trial_id for trial in open_sweep(config).plan.pending}
+        claims = store.claims("an onlooker")
+        while len({run.run_id for run in claims.of_others(wanted, utc_now()).values()}) < 2:
+            assert not any(driver.process.poll() for driver in drivers)
+            threading.Event().wait(0.5)
+        both_train.set()
+        ends = [driver.end() for driver in drivers]
+        assert [code for code, _ in ends] == [0, 0], ends
+        # Ray passes on at most one epoch a second, so the trainings are counted by their ends.
+        left = [sum(e["event"] == "trial_left" for e in driver.events) for driver in drivers]
+        assert sum(left) > 0
+        trials = store.read("trials")
+        assert len(trials) == trials["trial_id"].nunique() == trials["committed_at"].nunique() == 8
+        assert not store.runs()
+        assert_same_tables(undisturbed, location)
+    finally:
+        stop()

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from orchestrator.store import Store
+from tests.conformance.faulty_server import FaultyServer, serve
 from tests.conftest import ROOT
 from tests.integration.ray_nodes import Head, can_hide, head_node, wait, worker_node
 from tests.integration.sweeps import assert_same_tables, run, write_config, write_pictures
@@ -24,18 +24,23 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")
-def storage() -> Iterator[dict[str, str]]:
-    """An S3-compatible server; returns the variables by which cluster and user reach it."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield {
+def server() -> Iterator[FaultyServer]:
+    """An S3-compatible server."""
+    server, stop = serve()
+    yield server
+    stop()
+
+
+@pytest.fixture(scope="module")
+def storage(server: FaultyServer) -> dict[str, str]:
+    """Returns the variables by which cluster and user reach the server."""
+    return {
         "AWS_ACCESS_KEY_ID": "dummy-key",
         "AWS_SECRET_ACCESS_KEY": "dummy-secret",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.get_host_and_port()[1]}",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.port}",
     }
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -121,14 +126,26 @@ def test_submitted_followed_and_finished_on_the_resources_of_the_cluster(user, t
     assert user.head.token not in told
 
 
-def test_stopped_and_submitted_again_while_others_look_on(user, bucket, tmp_path):
+def slow_checkpoints(server: FaultyServer, seconds: float) -> None:
+    """Lets every epoch last, so that a trial is in training whenever the test says stop."""
+
+    def decide(_number: int, request: str) -> None:
+        if seconds and request.startswith("PUT") and "/_checkpoints/" in request:
+            wait(seconds)
+
+    server.decide = decide
+
+
+def test_stopped_and_submitted_again_while_others_look_on(user, server, bucket, tmp_path):
     """Results are on S3; whoever looks has nothing but their URI and credentials."""
+    slow_checkpoints(server, 0.1)
     results = f"{bucket}/interrupted"
     training = {"max_epochs": 40, "patience": 40, "batch_size": 4}
     config = write_config(tmp_path, training=training, repeats=3, results=results)
     follower = user.submit(config, "--follow")
     store = Store(results)
     until(lambda: store.grids() and store.committed() and any(r.running for r in store.runs()))
+    slow_checkpoints(server, 1)
 
     outside = {"RAY_AUTH_MODE": None, "RAY_AUTH_TOKEN": None}
     status, report = (
@@ -159,6 +176,7 @@ def test_stopped_and_submitted_again_while_others_look_on(user, bucket, tmp_path
     before = set(store.committed())
     files, path = fs.FileSystem.from_uri(results)
     assert files.get_file_info(fs.FileSelector(f"{path}/_checkpoints"))
+    slow_checkpoints(server, 0)
     code, output, errors = done(user.submit(config, "--follow"))
     assert code == 0, errors
     assert re.search(r"Job tiny-[0-9a-f]{12}-2: SUCCEEDED", output)

@@ -21,6 +21,7 @@ from orchestrator.store.storage import FileInfo, Storage, StoreError
 MAX_LOOKS = 20
 """How often a read starts again because files were compacted away under it."""
 BATCH_ROWS = 65_536
+FILES_AT_ONCE = 10_000
 SORT_MEMORY, SORT_THREADS = "1GiB", 2
 """What merging a table may take; more is sorted on the disk."""
 
@@ -219,11 +220,12 @@ class _Query:
         paths = [path for path in paths if part_key(path.name) not in held]
         if not paths:
             return consume(pa.RecordBatchReader.from_batches(schema, []))
-        source = f"{_files(paths)}, filename = true, union_by_name = {by_name})"
-        present = self._present(source) if by_name else set(self.table.column_names)
-        statement = f"SELECT {self._selection(present)} FROM {source}"
-        if self.trial_ids is not None:
-            statement += " WHERE trial_id IN (SELECT unnest(?::VARCHAR[]))"
+        if len(paths) > FILES_AT_ONCE:
+            source, values = self._gather(paths, by_name=by_name), None
+        else:
+            rows, values = self._rows(paths, by_name=by_name)
+            source = f"({rows})"
+        statement = f"SELECT {', '.join(self.columns)} FROM {source}"
         # Around a compaction there are two; the window costs as much as reading them.
         if len(compacts) > 1:
             statement += (
@@ -232,9 +234,31 @@ class _Query:
         # A compacted file is sorted already; sorting a million rows again takes a second.
         if len(paths) > 1 or not compacts:
             statement += f" ORDER BY {', '.join(self.table.order)}"
-        values = None if self.trial_ids is None else [list(self.trial_ids)]
         found: Any = self.connection.sql(statement, params=values)
         return consume(found.to_arrow_reader(BATCH_ROWS).cast(schema))
+
+    def _gather(self, paths: Sequence[Path], *, by_name: bool) -> str:
+        """Copies the rows of many files into a table, some files at a time; returns its name.
+
+        The database keeps what it knows of every file of a statement in memory.
+        """
+        start = "CREATE OR REPLACE TEMP TABLE gathered AS"
+        for number in range(0, len(paths), FILES_AT_ONCE):
+            some = paths[number : number + FILES_AT_ONCE]
+            rows, values = self._rows(some, by_name=by_name)
+            self.connection.execute(f"{start} {rows}", values)
+            start = "INSERT INTO gathered"
+        return "gathered"
+
+    def _rows(self, paths: Sequence[Path], *, by_name: bool) -> tuple[str, list[Any] | None]:
+        """Returns a statement for the rows of files in the declared types, and its values."""
+        source = f"{_files(paths)}, filename = true, union_by_name = {by_name})"
+        present = self._present(source) if by_name else set(self.table.column_names)
+        statement = f"SELECT {self._selection(present)}, filename FROM {source}"
+        if self.trial_ids is None:
+            return statement, None
+        statement += " WHERE trial_id IN (SELECT unnest(?::VARCHAR[]))"
+        return statement, [list(self.trial_ids)]
 
     @property
     def _part_key(self) -> tuple[str, ...]:
@@ -254,9 +278,10 @@ class _Query:
 
     def _selection(self, present: set[str]) -> str:
         kinds = {column.name: SQL_TYPES[column.kind] for column in self.table.columns}
+        needed = dict.fromkeys((*self.columns, *self._part_key, *self.table.order))
         return ", ".join(
             f"CAST({name if name in present else 'NULL'} AS {kinds[name]}) AS {name}"
-            for name in self.columns
+            for name in needed
         )
 
 

@@ -77,6 +77,8 @@ class Outcome:
         message: One line for people.
         transient: Whether the failure may pass by itself: nobody has to mend anything first.
         spoiled: Whether the failure leaves the process in a state no other trial should start in.
+        misplaced: Whether its node cannot run it, as others can; nothing was tried.
+        host: That node.
     """
 
     trial_id: str
@@ -87,6 +89,8 @@ class Outcome:
     message: str = ""
     transient: bool = False
     spoiled: bool = False
+    misplaced: bool = False
+    host: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +137,19 @@ def execute(
     finally:
         with suppress(StoreError):
             claims.release(job.trial_id)
+
+
+def misplaced(trial_id: str, problem: str) -> Outcome:
+    """Returns the outcome of a trial on a node that cannot run it."""
+    host = platform.node()
+    return Outcome(
+        trial_id=trial_id,
+        status="failed",
+        failure_class=FailureClass.INFRASTRUCTURE,
+        message=f"node {host} joined later and cannot run it: {problem}",
+        misplaced=True,
+        host=host,
+    )
 
 
 def committed_outcome(trial_id: str, row: CommittedTrial) -> Outcome:

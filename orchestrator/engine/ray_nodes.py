@@ -1,8 +1,13 @@
-"""Whether every node of a cluster sees what its trials will need, asked before the first starts."""
+"""Whether every node of a cluster sees what its trials will need.
+
+Nodes that are there at the start are asked before the first trial; one that joins later is asked
+by the first trial that lands there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +26,10 @@ from workers.datasets import open_dataset
 from workers.weights import require_weights
 
 _GONE = (NodeDiedError, TaskUnschedulableError, WorkerCrashedError)
+NUM_LOOKS, PAUSE_SECONDS = 4, 5.0
+"""How long a trial waits on a node that lacks something, before it is sent elsewhere: the mounts of
+a node that has just joined may come later. A bad node holds up its own slots in this way, and no
+others, where it would otherwise fail the whole queue, trial after trial."""
 _SHARE = (
     "bring it to those nodes, put it on storage that all nodes share, or name an archive that each "
     "node unpacks (data.root: s3://bucket/data.tar); nothing was started"
@@ -59,6 +68,54 @@ class Finding:
 
     fingerprints: Mapping[str, str]
     problems: tuple[str, ...]
+
+
+def _pause() -> None:
+    threading.Event().wait(PAUSE_SECONDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """Which nodes trials may run on, and what a node has to show that joins later.
+
+    Attributes:
+        node_ids: Those that were there at the start.
+        needs: What the trials need.
+        fingerprints: Of each dataset as the driver sees it, by label.
+    """
+
+    node_ids: frozenset[str]
+    needs: Needs
+    fingerprints: Mapping[str, str]
+
+    def problem(self, node_id: str, pause: Callable[[], None] = _pause) -> str | None:
+        """Looks around on a node that joined later, where it is called.
+
+        Returns:
+            What the node still lacks after some patience; None where it may train.
+        """
+        if node_id in self.node_ids:
+            return None
+        driver = Finding(fingerprints=self.fingerprints, problems=())
+        problems: list[str] = []
+        for number in range(NUM_LOOKS):
+            if number:
+                pause()
+            found = examine(self.needs)
+            problems = [*found.problems, *_other_content(driver, found)]
+            if not problems:
+                return None
+        return "; ".join(problems)
+
+
+def admission(jobs: Sequence[TrialJob], store: Store) -> Admission:
+    """Admits the nodes that are there now, and says what others have to show."""
+    known = {job.spec.dataset.label: job.runtime.dataset_fingerprint for job in jobs}
+    return Admission(
+        node_ids=frozenset(node["NodeID"] for node in ray.nodes() if node["Alive"]),
+        needs=needs_of(jobs, store),
+        fingerprints={label: found for label, found in known.items() if found},
+    )
 
 
 def check_nodes(

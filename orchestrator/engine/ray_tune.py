@@ -20,9 +20,9 @@ from typing import Any
 import ray
 from ray import cloudpickle, tune
 
-from orchestrator.engine.base import EngineReport, TrialJob, execute
+from orchestrator.engine.base import EngineReport, TrialJob, execute, misplaced
 from orchestrator.engine.ray_cluster import ClusterOptions, connect, quiet_tune, stop_on_signals
-from orchestrator.engine.ray_nodes import check_nodes
+from orchestrator.engine.ray_nodes import Admission, admission, check_nodes
 from orchestrator.engine.ray_watcher import Attempts, Watcher, attempt_name
 from orchestrator.progress import Progress
 from orchestrator.store import Store
@@ -59,6 +59,7 @@ class RayTuneEngine:
             tempfile.TemporaryDirectory(prefix="podium-tune-") as scratch,
         ):
             os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)
+            admitted = admission(jobs, store)
             check_nodes(
                 jobs,
                 store,
@@ -74,7 +75,7 @@ class RayTuneEngine:
                 no_progress_seconds=self._options.no_progress_seconds,
             )
             tuner = tune.Tuner(
-                _trainable(jobs, store, self._options, self._trainer),
+                _trainable(jobs, store, self._options, self._trainer, admitted),
                 tune_config=tune.TuneConfig(
                     num_samples=-1,
                     search_alg=Attempts(watcher, is_stopped=stopper.stop_all),
@@ -97,7 +98,11 @@ class RayTuneEngine:
 
 
 def _trainable(
-    jobs: Sequence[TrialJob], store: Store, options: ClusterOptions, trainer: Trainer | None
+    jobs: Sequence[TrialJob],
+    store: Store,
+    options: ClusterOptions,
+    trainer: Trainer | None,
+    admitted: Admission,
 ) -> Callable[..., None]:
     """Makes the function each trial runs; the jobs travel once, trial configurations stay small.
 
@@ -109,6 +114,7 @@ def _trainable(
                 "jobs": {job.trial_id: job for job in jobs},
                 "location": store.location,
                 "trainer": trainer,
+                "admitted": admitted,
             }
         )
     )
@@ -126,6 +132,26 @@ def _trainable(
 @functools.lru_cache(maxsize=1)
 def _open_book(book: ray.ObjectRef[bytes]) -> Mapping[str, Any]:
     return cloudpickle.loads(ray.get(book))  # type: ignore[no-any-return]
+
+
+@functools.lru_cache(maxsize=1)
+def _admit(book: ray.ObjectRef[bytes], node_id: str) -> None:
+    problem = _open_book(book)["admitted"].problem(node_id)
+    if problem is not None:
+        raise _UnfitNodeError(problem)
+
+
+def _problem_here(book: ray.ObjectRef[bytes]) -> str | None:
+    """Says what this node lacks; once it lacks nothing, it is not asked again."""
+    try:
+        _admit(book, ray.get_runtime_context().get_node_id())
+    except _UnfitNodeError as error:
+        return str(error)
+    return None
+
+
+class _UnfitNodeError(RuntimeError):
+    """Says what a node lacks."""
 
 
 class _SpoiledProcessError(RuntimeError):
@@ -147,6 +173,11 @@ def _run_in_actor(trial_id: str, gpus: float, book: ray.ObjectRef[bytes]) -> Non
     job: TrialJob = content["jobs"][trial_id]
     runtime = dataclasses.replace(job.runtime, gpu_ids=gpu_ids, gpu_share=min(1.0, gpus or 1.0))
     job = dataclasses.replace(job, runtime=runtime, gpus=gpus)
+    problem = _problem_here(book)
+    if problem is not None:
+        outcome = misplaced(trial_id, problem)
+        tune.report({"outcome": dataclasses.asdict(outcome), "done": False})
+        raise _SpoiledProcessError(outcome.message)
     last_report = time.monotonic()
 
     def on_epoch(record: EpochRecord) -> None:

@@ -29,6 +29,7 @@ from orchestrator.engine.base import (
 from orchestrator.progress import Progress, format_duration
 from orchestrator.retries import Loss, Tries, after_failure, after_loss, loss_of, stalled
 from orchestrator.store import Store, StoreError
+from workers.contract import FailureClass
 
 _LOOK_INTERVAL_SECONDS = 1.0
 _ADDRESS = re.compile(r"^\s*ip: (\S+)$", re.MULTILINE)
@@ -90,6 +91,7 @@ class Watcher(tune.Callback):
         self._numbers: Counter[str] = Counter()
         self._open: set[str] = set()
         self._running: dict[str, _Running] = {}
+        self._told: set[str] = set()
         self._looked_at = clock()
         self.outcomes: list[Outcome] = []
 
@@ -187,10 +189,30 @@ class Watcher(tune.Callback):
 
     def _take(self, outcome: Outcome) -> None:
         tries, after = self._tries[outcome.trial_id], None
+        if outcome.misplaced:
+            self._send_elsewhere(outcome)
+            return
         if outcome.transient:
             after = after_loss(tries, Loss.ERROR, max_failures=self._max_failures)
         elif outcome.failure_class is not None and outcome.status == "failed":
             after = after_failure(tries, outcome.failure_class)
+        self._end_or_queue(outcome, after)
+
+    def _send_elsewhere(self, outcome: Outcome) -> None:
+        """Counts a node that lacks something as a lost one.
+
+        What it lacks is a row once a node, and where the trial is given up.
+        """
+        trial_id = outcome.trial_id
+        after = after_loss(self._tries[trial_id], Loss.NODE, max_failures=self._max_failures)
+        if after is None or outcome.message not in self._told:
+            self._told.add(outcome.message)
+            message = f"{outcome.message}; {'started again' if after else 'given up for this run'}"
+            with suppress(StoreError):
+                record_failure(
+                    self._jobs[trial_id], self._store, FailureClass.INFRASTRUCTURE, message, "",
+                    self._now(), host=outcome.host,
+                )  # fmt: skip
         self._end_or_queue(outcome, after)
 
     def _end_or_queue(self, outcome: Outcome, after: Tries | None) -> None:

@@ -259,3 +259,32 @@ def test_a_node_without_the_data_is_named_and_an_archive_brings_it_there(user, t
         code, output, errors = done(user.submit(config, "--follow", "--set", archive))
         assert code == 0, output
         assert "2 of 2 trials have a result" in output
+
+
+def test_a_node_that_joins_without_the_data_takes_no_trial_from_the_others(
+    user, server, bucket, tmp_path
+):
+    if not can_hide():
+        pytest.skip("this user may not mount")
+    slow_checkpoints(server, 0.5)
+    hidden = tmp_path / "node"
+    data = write_pictures(hidden / "data", "mine")
+    config = write_config(
+        tmp_path,
+        datasets=[{"name": "folder", "alias": "mine"}],
+        data={"root": str(data), "image_size": 32, "cache": str(hidden / "cache")},
+        training={"max_epochs": 20, "patience": 20, "batch_size": 4},
+        repeats=3,
+        results=f"{bucket}/joined",
+    )
+    store = Store(f"{bucket}/joined")
+    follower = user.submit(config, "--follow")
+    until(lambda: store.grids() and any(run.running for run in store.runs()))
+    with worker_node(user.head, hidden):
+        until(store.failures)
+        slow_checkpoints(server, 0)
+        code, output, errors = done(follower)
+    assert code == 0, output + errors
+    assert "6 of 6 trials have a result" in output
+    (message,) = {row.message for row in store.failures()}
+    assert re.match(rf"node .+ joined later and cannot run it: dataset mine: .*{data}", message)

@@ -7,7 +7,14 @@ import pytest
 
 from orchestrator.config import load_config
 from orchestrator.engine.base import TrialJob
-from orchestrator.engine.ray_nodes import Finding, examine, needs_of, refuse_unlike
+from orchestrator.engine.ray_nodes import (
+    NUM_LOOKS,
+    Admission,
+    Finding,
+    examine,
+    needs_of,
+    refuse_unlike,
+)
 from orchestrator.grid import build_grid
 from orchestrator.store import Store
 from orchestrator.sweep import open_sweep
@@ -89,3 +96,40 @@ def test_results_that_are_not_shared_are_told(needs, tmp_path):
 
 def test_the_grid_is_the_one_that_was_saved(needs, tmp_path):
     assert needs.grid_ids == {build_grid(load_config(tmp_path / "sweep.yaml")).grid_id}
+
+
+@pytest.fixture
+def admitted(needs):
+    return Admission(
+        node_ids=frozenset({"old"}), needs=needs, fingerprints=examine(needs).fingerprints
+    )
+
+
+def test_a_node_of_the_start_is_not_asked_again_and_a_good_new_one_may_train(admitted, tmp_path):
+    assert admitted.problem("new") is None
+    shutil.rmtree(tmp_path / "data")
+    assert admitted.problem("old") is None
+
+
+def test_a_node_that_joins_is_given_time_for_its_mounts(admitted, tmp_path):
+    (tmp_path / "data").rename(tmp_path / "later")
+    pauses = []
+
+    def pause():
+        pauses.append(1)
+        if len(pauses) == 2:
+            (tmp_path / "later").rename(tmp_path / "data")
+
+    assert admitted.problem("new", pause) is None
+    assert len(pauses) == 2
+
+
+def test_a_node_that_joins_without_the_data_or_with_other_data_says_so(admitted, tmp_path):
+    pauses = []
+    shutil.rmtree(tmp_path / "data")
+    problem = admitted.problem("new", lambda: pauses.append(1))
+    assert problem.startswith(f"dataset mine: not found. Looked in: {tmp_path}/data")
+    assert len(pauses) == NUM_LOOKS - 1
+    write_pictures(tmp_path / "data", "mine", seed=1)
+    problem = admitted.problem("new", lambda: None)
+    assert problem.startswith("dataset mine: its content differs from the driver's")

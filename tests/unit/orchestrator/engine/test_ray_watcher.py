@@ -12,8 +12,9 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryErr
 from ray.train._internal.storage import StorageContext
 from ray.tune.experiment import Trial
 
-from orchestrator.engine.base import Outcome, TrialJob
+from orchestrator.engine.base import Outcome, TrialJob, misplaced
 from orchestrator.engine.ray_watcher import Attempts, Watcher, error_of
+from orchestrator.retries import MAX_LOST_NODES
 from orchestrator.store import Store
 from tests.unit.orchestrator.store.trials import NOW, make_spec
 from workers.contract import FailureClass, Runtime
@@ -22,6 +23,10 @@ from workers.identity import trial_id
 SPECS = [make_spec(number) for number in range(3)]
 IDS = [trial_id(spec) for spec in SPECS]
 RUNTIME = Runtime(data_root=None, cache_dir="unused")
+
+
+def fields(outcome):
+    return {k: v for k, v in dataclasses.asdict(outcome).items() if k != "trial_id"}
 
 
 class Display:
@@ -142,6 +147,35 @@ def test_lost_nodes_are_not_counted(tmp_path):
         assert len(scene.store.failures()) == number + 1
     assert scene.watcher.outcomes == []
     assert {row.message.split(" (")[0] for row in scene.store.failures()} == {"its node was lost"}
+
+
+def test_a_node_that_lacks_something_keeps_no_trial_and_is_told_once(tmp_path):
+    scene = Scene(tmp_path, max_failures=0)
+    problem = misplaced(IDS[0], "dataset a: not found")
+    for _ in range(3):  # the first, and each of the others once
+        scene.end(scene.start(), **{**fields(problem), "host": "node-9"})
+    assert scene.watcher.outcomes == []
+    (row,) = scene.store.failures()
+    assert row.host == "node-9"
+    assert row.message.endswith(
+        "joined later and cannot run it: dataset a: not found; started again"
+    )
+    again = scene.start()
+    assert (again.config["trial_id"], again.config["attempt"]) == (IDS[0], 2)
+
+
+def test_a_trial_that_no_node_can_run_is_given_up(tmp_path):
+    scene = Scene(tmp_path, max_failures=0)
+    problem = fields(misplaced(IDS[0], "dataset a: not found"))
+    num_sent = 0
+    while scene.watcher._queue:
+        scene.end(scene.start(), **problem)
+        num_sent += 1
+    assert num_sent == 3 * (MAX_LOST_NODES + 1)
+    assert [outcome.status for outcome in scene.watcher.outcomes] == ["failed"] * 3
+    rows = scene.store.failures()
+    assert sum(row.message.endswith("; given up for this run") for row in rows) == 3
+    assert scene.watcher.is_finished
 
 
 def test_the_error_is_found_where_tune_leaves_it(tmp_path, monkeypatch):

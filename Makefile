@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO_RESULTS := results/quickstart
 DEMO_OPTIONS ?=
 
-.PHONY: help setup demo test suite fast lint constraints clean
+.PHONY: help setup demo test clusters units fast lint constraints clean
 help:
 	@echo "make demo   set up, run configs/quickstart.yaml, show the podium, write the report"
 	@echo "make test   set up, then lint, types, import contracts and the whole test suite"
@@ -38,13 +38,18 @@ lint: setup
 	@echo "== import-linter: who may import whom"
 	@$(BIN)/lint-imports
 
-# The suite begins by waiting for clusters; lint has a core to itself meanwhile.
+# Tests of clusters wait more than they work: lint and the others take the time between.
 test: setup
-	@$(MAKE) --no-print-directory --jobs=2 lint suite
+	@echo "== everything, in two lanes that report when they end: ten to twenty minutes"
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target clusters units
 
-suite: setup
-	@echo "== pytest: the whole suite"
-	@$(BIN)/python -m pytest
+clusters: setup
+	@echo "== pytest: whole sweeps, clusters, stores, kills"
+	@$(BIN)/python -m pytest --ignore=tests/unit
+
+units: lint
+	@echo "== pytest: parts"
+	@$(BIN)/python -m pytest tests/unit
 
 fast: lint
 	@echo "== pytest: tests under 5 s each"

@@ -189,7 +189,7 @@ def _download(weights: Weights, folder: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".incoming-") as incoming:
         try:
             part = hf_hub_download(weights.hub, _HUB_FILE, local_dir=incoming)
-        except Exception as error:
+        except Exception as error:  # the client raises its own, those of requests, and OSError
             reason = " ".join(str(error).split())[:200]
             msg = (
                 f"{_HUB_FILE} of {weights.hub} cannot be fetched: {type(error).__name__}: {reason}"

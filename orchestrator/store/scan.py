@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ BATCH_ROWS = 65_536
 FILES_AT_ONCE = 10_000
 SORT_MEMORY, SORT_THREADS = "1GiB", 2
 """What merging a table may take; more is sorted on the disk."""
+
+_GATHERING = (("memory_limit", SORT_MEMORY), ("preserve_insertion_order", "false"))
+"""In their order the rows of every file would take row groups of their own in memory."""
+
+Statement = tuple[str, list[Any] | None]
+"""SQL and the values of its parameters."""
 
 Consume = Callable[[pa.RecordBatchReader], pa.Table]
 """Takes in the rows of a read, all sorted, and returns what is to stay in memory of them."""
@@ -220,37 +227,41 @@ class _Query:
         paths = [path for path in paths if part_key(path.name) not in held]
         if not paths:
             return consume(pa.RecordBatchReader.from_batches(schema, []))
-        if len(paths) > FILES_AT_ONCE:
-            source, values = self._gather(paths, by_name=by_name), None
-        else:
-            rows, values = self._rows(paths, by_name=by_name)
-            source = f"({rows})"
-        statement = f"SELECT {', '.join(self.columns)} FROM {source}"
-        # Around a compaction there are two; the window costs as much as reading them.
-        if len(compacts) > 1:
-            statement += (
-                f" QUALIFY filename = min(filename) OVER (PARTITION BY {', '.join(self._part_key)})"
-            )
-        # A compacted file is sorted already; sorting a million rows again takes a second.
-        if len(paths) > 1 or not compacts:
-            statement += f" ORDER BY {', '.join(self.table.order)}"
-        found: Any = self.connection.sql(statement, params=values)
-        return consume(found.to_arrow_reader(BATCH_ROWS).cast(schema))
+        with self._source(paths, by_name=by_name) as (source, values):
+            statement = f"SELECT {', '.join(self.columns)} FROM {source}"
+            # Around a compaction there are two; the window costs as much as reading them.
+            if len(compacts) > 1:
+                key = ", ".join(self._part_key)
+                statement += f" QUALIFY filename = min(filename) OVER (PARTITION BY {key})"
+            # A compacted file is sorted already; sorting a million rows again takes a second.
+            if len(paths) > 1 or not compacts:
+                statement += f" ORDER BY {', '.join(self.table.order)}"
+            found: Any = self.connection.sql(statement, params=values)
+            return consume(found.to_arrow_reader(BATCH_ROWS).cast(schema))
 
-    def _gather(self, paths: Sequence[Path], *, by_name: bool) -> str:
-        """Copies the rows of many files into a table, some files at a time; returns its name.
+    @contextmanager
+    def _source(self, paths: Sequence[Path], *, by_name: bool) -> Iterator[Statement]:
+        """Gives what the rows are selected from, and its values.
 
-        The database keeps what it knows of every file of a statement in memory.
+        The database keeps what it knows of every file of a statement in memory. So the rows of
+        many files are first put into a few temporary ones.
         """
-        start = "CREATE OR REPLACE TEMP TABLE gathered AS"
-        for number in range(0, len(paths), FILES_AT_ONCE):
-            some = paths[number : number + FILES_AT_ONCE]
-            rows, values = self._rows(some, by_name=by_name)
-            self.connection.execute(f"{start} {rows}", values)
-            start = "INSERT INTO gathered"
-        return "gathered"
+        if len(paths) <= FILES_AT_ONCE:
+            rows, values = self._rows(paths, by_name=by_name)
+            yield f"({rows})", values
+            return
+        with tempfile.TemporaryDirectory(prefix="podium-") as scratch:
+            gathered = []
+            for start in range(0, len(paths), FILES_AT_ONCE):
+                rows, values = self._rows(paths[start : start + FILES_AT_ONCE], by_name=by_name)
+                gathered.append(Path(scratch) / f"{start}.parquet")
+                with _database(os.getpid(), _GATHERING).cursor() as link:
+                    link.execute(
+                        f"COPY ({rows}) TO {_quoted(gathered[-1])} (FORMAT parquet)", values
+                    )
+            yield f"{_files(gathered)})", None
 
-    def _rows(self, paths: Sequence[Path], *, by_name: bool) -> tuple[str, list[Any] | None]:
+    def _rows(self, paths: Sequence[Path], *, by_name: bool) -> Statement:
         """Returns a statement for the rows of files in the declared types, and its values."""
         source = f"{_files(paths)}, filename = true, union_by_name = {by_name})"
         present = self._present(source) if by_name else set(self.table.column_names)

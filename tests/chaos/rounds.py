@@ -106,8 +106,8 @@ def environment(folder: Path) -> dict[str, str]:
         # Ray takes some 15 s to miss a node and a minute to give up a head; here it is sooner.
         "RAY_health_check_initial_delay_ms": "1000",
         "RAY_health_check_period_ms": "1000",
-        "RAY_health_check_failure_threshold": "3",
-        "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+        "RAY_health_check_failure_threshold": "5",
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": hashlib.sha256(str(folder).encode()).hexdigest(),
     }

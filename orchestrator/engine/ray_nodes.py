@@ -79,12 +79,13 @@ class Admission:
     """Which nodes trials may run on, and what a node has to show that joins later.
 
     Attributes:
-        node_ids: Those that were there at the start.
+        node_ids: Those that were there at the start, and in each process its own once it has shown
+            everything.
         needs: What the trials need.
         fingerprints: Of each dataset as the driver sees it, by label.
     """
 
-    node_ids: frozenset[str]
+    node_ids: set[str]
     needs: Needs
     fingerprints: Mapping[str, str]
 
@@ -104,6 +105,7 @@ class Admission:
             found = examine(self.needs)
             problems = [*found.problems, *_other_content(driver, found)]
             if not problems:
+                self.node_ids.add(node_id)
                 return None
         return "; ".join(problems)
 
@@ -112,15 +114,13 @@ def admission(jobs: Sequence[TrialJob], store: Store) -> Admission:
     """Admits the nodes that are there now, and says what others have to show."""
     known = {job.spec.dataset.label: job.runtime.dataset_fingerprint for job in jobs}
     return Admission(
-        node_ids=frozenset(node["NodeID"] for node in ray.nodes() if node["Alive"]),
+        node_ids={node["NodeID"] for node in ray.nodes() if node["Alive"]},
         needs=needs_of(jobs, store),
         fingerprints={label: found for label, found in known.items() if found},
     )
 
 
-def check_nodes(
-    jobs: Sequence[TrialJob], store: Store, *, trial_cpus: float, trial_gpus: float
-) -> None:
+def check_nodes(needs: Needs, *, trial_cpus: float, trial_gpus: float) -> None:
     """Looks, on every other node that could hold a trial, for data, weights and results.
 
     One task a node, which takes no resources, so that a busy cluster is checked too. What it
@@ -137,7 +137,6 @@ def check_nodes(
     }
     if not nodes:
         return  # Where this process is, the preflight has looked already.
-    needs = needs_of(jobs, store)
     look = ray.remote(num_cpus=0, max_retries=0)(examine)
     answers = {
         name: look.options(

@@ -61,8 +61,7 @@ class RayTuneEngine:
             os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)
             admitted = admission(jobs, store)
             check_nodes(
-                jobs,
-                store,
+                admitted.needs,
                 trial_cpus=self._options.trial_cpus,
                 trial_gpus=self._options.trial_gpus,
             )
@@ -134,26 +133,6 @@ def _open_book(book: ray.ObjectRef[bytes]) -> Mapping[str, Any]:
     return cloudpickle.loads(ray.get(book))  # type: ignore[no-any-return]
 
 
-@functools.lru_cache(maxsize=1)
-def _admit(book: ray.ObjectRef[bytes], node_id: str) -> None:
-    problem = _open_book(book)["admitted"].problem(node_id)
-    if problem is not None:
-        raise _UnfitNodeError(problem)
-
-
-def _problem_here(book: ray.ObjectRef[bytes]) -> str | None:
-    """Says what this node lacks; once it lacks nothing, it is not asked again."""
-    try:
-        _admit(book, ray.get_runtime_context().get_node_id())
-    except _UnfitNodeError as error:
-        return str(error)
-    return None
-
-
-class _UnfitNodeError(RuntimeError):
-    """Says what a node lacks."""
-
-
 class _SpoiledProcessError(RuntimeError):
     """Makes Tune end a process in which nothing more should be trained."""
 
@@ -173,7 +152,7 @@ def _run_in_actor(trial_id: str, gpus: float, book: ray.ObjectRef[bytes]) -> Non
     job: TrialJob = content["jobs"][trial_id]
     runtime = dataclasses.replace(job.runtime, gpu_ids=gpu_ids, gpu_share=min(1.0, gpus or 1.0))
     job = dataclasses.replace(job, runtime=runtime, gpus=gpus)
-    problem = _problem_here(book)
+    problem = content["admitted"].problem(ray.get_runtime_context().get_node_id())
     if problem is not None:
         outcome = misplaced(trial_id, problem)
         tune.report({"outcome": dataclasses.asdict(outcome), "done": False})

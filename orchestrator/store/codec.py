@@ -69,13 +69,17 @@ def dense_file(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[Buff
                 for group in _row_groups(table, batches):
                     writer.write_table(group.cast(schema), row_group_size=group.num_rows)
         except OSError as error:
-            msg = (
-                f"{path}: {error}; free some space in the folder for temporary files, or name "
-                "another one in TMPDIR, then run the same command again"
-            )
-            raise StoreError(msg) from error
+            raise no_room(path, error) from error
         with pa.memory_map(str(path)) as file:
             yield memoryview(file.read_buffer())
+
+
+def no_room(path: Path, error: Exception) -> StoreError:
+    """Returns what to say where a temporary file cannot be written."""
+    return StoreError(
+        f"{path}: {error}; free some space in the folder for temporary files, or name another one "
+        "in TMPDIR, then run the same command again"
+    )
 
 
 def _row_groups(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

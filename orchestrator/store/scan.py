@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from orchestrator.store.codec import is_whole
+from orchestrator.store.codec import is_whole, no_room
 from orchestrator.store.files import COMPACT, TableFiles, look, part_key
 from orchestrator.store.schema import SQL_TYPES, Table
 from orchestrator.store.storage import FileInfo, Storage, StoreError
@@ -23,11 +23,9 @@ MAX_LOOKS = 20
 """How often a read starts again because files were compacted away under it."""
 BATCH_ROWS = 65_536
 FILES_AT_ONCE = 10_000
+"""The database keeps some 13 KiB in memory of every file of a statement."""
 SORT_MEMORY, SORT_THREADS = "1GiB", 2
 """What merging a table may take; more is sorted on the disk."""
-
-_GATHERING = (("memory_limit", SORT_MEMORY), ("preserve_insertion_order", "false"))
-"""In their order the rows of every file would take row groups of their own in memory."""
 
 Statement = tuple[str, list[Any] | None]
 """SQL and the values of its parameters."""
@@ -84,13 +82,25 @@ def connect_reading() -> duckdb.DuckDBPyConnection:
 
 def connect_sorting() -> duckdb.DuckDBPyConnection:
     """Returns a connection that sorts on the disk what does not fit into its memory."""
+    return _database(os.getpid(), _bounded()).cursor()
+
+
+def _connect_gathering() -> duckdb.DuckDBPyConnection:
+    """Returns a connection that copies rows in any order.
+
+    In their order those of every file would take a row group of their own in memory.
+    """
+    config = (*_bounded(), ("preserve_insertion_order", "false"))
+    return _database(os.getpid(), config).cursor()
+
+
+def _bounded() -> tuple[tuple[str, str | int], ...]:
     spill = Path(tempfile.gettempdir()) / f"podium-sort-{os.getpid()}"
-    config = (
+    return (
         ("memory_limit", SORT_MEMORY),
         ("temp_directory", str(spill)),
         ("threads", SORT_THREADS),
     )
-    return _database(os.getpid(), config).cursor()
 
 
 @functools.cache
@@ -243,8 +253,10 @@ class _Query:
     def _source(self, paths: Sequence[Path], *, by_name: bool) -> Iterator[Statement]:
         """Gives what the rows are selected from, and its values.
 
-        The database keeps what it knows of every file of a statement in memory. So the rows of
-        many files are first put into a few temporary ones.
+        The rows of many files are first put into a few temporary ones.
+
+        Raises:
+            StoreError: The folder for temporary files cannot hold them.
         """
         if len(paths) <= FILES_AT_ONCE:
             rows, values = self._rows(paths, by_name=by_name)
@@ -255,10 +267,14 @@ class _Query:
             for start in range(0, len(paths), FILES_AT_ONCE):
                 rows, values = self._rows(paths[start : start + FILES_AT_ONCE], by_name=by_name)
                 gathered.append(Path(scratch) / f"{start}.parquet")
-                with _database(os.getpid(), _GATHERING).cursor() as link:
-                    link.execute(
-                        f"COPY ({rows}) TO {_quoted(gathered[-1])} (FORMAT parquet)", values
-                    )
+                copy = f"COPY ({rows}) TO {_quoted(gathered[-1])} (FORMAT parquet)"
+                try:
+                    with _connect_gathering() as link:
+                        link.execute(copy, values)
+                except duckdb.Error as error:
+                    if scratch in str(error):
+                        raise no_room(gathered[-1], error) from error
+                    raise
             yield f"{_files(gathered)})", None
 
     def _rows(self, paths: Sequence[Path], *, by_name: bool) -> Statement:

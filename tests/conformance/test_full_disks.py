@@ -115,3 +115,32 @@ def test_no_room_to_compact_leaves_every_part(tmp_path: Path, mount: tuple[str, 
     assert plain_counts(tmp_path / "full") == (8, 8, 8)
     assert plain_counts(tmp_path / "whole") == (8, 8, 8)
     assert_same_tables(tmp_path / "full", tmp_path / "whole")
+
+
+def test_no_room_to_gather_many_parts_is_told_with_the_folder(
+    tmp_path: Path, mount: tuple[str, ...]
+) -> None:
+    store = Store(tmp_path / "results")
+    for number in range(40):
+        store.commit(make_spec(number), make_result(number), committed_at=NOW)
+    read = (
+        "from orchestrator.store import Store, scan, StoreError\n"
+        "scan.FILES_AT_ONCE = 30\n"
+        "try:\n"
+        f"    print(len(Store('{tmp_path}/results').committed()))\n"
+        "except StoreError as error:\n"
+        "    print('refused:', error)\n"
+    )
+    (tmp_path / "read.py").write_text(read)
+    small = tmp_path / "small"
+    lines = shell(
+        mount,
+        f"mount -t tmpfs -o size=4k tmpfs {small}\n"
+        f"TMPDIR={small} {sys.executable} {tmp_path}/read.py\n"
+        f"mount -o remount,size=20m {small}\n"
+        f"TMPDIR={small} {sys.executable} {tmp_path}/read.py\n",
+    )
+    assert lines[-1] == "40"
+    (refused,) = [line for line in lines if line.startswith("refused: ")]
+    assert str(small) in refused
+    assert "free some space in the folder for temporary files" in " ".join(lines)

@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pyarrow import fs
 
 from orchestrator.engine.base import utc_now
 from orchestrator.store import RunRecord, Store
@@ -233,7 +234,7 @@ def test_two_clusters_share_one_store(
         wanted = {trial.trial_id for trial in open_sweep(config).plan.pending}
         claims = store.claims("an onlooker")
         while len({run.run_id for run in claims.of_others(wanted, utc_now()).values()}) < 2:
-            assert not any(driver.process.poll() for driver in drivers)
+            assert all(driver.process.poll() is None for driver in drivers)
             threading.Event().wait(0.5)
         both_train.set()
         ends = [driver.end() for driver in drivers]
@@ -243,7 +244,10 @@ def test_two_clusters_share_one_store(
         assert sum(left) > 0
         trials = store.read("trials")
         assert len(trials) == trials["trial_id"].nunique() == trials["committed_at"].nunique() == 8
-        assert not store.runs()
+        files, path = fs.FileSystem.from_uri(location)
+        for folder in ("_claims", "_runs", "_checkpoints"):
+            selector = fs.FileSelector(f"{path}/{folder}", allow_not_found=True)
+            assert files.get_file_info(selector) == []
         assert_same_tables(undisturbed, location)
     finally:
         stop()

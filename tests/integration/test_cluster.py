@@ -10,6 +10,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from pyarrow import fs
@@ -235,18 +236,28 @@ def test_nobody_at_the_address_is_told(user, tmp_path):
     assert "no answer from a Ray job server at" in errors
 
 
-def test_a_node_without_the_data_is_named_and_an_archive_brings_it_there(user, tmp_path):
-    """The second node sees an empty folder where data and cache are; results it sees."""
+@pytest.fixture
+def hidden(tmp_path: Path) -> Path:
+    """Returns a folder with pictures that a second node cannot see; results it sees."""
     if not can_hide():
         pytest.skip("this user may not mount")
-    hidden = tmp_path / "node"
-    data = write_pictures(hidden / "data", "mine")
-    config = write_config(
-        tmp_path,
+    write_pictures(tmp_path / "node" / "data", "mine")
+    return tmp_path / "node"
+
+
+def sweep_of(hidden: Path, **changes: object) -> Path:
+    """Writes the configuration of a sweep whose data and cache are there."""
+    return write_config(
+        hidden.parent,
         datasets=[{"name": "folder", "alias": "mine"}],
-        data={"root": str(data), "image_size": 32, "cache": str(hidden / "cache")},
-        repeats=1,
+        data={"root": str(hidden / "data"), "image_size": 32, "cache": str(hidden / "cache")},
+        **changes,
     )
+
+
+def test_a_node_without_the_data_is_named_and_an_archive_brings_it_there(user, hidden, tmp_path):
+    data = hidden / "data"
+    config = sweep_of(hidden, repeats=1)
     with tarfile.open(tmp_path / "data.tar.gz", "w:gz") as tar:
         tar.add(data, arcname=".")
     with worker_node(user.head, hidden):
@@ -262,17 +273,11 @@ def test_a_node_without_the_data_is_named_and_an_archive_brings_it_there(user, t
 
 
 def test_a_node_that_joins_without_the_data_takes_no_trial_from_the_others(
-    user, server, bucket, tmp_path
+    user, server, bucket, hidden
 ):
-    if not can_hide():
-        pytest.skip("this user may not mount")
     slow_checkpoints(server, 0.5)
-    hidden = tmp_path / "node"
-    data = write_pictures(hidden / "data", "mine")
-    config = write_config(
-        tmp_path,
-        datasets=[{"name": "folder", "alias": "mine"}],
-        data={"root": str(data), "image_size": 32, "cache": str(hidden / "cache")},
+    config = sweep_of(
+        hidden,
         training={"max_epochs": 20, "patience": 20, "batch_size": 4},
         repeats=3,
         results=f"{bucket}/joined",
@@ -287,4 +292,4 @@ def test_a_node_that_joins_without_the_data_takes_no_trial_from_the_others(
     assert code == 0, output + errors
     assert "6 of 6 trials have a result" in output
     (message,) = {row.message for row in store.failures()}
-    assert re.match(rf"node .+ joined later and cannot run it: dataset mine: .*{data}", message)
+    assert re.match(rf"node .+ joined later and cannot run it: dataset mine: .*{hidden}", message)

@@ -100,9 +100,7 @@ def test_the_grid_is_the_one_that_was_saved(needs, tmp_path):
 
 @pytest.fixture
 def admitted(needs):
-    return Admission(
-        node_ids=frozenset({"old"}), needs=needs, fingerprints=examine(needs).fingerprints
-    )
+    return Admission(node_ids={"old"}, needs=needs, fingerprints=examine(needs).fingerprints)
 
 
 def test_a_node_of_the_start_is_not_asked_again_and_a_good_new_one_may_train(admitted, tmp_path):
@@ -122,6 +120,8 @@ def test_a_node_that_joins_is_given_time_for_its_mounts(admitted, tmp_path):
 
     assert admitted.problem("new", pause) is None
     assert len(pauses) == 2
+    shutil.rmtree(tmp_path / "data")
+    assert admitted.problem("new", pause) is None  # it is not asked again
 
 
 def test_a_node_that_joins_without_the_data_or_with_other_data_says_so(admitted, tmp_path):

@@ -22,6 +22,9 @@ HEARTBEAT_SECONDS = 5.0
 SILENT = timedelta(seconds=60)
 """A driver that has not written for so long is taken for gone."""
 
+MAX_LOOKS = 5
+"""How often a document that makes no sense is read; it is written every few seconds at most."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunningTrial:
@@ -101,8 +104,7 @@ def load_runs(storage: Storage) -> list[RunRecord]:
     """
     found = []
     for file in storage.list(RUNS):
-        data = storage.read(file.path) if file.name.endswith(".json") else None
-        run = None if data is None else _parse(data)
+        run = _read(storage, file.path) if file.name.endswith(".json") else None
         if run is not None:
             found.append(run)
     return sorted(found, key=lambda run: (run.started_at, run.run_id))
@@ -114,8 +116,7 @@ def load_run(storage: Storage, run_id: str) -> RunRecord | None:
     Raises:
         StoreError: The file cannot be read.
     """
-    data = storage.read(run_path(run_id))
-    return None if data is None else _parse(data)
+    return _read(storage, run_path(run_id))
 
 
 def run_path(run_id: str) -> str:
@@ -126,6 +127,20 @@ def run_path(run_id: str) -> str:
 def finite(value: float) -> float | None:
     """Returns a number as JSON can hold it."""
     return value if math.isfinite(value) else None
+
+
+def _read(storage: Storage, path: str) -> RunRecord | None:
+    """Reads a document that its driver may be replacing.
+
+    An object is read by two requests, for its size and for so many bytes: where it is replaced
+    between them, they do not fit. A driver taken for gone then would lose its claims for a moment.
+    """
+    for _ in range(MAX_LOOKS):
+        data = storage.read(path)
+        run = None if data is None else _parse(data)
+        if data is None or run is not None:
+            return run
+    return None
 
 
 def _parse(data: bytes) -> RunRecord | None:

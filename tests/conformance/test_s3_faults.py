@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from pyarrow import fs
 
-from orchestrator.store import Store, StoreError
+from orchestrator.store import RunRecord, Store, StoreError
 from orchestrator.store.objects import ObjectStorage
 from orchestrator.store.retry import Patience
 from orchestrator.store.storage import StoreHiccupError
@@ -38,6 +38,13 @@ def server(
     running.faults.clear()
     yield running
     running.decide = lambda _number, _request: None
+
+
+def driver(run_id: str, num_pending: int) -> RunRecord:
+    return RunRecord(
+        run_id=run_id, grid_id="g", host=f"node-{run_id}", process_id=7, started_at=NOW,
+        heartbeat_at=NOW, num_pending=num_pending,
+    )  # fmt: skip
 
 
 def quick() -> Patience:
@@ -74,6 +81,33 @@ def test_an_object_that_goes_while_it_is_read_is_gone(server: FaultyServer, s3_b
     with storage.local_copies(["trials/part-a.parquet"]) as copies:
         assert copies == {}
     assert len(server.faults) == 2
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 4_000_000), (4_000_000, 4)])
+def test_a_claim_holds_while_its_driver_renews_its_document(
+    server: FaultyServer, s3_bucket: str, before: int, after: int
+) -> None:
+    """A read is two requests; between them the document becomes longer, or shorter."""
+    store = Store("", storage=ObjectStorage(f"s3://{s3_bucket}", patience=quick()))
+    store.save_run(driver("1", num_pending=before))
+    store.save_run(driver("2", num_pending=0))
+    assert store.claims("1").take("a" * 20, NOW) is None
+    num_reads = 0
+
+    def renew(_number: int, request: str) -> None:
+        nonlocal num_reads
+        if request == f"GET /{s3_bucket}/_runs/1.json":
+            num_reads += 1
+            if num_reads in {1, 2}:
+                pending = after if num_reads == 1 else before
+                store.save_run(driver("1", num_pending=pending))
+
+    server.decide = renew
+    holder = store.claims("2").take("a" * 20, NOW)
+    assert holder is not None
+    assert holder.run_id == "1"
+    num_reads = 0
+    assert [run.run_id for run in store.runs()] == ["1", "2"]
 
 
 @pytest.mark.parametrize("fault", ["SlowDown", "drop-after", "AccessDenied"])

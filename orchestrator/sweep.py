@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import Any
 from orchestrator.archives import local_roots
 from orchestrator.config import SweepConfig, load_config
 from orchestrator.cost import num_slots
-from orchestrator.engine.base import Engine, EngineReport, Now, TrialJob, utc_now
+from orchestrator.engine.base import Engine, EngineReport, Now, Outcome, TrialJob, utc_now
 from orchestrator.engine.journal import RunJournal
 from orchestrator.engine.sharing import SharedRun, remove_dead_drivers
 from orchestrator.grid import Grid, build_grid, grid_from_document
@@ -137,7 +138,8 @@ def run_sweep(
     )
     notes += check_models(grid, [trial.spec for trial in possible], cache)
     remove_dead_drivers(sweep.store, now())
-    on_notes((*notes, *_other_drivers(sweep.store, now())))
+    told = (*notes, *_other_drivers(sweep.store, now()))
+    on_notes(told)
     sweep.store.heal(now())
     sweep.store.save_grid(sweep.grid.document(now()))
     total = len(sweep.plan.trials)
@@ -159,6 +161,7 @@ def run_sweep(
             pending = step.plan.pending
             jobs = [_job(config, trial, known, journal.run_id) for trial in pending]
             found = shared.run(jobs)
+            on_notes(outcome_notes(found.outcomes, told))
             outcomes = (*report.outcomes, *found.outcomes)
             report = EngineReport(outcomes=outcomes, interrupted=found.interrupted)
             if report.interrupted:
@@ -169,6 +172,21 @@ def run_sweep(
     if not report.interrupted:
         sweep.store.compact(now())
     return report, _plan(sweep.grid, sweep.store)
+
+
+def outcome_notes(outcomes: Sequence[Outcome], told: Collection[str]) -> tuple[str, ...]:
+    """Returns what completed trials have to say, each message once, without what was told before.
+
+    Args:
+        outcomes: Of trials.
+        told: The notes before the first trial started.
+    """
+    counts = Counter(one.message for one in outcomes if one.status == "completed" and one.message)
+    return tuple(
+        f"{message} (so said {number} of {len(outcomes)} trials)"
+        for message, number in counts.items()
+        if not any(message in note for note in told)
+    )
 
 
 def _rounds(sweep: Sweep) -> Iterator[Sweep]:

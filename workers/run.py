@@ -36,7 +36,7 @@ from workers.environment import (
     peak_memory_bytes,
     prepare_process,
 )
-from workers.evaluation import choose_examples, count_images, predict_examples
+from workers.evaluation import choose_examples, count_images, predict_examples, sigmoid_note
 from workers.identity import trial_id
 from workers.losses import build_loss
 from workers.metrics.scores import score_images
@@ -64,8 +64,8 @@ def run_trial(
 
     Raises:
         UserError: The data is missing or unreadable, or too small for the split.
-        SpecificationError: The network cannot be built, its least batch not be filled, or its
-            outputs are not as many as their weights.
+        SpecificationError: The network cannot be built, its least batch not be filled, its outputs
+            are not as many as their weights, or network or loss return what they may not.
     """
     device = prepare_process(spec, runtime)
     task, fingerprint = _load_task(spec, runtime, device)
@@ -165,7 +165,7 @@ def _result(
     sources: Mapping[str, str],
     message: str | None = None,
 ) -> TrialResult:
-    left_out = left_out_note(spec, len(task.split.train))
+    notes = [message, left_out_note(spec, len(task.split.train))]
     counts = np.zeros((0, 4), dtype=np.int64)
     test = np.sort(task.split.test)
     predictions: tuple[Prediction, ...] = ()
@@ -176,6 +176,8 @@ def _result(
         predictions = predict_examples(
             model, task, choose_examples(task.source_masks, test, number)
         )
+    if model is not None:
+        notes.append(sigmoid_note(model, task))
     return TrialResult(
         status=TrialStatus.DIVERGED if model is None else TrialStatus.COMPLETED,
         metrics=score_images(counts) if tested else {},
@@ -200,5 +202,5 @@ def _result(
         dataset_fingerprint=fingerprint,
         code_version=code_version(),
         versions={**package_versions(), **outside_versions(spec), **sources},
-        message="; ".join(filter(None, (message, left_out))) or None,
+        message="; ".join(filter(None, notes)) or None,
     )

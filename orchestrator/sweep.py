@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator.archives import local_roots
 from orchestrator.config import SweepConfig, load_config
 from orchestrator.cost import num_slots
-from orchestrator.engine.base import Engine, EngineReport, Now, Outcome, TrialJob, utc_now
+from orchestrator.engine.base import Engine, EngineReport, Now, TrialJob, utc_now
 from orchestrator.engine.journal import RunJournal
 from orchestrator.engine.sharing import SharedRun, remove_dead_drivers
 from orchestrator.grid import Grid, build_grid, grid_from_document
@@ -161,7 +161,8 @@ def run_sweep(
             pending = step.plan.pending
             jobs = [_job(config, trial, known, journal.run_id) for trial in pending]
             found = shared.run(jobs)
-            on_notes(outcome_notes(found.outcomes, told))
+            messages = [one.message for one in found.outcomes if one.status == "completed"]
+            on_notes(message_notes(messages, told))
             outcomes = (*report.outcomes, *found.outcomes)
             report = EngineReport(outcomes=outcomes, interrupted=found.interrupted)
             if report.interrupted:
@@ -174,17 +175,17 @@ def run_sweep(
     return report, _plan(sweep.grid, sweep.store)
 
 
-def outcome_notes(outcomes: Sequence[Outcome], told: Collection[str]) -> tuple[str, ...]:
-    """Returns what completed trials have to say, each message once, without what was told before.
+def message_notes(messages: Iterable[str | None], told: Collection[str]) -> tuple[str, ...]:
+    """Returns what trainings had to say, each message once, without what was told before.
 
     Args:
-        outcomes: Of trials.
-        told: The notes before the first trial started.
+        messages: Of completed trainings, those without one included.
+        told: The notes before the first training started.
     """
-    counts = Counter(one.message for one in outcomes if one.status == "completed" and one.message)
+    messages = tuple(messages)
     return tuple(
-        f"{message} (so said {number} of {len(outcomes)} trials)"
-        for message, number in counts.items()
+        f"{message} (so said {number} of {len(messages)} trainings)"
+        for message, number in Counter(filter(None, messages)).items()
         if not any(message in note for note in told)
     )
 

@@ -17,7 +17,7 @@ from orchestrator.preflight import check_data, check_models, check_outlives_job
 from orchestrator.progress import Progress
 from orchestrator.store import Store
 from orchestrator.studies import Finding, Study, candidates_of, still_to_try, studies_of
-from orchestrator.sweep import runtime_of
+from orchestrator.sweep import message_notes, runtime_of
 from workers.contract import Runtime, TrialSpec, UserError
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def run_search(
     check_outlives_job(search.store.location)
     grid = replace(search.grid, roots=local_roots(search.grid.roots, cache, fetch=True))
     notes = check_data(grid, grid.datasets, (), cache)
-    on_notes((*notes, *check_models(grid, grid.trials, cache)))
+    notes += check_models(grid, grid.trials, cache)
+    on_notes(notes)
     search.store.heal(now())
     total = sum(study.options.trials for study in search.studies)
     interrupted = False
@@ -130,6 +131,9 @@ def run_search(
         progress.sweep_finished(interrupted=interrupted)
     finally:
         progress.close()
+    ids = {study.search_id for study in search.studies}
+    rows = [row for row in search.store.candidates() if row.search_id in ids]
+    on_notes(message_notes([row.message for row in rows if row.status == "completed"], notes))
     if not interrupted:
         search.store.compact(now())
     return report

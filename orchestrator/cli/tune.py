@@ -66,7 +66,8 @@ def tune_command(
         for file in files.fragments:
             line = f"To compare them in a grid: losses: [..., {{from: {file}}}]"
             console().print(line, soft_wrap=True, markup=False)
-    return EXIT_DONE if all(one.complete for one in findings) else EXIT_FAILED
+    found_all = all(one.complete and one.best for one in findings)
+    return EXIT_DONE if found_all else EXIT_FAILED
 
 
 def _default_folder(search: Search) -> Path:
@@ -95,12 +96,14 @@ def _to_json(finding: Finding) -> dict[str, Any]:
         "tuned_label": tuned_label(study),
         "num_candidates": finding.num_ended,
         "num_pruned": finding.num_pruned,
+        "num_diverged": finding.num_diverged,
         "budget": study.options.trials,
         "default_val_dice": finding.default,
         "best_val_dice": None if best is None else best[1],
         "best_number": None if best is None else best[0].number,
         "best_values": None if best is None else dict(best[0].values),
         "parameters": None if best is None else dict(study.component(best[0].values).parameters),
+        "notes": list(finding.notes),
     }
 
 
@@ -132,3 +135,7 @@ def _print(name: str, findings: Sequence[Finding]) -> None:
         title=f"{name}: validation Dice, mean of all trainings of a candidate",
         numeric=frozenset(columns[1:5]),
     )
+    for finding in findings:
+        for note in finding.notes:
+            line = f"note: {finding.study.label}: {note}"
+            console().print(line, soft_wrap=True, markup=False, highlight=False)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from workers.contract import (
     Component,
     DataProtocol,
+    EpochRecord,
     FailureClass,
     SpecificationError,
     TrainingProtocol,
@@ -151,7 +152,7 @@ class NoCheckpoints:
 
 
 def epochs_of(model, loss, task):
-    records = []
+    records: list[EpochRecord] = []
     train(
         model, loss, task, NoCheckpoints(), records.append,
         checkpoint_key="", checkpoint_interval_seconds=60,

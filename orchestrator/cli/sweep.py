@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from orchestrator.engine.base import Engine, utc_now
 from orchestrator.planner import Action, Plan, plan_summary, summarise_status
 from orchestrator.progress import Forecast, format_duration, make_progress
 from orchestrator.report.wording import count_text
+from orchestrator.stopping import raise_on_signals
 from orchestrator.sweep import Sweep, open_results, open_sweep, plan_notes, run_sweep
 from workers.contract import FailureClass, UserError
 
@@ -26,7 +26,7 @@ def run_command(
     sweep = open_sweep(path, overrides, [FailureClass(item) for item in retry])
     forecast = Forecast({item.trial_id: item.expected_seconds for item in sweep.plan.pending})
     display = make_progress(progress, sys.stdout, forecast=forecast)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; so `ray job stop` ends
+    raise_on_signals()
     try:
         report, after = run_sweep(sweep, make_engine(engine, sweep), display, on_notes=_print_notes)
     except KeyboardInterrupt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from orchestrator.cli.output import console, print_json, print_table
 from orchestrator.fragment import fragments, tuned_label
 from orchestrator.progress import make_progress
+from orchestrator.stopping import raise_on_signals
 from orchestrator.studies import Finding
 from orchestrator.tuning import Search, open_search, run_search
 from workers.contract import UserError
@@ -41,7 +41,7 @@ def tune_command(
         )
     )
     display = make_progress(progress, sys.stderr if as_json else sys.stdout)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    raise_on_signals()
     try:
         report = run_search(search, engine, display, on_notes=_print_notes)
     except KeyboardInterrupt:

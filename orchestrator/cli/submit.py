@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator.stopping import raise_on_signals
 from orchestrator.submit import (
     EXIT_STOPPED,
     Job,
@@ -29,7 +30,7 @@ def submit_command(
 ) -> int:
     """Submits a sweep, or follows or stops the job that already runs it; returns the exit code."""
     submission = prepare(path, overrides, retry, with_code=with_code)
-    server = JobServer(address)
+    server = JobServer(address, on_wait=_note)
     running = [job for job in server.jobs(submission) if not job.has_ended]
     if stop:
         return _stop(server, submission, running)
@@ -55,11 +56,16 @@ def submit_command(
     return _follow(server, submission_id)
 
 
+def _note(text: str) -> None:
+    sys.stderr.write(f"note: {text}\n")
+
+
 def _follow(server: JobServer, submission_id: str) -> int:
     def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
 
+    raise_on_signals()
     try:
         job = server.follow(submission_id, write)
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -227,7 +228,10 @@ def _unreachable(address: str) -> str | None:
         ended.set()
 
     threading.Thread(target=ask, daemon=True).start()
-    ended.wait(ANSWER_SECONDS)
+    deadline = time.monotonic() + ANSWER_SECONDS
+    # In short steps: a signal that another thread takes does not end a wait.
+    while not ended.wait(0.2) and time.monotonic() < deadline:
+        pass
     return state or None
 
 

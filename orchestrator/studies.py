@@ -313,11 +313,13 @@ class Finding:
             found.append(f"{counts} in at least one training, which counts 0")
         if best is not None:
             found += [
-                f"{key}: the best value, {best[0].values[key]:.3g}, lies at the {end} of its range "
+                f"{key}: the best value, {value:.3g}, lies at the {end} of its range "
                 f"({domain.low:g} to {domain.high:g}); a better one may lie beyond: widen the "
                 "range in tune.spaces if the loss allows it"
                 for key, domain in self.study.space.items()
-                if isinstance(domain, Range) and (end := domain.end_at(best[0].values[key]))
+                if isinstance(domain, Range)
+                and isinstance(value := best[0].values[key], int | float)
+                and (end := domain.end_at(value))
             ]
         return tuple(found)
 

@@ -18,7 +18,7 @@ import psutil
 import ray
 from ray import tune
 from ray._private import services
-from ray._raylet import GcsClient
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import RayError
 
 from orchestrator.cost import num_slots
@@ -132,7 +132,7 @@ def _end_local(others: Collection[psutil.Process]) -> None:
     """
     own = [process for process in psutil.Process().children() if process not in others]
     everything = [one for process in own for one in (process, *_descendants(process))]
-    node = ray._private.worker._global_node
+    node: Any = ray._private.worker._global_node
     for infos in node.all_processes.values() if node else ():
         for info in infos:
             info.process.terminate = info.process.kill

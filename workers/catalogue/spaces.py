@@ -41,10 +41,10 @@ class Range:
         """Values that must be allowed if all are to be."""
         return (self.low, self.high)
 
-    def end_at(self, value: JSONValue) -> Literal["lower end", "upper end"] | None:
+    def end_at(self, value: float) -> Literal["lower end", "upper end"] | None:
         """Returns the end that a value lies at, within 2 % of the range on its own scale."""
         scale = math.log if self.log else float
-        low, high, place = (scale(x) for x in (self.low, self.high, value))  # type: ignore[operator]
+        low, high, place = (scale(x) for x in (self.low, self.high, value))
         if place - low <= _AT_END * (high - low):
             return "lower end"
         return "upper end" if high - place <= _AT_END * (high - low) else None

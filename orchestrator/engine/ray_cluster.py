@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -158,16 +159,26 @@ def _start_ray(options: ClusterOptions, address: str | None) -> None:
         with kept_from_children():
             _init("local", include_dashboard=False, **local)
     except OSError as error:
-        variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
-        place = f"{variable}={os.environ[variable]}" if variable else "/tmp"
-        msg = (
-            f"{place}: Ray cannot keep its files and sockets there: {error}; set RAY_TMPDIR to a "
-            f"folder of your own with a short path, such as RAY_TMPDIR=/tmp/{os.getuid()}"
-        )
-        raise UserError(msg) from error
+        raise UserError(_folder_problem(error)) from error
     except (ValueError, RuntimeError) as error:
         msg = f"Ray does not start on this machine: {error}"
         raise UserError(msg) from error
+
+
+def _folder_problem(error: OSError) -> str:
+    """Names what Ray could not write: its folder, or the token that it keeps below HOME."""
+    variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
+    folder = os.environ[variable] if variable else "/tmp"
+    if error.filename and not Path(error.filename).is_relative_to(Path(folder, "ray")):
+        return (
+            f"{error.filename}: Ray cannot write it: {error.strerror}; set HOME to a folder that "
+            "you can write"
+        )
+    place = f"{variable}={folder}" if variable else folder
+    return (
+        f"{place}: Ray cannot keep its files and sockets there: {error}; set RAY_TMPDIR to a "
+        f"folder of your own with a short path, such as RAY_TMPDIR=/tmp/{os.getuid()}"
+    )
 
 
 def _reach(address: str, key: str) -> None:

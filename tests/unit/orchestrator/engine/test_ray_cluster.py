@@ -90,6 +90,16 @@ def test_a_folder_that_ray_cannot_use_is_a_sentence(tmp_path, monkeypatch, varia
     assert not ray.is_initialized()
 
 
+def test_what_ray_cannot_write_below_home_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/ray")
+    error = NotADirectoryError(20, "Not a directory", str(tmp_path / "file" / ".ray"))
+    assert ray_cluster._folder_problem(error) == (
+        f"{tmp_path}/file/.ray: Ray cannot write it: Not a directory; set HOME to a folder that "
+        "you can write"
+    )
+
+
 def test_children_do_not_hear_what_their_group_is_told():
     with kept_from_children():
         deaf = subprocess.Popen(["sleep", "60"])

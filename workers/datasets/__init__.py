@@ -72,6 +72,7 @@ def open_dataset(component: Component, root: Path | None) -> Dataset:
         folder=contents.folder,
         rules=layout.rules,
         index_masks=layout.index_masks,
+        mask=mask if isinstance(mask := parameters.get("mask"), dict) else None,
     )
 
 
@@ -100,7 +101,8 @@ def read_contents(component: Component, root: Path | None, *, strict: bool = Fal
     try:
         folder = layout.locate(root, strict, places)
         if folder is not None:
-            return layout.index(folder, **parameters)
+            # How masks are read is no matter of where they lie.
+            return layout.index(folder, **{k: v for k, v in parameters.items() if k != "mask"})
         found = _what_is_there(root)
         inside = root / (entry.folder or "")
         if inside.is_dir():

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -105,17 +104,6 @@ def decode(path: Path, *, min_side: int | None = None) -> AnyPicture:
     raise AssertionError  # `_reading` raises
 
 
-def turned(picture: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Returns a picture as a viewer shows it that heeds the EXIF orientation 1 to 8."""
-    if orientation >= 5:
-        picture = np.swapaxes(picture, 0, 1)
-    if orientation in (3, 4, 7, 8):
-        picture = picture[::-1]
-    if orientation in (2, 3, 6, 7):
-        picture = picture[:, ::-1]
-    return np.ascontiguousarray(picture)
-
-
 def stored_size(path: Path) -> Size:
     """Returns the size of the stored raster, from the header alone.
 
@@ -130,13 +118,18 @@ def asks_to_be_turned(path: Path) -> bool:
     return read_header(path).orientation != 1
 
 
-def as_rgb(picture: AnyPicture) -> NDArray[np.uint8]:
-    """Returns (H, W, 3): grey is repeated, alpha dropped, 16 bits cut to the upper 8."""
+def as_rgb(picture: AnyPicture, bits: int = 16) -> NDArray[np.uint8]:
+    """Returns (H, W, 3): grey is repeated, alpha dropped, 16 bits cut to 8.
+
+    Args:
+        picture: (H, W) or (H, W, C).
+        bits: How many of 16 bits are used; the upper 8 of those are kept.
+    """
     colour = _without_alpha(picture)
     if colour.dtype == np.bool_:
         levels = colour.astype(np.uint8) * np.uint8(255)
     elif colour.dtype == np.uint16:
-        levels = (colour >> 8).astype(np.uint8)
+        levels = (colour >> (bits - 8)).astype(np.uint8)
     else:
         levels = colour.astype(np.uint8, copy=False)
     if levels.ndim == 2:
@@ -175,14 +168,20 @@ def num_between(picture: AnyPicture) -> int:
     return int(np.count_nonzero((levels > 0) & (levels < _full_scale(levels))))
 
 
-def resize_image(rgb_HWC: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def resize_image(
+    rgb_HWC: NDArray[np.uint8], side: int, *, by_blocks: bool = True
+) -> NDArray[np.uint8]:
     """Returns (side, side, 3) by antialiased bilinear filtering (support grows with scale).
 
-    Reductions beyond 6 are first averaged over whole blocks of pixels, which changes levels by
-    well under one and is several times faster.
+    Args:
+        rgb_HWC: The picture.
+        side: In pixels.
+        by_blocks: First average whole blocks of pixels where a reduction is beyond 6: several
+            times faster; levels change by well under one.
     """
     image = Image.fromarray(rgb_HWC)
-    small = image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    gap = 3.0 if by_blocks else None
+    small = image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=gap)
     return np.asarray(small)
 
 

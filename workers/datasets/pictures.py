@@ -14,6 +14,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from scipy import ndimage
 
 from workers.datasets.rasters import MAX_PIXELS as MAX_PIXELS
 from workers.datasets.rasters import (
@@ -189,6 +190,23 @@ def resize_mask(mask_HW: NDArray[np.bool_], *, width: int, height: int) -> NDArr
     """Returns (height, width): the nearest pixel of the mask, no new values."""
     image = Image.fromarray(mask_HW.view(np.uint8))
     return np.asarray(image.resize((width, height), Image.Resampling.NEAREST)).astype(np.bool_)
+
+
+def resize_mask_by_area(mask_HW: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+    """Returns (side, side): lesion where at least half of a pixel's area is lesion.
+
+    A lesion that would vanish keeps the pixel that it covers most. Lesions are told apart at the
+    new size: parts that touch the same or neighbouring pixels, also diagonally, count as one.
+    """
+    levels = Image.fromarray(mask_HW.astype(np.float32))
+    covered = np.asarray(levels.resize((side, side), Image.Resampling.BOX))
+    lesion = covered >= 0.5
+    labels, num = ndimage.label(covered > 0, structure=np.ones((3, 3)))
+    numbers = np.arange(1, num + 1)
+    lost = numbers[ndimage.maximum(covered, labels, numbers) < 0.5] if num else numbers
+    for row, column in ndimage.maximum_position(covered, labels, lost) if lost.size else ():
+        lesion[row, column] = True
+    return np.asarray(lesion)
 
 
 def pixel_key(picture: AnyPicture) -> str:

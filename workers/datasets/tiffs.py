@@ -120,6 +120,5 @@ def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
         msg = f"a TIFF of {pixels.dtype} in which 0 is white; store 8 or 16 bits"
         raise ValueError(msg)
     if pixels.dtype == np.bool_:
-        return np.logical_not(pixels)
-    inverted: NDArray[Any] = np.subtract(2**bits - 1, pixels, dtype=pixels.dtype)
-    return inverted
+        return np.asarray(np.logical_not(pixels))
+    return np.asarray(np.subtract(2**bits - 1, pixels, dtype=pixels.dtype))

@@ -160,7 +160,7 @@ def _page_facts(header: Header, raster: Raster, side: int | None) -> MaskFacts:
     return MaskFacts(
         header=header,
         tables=tables,
-        flat=_flat(levels(raster, "brightest"), tables["brightest"]),
+        flat=() if header.lossy else _flat(levels(raster), tables["brightest"]),
         alpha_agrees=agrees,
     )
 

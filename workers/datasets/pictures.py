@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -354,6 +355,8 @@ def _full_scale(picture: AnyPicture) -> int:
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError | tifffile.TiffFileError):
         return "not an image, or its beginning is damaged"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {MAX_PIXELS // 1_000_000} million pixels"
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, PermissionError):

@@ -136,7 +136,7 @@ def _half(masks: Masks, channel: str, present: Iterable[Value]) -> MaskRule:
 
 
 def is_bilevel(facts: MaskFacts) -> bool:
-    """Says whether a file has one bit for each pixel: black and white, whatever other files hold."""
+    """Says whether a file has one bit for each pixel: it agrees with whatever other files hold."""
     return facts.header is not None and facts.header.mode == "1"
 
 

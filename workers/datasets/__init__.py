@@ -23,6 +23,8 @@ __all__ = [
     "FileDataset",
     "GeneratedDataset",
     "Sample",
+    "dataset_of",
+    "generated_dataset",
     "open_dataset",
     "read_contents",
 ]
@@ -44,17 +46,8 @@ def open_dataset(component: Component, root: Path | None) -> Dataset:
         UserError: There are fewer than five pairs, or two images of one name.
         CatalogueError: The name or a parameter is unknown.
     """
-    name, parameters = complete_dataset(component.name, component.parameters)
-    entry = DATASETS[name]
-    if entry.kind == "generated":
-        options = SyntheticOptions.model_validate(parameters)
-        return GeneratedDataset(
-            name=component.label,
-            look=load(entry.open),
-            num_images=options.num_images,
-            seed=options.seed,
-            size=options.size,
-        )
+    if DATASETS[complete_dataset(component.name, component.parameters)[0]].kind == "generated":
+        return generated_dataset(component)
     contents = read_contents(component, root)
     if len(contents.samples) < MIN_PAIRS:
         msg = (
@@ -65,7 +58,25 @@ def open_dataset(component: Component, root: Path | None) -> Dataset:
             f"`podium data verify {contents.folder}` names them"
         )
         raise UserError(msg)
-    layout: Layout = load(entry.open)
+    return dataset_of(component, contents)
+
+
+def generated_dataset(component: Component) -> GeneratedDataset:
+    """Returns a dataset that is drawn on demand."""
+    name, parameters = complete_dataset(component.name, component.parameters)
+    options = SyntheticOptions.model_validate(parameters)
+    return GeneratedDataset(
+        name=component.label,
+        look=load(DATASETS[name].open),
+        num_images=options.num_images,
+        seed=options.seed,
+        size=options.size,
+    )
+
+
+def dataset_of(component: Component, contents: Contents) -> FileDataset:
+    """Returns the dataset of files that are listed already."""
+    layout: Layout = load(DATASETS[component.name].open)
     return FileDataset(
         name=component.label,
         samples=contents.samples,

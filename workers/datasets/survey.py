@@ -10,30 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from workers.catalogue.datasets import DATASETS, DatasetEntry
+from workers.catalogue.datasets import DATASETS
 from workers.contract import Component, JSONValue
-from workers.datasets import MIN_PAIRS, dataset_of, generated_dataset, read_contents
-from workers.datasets.dataset import Dataset
-from workers.datasets.findings import NUM_NAMES, Finding, FindingKind, finding
-from workers.datasets.fingerprint import relative_name
+from workers.datasets import MIN_PAIRS, dataset_of, findings_of, generated_dataset, read_contents
+from workers.datasets.dataset import Dataset, DatasetNotFoundError
+from workers.datasets.findings import NUM_NAMES, Finding
 from workers.datasets.layout import Contents
-
-TOO_FEW_PAIRS = FindingKind(
-    name="too-few-pairs",
-    severity="refused",
-    text="too few image-mask pairs",
-)
-INCOMPLETE = FindingKind(
-    name="incomplete",
-    severity="note",
-    text="the official dataset has another number of pairs",
-)
-IMAGE_WITHOUT_MASK = FindingKind(
-    name="image-without-mask", severity="note", text="image without mask, left out"
-)
-MASK_WITHOUT_IMAGE = FindingKind(
-    name="mask-without-image", severity="note", text="mask without image, left out"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +33,7 @@ class Survey:
         masks: What a mask means, in one sentence; empty for generated data.
         remarks: What the layout decides by rule, "read as PNG"; shown by `podium data verify`.
         findings: Everything odd, refusals first.
+        without_lesion: Numbers of the samples whose mask is empty.
     """
 
     label: str
@@ -62,6 +45,7 @@ class Survey:
     masks: str = ""
     remarks: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    without_lesion: frozenset[int] = frozenset()
 
     @property
     def refusals(self) -> tuple[str, ...]:
@@ -131,14 +115,18 @@ def survey_dataset(component: Component, root: Path | None, cache_dir: Path) -> 
         DatasetNotFoundError: The folder is missing, wrong or not readable.
         CatalogueError: The name or a parameter is unknown.
     """
-    entry = DATASETS[component.name]
-    if entry.kind == "generated":
-        dataset = generated_dataset(component)
-        num = len(dataset.samples)
-        return Survey(
-            label=component.label, dataset=dataset, folder=None, num_images=num, num_pairs=num
-        )
+    if DATASETS[component.name].kind == "generated":
+        return survey_generated(component)
     return survey_contents(component, read_contents(component, root), cache_dir)
+
+
+def survey_generated(component: Component) -> Survey:
+    """Surveys a dataset that is drawn on demand: nothing in it can be odd."""
+    dataset = generated_dataset(component)
+    num = len(dataset.samples)
+    return Survey(
+        label=component.label, dataset=dataset, folder=None, num_images=num, num_pairs=num
+    )
 
 
 def survey_contents(component: Component, contents: Contents, cache_dir: Path) -> Survey:
@@ -155,27 +143,38 @@ def survey_contents(component: Component, contents: Contents, cache_dir: Path) -
         num_pairs=num,
         num_official=entry.num_images,
         remarks=contents.notes,
-    ).with_findings(_pairing(entry, contents))
+    ).with_findings(findings_of(component, contents))
 
 
 def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda one: one.kind.severity != "refused"))
 
 
-def _pairing(entry: DatasetEntry, contents: Contents) -> list[Finding]:
-    """Returns what the names of the files alone say."""
-    num, official = len(contents.samples), entry.num_images
-    found: list[Finding] = []
-    if num < MIN_PAIRS:
-        text = f"{num} image-mask pairs, at least {MIN_PAIRS} are needed"
-        found.append(Finding(kind=replace(TOO_FEW_PAIRS, text=text), names=()))
-    if official is not None and num != official:
-        text = f"{num:,} of {official:,} official pairs are here"
-        found.append(Finding(kind=replace(INCOMPLETE, text=text), names=()))
+def survey_root(root: Path, cache_dir: Path) -> list[Survey]:
+    """Surveys every dataset found under a root, a pair of images/ and masks/ included.
 
-    def names(paths: Iterable[Path]) -> list[str]:
-        return [relative_name(contents.folder, path) for path in paths]
-
-    found += finding(IMAGE_WITHOUT_MASK, names(contents.images_without_mask))
-    found += finding(MASK_WITHOUT_IMAGE, names(contents.masks_without_image))
+    Raises:
+        DatasetNotFoundError: There is none.
+    """
+    found: list[Survey] = []
+    reasons: list[str] = []
+    for name, entry in DATASETS.items():
+        if entry.kind == "generated":
+            continue
+        component = Component(name=name)
+        try:
+            contents = read_contents(component, root, strict=True)
+        except DatasetNotFoundError as error:
+            reasons.append(str(error))
+            continue
+        if not any(one.folder and contents.folder.samefile(one.folder) for one in found):
+            found.append(survey_contents(component, contents, cache_dir))
+    if not found:
+        expected = sorted({e.folder for e in DATASETS.values() if e.folder is not None})
+        looked = reasons[0].partition("Looked in: ")[2].partition(". Expected")[0]
+        msg = (
+            f"no dataset found. Looked in: {looked}. Expected one of: {', '.join(expected)}; "
+            "`podium data list` says where to get them"
+        )
+        raise DatasetNotFoundError(msg)
     return found

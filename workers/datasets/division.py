@@ -1,0 +1,62 @@
+"""What a data protocol makes of a surveyed dataset: how its repeats divide the images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from workers.contract import DataProtocol, UserError
+from workers.datasets.findings import Finding, FindingKind, finding
+from workers.datasets.split import split_indices
+from workers.datasets.survey import Survey
+
+NO_SPLIT = FindingKind(name="no-split", severity="refused", text="cannot be divided")
+"""Its text is the reason."""
+
+BLIND_VALIDATION = FindingKind(
+    name="blind-validation",
+    severity="note",
+    text="no validation image has a lesion, so that early stopping has nothing to see, in repeats",
+    remedy="raise the fraction data.split.val, or use more images with a lesion",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """How the repeats of a sweep divide one dataset.
+
+    Attributes:
+        num_train: Numbers of training images; groups may give another one in each repeat.
+        findings: What is odd in a repeat.
+    """
+
+    num_train: frozenset[int]
+    findings: tuple[Finding, ...] = ()
+
+
+def divide(survey: Survey, data: DataProtocol, seed: int, repeats: Iterable[int]) -> Division:
+    """Divides a dataset as the trials of these repeats will.
+
+    Args:
+        survey: Of the dataset; nothing is divided where it is refused.
+        data: How to divide.
+        seed: Seed of the sweep.
+        repeats: Numbers of the repeats.
+    """
+    if survey.dataset is None:
+        return Division(num_train=frozenset())
+    groups = [sample.group for sample in survey.dataset.samples]
+    num_train: set[int] = set()
+    blind: list[str] = []
+    for repeat in repeats:
+        try:
+            split = split_indices(
+                groups, data.split, unit=data.split_unit, seed=seed, repeat=repeat
+            )
+        except UserError as error:
+            kind = replace(NO_SPLIT, text=str(error))
+            return Division(num_train=frozenset(), findings=(Finding(kind=kind, names=()),))
+        num_train.add(len(split.train))
+        if survey.without_lesion.issuperset(split.val.tolist()):
+            blind.append(str(repeat))
+    return Division(num_train=frozenset(num_train), findings=finding(BLIND_VALIDATION, blind))

@@ -47,7 +47,9 @@ class DataCheck:
                 "num_pairs": survey.num_pairs,
                 "num_official": survey.num_official,
                 "masks": survey.masks,
-                "notes": list(survey.notes),
+                "notes": [
+                    {"kind": one.kind.name, "sentence": one.sentence()} for one in survey.findings
+                ],
             }
             for label, survey in self.surveys.items()
         }

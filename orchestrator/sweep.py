@@ -16,14 +16,15 @@ from orchestrator.engine.base import Engine, EngineReport, Now, TrialJob, utc_no
 from orchestrator.engine.journal import RunJournal
 from orchestrator.engine.sharing import SharedRun, remove_dead_drivers
 from orchestrator.grid import Grid, build_grid, grid_from_document
+from orchestrator.outside import changed_code
 from orchestrator.planner import Action, Plan, PlannedTrial, plan
 from orchestrator.preflight import Preflight, preflight
 from orchestrator.progress import Progress
 from orchestrator.race import is_race, limit
 from orchestrator.store import Standing, Store
-from orchestrator.surveys import Listed, check_data, count_images, list_datasets
+from orchestrator.surveys import DataCheck, Listed, check_data, count_images, list_datasets
 from workers.contract import FailureClass, JSONValue, Runtime, TrialSpec, UserError
-from workers.datasets.survey import Survey
+from workers.outside import outside_versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,19 +96,21 @@ def plan_of_document(store: Store, document: Mapping[str, Any]) -> Plan:
     return _plan(grid_from_document(document), store)
 
 
-def survey_config(path: Path) -> tuple[Survey, ...]:
+def survey_config(path: Path, overrides: Sequence[str] = (), *, fetch: bool) -> DataCheck:
     """Surveys all datasets of a configuration, as its trials will read them.
 
+    Args:
+        path: The configuration.
+        overrides: As for `load_config`.
+        fetch: Whether to unpack archives that are not here yet.
+
     Raises:
-        UserError: The configuration is wrong, or a dataset is not there.
+        UserError: The configuration is wrong, or the cache folder cannot be written.
     """
-    config = load_config(path)
+    config = load_config(path, overrides)
     grid, cache = build_grid(config), Path(config.data.cache)
-    listed = list_datasets(grid.datasets, grid.roots, cache, fetch=True)
-    found = check_data(grid, grid.datasets, listed, (), cache)
-    if found.absent:
-        raise UserError("\n".join(found.absent))
-    return tuple(found.surveys.values())
+    listed = list_datasets(grid.datasets, grid.roots, cache, fetch=fetch)
+    return check_data(grid, grid.datasets, listed, (), cache)
 
 
 def run_sweep(
@@ -234,7 +237,7 @@ def check_sweep(sweep: Sweep, *, fetch: bool) -> Preflight:
     cache = Path(sweep.config.data.cache)
     packed = [spec.dataset for spec in specs if sweep.listed.get(spec.dataset.label) is None]
     fetched = list_datasets(packed, sweep.grid.roots, cache, fetch=True) if fetch else {}
-    return preflight(
+    found = preflight(
         sweep.grid,
         specs,
         {**sweep.listed, **fetched},
@@ -243,6 +246,18 @@ def check_sweep(sweep: Sweep, *, fetch: bool) -> Preflight:
         location=sweep.store.location,
         fetch=fetch,
     )
+    return replace(found, notes=(*found.notes, *_changed_code(sweep, specs)))
+
+
+def _changed_code(sweep: Sweep, specs: Sequence[TrialSpec]) -> tuple[str, ...]:
+    """Says which code of other packages is not what the finished trials ran with."""
+    now: dict[str, str] = {}
+    for spec in {(s.dataset.name, s.model.name, s.loss.name): s for s in specs}.values():
+        now |= outside_versions(spec)
+    if not now:
+        return ()
+    rows = sweep.store.read("trials", ["protocol_id", "versions"])
+    return changed_code(rows["versions"][rows["protocol_id"] == sweep.grid.protocol_id], now)
 
 
 def _document(sweep: Sweep, found: Preflight, now: datetime) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from workers.catalogue.models import (
     weights_of,
 )
 from workers.catalogue.weights import Weights
-from workers.contract import DEFAULT_CACHE, JSONValue
+from workers.contract import DEFAULT_CACHE, JSONValue, UserError
 from workers.datasets.findings import NUM_NAMES
 
 if TYPE_CHECKING:
@@ -209,7 +209,10 @@ def _surveys(target: Path) -> Sequence[Survey]:
     if target.suffix in (".yaml", ".yml") and target.is_file():
         from orchestrator.sweep import survey_config
 
-        return survey_config(target)
+        found = survey_config(target, fetch=True)
+        if found.absent:
+            raise UserError("\n".join(found.absent))
+        return tuple(found.surveys.values())
     from workers.datasets.survey import survey_root
 
     return survey_root(target, Path(DEFAULT_CACHE).expanduser())

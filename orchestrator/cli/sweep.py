@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.cli.failures import retry_hint
 from orchestrator.cli.output import console, print_json, print_table
 from orchestrator.engine.base import Engine, utc_now
 from orchestrator.planner import Action, Plan, plan_summary, summarise_status
@@ -109,10 +111,17 @@ def _say_end(after: Plan, sweep: Sweep, *, to_stdout: bool) -> None:
     if lost:
         classes = ", ".join(sorted({str(trial.failure) for trial in lost}))
         stream.write(f"{len(lost)} failed ({classes}): podium status {sweep.store.place}\n")
+        stream.writelines(f"{line}\n" for line in retry_hints(after))
     elif done == len(after.trials) or (after.race and after.race.over):
         protocols = {row.protocol_id for row in sweep.store.committed().values()}
         choice = f" --protocol {sweep.grid.protocol_id}" if len(protocols) > 1 else ""
         stream.write(f"Next: podium rank {sweep.store.place}{choice}\n")
+
+
+def retry_hints(plan: Plan) -> list[str]:
+    """Says how trials that are not tried again by themselves are tried again."""
+    counts = Counter(str(trial.failure) for trial in plan.failed)
+    return [retry_hint(count, name) for name, count in sorted(counts.items())]
 
 
 def plan_command(
@@ -251,9 +260,8 @@ def status_command(target: str, overrides: Sequence[str], as_json: bool) -> None
             ],
             numeric=frozenset({"trials"}),
         )
-        console().print(
-            f"Tracebacks: podium failures {sweep.store.place}", soft_wrap=True, markup=False
-        )
+        hints = (f"Tracebacks: podium failures {sweep.store.place}", *retry_hints(sweep.plan))
+        console().print("\n".join(hints), soft_wrap=True, markup=False)
     for driver in summary["drivers"]:
         console().print(
             f"Process {driver['process_id']} on {driver['host']} is at work since "

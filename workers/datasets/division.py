@@ -9,14 +9,15 @@ from workers.contract import DataProtocol, UserError
 from workers.datasets.findings import Finding, FindingKind, finding
 from workers.datasets.split import split_indices
 from workers.datasets.survey import Survey
+from workers.requirements import BLIND_VALIDATION
 
 NO_SPLIT = FindingKind(name="no-split", severity="refused", text="cannot be divided")
 """Its text is the reason."""
 
-BLIND_VALIDATION = FindingKind(
+NO_LESION = FindingKind(
     name="blind-validation",
     severity="note",
-    text="no validation image has a lesion, so that early stopping has nothing to see, in repeats",
+    text=f"{BLIND_VALIDATION}, in repeats",
     remedy="raise the fraction data.split.val, or use more images with a lesion",
 )
 
@@ -59,4 +60,4 @@ def divide(survey: Survey, data: DataProtocol, seed: int, repeats: Iterable[int]
         num_train.add(len(split.train))
         if survey.without_lesion.issuperset(split.val.tolist()):
             blind.append(str(repeat))
-    return Division(num_train=frozenset(num_train), findings=finding(BLIND_VALIDATION, blind))
+    return Division(num_train=frozenset(num_train), findings=finding(NO_LESION, blind))

@@ -10,7 +10,8 @@ Rules:
 - A mask has its image's stem, alone or with `_mask` or `_segmentation`, each also with a number.
   Masks that differ only in that number (`a_mask.png`, `a_mask_2.png`) are united with a note; any
   other two masks of one image are refused.
-- A mask among the images, beside its image (`a.png`, `a_mask.png`), is refused.
+- A mask among the images, beside its image (`a.png`, `a_mask.png`), is no image. If masks has one
+  for that image, it is left alone with a note; otherwise it is refused.
 - docs/data.md has these rules as a table, with what Podium prints.
 - Foreground is above 127 of 255 in the brightest channel; a lossless mask that holds only 0 and 1
   is a class index mask, and 1 is foreground.
@@ -33,7 +34,7 @@ from workers.datasets.layout import (
     numbered,
     pair,
 )
-from workers.datasets.naming import same_name
+from workers.datasets.naming import masks_among, same_name
 from workers.datasets.pictures import IMAGE_SUFFIXES
 
 _MASK_ENDING = re.compile(r"_(?P<word>mask|segmentation)(?:_(?P<number>[0-9]+))?$", re.IGNORECASE)
@@ -54,7 +55,9 @@ def _stem(path: Path) -> str | None:
 
 def _index(folder: Path, label: str = "") -> Contents:  # noqa: ARG001 - identity only
     places = child(folder, "images"), child(folder, "masks")
-    images = keyed_images(list_files(places[0]), _stem)
+    pictures = [path for path in list_files(places[0]) if _stem(path) is not None]
+    among = masks_among(pictures)
+    images = keyed_images([path for path in pictures if path not in among], _stem)
 
     def image_stem(path: Path) -> str | None:
         stem = _stem(path)
@@ -65,6 +68,7 @@ def _index(folder: Path, label: str = "") -> Contents:  # noqa: ARG001 - identit
         keyed_masks(list_files(places[1]), image_stem),
         lambda _, image: image.stem,
         united=lambda paths: numbered(paths, _MASK_ENDING),
+        among=among,
     )
     return Contents.of(folder, pairing, looked_in=places)
 

@@ -3,7 +3,7 @@
 Rules for every layout: names match without regard to case and to Unicode normal form; samples are
 in natural order (1, 2, 10); files whose names begin with a dot are left alone, those that match no
 stated pattern too, with a note. What is ambiguous is refused: two images of one name, two masks of
-one image where the layout does not unite them, a mask among the images.
+one image where the layout does not unite them, a mask among the images that is the only one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from workers.datasets.dataset import Sample
 from workers.datasets.findings import Finding, FindingKind, finding
 from workers.datasets.fingerprint import relative_name
-from workers.datasets.naming import masks_among, natural_key, same_name
+from workers.datasets.naming import key_beside, masks_among, natural_key, same_name
 
 TWO_IMAGES = FindingKind(
     name="two-images",
@@ -35,8 +35,13 @@ TWO_MASKS = FindingKind(
 MASK_AMONG_IMAGES = FindingKind(
     name="mask-among-images",
     severity="refused",
-    text="mask among the images, beside its image",
-    remedy="move each to the folder of masks, or delete it if it is there already",
+    text="mask among the images, whose image has none in the folder of masks",
+    remedy="move each to the folder of masks",
+)
+MASK_BESIDE_IMAGE = FindingKind(
+    name="mask-beside-image",
+    severity="note",
+    text="mask among the images, not used, because its image has one in the folder of masks",
 )
 LEFT_ALONE = FindingKind(
     name="left-alone",
@@ -93,6 +98,11 @@ class Contents:
             notes: See the attributes.
         """
         used = {path for one in pairings for path in one.files}
+        samples = tuple(sample for one in pairings for sample in one.samples)
+        have_masks = {key_beside(sample.image) for sample in samples if sample.image}
+        among: dict[bool, list[Path]] = {True: [], False: []}
+        for path in (path for one in pairings for path in one.masks_among):
+            among[key_beside(path) in have_masks].append(path)
         others = [
             path
             for place in looked_in
@@ -108,7 +118,7 @@ class Contents:
 
         return cls(
             folder=folder,
-            samples=tuple(sample for one in pairings for sample in one.samples),
+            samples=samples,
             images_without_mask=tuple(p for one in pairings for p in one.images_without_mask),
             masks_without_image=tuple(p for one in pairings for p in one.masks_without_image),
             absent=tuple(absent),
@@ -117,7 +127,8 @@ class Contents:
             findings=(
                 *all_of(TWO_IMAGES, [g for one in pairings for g in one.equal_images]),
                 *all_of(TWO_MASKS, [g for one in pairings for g in one.equal_masks]),
-                *all_of(MASK_AMONG_IMAGES, [[p] for one in pairings for p in one.masks_among]),
+                *all_of(MASK_AMONG_IMAGES, [[path] for path in among[False]]),
+                *all_of(MASK_BESIDE_IMAGE, [[path] for path in among[True]]),
             ),
         )
 
@@ -154,7 +165,7 @@ class Pairing:
         masks_without_image: Masks that fit no image.
         equal_images: Groups of images of one name; none of them is in `samples`.
         equal_masks: Groups of masks of one image that the layout does not unite; likewise.
-        masks_among: Images that seem to be masks of others.
+        masks_among: Files among the images that seem to be masks of others.
         files: All images and masks that were looked at.
     """
 
@@ -241,6 +252,7 @@ def pair(
     name: Callable[[str, Path], str],
     group: Callable[[str], str | None] = lambda _: None,
     united: Callable[[Sequence[Path]], bool] = lambda _: False,
+    among: Sequence[Path] | None = None,
 ) -> Pairing:
     """Pairs images and masks that share a key.
 
@@ -250,7 +262,13 @@ def pair(
         name: (key, image) to the sample's name.
         group: Key to the sample's group; None for a group of its own.
         united: Says whether several masks of one image belong together; else they are refused.
+        among: Masks that lie among the images, where the adapter has set them apart already.
     """
+    if among is None:
+        among = masks_among(path for paths in images.values() for path in paths)
+        apart = set(among)
+        images = {key: [p for p in paths if p not in apart] for key, paths in images.items()}
+        images = {key: paths for key, paths in images.items() if paths}
     samples: list[Sample] = []
     equal_masks: list[tuple[Path, ...]] = []
     for key, paths in images.items():
@@ -262,16 +280,15 @@ def pair(
             samples.append(
                 Sample(name=label, image=paths[0], masks=tuple(found), group=group(key) or label)
             )
-    every_image = [path for paths in images.values() for path in paths]
-    every_mask = [path for paths in masks.values() for path in paths]
+    files = [path for keyed in (images, masks) for paths in keyed.values() for path in paths]
     return Pairing(
         samples=tuple(sorted(samples, key=lambda sample: natural_key(sample.name))),
         images_without_mask=_unmatched(images, masks),
         masks_without_image=_unmatched(masks, images),
         equal_images=tuple(tuple(paths) for paths in images.values() if len(paths) > 1),
         equal_masks=tuple(equal_masks),
-        masks_among=tuple(masks_among(every_image)),
-        files=frozenset([*every_image, *every_mask]),
+        masks_among=tuple(among),
+        files=frozenset([*files, *among]),
     )
 
 

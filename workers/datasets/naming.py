@@ -66,11 +66,16 @@ def subject(path: Path) -> str:
     return " ".join(kept)
 
 
+def key_beside(path: Path) -> tuple[Path, str]:
+    """Returns what an image shares with a mask that lies beside it."""
+    return path.parent, subject(path)
+
+
 def masks_among(images: Iterable[Path]) -> list[Path]:
     """Returns the files that seem to be masks of others: `a_mask.png` beside `a.png`."""
     groups: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)
     for path in images:
-        groups[path.parent, subject(path)].append(path)
+        groups[key_beside(path)].append(path)
     return [
         path
         for paths in groups.values()

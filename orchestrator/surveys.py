@@ -137,7 +137,7 @@ def check_data(
             )
             continue
         else:
-            survey = survey_contents(component, found, cache)
+            survey = survey_contents(component, found, cache, first.data.image_size)
         division = divide(survey, first.data, first.seed, range(grid.repeats))
         survey = survey.with_findings(division.findings)
         surveys[label], sizes[label] = survey, division.num_train

@@ -74,13 +74,15 @@ def generated_dataset(component: Component) -> GeneratedDataset:
 
 def dataset_of(component: Component, contents: Contents) -> FileDataset:
     """Returns the dataset of files that are listed already."""
-    layout: Layout = load(DATASETS[component.name].open)
+    name, parameters = complete_dataset(component.name, component.parameters)
+    layout: Layout = load(DATASETS[name].open)
     return FileDataset(
         name=component.label,
         samples=contents.samples,
         folder=contents.folder,
         rules=layout.rules,
         index_masks=layout.index_masks,
+        mask=mask if isinstance(mask := parameters.get("mask"), dict) else None,
     )
 
 
@@ -114,7 +116,8 @@ def read_contents(component: Component, root: Path | None, *, strict: bool = Fal
     try:
         folder = root and layout.locate(root, strict, places)
         if folder:
-            return layout.index(folder, **parameters)
+            # How masks are read is no matter of where they lie.
+            return layout.index(folder, **{k: v for k, v in parameters.items() if k != "mask"})
     except OSError as error:
         problem = error
     raise not_found(component.label, entry, layout, root, places, problem)

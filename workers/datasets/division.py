@@ -44,7 +44,7 @@ def divide(survey: Survey, data: DataProtocol, seed: int, repeats: Iterable[int]
         seed: Seed of the sweep.
         repeats: Numbers of the repeats.
     """
-    if survey.dataset is None:
+    if survey.dataset is None or not survey.is_sound:
         return Division(num_train=frozenset())
     groups = [sample.group for sample in survey.dataset.samples]
     num_train: set[int] = set()

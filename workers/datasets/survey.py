@@ -12,10 +12,18 @@ from pathlib import Path
 
 from workers.catalogue.datasets import DATASETS
 from workers.contract import Component, JSONValue
-from workers.datasets import MIN_PAIRS, dataset_of, findings_of, generated_dataset, read_contents
-from workers.datasets.dataset import Dataset, DatasetNotFoundError
-from workers.datasets.findings import NUM_NAMES, Finding
+from workers.datasets import (
+    dataset_of,
+    findings_of,
+    generated_dataset,
+    kinds,
+    read_contents,
+)
+from workers.datasets.dataset import Dataset, DatasetNotFoundError, FileDataset
+from workers.datasets.findings import NUM_NAMES, Finding, FindingKind
+from workers.datasets.fingerprint import relative_name
 from workers.datasets.layout import Contents
+from workers.datasets.looks import look_at_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +32,7 @@ class Survey:
 
     Attributes:
         label: The user's alias, else the catalogue name.
-        dataset: What trials would read; None if there are too few pairs.
+        dataset: What trials would read, where nothing is refused; None if there is no pair.
         folder: The dataset's own folder; None for generated data. Findings name files relative
             to it.
         num_images: Images found, with or without a mask.
@@ -100,7 +108,9 @@ class Survey:
         }
 
 
-def survey_dataset(component: Component, root: Path | None, cache_dir: Path) -> Survey:
+def survey_dataset(
+    component: Component, root: Path | None, cache_dir: Path, image_size: int | None = None
+) -> Survey:
     """Lists the files of a dataset, looks at those that are new, and says what is odd.
 
     What was seen in a file is remembered in `cache_dir`, so that a second survey only looks at
@@ -110,6 +120,7 @@ def survey_dataset(component: Component, root: Path | None, cache_dir: Path) -> 
         component: Name and parameters.
         root: As for `workers.datasets.open_dataset`.
         cache_dir: Cache folder of this node.
+        image_size: The network's size, to name lesions that vanish there.
 
     Raises:
         DatasetNotFoundError: The folder is missing, wrong or not readable.
@@ -117,7 +128,7 @@ def survey_dataset(component: Component, root: Path | None, cache_dir: Path) -> 
     """
     if DATASETS[component.name].kind == "generated":
         return survey_generated(component)
-    return survey_contents(component, read_contents(component, root), cache_dir)
+    return survey_contents(component, read_contents(component, root), cache_dir, image_size)
 
 
 def survey_generated(component: Component) -> Survey:
@@ -129,25 +140,63 @@ def survey_generated(component: Component) -> Survey:
     )
 
 
-def survey_contents(component: Component, contents: Contents, cache_dir: Path) -> Survey:
+def survey_contents(
+    component: Component, contents: Contents, cache_dir: Path, image_size: int | None = None
+) -> Survey:
     """Surveys a dataset whose files are listed already; see `survey_dataset`."""
-    entry = DATASETS[component.name]
     num = len(contents.samples)
-    dataset = dataset_of(component, contents) if num >= MIN_PAIRS else None
-    _ = cache_dir
-    return Survey(
+    survey = Survey(
         label=component.label,
-        dataset=dataset,
+        dataset=None,
         folder=contents.folder,
         num_images=num + len(contents.images_without_mask),
         num_pairs=num,
-        num_official=entry.num_images,
+        num_official=DATASETS[component.name].num_images,
         remarks=contents.notes,
     ).with_findings(findings_of(component, contents))
+    if not num:
+        return survey
+    dataset = dataset_of(component, contents)
+    decision = dataset.examine(cache_dir, image_size)
+    found = [*look_at_files(dataset, cache_dir), *decision.findings]
+    survey = survey.with_findings(found)
+    return replace(
+        survey,
+        dataset=dataset,
+        masks=decision.rule.sentence if decision.rule else "",
+        without_lesion=_without_lesion(dataset, found),
+    )
+
+
+def _without_lesion(dataset: FileDataset, findings: Iterable[Finding]) -> frozenset[int]:
+    """Returns the samples none of whose masks has a lesion at the network's size."""
+    empty = {
+        name
+        for one in findings
+        if one.kind.name in (kinds.MASK_EMPTY.name, kinds.MASK_VANISHES.name)
+        for name in one.names
+    }
+    return frozenset(
+        i
+        for i, sample in enumerate(dataset.samples)
+        if empty.issuperset(relative_name(dataset.folder, path) for path in sample.masks)
+    )
 
 
 def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    return tuple(sorted(findings, key=lambda one: one.kind.severity != "refused"))
+    """Returns one finding for each kind, refusals first."""
+    by_kind: dict[FindingKind, list[Finding]] = {}
+    for one in findings:
+        by_kind.setdefault(one.kind, []).append(one)
+    joined = [
+        Finding(
+            kind=kind,
+            names=tuple(name for one in found for name in one.names),
+            details=tuple(text for one in found for text in one.details),
+        )
+        for kind, found in by_kind.items()
+    ]
+    return tuple(sorted(joined, key=lambda one: one.kind.severity != "refused"))
 
 
 def survey_root(root: Path, cache_dir: Path) -> list[Survey]:

@@ -47,7 +47,7 @@ class TestIsic:
     def test_all_parts_are_pooled(self, root: Path) -> None:
         assert names("isic-2017", root) == [f"ISIC_{n:07d}" for n in (1, 2, 20, 21, 300, 301)]
         contents = read_contents(Component(name="isic-2017"), root)
-        assert contents.absent == contents.left_alone == ()
+        assert (contents.absent, contents.left_alone) == ((), ())
         assert contents.images_without_mask == contents.masks_without_image == ()
 
     def test_whichever_parts_are_present(self, root: Path) -> None:

@@ -28,7 +28,7 @@ def found(survey: Survey) -> dict[str, tuple[str, ...]]:
 def test_a_sound_dataset_has_no_findings(folder_dataset: Path, cache: Path) -> None:
     survey = survey_dataset(MINE, folder_dataset, cache)
     assert (survey.num_images, survey.num_pairs, survey.num_official) == (6, 6, None)
-    assert survey.findings == survey.refusals == survey.notes == ()
+    assert (survey.findings, survey.refusals, survey.notes) == ((), (), ())
     assert survey.is_sound
     assert survey.is_complete
     assert survey.dataset is not None

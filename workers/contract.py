@@ -14,6 +14,7 @@ Precision = Literal["float32", "bfloat16"]
 SplitUnit = Literal["image", "group"]
 Normalisation = Literal["imagenet", "half", "unit"]
 MeasuredOn = Literal["test", "val"]
+MaskResize = Literal["nearest", "area"]
 
 
 DEFAULT_CACHE = "~/.cache/podium"
@@ -77,6 +78,8 @@ class DataProtocol:
         normalisation: Input scaling: ImageNet mean and standard deviation, 0.5/0.5, or [0, 1].
         measured_on: The part a result is about. With `val`, as in a search for parameters, the
             test images are left alone: nothing of the trial depends on them.
+        mask_resize: How masks come to the network's size: the nearest pixel, or by area, which
+            keeps every lesion (`workers.datasets.pictures.resize_mask_by_area`).
 
     A field marked `later` came after trials had ids: at its default it is not part of them.
     """
@@ -86,6 +89,7 @@ class DataProtocol:
     split_unit: SplitUnit = "image"
     normalisation: Normalisation = "imagenet"
     measured_on: MeasuredOn = field(default="test", metadata={"later": True})
+    mask_resize: MaskResize = field(default="nearest", metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,7 +102,9 @@ def run_trial(
 def _load_task(spec: TrialSpec, runtime: Runtime, device: torch.device) -> tuple[Task, str]:
     root = Path(runtime.data_root) if runtime.data_root else None
     dataset = open_dataset(spec.dataset, root)
-    arrays = load_arrays(dataset, spec.data.image_size, Path(runtime.cache_dir))
+    arrays = load_arrays(
+        dataset, spec.data.image_size, Path(runtime.cache_dir), spec.data.mask_resize
+    )
     _refuse_changed(spec, runtime, arrays.fingerprint)
     split = split_indices(
         arrays.groups,

@@ -24,6 +24,7 @@ from orchestrator.config.locations import resolve_data, resolve_local, resolve_l
 from workers.contract import (
     DEFAULT_CACHE,
     DataProtocol,
+    MaskResize,
     Normalisation,
     Precision,
     SplitUnit,
@@ -156,6 +157,7 @@ class DataSection(Section):
         split: Fractions of train, val and test.
         split_unit: What is never torn apart: an image, or a group of related images.
         normalisation: Input scaling.
+        mask_resize: How masks come to the network's size: `nearest` pixels, or by `area`.
         cache: Folder of decoded images on each node.
     """
 
@@ -164,6 +166,7 @@ class DataSection(Section):
     split: SplitSection = Field(default_factory=SplitSection)
     split_unit: Annotated[SplitUnit, Role.IDENTITY] = "image"
     normalisation: Annotated[Normalisation, Role.IDENTITY] = "imagenet"
+    mask_resize: Annotated[MaskResize, Role.IDENTITY] = "nearest"
     cache: Annotated[LocalPath, Role.RUNTIME] = Field(default=DEFAULT_CACHE, validate_default=True)
 
     def protocol(self) -> DataProtocol:
@@ -173,6 +176,7 @@ class DataSection(Section):
             split=(self.split.train, self.split.val, self.split.test),
             split_unit=self.split_unit,
             normalisation=self.normalisation,
+            mask_resize=self.mask_resize,
         )
 
 

@@ -62,7 +62,10 @@ def test_an_image_without_mask_is_left_out_with_a_note(tmp_path, clinic):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("data.split={train: 0.98, val: 0.01, test: 0.01}", "dataset clinic: data.split: validation gets 0.01 of 8 images"),
+        (
+            "data.split={train: 0.98, val: 0.01, test: 0.01}",
+            "dataset clinic: data.split: validation gets 0.01 of 8 images",
+        ),
         ("data.cache=/proc/nowhere", "cache"),
     ],
 )

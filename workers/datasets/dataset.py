@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from workers.contract import UserError
 from workers.datasets import pictures
-from workers.datasets.fingerprint import hash_file, hash_files, relative_name
+from workers.datasets.fingerprint import hash_files, relative_name
+from workers.datasets.likeness import hashes_of, picture_relations
+from workers.datasets.siblings import Siblings
 from workers.identity import digest
 
 PREPARATION = 2
@@ -35,7 +37,7 @@ class Sample:
         image: The image file; None where it is generated.
         masks: The mask files, to be united; none where they are generated.
         group: What belongs together by layout (a video sequence), else the sample's own name.
-            Identical images are joined later, when they are decoded (`workers.datasets.cache`).
+            Equal pictures are joined later, when they are decoded (`Dataset.siblings`).
     """
 
     name: str
@@ -69,8 +71,8 @@ class Dataset(Protocol):
         """Returns the mask (H, W) at the image's full size; True is foreground."""
         ...
 
-    def content_key(self, index: int, image: NDArray[np.uint8]) -> str:
-        """Returns a key that identical images share; `image` is what `read_image` returned."""
+    def siblings(self, cache_dir: Path) -> Siblings:
+        """Returns which samples are related: by layout, equal pictures and near duplicates."""
         ...
 
 
@@ -146,15 +148,22 @@ class FileDataset:
             union |= _fitted(mask, size, path, self.image_path(sample))
         return union
 
-    def content_key(self, index: int, image: NDArray[np.uint8]) -> str:
-        """Returns a key that identical images share: of the pixels, or of a JPEG's bytes.
+    def siblings(self, cache_dir: Path) -> Siblings:
+        """Returns which samples are related: by layout, equal pictures and near duplicates.
 
-        A JPEG's bytes, because its pixels may have been decoded at a reduced size.
+        What was seen in a picture is remembered in `cache_dir`.
+
+        Raises:
+            UnreadableImageError: An image cannot be decoded; it is named.
+            UserError: The cache folder cannot be written.
         """
-        path = self.image_path(self.samples[index])
-        if pictures.is_jpeg(path):
-            return hash_file(path)
-        return pictures.pixel_key(image)
+        paths = [self.image_path(sample) for sample in self.samples]
+        keys, equal = picture_relations(self.folder, paths, cache_dir)
+        return Siblings(
+            layout=tuple(sample.group for sample in self.samples),
+            equal=equal,
+            hashes=hashes_of(keys),
+        )
 
     @staticmethod
     def image_path(sample: Sample) -> Path:

@@ -1,4 +1,4 @@
-"""SHA-256 of many files, remembered between runs by size and times."""
+"""What was seen in many files, remembered between runs by size and times."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -34,22 +35,36 @@ def hash_files(
     cache_dir: Path,
     clock_ns: Callable[[], int] = time.time_ns,
 ) -> dict[Path, str]:
-    """Returns the SHA-256 of each file.
+    """Returns the SHA-256 of each file; see `remember`."""
+    return remember(folder, files, cache_dir, "", hash_file, clock_ns)
 
-    Hashes are remembered in `cache_dir` under (name, size, time of content change, time of
-    status change), so that only new or changed files are read.
+
+def remember(
+    folder: Path,
+    files: Iterable[Path],
+    cache_dir: Path,
+    kind: str,
+    look: Callable[[Path], Any],
+    clock_ns: Callable[[], int] = time.time_ns,
+) -> dict[Path, Any]:
+    """Returns what `look` says of each file.
+
+    It is remembered in `cache_dir` under (name, size, time of content change, time of status
+    change), so that only new or changed files are looked at.
 
     Args:
         folder: Folder that holds all files.
         files: The files.
         cache_dir: Cache folder of this node.
+        kind: What is looked at, with a version: another kind is remembered separately.
+        look: Returns plain JSON values of one file.
         clock_ns: Gives the time in nanoseconds.
 
     Raises:
         UserError: A file cannot be read, or the cache folder cannot be written.
     """
     paths = {relative_name(folder, path): path for path in files}
-    memory_path = _memory_path(folder, cache_dir)
+    memory_path = _memory_path(folder, cache_dir, kind)
     stamps = {name: _stamp(path) for name, path in paths.items()}
     known = _known(stamps, _load(memory_path))
     if len(known) < len(paths):
@@ -58,9 +73,11 @@ def hash_files(
             fresh = [name for name in paths if name not in known]
             settled_ns = clock_ns() - SETTLED_NS
             with ThreadPoolExecutor(num_build_threads()) as pool:
-                known |= zip(fresh, pool.map(hash_file, [paths[n] for n in fresh]), strict=True)
+                known |= zip(fresh, pool.map(look, [paths[n] for n in fresh]), strict=True)
             unsettled = {name for name in fresh if max(stamps[name][1:]) > settled_ns}
-            rows = {n: [*stamps[n], known[n]] for n in paths if n not in unsettled}
+            # Another dataset may share the folder: what was seen of its files stays.
+            memory = {n: [*stamp, value] for n, (stamp, value) in _load(memory_path).items()}
+            rows = memory | {n: [*stamps[n], known[n]] for n in paths if n not in unsettled}
             replace_file(memory_path, json.dumps(rows).encode())
     return {path: known[name] for name, path in paths.items()}
 
@@ -78,23 +95,23 @@ def hash_file(path: Path) -> str:
         raise _unreadable(path, error) from error
 
 
-def _memory_path(folder: Path, cache_dir: Path) -> Path:
+def _memory_path(folder: Path, cache_dir: Path, kind: str) -> Path:
     key = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:20]
-    return cache_dir / "hashes" / f"{key}.json"
+    return cache_dir / "hashes" / f"{key}{kind}.json"
 
 
-def _load(memory_path: Path) -> dict[str, tuple[Stamp, str]]:
+def _load(memory_path: Path) -> dict[str, tuple[Stamp, Any]]:
     try:
         rows = json.loads(memory_path.read_text(encoding="utf-8"))
         return {
-            name: ((int(size), int(changed), int(status_changed)), str(value))
+            name: ((int(size), int(changed), int(status_changed)), value)
             for name, (size, changed, status_changed, value) in rows.items()
         }
     except (OSError, ValueError, TypeError, AttributeError):
         return {}  # missing or odd: nothing is known, everything is hashed again
 
 
-def _known(stamps: dict[str, Stamp], memory: dict[str, tuple[Stamp, str]]) -> dict[str, str]:
+def _known(stamps: dict[str, Stamp], memory: dict[str, tuple[Stamp, Any]]) -> dict[str, Any]:
     return {n: memory[n][1] for n, stamp in stamps.items() if n in memory and memory[n][0] == stamp}
 
 

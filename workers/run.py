@@ -32,7 +32,6 @@ from workers.datasets.split import split_indices
 from workers.environment import (
     code_version,
     device_name,
-    outside_versions,
     package_versions,
     peak_memory_bytes,
     prepare_process,
@@ -42,7 +41,14 @@ from workers.identity import trial_id
 from workers.losses import build_loss
 from workers.metrics.scores import score_images
 from workers.models import build_model
-from workers.requirements import batch_problem, left_out_note, size_problem, supervision_problem
+from workers.outside import outside_versions
+from workers.requirements import (
+    BLIND_VALIDATION,
+    batch_problem,
+    left_out_note,
+    size_problem,
+    supervision_problem,
+)
 from workers.seeding import derive_seed
 from workers.task import Task, prepare_task
 from workers.training import DivergedError, train
@@ -170,6 +176,7 @@ def _result(
     message: str | None = None,
 ) -> TrialResult:
     left_out = left_out_note(spec, len(task.split.train))
+    blind = None if task.source_masks[task.split.val].any() else BLIND_VALIDATION
     counts = np.zeros((0, 4), dtype=np.int64)
     test = np.sort(task.split.test)
     siblings: tuple[SiblingKind, ...] = ()
@@ -208,5 +215,5 @@ def _result(
         dataset_fingerprint=arrays.fingerprint,
         code_version=code_version(),
         versions={**package_versions(), **outside_versions(spec), **sources},
-        message="; ".join(filter(None, (message, left_out))) or None,
+        message="; ".join(filter(None, (message, left_out, blind))) or None,
     )

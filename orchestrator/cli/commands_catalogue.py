@@ -42,10 +42,21 @@ def list_datasets(as_json: JsonOption = False) -> None:
 
 @data_app.command("verify")
 def verify_data(
-    root: Annotated[Path, typer.Argument(help="Folder that holds the datasets.", metavar="ROOT")],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder that holds the datasets, or a configuration.", metavar="ROOT|CONFIG"
+        ),
+    ],
+    every_name: Annotated[
+        bool, typer.Option("--all", help="Name every file; otherwise five of each kind.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every file under ROOT; exit code 1 where one cannot be used."""
+    """Look at every file of the datasets; the same words as in plan and run.
+
+    Exit code 0: each can be trained on. 1: one cannot. 2: none was found.
+    """
     from orchestrator.cli.catalogue import verify_command
 
-    raise typer.Exit(verify_command(root, as_json))
+    raise typer.Exit(verify_command(target, every_name=every_name, as_json=as_json))

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from workers.contract import DataProtocol
 from workers.datasets.dataset import Dataset
-from workers.datasets.pictures import resize_image, resize_mask
+from workers.datasets.pictures import resize_image
 from workers.datasets.siblings import Siblings
 from workers.datasets.storage import cache_writes, num_build_threads, replace_file, sync_folder
 
@@ -148,7 +148,7 @@ def prepare_image(
 
 def _prepare(dataset: Dataset, index: int, side: int) -> _Prepared:
     image, _ = prepare_image(dataset, index, side)
-    mask = resize_mask(dataset.read_mask(index), width=side, height=side)
+    mask = dataset.read_mask(index, side=side)
     return _Prepared(image, mask.view(np.uint8))
 
 

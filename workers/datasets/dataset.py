@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.contract import UserError
+from workers.contract import JSONValue, UserError
 from workers.datasets import pictures
-from workers.datasets.fingerprint import hash_files, relative_name
-from workers.datasets.likeness import hashes_of, picture_relations
+from workers.datasets.decision import Decision, decide, reads_as_before
+from workers.datasets.fingerprint import hash_files, relative_name, remembered
+from workers.datasets.likeness import (
+    classes,
+    equal_pictures,
+    hashes_of,
+    label_pairs,
+    picture_keys,
+)
+from workers.datasets.masks import MaskFacts, MaskRule, look_at_mask
 from workers.datasets.siblings import Siblings
 from workers.identity import digest
 
 PREPARATION = 2
 """Raised whenever the same files would give other arrays. Part of the fingerprint, so that results
 of two preparations never mix: `podium run` refuses to go on with those of another."""
+
+FACTS = 1
+"""Raised whenever a file would be described by other facts; part of their memory's name."""
 
 MAX_ASPECT_DIFFERENCE = 0.02
 """A mask of another size is scaled to its image if the shapes agree this well (a fraction)."""
@@ -67,8 +79,8 @@ class Dataset(Protocol):
         """Returns the image (H, W, 3), in full or with both sides at least `min_side`."""
         ...
 
-    def read_mask(self, index: int) -> NDArray[np.bool_]:
-        """Returns the mask (H, W) at the image's full size; True is foreground."""
+    def read_mask(self, index: int, *, side: int | None = None) -> NDArray[np.bool_]:
+        """Returns the mask (H, W) at the image's full size, or the nearest pixels (side, side)."""
         ...
 
     def siblings(self, cache_dir: Path) -> Siblings:
@@ -80,15 +92,15 @@ class Dataset(Protocol):
 class FileDataset:
     """A dataset in files.
 
-    Rules for all of them: the raster is taken as stored and EXIF orientation is ignored, because
-    the masks are drawn on the stored raster (`podium data verify` names images that ask to be
-    turned). Foreground is above 127 of 255 in the brightest colour channel; alpha is ignored.
-    An empty mask is a valid answer and is kept.
+    Rules for all of them: which pixels of the masks are lesion is decided once for the dataset
+    (`workers.datasets.decision`). An empty mask is a valid answer and is kept.
 
     Attributes:
         folder: The dataset's own folder.
         rules: Adapter and version of its rules; part of the fingerprint.
-        index_masks: Lossless masks that hold only 0 and 1 are class indices: 1 is foreground.
+        index_masks: Before masks were decided over the whole dataset, lossless ones that held only
+            0 and 1 were read as class indices; fingerprints still tell whether that is so.
+        mask: The option `mask`; None leaves the decision to what the masks hold.
     """
 
     name: str
@@ -96,6 +108,71 @@ class FileDataset:
     folder: Path
     rules: str
     index_masks: bool = False
+    mask: Mapping[str, JSONValue] | None = None
+    _decisions: dict[int | None, Decision] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+
+    def examine(self, cache_dir: Path | None = None, image_size: int | None = None) -> Decision:
+        """Returns how the files are read, and what is odd in them.
+
+        What files hold is remembered in `cache_dir`, so that a second call only looks at file
+        times. A dataset is examined once: an open one does not see later changes.
+
+        Args:
+            cache_dir: Cache folder of this node; None remembers nothing.
+            image_size: The network's size, to name lesions that vanish there.
+
+        Raises:
+            UserError: A file cannot be read, or the cache folder cannot be written.
+        """
+        if image_size not in self._decisions:
+            self._decisions[image_size] = self._decided(cache_dir, image_size)
+        return self._decisions[image_size]
+
+    def _decided(self, cache_dir: Path | None, image_size: int | None) -> Decision:
+        masks = [path for sample in self.samples for path in sample.masks]
+        facts = self._facts(masks, cache_dir, image_size)
+        decision = decide(facts, self.mask)
+        if decision.rule is None:
+            return decision
+        as_before = all(
+            reads_as_before(
+                facts[relative_name(self.folder, path)],
+                decision.rule,
+                index_mask=self.index_masks and not pictures.is_jpeg(path),
+            )
+            for path in masks
+        )
+        return replace(decision, marks=() if as_before else (decision.rule.key(),))
+
+    def _facts(
+        self, masks: list[Path], cache_dir: Path | None, side: int | None
+    ) -> dict[str, MaskFacts]:
+        def look(path: Path) -> JSONValue:
+            return look_at_mask(path, side).to_json()
+
+        if cache_dir is None:
+            found: Mapping[Path, Any] = {path: look(path) for path in masks}
+        else:
+            what = f"masks-{FACTS}-{side or 0}"
+            found = remembered(self.folder, masks, cache_dir, what, look)
+        return {
+            relative_name(self.folder, path): MaskFacts.from_json(found[path]) for path in masks
+        }
+
+    def _rule(self, cache_dir: Path | None = None) -> MaskRule:
+        """Returns the decided rule.
+
+        Raises:
+            UserError: It cannot be decided; the message says why.
+        """
+        decision = next(iter(self._decisions.values()), None) or self.examine(cache_dir)
+        if decision.rule is None:
+            sentences = ". ".join(one.sentence() for one in decision.refusals)
+            msg = f"dataset {self.name} in {self.folder}: {sentences}"
+            raise UserError(msg)
+        return decision.rule
 
     def fingerprint(self, cache_dir: Path) -> str:
         """Returns 32 hexadecimal digits of preparation, rules, names, groups and file contents.
@@ -103,8 +180,10 @@ class FileDataset:
         Hashes are remembered in `cache_dir`, so that a second call only looks at file times.
 
         Raises:
-            UserError: A file cannot be read, or the cache folder cannot be written.
+            UserError: A file cannot be read, the cache folder cannot be written, or what the masks
+                mean cannot be known.
         """
+        self._rule(cache_dir)
         files = [
             path for sample in self.samples for path in (self.image_path(sample), *sample.masks)
         ]
@@ -117,7 +196,24 @@ class FileDataset:
             [s.name, s.group, content(self.image_path(s)), [content(mask) for mask in s.masks]]
             for s in self.samples
         ]
-        return digest([f"preparation/{PREPARATION}", self.rules, rows], length=32)
+        marks = self.examine(cache_dir).marks
+        joined = self._newly_joined(cache_dir, hashes)
+        return digest([f"preparation/{PREPARATION}", self.rules, rows, *marks, *joined], length=32)
+
+    def _newly_joined(self, cache_dir: Path, hashes: Mapping[Path, str]) -> list[str]:
+        """Returns a mark if equal pictures are joined that once were not: groups change then.
+
+        JPEG files once had to agree in every byte.
+        """
+        paths = [self.image_path(sample) for sample in self.samples]
+        keys = picture_keys(self.folder, paths, cache_dir)
+        once = [
+            hashes[path] if pictures.is_jpeg(path) else key.pixels
+            for path, key in zip(paths, keys, strict=True)
+        ]
+        equal = equal_pictures(self.folder, paths, keys, cache_dir)
+        same = np.array_equal(classes(len(paths), label_pairs(once)), equal)
+        return [] if same else ["equal-pictures/2"]
 
     def read_image(self, index: int, *, min_side: int | None = None) -> NDArray[np.uint8]:
         """Returns the image (H, W, 3); a JPEG may come reduced, both sides at least `min_side`.
@@ -128,24 +224,29 @@ class FileDataset:
         path = self.image_path(self.samples[index])
         return pictures.as_rgb(pictures.decode(path, min_side=min_side))
 
-    def read_mask(self, index: int) -> NDArray[np.bool_]:
+    def read_mask(self, index: int, *, side: int | None = None) -> NDArray[np.bool_]:
         """Returns the union (H, W) of the sample's masks at the image's full size.
 
         A mask of another size but the same shape is scaled to the image (nearest).
 
+        Args:
+            index: Of the sample.
+            side: If given, the nearest pixels (side, side) of the same.
+
         Raises:
             UnreadableImageError: A file cannot be decoded.
-            UserError: A mask's shape does not fit its image.
+            UserError: A mask's shape does not fit its image, or what the masks mean cannot be
+                known.
         """
-        sample = self.samples[index]
+        sample, rule = self.samples[index], self._rule()
         size = pictures.stored_size(self.image_path(sample))
-        union = np.zeros((size.height, size.width), dtype=np.bool_)
+        width, height = (size.width, size.height) if side is None else (side, side)
+        union = np.zeros((height, width), dtype=np.bool_)
         for path in sample.masks:
-            mask = pictures.as_foreground(
-                pictures.decode(path),
-                index_mask=self.index_masks and not pictures.is_jpeg(path),
-            )
-            union |= _fitted(mask, size, path, self.image_path(sample))
+            for raster in pictures.read_rasters(path):
+                fitted = _fitted(raster, size, path, self.image_path(sample))
+                # Taking pixels first and applying the rule to those gives the same and is fast.
+                union |= rule.foreground(fitted.nearest(width, height) if side else fitted)
         return union
 
     def siblings(self, cache_dir: Path) -> Siblings:
@@ -158,10 +259,10 @@ class FileDataset:
             UserError: The cache folder cannot be written.
         """
         paths = [self.image_path(sample) for sample in self.samples]
-        keys, equal = picture_relations(self.folder, paths, cache_dir)
+        keys = picture_keys(self.folder, paths, cache_dir)
         return Siblings(
             layout=tuple(sample.group for sample in self.samples),
-            equal=equal,
+            equal=equal_pictures(self.folder, paths, keys, cache_dir),
             hashes=hashes_of(keys),
         )
 
@@ -174,13 +275,19 @@ class FileDataset:
         return sample.image
 
 
+def shapes_fit(mask: pictures.Size, image: pictures.Size) -> bool:
+    """Says whether a mask can be scaled to its image."""
+    ratio = mask.width * image.height / (mask.height * image.width)
+    return abs(ratio - 1) <= MAX_ASPECT_DIFFERENCE
+
+
 def _fitted(
-    mask: NDArray[np.bool_], size: pictures.Size, mask_path: Path, image_path: Path
-) -> NDArray[np.bool_]:
-    height, width = mask.shape
+    raster: pictures.Raster, size: pictures.Size, mask_path: Path, image_path: Path
+) -> pictures.Raster:
+    height, width = raster.pixels.shape[:2]
     if (width, height) == (size.width, size.height):
-        return mask
-    if abs(width * size.height / (height * size.width) - 1) > MAX_ASPECT_DIFFERENCE:
+        return raster
+    if not shapes_fit(pictures.Size(width, height), size):
         msg = (
             f"{mask_path}: the mask is {width}x{height} pixels but its image {image_path} is "
             f"{size.width}x{size.height}: the shapes do not fit; was one of them turned "
@@ -188,4 +295,4 @@ def _fitted(
             "`podium data verify ROOT` lists all such pairs"
         )
         raise UserError(msg)
-    return pictures.resize_mask(mask, width=size.width, height=size.height)
+    return raster.nearest(size.width, size.height)

@@ -1,4 +1,4 @@
-"""What was seen in many files, remembered between runs by size and times."""
+"""SHA-256 and other facts of many files, remembered between runs by size and times."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
-from workers.contract import UserError
-from workers.datasets.storage import cache_writes, num_build_threads, replace_file
+from workers.contract import JSONValue, UserError
+from workers.datasets.storage import cache_writes, num_build_threads, replace_file, report_look
 
 SETTLED_NS = 2_000_000_000
 """A file changed less than this before it was hashed is hashed again next time: file systems
 count time in coarse steps, and a second change within one step would go unseen."""
 
 Stamp = tuple[int, int, int]
+Read = Callable[[Path], JSONValue]
 
 
 def relative_name(folder: Path, path: Path) -> str:
@@ -35,36 +35,47 @@ def hash_files(
     cache_dir: Path,
     clock_ns: Callable[[], int] = time.time_ns,
 ) -> dict[Path, str]:
-    """Returns the SHA-256 of each file; see `remember`."""
-    return remember(folder, files, cache_dir, "", hash_file, clock_ns)
-
-
-def remember(
-    folder: Path,
-    files: Iterable[Path],
-    cache_dir: Path,
-    kind: str,
-    look: Callable[[Path], Any],
-    clock_ns: Callable[[], int] = time.time_ns,
-) -> dict[Path, Any]:
-    """Returns what `look` says of each file.
-
-    It is remembered in `cache_dir` under (name, size, time of content change, time of status
-    change), so that only new or changed files are looked at.
+    """Returns the SHA-256 of each file, remembered in `cache_dir`.
 
     Args:
         folder: Folder that holds all files.
         files: The files.
         cache_dir: Cache folder of this node.
-        kind: What is looked at, with a version: another kind is remembered separately.
-        look: Returns plain JSON values of one file.
+        clock_ns: Gives the time in nanoseconds.
+
+    Raises:
+        UserError: A file cannot be read, or the cache folder cannot be written.
+    """
+    hashes = remembered(folder, files, cache_dir, "", hash_file, clock_ns)
+    return {path: str(value) for path, value in hashes.items()}
+
+
+def remembered(
+    folder: Path,
+    files: Iterable[Path],
+    cache_dir: Path,
+    what: str,
+    read: Read,
+    clock_ns: Callable[[], int] = time.time_ns,
+) -> dict[Path, JSONValue]:
+    """Returns what `read` gives for each file.
+
+    It is remembered in `cache_dir` under (name, size, time of content change, time of status
+    change), so that only new or changed files are read.
+
+    Args:
+        folder: Folder that holds all files.
+        files: The files.
+        cache_dir: Cache folder of this node.
+        what: Name and version of what is read; part of the memory's file name.
+        read: Path to plain JSON values.
         clock_ns: Gives the time in nanoseconds.
 
     Raises:
         UserError: A file cannot be read, or the cache folder cannot be written.
     """
     paths = {relative_name(folder, path): path for path in files}
-    memory_path = _memory_path(folder, cache_dir, kind)
+    memory_path = _memory_path(folder, cache_dir, what)
     stamps = {name: _stamp(path) for name, path in paths.items()}
     known = _known(stamps, _load(memory_path))
     if len(known) < len(paths):
@@ -73,7 +84,10 @@ def remember(
             fresh = [name for name in paths if name not in known]
             settled_ns = clock_ns() - SETTLED_NS
             with ThreadPoolExecutor(num_build_threads()) as pool:
-                known |= zip(fresh, pool.map(look, [paths[n] for n in fresh]), strict=True)
+                values = pool.map(read, [paths[n] for n in fresh])
+                for done, (name, value) in enumerate(zip(fresh, values, strict=True), start=1):
+                    known[name] = value
+                    report_look(folder, done, len(fresh))
             unsettled = {name for name in fresh if max(stamps[name][1:]) > settled_ns}
             # Another dataset may share the folder: what was seen of its files stays.
             memory = {n: [*stamp, value] for n, (stamp, value) in _load(memory_path).items()}
@@ -95,12 +109,12 @@ def hash_file(path: Path) -> str:
         raise _unreadable(path, error) from error
 
 
-def _memory_path(folder: Path, cache_dir: Path, kind: str) -> Path:
+def _memory_path(folder: Path, cache_dir: Path, what: str) -> Path:
     key = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:20]
-    return cache_dir / "hashes" / f"{key}{kind}.json"
+    return cache_dir / "hashes" / f"{key}{what and '-'}{what}.json"
 
 
-def _load(memory_path: Path) -> dict[str, tuple[Stamp, Any]]:
+def _load(memory_path: Path) -> dict[str, tuple[Stamp, JSONValue]]:
     try:
         rows = json.loads(memory_path.read_text(encoding="utf-8"))
         return {
@@ -108,10 +122,12 @@ def _load(memory_path: Path) -> dict[str, tuple[Stamp, Any]]:
             for name, (size, changed, status_changed, value) in rows.items()
         }
     except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # missing or odd: nothing is known, everything is hashed again
+        return {}  # missing or odd: nothing is known, everything is read again
 
 
-def _known(stamps: dict[str, Stamp], memory: dict[str, tuple[Stamp, Any]]) -> dict[str, Any]:
+def _known(
+    stamps: dict[str, Stamp], memory: dict[str, tuple[Stamp, JSONValue]]
+) -> dict[str, JSONValue]:
     return {n: memory[n][1] for n, stamp in stamps.items() if n in memory and memory[n][0] == stamp}
 
 

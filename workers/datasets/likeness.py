@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import imagehash
 import numpy as np
@@ -25,11 +26,20 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from workers.contract import SIMILAR_DISTANCE, SIMILAR_RULE, JSONValue
-from workers.datasets.fingerprint import remember
-from workers.datasets.pictures import as_rgb, decode, pixel_key, stored_size
+from workers.datasets.fingerprint import remembered
+from workers.datasets.pictures import (
+    UnreadableImageError,
+    as_rgb,
+    decode,
+    pixel_key,
+    read_header,
+)
 
 DECODED_SIDE = 256
 """A JPEG may be decoded reduced for the hash, but not below this side."""
+
+PICTURES, _FULL_PIXELS = f"pictures-{SIMILAR_RULE}", "pixels-1"
+"""What is remembered; raised when another thing is looked at, or differently."""
 
 NUM_BITS = 256
 _HASH_SIDE = 16
@@ -39,7 +49,7 @@ _CHUNK = 2_000_000
 
 @dataclass(frozen=True)
 class PictureKey:
-    """What is remembered of a picture file.
+    """What tells pictures apart.
 
     Attributes:
         size: Width and height of the stored raster.
@@ -52,20 +62,27 @@ class PictureKey:
     pixels: str | None
 
 
-def picture_key(rgb: NDArray[np.uint8], size: tuple[int, int]) -> PictureKey:
-    """Returns the key of a picture.
+def look_at_picture(path: Path) -> JSONValue:
+    """Returns what is remembered of a picture: header, hash and key, or why it cannot be read."""
+    try:
+        header = read_header(path)
+        rgb = as_rgb(decode(path, min_side=DECODED_SIDE))
+    except UnreadableImageError as error:
+        return {"reason": error.reason}
+    is_full = rgb.shape[:2] == (header.height, header.width)
+    return {
+        "width": header.width,
+        "height": header.height,
+        "orientation": header.orientation,
+        "likeness": likeness_of(rgb),
+        "pixels": pixel_key(rgb) if is_full else None,
+    }
 
-    Args:
-        rgb: As decoded with both sides at least `DECODED_SIDE`, (H, W, 3).
-        size: Width and height of the stored raster.
-    """
+
+def likeness_of(rgb: NDArray[np.uint8]) -> str:
+    """Returns the perceptual hash of a picture (H, W, 3)."""
     bits = imagehash.phash(Image.fromarray(rgb), hash_size=_HASH_SIDE).hash
-    is_full = (rgb.shape[1], rgb.shape[0]) == size
-    return PictureKey(
-        size=size,
-        likeness=np.packbits(bits).tobytes().hex(),
-        pixels=pixel_key(rgb) if is_full else None,
-    )
+    return np.packbits(bits).tobytes().hex()
 
 
 def hashes_of(keys: Sequence[PictureKey]) -> NDArray[np.uint64]:
@@ -123,39 +140,43 @@ def label_pairs(labels: Sequence[object]) -> NDArray[np.int64]:
     return np.asarray([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 2)
 
 
-def picture_relations(
-    folder: Path, paths: Sequence[Path], cache_dir: Path
-) -> tuple[tuple[PictureKey, ...], NDArray[np.int64]]:
-    """Returns the key of each picture, and the number of the first picture that is equal to it.
-
-    A picture that was decoded reduced is decoded in full only if another one of its size is nearly
-    equal to it: equal pictures always are.
-
-    Args:
-        folder: Folder that holds all pictures.
-        paths: The pictures.
-        cache_dir: Where it is remembered what was seen in a file.
+def picture_keys(folder: Path, paths: Sequence[Path], cache_dir: Path) -> tuple[PictureKey, ...]:
+    """Returns the key of each picture; what was seen in a file is remembered in `cache_dir`.
 
     Raises:
         UnreadableImageError: A picture cannot be decoded.
         UserError: The cache folder cannot be written.
     """
-    seen = remember(folder, paths, cache_dir, f"-pictures-{SIMILAR_RULE}", _look)
-    keys = tuple(PictureKey((w, h), text, full) for w, h, text, full in (seen[p] for p in paths))
-    pixels: dict[int, str] = {i: key.pixels for i, key in enumerate(keys) if key.pixels}
+    seen = remembered(folder, paths, cache_dir, PICTURES, look_at_picture)
+    keys = []
+    for path in paths:
+        facts: Any = seen[path]
+        if "reason" in facts:
+            raise UnreadableImageError(path, facts["reason"])
+        size = (facts["width"], facts["height"])
+        keys.append(PictureKey(size, facts["likeness"], facts["pixels"]))
+    return tuple(keys)
+
+
+def equal_pictures(
+    folder: Path, paths: Sequence[Path], keys: Sequence[PictureKey], cache_dir: Path
+) -> NDArray[np.int64]:
+    """Returns for each picture the number of the first picture that is equal to it.
+
+    A picture that was decoded reduced is decoded in full only if another one of its size is nearly
+    equal to it: equal pictures always are.
+
+    Raises:
+        UserError: The cache folder cannot be written.
+    """
+    pixels = {i: key.pixels for i, key in enumerate(keys) if key.pixels is not None}
     pairs = near_pairs(hashes_of(keys), SIMILAR_DISTANCE)[:, :2].tolist()
     unknown = {i for a, b in pairs if keys[a].size == keys[b].size for i in (a, b)} - set(pixels)
     wanted = [paths[i] for i in sorted(unknown)]
-    full = remember(folder, wanted, cache_dir, "-pixels-1", _full_key)
-    pixels |= {i: full[paths[i]] for i in unknown}
+    full = remembered(folder, wanted, cache_dir, _FULL_PIXELS, _full_key)
+    pixels |= {i: str(full[paths[i]]) for i in unknown}
     # A key holds the size too, so that pictures of two sizes are never equal.
-    return keys, classes(len(keys), label_pairs([pixels.get(i, i) for i in range(len(keys))]))
-
-
-def _look(path: Path) -> list[JSONValue]:
-    size = stored_size(path)
-    key = picture_key(as_rgb(decode(path, min_side=DECODED_SIDE)), (size.width, size.height))
-    return [*key.size, key.likeness, key.pixels]
+    return classes(len(keys), label_pairs([pixels.get(i, i) for i in range(len(keys))]))
 
 
 def _full_key(path: Path) -> str:

@@ -1,0 +1,85 @@
+"""The kinds of findings in images and masks, each with its sentence and its remedy."""
+
+from __future__ import annotations
+
+from workers.datasets.findings import FindingKind
+
+_LESION = "parameters: {mask: {lesion: [1, 2]}}"
+_THRESHOLD = "parameters: {mask: {threshold: 127}}"
+
+UNREADABLE = FindingKind(
+    name="unreadable",
+    severity="refused",
+    text="file that cannot be read as a picture",
+    remedy="fetch it again, or remove it with its pair",
+)
+MASK_ALPHA = FindingKind(
+    name="mask-alpha",
+    severity="refused",
+    text="mask with the lesion perhaps in alpha, perhaps in colour",
+    remedy="set parameters: {mask: {channel: alpha}} of the dataset, or {channel: brightest}",
+)
+MASK_COLOURS = FindingKind(
+    name="mask-colours",
+    severity="refused",
+    text="coloured mask of which Podium cannot know the lesion's colours",
+    remedy='name them: set parameters: {mask: {lesion: ["#ff0000"]}} of the dataset',
+)
+MASK_NUMBERS = FindingKind(
+    name="mask-numbers",
+    severity="refused",
+    text="mask with values of which Podium cannot know which are lesion",
+    remedy=f"for classes set {_LESION} of the dataset, with the values that are lesion; for "
+    "instances set parameters: {mask: {threshold: 0}}, every value above 0",
+)
+MASK_GREY = FindingKind(
+    name="mask-grey",
+    severity="refused",
+    text="mask of many grey levels",
+    remedy=f"check that it is a mask, then set {_THRESHOLD} of the dataset: lesion is above it",
+)
+MASK_DISAGREES = FindingKind(
+    name="mask-disagrees",
+    severity="refused",
+    text="mask with other values than the other masks of the dataset",
+    remedy=f"store it like the others, or set {_THRESHOLD} or {_LESION} of the dataset",
+)
+MASK_TRIVIAL = FindingKind(
+    name="mask-trivial",
+    severity="refused",
+    text="mask without lesion or without background, as nearly all masks of the dataset",
+    remedy=f"say which values are lesion: set {_LESION} or {_THRESHOLD} of the dataset",
+)
+MASK_OPTION = FindingKind(
+    name="mask-option",
+    severity="refused",
+    text="option mask does not fit the masks",
+    remedy="correct parameters: {mask: ...} of the dataset",
+)
+MASK_EMPTY = FindingKind(name="mask-empty", severity="note", text="mask without lesion")
+MASK_FULL = FindingKind(name="mask-full", severity="note", text="mask that is lesion everywhere")
+MASK_FAINT = FindingKind(
+    name="mask-faint",
+    severity="note",
+    text="mask with faint values only, read as empty",
+)
+MASK_BETWEEN = FindingKind(
+    name="mask-between",
+    severity="note",
+    text="mask with values between background and lesion, cut at half of full scale",
+)
+MASK_INVERTED = FindingKind(
+    name="mask-inverted",
+    severity="note",
+    text="mask with lesion along most of its border, as most masks of the dataset",
+    remedy="check with `podium data show` whether lesion and background are exchanged",
+)
+MASK_PAGES = FindingKind(
+    name="mask-pages", severity="note", text="mask of several pages or frames, united"
+)
+MASK_VANISHES = FindingKind(
+    name="mask-vanishes",
+    severity="note",
+    text="mask of which the whole lesion vanishes at the network's size",
+    remedy="set data.mask_resize: area to keep it, or a larger data.image_size",
+)

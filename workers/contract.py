@@ -23,7 +23,7 @@ SIMILAR_RULE = 1
 
 SIMILAR_DISTANCE = 24
 """Bits of 256 in which the hashes of near duplicates may differ, unless `data.similar_distance`
-says otherwise."""
+says otherwise. Never changed: at its default it is left out of ids."""
 
 DEFAULT_CACHE = "~/.cache/podium"
 """Folder of decoded images and fetched weights on each node, unless `data.cache` names another."""

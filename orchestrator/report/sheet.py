@@ -32,7 +32,7 @@ class Panel:
     """One picture.
 
     Attributes:
-        caption: What it is.
+        caption: Name of the sample or file, or what is shown of it.
         pixels: (H, W, 3), at most `SIDE` on a side; None where the file cannot be read.
         lesion: (H, W) of the same size, True where Podium reads lesion; None without an outline.
         problem: Why there is no picture or no outline.
@@ -49,13 +49,11 @@ class Tile:
     """One sample with what was found in it.
 
     Attributes:
-        name: Of the sample, or of a file without a partner.
-        notes: What is odd, each in a few words; refusals are marked with `refused`.
+        notes: What is odd, each in a few words.
         panels: The image with its outline, then what helps to judge it.
         refused: Whether one of the notes is a refusal.
     """
 
-    name: str
     notes: tuple[str, ...]
     panels: tuple[Panel, ...]
     refused: bool = False
@@ -71,8 +69,8 @@ class Part:
         refusals: Why it cannot be trained on.
         notes: What else was found.
         tiles: Worst first.
-        num_samples: Pairs of the dataset.
-        num_odd: Samples and files with a finding.
+        num_known: Samples, and files without a partner that a finding names.
+        num_odd: Those with a finding.
     """
 
     title: str
@@ -80,7 +78,7 @@ class Part:
     refusals: tuple[str, ...]
     notes: tuple[str, ...]
     tiles: tuple[Tile, ...]
-    num_samples: int
+    num_known: int
     num_odd: int
 
 
@@ -91,6 +89,7 @@ class _Odd:
     notes: list[str] = field(default_factory=list)
     refused: bool = False
     partners: list[tuple[str, int]] = field(default_factory=list)
+    of_mask: bool = False
 
 
 def sheet_part(label: str, surveys: Mapping[str, Survey], number: int) -> Part:
@@ -126,7 +125,7 @@ def sheet_part(label: str, surveys: Mapping[str, Survey], number: int) -> Part:
         refusals=tuple(one.sentence() for one in survey.findings if one.kind.severity == "refused"),
         notes=tuple(one.sentence() for one in survey.findings if one.kind.severity == "note"),
         tiles=tuple(_tile(survey, surveys, key, odd.get(key, _Odd())) for key in chosen),
-        num_samples=len(samples),
+        num_known=len({*range(len(samples)), *odd}),
         num_odd=len(odd),
     )
 
@@ -146,7 +145,10 @@ def _odd_samples(
             if note not in entry.notes:
                 entry.notes.append(note)
             entry.refused |= one.kind.severity == "refused"
-            entry.partners += [partner] if partner else []
+            if partner:
+                entry.partners.append(partner)
+            else:
+                entry.of_mask = True
             (first if place < FIRST_OF_EACH else later).append(key)
     return odd, list(dict.fromkeys((*first, *later)))
 
@@ -210,22 +212,21 @@ def _tile(survey: Survey, surveys: Mapping[str, Survey], key: int | str, odd: _O
     notes = tuple(odd.notes)
     if isinstance(key, str) or survey.dataset is None:
         folder = survey.folder or Path()
-        loose = (_stored(folder / str(key), "file without partner"),)
-        return Tile(name=str(key), notes=notes, panels=loose, refused=odd.refused)
+        loose = (_stored(folder / str(key), str(key)),)
+        return Tile(notes=notes, panels=loose, refused=odd.refused)
     dataset = survey.dataset
-    panels = [_sample_panel(dataset, key, "as Podium reads it")]
+    name = dataset.samples[key].name
+    panels = [_sample_panel(dataset, key, name)]
+    if odd.of_mask:
+        panels += [_stored(path, "mask as stored") for path in dataset.samples[key].masks[:1]]
     partners = [p for p in odd.partners if p[0] in surveys][:1]
     for label, number in partners:
         other = surveys[label].dataset
         if other is not None:
-            name = other.samples[number].name
-            caption = name if label == survey.label else f"{label}: {name}"
+            partner = other.samples[number].name
+            caption = partner if label == survey.label else f"{label}: {partner}"
             panels.append(_sample_panel(other, number, caption))
-    if notes and not partners:
-        panels += [_stored(path, "mask as stored") for path in dataset.samples[key].masks[:1]]
-    return Tile(
-        name=dataset.samples[key].name, notes=notes, panels=tuple(panels), refused=odd.refused
-    )
+    return Tile(notes=notes, panels=tuple(panels), refused=odd.refused)
 
 
 def _sample_panel(dataset: Dataset, number: int, caption: str) -> Panel:
@@ -237,7 +238,7 @@ def _sample_panel(dataset: Dataset, number: int, caption: str) -> Panel:
     try:
         mask = dataset.read_mask(number)
     except UserError:
-        return Panel(caption="image", pixels=pixels, problem="mask not read")
+        return Panel(caption=caption, pixels=pixels, problem="its mask is not read")
     lesion = _reduced_mask(mask, pixels.shape[1], pixels.shape[0])
     return Panel(
         caption=caption,

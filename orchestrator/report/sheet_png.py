@@ -5,7 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from orchestrator.report.outlines import outlines
@@ -18,9 +23,8 @@ _UNITS = 7
 
 _BOX = (_WIDTH - 2 * _MARGIN - (_UNITS - 1) * _GAP) // _UNITS
 _PAPER, _EMPTY, _WARN = "#FAF9F5", "#E4E1D8", "#8A5A00"
-_SIZES = {"title": 30, "text": 15, "small": 13}
+_SIZES = {"title": 28, "text": 14, "small": 12}
 _LINE = 1.35
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,8 @@ def _draw_part(part: Part) -> Image.Image:
         *(_wrapped(f"note: {text}", width, "text", MUTED) for text in part.notes),
     ]
     rows = _rows(part.tiles)
-    of = f" of {part.num_samples:,} samples" if part.num_samples else ""
     odd = f"; {part.num_odd:,} with a finding" if part.num_odd else ""
-    foot = _wrapped(f"{len(part.tiles):,} shown{of}{odd}", width, "small", MUTED)
+    foot = _wrapped(f"{len(part.tiles):,} of {part.num_known:,} shown{odd}", width, "small", MUTED)
     heights = [max(_tile_height(tile) for tile in row) for row in rows]
     total = _MARGIN + sum(text.height + 4 for text in head) + 20 + foot.height
     page = Image.new("RGB", (_WIDTH, total + sum(height + 22 for height in heights)), _PAPER)
@@ -95,15 +98,12 @@ def _rows(tiles: Sequence[Tile]) -> list[list[Tile]]:
 def _tile_texts(tile: Tile) -> list[_Text]:
     width = len(tile.panels) * (_BOX + _GAP) - _GAP
     colour = _WARN if tile.refused else MUTED
-    return [
-        _wrapped(tile.name, width, "text", INK),
-        *(_wrapped(note, width, "small", colour) for note in tile.notes),
-    ]
+    return [_wrapped(note, width, "small", colour) for note in tile.notes]
 
 
 def _caption(panel: Panel) -> list[_Text]:
     return [
-        _wrapped(panel.caption, _BOX, "small", MUTED),
+        _wrapped(panel.caption, _BOX, "small", INK),
         *([_wrapped(panel.problem, _BOX, "small", _WARN)] if panel.problem else []),
     ]
 
@@ -145,25 +145,22 @@ def _draw_panel(
     else:
         small = max(panel.pixels.shape[:2]) < _BOX
         how = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
-        page.paste(Image.fromarray(panel.pixels).resize((width, height), how), (left, top))
+        fine = Image.fromarray(panel.pixels).resize((2 * width, 2 * height), how)
         if panel.lesion is not None:
-            _draw_outline(draw, panel, left, top, width / panel.pixels.shape[1])
+            _draw_outline(fine, panel.lesion, 2 * width / panel.pixels.shape[1])
+        page.paste(fine.resize((width, height), Image.Resampling.LANCZOS), (left, top))
     top += height + 4
     for text in _caption(panel):
         _write(draw, text, left, top)
         top += text.height
 
 
-def _draw_outline(
-    draw: ImageDraw.ImageDraw, panel: Panel, left: int, top: int, scale: float
-) -> None:
-    assert panel.lesion is not None
+def _draw_outline(picture: Image.Image, lesion: NDArray[np.bool_], scale: float) -> None:
+    draw = ImageDraw.Draw(picture)
     lines = [
-        [(left + x * scale, top + y * scale) for x, y in (*line, *line[:2])]
-        for line in outlines(panel.lesion)
-        if line
+        [(x * scale, y * scale) for x, y in (*line, *line[:2])] for line in outlines(lesion) if line
     ]
-    for colour, width in (("#000000", 4), (TRUTH_COLOUR, 2)):  # dark beside light: seen on any
+    for colour, width in (("#000000", 7), (TRUTH_COLOUR, 4)):  # dark beside light: seen on any
         for line in lines:
             draw.line(line, fill=colour, width=width, joint="curve")
 
@@ -176,8 +173,14 @@ def _write(draw: ImageDraw.ImageDraw, text: _Text, left: int, top: int) -> None:
         )
 
 
-def _font(style: str) -> _Font:
-    return ImageFont.load_default(_SIZES[style])
+@cache
+def _font(style: str) -> ImageFont.FreeTypeFont:
+    """Returns DejaVu Sans, which matplotlib brings: Pillow's own font has few letters."""
+    package = find_spec("matplotlib")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    folder = Path(package.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf"
+    return ImageFont.truetype(str(folder / "DejaVuSans.ttf"), _SIZES[style])
 
 
 def _wrapped(text: str, width: int, style: str, colour: str) -> _Text:
@@ -195,7 +198,7 @@ def _wrapped(text: str, width: int, style: str, colour: str) -> _Text:
     return _Text((*filter(None, lines), line), style, colour)
 
 
-def _pieces(word: str, width: int, font: _Font) -> list[str]:
+def _pieces(word: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
     """Cuts a word that is wider than a line."""
     pieces = [""]
     for letter in word:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.contract import DataProtocol, SiblingKind
+from workers.contract import SIMILAR_RULE, DataProtocol, SiblingKind, SpecificationError
 from workers.datasets.likeness import classes, label_pairs, near_pairs
 
 
@@ -36,10 +36,20 @@ class Siblings:
 
         With `split_unit: similar` near duplicates are joined too; otherwise the groups are those
         of `group`.
+
+        Raises:
+            SpecificationError: Another version of Podium defined the near duplicates.
         """
         numbers = np.arange(len(self.layout))
         pairs = [label_pairs(self.layout), np.stack([self.equal, numbers], axis=1)]
         if data.split_unit == "similar":
+            if data.similar_rule != SIMILAR_RULE:
+                msg = (
+                    f"data.split_unit: similar: near duplicates by rule {data.similar_rule} were "
+                    f"asked for, and this version of Podium finds them by rule {SIMILAR_RULE}; "
+                    "use the version that planned the trial"
+                )
+                raise SpecificationError(msg)
             pairs.append(self.near(data.similar_distance)[:, :2])
         first = classes(len(self.layout), np.concatenate(pairs))
         return tuple(self.layout[i] for i in first)

@@ -15,6 +15,7 @@ SplitUnit = Literal["image", "group", "similar"]
 SiblingKind = Literal["none", "group", "similar", "equal"]
 Normalisation = Literal["imagenet", "half", "unit"]
 MeasuredOn = Literal["test", "val"]
+MaskResize = Literal["nearest", "area"]
 
 
 SIMILAR_RULE = 1
@@ -90,6 +91,8 @@ class DataProtocol:
         similar_distance: Bits of 256 in which the hashes of near duplicates may differ.
         similar_rule: Version of the rule that finds near duplicates; away from 1 only with
             `split_unit: similar`.
+        mask_resize: How masks come to the network's size: the nearest pixel, or by area, which
+            keeps every lesion (`workers.datasets.pictures.resize_mask_by_area`).
 
     A field marked `later` came after trials had ids: at its default it is not part of them.
     """
@@ -101,6 +104,7 @@ class DataProtocol:
     measured_on: MeasuredOn = field(default="test", metadata={"later": True})
     similar_distance: int = field(default=SIMILAR_DISTANCE, metadata={"later": True})
     similar_rule: int = field(default=1, metadata={"later": True})
+    mask_resize: MaskResize = field(default="nearest", metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,7 +106,9 @@ def _load_task(
 ) -> tuple[Task, DatasetArrays]:
     root = Path(runtime.data_root) if runtime.data_root else None
     dataset = open_dataset(spec.dataset, root)
-    arrays = load_arrays(dataset, spec.data.image_size, Path(runtime.cache_dir))
+    arrays = load_arrays(
+        dataset, spec.data.image_size, Path(runtime.cache_dir), spec.data.mask_resize
+    )
     _refuse_changed(spec, runtime, arrays.fingerprint)
     split = split_indices(
         arrays.siblings.groups(spec.data),

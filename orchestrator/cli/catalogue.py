@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.output import console, print_json, print_table
+from orchestrator.cli.output import console, print_json, print_table, shown_looks
 from workers.catalogue import Options
 from workers.catalogue.datasets import DATASETS, DatasetEntry
 from workers.catalogue.losses import LOSSES, STUDY_LOSSES, complete_loss, loss_title
@@ -196,7 +196,8 @@ def verify_command(target: Path, *, every_name: bool, as_json: bool) -> int:
     Returns:
         1 where a dataset cannot be trained on, else 0.
     """
-    surveys = _surveys(target)
+    with shown_looks():
+        surveys = _surveys(target)
     if as_json:
         print_json([survey.to_json() for survey in surveys])
     else:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator.cli.output import print_notes, shown_looks
 from orchestrator.report.wording import count_text
 from orchestrator.submit import (
     EXIT_STOPPED,
@@ -100,7 +101,8 @@ def _check_data(path: Path, overrides: Sequence[str]) -> None:
     Raises:
         UserError: The job would refuse one of them.
     """
-    found = survey_config(path, overrides, fetch=False)
+    with shown_looks():
+        found = survey_config(path, overrides, fetch=False)
     if found.refusals:
         raise UserError("\n".join(found.refusals))
     notes = list(found.notes)
@@ -109,7 +111,7 @@ def _check_data(path: Path, overrides: Sequence[str]) -> None:
             f"{count_text(len(found.absent), 'dataset')} not on this machine: the job looks at "
             "them on the cluster, before its first trial"
         )
-    sys.stderr.writelines(f"note: {note}\n" for note in notes)
+    print_notes(notes)
 
 
 def _note_place(submission: Submission) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.failures import retry_hint
-from orchestrator.cli.output import console, print_json, print_table
+from orchestrator.cli.output import console, print_json, print_notes, print_table, shown_looks
 from orchestrator.engine.base import Engine, utc_now
 from orchestrator.planner import Action, Plan, plan_summary, summarise_status
 from orchestrator.progress import Forecast, format_duration, make_progress
@@ -32,8 +32,15 @@ def run_command(
     forecast = Forecast({item.trial_id: item.expected_seconds for item in sweep.plan.pending})
     display = make_progress(progress, sys.stdout, forecast=forecast)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; so `ray job stop` ends
+
     try:
-        report, after = run_sweep(sweep, make_engine(engine, sweep), display, on_notes=_print_notes)
+        with shown_looks() as looks:
+
+            def on_notes(notes: tuple[str, ...]) -> None:
+                looks.close()
+                print_notes(notes)
+
+            report, after = run_sweep(sweep, make_engine(engine, sweep), display, on_notes=on_notes)
     except KeyboardInterrupt:
         display.close()
         _say_how_to_resume()
@@ -43,11 +50,6 @@ def run_command(
         return EXIT_INTERRUPTED
     _say_end(after, sweep, to_stdout=progress != "json")
     return EXIT_FAILED_TRIALS if after.pending or after.failed else EXIT_DONE
-
-
-def _print_notes(notes: tuple[str, ...]) -> None:
-    for note in notes:
-        sys.stderr.write(f"note: {note}\n")
 
 
 def make_engine(name: str, sweep: Sweep) -> Engine:
@@ -139,7 +141,8 @@ def plan_command(
         UserError: `podium run` would refuse it; the plan is printed before.
     """
     sweep = open_sweep(path, overrides, [FailureClass(item) for item in retry])
-    found = check_sweep(sweep, fetch=False)
+    with shown_looks():
+        found = check_sweep(sweep, fetch=False)
     absent = (*found.absent, *_no_room(sweep))
     notes = [*found.notes, *(f"not on this machine: {text}" for text in absent if elsewhere)]
     refusals = [*(absent if not elsewhere else ()), *found.refusals]

@@ -26,6 +26,7 @@ from workers.contract import (
     SIMILAR_DISTANCE,
     SIMILAR_RULE,
     DataProtocol,
+    MaskResize,
     Normalisation,
     Precision,
     SplitUnit,
@@ -160,6 +161,7 @@ class DataSection(Section):
             or, with `similar`, such a group with near duplicates.
         similar_distance: Bits of 256 in which near duplicates may differ, with `similar`.
         normalisation: Input scaling.
+        mask_resize: How masks come to the network's size: `nearest` pixels, or by `area`.
         cache: Folder of decoded images on each node.
     """
 
@@ -169,6 +171,7 @@ class DataSection(Section):
     split_unit: Annotated[SplitUnit, Role.IDENTITY] = "image"
     similar_distance: Annotated[int, Role.IDENTITY] = Field(default=SIMILAR_DISTANCE, ge=0, le=64)
     normalisation: Annotated[Normalisation, Role.IDENTITY] = "imagenet"
+    mask_resize: Annotated[MaskResize, Role.IDENTITY] = "nearest"
     cache: Annotated[LocalPath, Role.RUNTIME] = Field(default=DEFAULT_CACHE, validate_default=True)
 
     def protocol(self) -> DataProtocol:
@@ -180,6 +183,7 @@ class DataSection(Section):
             normalisation=self.normalisation,
             similar_distance=self.similar_distance,
             similar_rule=SIMILAR_RULE if self.split_unit == "similar" else 1,
+            mask_resize=self.mask_resize,
         )
 
     @model_validator(mode="after")

@@ -55,14 +55,17 @@ def test_an_image_without_mask_is_left_out_with_a_note(tmp_path, clinic):
     (tmp_path / "clinic" / "masks" / "3.png").unlink()
     done = podium("run", clinic, "--engine", "inline")
     assert done.returncode == 0
-    assert "note: clinic: left out: 1 images without mask" in done.stderr
+    assert "note: dataset clinic: image without mask, left out: 1 (images/3.png)" in done.stderr
     assert "leaked" not in done.stderr
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("data.split={train: 0.98, val: 0.01, test: 0.01}", "data.split: dataset 'clinic'"),
+        (
+            "data.split={train: 0.98, val: 0.01, test: 0.01}",
+            "dataset clinic: data.split: validation gets 0.01 of 8 images",
+        ),
         ("data.cache=/proc/nowhere", "cache"),
     ],
 )

@@ -22,9 +22,9 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from workers.contract import DataProtocol
+from workers.contract import DataProtocol, MaskResize
 from workers.datasets.dataset import Dataset
-from workers.datasets.pictures import resize_image
+from workers.datasets.pictures import is_jpeg, resize_image, resize_mask_by_area
 from workers.datasets.siblings import Siblings
 from workers.datasets.storage import cache_writes, num_build_threads, replace_file, sync_folder
 
@@ -32,11 +32,11 @@ CACHE_VERSION = 2
 """Raised whenever the same arrays would have another form. Where the same files would give other
 arrays, `dataset.PREPARATION` is raised."""
 
-MIN_REDUCTION = 2
-MIN_DECODED_SIDE = 256
-"""A JPEG is decoded no smaller than this side, or twice the wanted one: measured on the sample,
-the result is then within 0.3 grey levels on average of one from the full decoding
-(`tests/benchmarks/cold_start.py`)."""
+MIN_REDUCTION = 3
+MIN_DECODED_SIDE = 448
+"""A JPEG is decoded no smaller than this side, or three times the wanted one, and not averaged by
+blocks after that: the result is then within 0.3 grey levels on average of one from the full
+decoding, at every size from 32 to 512 (`tests/benchmarks/cold_start.py`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,9 @@ class DatasetArrays:
         return self.siblings.groups(DataProtocol(split_unit="group"))
 
 
-def load_arrays(dataset: Dataset, image_size: int, cache_dir: Path) -> DatasetArrays:
+def load_arrays(
+    dataset: Dataset, image_size: int, cache_dir: Path, mask_resize: MaskResize = "nearest"
+) -> DatasetArrays:
     """Returns all images and masks at one size, building them if this node has not yet.
 
     Safe when several processes ask at once: one builds, the others wait and share.
@@ -72,13 +74,16 @@ def load_arrays(dataset: Dataset, image_size: int, cache_dir: Path) -> DatasetAr
         dataset: What to load.
         image_size: Side of the square arrays, pixels.
         cache_dir: Cache folder of this node (`data.cache`).
+        mask_resize: How masks come to that size.
 
     Raises:
         UnreadableImageError: A file cannot be decoded; it is named.
-        UserError: A mask does not fit its image, or the cache folder is full or not writable.
+        UserError: A mask does not fit its image, what the masks mean cannot be known, or the cache
+            folder is full or not writable.
     """
     fingerprint = dataset.fingerprint(cache_dir)
-    entry = cache_dir / "arrays" / f"{fingerprint}-{image_size}-v{CACHE_VERSION}"
+    by = "" if mask_resize == "nearest" else f"-{mask_resize}"
+    entry = cache_dir / "arrays" / f"{fingerprint}-{image_size}{by}-v{CACHE_VERSION}"
     arrays = _open(entry, fingerprint)
     if arrays is not None:
         return arrays
@@ -87,7 +92,7 @@ def load_arrays(dataset: Dataset, image_size: int, cache_dir: Path) -> DatasetAr
     with cache_writes(cache_dir, num_bytes), FileLock(entry.with_name(entry.name + ".lock")):
         arrays = _open(entry, fingerprint)
         if arrays is None:
-            _build(dataset, image_size, entry, siblings)
+            _build(dataset, _Form(image_size, mask_resize), entry, siblings)
             arrays = _open(entry, fingerprint)
     if arrays is None:
         msg = f"{entry} vanished while it was read; does something clean the cache folder?"
@@ -111,7 +116,7 @@ def _open(entry: Path, fingerprint: str) -> DatasetArrays | None:
     )
 
 
-def _build(dataset: Dataset, side: int, entry: Path, siblings: Siblings) -> None:
+def _build(dataset: Dataset, form: _Form, entry: Path, siblings: Siblings) -> None:
     """Builds the entry; the caller holds its lock, so whatever lies in the way is a leftover."""
     building = entry.with_name(entry.name + ".building")
     for leftover in (building, entry):
@@ -119,7 +124,7 @@ def _build(dataset: Dataset, side: int, entry: Path, siblings: Siblings) -> None
             shutil.rmtree(leftover)
     building.mkdir()
     try:
-        _write_arrays(dataset, side, building)
+        _write_arrays(dataset, form, building)
         index = {
             "names": [sample.name for sample in dataset.samples],
             "siblings": siblings.to_json(),
@@ -133,6 +138,12 @@ def _build(dataset: Dataset, side: int, entry: Path, siblings: Siblings) -> None
 
 
 @dataclass(frozen=True)
+class _Form:
+    side: int
+    mask_resize: MaskResize
+
+
+@dataclass(frozen=True)
 class _Prepared:
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
@@ -143,27 +154,32 @@ def prepare_image(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Returns an image as the cache holds it, and as it was decoded."""
     decoded = dataset.read_image(index, min_side=max(MIN_REDUCTION * side, MIN_DECODED_SIDE))
-    return resize_image(decoded, side), decoded
+    image = dataset.samples[index].image
+    # libjpeg has averaged blocks already; a second time would be seen.
+    return resize_image(decoded, side, by_blocks=not (image and is_jpeg(image))), decoded
 
 
-def _prepare(dataset: Dataset, index: int, side: int) -> _Prepared:
-    image, _ = prepare_image(dataset, index, side)
-    mask = dataset.read_mask(index, side=side)
+def _prepare(dataset: Dataset, index: int, form: _Form) -> _Prepared:
+    image, _ = prepare_image(dataset, index, form.side)
+    if form.mask_resize == "area":
+        mask = resize_mask_by_area(dataset.read_mask(index), form.side)
+    else:
+        mask = dataset.read_mask(index, side=form.side)
     return _Prepared(image, mask.view(np.uint8))
 
 
-def _write_arrays(dataset: Dataset, side: int, folder: Path) -> None:
+def _write_arrays(dataset: Dataset, form: _Form, folder: Path) -> None:
     """Writes images.npy and masks.npy.
 
     By ordinary writes, not through a memory map: there a full disk kills the process.
     """
-    num = len(dataset.samples)
+    num, side = len(dataset.samples), form.side
     with ExitStack() as stack:
         images = stack.enter_context((folder / "images.npy").open("wb"))
         masks = stack.enter_context((folder / "masks.npy").open("wb"))
         _write_header(images, (num, side, side, 3))
         _write_header(masks, (num, side, side))
-        for prepared in _in_order(dataset, side, range(num)):
+        for prepared in _in_order(dataset, form, range(num)):
             images.write(np.ascontiguousarray(prepared.image).data)
             masks.write(np.ascontiguousarray(prepared.mask).data)
         for file in (images, masks):
@@ -171,13 +187,13 @@ def _write_arrays(dataset: Dataset, side: int, folder: Path) -> None:
             os.fsync(file.fileno())
 
 
-def _in_order(dataset: Dataset, side: int, indices: Iterable[int]) -> Iterator[_Prepared]:
+def _in_order(dataset: Dataset, form: _Form, indices: Iterable[int]) -> Iterator[_Prepared]:
     """Prepares with a few threads, a few images ahead, so that memory stays bounded."""
     num_threads = num_build_threads()
     remaining = iter(indices)
     with ThreadPoolExecutor(num_threads) as pool:
         while batch := list(islice(remaining, 4 * num_threads)):
-            yield from pool.map(lambda index: _prepare(dataset, index, side), batch)
+            yield from pool.map(lambda index: _prepare(dataset, index, form), batch)
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

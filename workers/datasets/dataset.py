@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from workers.contract import JSONValue, UserError
 from workers.datasets import pictures
 from workers.datasets.decision import Decision, decide, reads_as_before
-from workers.datasets.fingerprint import hash_files, relative_name, remembered
+from workers.datasets.fingerprint import Read, hash_files, relative_name, remembered
+from workers.datasets.images import ImageFacts, image_bits, judge_images, judge_turns, look_at_image
 from workers.datasets.likeness import (
     classes,
     equal_pictures,
@@ -131,48 +132,93 @@ class FileDataset:
         return self._decisions[image_size]
 
     def _decided(self, cache_dir: Path | None, image_size: int | None) -> Decision:
-        masks = [path for sample in self.samples for path in sample.masks]
-        facts = self._facts(masks, cache_dir, image_size)
-        decision = decide(facts, self.mask)
-        if decision.rule is None:
-            return decision
-        as_before = all(
-            reads_as_before(
-                facts[relative_name(self.folder, path)],
-                decision.rule,
-                index_mask=self.index_masks and not pictures.is_jpeg(path),
+        masks = self._mask_facts(cache_dir, image_size)
+        images = self._image_facts(cache_dir)
+        pairs = {
+            self._named(self.image_path(sample)): (
+                image.header,
+                {
+                    name: header
+                    for name in map(self._named, sample.masks)
+                    if (header := masks[name].header)
+                },
             )
-            for path in masks
-        )
-        return replace(decision, marks=() if as_before else (decision.rule.key(),))
-
-    def _facts(
-        self, masks: list[Path], cache_dir: Path | None, side: int | None
-    ) -> dict[str, MaskFacts]:
-        def look(path: Path) -> JSONValue:
-            return look_at_mask(path, side).to_json()
-
-        if cache_dir is None:
-            found: Mapping[Path, Any] = {path: look(path) for path in masks}
-        else:
-            what = f"masks-{FACTS}-{side or 0}"
-            found = remembered(self.folder, masks, cache_dir, what, look)
-        return {
-            relative_name(self.folder, path): MaskFacts.from_json(found[path]) for path in masks
+            for sample in self.samples
+            if (image := images[self._named(self.image_path(sample))]).header
         }
+        turns, turn_findings = judge_turns(pairs, MAX_ASPECT_DIFFERENCE)
+        decision = decide(masks, self.mask)
+        found = (*decision.findings, *judge_images(images), *turn_findings)
+        decision = replace(
+            decision,
+            findings=tuple(sorted(found, key=lambda one: one.kind.severity != "refused")),
+            turns=turns,
+            bits=image_bits(images),
+        )
+        return replace(decision, marks=self._marks(decision, images, masks))
 
-    def _rule(self, cache_dir: Path | None = None) -> MaskRule:
-        """Returns the decided rule.
+    def _named(self, path: Path) -> str:
+        return relative_name(self.folder, path)
+
+    def _mask_facts(self, cache_dir: Path | None, side: int | None) -> dict[str, MaskFacts]:
+        paths = [path for sample in self.samples for path in sample.masks]
+        found = self._looked(
+            paths,
+            cache_dir,
+            f"masks-{FACTS}-{side or 0}",
+            lambda p: look_at_mask(p, side).to_json(),
+        )
+        return {name: MaskFacts.from_json(facts) for name, facts in found.items()}
+
+    def _image_facts(self, cache_dir: Path | None) -> dict[str, ImageFacts]:
+        paths = [self.image_path(sample) for sample in self.samples]
+        found = self._looked(
+            paths, cache_dir, f"images-{FACTS}", lambda p: look_at_image(p).to_json()
+        )
+        return {name: ImageFacts.from_json(facts) for name, facts in found.items()}
+
+    def _looked(
+        self, paths: list[Path], cache_dir: Path | None, what: str, look: Read
+    ) -> dict[str, Any]:
+        if cache_dir is None:
+            return {self._named(path): look(path) for path in paths}
+        found = remembered(self.folder, paths, cache_dir, what, look)
+        return {self._named(path): found[path] for path in paths}
+
+    def _marks(
+        self, decision: Decision, images: Mapping[str, ImageFacts], masks: Mapping[str, MaskFacts]
+    ) -> tuple[JSONValue, ...]:
+        """Returns what is read otherwise than by preparation 2 without any mark."""
+        rule = decision.rule
+        headers = [facts.header for facts in images.values() if facts.header]
+        is_jpeg = {name: pictures.is_jpeg(Path(name)) for name in (*images, *masks)}
+        as_before = rule is None or all(
+            reads_as_before(facts, rule, index_mask=self.index_masks and not is_jpeg[name])
+            for name, facts in masks.items()
+        )
+        marks: list[JSONValue] = [] if rule is None or as_before else [rule.key()]
+        if any(header.is_jpeg for header in headers) or any(is_jpeg[name] for name in images):
+            marks.append("jpeg/2")
+        if decision.bits != 16:
+            marks.append(f"bits/{decision.bits}")
+        if any(header.mode == "SEPARATED" for header in headers):
+            marks.append("inks/1")
+        if decision.turns:
+            marks.append("orientation/1")
+        return tuple(marks)
+
+    def _known(self, cache_dir: Path | None = None) -> tuple[MaskRule, Decision]:
+        """Returns the decided rule, with all of the decision.
 
         Raises:
-            UserError: It cannot be decided; the message says why.
+            UserError: The dataset cannot be used; the message says why.
         """
         decision = next(iter(self._decisions.values()), None) or self.examine(cache_dir)
-        if decision.rule is None:
+        if decision.rule is None or decision.refusals:
             sentences = ". ".join(one.sentence() for one in decision.refusals)
             msg = f"dataset {self.name} in {self.folder}: {sentences}"
             raise UserError(msg)
-        return decision.rule
+        return decision.rule, decision
 
     def fingerprint(self, cache_dir: Path) -> str:
         """Returns 32 hexadecimal digits of preparation, rules, names, groups and file contents.
@@ -183,7 +229,7 @@ class FileDataset:
             UserError: A file cannot be read, the cache folder cannot be written, or what the masks
                 mean cannot be known.
         """
-        self._rule(cache_dir)
+        _, decision = self._known(cache_dir)
         files = [
             path for sample in self.samples for path in (self.image_path(sample), *sample.masks)
         ]
@@ -196,9 +242,9 @@ class FileDataset:
             [s.name, s.group, content(self.image_path(s)), [content(mask) for mask in s.masks]]
             for s in self.samples
         ]
-        marks = self.examine(cache_dir).marks
         joined = self._newly_joined(cache_dir, hashes)
-        return digest([f"preparation/{PREPARATION}", self.rules, rows, *marks, *joined], length=32)
+        parts = [f"preparation/{PREPARATION}", self.rules, rows, *decision.marks, *joined]
+        return digest(parts, length=32)
 
     def _newly_joined(self, cache_dir: Path, hashes: Mapping[Path, str]) -> list[str]:
         """Returns a mark if equal pictures are joined that once were not: groups change then.
@@ -220,9 +266,13 @@ class FileDataset:
 
         Raises:
             UnreadableImageError: The file cannot be decoded.
+            UserError: The dataset cannot be used; the message says why.
         """
+        _, decision = self._known()
         path = self.image_path(self.samples[index])
-        return pictures.as_rgb(pictures.decode(path, min_side=min_side))
+        rgb = pictures.as_rgb(pictures.decode(path, min_side=min_side), decision.bits)
+        turn = decision.turns.get(self._named(path), 1)
+        return rgb if turn == 1 else pictures.Raster(rgb).turned(turn).pixels
 
     def read_mask(self, index: int, *, side: int | None = None) -> NDArray[np.bool_]:
         """Returns the union (H, W) of the sample's masks at the image's full size.
@@ -238,13 +288,19 @@ class FileDataset:
             UserError: A mask's shape does not fit its image, or what the masks mean cannot be
                 known.
         """
-        sample, rule = self.samples[index], self._rule()
-        size = pictures.stored_size(self.image_path(sample))
+        rule, decision = self._known()
+        sample = self.samples[index]
+        image = self.image_path(sample)
+        size = pictures.stored_size(image)
+        if decision.turns.get(self._named(image), 1) >= 5:
+            size = pictures.Size(size.height, size.width)
         width, height = (size.width, size.height) if side is None else (side, side)
         union = np.zeros((height, width), dtype=np.bool_)
         for path in sample.masks:
+            turn = decision.turns.get(self._named(path), 1)
             for raster in pictures.read_rasters(path):
-                fitted = _fitted(raster, size, path, self.image_path(sample))
+                upright = raster if turn == 1 else raster.turned(turn)
+                fitted = _fitted(upright, size, path, image)
                 # Taking pixels first and applying the rule to those gives the same and is fast.
                 union |= rule.foreground(fitted.nearest(width, height) if side else fitted)
         return union

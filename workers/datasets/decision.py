@@ -7,7 +7,7 @@ option `mask`. What cannot be known is refused with the values found and the key
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from workers.contract import JSONValue
 from workers.datasets import kinds
@@ -44,12 +44,16 @@ class Decision:
     Attributes:
         rule: None where a finding is refused.
         findings: What is odd, refusals first.
+        turns: EXIF orientation that is applied, by file.
+        bits: How many bits the 16-bit images use.
         marks: What the fingerprint holds beside the files, because they are read otherwise than
             before there was a rule for the whole dataset; empty where nothing changed.
     """
 
     rule: MaskRule | None
     findings: tuple[Finding, ...] = ()
+    turns: Mapping[str, int] = field(default_factory=dict)
+    bits: int = 16
     marks: tuple[JSONValue, ...] = ()
 
     @property

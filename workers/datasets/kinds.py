@@ -83,3 +83,49 @@ MASK_VANISHES = FindingKind(
     text="mask of which the whole lesion vanishes at the network's size",
     remedy="set data.mask_resize: area to keep it, or a larger data.image_size",
 )
+IMAGE_PAGES = FindingKind(
+    name="image-pages",
+    severity="refused",
+    text="image of several pages or frames",
+    remedy="store one file for each picture, with its mask",
+)
+IMAGE_IN_ALPHA = FindingKind(
+    name="image-in-alpha",
+    severity="refused",
+    text="image of one colour that differs only in alpha",
+    remedy="store the picture in its colours",
+)
+IMAGE_ALPHA = FindingKind(
+    name="image-alpha", severity="note", text="image with transparent pixels; alpha is ignored"
+)
+IMAGE_UNIFORM = FindingKind(name="image-uniform", severity="note", text="image of one colour")
+IMAGE_DEPTH = FindingKind(
+    name="image-depth",
+    severity="note",
+    text="image of 16 bits, scaled by the bits that the highest level of the dataset needs",
+)
+IMAGE_INKS = FindingKind(
+    name="image-inks", severity="note", text="image in CMYK, converted to RGB without a profile"
+)
+IMAGE_PROFILE = FindingKind(
+    name="image-profile",
+    severity="note",
+    text="image with a colour profile other than sRGB, which is ignored",
+)
+IMAGE_SMALL = FindingKind(
+    name="image-small", severity="note", text="image with a side under 32 pixels"
+)
+TURN_DOUBTFUL = FindingKind(
+    name="orientation-doubtful",
+    severity="refused",
+    text="file whose EXIF orientation differs from that of its image or mask, and both ways fit",
+    remedy="store image and mask upright, without the tag",
+)
+TURN_APPLIED = FindingKind(
+    name="orientation-applied", severity="note", text="file turned by its EXIF orientation"
+)
+TURN_IGNORED = FindingKind(
+    name="orientation-ignored",
+    severity="note",
+    text="file whose EXIF orientation is ignored, because image and mask fit as they are stored",
+)

@@ -1,8 +1,8 @@
 """Which pictures are equal, and which are nearly so: decoded pixels, and a perceptual hash.
 
 Rules:
-- Two pictures are equal if their rasters have one size and the same pixels as the network gets
-  them (8 bits, RGB), whatever their files say: another comment, another format, other metadata.
+- Two pictures are equal if their upright rasters have one size and the same pixels (8 bits, RGB,
+  or all 16 bits), whatever their files say: another comment, another format, other metadata.
 - Two pictures are near duplicates if their perceptual hashes (`imagehash.phash`, 256 bits)
   differ in at most `similar_distance` bits. The hash sees structure, not colour or overall
   brightness; it does not recognise a picture that was turned, mirrored or cropped by more than
@@ -28,6 +28,8 @@ from scipy.sparse.csgraph import connected_components
 from workers.contract import SIMILAR_DISTANCE, SIMILAR_RULE, JSONValue
 from workers.datasets.fingerprint import remembered
 from workers.datasets.pictures import (
+    AnyPicture,
+    Raster,
     UnreadableImageError,
     as_rgb,
     decode,
@@ -66,23 +68,31 @@ def look_at_picture(path: Path) -> JSONValue:
     """Returns what is remembered of a picture: header, hash and key, or why it cannot be read."""
     try:
         header = read_header(path)
-        rgb = as_rgb(decode(path, min_side=DECODED_SIDE))
+        picture = decode(path, min_side=DECODED_SIDE)
     except UnreadableImageError as error:
         return {"reason": error.reason}
-    is_full = rgb.shape[:2] == (header.height, header.width)
+    is_full = picture.shape[:2] == (header.height, header.width)
     return {
         "width": header.width,
         "height": header.height,
         "orientation": header.orientation,
-        "likeness": likeness_of(rgb),
-        "pixels": pixel_key(rgb) if is_full else None,
+        "likeness": _likeness(picture, header.orientation),
+        "pixels": _pixels(picture, header.orientation) if is_full else None,
     }
 
 
-def likeness_of(rgb: NDArray[np.uint8]) -> str:
-    """Returns the perceptual hash of a picture (H, W, 3)."""
-    bits = imagehash.phash(Image.fromarray(rgb), hash_size=_HASH_SIDE).hash
+def _likeness(picture: AnyPicture, orientation: int) -> str:
+    if picture.dtype == np.uint16:  # the hash heeds no overall brightness; 8 bits must show all
+        picture = (picture * (255 / max(1, int(picture.max(initial=0))))).astype(np.uint8)
+    upright = Raster(as_rgb(picture)).turned(orientation).pixels
+    bits = imagehash.phash(Image.fromarray(upright), hash_size=_HASH_SIDE).hash
     return np.packbits(bits).tobytes().hex()
+
+
+def _pixels(picture: AnyPicture, orientation: int) -> str:
+    """Returns a key of the upright pixels: 8 bits, RGB, or all 16 bits."""
+    levels = picture if picture.dtype == np.uint16 else as_rgb(picture)
+    return pixel_key(Raster(levels).turned(orientation).pixels)
 
 
 def hashes_of(keys: Sequence[PictureKey]) -> NDArray[np.uint64]:
@@ -180,4 +190,4 @@ def equal_pictures(
 
 
 def _full_key(path: Path) -> str:
-    return pixel_key(as_rgb(decode(path)))
+    return _pixels(decode(path), read_header(path).orientation)

@@ -8,13 +8,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from scipy import ndimage
 
 from workers.datasets.rasters import MAX_PIXELS as MAX_PIXELS
 from workers.datasets.rasters import (
@@ -105,17 +105,6 @@ def decode(path: Path, *, min_side: int | None = None) -> AnyPicture:
     raise AssertionError  # `_reading` raises
 
 
-def turned(picture: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Returns a picture as a viewer shows it that heeds the EXIF orientation 1 to 8."""
-    if orientation >= 5:
-        picture = np.swapaxes(picture, 0, 1)
-    if orientation in (3, 4, 7, 8):
-        picture = picture[::-1]
-    if orientation in (2, 3, 6, 7):
-        picture = picture[:, ::-1]
-    return np.ascontiguousarray(picture)
-
-
 def stored_size(path: Path) -> Size:
     """Returns the size of the stored raster, from the header alone.
 
@@ -130,13 +119,18 @@ def asks_to_be_turned(path: Path) -> bool:
     return read_header(path).orientation != 1
 
 
-def as_rgb(picture: AnyPicture) -> NDArray[np.uint8]:
-    """Returns (H, W, 3): grey is repeated, alpha dropped, 16 bits cut to the upper 8."""
+def as_rgb(picture: AnyPicture, bits: int = 16) -> NDArray[np.uint8]:
+    """Returns (H, W, 3): grey is repeated, alpha dropped, 16 bits cut to 8.
+
+    Args:
+        picture: (H, W) or (H, W, C).
+        bits: How many of 16 bits are used; the upper 8 of those are kept.
+    """
     colour = _without_alpha(picture)
     if colour.dtype == np.bool_:
         levels = colour.astype(np.uint8) * np.uint8(255)
     elif colour.dtype == np.uint16:
-        levels = (colour >> 8).astype(np.uint8)
+        levels = (colour >> (bits - 8)).astype(np.uint8)
     else:
         levels = colour.astype(np.uint8, copy=False)
     if levels.ndim == 2:
@@ -175,14 +169,20 @@ def num_between(picture: AnyPicture) -> int:
     return int(np.count_nonzero((levels > 0) & (levels < _full_scale(levels))))
 
 
-def resize_image(rgb_HWC: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def resize_image(
+    rgb_HWC: NDArray[np.uint8], side: int, *, by_blocks: bool = True
+) -> NDArray[np.uint8]:
     """Returns (side, side, 3) by antialiased bilinear filtering (support grows with scale).
 
-    Reductions beyond 6 are first averaged over whole blocks of pixels, which changes levels by
-    well under one and is several times faster.
+    Args:
+        rgb_HWC: The picture.
+        side: In pixels.
+        by_blocks: First average whole blocks of pixels where a reduction is beyond 6: several
+            times faster; levels change by well under one.
     """
     image = Image.fromarray(rgb_HWC)
-    small = image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    gap = 3.0 if by_blocks else None
+    small = image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=gap)
     return np.asarray(small)
 
 
@@ -190,6 +190,23 @@ def resize_mask(mask_HW: NDArray[np.bool_], *, width: int, height: int) -> NDArr
     """Returns (height, width): the nearest pixel of the mask, no new values."""
     image = Image.fromarray(mask_HW.view(np.uint8))
     return np.asarray(image.resize((width, height), Image.Resampling.NEAREST)).astype(np.bool_)
+
+
+def resize_mask_by_area(mask_HW: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+    """Returns (side, side): lesion where at least half of a pixel's area is lesion.
+
+    A lesion that would vanish keeps the pixel that it covers most. Lesions are told apart at the
+    new size: parts that touch the same or neighbouring pixels, also diagonally, count as one.
+    """
+    levels = Image.fromarray(mask_HW.astype(np.float32))
+    covered = np.asarray(levels.resize((side, side), Image.Resampling.BOX))
+    lesion = covered >= 0.5
+    labels, num = ndimage.label(covered > 0, structure=np.ones((3, 3)))
+    numbers = np.arange(1, num + 1)
+    lost = numbers[ndimage.maximum(covered, labels, numbers) < 0.5] if num else numbers
+    for row, column in ndimage.maximum_position(covered, labels, lost) if lost.size else ():
+        lesion[row, column] = True
+    return np.asarray(lesion)
 
 
 def pixel_key(picture: AnyPicture) -> str:

@@ -70,6 +70,17 @@ class Raster:
         columns = nearest_indices(self.pixels.shape[1], width)
         return Raster(self.pixels[rows[:, None], columns], self.palette)
 
+    def turned(self, orientation: int) -> Raster:
+        """Returns the page as a viewer shows it that heeds the EXIF orientation 1 to 8."""
+        pixels = self.pixels
+        if orientation >= 5:
+            pixels = np.swapaxes(pixels, 0, 1)
+        if orientation in (3, 4, 7, 8):
+            pixels = pixels[::-1]
+        if orientation in (2, 3, 6, 7):
+            pixels = pixels[:, ::-1]
+        return Raster(np.ascontiguousarray(pixels), self.palette)
+
     def rgb(self) -> NDArray[np.uint8] | None:
         """Returns (H, W, 3), of 16 bits the upper 8; None where all channels are equal."""
         if self.palette is not None:
@@ -120,6 +131,11 @@ class Header:
     num_pages: int = 1
     lossy: bool = False
     profile: str = ""
+
+    @property
+    def is_jpeg(self) -> bool:
+        """Whether it is a JPEG, whatever its name."""
+        return self.kind in ("JPEG", "MPO")
 
     @property
     def size(self) -> Size:

@@ -26,6 +26,7 @@ from workers.datasets.findings import NUM_NAMES, Finding, FindingKind
 from workers.datasets.fingerprint import relative_name
 from workers.datasets.layout import Contents
 from workers.datasets.looks import look_at_files
+from workers.datasets.pairing import IMAGE_WITHOUT_MASK, MASK_WITHOUT_IMAGE
 from workers.datasets.pictures import UnreadableImageError
 from workers.datasets.siblings import Siblings, unrelated
 
@@ -98,8 +99,15 @@ class Survey:
         """Returns the survey with further findings, refusals first."""
         return replace(self, findings=_ordered((*self.findings, *more)))
 
+    def names(self, kind: FindingKind) -> tuple[str, ...]:
+        """Returns what a kind of finding concerns."""
+        return tuple(n for one in self.findings if one.kind.name == kind.name for n in one.names)
+
     def to_json(self) -> dict[str, JSONValue]:
-        """Returns counts, the sentence on masks, the remarks and the findings with every name."""
+        """Returns counts, the sentence on masks, the remarks and the findings with every name.
+
+        Some findings have a key of their own too, from before there were findings.
+        """
         return {
             "dataset": self.label,
             "folder": None if self.folder is None else str(self.folder),
@@ -109,6 +117,15 @@ class Survey:
             "masks": self.masks,
             "notes": list(self.remarks),
             "findings": [one.to_json() for one in self.findings],
+            "unreadable": [
+                {"file": name, "reason": detail}
+                for one in self.findings
+                if one.kind == kinds.UNREADABLE
+                for name, detail in zip(one.names, one.details, strict=True)
+            ],
+            "empty_masks": list(self.names(kinds.MASK_EMPTY)),
+            "images_without_mask": list(self.names(IMAGE_WITHOUT_MASK)),
+            "masks_without_image": list(self.names(MASK_WITHOUT_IMAGE)),
             "is_sound": self.is_sound,
             "is_complete": self.is_complete,
         }

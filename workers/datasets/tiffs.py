@@ -82,6 +82,10 @@ def tiff_raster(page: Any) -> Raster:  # noqa: ANN401 - tifffile has no types
     if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
         pixels = np.moveaxis(pixels, 0, -1)
     channels = 1 if pixels.ndim == 2 else pixels.shape[-1]
+    bands = channels in (2, 4) and photometric == tifffile.PHOTOMETRIC.MINISBLACK
+    if bands and not set(page.extrasamples) & {1, 2}:
+        msg = f"a TIFF of {channels} bands, none of which is said to be alpha; store grey or colour"
+        raise ValueError(msg)
     if pixels.ndim not in (2, 3) or channels > 4 or pixels.dtype.kind not in "buif":
         msg = (
             f"a TIFF of {pixels.dtype}, shape {pixels.shape}, {getattr(photometric, 'name', '')}; "
@@ -116,5 +120,5 @@ def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:
         msg = f"a TIFF of {pixels.dtype} in which 0 is white; store 8 or 16 bits"
         raise ValueError(msg)
     if pixels.dtype == np.bool_:
-        return np.invert(pixels)
-    return np.asarray(pixels.dtype.type(2**bits - 1) - pixels)
+        return np.asarray(np.logical_not(pixels))
+    return np.asarray(np.subtract(2**bits - 1, pixels, dtype=pixels.dtype))

@@ -28,6 +28,9 @@ def show_command(target: str, *, root: Path | None, out: Path, number: int) -> N
     if suffix not in SHEET_SUFFIXES:
         msg = f"--out {out}: the name must end in .html or .png"
         raise UserError(msg)
+    if not out.parent.is_dir():
+        msg = f"--out {out}: there is no folder {out.parent}; create it, or choose another file"
+        raise UserError(msg)
     surveys = _surveys(target, root)
     from orchestrator.report.sheet import sheet_parts
     from orchestrator.report.write import write_file

@@ -231,7 +231,7 @@ def _tile(survey: Survey, surveys: Mapping[str, Survey], key: int | str, odd: _O
 
 def _sample_panel(dataset: Dataset, number: int, caption: str) -> Panel:
     try:
-        image = dataset.read_image(number, min_side=_DECODED_SIDE)
+        image = _image(dataset, number)
     except UnreadableImageError as error:
         return Panel(caption=caption, pixels=None, problem=f"cannot be read: {error.reason}")
     pixels = _reduced(image)
@@ -246,6 +246,16 @@ def _sample_panel(dataset: Dataset, number: int, caption: str) -> Panel:
         lesion=lesion,
         problem="" if mask.any() else "no lesion",
     )
+
+
+def _image(dataset: Dataset, number: int) -> NDArray[np.uint8]:
+    try:
+        return dataset.read_image(number, min_side=_DECODED_SIDE)
+    except UserError:  # the dataset is refused; its pictures can be shown all the same
+        path = dataset.samples[number].image
+        if path is None:
+            raise
+        return as_rgb(decode(path, min_side=_DECODED_SIDE))
 
 
 def _stored(path: Path, caption: str) -> Panel:

@@ -14,7 +14,7 @@ from workers.contract import Component, JSONValue, UserError
 from workers.datasets import DatasetNotFoundError, generated_dataset, read_contents
 from workers.datasets.division import divide
 from workers.datasets.layout import Contents
-from workers.datasets.survey import Survey, survey_contents, survey_generated
+from workers.datasets.survey import Survey, survey_contents, survey_generated, with_shared
 
 Listed = Contents | UserError | None
 """What a dataset's folder holds; why it cannot be read; None for an archive not unpacked here."""
@@ -138,6 +138,9 @@ def check_data(
             continue
         else:
             survey = survey_contents(component, found, cache, first.data.image_size)
+        surveys[label] = survey
+    surveys = with_shared(surveys)
+    for label, survey in surveys.items():
         division = divide(survey, first.data, first.seed, range(grid.repeats))
         survey = survey.with_findings(division.findings)
         surveys[label], sizes[label] = survey, division.num_train

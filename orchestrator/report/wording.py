@@ -68,6 +68,11 @@ def count_text(number: int, noun: str) -> str:
     return f"{number:,} {plural}"
 
 
+def mean_count_text(mean: float) -> str:
+    """Returns a mean of counts: `122`, `121.8`."""
+    return f"{mean:,.1f}".removesuffix(".0")
+
+
 def duration_text(seconds: float) -> str:
     """Returns a duration in the two largest units that matter."""
     if seconds < 1:

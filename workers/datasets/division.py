@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from statistics import mean
 
 from workers.contract import DataProtocol, UserError
 from workers.datasets.findings import Finding, FindingKind, finding
@@ -20,6 +21,17 @@ NO_LESION = FindingKind(
     text=f"{BLIND_VALIDATION}, in repeats",
     remedy="raise the fraction data.split.val, or use more images with a lesion",
 )
+
+LEAK = FindingKind(
+    name="sibling-in-training",
+    severity="note",
+    text="test images with a sibling in training",
+    remedy="set data.split_unit: similar to split without them; the report shows the podium "
+    "without these images",
+)
+"""Its text has the numbers."""
+
+SIBLINGS = "an equal picture, a near duplicate, or one of the same group, such as a video"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +56,13 @@ def divide(survey: Survey, data: DataProtocol, seed: int, repeats: Iterable[int]
         seed: Seed of the sweep.
         repeats: Numbers of the repeats.
     """
-    if survey.dataset is None or not survey.is_sound:
+    if survey.siblings is None or not survey.is_sound:
         return Division(num_train=frozenset())
-    groups = [sample.group for sample in survey.dataset.samples]
+    groups = survey.siblings.groups(data)
     num_train: set[int] = set()
     blind: list[str] = []
+    related: list[int] = []
+    num_test: list[int] = []
     for repeat in repeats:
         try:
             split = split_indices(
@@ -60,4 +74,20 @@ def divide(survey: Survey, data: DataProtocol, seed: int, repeats: Iterable[int]
         num_train.add(len(split.train))
         if survey.without_lesion.issuperset(split.val.tolist()):
             blind.append(str(repeat))
-    return Division(num_train=frozenset(num_train), findings=finding(NO_LESION, blind))
+        kinds = survey.siblings.in_train(split.train, split.test, data.similar_distance)
+        related.append(sum(kind != "none" for kind in kinds))
+        num_test.append(len(split.test))
+    return Division(
+        num_train=frozenset(num_train),
+        findings=(*finding(NO_LESION, blind), *_leaks(related, num_test)),
+    )
+
+
+def _leaks(related: Sequence[int], num_test: Sequence[int]) -> tuple[Finding, ...]:
+    if not any(related):
+        return ()
+    text = (
+        f"{mean(related):.4g} of {mean(num_test):.4g} test images, on average over the repeats, "
+        f"have a sibling in training: {SIBLINGS}"
+    )
+    return (Finding(kind=replace(LEAK, text=text), names=()),)

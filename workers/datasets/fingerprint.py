@@ -89,7 +89,9 @@ def remembered(
                     known[name] = value
                     report_look(folder, done, len(fresh))
             unsettled = {name for name in fresh if max(stamps[name][1:]) > settled_ns}
-            rows = {n: [*stamps[n], known[n]] for n in paths if n not in unsettled}
+            # Another dataset may share the folder: what was seen of its files stays.
+            memory = {n: [*stamp, value] for n, (stamp, value) in _load(memory_path).items()}
+            rows = memory | {n: [*stamps[n], known[n]] for n in paths if n not in unsettled}
             replace_file(memory_path, json.dumps(rows).encode())
     return {path: known[name] for name, path in paths.items()}
 

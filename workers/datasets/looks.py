@@ -6,7 +6,7 @@ What was seen is remembered by size and times of the file, so that a second look
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from workers.contract import JSONValue
@@ -14,12 +14,10 @@ from workers.datasets import kinds, pictures
 from workers.datasets.dataset import FileDataset, shapes_fit
 from workers.datasets.findings import Finding, FindingKind, finding
 from workers.datasets.fingerprint import relative_name, remembered
+from workers.datasets.likeness import PICTURES, look_at_picture
 
-DECODED, SIZES = "decoded-1", "sizes-1"
+SIZES = "sizes-1"
 """What is remembered; raised when another thing is looked at, or differently."""
-
-_LEAST_SIDE = 64
-"""A JPEG is decoded small: that too reads all of its data."""
 
 MASK_SCALED = FindingKind(
     name="size-mismatch",
@@ -67,7 +65,7 @@ def look_at_files(dataset: FileDataset, cache_dir: Path, turns: Mapping[str, int
         UserError: The cache folder cannot be written.
     """
     samples = dataset.samples
-    images = _seen(dataset.folder, map(dataset.image_path, samples), cache_dir, DECODED)
+    images = _seen(dataset.folder, map(dataset.image_path, samples), cache_dir, PICTURES)
     masks = _seen(dataset.folder, (m for s in samples for m in s.masks), cache_dir, SIZES)
 
     def name(path: Path) -> str:
@@ -97,17 +95,14 @@ def look_at_files(dataset: FileDataset, cache_dir: Path, turns: Mapping[str, int
 
 
 def _seen(folder: Path, paths: Iterable[Path], cache_dir: Path, what: str) -> dict[Path, Seen]:
-    look = _look_at_image if what == DECODED else _look_at_header
+    look = look_at_picture if what == PICTURES else _look_at_header
     found = remembered(folder, paths, cache_dir, what, look)
-    return {path: Seen(**facts) for path, facts in found.items() if isinstance(facts, dict)}  # type: ignore[arg-type]
-
-
-def _look_at_image(path: Path) -> JSONValue:
-    try:
-        pictures.as_rgb(pictures.decode(path, min_side=_LEAST_SIDE))
-    except pictures.UnreadableImageError as error:
-        return asdict(Seen(reason=error.reason))
-    return _look_at_header(path)
+    known = {field.name for field in fields(Seen)}
+    return {
+        path: Seen(**{k: v for k, v in facts.items() if k in known})  # type: ignore[arg-type]
+        for path, facts in found.items()
+        if isinstance(facts, dict)
+    }
 
 
 def _look_at_header(path: Path) -> JSONValue:

@@ -6,7 +6,8 @@ that `podium data verify`, `plan`, `run` and `report` use the same words and the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,11 +21,14 @@ from workers.datasets import (
     read_contents,
 )
 from workers.datasets.dataset import Dataset, DatasetNotFoundError, FileDataset
+from workers.datasets.duplicates import duplicate_findings, shared_findings
 from workers.datasets.findings import NUM_NAMES, Finding, FindingKind
 from workers.datasets.fingerprint import relative_name
 from workers.datasets.layout import Contents
 from workers.datasets.looks import look_at_files
 from workers.datasets.pairing import IMAGE_WITHOUT_MASK, MASK_WITHOUT_IMAGE
+from workers.datasets.pictures import UnreadableImageError
+from workers.datasets.siblings import Siblings, unrelated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +47,7 @@ class Survey:
         remarks: What the layout decides by rule, "read as PNG"; shown by `podium data verify`.
         findings: Everything odd, refusals first.
         without_lesion: Numbers of the samples whose mask is empty.
+        siblings: Which samples are related; None where an image cannot be read.
     """
 
     label: str
@@ -55,6 +60,7 @@ class Survey:
     remarks: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     without_lesion: frozenset[int] = frozenset()
+    siblings: Siblings | None = None
 
     @property
     def refusals(self) -> tuple[str, ...]:
@@ -153,7 +159,12 @@ def survey_generated(component: Component) -> Survey:
     dataset = generated_dataset(component)
     num = len(dataset.samples)
     return Survey(
-        label=component.label, dataset=dataset, folder=None, num_images=num, num_pairs=num
+        label=component.label,
+        dataset=dataset,
+        folder=None,
+        num_images=num,
+        num_pairs=num,
+        siblings=unrelated(tuple(sample.group for sample in dataset.samples)),
     )
 
 
@@ -176,13 +187,33 @@ def survey_contents(
     dataset = dataset_of(component, contents)
     decision = dataset.examine(cache_dir, image_size)
     found = [*look_at_files(dataset, cache_dir, decision.turns), *decision.findings]
+    siblings = None
+    with suppress(UnreadableImageError):  # `look_at_files` has named it
+        siblings = dataset.siblings(cache_dir)
+        found += duplicate_findings(dataset, siblings)
     survey = survey.with_findings(found)
     return replace(
         survey,
         dataset=dataset,
         masks=decision.rule.sentence if decision.rule else "",
         without_lesion=_without_lesion(dataset, found),
+        siblings=siblings,
     )
+
+
+def with_shared(surveys: Mapping[str, Survey]) -> dict[str, Survey]:
+    """Returns the surveys, each with its images that are in another dataset too.
+
+    Args:
+        surveys: By label.
+    """
+    known = {
+        label: (survey.dataset, survey.siblings)
+        for label, survey in surveys.items()
+        if isinstance(survey.dataset, FileDataset) and survey.siblings is not None
+    }
+    shared = shared_findings(known)
+    return {label: one.with_findings(shared.get(label, ())) for label, one in surveys.items()}
 
 
 def _without_lesion(dataset: FileDataset, findings: Iterable[Finding]) -> frozenset[int]:
@@ -244,4 +275,4 @@ def survey_root(root: Path, cache_dir: Path) -> list[Survey]:
             "`podium data list` says where to get them"
         )
         raise DatasetNotFoundError(msg)
-    return found
+    return list(with_shared({one.label: one for one in found}).values())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from orchestrator.report.data import Sweep, column
+from orchestrator.report.data_notes import surveyed
 from orchestrator.report.wording import MISSING, count_text
 
 
@@ -25,11 +26,15 @@ class Component:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRecord:
-    """What data a dataset's numbers come from; several values where trials differ."""
+    """What data a dataset's numbers come from; several values where trials differ.
+
+    `surveyed` says what its masks mean and what was odd in its files before the trials ran.
+    """
 
     component: Component
     num_images: str
     fingerprint: str
+    surveyed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,7 @@ def record(sweep: Sweep) -> Record:
                 component=component,
                 num_images=_image_counts(rows),
                 fingerprint=_values(column(rows, "dataset_fingerprint")),
+                surveyed=surveyed(sweep, component.label),
             )
             for component, rows in _components(sweep, "dataset", specs)
         ),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,12 +22,13 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from workers.contract import MaskResize
+from workers.contract import DataProtocol, MaskResize
 from workers.datasets.dataset import Dataset
 from workers.datasets.pictures import is_jpeg, resize_image, resize_mask_by_area
+from workers.datasets.siblings import Siblings
 from workers.datasets.storage import cache_writes, num_build_threads, replace_file, sync_folder
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 """Raised whenever the same arrays would have another form. Where the same files would give other
 arrays, `dataset.PREPARATION` is raised."""
 
@@ -46,15 +47,20 @@ class DatasetArrays:
         images: (N, S, S, 3) levels in 0..255, read-only memory map.
         masks: (N, S, S), 0 or 1, read-only memory map.
         names: Sample names, in the order of the arrays.
-        groups: Group of each sample; identical images share one.
+        siblings: Which of them are related, and how.
         fingerprint: Of the content they came from.
     """
 
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
     names: tuple[str, ...]
-    groups: tuple[str, ...]
+    siblings: Siblings
     fingerprint: str
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Group of each sample by layout and equal pictures, as with `split_unit: group`."""
+        return self.siblings.groups(DataProtocol(split_unit="group"))
 
 
 def load_arrays(
@@ -82,38 +88,16 @@ def load_arrays(
     if arrays is not None:
         return arrays
     num_bytes = len(dataset.samples) * image_size**2 * 4
+    siblings = dataset.siblings(cache_dir)
     with cache_writes(cache_dir, num_bytes), FileLock(entry.with_name(entry.name + ".lock")):
         arrays = _open(entry, fingerprint)
         if arrays is None:
-            _build(dataset, _Form(image_size, mask_resize), entry)
+            _build(dataset, _Form(image_size, mask_resize), entry, siblings)
             arrays = _open(entry, fingerprint)
     if arrays is None:
         msg = f"{entry} vanished while it was read; does something clean the cache folder?"
         raise FileNotFoundError(msg)
     return arrays
-
-
-def join_groups(groups: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
-    """Returns groups in which samples that share a group or a key are together.
-
-    Args:
-        groups: Group of each sample.
-        keys: Content key of each sample; equal for identical images.
-    """
-    parent = list(range(len(groups)))
-
-    def find(sample: int) -> int:
-        while parent[sample] != sample:
-            parent[sample] = parent[parent[sample]]
-            sample = parent[sample]
-        return sample
-
-    first: dict[tuple[str, str], int] = {}
-    for i, names in enumerate(zip(groups, keys, strict=True)):
-        for label in zip(("group", "key"), names, strict=True):
-            a, b = sorted((find(first.setdefault(label, i)), find(i)))
-            parent[b] = a
-    return tuple(groups[find(i)] for i in range(len(groups)))
 
 
 def _open(entry: Path, fingerprint: str) -> DatasetArrays | None:
@@ -122,17 +106,17 @@ def _open(entry: Path, fingerprint: str) -> DatasetArrays | None:
         index = json.loads((entry / "index.json").read_text(encoding="utf-8"))
         images = np.load(entry / "images.npy", mmap_mode="r")
         masks = np.load(entry / "masks.npy", mmap_mode="r")
-        names, groups = tuple(index["names"]), tuple(index["groups"])
-    except (OSError, ValueError, KeyError):
+        names, siblings = tuple(index["names"]), Siblings.from_json(index["siblings"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not len(images) == len(masks) == len(names) == len(groups):
+    if not len(images) == len(masks) == len(names) == len(siblings.layout):
         return None
     return DatasetArrays(
-        images=images, masks=masks, names=names, groups=groups, fingerprint=fingerprint
+        images=images, masks=masks, names=names, siblings=siblings, fingerprint=fingerprint
     )
 
 
-def _build(dataset: Dataset, form: _Form, entry: Path) -> None:
+def _build(dataset: Dataset, form: _Form, entry: Path, siblings: Siblings) -> None:
     """Builds the entry; the caller holds its lock, so whatever lies in the way is a leftover."""
     building = entry.with_name(entry.name + ".building")
     for leftover in (building, entry):
@@ -140,10 +124,10 @@ def _build(dataset: Dataset, form: _Form, entry: Path) -> None:
             shutil.rmtree(leftover)
     building.mkdir()
     try:
-        keys = _write_arrays(dataset, form, building)
+        _write_arrays(dataset, form, building)
         index = {
             "names": [sample.name for sample in dataset.samples],
-            "groups": join_groups([sample.group for sample in dataset.samples], keys),
+            "siblings": siblings.to_json(),
         }
         replace_file(building / "index.json", json.dumps(index).encode())
         building.rename(entry)
@@ -163,7 +147,6 @@ class _Form:
 class _Prepared:
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
-    key: str
 
 
 def prepare_image(
@@ -177,21 +160,20 @@ def prepare_image(
 
 
 def _prepare(dataset: Dataset, index: int, form: _Form) -> _Prepared:
-    image, decoded = prepare_image(dataset, index, form.side)
+    image, _ = prepare_image(dataset, index, form.side)
     if form.mask_resize == "area":
         mask = resize_mask_by_area(dataset.read_mask(index), form.side)
     else:
         mask = dataset.read_mask(index, side=form.side)
-    return _Prepared(image, mask.view(np.uint8), dataset.content_key(index, decoded))
+    return _Prepared(image, mask.view(np.uint8))
 
 
-def _write_arrays(dataset: Dataset, form: _Form, folder: Path) -> list[str]:
-    """Writes images.npy and masks.npy and returns the content keys.
+def _write_arrays(dataset: Dataset, form: _Form, folder: Path) -> None:
+    """Writes images.npy and masks.npy.
 
     By ordinary writes, not through a memory map: there a full disk kills the process.
     """
     num, side = len(dataset.samples), form.side
-    keys: list[str] = []
     with ExitStack() as stack:
         images = stack.enter_context((folder / "images.npy").open("wb"))
         masks = stack.enter_context((folder / "masks.npy").open("wb"))
@@ -200,11 +182,9 @@ def _write_arrays(dataset: Dataset, form: _Form, folder: Path) -> list[str]:
         for prepared in _in_order(dataset, form, range(num)):
             images.write(np.ascontiguousarray(prepared.image).data)
             masks.write(np.ascontiguousarray(prepared.mask).data)
-            keys.append(prepared.key)
         for file in (images, masks):
             file.flush()
             os.fsync(file.fileno())
-    return keys
 
 
 def _in_order(dataset: Dataset, form: _Form, indices: Iterable[int]) -> Iterator[_Prepared]:

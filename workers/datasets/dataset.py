@@ -13,9 +13,17 @@ from numpy.typing import NDArray
 from workers.contract import JSONValue, UserError
 from workers.datasets import pictures
 from workers.datasets.decision import Decision, decide, reads_as_before
-from workers.datasets.fingerprint import Read, hash_file, hash_files, relative_name, remembered
+from workers.datasets.fingerprint import Read, hash_files, relative_name, remembered
 from workers.datasets.images import ImageFacts, image_bits, judge_images, judge_turns, look_at_image
+from workers.datasets.likeness import (
+    classes,
+    equal_pictures,
+    hashes_of,
+    label_pairs,
+    picture_keys,
+)
 from workers.datasets.masks import MaskFacts, MaskRule, look_at_mask
+from workers.datasets.siblings import Siblings
 from workers.identity import digest
 
 PREPARATION = 2
@@ -42,7 +50,7 @@ class Sample:
         image: The image file; None where it is generated.
         masks: The mask files, to be united; none where they are generated.
         group: What belongs together by layout (a video sequence), else the sample's own name.
-            Identical images are joined later, when they are decoded (`workers.datasets.cache`).
+            Equal pictures are joined later, when they are decoded (`Dataset.siblings`).
     """
 
     name: str
@@ -76,8 +84,8 @@ class Dataset(Protocol):
         """Returns the mask (H, W) at the image's full size, or the nearest pixels (side, side)."""
         ...
 
-    def content_key(self, index: int, image: NDArray[np.uint8]) -> str:
-        """Returns a key that identical images share; `image` is what `read_image` returned."""
+    def siblings(self, cache_dir: Path) -> Siblings:
+        """Returns which samples are related: by layout, equal pictures and near duplicates."""
         ...
 
 
@@ -234,8 +242,24 @@ class FileDataset:
             [s.name, s.group, content(self.image_path(s)), [content(mask) for mask in s.masks]]
             for s in self.samples
         ]
-        parts = [f"preparation/{PREPARATION}", self.rules, rows, *decision.marks]
+        joined = self._newly_joined(cache_dir, hashes)
+        parts = [f"preparation/{PREPARATION}", self.rules, rows, *decision.marks, *joined]
         return digest(parts, length=32)
+
+    def _newly_joined(self, cache_dir: Path, hashes: Mapping[Path, str]) -> list[str]:
+        """Returns a mark if equal pictures are joined that once were not: groups change then.
+
+        JPEG files once had to agree in every byte.
+        """
+        paths = [self.image_path(sample) for sample in self.samples]
+        keys = picture_keys(self.folder, paths, cache_dir)
+        once = [
+            hashes[path] if pictures.is_jpeg(path) else key.pixels
+            for path, key in zip(paths, keys, strict=True)
+        ]
+        equal = equal_pictures(self.folder, paths, keys, cache_dir)
+        same = np.array_equal(classes(len(paths), label_pairs(once)), equal)
+        return [] if same else ["equal-pictures/2"]
 
     def read_image(self, index: int, *, min_side: int | None = None) -> NDArray[np.uint8]:
         """Returns the image (H, W, 3); a JPEG may come reduced, both sides at least `min_side`.
@@ -281,15 +305,22 @@ class FileDataset:
                 union |= rule.foreground(fitted.nearest(width, height) if side else fitted)
         return union
 
-    def content_key(self, index: int, image: NDArray[np.uint8]) -> str:
-        """Returns a key that identical images share: of the pixels, or of a JPEG's bytes.
+    def siblings(self, cache_dir: Path) -> Siblings:
+        """Returns which samples are related: by layout, equal pictures and near duplicates.
 
-        A JPEG's bytes, because its pixels may have been decoded at a reduced size.
+        What was seen in a picture is remembered in `cache_dir`.
+
+        Raises:
+            UnreadableImageError: An image cannot be decoded; it is named.
+            UserError: The cache folder cannot be written.
         """
-        path = self.image_path(self.samples[index])
-        if pictures.is_jpeg(path):
-            return hash_file(path)
-        return pictures.pixel_key(image)
+        paths = [self.image_path(sample) for sample in self.samples]
+        keys = picture_keys(self.folder, paths, cache_dir)
+        return Siblings(
+            layout=tuple(sample.group for sample in self.samples),
+            equal=equal_pictures(self.folder, paths, keys, cache_dir),
+            hashes=hashes_of(keys),
+        )
 
     @staticmethod
     def image_path(sample: Sample) -> Path:
@@ -300,13 +331,19 @@ class FileDataset:
         return sample.image
 
 
+def shapes_fit(mask: pictures.Size, image: pictures.Size) -> bool:
+    """Says whether a mask can be scaled to its image."""
+    ratio = mask.width * image.height / (mask.height * image.width)
+    return abs(ratio - 1) <= MAX_ASPECT_DIFFERENCE
+
+
 def _fitted(
     raster: pictures.Raster, size: pictures.Size, mask_path: Path, image_path: Path
 ) -> pictures.Raster:
     height, width = raster.pixels.shape[:2]
     if (width, height) == (size.width, size.height):
         return raster
-    if abs(width * size.height / (height * size.width) - 1) > MAX_ASPECT_DIFFERENCE:
+    if not shapes_fit(pictures.Size(width, height), size):
         msg = (
             f"{mask_path}: the mask is {width}x{height} pixels but its image {image_path} is "
             f"{size.width}x{size.height}: the shapes do not fit; was one of them turned "

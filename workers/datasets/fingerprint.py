@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from workers.contract import JSONValue, UserError
-from workers.datasets.storage import cache_writes, num_build_threads, replace_file
+from workers.datasets.storage import cache_writes, num_build_threads, replace_file, report_look
 
 SETTLED_NS = 2_000_000_000
 """A file changed less than this before it was hashed is hashed again next time: file systems
@@ -84,9 +84,14 @@ def remembered(
             fresh = [name for name in paths if name not in known]
             settled_ns = clock_ns() - SETTLED_NS
             with ThreadPoolExecutor(num_build_threads()) as pool:
-                known |= zip(fresh, pool.map(read, [paths[n] for n in fresh]), strict=True)
+                values = pool.map(read, [paths[n] for n in fresh])
+                for done, (name, value) in enumerate(zip(fresh, values, strict=True), start=1):
+                    known[name] = value
+                    report_look(folder, done, len(fresh))
             unsettled = {name for name in fresh if max(stamps[name][1:]) > settled_ns}
-            rows = {n: [*stamps[n], known[n]] for n in paths if n not in unsettled}
+            # Another dataset may share the folder: what was seen of its files stays.
+            memory = {n: [*stamp, value] for n, (stamp, value) in _load(memory_path).items()}
+            rows = memory | {n: [*stamps[n], known[n]] for n in paths if n not in unsettled}
             replace_file(memory_path, json.dumps(rows).encode())
     return {path: known[name] for name, path in paths.items()}
 

@@ -14,7 +14,7 @@ import pytest
 from tests.unit.workers.datasets.conftest import Write
 from workers.contract import Component, UserError
 from workers.datasets import open_dataset
-from workers.datasets.cache import join_groups, load_arrays
+from workers.datasets.cache import load_arrays
 from workers.datasets.pictures import UnreadableImageError, resize_image, resize_mask
 
 REPOSITORY = Path(__file__).resolve().parents[4]
@@ -108,12 +108,6 @@ def test_identical_images_share_a_group(
     arrays = load_arrays(open_dataset(MINE, root), 32, tmp_path / "cache")
     assert arrays.groups[7] == arrays.groups[3] == "3"
     assert len(set(arrays.groups)) == 11
-
-
-def test_groups_are_joined_across_layout_and_content() -> None:
-    groups = ["a", "a", "b", "c", "d", "e"]
-    keys = ["1", "2", "2", "3", "3", "4"]
-    assert join_groups(groups, keys) == ("a", "a", "a", "c", "c", "e")
 
 
 def test_second_call_builds_nothing(

@@ -54,7 +54,7 @@ def test_the_alias_folder_comes_before_the_root(folder_dataset: Path, write_pict
 
 def test_two_images_of_one_stem_are_refused(folder_dataset: Path, write_picture: Write) -> None:
     write_picture("images/1.jpg", 1)
-    with pytest.raises(UserError, match=r"1\.(png|jpg) and .*1\.(png|jpg) are two images"):
+    with pytest.raises(UserError, match=r"images of one name.*images/1\.jpg = images/1\.png"):
         open_dataset(MINE, folder_dataset)
 
 
@@ -109,7 +109,7 @@ def test_too_few_pairs(tmp_path: Path, write_picture: Write, write_mask: Write) 
     for i in range(4):
         write_picture(f"images/{i}.png", i)
         write_mask(f"masks/{i}.png")
-    with pytest.raises(UserError, match=r"mine: 4 usable image-mask pairs.*at least 5"):
+    with pytest.raises(UserError, match=r"mine: 4 image-mask pairs.*at least 5"):
         open_dataset(MINE, tmp_path)
 
 

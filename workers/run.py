@@ -179,6 +179,9 @@ def _result(
 ) -> TrialResult:
     left_out = left_out_note(spec, len(task.split.train))
     blind = None if task.source_masks[task.split.val].any() else BLIND_VALIDATION
+    on_cpu = None
+    if runtime.gpu_ids and task.device.type == "cpu":
+        on_cpu = "a GPU was assigned, but torch sees none: trained on the CPU"
     counts = np.zeros((0, 4), dtype=np.int64)
     test = np.sort(task.split.test)
     siblings: tuple[SiblingKind, ...] = ()
@@ -217,5 +220,5 @@ def _result(
         dataset_fingerprint=arrays.fingerprint,
         code_version=code_version(),
         versions={**package_versions(), **outside_versions(spec), **sources},
-        message="; ".join(filter(None, (message, left_out, blind))) or None,
+        message="; ".join(filter(None, (message, left_out, blind, on_cpu))) or None,
     )

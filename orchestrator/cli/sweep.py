@@ -56,12 +56,12 @@ def make_engine(name: str, sweep: Sweep) -> Engine:
     """Returns the engine of a name; Ray is imported only where it is used.
 
     Raises:
-        UserError: It has no GPU for trials that ask for one.
+        UserError: It has no room for a trial that is pending.
     """
     if name == "inline":
         from orchestrator.engine.inline import InlineEngine
 
-        if sweep.grid.gpus_per_trial:
+        if sweep.plan.pending and sweep.grid.gpus_per_trial:
             msg = (
                 f"resources.gpus: {sweep.grid.gpus_per_trial:g}: --engine inline trains on the "
                 "CPU of its own process; leave it out, or add --set resources.gpus=0"
@@ -70,7 +70,15 @@ def make_engine(name: str, sweep: Sweep) -> Engine:
         return InlineEngine()
     from orchestrator.engine.ray_tune import RayTuneEngine
 
+    _check_room(sweep)
     return RayTuneEngine(_cluster_options(sweep))
+
+
+def _check_room(sweep: Sweep) -> None:
+    if sweep.plan.pending and (sweep.grid.gpus_per_trial or sweep.grid.cpus_per_trial > 1):
+        from orchestrator.engine.ray_cluster import check_room
+
+        check_room(_cluster_options(sweep))
 
 
 def _cluster_options(sweep: Sweep) -> ClusterOptions:
@@ -162,12 +170,8 @@ def plan_command(
 
 def _no_room(sweep: Sweep) -> tuple[str, ...]:
     """Says why a trial does not fit on this machine; nothing where a cluster is named."""
-    if not sweep.plan.pending:
-        return ()
-    from orchestrator.engine.ray_cluster import check_room
-
     try:
-        check_room(_cluster_options(sweep))
+        _check_room(sweep)
     except UserError as error:
         return (str(error),)
     return ()

@@ -158,8 +158,8 @@ def test_what_a_model_asks_for_is_checked_before_the_sweep(tmp_path, changes, me
         run(config)
     assert not (tmp_path / "results").exists()
     plan = podium("plan", config)
-    assert plan.returncode == 0
-    assert f"note: will be refused: {message[:40]}" in plan.stdout
+    assert plan.returncode == 2
+    assert "podium run would refuse this sweep:\n" + message[:40] in plan.stderr
 
 
 def test_a_plan_says_that_a_last_batch_is_left_out(tmp_path):

@@ -24,7 +24,7 @@ from orchestrator.studies import studies_of
 from tests.integration.sweeps import write_config
 from tests.unit.json_tables import Node, problems, read_tables, rows_of
 from tests.unit.orchestrator.store.trials import NOW, make_candidate, make_result
-from workers.contract import FailureClass
+from workers.contract import FailureClass, UserError
 
 ROOT = Path(__file__).parents[2]
 TABLES = read_tables((ROOT / "docs" / "json.md").read_text(encoding="utf-8"))
@@ -89,10 +89,17 @@ def results(config: Path) -> str:
     return str(config.parent / "results")
 
 
+def planned(path: Path, *options: str) -> Any:
+    """Returns a plan; `podium run` would refuse it, since the made-up trials saw other data."""
+    done = CliRunner().invoke(app, ["plan", str(path), *options, "--json"])
+    assert isinstance(done.exception, UserError)
+    return json.loads(done.stdout)
+
+
 def test_plan(config):
-    check("podium plan --json", run("plan", str(config)))
-    needs_two = ("--set", "models=[deeplabv3plus]", "--set", "training.batch_size=1")
-    check("podium plan --json", run("plan", str(config), *needs_two))
+    check("podium plan --json", planned(config))
+    left_out = ("--set", "models=[colonformer]", "--set", "training.batch_size=2")
+    check("podium plan --json", run("plan", str(config), *left_out))
 
 
 def test_race(tmp_path):
@@ -104,7 +111,7 @@ def test_race(tmp_path):
         if spec.repeat < 2:  # every loss has nearly the same mean, with much noise
             number = {"dice": (10, 30), "bce": (21, 20), "iou": (30, 10)}[spec.loss.label]
             store.commit(spec, make_result(number[spec.repeat]), committed_at=NOW)
-    check("podium plan --json", run("plan", str(path)))
+    check("podium plan --json", planned(path))
     check("podium status --json", run("status", str(path)))
 
 
@@ -215,6 +222,9 @@ def test_data_verify(tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "masks" / "0.png")
     (tmp_path / "images" / "1.png").write_bytes(b"torn")
     (tmp_path / "masks" / "2.png").rename(tmp_path / "masks" / "lonely.png")
+    for part in ("Original", "Ground Truth"):
+        (tmp_path / "CVC-ClinicDB" / part).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / "CVC-ClinicDB" / part / "1.png")
     arguments = ["data", "verify", str(tmp_path), "--json"]
     done = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert done.exit_code == 1

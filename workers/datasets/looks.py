@@ -5,7 +5,7 @@ What was seen is remembered by size and times of the file, so that a second look
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -40,27 +40,26 @@ class Seen:
     Attributes:
         width: Of the stored raster, pixels; 0 where it cannot be read.
         height: Likewise.
-        orientation: EXIF orientation; 1 is upright.
         reason: Why it cannot be read.
     """
 
     width: int = 0
     height: int = 0
-    orientation: int = 1
     reason: str | None = None
 
-    @property
-    def size(self) -> pictures.Size:
-        """Size of the stored raster."""
-        return pictures.Size(self.width, self.height)
+    def size_after(self, orientation: int) -> pictures.Size:
+        """Returns the size of the raster once it is turned."""
+        sides = (self.width, self.height)
+        return pictures.Size(*(reversed(sides) if orientation >= 5 else sides))
 
 
-def look_at_files(dataset: FileDataset, cache_dir: Path) -> list[Finding]:
-    """Returns what is odd in the files of a dataset, apart from what its masks mean.
+def look_at_files(dataset: FileDataset, cache_dir: Path, turns: Mapping[str, int]) -> list[Finding]:
+    """Returns which files cannot be read, and which masks do not fit their image.
 
     Args:
         dataset: Its files.
         cache_dir: Cache folder of this node.
+        turns: Orientation that is applied to each file, by name.
 
     Raises:
         UserError: The cache folder cannot be written.
@@ -78,12 +77,15 @@ def look_at_files(dataset: FileDataset, cache_dir: Path) -> list[Finding]:
     for sample in samples:
         image = images[dataset.image_path(sample)]
         for path in sample.masks:
-            mask = masks[path]
-            if mask.reason or image.reason or mask.size == image.size:
+            if masks[path].reason or image.reason:
                 continue
-            found = scaled if shapes_fit(mask.size, image.size) else refused
+            mask_size = masks[path].size_after(turns.get(name(path), 1))
+            size = image.size_after(turns.get(name(dataset.image_path(sample)), 1))
+            if mask_size == size:
+                continue
+            found = scaled if shapes_fit(mask_size, size) else refused
             found[name(path)] = (
-                f"{mask.width}x{mask.height}, its image {image.width}x{image.height}"
+                f"{mask_size.width}x{mask_size.height}, its image {size.width}x{size.height}"
             )
     return [
         *finding(kinds.UNREADABLE, broken),
@@ -108,4 +110,4 @@ def _look_at_header(path: Path) -> JSONValue:
         header = pictures.read_header(path)
     except pictures.UnreadableImageError as error:
         return asdict(Seen(reason=error.reason))
-    return asdict(Seen(width=header.width, height=header.height, orientation=header.orientation))
+    return asdict(Seen(width=header.width, height=header.height))

@@ -186,7 +186,7 @@ def survey_contents(
         return survey
     dataset = dataset_of(component, contents)
     decision = dataset.examine(cache_dir, image_size)
-    found = [*look_at_files(dataset, cache_dir), *decision.findings]
+    found = [*look_at_files(dataset, cache_dir, decision.turns), *decision.findings]
     siblings = None
     with suppress(UnreadableImageError):  # `look_at_files` has named it
         siblings = dataset.siblings(cache_dir)
@@ -232,15 +232,16 @@ def _without_lesion(dataset: FileDataset, findings: Iterable[Finding]) -> frozen
 
 
 def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Returns one finding for each kind, refusals first."""
-    by_kind: dict[FindingKind, list[Finding]] = {}
+    """Returns one finding for each kind, refusals first; two looks may have found the same."""
+    by_kind: dict[FindingKind, dict[str, str]] = {}
     for one in findings:
-        by_kind.setdefault(one.kind, []).append(one)
+        details = one.details or ("",) * len(one.names)
+        by_kind.setdefault(one.kind, {}).update(zip(one.names, details, strict=True))
     joined = [
         Finding(
             kind=kind,
-            names=tuple(name for one in found for name in one.names),
-            details=tuple(text for one in found for text in one.details),
+            names=tuple(found),
+            details=tuple(found.values()) if any(found.values()) else (),
         )
         for kind, found in by_kind.items()
     ]

@@ -23,6 +23,9 @@ from workers.datasets.evidence import (
 from workers.datasets.findings import Finding, finding
 from workers.datasets.masks import MaskFacts, MaskRule, Table, Value
 
+MAX_SMALL = 64
+"""A lesion of the area of so many pixels at the network's size does not vanish there."""
+
 MIN_PROPER = 0.1
 """A smaller fraction of masks that are neither empty nor full is refused."""
 
@@ -165,6 +168,12 @@ def num_lesion(facts: MaskFacts, rule: MaskRule) -> tuple[int, int] | None:
         sum(count for value, count in table.counts if _is_lesion(facts, rule, value, full)),
         sum(count for _, count in table.counts),
     )
+
+
+def is_small(facts: MaskFacts, rule: MaskRule, side: int) -> bool:
+    """Tells whether a lesion might vanish at the network's size, so that it has to be looked at."""
+    sums = num_lesion(facts, rule)
+    return sums is not None and 0 < sums[0] * side**2 < MAX_SMALL * sums[1]
 
 
 def _is_lesion(facts: MaskFacts, rule: MaskRule, value: Value, full: int | None) -> bool:

@@ -16,7 +16,7 @@ from workers.datasets.division import divide
 from workers.datasets.layout import Contents
 from workers.datasets.survey import Survey, survey_contents, survey_generated, with_shared
 
-Listed = Contents | UserError | None
+Listed = Contents | DatasetNotFoundError | None
 """What a dataset's folder holds; why it cannot be read; None for an archive not unpacked here."""
 
 
@@ -73,9 +73,13 @@ def list_datasets(
             continue
         try:
             folder = local_root(root, cache, fetch=fetch) if root else None
+        except UserError as error:  # of an archive that is missing or damaged
+            listed[label] = DatasetNotFoundError(f"dataset {label}: {error}")
+            continue
+        try:
             is_here = folder is not None or root is None
             listed[label] = read_contents(component, folder) if is_here else None
-        except UserError as error:
+        except DatasetNotFoundError as error:
             listed[label] = error
     return listed
 
@@ -124,9 +128,8 @@ def check_data(
     first = grid.trials[0]
     for label, component in {item.label: item for item in components}.items():
         found = listed.get(label)
-        if isinstance(found, UserError):
-            is_absent = isinstance(found, DatasetNotFoundError)
-            (absent if is_absent else refusals).append(str(found))
+        if isinstance(found, DatasetNotFoundError):
+            absent.append(str(found))
             continue
         if DATASETS[component.name].kind == "generated":
             survey = survey_generated(component)

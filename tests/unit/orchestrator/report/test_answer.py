@@ -81,5 +81,7 @@ def test_data_that_is_not_the_whole_dataset_is_named():
     notes = say("dataset loss dice\nw a 3\nw b 2", grid=grid).notes
     assert notes[0] == "Dataset w: 2,093 of 2,150 official pairs are here."
     assert not any("mask" in note for note in notes)
-    for odd in ([], "text", {"w": []}, {"w": {"notes": {}}}, {"w": {"notes": ["text"]}}):
-        assert say("dataset loss dice\nw a 3\nw b 2", grid=grid | {"data": odd}).notes == notes[1:]
+    malformed: list[object] = [[], "text", {"w": []}, {"w": {"notes": {}}}, {"w": {"notes": ["a"]}}]
+    for data in malformed:
+        found = say("dataset loss dice\nw a 3\nw b 2", grid=grid | {"data": data})
+        assert found.notes == notes[1:]

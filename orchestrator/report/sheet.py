@@ -217,7 +217,7 @@ def _tile(survey: Survey, surveys: Mapping[str, Survey], key: int | str, odd: _O
     dataset = survey.dataset
     name = dataset.samples[key].name
     panels = [_sample_panel(dataset, key, name)]
-    if odd.of_mask:
+    if odd.of_mask or panels[0].lesion is None:
         panels += [_stored(path, "mask as stored") for path in dataset.samples[key].masks[:1]]
     partners = [p for p in odd.partners if p[0] in surveys][:1]
     for label, number in partners:

@@ -2,7 +2,7 @@
 
     python -m tests.unit.workers.datasets.odd
 
-prints the table.
+writes the tables of the page.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from workers.contract import Component
 from workers.datasets import open_dataset
 from workers.datasets.decision import Decision
 
+PAGE = Path(__file__).resolve().parents[4] / "docs" / "data.md"
 NUM = 6
 SIDE = 48
 
@@ -371,6 +372,14 @@ def table(oddities: tuple[Odd, ...]) -> str:
     return head + "\n".join(rows) + "\n"
 
 
+def fill(page: str) -> str:
+    """Returns docs/data.md with its tables made again."""
+    for name, oddities in (("masks", MASKS), ("images", IMAGES)):
+        head, _, rest = page.partition(f"<!-- generated: {name} -->\n")
+        _, _, tail = rest.partition("<!-- end -->")
+        page = f"{head}<!-- generated: {name} -->\n{table(oddities)}<!-- end -->{tail}"
+    return page
+
+
 if __name__ == "__main__":
-    print(table(MASKS))  # noqa: T201
-    print(table(IMAGES))  # noqa: T201
+    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

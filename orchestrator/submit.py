@@ -42,10 +42,6 @@ _CHATTY = (
     "ray.dashboard.modules.job.sdk",
     "ray._private.runtime_env.packaging",
 )
-_SECRET_REMEDY = (
-    "holds credentials, which would be stored on the cluster; leave them out and set "
-    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment of the cluster's nodes"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,14 +106,9 @@ def prepare(
     """Checks a configuration and makes it ready to travel; nothing is sent.
 
     Raises:
-        UserError: Something in the configuration has to be mended first, or the results' URI holds
-            credentials.
+        UserError: Something in the configuration has to be mended first.
     """
     config = load_config(path, overrides)
-    authority = config.results.partition("://")[2].partition("/")[0]
-    if "@" in authority:
-        msg = f"{path}: results: {_SECRET_REMEDY}"
-        raise UserError(msg)
     slug = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")[:40] or "sweep"
     return Submission(
         name=config.name,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from orchestrator.address import hide_credentials
 from orchestrator.config.document import Document, KeyPath
 from workers.catalogue import nearest
 from workers.contract import UserError
@@ -80,7 +81,8 @@ def describe(document: Document, problem: Problem) -> str:
     if problem.value is not ABSENT:
         parts.append(show(problem.value))
     parts.append(problem.reason)
-    return ": ".join(parts) + (f" (from --set {origin})" if origin else "")
+    text = ": ".join(parts) + (f" (from --set {origin})" if origin else "")
+    return hide_credentials(text)
 
 
 def show(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
@@ -100,9 +101,19 @@ def _check_weights(value: object) -> float | list[float]:
     return [_check_number(item, reason) for item in value]
 
 
+def _check_cluster(text: str) -> str:
+    if not re.fullmatch(r"auto|local|(ray://)?(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?", text):
+        refuse_value(
+            "must be HOST:PORT (6379 unless the cluster's head says otherwise), ray://HOST:10001 "
+            "or auto, without user and path; the address http://HOST:8265 is for podium submit"
+        )
+    return text
+
+
 LocalPath = Annotated[str, _in_folder(resolve_local)]
 DataRoot = Annotated[str, _in_folder(resolve_data)]
 Location = Annotated[str, _in_folder(resolve_location)]
+ClusterAddress = Annotated[str, AfterValidator(_check_cluster)]
 Label = Annotated[str, AfterValidator(_check_label)]
 
 
@@ -223,7 +234,7 @@ class ClusterSection(Section):
         max_failures: How often a trial is started again after its process was lost.
     """
 
-    address: Annotated[str | None, Role.RUNTIME] = Field(default=None, min_length=1)
+    address: Annotated[ClusterAddress | None, Role.RUNTIME] = None
     cpus: Annotated[int | None, Role.RUNTIME] = Field(default=None, ge=1)
     gpus: Annotated[int | None, Role.RUNTIME] = Field(default=None, ge=0)
     gpu_memory_gib: Annotated[float | None, Role.RUNTIME] = Field(default=None, gt=0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from orchestrator.masking import mask
 from orchestrator.store.schema import SCHEMA_VERSION
 from workers.contract import FailureClass, JSONValue, TrialResult, TrialSpec, TrialStatus
 from workers.identity import protocol_id, trial_id
@@ -241,8 +242,8 @@ def failure_row(record: FailureRecord) -> Row:
         "protocol_id": protocol_id(record.spec),
         "attempt": record.attempt,
         "failure_class": str(record.failure_class),
-        "message": record.message,
-        "traceback": record.traceback,
+        "message": mask(record.message),
+        "traceback": mask(record.traceback),
         "host": record.host,
         "spec": _spec_text(record.spec),
         "failed_at": _aware(record.failed_at),

@@ -23,8 +23,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from workers.contract import UserError
 
@@ -43,7 +44,7 @@ MAX_DEPTH = 32
 
 _CHUNK_BYTES = 1 << 20
 _ZIP = re.compile(rb"PK(\x03\x04|\x05\x06)")
-_OPENERS: tuple[tuple[re.Pattern[bytes], Callable[[Path], IO[bytes]]], ...] = (
+_OPENERS: tuple[tuple[re.Pattern[bytes], Callable[[Path], Any]], ...] = (
     (re.compile(rb"\x1f\x8b"), gzip.GzipFile),
     (re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"), bz2.BZ2File),
     (re.compile(rb"\xfd7zXZ\x00"), lzma.LZMAFile),
@@ -129,13 +130,13 @@ def _zip_members(content: zipfile.ZipFile) -> Iterator[_Member]:
             msg = f"{info.filename!r} is encrypted"
             raise zipfile.BadZipFile(msg)
         _refuse_kind(info.filename, kind in (0, stat.S_IFREG), is_link=kind == stat.S_IFLNK)
-        yield _Member(info.filename, info.file_size, lambda info=info: content.open(info))
+        yield _Member(info.filename, info.file_size, partial(content.open, info))
 
 
 def _tar_members(tar: tarfile.TarFile) -> Iterator[_Member]:
     end = -1
     while (info := tar.next()) is not None:
-        tar.members.clear()  # otherwise it remembers a million of them
+        tar.members.clear()  # type: ignore[attr-defined] # else it remembers millions
         if info.size < 0 or info.offset <= end:
             msg = f"the header of {info.name!r} points backwards"
             raise tarfile.ReadError(msg)
@@ -144,7 +145,7 @@ def _tar_members(tar: tarfile.TarFile) -> Iterator[_Member]:
             yield _Member(info.name, 0, None)
             continue
         _refuse_kind(info.name, info.isreg(), is_link=info.issym() or info.islnk())
-        yield _Member(info.name, info.size, lambda info=info: _opened(tar, info))
+        yield _Member(info.name, info.size, partial(_opened, tar, info))
 
 
 def _opened(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:

@@ -58,10 +58,22 @@ def test_code_that_is_mostly_data_is_refused(monkeypatch):
     assert MAX_CODE_BYTES > 1 << 20
 
 
-@pytest.mark.parametrize("uri", ["s3://key:hush@bucket/r", "s3://key@bucket/r?region=x"])
-def test_credentials_are_not_sent(tmp_path, uri):
-    with pytest.raises(UserError, match="results: holds credentials") as caught:
-        prepare(write_config(tmp_path, results=uri))
+@pytest.mark.parametrize("key", ["results", "data.root"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://key:hush@bucket/r.tar",
+        "s3://hush@bucket/r.tar?region=x",
+        "s3://key:h/hush@bucket/r.tar",
+        "s3://bucket/r.tar?secret_key=hush",
+        "s3://bucket/r.tar?region=x&access_key=hush&scheme=http",
+        "s3:/key:hush@bucket/r.tar",
+        "https://key:hush@host/r.tar",
+    ],
+)
+def test_credentials_are_neither_sent_nor_shown(tmp_path, key, uri):
+    with pytest.raises(UserError, match=rf"{key}: ") as caught:
+        prepare(write_config(tmp_path), [f"{key}={uri}"])
     assert "hush" not in str(caught.value)
 
 

@@ -31,9 +31,9 @@ def mask(text: str, public: str = "") -> str:
     """
     text = hide_credentials(text)
     for secret in sorted(set(_secrets()), key=len, reverse=True):
-        word = re.compile(rf"(?<![\w-])(?<!\w\.)(?<!://){re.escape(secret)}(?![\w-]|\.\w)")
-        if not word.search(public):
-            text = word.sub(MASK, text)
+        word = rf"(?<![\w-])(?<!\w\.){re.escape(secret)}(?![\w-]|\.\w)"
+        if not re.search(word, public):
+            text = re.sub(f"(?<!://){word}", MASK, text)
     return text
 
 

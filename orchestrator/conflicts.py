@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from orchestrator.grid import Grid
 from orchestrator.rows import CommittedRow
 from workers.contract import Component, UserError
-from workers.identity import digest
+from workers.identity import digest, folded
 
 _AXES = ("dataset", "model", "loss")
 _MAX_SHOWN = 5
@@ -53,6 +53,13 @@ def _compare(
         return [
             f"{axis} {label!r}: in the results this label stands for {stored['name']} with "
             f"{parameters}, and here for something else; give it an alias here, or set results "
+            "to another location"
+        ]
+    alike = [ours for ours in questions if ours != label and folded(ours) == folded(label)]
+    if alike and questions[alike[0]] != question:
+        return [
+            f"{axis} {alike[0]!r}: the results have a label {label!r} for something else, which "
+            "differs from it by case or Unicode form alone; give it an alias here, or set results "
             "to another location"
         ]
     return [

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import math
+import unicodedata
 from collections.abc import Mapping
 
 from workers.contract import Component, DataProtocol, TrainingProtocol, TrialSpec
@@ -42,6 +43,11 @@ def canonical(value: object) -> object:
 def digest(document: object, *, length: int = 20) -> str:
     """Returns the first `length` hexadecimal digits of the canonical form's SHA-256."""
     return _hashed(_text(document), length)
+
+
+def folded(label: str) -> str:
+    """Returns a label without case and Unicode form: two that agree in it are taken for one."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
 
 
 def _text(document: object) -> str:

@@ -46,6 +46,15 @@ _PLAIN = {
 }
 
 
+_WORDS = {
+    "Input should be": "must be",
+    "Value error, ": "",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "Unable to parse input string as an integer, exceeded maximum size": "is too large",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """One thing wrong.
@@ -119,10 +128,9 @@ def translate(error: ErrorDetails, model: type[BaseModel]) -> Problem:
 
 def plain(message: str) -> str:
     """Returns a message of pydantic's in the words used here."""
-    message = message.replace("Input should be", "must be").replace("Value error, ", "")
-    return message.replace("greater than or equal to", "at least").replace(
-        "less than or equal to", "at most"
-    )
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    return message
 
 
 def _multiple(value: object, context: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli.output import console, print_json, print_table
+from orchestrator.cli.output import console, print_json, print_json_rows, print_table
 from orchestrator.engine.base import Engine, utc_now
 from orchestrator.planner import Action, Plan, plan_summary, summarise_status
 from orchestrator.progress import Forecast, format_duration, make_progress
@@ -107,7 +107,7 @@ def plan_command(
     summary: dict[str, Any] = plan_summary(sweep.plan, slots or sweep.slots)
     summary["notes"] = list(plan_notes(sweep))
     if as_json:
-        print_json(summary)
+        print_json_rows(summary, "trials", (trial.to_json() for trial in sweep.plan.trials))
         return
     _print_axes(summary)
     _print_reasons(sweep.plan)

@@ -64,7 +64,7 @@ class _Loader(yaml.SafeLoader):
         """Composes a node; a document of too many ends before all of it is read."""
         self.num_nodes += 1
         if self.num_nodes > MAX_VALUES:
-            raise _too_many(self.peek_event().start_mark)
+            raise _too_many(self.get_mark())
         return super().compose_node(parent, index)
 
 

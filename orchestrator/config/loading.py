@@ -26,14 +26,12 @@ from orchestrator.config.schema import (
     TrainingSection,
     TuneSection,
 )
+from orchestrator.documents import MAX_TRIALS
 from workers.catalogue.costs import step_memory_bytes
 from workers.contract import Component, JSONValue
 
-MAX_TRIALS = 1_000_000
-"""Larger grids are taken for a mistake."""
-
 MAX_TRIAL_BYTES = 4 << 40
-"""So is a trial that no machine could hold."""
+"""A trial that no machine could hold is taken for a mistake."""
 
 _SECTIONS = ("data", "training", "resources", "cluster", "runtime")
 _ALL_SECTIONS = (*_SECTIONS, "tune", "race")

@@ -33,7 +33,7 @@ def refuse_conflicts(grid: Grid, rows: Iterable[CommittedRow]) -> None:
         if row.protocol_id != grid.protocol_id:
             continue
         # Repeats of one combination are one question: a million rows are parsed once each.
-        before, _, after = row.spec.rpartition('"repeat":')
+        before, _, after = (row.spec or "").rpartition('"repeat":')
         labels = tuple(getattr(row, axis) for axis in AXES)
         question = (before, after.lstrip(" 0123456789"), labels)
         if question in known:

@@ -100,7 +100,7 @@ def _questions_of(specs: pd.Series[str]) -> tuple[np.ndarray, list[str]]:
     for start in range(0, len(specs), _CHUNK_ROWS):
         part = specs.iloc[start : start + _CHUNK_ROWS].astype("str")
         local, texts = pd.factorize(
-            part.str.replace(_REPEAT, "", regex=True), use_na_sentinel=False
+            part.str.replace(_REPEAT, '"repeat": 0', regex=True), use_na_sentinel=False
         )
         known = np.array([numbers.setdefault(str(text), len(numbers)) for text in texts])
         codes[start : start + len(part)] = known[local]

@@ -94,7 +94,7 @@ def unpack(archive: Path, folder: Path, shown: str) -> None:
         raise UserError(msg) from None
     except (
         *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-        *(EOFError, OSError, RuntimeError, ValueError),
+        *(EOFError, OSError, RuntimeError, ValueError, LookupError),
     ) as error:  # RecursionError and a method of packing that Python lacks are RuntimeErrors
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's; damage that gzip and bz2 find has no number
@@ -123,7 +123,7 @@ def _members(archive: Path) -> Iterator[Iterator[_Member]]:
 def _zip_members(content: zipfile.ZipFile) -> Iterator[_Member]:
     for info in content.infolist():
         kind = stat.S_IFMT(info.external_attr >> 16)
-        if info.is_dir():
+        if info.filename.endswith("/"):
             yield _Member(info.filename, 0, None)
             continue
         if info.flag_bits & 1:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.address import hide_credentials
 from orchestrator.config import load_config
 from orchestrator.config.portable import portable_yaml
 from orchestrator.grid import build_grid
@@ -33,6 +34,13 @@ MAX_CODE_BYTES = 16 << 20
 """Podium's own code is a tenth of that; more means that something else lies in its folders."""
 
 EXIT_STOPPED = 130
+
+_ADDRESS = re.compile(
+    r"((?P<scheme>https?)://)?"
+    r"(?P<rest>([^/@?#\s]+@)?(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?(/[^?#\s]*)?)",
+    re.IGNORECASE,
+)
+"""Of a job server, which may be behind a proxy that wants a user and has a path."""
 
 _STOP_POLL_SECONDS = 0.5
 _TAIL_ATTEMPTS = 5
@@ -177,7 +185,8 @@ class JobServer:
         Raises:
             UserError: There is none, it refuses the token, or the address is no HTTP address.
         """
-        self.address = _http_address(address)
+        url = _http_address(address)
+        self.address = hide_credentials(url)
         with self._explained():
             from ray.job_submission import JobSubmissionClient
 
@@ -186,7 +195,7 @@ class JobServer:
             # Ray lets these win over the address it is given.
             for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
                 os.environ.pop(name, None)
-            self._client = JobSubmissionClient(self.address)
+            self._client = JobSubmissionClient(url)
 
     def jobs(self, submission: Submission) -> tuple[Job, ...]:
         """Returns the jobs of the same grid with the same results, the oldest first."""
@@ -321,11 +330,12 @@ def _client_errors() -> tuple[type[Exception], ...]:
 
 
 def _http_address(address: str) -> str:
-    scheme, separator, rest = address.rpartition("://")
-    if not rest or (separator and scheme not in ("http", "https")):
-        msg = f"--address {address}: must be the dashboard's, such as http://HEAD:8265"
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
+        shown = hide_credentials(address)
+        msg = f"--address {shown}: must be the dashboard's, such as http://HEAD:8265"
         raise UserError(msg)
-    return f"{scheme or 'http'}://{rest.rstrip('/')}"
+    return f"{(match['scheme'] or 'http').lower()}://{match['rest'].rstrip('/')}"
 
 
 def _runtime_environment(folder: str, code: Sequence[Path]) -> dict[str, Any]:

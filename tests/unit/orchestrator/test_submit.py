@@ -10,6 +10,7 @@ from orchestrator.submit import (
     MAX_CODE_BYTES,
     Job,
     JobServer,
+    _http_address,
     _Log,
     exit_code,
     next_id,
@@ -109,12 +110,40 @@ def test_a_log_that_begins_anew_is_not_shown_twice():
     assert "".join(shown) == "one\ntwo\nthree\n"
 
 
-@pytest.mark.parametrize("address", ["ray://h:1", "h://", "http://", "tcp://h:1", ""])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ray://h:1",
+        "h://",
+        "http://",
+        "tcp://me:hush@h:1",
+        "",
+        "http:/h:8265",
+        "http://h:8265?a=b",
+        "http://h 1",
+        "h:port",
+        "http://h#x",
+    ],
+)
 def test_an_address_that_no_dashboard_has_is_refused(address):
     with pytest.raises(
         UserError, match=r"--address .*must be the dashboard's, such as http://HEAD"
-    ):
+    ) as caught:
         JobServer(address)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("head:8265", "http://head:8265"),
+        ("HTTPS://head/ray/", "https://head/ray"),
+        ("http://[::1]:8265", "http://[::1]:8265"),
+        ("http://me:hush@proxy:80", "http://me:hush@proxy:80"),
+    ],
+)
+def test_an_address_has_one_form(address, url):
+    assert _http_address(address) == url
 
 
 def test_nothing_of_the_token_is_in_a_submission(tmp_path, monkeypatch):

@@ -194,6 +194,18 @@ def resize_image(
     return np.asarray(small)
 
 
+def reduce_image(rgb_HWC: NDArray[np.uint8], path: Path, side: int) -> NDArray[np.uint8]:
+    """Returns (side, side, 3) of an image as the cache holds it.
+
+    Args:
+        rgb_HWC: The picture, of a JPEG perhaps reduced already.
+        path: Its file.
+        side: In pixels.
+    """
+    # libjpeg has averaged the blocks of a JPEG; a second time would be seen.
+    return resize_image(rgb_HWC, side, by_blocks=not is_jpeg(path))
+
+
 def resize_mask(mask_HW: NDArray[np.bool_], *, width: int, height: int) -> NDArray[np.bool_]:
     """Returns (height, width): the nearest pixel of the mask, no new values."""
     image = Image.fromarray(mask_HW.view(np.uint8))

@@ -26,6 +26,7 @@ from workers.datasets.likeness import (
     picture_keys,
 )
 from workers.datasets.masks import MaskFacts, MaskRule, look_at_mask
+from workers.datasets.rasters import Size
 from workers.datasets.siblings import Siblings
 from workers.identity import digest
 
@@ -171,6 +172,7 @@ class FileDataset:
         decision = replace(
             decision,
             findings=tuple(sorted(found, key=lambda one: one.kind.severity != "refused")),
+            sizes={name: facts.header.size for name, facts in images.items() if facts.header},
             turns=turns,
             bits=image_bits(images),
         )
@@ -328,9 +330,9 @@ class FileDataset:
         rule, decision = self._known()
         sample = self.samples[index]
         image = self.image_path(sample)
-        size = pictures.stored_size(image)
+        size = decision.sizes[self._named(image)]
         if decision.turns.get(self._named(image), 1) >= 5:
-            size = pictures.Size(size.height, size.width)
+            size = Size(size.height, size.width)
         width, height = (size.width, size.height) if side is None else (side, side)
         union = np.zeros((height, width), dtype=np.bool_)
         for path in sample.masks:
@@ -372,19 +374,19 @@ class FileDataset:
         return sample.image
 
 
-def shapes_fit(mask: pictures.Size, image: pictures.Size) -> bool:
+def shapes_fit(mask: Size, image: Size) -> bool:
     """Says whether a mask can be scaled to its image."""
     ratio = mask.width * image.height / (mask.height * image.width)
     return abs(ratio - 1) <= MAX_ASPECT_DIFFERENCE
 
 
 def _fitted(
-    raster: pictures.Raster, size: pictures.Size, mask_path: Path, image_path: Path
+    raster: pictures.Raster, size: Size, mask_path: Path, image_path: Path
 ) -> pictures.Raster:
     height, width = raster.pixels.shape[:2]
     if (width, height) == (size.width, size.height):
         return raster
-    if not shapes_fit(pictures.Size(width, height), size):
+    if not shapes_fit(Size(width, height), size):
         msg = (
             f"{mask_path}: the mask is {width}x{height} pixels but its image {image_path} is "
             f"{size.width}x{size.height}: the shapes do not fit; was one of them turned "

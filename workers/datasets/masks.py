@@ -272,6 +272,10 @@ def _level_table(found: NDArray[Any], reduced: NDArray[Any] | None) -> Table:
 
 def _counts(found: NDArray[Any]) -> tuple[tuple[tuple[Value, int], ...], bool]:
     if found.dtype == np.uint8:
+        dark = found.size - int(np.count_nonzero(found))
+        full = int(np.count_nonzero(found == 255))
+        if dark + full == found.size:  # most masks, and ten times faster than a histogram
+            return tuple((v, n) for v, n in ((0, dark), (255, full)) if n), True
         if found.ndim == 2:  # several times faster than numpy
             histogram = Image.fromarray(np.ascontiguousarray(found)).histogram()
         else:

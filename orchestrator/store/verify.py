@@ -254,9 +254,10 @@ def _orphans(
     trials: dict[str, TrialFacts], facts: dict[str, list[FileFacts]], now: datetime
 ) -> Iterator[Finding]:
     """Yields details without a trial; a young part may belong to one that is being committed."""
+    told = _trials_of(finding for one in facts[TRIALS.name] for finding in one.findings)
     for table in DETAIL_TABLES:
         for found in facts[table.name]:
-            ids = sorted(found.num_rows.keys() - trials.keys())
+            ids = sorted(found.num_rows.keys() - trials.keys() - told)
             written = found.file.modified_at
             if ids and (found.is_compact or (written is not None and written < now - STALE)):
                 problem = f"rows of {len(ids)} trials that have no row in {TRIALS.name}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator.cli.output import print_json
+from orchestrator.cli.output import print_json, say
 from orchestrator.cli.results import require_results
 from orchestrator.report.wording import count_text
 from orchestrator.retries import share_text
@@ -28,9 +27,9 @@ def failures_command(
         print_json([_to_json(row, now.get(row.trial_id)) for row in found])
         return
     for row in found:
-        sys.stdout.write("\n".join(describe(row, now.get(row.trial_id))) + "\n\n")
+        say("\n".join(describe(row, now.get(row.trial_id))) + "\n\n")
     which = f" of class {failure_class}" if failure_class else ""
-    sys.stdout.write(f"{count_text(len(found), 'failed attempt')}{which} in {store.place}\n")
+    say(f"{count_text(len(found), 'failed attempt')}{which} in {store.place}\n")
 
 
 def choose(

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator.cli.output import say
 from orchestrator.submit import (
     EXIT_STOPPED,
     Job,
@@ -57,7 +58,7 @@ def submit_command(
 
 def _follow(server: JobServer, submission_id: str) -> int:
     def write(text: str) -> None:
-        sys.stdout.write(text)
+        say(text)
         sys.stdout.flush()
 
     try:

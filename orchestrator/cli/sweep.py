@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli.output import console, print_json, print_table
+from orchestrator.cli.output import console, print_json, print_table, say, say_aside
 from orchestrator.engine.base import Engine, utc_now
 from orchestrator.planner import Action, Plan, plan_summary, summarise_status
 from orchestrator.progress import Forecast, format_duration, make_progress
@@ -42,7 +42,7 @@ def run_command(
 
 def _print_notes(notes: tuple[str, ...]) -> None:
     for note in notes:
-        sys.stderr.write(f"note: {note}\n")
+        say_aside(f"note: {note}\n")
 
 
 def make_engine(name: str, sweep: Sweep) -> Engine:
@@ -80,23 +80,23 @@ def _say_how_to_resume() -> None:
 
 
 def _say_end(after: Plan, sweep: Sweep, *, to_stdout: bool) -> None:
-    stream = sys.stdout if to_stdout else sys.stderr
+    tell = say if to_stdout else say_aside
     lost = [
         trial
         for trial in after.trials
         if trial.failure and trial.status is None and not trial.held_back
     ]
     done = sum(trial.status is not None for trial in after.trials)
-    stream.write(f"{done} of {len(after.trials)} trials have a result in {sweep.store.place}\n")
+    tell(f"{done} of {len(after.trials)} trials have a result in {sweep.store.place}\n")
     if after.race:
-        stream.write(f"{after.race.sentence()}\n")
+        tell(f"{after.race.sentence()}\n")
     if lost:
         classes = ", ".join(sorted({str(trial.failure) for trial in lost}))
-        stream.write(f"{len(lost)} failed ({classes}): podium status {sweep.store.place}\n")
+        tell(f"{len(lost)} failed ({classes}): podium status {sweep.store.place}\n")
     elif done == len(after.trials) or (after.race and after.race.over):
         protocols = {row.protocol_id for row in sweep.store.committed().values()}
         choice = f" --protocol {sweep.grid.protocol_id}" if len(protocols) > 1 else ""
-        stream.write(f"Next: podium rank {sweep.store.place}{choice}\n")
+        tell(f"Next: podium rank {sweep.store.place}{choice}\n")
 
 
 def plan_command(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli.output import console, print_json, print_table
+from orchestrator.cli.output import console, print_json, print_table, say_aside
 from orchestrator.fragment import fragments, tuned_label
 from orchestrator.progress import make_progress
 from orchestrator.studies import Finding
@@ -78,7 +78,7 @@ def _default_folder(search: Search) -> Path:
 
 def _print_notes(notes: tuple[str, ...]) -> None:
     for note in notes:
-        sys.stderr.write(f"note: {note}\n")
+        say_aside(f"note: {note}\n")
 
 
 def _stopped() -> int:

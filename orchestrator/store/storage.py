@@ -43,13 +43,15 @@ class FileInfo:
         path: Relative to the location, with `/` between its parts.
         size_bytes: 0 for a folder.
         modified_at: UTC; None for a folder.
-        is_folder: True for a folder.
+        is_folder: True for what is no file: a folder, or as `is_special` says.
+        is_special: True for a pipe, a socket or a device, which is never opened.
     """
 
     path: str
     size_bytes: int
     modified_at: datetime | None
     is_folder: bool = False
+    is_special: bool = False
 
     @property
     def name(self) -> str:

@@ -167,10 +167,16 @@ def _entries(storage: Storage, table: Table) -> tuple[list[FileInfo], list[Findi
         if known and not entry.is_folder:
             files.append(entry)
         elif not entry.name.startswith((".", "_")):
-            what = "a folder" if entry.is_folder else "a file"
-            problem = f"{what} that is not of this store"
-            strange.append(Finding(path=entry.path, kind="foreign", problem=problem))
+            strange.append(_foreign(entry))
     return sorted(files, key=lambda file: (not file.name.startswith(COMPACT), file.name)), strange
+
+
+def _foreign(entry: FileInfo) -> Finding:
+    if entry.is_special:
+        problem = "a pipe, a socket or a device and no file"
+        return Finding(path=entry.path, kind="special", problem=problem)
+    what = "a folder" if entry.is_folder else "a file"
+    return Finding(path=entry.path, kind="foreign", problem=f"{what} that is not of this store")
 
 
 def _examine_all(storage: Storage, table: Table, files: Sequence[FileInfo]) -> Iterator[FileFacts]:
@@ -282,6 +288,9 @@ def _holder(files: Sequence[FileFacts], trial: str) -> str:
 def _check_grids(storage: Storage) -> tuple[list[Finding], int]:
     problems, files = [], storage.list(GRIDS)
     for file in files:
+        if file.is_folder:
+            problems.append(_foreign(file))
+            continue
         data = storage.read(file.path) if file.name.endswith(".json") else None
         if data is None:
             continue

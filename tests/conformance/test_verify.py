@@ -25,6 +25,7 @@ from tests.unit.orchestrator.store.trials import (
 from workers.identity import trial_id
 
 LATER = NOW + timedelta(days=36_500)
+LOCAL = pytest.mark.parametrize("backend", ["local"], indirect=True)
 COUNT = 4
 IDS = [trial_id(make_spec(number)) for number in range(COUNT)]
 
@@ -283,6 +284,7 @@ def test_a_second_quarantine_keeps_the_first(store: Store, storage: Storage) -> 
     assert storage.read(f"quarantine/{part('images', 0)}.2") == b"two"
 
 
+@LOCAL
 def test_images_that_give_other_metrics_are_found(store: Store, storage: Storage) -> None:
     change(storage, part("images", 1), rows_changed("images", tp=50))
     (problem,) = store.verify(LATER).problems
@@ -291,6 +293,7 @@ def test_images_that_give_other_metrics_are_found(store: Store, storage: Storage
     assert problem.problem.startswith(f"dice is 0.01 where its test images give {100 / 298}")
 
 
+@LOCAL
 def test_an_epoch_that_is_not_counted_from_one_is_found(store: Store, storage: Storage) -> None:
     def later(data: bytes) -> bytes:
         import pyarrow as pa
@@ -304,6 +307,7 @@ def test_an_epoch_that_is_not_counted_from_one_is_found(store: Store, storage: S
     assert problem.problem.startswith("epochs 2 to 3 where num_epochs is 2")
 
 
+@LOCAL
 def test_a_metric_of_a_diverged_trial_is_found(store: Store, storage: Storage) -> None:
     store.commit(make_spec(7), make_result(7, diverged=True), committed_at=NOW)
     path = part_path(TABLES["trials"], trial_id(make_spec(7)))
@@ -312,6 +316,7 @@ def test_a_metric_of_a_diverged_trial_is_found(store: Store, storage: Storage) -
     assert problem.problem.startswith("dice is 0.5 where the trial diverged")
 
 
+@LOCAL
 @pytest.mark.parametrize(
     "changes", [{"best_val_dice": 2.0}, {"status": "done"}, {"number": -1}, {"spec": "{}"}]
 )

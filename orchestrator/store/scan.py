@@ -128,7 +128,8 @@ def scan(
     columns: Sequence[str] | None = None,
     trial_ids: Collection[str] | None = None,
     part_counts: Callable[[str], bool] = lambda _: True,
-    consume: Consume = lambda reader: reader.read_all(),
+    # One batch after the other, so that Ctrl-C is heard between them.
+    consume: Consume = lambda reader: pa.Table.from_batches(reader, reader.schema),
     connect: Callable[[], duckdb.DuckDBPyConnection] = connect_reading,
 ) -> Scan:
     """Reads a table, one row a key: where several files hold a trial, the first counts whole.

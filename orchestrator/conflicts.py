@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from orchestrator.grid import Grid
@@ -47,7 +48,7 @@ def refuse_conflicts(grid: Grid, rows: Iterable[CommittedRow]) -> None:
 def _compare(
     axis: str, label: str, stored: Mapping[str, object], questions: Mapping[str, str]
 ) -> list[str]:
-    asked = stored.get("label", label)
+    asked = unicodedata.normalize("NFC", str(stored.get("label", label)))
     if asked != label:
         return [
             f"{axis} {label!r}: the specification of these results says {asked!r}, so the label "

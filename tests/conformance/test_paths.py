@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import unicodedata
 from collections.abc import Callable
@@ -170,3 +171,16 @@ def write_over(table: Table, path: Path, values: dict[str, object]) -> None:
     found = pa.Table.from_pylist(rows, schema=table.arrow_schema)
     with dense_file(table, found.to_batches()) as data:
         (path.parents[1] / compact_path(table, data)).write_bytes(data)
+
+
+def test_a_name_that_looks_the_same_is_the_same(plain: Path, tmp_path: Path) -> None:
+    composed, apart = (unicodedata.normalize(form, "Gr\xf6\xdfe \xe9") for form in ("NFC", "NFD"))
+    assert composed != apart
+    place = shutil.copytree(plain, tmp_path / apart / "results")
+    found = Store(tmp_path / composed / "results")
+    assert found.place == str(place)
+    assert len(found.committed()) == 4
+    assert Store(tmp_path / composed / "new").place == str(tmp_path / apart / "new")
+    spec = make_spec(0)
+    labels = {dataclasses.replace(spec.loss, label=name).label for name in (composed, apart)}
+    assert labels == {composed}

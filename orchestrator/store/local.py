@@ -7,7 +7,6 @@ import errno
 import os
 import secrets
 import stat
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -59,9 +58,6 @@ class LocalStorage:
 
     root: Path
     patience: Patience = field(default=PATIENCE, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "root", _as_spelt(self.root))
 
     @property
     def location(self) -> str:
@@ -191,20 +187,6 @@ class LocalStorage:
         place = error.filename if remedy == _FOLDER else self.root / path
         kind = StoreHiccupError if number in HICCUPS else StoreError
         return kind(f"{place}: {reason}; {remedy}")
-
-
-def _as_spelt(path: Path) -> Path:
-    """Returns a path as its folders are spelt: `é` may be one character there, and two here."""
-    spelt = Path(path.anchor)
-    for part in path.parts[1:]:
-        if not part.isascii() and not (spelt / part).exists():
-            wanted = unicodedata.normalize("NFC", part)
-            with contextlib.suppress(OSError):
-                names = (entry.name for entry in spelt.iterdir())
-                same = (name for name in names if unicodedata.normalize("NFC", name) == wanted)
-                part = min(same, default=part)
-        spelt /= part
-    return spelt
 
 
 def _open_file(path: Path) -> BinaryIO:

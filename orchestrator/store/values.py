@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ _TOTALS: dict[str, tuple[tuple[str, str], ...]] = {
     IMAGES.name: tuple((name, "sum") for name in (*METRICS, *COUNTS)),
 }
 """What is kept of a trial's details: columns and how they are put together."""
-_JOIN = {"min": min, "max": max, "sum": lambda one, other: one + other}
+_JOIN: dict[str, Callable[[Any, Any], Any]] = {"min": min, "max": max, "sum": operator.add}
 
 Totals = tuple[Any, ...]
 

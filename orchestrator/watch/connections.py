@@ -22,7 +22,7 @@ class BoundedProtocol(H11Protocol):
     """
 
     is_waiting = False
-    _since = 0.0
+    since = 0.0
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -30,9 +30,9 @@ class BoundedProtocol(H11Protocol):
         super().connection_made(transport)
         self._await_request()
         if len(self.connections) > MAX_CONNECTIONS:
-            waiting = (other for other in self.connections if _is_waiting(other))
-            oldest = min(waiting, key=lambda other: other._since, default=self)
-            oldest.transport.abort()
+            known = (one for one in self.connections if isinstance(one, BoundedProtocol))
+            waiting = (one for one in known if one.is_waiting)
+            min(waiting, key=lambda one: one.since, default=self).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the connection."""
@@ -52,7 +52,7 @@ class BoundedProtocol(H11Protocol):
         super().on_response_complete()
 
     def _await_request(self) -> None:
-        self.is_waiting, self._since = True, self.loop.time()
+        self.is_waiting, self.since = True, self.loop.time()
         self._start_clock(REQUEST_SECONDS)
 
     def _start_clock(self, seconds: float) -> None:
@@ -63,7 +63,3 @@ class BoundedProtocol(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-
-def _is_waiting(other: object) -> bool:
-    return isinstance(other, BoundedProtocol) and other.is_waiting

@@ -122,7 +122,7 @@ def test_tables_read_the_same_in_any_folder(tmp_path: Path, folder: str, suffix:
     assert found["loss"].tolist() == ["bce", "dice"]
 
 
-DAMAGES = {
+DAMAGES: dict[str, dict[str, object]] = {
     "loss": {"loss": "focal"},
     "all labels": {"dataset": "d", "model": "m", "loss": "focal", "repeat": 9},
     "other columns": {"seed": 7, "loss_name": "focal", "image_size": 1, "protocol_id": "x"},

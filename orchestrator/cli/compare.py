@@ -74,7 +74,12 @@ def _data(place: str, *, metric: str, protocol: str | None, ties: str) -> Report
     trials = finished_trials(store)
     chosen = prepare_trials(trials, metric=metric, protocol=protocol, source=store.place)
     return ReportData(
-        trials=trials, grid=grid_of(store, chosen), metric=metric, ties=rule, protocol=protocol
+        trials=trials,
+        grid=grid_of(store, chosen),
+        metric=metric,
+        ties=rule,
+        protocol=protocol,
+        missing=store.missing(set(chosen["trial_id"])),
     )
 
 

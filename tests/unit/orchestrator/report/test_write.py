@@ -221,6 +221,6 @@ def test_the_study_s_3600_trials_of_200_epochs_fit_in_a_small_page():
     assert len(data.epochs) == 720_000
     page = page_of(data)
     assert 1_500_000 < len(page.encode()) < 6_000_000
-    assert "6 datasets × 12 models × 10 losses × 5 repeats" in page  # noqa: RUF001
+    assert "6 datasets × 12 models × 10 losses × 5 repeats" in page
     (embedded,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)
     assert sum(trial[5] for trial in json.loads(embedded)["curves"]["trials"]) == 720_000

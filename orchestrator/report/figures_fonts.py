@@ -56,10 +56,12 @@ def lacking_note(letters: Iterable[str]) -> str:
     known = sorted(letters)
     named = list_text([f"{letter} (U+{ord(letter):04X})" for letter in known], limit=_MAX_NAMED)
     fonts = list_text(sorted({_font_with(letter) for letter in known}))
-    are, them = ("are drawn as boxes", "them") if len(known) > 1 else ("is drawn as a box", "it")
+    several = len(known) > 1
+    are, them = ("are drawn as boxes", "them") if several else ("is drawn as a box", "it")
     return (
-        f"the letters {named} {are} in the figures: no font on this machine that matplotlib can "
-        f"draw has {them}; install {fonts} and draw again, or give an alias in other letters"
+        f"the letter{'s' * several} {named} {are} in the figures: no font on this machine that "
+        f"matplotlib can draw has {them}; install {fonts} and draw again, or give an alias in "
+        "other letters"
     )
 
 
@@ -67,7 +69,7 @@ def _font_with(letter: str) -> str:
     """Returns the name of a free font that has a letter, by its script."""
     if unicodedata.category(letter) in ("So", "Sk"):
         return "Symbola or Noto Emoji (a font of coloured emoji does not help)"
-    script = unicodedata.name(letter, "CJK").split()[0].split("-")[0]
+    script = unicodedata.name(letter, "Symbols").split()[0].split("-")[0]
     return f"Noto Sans {'CJK' if script in _CJK else script.capitalize()}"
 
 

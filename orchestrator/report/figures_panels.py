@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -70,6 +71,11 @@ class _Layout:
     def height(self, num_panels: int) -> float:
         return self.first_heads + sum(map(self.panel_height, range(num_panels)))
 
+    @cached_property
+    def num_fitting(self) -> int:
+        """How many panels a page holds."""
+        return max(n for n in range(len(self.names) + 1) if self.height(n) <= _BODY)
+
     @property
     def heads_repeat(self) -> bool:
         """True where every image needs the names of the losses again."""
@@ -88,7 +94,7 @@ def panels_figure(sweep: Sweep, panels: Sequence[Panel], name: str) -> Drawn:
     """Draws the panels one below the other, as many as a page holds; the CSV has them all."""
     losses = [loss for loss in sweep.losses if any(loss in panel.masks for panel in panels)]
     layout = _lay_out(sweep, losses, panels)
-    num_shown = max(1, *(n for n in range(len(panels) + 1) if layout.height(n) <= _BODY))
+    num_shown = max(layout.num_fitting, 1)
     figure = Figure(figsize=(layout.width, layout.height(num_shown)))
     page = inch_axes(figure)
     top = 0.0
@@ -115,7 +121,7 @@ def _width(columns: int, tile: float) -> float:
 
 
 def _lay_out(sweep: Sweep, losses: Sequence[str], panels: Sequence[Panel]) -> _Layout:
-    """Makes tiles as large as the page is wide; smaller, where all panels then fit on it.
+    """Makes tiles as large as the page is wide; smaller, where more panels then fit on it.
 
     Where not even one panel fits with the smallest tiles, the last losses are left out.
     """
@@ -126,12 +132,9 @@ def _lay_out(sweep: Sweep, losses: Sequence[str], panels: Sequence[Panel]) -> _L
     tiles = [widest - _STEP * step for step in range(int((widest - _MIN_TILE) / _STEP) + 1)]
     while True:
         layouts = [_layout(sweep, panels, bands, tile) for tile in (*tiles, _MIN_TILE)]
-        for num_panels in (len(panels), 1):
-            for layout in layouts:
-                if layout.height(num_panels) <= _BODY:
-                    return layout
-        if len(bands) == 1:
-            return layouts[-1]
+        best = max(layouts, key=lambda layout: (layout.num_fitting, layout.tile))
+        if best.num_fitting or len(bands) == 1:
+            return best
         bands.pop()
 
 

@@ -59,9 +59,9 @@ def lacking_note(letters: Iterable[str]) -> str:
     several = len(known) > 1
     are, them = ("are drawn as boxes", "them") if several else ("is drawn as a box", "it")
     return (
-        f"the letter{'s' * several} {named} {are} in the figures: no font on this machine that "
+        f"The letter{'s' * several} {named} {are} in the figures: no font on this machine that "
         f"matplotlib can draw has {them}; install {fonts} and draw again, or give an alias in "
-        "other letters"
+        "other letters."
     )
 
 

@@ -27,13 +27,13 @@ NEEDED_OF_TRIALS = (
 
 _RETRAIN = (
     "Restore the files from a copy, or let podium verify --quarantine move these trials aside and "
-    "podium run train them again"
+    "podium run train them again."
 )
 _REMEDIES = {
     EPOCHS.name: f"learning curves leave these trials out. {_RETRAIN}",
     IMAGES.name: f"whatever is computed from single images leaves these trials out. {_RETRAIN}",
     PREDICTIONS.name: "figures of predictions leave these trials out. Restore the files from a "
-    "copy, unless the trials ran with runtime.example_images=0",
+    "copy, unless the trials ran with runtime.example_images=0.",
 }
 
 

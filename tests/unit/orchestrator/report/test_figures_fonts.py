@@ -17,7 +17,7 @@ from orchestrator.report.figures_style import drawing_style
 from orchestrator.report.titles import Titles
 from tests.unit.orchestrator.report.factory import make_data
 
-RUNIC, CUNEIFORM = "\u16a0", "\U00012000"  # no font of the usual ones has them
+RUNIC, WEDGE = "\u16a0", "\U00012000"  # no font of the usual ones has them
 
 
 def make_font(path, family, letters, *, outline=True):
@@ -63,10 +63,10 @@ def test_the_usual_font_is_enough_for_most_names():
 
 def test_as_few_fonts_as_have_the_letters_are_taken(fonts):
     fonts("One", RUNIC)
-    fonts("Both", RUNIC + CUNEIFORM)
-    assert families_for([f"a {RUNIC}", CUNEIFORM]) == ["DejaVu Sans", "Both"]
+    fonts("Both", RUNIC + WEDGE)
+    assert families_for([f"a {RUNIC}", WEDGE]) == ["DejaVu Sans", "Both"]
     assert families_for([RUNIC]) == ["DejaVu Sans", "One"]  # the later name of two as good
-    with drawing_style([CUNEIFORM]):
+    with drawing_style([WEDGE]):
         assert mpl.rcParams["font.family"] == ["DejaVu Sans", "Both"]
 
 
@@ -77,15 +77,15 @@ def test_a_font_without_outlines_is_none(fonts):
 
 def test_boxes_are_told_once_with_letters_and_remedy(fonts, caplog, recwarn):
     data = make_data(2, 1, 2, 1, num_epochs=1, image_size=8)
-    titles = Titles(losses={"iou": f"{RUNIC} loss"}, datasets={"synthetic-skin": CUNEIFORM})
+    titles = Titles(losses={"iou": f"{RUNIC} loss"}, datasets={"synthetic-skin": WEDGE})
     sweep = arrange(dataclasses.replace(data, titles=titles))
     found = make_figures(sweep, names=["figure2a", "figure2b"], formats=["svg"])
     assert found.notes == (
-        f"the letters {RUNIC} (U+16A0) and {CUNEIFORM} (U+12000) are drawn as boxes in the figures: "
-        "no font on this machine that matplotlib can draw has them; install Noto Sans Cuneiform and "
-        "Noto Sans Runic and draw again, or give an alias in other letters",
+        f"The letters {RUNIC} (U+16A0) and {WEDGE} (U+12000) are drawn as boxes in the figures: "
+        "no font on this machine that matplotlib can draw has them; install Noto Sans Cuneiform "
+        "and Noto Sans Runic and draw again, or give an alias in other letters.",
     )
-    fonts("Both", RUNIC + CUNEIFORM)
+    fonts("Both", RUNIC + WEDGE)
     found = make_figures(sweep, names=["figure2b"], formats=["pdf"])
     assert found.notes == ()
     assert b"/Type3" in found.files["figure2b.pdf"]
@@ -96,4 +96,4 @@ def test_boxes_are_told_once_with_letters_and_remedy(fonts, caplog, recwarn):
 def test_remedies_by_script():
     assert "install Noto Sans CJK and draw" in lacking_note("漢한ひ")
     assert "Noto Emoji" in lacking_note("\U0001f642")
-    assert lacking_note("漢").startswith("the letter 漢 (U+6F22) is drawn as a box")
+    assert lacking_note("漢").startswith("The letter 漢 (U+6F22) is drawn as a box")

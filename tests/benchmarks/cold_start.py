@@ -28,12 +28,11 @@ import yaml
 from PIL import Image
 
 from orchestrator.store import Store
-from tests.benchmarks.machine import describe, in_one_line, print_table, save
+from tests.benchmarks.machine import describe, in_one_line, parse, print_table, save
 from workers.contract import Component
 from workers.datasets import FileDataset, open_dataset
 from workers.datasets.cache import load_arrays, prepare_image
 
-SIDES = (96, 224)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -131,9 +130,10 @@ def main() -> None:
     """Measures and prints three tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--sides", type=int, nargs="+", default=[96, 224])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    arguments = parse(parser, smallest={"repeats": 1, "sides": [64]})
     machine = describe("pillow", "numpy", "torch", "ray")
     print(in_one_line(machine))
     dataset = open_dataset(Component(name="isic-2017"), arguments.data)
@@ -141,9 +141,10 @@ def main() -> None:
         raise TypeError(dataset)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        decoding = [measure_decoding(dataset, side, arguments.repeats) for side in SIDES]
+        sides = arguments.sides
+        decoding = [measure_decoding(dataset, side, arguments.repeats) for side in sides]
         print_table(decoding)
-        cache = [measure_cache(dataset, side, folder / "images") for side in SIDES]
+        cache = [measure_cache(dataset, side, folder / "images") for side in sides]
         print_table(cache)
         runs = [measure_run(folder, engine) for engine in ("inline", "ray")]
         print_table(runs)

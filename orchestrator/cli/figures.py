@@ -11,7 +11,7 @@ from orchestrator.ranking.places import tie_rule
 from orchestrator.ranking.tables import read_table
 from orchestrator.report.data import ReportData, Sampling, arrange
 from orchestrator.report.figures_files import FIGURE_NAMES, stale_figures
-from orchestrator.report.wording import count_text
+from orchestrator.report.wording import count_text, signs_text
 from workers.contract import UserError
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ def figures_command(
         )
         return
     for note in notes:
-        console().print(f"Note: {note}", soft_wrap=True, markup=False)
+        console().print(f"Note: {signs_text(note)}", soft_wrap=True, markup=False)
     for name, reason in found.left_out.items():
-        console().print(f"{name}: left out: {reason}", soft_wrap=True, markup=False)
+        console().print(f"{name}: left out: {signs_text(reason)}", soft_wrap=True, markup=False)
     for name in sorted({Path(name).stem for name in found.files}):
         suffixes = " ".join(Path(file).suffix for file in found.files if Path(file).stem == name)
         console().print(f"{name}: {suffixes}", soft_wrap=True, markup=False)

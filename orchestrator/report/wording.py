@@ -67,6 +67,16 @@ def signed_text(value: float, digits: int = 4) -> str:
     return text[1:] if not float(text) else text
 
 
+def signs_text(text: str) -> str:
+    """Returns a sentence of the ranking with the signs that people read, as JSON has it without."""
+    return text.replace("dataset x model", "dataset × model").replace("model x ", "model × ")
+
+
+def minus_text(text: str) -> str:
+    """Returns numbers as text with the sign that is as wide as a plus."""
+    return text.replace("-", "−")
+
+
 def count_text(number: int, noun: str) -> str:
     """Returns `1 trial`, `1,200 trials`, `2 losses`, `3 repeats`."""
     if number == 1:

@@ -59,17 +59,17 @@ def missing_notes(
     if not tables:
         return ()
     finished = trials.filter(pc.equal(trials["status"], TrialStatus.COMPLETED))
-    if trial_ids is not None:
-        finished = finished.filter(_is_in(finished["trial_id"], trial_ids))
+    ids = finished["trial_id"]
+    wanted = _is_in(ids, ids.to_pylist() if trial_ids is None else trial_ids)
     notes = []
     for table in tables:
         found = _num_rows(storage, table, finished)
         owed = _owed(storage, table, finished, found)
-        lacking = finished.filter(pc.less(found, owed))
+        lacking = finished.filter(pc.and_(wanted, pc.less(found, owed)))
         if lacking.num_rows:
             first: dict[str, Any] = lacking.slice(0, 1).to_pylist()[0]
             labels = ", ".join(str(first[name]) for name in ("dataset", "model", "loss"))
-            num_owed = pc.sum(pc.greater(owed, 0)).as_py()
+            num_owed = pc.sum(pc.and_(wanted, pc.greater(owed, 0))).as_py()
             notes.append(
                 f"{storage.place}/{table.name}: {lacking.num_rows:,} of {num_owed:,} completed "
                 f"trials lack their rows, such as {labels}, repeat {first['repeat']}: "

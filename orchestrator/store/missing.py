@@ -60,7 +60,7 @@ def missing_notes(
         return ()
     finished = trials.filter(pc.equal(trials["status"], TrialStatus.COMPLETED))
     ids = finished["trial_id"]
-    wanted = _is_in(ids, ids.to_pylist() if trial_ids is None else trial_ids)
+    wanted = pc.is_valid(ids) if trial_ids is None else _is_in(ids, trial_ids)
     notes = []
     for table in tables:
         found = _num_rows(storage, table, finished)

@@ -13,12 +13,12 @@ import pytest
 import uvicorn
 
 from orchestrator.config import load_config
-from orchestrator.grid import build_grid
+from orchestrator.grid import build_grid, grid_from_specs
 from orchestrator.store import RunningTrial, RunRecord, Store
 from orchestrator.watch import follower as following
 from orchestrator.watch.follower import Follower
 from orchestrator.watch.server import build_app, is_loopback, open_socket, page_address, render_page
-from tests.unit.orchestrator.store.trials import make_result
+from tests.unit.orchestrator.store.trials import make_result, make_spec
 from workers.contract import UserError
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -136,6 +136,19 @@ def test_curves_come_from_the_epochs_or_from_the_running_driver(store, grid):
         assert json.loads(ask(f"{address}/api/curve/nothing")[1])["epochs"] == []
         cell = json.loads(ask(f"{address}/api/cell?dataset=synthetic-skin&model=unet&loss=bce")[1])
         assert [item["state"] for item in cell] == ["missing", "running"]
+
+
+def test_notes_on_coverage_and_missing_rows_are_in_the_document(tmp_path):
+    store = Store(tmp_path)
+    specs = [make_spec(number) for number in range(4)]
+    store.save_grid(grid_from_specs("notes", specs).document(NOW))
+    for number in (0, 1, 2):
+        store.commit(specs[number], make_result(number), committed_at=NOW)
+    (file, *_) = (tmp_path / "epochs").iterdir()
+    file.unlink()
+    coverage, missing = json.loads(make_follower(store).state().text)["notes"]
+    assert coverage.startswith("Combinations have from 1 to 2 repeats")
+    assert missing.startswith(f"{tmp_path}/epochs: 1 of 3 completed trials lack their rows")
 
 
 def test_nothing_is_ever_written(store, tmp_path):

@@ -13,12 +13,12 @@ import pytest
 import uvicorn
 
 from orchestrator.config import load_config
-from orchestrator.grid import build_grid, grid_from_specs
+from orchestrator.grid import build_grid
 from orchestrator.store import RunningTrial, RunRecord, Store
 from orchestrator.watch import follower as following
 from orchestrator.watch.follower import Follower
 from orchestrator.watch.server import build_app, is_loopback, open_socket, page_address, render_page
-from tests.unit.orchestrator.store.trials import make_result, make_spec
+from tests.unit.orchestrator.store.trials import make_result
 from workers.contract import UserError
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -138,17 +138,13 @@ def test_curves_come_from_the_epochs_or_from_the_running_driver(store, grid):
         assert [item["state"] for item in cell] == ["missing", "running"]
 
 
-def test_notes_on_coverage_and_missing_rows_are_in_the_document(tmp_path):
-    store = Store(tmp_path)
-    specs = [make_spec(number) for number in range(4)]
-    store.save_grid(grid_from_specs("notes", specs).document(NOW))
-    for number in (0, 1, 2):
-        store.commit(specs[number], make_result(number), committed_at=NOW)
-    (file, *_) = (tmp_path / "epochs").iterdir()
-    file.unlink()
+def test_notes_on_coverage_and_missing_rows_are_in_the_document(store, grid, tmp_path):
+    for number in (1, 2):
+        store.commit(grid.trials[number], make_result(number), committed_at=NOW)
+    (tmp_path / "res" / "epochs" / f"part-{grid.trial_ids[1]}.parquet").unlink()
     coverage, missing = json.loads(make_follower(store).state().text)["notes"]
     assert coverage.startswith("Combinations have from 1 to 2 repeats")
-    assert missing.startswith(f"{tmp_path}/epochs: 1 of 3 completed trials lack their rows")
+    assert missing.startswith(f"{store.place}/epochs: 1 of 3 completed trials lack their rows")
 
 
 def test_nothing_is_ever_written(store, tmp_path):

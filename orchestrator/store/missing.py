@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.store.documents import load_grids
+from orchestrator.store.documents import read_grids
 from orchestrator.store.scan import scan
 from orchestrator.store.schema import DETAIL_TABLES, EPOCHS, IMAGES, PREDICTIONS, Table
 from orchestrator.store.storage import Storage
@@ -54,7 +54,7 @@ def missing_notes(
         trial_ids: Trials that are needed; all by default.
 
     Raises:
-        StoreError: A table or a grid document cannot be read.
+        StoreError: A table or the folder of grids cannot be read.
     """
     if not tables:
         return ()
@@ -113,7 +113,7 @@ def _owed(storage: Storage, table: Table, finished: pa.Table, found: pa.Array) -
 def _example_images(storage: Storage) -> dict[str, int]:
     """Returns how many images the newest sweep of each protocol asks its trials to keep."""
     found: dict[str, int] = {}
-    for document in load_grids(storage):
+    for document in read_grids(storage).documents:
         runtime = (document.get("config") or {}).get("runtime") or {}
         if isinstance(runtime.get("example_images"), int):
             found[str(document.get("protocol_id"))] = runtime["example_images"]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.store.answer import Answer, tidy
-from orchestrator.store.documents import load_grids
+from orchestrator.store.documents import read_grids
 from orchestrator.store.expected import TRIAL_COLUMNS, grid_rows
 from orchestrator.store.files import look
 from orchestrator.store.missing import NEEDED_OF_TRIALS, missing_notes
@@ -87,8 +87,10 @@ def load(
     details = [table for table in DETAIL_TABLES if table.name in wanted]
     needed = [*([] if trial_ids is None else ["trial_id"]), *(NEEDED_OF_TRIALS if details else ())]
     trials = scan_trials(storage, [*needed, *_needed_of_trials(wanted)])
-    grids = load_grids(storage)
-    if not (grids or trials.files.all() or look(storage, CANDIDATES).all()):
+    grids = read_grids(storage)
+    if not (
+        grids.documents or grids.malformed or trials.files.all() or look(storage, CANDIDATES).all()
+    ):
         msg = f"{storage.place}: no results here; expected a folder that `podium run` filled"
         raise StoreError(msg)
     scans = [trials]
@@ -100,7 +102,7 @@ def load(
     for name, columns in wanted.items():
         if name == GRID.name:
             failures = rows_of(storage, FAILURES, FAILURES.column_names, trials=trials)
-            rows = grid_rows(grids, trials.rows, failures)
+            rows = grid_rows(grids.documents, trials.rows, failures)
             if trial_ids is not None:
                 chosen = pa.array(list(trial_ids), pa.string())
                 rows = rows.filter(pc.is_in(rows.column("trial_id"), value_set=chosen))
@@ -109,6 +111,7 @@ def load(
             rows = rows_of(storage, VIEWS[name], columns, trial_ids, trials=trials)
         tables[name] = rows
     return tables, (
+        *grids.notes(storage.place),
         *_notes(storage, scans),
         *missing_notes(storage, trials.rows, details, trial_ids),
     )

@@ -152,6 +152,14 @@ def to_csv(tables: Sequence[BlockTable]) -> str:
     return out.getvalue()
 
 
+_SIGNS = {
+    "×": r"\times", "−": "-", "±": r"\pm", "≤": r"\leq", "≥": r"\geq", "≈": r"\approx",
+    "²": "^2", "°": r"^\circ", "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "δ": r"\delta",
+    "ε": r"\varepsilon", "λ": r"\lambda", "μ": r"\mu", "σ": r"\sigma", "τ": r"\tau",
+    "χ": r"\chi", "Δ": r"\Delta",
+}  # fmt: skip
+"""Signs that LaTeX's usual fonts lack, as commands of its mathematics."""
+
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -161,6 +169,7 @@ _LATEX = {
     "|": r"\textbar{}",
     '"': "{''}",
     **{mark: f"\\{mark}" for mark in "&%$#_{}"},
+    **{sign: rf"\ensuremath{{{command}}}" for sign, command in _SIGNS.items()},
 }
 
 

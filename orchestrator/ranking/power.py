@@ -79,7 +79,8 @@ class RepeatNoise:
         deviation: sqrt(sum over datasets of s_d^2) / D, where s_d is the standard deviation over
             repeats of the mean over models: a repeat of a dataset is one split for all models.
         num_datasets: D.
-        num_degrees: Sum over datasets of (repeats - 1).
+        num_degrees: Sum over datasets of (repeats - 1), fewer where holes keep models from sharing
+            repeats (see `_shown`).
         num_repeats: The smallest number of common repeats of any combination.
     """
 
@@ -153,22 +154,36 @@ def repeat_noise(scores: Scores, first: str, second: str) -> RepeatNoise | None:
     # What a hole takes away must not look like noise: only the deviations from each cell's own
     # mean are averaged over models.
     rests_DR = mean_over(differences_DMR - means_DM[:, :, None], 1)
-    num_repeats_D = (~np.isnan(rests_DR)).sum(axis=1)
     squares_D = np.nansum(rests_DR**2, axis=1)
+    shown = [_shown(present_MR) for present_MR in present_DMR]
     variances = [
-        square / (number - 1)
-        for square, number in zip(squares_D, num_repeats_D, strict=True)
-        if number > 1
+        square / share for square, (share, free) in zip(squares_D, shown, strict=True) if free
     ]
-    # A dataset with one repeat tells nothing of the noise; it is taken for like the others.
+    # A dataset that shows no noise is taken for like the others.
     variance = float(np.mean(variances)) if variances else 0.0
     return RepeatNoise(
         difference=round(float(mean_over(means_DM, 1)[datasets].mean()), 12),
         deviation=math.sqrt(variance / num_datasets),
         num_datasets=num_datasets,
-        num_degrees=int((num_repeats_D[datasets] - 1).sum()),
+        num_degrees=sum(free for _, free in shown),
         num_repeats=int(num_repeats_DM[num_repeats_DM > 0].min()),
     )
+
+
+def _shown(present_MR: np.ndarray) -> tuple[float, int]:
+    """Returns what is seen of the noise of the repeats of a dataset: its share, and its freedom.
+
+    The deviation of a repeat, averaged over the models that have it, is its noise minus a mean of
+    the noise of the repeats that share a model with it, directly or through others: (I - A) noise.
+    The expected sum of squares is the variance times the squares of I - A, R - 1 without holes.
+    The degrees of freedom are its rank: repeats minus groups of repeats that share no model.
+    """
+    present = present_MR[:, present_MR.any(axis=0)].astype(float)
+    if not present.size:
+        return 0.0, 0
+    of_model = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
+    seen = np.eye(present.shape[1]) - (present / present.sum(axis=0)).T @ of_model
+    return float((seen**2).sum()), int(np.linalg.matrix_rank(seen, tol=1e-9))
 
 
 def repeats_needed(noise: RepeatNoise, difference: float, alpha: float, power: float) -> int | None:
@@ -218,7 +233,10 @@ def _sentence(
     if noise is None:
         return f"Cannot say: no loss has points, or {pair} share no dataset x model x repeat."
     if not noise.num_degrees:
-        return f"Cannot say: {pair} share only one repeat of each dataset, which shows no noise."
+        return (
+            f"Cannot say: {pair} share only one repeat of each combination of dataset and model, "
+            "which shows no noise."
+        )
     if noise.deviation <= TIE_TOLERANCE:
         return f"Cannot say: {pair} differ by the same in every repeat, so there is no noise."
     if needed is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator.cli.output import console, print_json
 from orchestrator.cli.results import finished_trials, grid_of, require_results
+from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.tables import prepare_trials
 from orchestrator.report.data import ReportData, Sampling
 from orchestrator.store import Store
@@ -52,7 +53,7 @@ def report_command(
 
 
 def read_report(
-    store: Store, *, protocol: str | None, metric: str, ties: str, sampling: Sampling
+    store: Store, *, protocol: str | None, metric: str | Metric, ties: str, sampling: Sampling
 ) -> ReportData:
     """Returns what a report shows of a store.
 

@@ -75,7 +75,8 @@ class RepeatNoise:
     """Difference of two losses and how much one repeat of the whole grid scatters around it.
 
     Attributes:
-        difference: Mean over datasets of the mean over models of the mean over repeats.
+        difference: Mean over datasets of the mean over models of the mean over repeats; above 0
+            where the first is better.
         deviation: sqrt(sum over datasets of s_d^2) / D, where s_d is the standard deviation over
             repeats of the mean over models: a repeat of a dataset is one split for all models.
         num_datasets: D.
@@ -126,7 +127,7 @@ def repeats_to_part(
         axis=podium.axis,
         first=first,
         second=second,
-        difference=noise.difference if noise else None,
+        difference=scores.shown(noise.difference) if noise else None,
         deviation=noise.deviation if noise and noise.num_degrees else None,
         num_degrees=noise.num_degrees if noise else 0,
         repeats_so_far=so_far,
@@ -136,7 +137,7 @@ def repeats_to_part(
         alpha=alpha,
         power=power,
         margin=margin,
-        sentence=_sentence(first, second, noise, needed, for_margin, margin),
+        sentence=_sentence(scores, first, second, noise, needed, for_margin, margin),
     )
 
 
@@ -222,6 +223,7 @@ def power_of(noise: RepeatNoise, difference: float, num_repeats: int, alpha: flo
 
 
 def _sentence(
+    scores: Scores,
     first: str,
     second: str,
     noise: RepeatNoise | None,
@@ -239,12 +241,12 @@ def _sentence(
         )
     if noise.deviation <= TIE_TOLERANCE:
         return f"Cannot say: {pair} differ by the same in every repeat, so there is no noise."
+    seen = f"{scores.shown(noise.difference):+.2g}"
     if needed is None:
-        return f"No number of repeats up to {MAX_REPEATS:,} parts {pair}: {noise.difference:+.2g}."
+        return f"No number of repeats up to {MAX_REPEATS:,} parts {pair}: {seen}."
     so_far = noise.num_repeats
-    seen = f"{noise.difference:+.2g}"
     if noise.difference < 0:
-        seen += f", {second} having the higher mean"
+        seen += f", {second} having the {scores.measure.better} mean"
     if needed <= so_far:
         text = f"The {so_far} repeats so far are enough to part {pair} ({seen})."
     else:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.places import shared_ranks
 from orchestrator.ranking.scores import Scores, mean_over, scores_of
 from orchestrator.ranking.wilcoxon import WilcoxonPair, holm_impossible, wilcoxon_holm
@@ -111,7 +112,7 @@ TRUSTED_BLOCKS = 10
 
 
 def significance(
-    table: pd.DataFrame | Scores, *, metric: str = "dice", alpha: float = 0.05
+    table: pd.DataFrame | Scores, *, metric: str | Metric = "dice", alpha: float = 0.05
 ) -> Significance:
     """Tests whether the losses differ over dataset x model blocks; repeats are averaged.
 
@@ -120,7 +121,7 @@ def significance(
 
     Args:
         table: See `rank`.
-        metric: Column to compare; higher is better.
+        metric: See `rank`.
         alpha: Level of every test.
 
     Raises:

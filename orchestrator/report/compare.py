@@ -113,7 +113,7 @@ def compare(a: Side, b: Side) -> Comparison:
             if first.axis == second.axis
         ),
         cells=tuple(cells),
-        losses=tuple(loss_differences(cells, b.sweep.losses)),
+        losses=tuple(loss_differences(cells, b.sweep.losses, b.ranking.measure)),
         facts=compare_facts(a, b),
         num_common_cells=len(keys_a & keys_b),
         num_only_a=len(keys_a - keys_b),
@@ -180,6 +180,7 @@ def _notes(a: Side, b: Side, cells: list[CellDifference], *, same_quantity: bool
             )
     else:
         notes.append("A and B have no combination of dataset, model and loss in common.")
+    notes += [f"{side.letter}: {note}" for side in (a, b) for note in side.ranking.notes]
     only = {one.letter: _only(one, other) for one, other in ((a, b), (b, a))}
     if any(only.values()):
         parts = [f"{list_text(names)} only in {key}" for key, names in only.items() if names]
@@ -272,6 +273,7 @@ def _side_json(side: Side) -> Mapping[str, Any]:
         "place": side.place,
         "name": side.name,
         "metric": side.metric,
+        "better": side.ranking.measure.better,
         "trials": coverage.to_json(),
         "provisional": side.sweep.main_podium.provisional,
     }

@@ -8,6 +8,7 @@ import pandas as pd
 
 from orchestrator.ranking.podium import Ranking
 from orchestrator.report.data import ReportData, Sweep, arrange
+from orchestrator.report.wording import metric_title
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,12 @@ class Side:
     def metric(self) -> str:
         """The ranked column."""
         return self.sweep.metric
+
+    @property
+    def metric_text(self) -> str:
+        """What to call the ranked column; with its direction where no store has it."""
+        stated = self.ranking.measure.stated
+        return f"{metric_title(self.metric)} ({stated})" if stated else metric_title(self.metric)
 
 
 def side(letter: str, place: str, data: ReportData) -> Side:

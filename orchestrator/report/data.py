@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.ranking.grid import Grid
+from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.places import TieRule
 from orchestrator.ranking.podium import Podium, Ranking, rank
 from orchestrator.ranking.rows import podium_rows
@@ -50,7 +51,7 @@ class ReportData:
         predictions: Table `predictions`; may be empty.
         grid: The grid document: name, datasets, models, losses, repeats; None if unknown.
         titles: What to call labels; None takes the grid's, else the catalogues'.
-        metric: Column to rank by; higher is better.
+        metric: Column to rank by, or what `metrics.metric_of` says of it.
         ties: Tie rule of the ranking.
         protocol: The protocol_id to show where the store holds several.
         sampling: How its certainty is found.
@@ -62,7 +63,7 @@ class ReportData:
     predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
     grid: Mapping[str, object] | None = None
     titles: Titles | None = None
-    metric: str = "dice"
+    metric: str | Metric = "dice"
     ties: TieRule = "split"
     protocol: str | None = None
     sampling: Sampling = field(default_factory=Sampling)

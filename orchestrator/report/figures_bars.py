@@ -75,7 +75,7 @@ def _draw(sweep: Sweep, bars: dict[str, list[LossMean]]) -> Figure:
         for metric, entries in bars.items()
     }
     panel = _HEAD + max(tall for _, tall in rows_by_metric.values()) + _FOOT
-    caption = wrap(_caption(bars), width - 0.1, SMALL)
+    caption = wrap(_caption(sweep, bars), width - 0.1, SMALL)
     rows = -(-len(bars) // columns)
     height = rows * panel + 0.28 + LINE_HEIGHT * num_lines(caption)
     figure = Figure(figsize=(width, height))
@@ -166,8 +166,10 @@ def _draw_legend(page: Axes, bars: dict[str, list[LossMean]], top: float) -> Non
     )  # fmt: skip
 
 
-def _caption(bars: dict[str, list[LossMean]]) -> str:
+def _caption(sweep: Sweep, bars: dict[str, list[LossMean]]) -> str:
     text = "Mean over all datasets, models and repeats, the highest first."
+    if sweep.ranking.measure.lower_is_better:
+        text = text.replace("highest first", f"highest first, but of {sweep.metric} the lowest")
     if any(bar.low is not None for entries in bars.values() for bar in entries):
         text += " Whiskers: the lowest and the highest repeat."
     if any(_is_broken(entries) for entries in bars.values()):

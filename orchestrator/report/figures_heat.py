@@ -68,7 +68,7 @@ class _Layout:
 
 
 def heat_figure(sweep: Sweep, podium: Podium, name: str) -> Drawn:
-    """Draws the table of one axis; colours run from the lowest to the highest mean of a row."""
+    """Draws the table of one axis; colours run from the worst to the best mean of a row."""
     table = heat_table(sweep, podium)
     layout = _lay_out(sweep, table)
     caption = wrap(_caption(sweep, podium, table), layout.width - 2 * _EDGE)
@@ -188,13 +188,20 @@ def _mark(cell: HeatCell) -> str:
 
 def _caption(sweep: Sweep, podium: Podium, table: HeatTable) -> str:
     other = "models" if table.axis == "dataset" else "datasets"
-    text = f"Mean test {metric_title(sweep.metric)} over {other} and repeats, ranked unrounded."
+    measure = podium.measure
+    name = ", ".join(filter(None, [metric_title(sweep.metric), measure.stated]))
+    text = (
+        f"Mean test {name}, over {other} and repeats, ranked unrounded."
+        if measure.stated
+        else (f"Mean test {name} over {other} and repeats, ranked unrounded.")
+    )
     text += " Digits in front: the three best of a row; they get 3, 2 and 1 points."
     if podium.num_ties:
         text += f" Equal means (=): {TIE_MEANINGS[podium.ties]}."
-    text += " Shade: from the lowest to the highest mean of a row."
+    ends = ("highest", "lowest") if measure.lower_is_better else ("lowest", "highest")
+    text += f" Shade: from the {ends[0]} to the {ends[1]} mean of a row."
     if table.has_diverged:
-        text += " †: with diverged trials, counted as 0."
+        text += f" †: with diverged trials, counted as {'the worst' if measure.stated else 0}."
     if table.has_partial:
         text += " °: trials missing."
     if podium.provisional:

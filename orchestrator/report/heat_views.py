@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from orchestrator.ranking.metrics import ALL_METRICS
 from orchestrator.ranking.places import place
 from orchestrator.ranking.podium import mean, rank
-from orchestrator.ranking.tables import ALL_METRICS
 from orchestrator.report.data import Sweep, column
 from orchestrator.report.heat import HeatCell, HeatTable, heat_table, shaded_cell
 

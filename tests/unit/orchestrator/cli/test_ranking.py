@@ -168,7 +168,7 @@ def test_other_formats(results):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--metric", "train_seconds"), "higher is not better"),
+        (("--metric", "train_seconds"), "does not say how good a trial is"),
         (("--metric", "auc"), "is no column of a store; known metrics: dice, iou"),
         (("--metric", "device"), "is text; known metrics"),
         (("--samples", "7"), "--samples 7: draw from 100"),

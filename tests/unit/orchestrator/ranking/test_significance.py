@@ -98,7 +98,7 @@ def test_friedman_is_that_of_scipy_and_iman_davenport_its_f():
 
 
 def test_groups_are_those_that_nemenyi_of_scikit_posthocs_leaves_together():
-    values = noise(15, 5) + np.array([0, 0.1, 0.4, 0.6, 0.9])
+    values = (noise(15, 5) + np.array([0, 0.1, 0.4, 0.6, 0.9])) / 2
     diagram = significance(blocks(values)).critical_difference
     assert diagram is not None
     table = scikit_posthocs.posthoc_nemenyi_friedman(values)
@@ -111,7 +111,7 @@ def test_groups_are_those_that_nemenyi_of_scikit_posthocs_leaves_together():
 
 
 def test_wilcoxon_with_holm_is_that_of_scikit_posthocs():
-    values = noise(15, 4) + np.array([0, 0.1, 0.4, 0.6])
+    values = (noise(15, 4) + np.array([0, 0.1, 0.4, 0.6])) / 2
     found = significance(blocks(values))
     table = scikit_posthocs.posthoc_wilcoxon(list(values.T), p_adjust="holm")
     assert len(found.wilcoxon) == 6
@@ -209,7 +209,7 @@ def test_losses_that_are_always_equal():
 
 
 def test_the_same_order_in_every_block():
-    found = significance(blocks(noise(9, 1) + np.array([[0, 1, 2]])))
+    found = significance(blocks((noise(9, 1) + np.array([[0, 1, 2]])) / 3))
     assert found.friedman is not None
     assert found.friedman.concordance == pytest.approx(1)
     assert found.friedman.iman_davenport_statistic is None

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from orchestrator.ranking.metrics import metric_of
 from orchestrator.report.compare import answer_sentence, compare, to_json
 from orchestrator.report.compare_cells import (
     cell_differences,
@@ -97,8 +98,11 @@ def test_the_same_splits_are_paired_and_pairing_helps():
         assert (cell.paired, cell.num_a, cell.num_b) == (True, 4, 4)
         assert cell.difference.value == pytest.approx(0.01)
         assert cell.difference.excludes_zero
-    (first, second) = loss_differences(cells, ["iou", "bce", "nobody"])
+    names = ["iou", "bce", "nobody"]
+    (first, second) = loss_differences(cells, names, metric_of("dice"))
     assert (first.loss, first.num_cells, first.num_better) == ("iou", 2, 2)
+    (lower, _) = loss_differences(cells, names, metric_of("hd95"))
+    assert (lower.num_better, lower.num_worse) == (0, 2)
     assert second.difference.value == pytest.approx(0.01)
 
 

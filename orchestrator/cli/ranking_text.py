@@ -170,7 +170,8 @@ def _pair_sentence(pair: PairCertainty, margin: float, measure: Metric) -> str:
     return (
         f"{pair.first} has a {measure.better} mean than {pair.second} in "
         f"{share_text(pair.p_better)} of the samples (difference "
-        f"{signed_text(pair.difference)}, {low:+.4f} to {high:+.4f}{effect}); they differ by at most {margin:g} in {share_text(pair.p_equivalent)}."
+        f"{signed_text(pair.difference)}, {low:+.4f} to {high:+.4f}{effect}); "
+        f"they differ by at most {margin:g} in {share_text(pair.p_equivalent)}."
     )
 
 

@@ -145,9 +145,10 @@ def _check_widths(
     if not wrong:
         return
     row = rows[wrong[0]]
+    found = _count(len(row), "field")
     more = f" (with {_count(len(wrong), 'line')} of another length in all)" if wrong[1:] else ""
     msg = (
-        f"{path}: line {lines[wrong[0]]} has {_count(len(row), 'field')}, the header has {len(header)} "
+        f"{path}: line {lines[wrong[0]]} has {found}, the header has {len(header)} "
         f"({', '.join(header)}){more}; {_width_remedy(row, len(header), _NAMES[separator])}"
     )
     raise UserError(msg)

@@ -146,7 +146,7 @@ def _check_widths(
         return
     row = rows[wrong[0]]
     found = _count(len(row), "field")
-    more = f" (with {_count(len(wrong), 'line')} of another length in all)" if wrong[1:] else ""
+    more = f"; {len(wrong):,} lines differ from it" if wrong[1:] else ""
     msg = (
         f"{path}: line {lines[wrong[0]]} has {found}, the header has {len(header)} "
         f"({', '.join(header)}){more}; {_width_remedy(row, len(header), _NAMES[separator])}"

@@ -19,7 +19,7 @@ from orchestrator.report.compare_cells import (
 )
 from orchestrator.report.compare_facts import Facts, compare_facts
 from orchestrator.report.compare_sides import Side
-from orchestrator.report.wording import count_text, list_text, metric_title
+from orchestrator.report.wording import count_text, list_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Comparison:
 def compare(a: Side, b: Side) -> Comparison:
     """Compares two ranked sweeps."""
     keys_a, keys_b = _keys(a), _keys(b)
-    same_quantity = _quantity(a.metric) == _quantity(b.metric)
+    same_quantity = a.quantity == b.quantity
     cells = (
         cell_differences(a.trials, b.trials, metric_a=a.metric, metric_b=b.metric)
         if same_quantity
@@ -126,11 +126,6 @@ def _keys(side: Side) -> set[tuple[str, ...]]:
     trials = side.trials
     axes = [name for name in ("dataset", "model", "loss") if name in trials]
     return set(zip(*(trials[name].astype(str) for name in axes), strict=True))
-
-
-def _quantity(metric: str) -> str:
-    """Returns what a metric measures: Dice pooled over images is still Dice."""
-    return metric.removesuffix("_pooled")
 
 
 def _podium_pair(a: Podium, b: Podium) -> PodiumPair:
@@ -165,7 +160,7 @@ def _notes(a: Side, b: Side, cells: list[CellDifference], *, same_quantity: bool
     notes = []
     if not same_quantity:
         notes.append(
-            f"A is ranked by {metric_title(a.metric)} and B by {metric_title(b.metric)}: these are "
+            f"A is ranked by {a.metric_text} and B by {b.metric_text}: these are "
             "different quantities, so places are compared and means are not."
         )
     elif cells:

@@ -167,9 +167,8 @@ def _draw_legend(page: Axes, bars: dict[str, list[LossMean]], top: float) -> Non
 
 
 def _caption(sweep: Sweep, bars: dict[str, list[LossMean]]) -> str:
-    text = "Mean over all datasets, models and repeats, the highest first."
-    if sweep.ranking.measure.lower_is_better:
-        text = text.replace("highest first", f"highest first, but of {sweep.metric} the lowest")
+    first = "best" if sweep.ranking.measure.lower_is_better else "highest"
+    text = f"Mean over all datasets, models and repeats, the {first} first."
     if any(bar.low is not None for entries in bars.values() for bar in entries):
         text += " Whiskers: the lowest and the highest repeat."
     if any(_is_broken(entries) for entries in bars.values()):

@@ -68,7 +68,7 @@ REFUSED = [
     ),
     ('dataset,loss,dice\nw,"iou,0.5\n', r"cannot be read as a table"),
     ("dataset,loss,dice\nw,iou,0.5,\nw,bce,0.6,\n", r"line 2 has 4 fields, the header has 3 "
-     r"\(data.*\(with 2 lines of another length in all\); remove the comma at its end"),
+     r"\(data.*\); 2 lines differ from it; remove the comma at its end"),
     ("dataset,loss,dice\nw,iou,0.5\nw,bce,0,6\n", r"line 3 has 4 .* write 0\.6 instead of 0,6"),
     ("dataset,loss,dice\nw,iou, plain,0.5\n", r"put a field that holds a comma in double quotes"),
     ("dataset,loss,dice\nw,iou\n", r"line 2 has 2 fields, the header has 3"),

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.ranking.grid import Grid
-from orchestrator.ranking.metrics import Metric
+from orchestrator.ranking.metrics import Metric, metric_of
 from orchestrator.ranking.places import TieRule
 from orchestrator.ranking.podium import Podium, Ranking, rank
 from orchestrator.ranking.rows import podium_rows
@@ -113,6 +113,10 @@ class Sweep:
     def metric(self) -> str:
         """The ranked column."""
         return self.ranking.metric
+
+    def measure(self, metric: str) -> Metric:
+        """Returns direction and range of a column: the ranked one as it was asked for."""
+        return self.ranking.measure if metric == self.metric else metric_of(metric)
 
     @property
     def has_grid(self) -> bool:

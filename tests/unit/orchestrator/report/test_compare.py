@@ -159,6 +159,24 @@ def test_a_sweep_compared_with_itself_differs_in_nothing():
     assert all(row.moved == 0 for pair in found.podiums for row in pair.rows)
 
 
+def test_shares_and_percentages_compare_places_and_not_means():
+    percent = table(B).assign(dice=lambda rows: 100 * rows["dice"])
+    found = compare(*sides(table(A), percent))
+    assert found.cells == ()
+    assert found.notes[0].startswith("A is ranked by Dice and B by Dice (in %): these are")
+
+
+def test_the_lower_distance_is_the_better_one():
+    parts = [table(text).rename(columns={"dice": "hd95"}) for text in (A, B)]
+    a, b = (side(name, name, ReportData(trials=t, metric="hd95"))
+            for name, t in zip("AB", parts, strict=True))  # fmt: skip
+    found = compare(a, b)
+    better = {entry.loss: (entry.num_better, entry.num_worse) for entry in found.losses}
+    assert better == {"a": (2, 0), "b": (0, 1)}  # a: 0.9 to 0.6 and 0.8 to 0.2; b: 0.5 to 0.8
+    assert to_json(found)["a"]["better"] == "lower"
+    assert found.a.metric_text == "hd95 (lower is better, from 0 up)"
+
+
 def test_two_metrics_of_one_store_compare_places_and_not_means():
     data = make_data(2, 2, 3, 2, num_epochs=2, predictions=False)
     other = dataclasses.replace(data, metric="recall")

@@ -107,12 +107,10 @@ def _read_text(path: Path, text: str, separator: str) -> tuple[pd.DataFrame, Sou
     header = [name.strip() for name in rows[0]]
     _check_header(path, header, rows, lines, separator)
     _check_widths(path, header, rows, lines, separator)
-    columns = {
-        position: name for position, name in enumerate(header) if name
-    }  # a column without a name, as pandas writes for its index, cannot be meant
-    table = pd.DataFrame(rows[1:], columns=range(len(header)), dtype="str")[list(columns)]
-    # pandas reads columns by number above: two of the same name must both arrive to be refused.
-    table.columns = pd.Index(list(columns.values()))
+    # Without a column that has no name, as the index has that pandas writes: nobody can mean it.
+    named = [position for position, name in enumerate(header) if name]
+    table = pd.DataFrame(rows[1:], columns=range(len(header)), dtype="str")[named]
+    table.columns = pd.Index([header[position] for position in named])
     return table, Source(name=str(path), word="line", places=np.array(lines[1:], dtype=int))
 
 

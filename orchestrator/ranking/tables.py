@@ -51,7 +51,7 @@ def prepare_trials(
     protocol: str | None = None,
     source: str = "trials",
 ) -> pd.DataFrame:
-    """Makes the trials of a store ready to be ranked: one protocol, diverged counts as 0.
+    """Makes the trials of a store ready to be ranked: one protocol, diverged counts as the worst.
 
     Args:
         trials: Columns of the store's table `trials`; none is required but those `rank` needs.
@@ -122,7 +122,7 @@ def _with_index(table: pd.DataFrame, source: Source) -> pd.DataFrame:
                 "keep one of them"
             )
             raise UserError(msg)
-    return table.reset_index([name for name in names if name not in table.columns])
+    return table.reset_index([n for n in names if n not in table.columns]) if names else table
 
 
 def check_metric(metric: str) -> None:
@@ -180,7 +180,7 @@ def _numbers(
     values = _as_numbers(table[column]).mask(skipped, np.nan)
     wrong = ~np.isfinite(values.to_numpy()) & ~skipped
     if column == "repeat":
-        wrong |= values.to_numpy() % 1 != 0
+        wrong |= np.floor(values.to_numpy()) != values.to_numpy()
     if wrong.any():
         position = int(np.argmax(wrong))
         value = table[column].iloc[position]

@@ -23,7 +23,8 @@ _SUMMARY = frozenset({
 _BESIDE_SUMMARY = frozenset({
     "of", "over", "the", "and", "dataset", "datasets", "model", "models", "loss", "losses",
     "fold", "folds", "repeat", "repeats", "run", "runs", "trial", "trials", "macro", "micro",
-    "weighted", "grand", "row", "value", "values", "score", "scores",
+    "weighted", "grand", "row", "value", "values", "score", "scores", "n", "s", "standard",
+    "dev", "deviation", "deviations", "error", "errors", "rank", "ranks", "across",
 })  # fmt: skip
 
 _FINISHED = frozenset({
@@ -47,8 +48,11 @@ def read_labels(table: pd.DataFrame, axis: str, source: Source) -> pd.Series[str
         UserError: A label is empty. Or, unless the rows say by a column `spec` what they are: the
             losses are numbers, a row sums up others, or two labels look the same.
     """
-    # Each distinct label is looked at once: a million rows have few.
-    codes, labels = pd.factorize(table[axis])
+    try:  # Each distinct label is looked at once: a million rows have few.
+        codes, labels = pd.factorize(table[axis])
+    except TypeError:
+        msg = f"{source.name}: column {axis!r}: holds lists or records; write one name in each row"
+        raise UserError(msg) from None
     names = np.array([*(str(label).strip() for label in labels), ""], dtype=object)
     missing = names[codes] == ""  # a missing label has code -1, the last entry
     if missing.any():
@@ -83,14 +87,16 @@ def _check_names(names: Sequence[str], places: Sequence[str], where: str, axis: 
             show = ascii if _form(other) == _form(name) else repr
             msg = (
                 f"{where}: {show(other)} ({first}) and {show(name)} ({place}) differ only by "
-                f"case, blanks or the form of a letter; write one name if they are one {axis}, and "
-                "names that look different if they are two"
+                "case, blanks or the form of a letter or number; write one name if they are one "
+                f"{axis}, and names that look different if they are two"
             )
             raise UserError(msg)
 
 
 def _sums_up(name: str) -> bool:
     words = re.findall(r"[^\W\d_]+", name.casefold())
+    if not words and not any(mark.isalnum() for mark in name):  # such as ± below a mean
+        return True
     return bool(_SUMMARY & set(words)) and set(words) <= _SUMMARY | _BESIDE_SUMMARY
 
 
@@ -101,6 +107,8 @@ def _form(name: str) -> str:
 def _look(name: str) -> str:
     """Returns what two labels have in common that a reader takes for one."""
     text = _form(_form(name).casefold())
+    if NUMBER.fullmatch(text):
+        return f"{float(text):.15g}"  # 1 and 1.0, of two programs
     return "".join(mark for mark in text if unicodedata.category(mark)[0] not in "CZ")
 
 

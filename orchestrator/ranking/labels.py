@@ -1,4 +1,4 @@
-"""Labels and words of status in a table: what stands for no single trial is refused or left out."""
+"""Labels and statuses of a table: rows that are no finished trial are refused or left out."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def _check_names(names: Sequence[str], places: Sequence[str], where: str, axis: 
         if axis == "loss" and NUMBER.fullmatch(name):
             msg = (
                 f"{where}, {place}: {name} is a number, and this column must name the loss "
-                "function; name the losses, and call a column of loss values otherwise "
-                "(for example val_loss)"
+                "function; write the name of the loss in each row, and rename a column of loss "
+                "values (for example to val_loss)"
             )
             raise UserError(msg)
         if _sums_up(name):

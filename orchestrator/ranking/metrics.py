@@ -22,10 +22,11 @@ class Metric:
     Attributes:
         name: Of the column.
         lower_is_better: Whether the lowest value wins.
-        low: Smallest value that there can be.
-        high: Largest value that there can be; where it is 1, a table may also hold percentages.
+        low: Smallest possible value.
+        high: Largest possible value; if it is 1, a table may also hold percentages.
         unit: What the values are; empty where it is not known.
-        told: Whether name or caller say which direction is better; else higher is taken for it.
+        told: Whether the name or the caller says which direction is better. Otherwise higher
+            values count as better.
     """
 
     name: str
@@ -46,9 +47,10 @@ class Metric:
         return self.high == 1
 
     def worst(self, values: np.ndarray) -> float:
-        """Returns what a diverged trial counts as beside these values of finished ones, (N,).
+        """Returns what a diverged trial counts as.
 
-        The worst value that there can be where one is known, else the worst of the others.
+        If the metric has a worst possible value, it is that one. Otherwise it is the worst of
+        `values`, (N,), those of the finished trials.
         """
         if self.bounded:
             scale = 100.0 if in_percent(values) else 1.0
@@ -70,7 +72,7 @@ class Metric:
         return "" if self.name in ALL_METRICS else self.text
 
     def range_json(self) -> list[JSONValue]:
-        """Returns the smallest and the largest value that there can be, None for no such end."""
+        """Returns the smallest and the largest possible value, None for an open end."""
         return [end if math.isfinite(end) else None for end in (self.low, self.high)]
 
     @property
@@ -147,9 +149,9 @@ def metric_of(column: str, *, lower_is_better: bool | None = None) -> Metric:
     if known is not None:
         if lower_is_better not in (None, known.lower_is_better):
             msg = (
-                f"--metric {column}: {known.better} is better, so "
-                f"{_option(lower_is_better=not known.lower_is_better)} would rank it the wrong way "
-                "round; leave the option out, or rename the column if it holds something else"
+                f"--metric {column}: {known.better} is better, and "
+                f"{_option(lower_is_better=not known.lower_is_better)} would reverse the ranking; "
+                "leave the option out, or rename the column if it holds something else"
             )
             raise UserError(msg)
         return replace(known, name=column)
@@ -171,7 +173,7 @@ def metric_of(column: str, *, lower_is_better: bool | None = None) -> Metric:
 
 
 def as_metric(metric: str | Metric) -> Metric:
-    """Returns a metric as it is, and the one that a column's name stands for."""
+    """Returns a metric unchanged, and for the name of a column what `metric_of` says of it."""
     return metric if isinstance(metric, Metric) else metric_of(metric)
 
 

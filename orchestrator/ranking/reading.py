@@ -107,7 +107,7 @@ def _read_text(path: Path, text: str, separator: str) -> tuple[pd.DataFrame, Sou
     header = [name.strip() for name in rows[0]]
     _check_header(path, header, rows, lines, separator)
     _check_widths(path, header, rows, lines, separator)
-    # Without a column that has no name, as the index has that pandas writes: nobody can mean it.
+    # A column without a name, such as the index that pandas writes, is left out.
     named = [position for position, name in enumerate(header) if name]
     table = pd.DataFrame(rows[1:], columns=range(len(header)), dtype="str")[named]
     table.columns = pd.Index([header[position] for position in named])

@@ -140,7 +140,7 @@ def _check_columns(table: pd.DataFrame, metric: str, source: Source) -> None:
     if metric in (*AXES, "loss"):
         msg = (
             f"--metric {metric}: this column names the {metric} of each row and is no metric; "
-            "choose a column of numbers, and call one of loss values otherwise (for example "
+            "choose a column of numbers, and rename a column of loss values (for example to "
             "val_loss)"
         )
         raise UserError(msg)

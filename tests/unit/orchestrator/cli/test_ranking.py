@@ -229,7 +229,7 @@ def test_a_distance_is_ranked_by_its_direction_and_it_is_said(distances, capfd):
     assert "\n\nhd95: lower is better, from 0 up.\n" in markdown
     latex = podium(distances, "--metric", "hd95", "--format", "latex")
     assert "Mean hd95 by dataset (lower is better, from 0 up; best bold" in latex
-    assert "--lower-is-better would rank it the wrong" in refuse(BY_DATASET, "--lower-is-better")
+    assert "--lower-is-better would reverse the ranking" in refuse(BY_DATASET, "--lower-is-better")
 
 
 def test_refused_places(tmp_path):

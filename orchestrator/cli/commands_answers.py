@@ -16,6 +16,7 @@ from orchestrator.cli.options import (
     ResultsArgument,
     TableFormat,
     TieRule,
+    local_path,
 )
 
 app = typer.Typer()
@@ -117,7 +118,10 @@ def figures(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write; RESULTS/figures unless given, ./figures of a table."),
+        typer.Option(
+            parser=local_path,
+            help="Folder to write; RESULTS/figures unless given, ./figures of a table.",
+        ),
     ] = None,
     only: Annotated[
         str | None,
@@ -161,7 +165,8 @@ def figures(
 def report(
     results: ResultsArgument,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write; RESULTS/report unless given.")
+        Path | None,
+        typer.Option(parser=local_path, help="Folder to write; RESULTS/report unless given."),
     ] = None,
     protocol: Annotated[
         str | None, typer.Option(help="Which protocol, where the results hold several.")
@@ -213,7 +218,10 @@ def compare(
         TieRule.SPLIT
     ),
     out: Annotated[
-        Path | None, typer.Option(help="Also write one self-contained page here.", metavar="HTML")
+        Path | None,
+        typer.Option(
+            parser=local_path, help="Also write one self-contained page here.", metavar="HTML"
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -264,7 +272,9 @@ def query(
     answer_format: Annotated[
         AnswerFormat | None, typer.Option("--format", help="table, unless --out names another.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write a file.", metavar="FILE")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=local_path, help="Write a file.", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask the results in SQL: trials, epochs, images, predictions, failures, grid. Reads only."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator.cli.output import console, print_json
 from orchestrator.cli.results import finished_trials, grid_of, require_results
-from orchestrator.ranking.metrics import Metric
+from orchestrator.ranking.metrics import Metric, as_metric
+from orchestrator.ranking.siblings import siblings_query
 from orchestrator.ranking.tables import prepare_trials
 from orchestrator.report.data import ReportData, Sampling
 from orchestrator.store import Store
@@ -67,6 +68,7 @@ def read_report(
         epochs=store.read("epochs"),
         failures=store.read("failures"),
         predictions=store.read("predictions"),
+        siblings=store.query(siblings_query(as_metric(metric).name)).to_pandas(),
         grid=grid_of(store, chosen),
         metric=metric,
         ties=cast("TieRule", ties),

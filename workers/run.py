@@ -36,7 +36,12 @@ from workers.environment import (
     peak_memory_bytes,
     prepare_process,
 )
-from workers.evaluation import choose_examples, count_images, predict_examples
+from workers.evaluation import (
+    NonFiniteOutputError,
+    choose_examples,
+    count_images,
+    predict_examples,
+)
 from workers.identity import trial_id
 from workers.losses import build_loss
 from workers.metrics.scores import score_images
@@ -67,7 +72,8 @@ def run_trial(
         on_epoch: Called once an epoch, also for the epochs of a checkpoint gone on from.
 
     Returns:
-        The result; its status is `diverged` where the loss became NaN or infinite.
+        The result; its status is `diverged` where the loss, or the output on a validation or test
+        image, became NaN or infinite.
 
     Raises:
         UserError: The data is missing or unreadable, or too small for the split.
@@ -94,11 +100,12 @@ def run_trial(
                 spec.model.name, spec.model.parameters, spec.data.image_size
             ),
         )
+        return _result(spec, runtime, task, arrays, progress, model, sources)
     except DivergedError as error:
-        return _result(
-            spec, runtime, task, arrays, error.progress, None, sources, message=str(error)
-        )
-    return _result(spec, runtime, task, arrays, progress, model, sources)
+        progress, message = error.progress, str(error)
+    except NonFiniteOutputError as error:
+        message = f"test with the weights of epoch {progress.best_epoch}: {error}"
+    return _result(spec, runtime, task, arrays, progress, None, sources, message=message)
 
 
 def _load_task(

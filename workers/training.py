@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from workers.checkpoint import Progress, pack, unpack
 from workers.contract import Checkpoints, EpochRecord, OnEpoch, TrainingProtocol
-from workers.evaluation import count_images
+from workers.evaluation import NonFiniteOutputError, count_images
 from workers.metrics.scores import score_images
 from workers.models import SegmentationOutput
 from workers.task import Task
@@ -21,7 +21,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class DivergedError(Exception):
-    """The loss became NaN or infinite; the trial ends with the worst result."""
+    """The loss or the output became NaN or infinite; the trial ends with the worst result."""
 
     def __init__(self, message: str, progress: Progress) -> None:
         super().__init__(message)
@@ -59,7 +59,7 @@ def train(
         clock: Monotonic seconds.
 
     Raises:
-        DivergedError: The summed loss of an epoch is not finite.
+        DivergedError: The summed loss of an epoch, or a logit of a validation image, is not finite.
     """
     protocol = task.spec.training
     optimizer = torch.optim.Adam(
@@ -108,7 +108,12 @@ def _run_epoch(
     if not math.isfinite(train_loss):
         message = f"the training loss became {train_loss} in epoch {epoch}"
         raise DivergedError(message, progress)
-    scores = score_images(count_images(model, task, task.indices(task.split.val)))
+    try:
+        counts = count_images(model, task, task.indices(task.split.val))
+    except NonFiniteOutputError as error:
+        message = f"validation in epoch {epoch}: {error}"
+        raise DivergedError(message, progress) from error
+    scores = score_images(counts)
     return EpochRecord(
         epoch=epoch,
         train_loss=train_loss,

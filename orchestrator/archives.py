@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,32 +40,24 @@ def unpacked_root(root: str, cache_dir: Path) -> Path:
     return folder
 
 
-def local_roots(
-    roots: Mapping[str, str | None], cache_dir: Path, *, fetch: bool
-) -> dict[str, str | None]:
-    """Returns the roots with folders in the place of archives.
+def local_root(root: str, cache_dir: Path, *, fetch: bool) -> Path | None:
+    """Returns the folder behind a data root, unpacking its archive only where that is asked for.
 
     Args:
-        roots: Root by dataset label.
+        root: As for `unpacked_root`.
         cache_dir: Cache folder of this node.
-        fetch: Whether to unpack an archive that is not here yet; else its root becomes None.
+        fetch: Whether to unpack an archive that is not here yet.
+
+    Returns:
+        None for an archive that is not unpacked here.
 
     Raises:
-        UserError: As `unpacked_root`, where `fetch` is set.
+        UserError: As `unpacked_root`.
     """
-    found: dict[str, str | None] = {}
-    for label, root in roots.items():
-        found[label] = root
-        if root is None or not _names_archive(root):
-            continue
-        if fetch:
-            found[label] = str(unpacked_root(root, cache_dir))
-            continue
-        found[label] = None
-        with suppress(UserError):
-            folder = _folder(root, cache_dir)
-            found[label] = str(folder) if folder.is_dir() else None
-    return found
+    if fetch or not _names_archive(root):
+        return unpacked_root(root, cache_dir)
+    folder = _folder(root, cache_dir)
+    return folder if folder.is_dir() else None
 
 
 def _names_archive(root: str) -> bool:

@@ -7,7 +7,6 @@ import ctypes.util
 import functools
 import gc
 import hashlib
-import importlib
 import importlib.metadata
 import os
 import platform
@@ -19,9 +18,6 @@ from pathlib import Path
 import torch
 
 from workers.catalogue.costs import GPU_CONTEXT_BYTES
-from workers.catalogue.datasets import DATASETS
-from workers.catalogue.losses import LOSSES, split_loss
-from workers.catalogue.models import MODELS
 from workers.contract import Runtime, TrialSpec, UserError
 
 RECORDED_PACKAGES = (
@@ -158,29 +154,6 @@ def package_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def outside_versions(spec: TrialSpec) -> dict[str, str]:
-    """Returns the versions of packages that a trial's dataset, model or loss comes from.
-
-    With a digest of the file behind the entry, since a version need not change with the code.
-    """
-    model, dataset = spec.model.name, spec.dataset.name
-    code = [(LOSSES.origin(part), LOSSES[part].compute) for part in split_loss(spec.loss.name)]
-    code += [(MODELS.origin(model), MODELS[model].build)]
-    code += [(DATASETS.origin(dataset), DATASETS[dataset].open)]
-    versions = {}
-    for origin, reference in code:
-        if origin is not None:
-            package, _, version = origin.rpartition(" ")
-            versions[package] = f"{version}+{_module_digest(reference.partition(':')[0])}"
-    return versions
-
-
-@functools.cache
-def _module_digest(module: str) -> str:
-    file = importlib.import_module(module).__file__
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file else "unknown"
 
 
 @functools.cache

@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.progress.looks import LookProgress
+from workers.datasets.storage import watched_looks
+
 
 def console() -> Console:
     """Returns a console on standard output, as wide as the terminal, 100 columns in a pipe."""
     return Console(width=None if sys.stdout.isatty() else 100, highlight=False)
+
+
+@contextmanager
+def shown_looks() -> Iterator[LookProgress]:
+    """Says on standard error how far a first look at files is, until the display is closed."""
+    display = LookProgress(sys.stderr)
+    with watched_looks(display):
+        try:
+            yield display
+        finally:
+            display.close()
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Prints notes on standard error, one line each."""
+    sys.stderr.writelines(f"note: {note}\n" for note in notes)
 
 
 def print_json(document: object) -> None:

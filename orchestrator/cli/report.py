@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator.cli.output import console, print_json
 from orchestrator.cli.results import finished_trials, grid_of, require_results
+from orchestrator.ranking.siblings import siblings_query
 from orchestrator.ranking.tables import prepare_trials
 from orchestrator.report.data import ReportData, Sampling
 from orchestrator.store import Store
@@ -66,6 +67,7 @@ def read_report(
         epochs=store.read("epochs"),
         failures=store.read("failures"),
         predictions=store.read("predictions"),
+        siblings=store.query(siblings_query(metric)).to_pandas(),
         grid=grid_of(store, chosen),
         metric=metric,
         ties=cast("TieRule", ties),

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator.cli.output import print_notes, shown_looks
+from orchestrator.report.wording import count_text
 from orchestrator.submit import (
     EXIT_STOPPED,
     Job,
@@ -14,6 +16,7 @@ from orchestrator.submit import (
     exit_code,
     prepare,
 )
+from orchestrator.sweep import survey_config
 from workers.contract import UserError
 
 
@@ -44,6 +47,7 @@ def submit_command(
         sys.stderr.write(f"note: this sweep runs already, as job {submission_id}; following it\n")
     else:
         _note_place(submission)
+        _check_data(path, overrides)
         submission_id = server.submit(submission)
         sys.stdout.write(f"Submitted as job {submission_id} to {server.address}\n")
     if not follow:
@@ -89,6 +93,25 @@ def _stop(server: JobServer, submission: Submission, running: Sequence[Job]) -> 
             "here\n"
         )
     return 0
+
+
+def _check_data(path: Path, overrides: Sequence[str]) -> None:
+    """Surveys the datasets that are on this machine, as the job will.
+
+    Raises:
+        UserError: The job would refuse one of them.
+    """
+    with shown_looks():
+        found = survey_config(path, overrides, fetch=False)
+    if found.refusals:
+        raise UserError("\n".join(found.refusals))
+    notes = list(found.notes)
+    if found.absent:
+        notes.append(
+            f"{count_text(len(found.absent), 'dataset')} not on this machine: the job looks at "
+            "them on the cluster, before its first trial"
+        )
+    print_notes(notes)
 
 
 def _note_place(submission: Submission) -> None:

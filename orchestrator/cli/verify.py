@@ -5,12 +5,20 @@ from __future__ import annotations
 from orchestrator.cli.output import console, print_json, print_table
 from orchestrator.engine.base import utc_now
 from orchestrator.store import REMEDIES, Store, Verification
+from workers.contract import UserError
 
 
 def verify_command(results: str, *, quarantine: bool, as_json: bool) -> int:
-    """Checks a store, moves aside what is broken where asked, and returns the exit code."""
+    """Checks a store, moves aside what is broken where asked, and returns the exit code.
+
+    Raises:
+        UserError: There are no results.
+    """
     store = Store(results)
     found = store.verify(utc_now())
+    if not found.num_files:
+        msg = f"{store.place}: no results here; expected a folder that `podium run` filled"
+        raise UserError(msg)
     moved = store.quarantine(found) if quarantine and found.problems else ()
     if as_json:
         print_json(_document(store, found, moved))

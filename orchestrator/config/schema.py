@@ -24,7 +24,10 @@ from orchestrator.config.gpus import AUTO
 from orchestrator.config.locations import resolve_data, resolve_local, resolve_location
 from workers.contract import (
     DEFAULT_CACHE,
+    SIMILAR_DISTANCE,
+    SIMILAR_RULE,
     DataProtocol,
+    MaskResize,
     Normalisation,
     Precision,
     SplitUnit,
@@ -172,8 +175,11 @@ class DataSection(Section):
             is generated.
         image_size: Side of the square input, pixels.
         split: Fractions of train, val and test.
-        split_unit: What is never torn apart: an image, or a group of related images.
+        split_unit: What is never torn apart: an image; a group of the layout with equal pictures;
+            or, with `similar`, such a group with near duplicates.
+        similar_distance: Bits of 256 in which near duplicates may differ, with `similar`.
         normalisation: Input scaling.
+        mask_resize: How masks come to the network's size: `nearest` pixels, or by `area`.
         cache: Folder of decoded images on each node.
     """
 
@@ -181,7 +187,9 @@ class DataSection(Section):
     image_size: Annotated[int, Role.IDENTITY] = Field(default=224, gt=0, le=16_384, multiple_of=32)
     split: SplitSection = Field(default_factory=SplitSection)
     split_unit: Annotated[SplitUnit, Role.IDENTITY] = "image"
+    similar_distance: Annotated[int, Role.IDENTITY] = Field(default=SIMILAR_DISTANCE, ge=0, le=64)
     normalisation: Annotated[Normalisation, Role.IDENTITY] = "imagenet"
+    mask_resize: Annotated[MaskResize, Role.IDENTITY] = "nearest"
     cache: Annotated[LocalPath, Role.RUNTIME] = Field(default=DEFAULT_CACHE, validate_default=True)
 
     def protocol(self) -> DataProtocol:
@@ -191,7 +199,19 @@ class DataSection(Section):
             split=(self.split.train, self.split.val, self.split.test),
             split_unit=self.split_unit,
             normalisation=self.normalisation,
+            similar_distance=self.similar_distance,
+            similar_rule=SIMILAR_RULE if self.split_unit == "similar" else 1,
+            mask_resize=self.mask_resize,
         )
+
+    @model_validator(mode="after")
+    def _distance_has_an_effect(self) -> DataSection:
+        if self.similar_distance != SIMILAR_DISTANCE and self.split_unit != "similar":
+            refuse_value(
+                f"similar_distance has an effect only with split_unit: similar, and split_unit is "
+                f"{self.split_unit}; set it to similar, or leave similar_distance out"
+            )
+        return self
 
 
 class TrainingSection(Section):

@@ -48,6 +48,7 @@ class ReportData:
         epochs: Table `epochs`; may be empty.
         failures: Table `failures`; may be empty.
         predictions: Table `predictions`; may be empty.
+        siblings: The answer to `siblings_query` of the same metric; may be empty.
         grid: The grid document: name, datasets, models, losses, repeats; None if unknown.
         titles: What to call labels; None takes the grid's, else the catalogues'.
         metric: Column to rank by; higher is better.
@@ -60,6 +61,7 @@ class ReportData:
     epochs: pd.DataFrame = field(default_factory=pd.DataFrame)
     failures: pd.DataFrame = field(default_factory=pd.DataFrame)
     predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    siblings: pd.DataFrame = field(default_factory=pd.DataFrame)
     grid: Mapping[str, object] | None = None
     titles: Titles | None = None
     metric: str = "dice"
@@ -101,6 +103,7 @@ class Sweep:
     epochs: pd.DataFrame
     failures: pd.DataFrame
     predictions: pd.DataFrame
+    siblings: pd.DataFrame
     grid: Grid
     ranking: Ranking
     titles: Titles
@@ -169,6 +172,7 @@ def arrange(data: ReportData) -> Sweep:
         epochs=_sorted(_of_trials(data.epochs, trials), "epoch"),
         failures=_sorted(_of_protocol(data.failures, trials), "attempt"),
         predictions=_sorted(_of_trials(data.predictions, trials), "image"),
+        siblings=_of_trials(data.siblings, trials),
         grid=grid,
         ranking=ranking,
         titles=data.titles

@@ -11,6 +11,7 @@ import pandas as pd
 
 from orchestrator.documents import mapping_of, spec_of
 from orchestrator.report.data import Sweep, column
+from orchestrator.report.data_notes import surveyed
 from orchestrator.report.wording import MISSING, count_text
 
 
@@ -26,11 +27,15 @@ class Component:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRecord:
-    """What data a dataset's numbers come from; several values where trials differ."""
+    """What data a dataset's numbers come from; several values where trials differ.
+
+    `surveyed` says what its masks mean and what was odd in its files before the trials ran.
+    """
 
     component: Component
     num_images: str
     fingerprint: str
+    surveyed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +64,7 @@ def record(sweep: Sweep) -> Record:
                 component=component,
                 num_images=_image_counts(rows),
                 fingerprint=_values(column(rows, "dataset_fingerprint")),
+                surveyed=surveyed(sweep, component.label),
             )
             for component, rows in _components(sweep, "dataset", specs)
         ),

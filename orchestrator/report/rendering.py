@@ -72,6 +72,7 @@ _FILTERS = {
     "metric": wording.metric_text,
     "metric_title": wording.metric_title,
     "count": wording.count_text,
+    "mean_count": wording.mean_count_text,
     "listed": wording.list_text,
     "percent": wording.short_percent_text,
     "signed": lambda value, digits=4: _minus(wording.signed_text(value, digits)),

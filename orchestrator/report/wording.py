@@ -55,12 +55,22 @@ def signed_text(value: float, digits: int = 4) -> str:
     return text[1:] if not float(text) else text
 
 
+def sentence_text(text: str) -> str:
+    """Returns a message of a command as a sentence of a page."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def count_text(number: int, noun: str) -> str:
     """Returns `1 trial`, `1,200 trials`, `2 losses`, `3 repeats`."""
     if number == 1:
         return f"1 {noun}"
     plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{number:,} {plural}"
+
+
+def mean_count_text(mean: float) -> str:
+    """Returns a mean of counts: `122`, `121.8`."""
+    return f"{mean:,.1f}".removesuffix(".0")
 
 
 def duration_text(seconds: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised when a column is added; added columns are nullable, and none is removed or changed."""
 
 Kind = Literal["string", "integer", "number", "boolean", "timestamp", "binary"]
@@ -197,6 +197,15 @@ IMAGES = Table(
         Column("fp", "integer", "Background taken for lesion", "pixels"),
         Column("fn", "integer", "Lesion missed", "pixels"),
         Column("tn", "integer", "Background left alone", "pixels"),
+        Column(
+            "train_sibling",
+            "string",
+            "Nearest relation to a training image of the trial: 'equal' pictures, near duplicates "
+            "('similar'), one 'group' of the layout (a video sequence), or 'none'; null in rows of "
+            "older versions",
+            "",
+            True,
+        ),
     ),
 )
 

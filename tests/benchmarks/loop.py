@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from tests.benchmarks.machine import describe, in_one_line, print_table, save
 from workers.contract import Component, DataProtocol, Runtime, TrainingProtocol, TrialSpec
 from workers.datasets.cache import DatasetArrays
+from workers.datasets.siblings import unrelated
 from workers.datasets.split import Split
 from workers.environment import device_name, prepare_process
 from workers.evaluation import count_images
@@ -51,7 +52,7 @@ def make_task(
         images=generator.integers(0, 256, (num_images, side, side, 3), dtype=np.uint8),
         masks=generator.integers(0, 2, (num_images, side, side), dtype=np.uint8),
         names=tuple(map(str, range(num_images))),
-        groups=tuple(map(str, range(num_images))),
+        siblings=unrelated(tuple(map(str, range(num_images)))),
         fingerprint="random",
     )
     spec = TrialSpec(

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.datasets.dataset import Sample
-from workers.datasets.pictures import pixel_key
+from workers.datasets.pictures import resize_mask
+from workers.datasets.siblings import Siblings, unrelated
 from workers.identity import digest
 from workers.seeding import derive_seed
 
@@ -88,10 +89,11 @@ class GeneratedDataset:
         """Returns the image (H, W, 3)."""
         return _draw(self.look, self.seed, self.size, index).image
 
-    def read_mask(self, index: int) -> NDArray[np.bool_]:
-        """Returns the mask (H, W)."""
-        return _draw(self.look, self.seed, self.size, index).mask
+    def read_mask(self, index: int, *, side: int | None = None) -> NDArray[np.bool_]:
+        """Returns the mask (H, W), or its nearest pixels (side, side)."""
+        mask = _draw(self.look, self.seed, self.size, index).mask
+        return mask if side is None else resize_mask(mask, width=side, height=side)
 
-    def content_key(self, index: int, image: NDArray[np.uint8]) -> str:  # noqa: ARG002
-        """Returns a hash of the pixels."""
-        return pixel_key(image)
+    def siblings(self, cache_dir: Path) -> Siblings:  # noqa: ARG002 - nothing needs remembering
+        """Returns that no two pictures are related: each is drawn independently."""
+        return unrelated(tuple(sample.group for sample in self.samples))

@@ -59,6 +59,20 @@ def test_a_field_that_came_later_is_part_of_the_id_only_away_from_its_default():
     )
 
 
+def test_near_duplicates_are_identity_with_their_distance_and_rule():
+    of = {
+        trial_id(replace(SPEC, data=data))
+        for data in (
+            DataProtocol(),
+            DataProtocol(split_unit="group"),
+            DataProtocol(split_unit="similar"),
+            DataProtocol(split_unit="similar", similar_distance=8),
+            DataProtocol(split_unit="similar", similar_rule=2),
+        )
+    }
+    assert len(of) == 5
+
+
 def test_weights_of_outputs_are_identity_one_by_one():
     weights = (1.0, (1.0,), (1.0, 0.5), (0.5, 1.0))
     ids = {trial_id(replace(SPEC, training=TrainingProtocol(auxiliary_weight=w))) for w in weights}

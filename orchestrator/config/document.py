@@ -35,7 +35,7 @@ class Document:
 
 
 MAX_FILE_BYTES = 1 << 20
-MAX_VALUES = 50_000
+MAX_VALUES = 30_000
 """Values of a document, an alias counted with all that it stands for; a hundred characters of text
 count as one."""
 _CHARACTERS_PER_VALUE = 100

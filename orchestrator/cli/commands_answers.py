@@ -138,6 +138,9 @@ def figures(
         str | None, typer.Option(help="Which protocol, where the results hold several.")
     ] = None,
     dpi: Annotated[int, typer.Option(min=50, max=1200, help="Dots per inch of PNG files.")] = 300,
+    captions: Annotated[
+        bool, typer.Option(help="Write what a figure shows below it, or leave that to the text.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Draw the study's figures from these results, each with its data beside it."""
@@ -152,6 +155,7 @@ def figures(
         ties=ties.value,
         protocol=protocol,
         dots_per_inch=dpi,
+        captions=captions,
         as_json=as_json,
     )
 

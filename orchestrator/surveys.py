@@ -16,7 +16,7 @@ from workers.datasets.division import divide
 from workers.datasets.layout import Contents
 from workers.datasets.survey import Survey, survey_contents, survey_generated, with_shared
 
-Listed = Contents | UserError | None
+Listed = Contents | DatasetNotFoundError | None
 """What a dataset's folder holds; why it cannot be read; None for an archive not unpacked here."""
 
 
@@ -73,9 +73,13 @@ def list_datasets(
             continue
         try:
             folder = local_root(root, cache, fetch=fetch) if root else None
+        except UserError as error:  # of an archive that is missing or damaged
+            listed[label] = DatasetNotFoundError(f"dataset {label}: {error}")
+            continue
+        try:
             is_here = folder is not None or root is None
             listed[label] = read_contents(component, folder) if is_here else None
-        except UserError as error:
+        except DatasetNotFoundError as error:
             listed[label] = error
     return listed
 
@@ -115,34 +119,14 @@ def check_data(
     for row in committed:
         if row.protocol_id == grid.protocol_id:
             known.setdefault(row.dataset, set()).add(row.dataset_fingerprint)
-    surveys: dict[str, Survey] = {}
+    surveys, absent, notes = _survey(grid, components, listed, cache)
     prints: dict[str, str] = {}
     sizes: dict[str, frozenset[int]] = {}
-    absent: list[str] = []
     refusals: list[str] = []
-    notes: list[str] = []
     first = grid.trials[0]
-    for label, component in {item.label: item for item in components}.items():
-        found = listed.get(label)
-        if isinstance(found, UserError):
-            is_absent = isinstance(found, DatasetNotFoundError)
-            (absent if is_absent else refusals).append(str(found))
-            continue
-        if DATASETS[component.name].kind == "generated":
-            survey = survey_generated(component)
-        elif found is None:
-            notes.append(
-                f"dataset {label}: its archive {grid.roots.get(label)} is not unpacked on this "
-                "machine; podium run unpacks it and checks it then"
-            )
-            continue
-        else:
-            survey = survey_contents(component, found, cache, first.data.image_size)
-        surveys[label] = survey
-    surveys = with_shared(surveys)
-    for label, survey in surveys.items():
-        division = divide(survey, first.data, first.seed, range(grid.repeats))
-        survey = survey.with_findings(division.findings)
+    for label, one in surveys.items():
+        division = divide(one, first.data, first.seed, range(grid.repeats))
+        survey = one.with_findings(division.findings)
         surveys[label], sizes[label] = survey, division.num_train
         refusals += survey.refusals
         notes += survey.notes
@@ -157,6 +141,30 @@ def check_data(
         refusals=tuple(refusals),
         notes=tuple(notes),
     )
+
+
+def _survey(
+    grid: Grid, components: Iterable[Component], listed: Mapping[str, Listed], cache: Path
+) -> tuple[dict[str, Survey], list[str], list[str]]:
+    """Returns the surveys by label, why others are absent, and which are still packed."""
+    surveys: dict[str, Survey] = {}
+    absent: list[str] = []
+    packed: list[str] = []
+    for label, component in {item.label: item for item in components}.items():
+        found = listed.get(label)
+        if DATASETS[component.name].kind == "generated":
+            surveys[label] = survey_generated(component)
+        elif isinstance(found, Contents):
+            size = grid.trials[0].data.image_size
+            surveys[label] = survey_contents(component, found, cache, size)
+        elif found is not None:
+            absent.append(str(found))
+        else:
+            packed.append(
+                f"dataset {label}: its archive is not unpacked on this machine; podium run unpacks "
+                "it and surveys it then"
+            )
+    return with_shared(surveys), absent, packed
 
 
 def _changed(label: str, fingerprint: str, known: Collection[str]) -> list[str]:

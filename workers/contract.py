@@ -145,7 +145,7 @@ class TrainingProtocol:
     compiled: bool = field(default=False, metadata={"later": True})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrialSpec:
     """One training: everything its numbers depend on, and nothing else."""
 

@@ -15,6 +15,7 @@ from orchestrator.cli.options import (
     ResultsArgument,
     TableFormat,
     TieRule,
+    local_path,
 )
 
 app = typer.Typer()
@@ -114,7 +115,10 @@ def figures(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write; RESULTS/figures unless given, ./figures of a table."),
+        typer.Option(
+            parser=local_path,
+            help="Folder to write; RESULTS/figures unless given, ./figures of a table.",
+        ),
     ] = None,
     only: Annotated[
         str | None,
@@ -156,7 +160,8 @@ def figures(
 def report(
     results: ResultsArgument,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write; RESULTS/report unless given.")
+        Path | None,
+        typer.Option(parser=local_path, help="Folder to write; RESULTS/report unless given."),
     ] = None,
     protocol: Annotated[
         str | None, typer.Option(help="Which protocol, where the results hold several.")
@@ -207,7 +212,10 @@ def compare(
         TieRule.SPLIT
     ),
     out: Annotated[
-        Path | None, typer.Option(help="Also write one self-contained page here.", metavar="HTML")
+        Path | None,
+        typer.Option(
+            parser=local_path, help="Also write one self-contained page here.", metavar="HTML"
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -257,7 +265,9 @@ def query(
     answer_format: Annotated[
         AnswerFormat | None, typer.Option("--format", help="table, unless --out names another.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write a file.", metavar="FILE")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=local_path, help="Write a file.", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask the results in SQL: trials, epochs, images, predictions, failures, grid. Reads only."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,6 +40,29 @@ def print_notes(notes: Iterable[str]) -> None:
 def print_json(document: object) -> None:
     """Prints one JSON document, readable and with names as they are."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def print_json_rows(
+    document: Mapping[str, object], key: str, rows: Iterable[Mapping[str, object]]
+) -> None:
+    """Prints what `print_json` would with the rows under a last key, without keeping their text.
+
+    Args:
+        document: The other keys.
+        key: The last one.
+        rows: Flat mappings, of which there may be a million.
+    """
+    head = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    encode = json.JSONEncoder(
+        ensure_ascii=False, allow_nan=False, separators=(",\n      ", ": ")
+    ).encode
+    write = sys.stdout.write
+    write(f"{head[:-2]},\n  {json.dumps(key)}: [")
+    comma = ""
+    for row in rows:
+        write(f"{comma}\n    {{\n      {encode(row)[1:-1]}\n    }}")
+        comma = ","
+    write(f"{chr(10) + '  ' if comma else ''}]\n}}\n")
 
 
 def print_table(

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.failures import retry_hint
-from orchestrator.cli.output import console, print_json, print_notes, print_table, shown_looks
+from orchestrator.cli.output import (
+    console,
+    print_json,
+    print_json_rows,
+    print_notes,
+    print_table,
+    shown_looks,
+)
 from orchestrator.engine.base import Engine, utc_now
 from orchestrator.planner import Action, Plan, plan_summary, summarise_status
 from orchestrator.progress import Forecast, format_duration, make_progress
@@ -157,7 +164,7 @@ def plan_command(
     summary: dict[str, Any] = plan_summary(sweep.plan, slots or sweep.slots)
     summary |= {"notes": notes, "refusals": refusals}
     if as_json:
-        print_json(summary)
+        print_json_rows(summary, "trials", (trial.to_json() for trial in sweep.plan.trials))
     else:
         _print_axes(summary)
         _print_reasons(sweep.plan)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.store.answer import Answer, tidy
-from orchestrator.store.documents import load_grids
+from orchestrator.store.documents import read_grids
 from orchestrator.store.expected import TRIAL_COLUMNS, grid_rows
 from orchestrator.store.files import look
 from orchestrator.store.scan import Scan, scan
@@ -84,8 +84,10 @@ def load(
         return {}, ()
     needed = [] if trial_ids is None else ["trial_id"]
     trials = scan_trials(storage, [*needed, *_needed_of_trials(wanted)])
-    grids = load_grids(storage)
-    if not (grids or trials.files.all() or look(storage, CANDIDATES).all()):
+    grids = read_grids(storage)
+    if not (
+        grids.documents or grids.malformed or trials.files.all() or look(storage, CANDIDATES).all()
+    ):
         msg = f"{storage.place}: no results here; expected a folder that `podium run` filled"
         raise StoreError(msg)
     scans = [trials]
@@ -97,7 +99,7 @@ def load(
     for name, columns in wanted.items():
         if name == GRID.name:
             failures = rows_of(storage, FAILURES, FAILURES.column_names, trials=trials)
-            rows = grid_rows(grids, trials.rows, failures)
+            rows = grid_rows(grids.documents, trials.rows, failures)
             if trial_ids is not None:
                 chosen = pa.array(list(trial_ids), pa.string())
                 rows = rows.filter(pc.is_in(rows.column("trial_id"), value_set=chosen))
@@ -105,7 +107,7 @@ def load(
         else:
             rows = rows_of(storage, VIEWS[name], columns, trial_ids, trials=trials)
         tables[name] = rows
-    return tables, _notes(storage, scans)
+    return tables, (*grids.notes(storage.place), *_notes(storage, scans))
 
 
 def _needed_of_trials(wanted: Mapping[str, Sequence[str]]) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from orchestrator.store.compact import STALE
+from orchestrator.store.documents import read_grids
 from orchestrator.store.examine import FileFacts, Finding, Kind, TrialFacts, examine
 from orchestrator.store.files import COMPACT, GRIDS, part_key
 from orchestrator.store.schema import (
@@ -210,17 +210,6 @@ def _holder(files: Sequence[FileFacts], trial: str) -> str:
 
 
 def _check_grids(storage: Storage) -> tuple[list[Finding], int]:
-    problems, files = [], storage.list(GRIDS)
-    for file in files:
-        data = storage.read(file.path) if file.name.endswith(".json") else None
-        if data is None:
-            continue
-        try:
-            document = json.loads(data)
-            if f"{document['grid_id']}.json" != file.name:
-                msg = f"is of the grid {document['grid_id']}"
-                raise ValueError(msg)  # noqa: TRY301 - a finding like the parser's
-        except (ValueError, KeyError, TypeError) as error:
-            text = str(error) if isinstance(error, ValueError) else "is no grid document"
-            problems.append(Finding(path=file.path, kind="grid", problem=text))
-    return problems, len(files)
+    malformed = read_grids(storage).malformed
+    problems = [Finding(path=path, kind="grid", problem=why) for path, why in malformed.items()]
+    return problems, len(storage.list(GRIDS))

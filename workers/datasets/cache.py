@@ -23,7 +23,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from workers.contract import DataProtocol, MaskResize
-from workers.datasets.dataset import Dataset
+from workers.datasets.dataset import Dataset, FileDataset
 from workers.datasets.pictures import is_jpeg, resize_image, resize_mask_by_area
 from workers.datasets.siblings import Siblings
 from workers.datasets.storage import cache_writes, num_build_threads, replace_file, sync_folder
@@ -81,6 +81,8 @@ def load_arrays(
         UserError: A mask does not fit its image, what the masks mean cannot be known, or the cache
             folder is full or not writable.
     """
+    if isinstance(dataset, FileDataset):
+        dataset.examine(cache_dir, image_size)  # as the survey did, whose memory serves then
     fingerprint = dataset.fingerprint(cache_dir)
     by = "" if mask_resize == "nearest" else f"-{mask_resize}"
     entry = cache_dir / "arrays" / f"{fingerprint}-{image_size}{by}-v{CACHE_VERSION}"

@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 
 from workers.contract import JSONValue, UserError
 from workers.datasets import pictures
-from workers.datasets.decision import Decision, decide, reads_as_before
+from workers.datasets.decision import Decision, decide, is_small, reads_as_before
 from workers.datasets.fingerprint import Read, hash_files, relative_name, remembered
-from workers.datasets.images import ImageFacts, image_bits, judge_images, judge_turns, look_at_image
+from workers.datasets.images import ImageFacts, image_bits, judge_images, judge_turns
 from workers.datasets.likeness import (
+    PICTURES,
     classes,
     equal_pictures,
     hashes_of,
     label_pairs,
+    look_at_picture,
     picture_keys,
 )
 from workers.datasets.masks import MaskFacts, MaskRule, look_at_mask
@@ -132,7 +134,13 @@ class FileDataset:
         return self._decisions[image_size]
 
     def _decided(self, cache_dir: Path | None, image_size: int | None) -> Decision:
-        masks = self._mask_facts(cache_dir, image_size)
+        paths = [path for sample in self.samples for path in sample.masks]
+        masks = self._mask_facts(paths, cache_dir)
+        decision = decide(masks, self.mask)
+        if image_size is not None and decision.rule is not None:
+            small = [p for p in paths if is_small(masks[self._named(p)], decision.rule, image_size)]
+            masks |= self._mask_facts(small, cache_dir, image_size)
+            decision = decide(masks, self.mask)
         images = self._image_facts(cache_dir)
         pairs = {
             self._named(self.image_path(sample)): (
@@ -147,7 +155,6 @@ class FileDataset:
             if (image := images[self._named(self.image_path(sample))]).header
         }
         turns, turn_findings = judge_turns(pairs, MAX_ASPECT_DIFFERENCE)
-        decision = decide(masks, self.mask)
         found = (*decision.findings, *judge_images(images), *turn_findings)
         decision = replace(
             decision,
@@ -160,22 +167,22 @@ class FileDataset:
     def _named(self, path: Path) -> str:
         return relative_name(self.folder, path)
 
-    def _mask_facts(self, cache_dir: Path | None, side: int | None) -> dict[str, MaskFacts]:
-        paths = [path for sample in self.samples for path in sample.masks]
-        found = self._looked(
-            paths,
-            cache_dir,
-            f"masks-{FACTS}-{side or 0}",
-            lambda p: look_at_mask(p, side).to_json(),
-        )
+    def _mask_facts(
+        self, paths: list[Path], cache_dir: Path | None, side: int | None = None
+    ) -> dict[str, MaskFacts]:
+        what = f"masks-{FACTS}" if side is None else f"masks-{FACTS}-{side}"
+        found = self._looked(paths, cache_dir, what, lambda p: look_at_mask(p, side).to_json())
         return {name: MaskFacts.from_json(facts) for name, facts in found.items()}
 
     def _image_facts(self, cache_dir: Path | None) -> dict[str, ImageFacts]:
         paths = [self.image_path(sample) for sample in self.samples]
-        found = self._looked(
-            paths, cache_dir, f"images-{FACTS}", lambda p: look_at_image(p).to_json()
-        )
-        return {name: ImageFacts.from_json(facts) for name, facts in found.items()}
+        found = self._looked(paths, cache_dir, PICTURES, look_at_picture)
+        return {
+            name: ImageFacts.from_json(seen["facts"])
+            if "facts" in seen
+            else ImageFacts(header=None, reason=seen["reason"])
+            for name, seen in found.items()
+        }
 
     def _looked(
         self, paths: list[Path], cache_dir: Path | None, what: str, look: Read

@@ -1,15 +1,10 @@
-"""What an image file holds, which of it is odd, and how files with an orientation are turned.
-
-Most of it stands in headers. Pixels are decoded only where the header leaves a doubt: 16 bits,
-alpha, TIFF, and files that end too early.
-"""
+"""What an image file holds, which of it is odd, and how files with an orientation are turned."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,15 +12,12 @@ import numpy as np
 from workers.contract import JSONValue
 from workers.datasets import kinds
 from workers.datasets.findings import Finding, finding
-from workers.datasets.pictures import as_rgb, decode, read_header
-from workers.datasets.rasters import Header, UnreadableImageError
+from workers.datasets.pictures import AnyPicture, as_rgb
+from workers.datasets.rasters import Header
 
 MIN_SIDE = 32
 """Images with a shorter side are named: the network sees little but interpolation."""
 
-_TAIL = 4096
-_ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
-_WITH_ALPHA = frozenset({"LA", "RGBA", "PA"})
 _INKS = frozenset({"CMYK", "SEPARATED"})
 
 
@@ -37,7 +29,7 @@ class ImageFacts:
         header: Size, format, bits, orientation, pages.
         highest: Largest level of a 16-bit image; None for others.
         transparent: Whether alpha varies.
-        uniform: Whether all pixels have one colour; False where they were not decoded.
+        uniform: Whether all pixels have one colour.
         reason: Why the file cannot be read; None for a readable one.
     """
 
@@ -58,37 +50,21 @@ class ImageFacts:
         return cls(**{**document, "header": None if header is None else Header(**header)})
 
 
-def look_at_image(path: Path, *, whole: bool = False) -> ImageFacts:
-    """Returns what an image file holds; never raises for what is in it.
+def describe_image(header: Header, picture: AnyPicture) -> ImageFacts:
+    """Returns what an image file holds.
 
     Args:
-        path: The file.
-        whole: Decode it even if its header leaves no doubt.
+        header: Of the file.
+        picture: Its first page as decoded, a JPEG perhaps reduced.
     """
-    try:
-        header = read_header(path)
-        if header.num_pages > 1 or not (whole or _leaves_doubt(path, header)):
-            return ImageFacts(header=header)
-        pixels = decode(path)
-    except UnreadableImageError as error:
-        return ImageFacts(header=None, reason=error.reason)
-    has_alpha = pixels.ndim == 3 and pixels.shape[2] in (2, 4)
-    rgb = as_rgb(pixels)
+    has_alpha = picture.ndim == 3 and picture.shape[2] in (2, 4)
+    rgb = as_rgb(picture)
     return ImageFacts(
         header=header,
-        highest=int(pixels.max()) if pixels.dtype == np.uint16 else None,
-        transparent=has_alpha and bool((pixels[..., -1] != pixels[0, 0, -1]).any()),
-        uniform=bool((rgb == rgb[0, 0]).all()),
+        highest=int(picture.max()) if picture.dtype == np.uint16 else None,
+        transparent=has_alpha and bool((picture[..., -1] != picture[0, 0, -1]).any()),
+        uniform=bool((rgb[0] == rgb[0, 0]).all() and (rgb == rgb[0, 0]).all()),
     )
-
-
-def _leaves_doubt(path: Path, header: Header) -> bool:
-    if header.kind not in _ENDS or header.bits > 8 or header.mode in _WITH_ALPHA:
-        return True
-    with path.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - _TAIL))
-        return _ENDS[header.kind] not in file.read()
 
 
 def judge_images(images: Mapping[str, ImageFacts]) -> tuple[Finding, ...]:

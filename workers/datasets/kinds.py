@@ -11,7 +11,7 @@ UNREADABLE = FindingKind(
     name="unreadable",
     severity="refused",
     text="file that cannot be read as a picture",
-    remedy="fetch it again, or remove it with its pair",
+    remedy="replace it with a whole file of 8 or 16 bits, or remove it with its pair",
 )
 MASK_ALPHA = FindingKind(
     name="mask-alpha",
@@ -36,7 +36,8 @@ MASK_GREY = FindingKind(
     name="mask-grey",
     severity="refused",
     text="mask of many grey levels",
-    remedy=f"check that it is a mask, then set {_THRESHOLD} of the dataset: lesion is above it",
+    remedy=f"check that it is a mask, then set {_THRESHOLD} of the dataset, or another level above "
+    "which is lesion",
 )
 MASK_DISAGREES = FindingKind(
     name="mask-disagrees",
@@ -72,7 +73,8 @@ MASK_INVERTED = FindingKind(
     name="mask-inverted",
     severity="note",
     text="mask with lesion along most of its border, as most masks of the dataset",
-    remedy="check with `podium data show` whether lesion and background are exchanged",
+    remedy="check with `podium data show` whether lesion and background are exchanged; if so, set "
+    "parameters: {mask: {lesion: [0]}} of the dataset",
 )
 MASK_PAGES = FindingKind(
     name="mask-pages", severity="note", text="mask of several pages or frames, united"

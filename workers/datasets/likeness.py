@@ -27,6 +27,7 @@ from scipy.sparse.csgraph import connected_components
 
 from workers.contract import SIMILAR_DISTANCE, SIMILAR_RULE, JSONValue
 from workers.datasets.fingerprint import remembered
+from workers.datasets.images import describe_image
 from workers.datasets.pictures import (
     AnyPicture,
     Raster,
@@ -40,7 +41,7 @@ from workers.datasets.pictures import (
 DECODED_SIDE = 256
 """A JPEG may be decoded reduced for the hash, but not below this side."""
 
-PICTURES, _FULL_PIXELS = f"pictures-{SIMILAR_RULE}", "pixels-1"
+PICTURES, _FULL_PIXELS = f"pictures-{SIMILAR_RULE}-2", "pixels-1"
 """What is remembered; raised when another thing is looked at, or differently."""
 
 NUM_BITS = 256
@@ -65,7 +66,7 @@ class PictureKey:
 
 
 def look_at_picture(path: Path) -> JSONValue:
-    """Returns what is remembered of a picture: header, hash and key, or why it cannot be read."""
+    """Returns what is remembered of a picture: facts, hash and key, or why it cannot be read."""
     try:
         header = read_header(path)
         picture = decode(path, min_side=DECODED_SIDE)
@@ -75,7 +76,7 @@ def look_at_picture(path: Path) -> JSONValue:
     return {
         "width": header.width,
         "height": header.height,
-        "orientation": header.orientation,
+        "facts": describe_image(header, picture).to_json(),
         "likeness": _likeness(picture, header.orientation),
         "pixels": _pixels(picture, header.orientation) if is_full else None,
     }

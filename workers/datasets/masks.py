@@ -26,7 +26,7 @@ Channel = Literal["brightest", "alpha", "red", "green", "blue", "index", "number
 
 Value = int | float | str
 
-MAX_VALUES = 256
+MAX_VALUES = 1024
 """Distinct values that a table lists; of more levels it counts 256 classes of equal width, of more
 colours the most frequent."""
 
@@ -160,7 +160,7 @@ def _page_facts(header: Header, raster: Raster, side: int | None) -> MaskFacts:
     return MaskFacts(
         header=header,
         tables=tables,
-        flat=_flat(levels(raster, "brightest"), tables["brightest"]),
+        flat=() if header.lossy else _flat(levels(raster), tables["brightest"]),
         alpha_agrees=agrees,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def pairing_findings(entry: DatasetEntry, layout: Layout, contents: Contents) ->
     united = {s.name: f"{len(s.masks)} masks" for s in contents.samples if len(s.masks) > 1}
     return [
         *contents.findings,
-        *_too_few(layout, contents),
+        *_too_few(layout, contents, fits),
         *_incomplete(entry, contents),
         *finding(IMAGE_WITHOUT_MASK, names(without)),
         *finding(MASK_WITHOUT_IMAGE, names(orphans)),
@@ -61,7 +61,7 @@ def pairing_findings(entry: DatasetEntry, layout: Layout, contents: Contents) ->
     ]
 
 
-def _too_few(layout: Layout, contents: Contents) -> tuple[Finding, ...]:
+def _too_few(layout: Layout, contents: Contents, fits: Mapping[Path, Path]) -> tuple[Finding, ...]:
     num = len(contents.samples)
     if num >= MIN_PAIRS:
         return ()
@@ -69,15 +69,18 @@ def _too_few(layout: Layout, contents: Contents) -> tuple[Finding, ...]:
     if layout.reads:
         text += f"; read are {layout.reads}"
     others = Counter(
-        (path.parent, "folders" if path.is_dir() else path.suffix or "files without ending")
+        (path.parent, "folder" if path.is_dir() else path.suffix or "file without ending")
         for path in contents.left_alone
     )
     listed = [
-        f"{count:,} {kind} in {relative_name(contents.folder, folder)}"
+        f"{count:,} x {kind} in {relative_name(contents.folder, folder)}"
         for (folder, kind), count in others.most_common(4)
     ]
     if listed:
         text += f", not what lies there besides: {', '.join(listed)}"
+    if fits:
+        mask, image = next(iter(fits.items()))
+        text += f"; {len(fits):,} masks nearly fit, such as {mask.name} the image {image.name}"
     return (Finding(kind=replace(TOO_FEW_PAIRS, text=text), names=()),)
 
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -36,6 +37,12 @@ _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "TIFF")
 _TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 _JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 _JPEG_FORMATS = frozenset({"JPEG", "MPO"})
+_PNG_EXIF = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
+_JPEG_END = b"\xff\xd9"
+_CHANNELS: dict[str, tuple[int, ...]] = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}
+_QUICK = {("PNG", mode): imagecodecs.png_decode for mode in _CHANNELS} | {
+    ("JPEG", mode): imagecodecs.jpeg8_decode for mode in ("L", "RGB")
+}
 _header_lock = threading.Lock()
 
 AnyPicture = NDArray[np.bool_] | NDArray[np.uint8] | NDArray[np.uint16]
@@ -99,9 +106,10 @@ def decode(path: Path, *, min_side: int | None = None) -> AnyPicture:
                 tiff_header(path, tiff)
                 return _resolved(tiff_raster(next(pages_of(tiff))))
         with _open(path) as image:
+            stored = image.size
             if min_side is not None and image.format in _JPEG_FORMATS:
                 image.draft(image.mode, (min_side, min_side))
-            return _resolved(_raster(path, image))
+            return _resolved(_raster(path, image, quickly=image.size == stored))
     raise AssertionError  # `_reading` raises
 
 
@@ -247,11 +255,18 @@ def _header(path: Path, image: Image.Image) -> Header:
         kind=image.format or "",
         mode=image.mode,
         bits=_bits(path, image),
-        orientation=valid_orientation(image.getexif().get(ORIENTATION_TAG)),
+        orientation=_orientation(path, image),
         num_pages=_num_frames(image),
         lossy=image.format in _JPEG_FORMATS or (image.format == "WEBP" and _is_lossy_webp(path)),
         profile=profile_name(image.info.get("icc_profile")),
     )
+
+
+def _orientation(path: Path, image: Image.Image) -> int:
+    # Asked for EXIF, Pillow decodes all of a PNG, since the chunk may come last.
+    if image.format == "PNG" and not any(name in path.read_bytes() for name in _PNG_EXIF):
+        return 1
+    return valid_orientation(image.getexif().get(ORIENTATION_TAG))
 
 
 def _bits(path: Path, image: Image.Image) -> int:
@@ -266,14 +281,12 @@ def _is_lossy_webp(path: Path) -> bool:
         return b"VP8 " in file.read(4096)
 
 
-def _raster(path: Path, image: Image.Image) -> Raster:
-    if image.mode in {"P", "PA"}:
-        if image.mode == "PA":
-            return Raster(np.asarray(image.convert("RGBA")))
+def _raster(path: Path, image: Image.Image, *, quickly: bool = True) -> Raster:
+    if image.mode == "P":
         image.load()
         return Raster(np.asarray(image), _palette(image))
-    if image.format == "PNG" and _bits(path, image) == 16 and not image.mode.startswith("I"):
-        return Raster(np.asarray(imagecodecs.png_decode(path.read_bytes())))
+    if quickly and (pixels := _quickly_decoded(path, image)) is not None:
+        return Raster(pixels)
     if image.mode == "1":  # Pillow's bytes of True are 255
         return Raster(np.asarray(image).view(np.uint8) != 0)
     if image.mode in {"L", "LA", "RGB", "RGBA"}:
@@ -283,6 +296,26 @@ def _raster(path: Path, image: Image.Image) -> Raster:
     if image.mode in {"I", "F"}:
         return Raster(np.asarray(image))
     return Raster(np.asarray(image.convert("RGB")))
+
+
+def _quickly_decoded(path: Path, image: Image.Image) -> NDArray[Any] | None:
+    """Returns what Pillow would, in half the time; of 16-bit colour all bits. None if it cannot.
+
+    Where the file is broken, too: Pillow says better what is wrong.
+    """
+    decoder = _QUICK.get((image.format or "", image.mode))
+    if decoder is None or "transparency" in image.info or getattr(image, "is_animated", False):
+        return None
+    data = path.read_bytes()
+    if image.format == "PNG" and data[24] < 8:
+        return None
+    if image.format == "JPEG" and not data.endswith(_JPEG_END):
+        return None  # this decoder does not mind that the end is missing
+    try:
+        pixels = np.asarray(decoder(data))
+    except (RuntimeError, ValueError):
+        return None
+    return pixels if pixels.shape == (image.height, image.width, *_CHANNELS[image.mode]) else None
 
 
 def _palette(image: Image.Image) -> NDArray[np.uint8]:
@@ -322,6 +355,8 @@ def _full_scale(picture: AnyPicture) -> int:
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError | tifffile.TiffFileError):
         return "not an image, or its beginning is damaged"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {MAX_PIXELS // 1_000_000} million pixels"
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, PermissionError):

@@ -68,7 +68,7 @@ class Raster:
         """Returns (height, width): the nearest pixels, as Pillow takes them."""
         rows = nearest_indices(self.pixels.shape[0], height)
         columns = nearest_indices(self.pixels.shape[1], width)
-        return Raster(self.pixels[rows[:, None], columns], self.palette)
+        return Raster(self.pixels.take(rows, axis=0).take(columns, axis=1), self.palette)
 
     def turned(self, orientation: int) -> Raster:
         """Returns the page as a viewer shows it that heeds the EXIF orientation 1 to 8."""

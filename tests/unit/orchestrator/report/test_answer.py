@@ -70,3 +70,18 @@ def test_a_tie_rule_that_changes_the_leader_is_named():
     (note,) = answer(arrange(ReportData(trials=trials))).notes
     assert note.startswith("By dataset, 1 tie touched the three first places; tied places share")
     assert "Under the rule “min” IoUFocal and BCE would lead." in note
+
+
+def test_data_that_is_not_the_whole_dataset_is_named():
+    incomplete = {"kind": "incomplete", "sentence": "2,093 of 2,150 official pairs are here"}
+    known = {
+        "w": {"notes": [incomplete, {"kind": "mask-empty", "sentence": "mask without lesion"}]}
+    }
+    grid = {"datasets": ["w"], "losses": ["a", "b"], "repeats": 1, "data": known}
+    notes = say("dataset loss dice\nw a 3\nw b 2", grid=grid).notes
+    assert notes[0] == "Dataset w: 2,093 of 2,150 official pairs are here."
+    assert not any("mask" in note for note in notes)
+    malformed: list[object] = [[], "text", {"w": []}, {"w": {"notes": {}}}, {"w": {"notes": ["a"]}}]
+    for data in malformed:
+        found = say("dataset loss dice\nw a 3\nw b 2", grid=grid | {"data": data})
+        assert found.notes == notes[1:]

@@ -238,7 +238,7 @@ def test_grids_are_kept_by_id_and_sorted_by_time(store, tmp_path):
     store.save_grid({"grid_id": "b", "saved_at": "2026-01-03", "name": "later"})
     assert [grid["name"] for grid in store.grids()] == ["early", "later"]
     (tmp_path / "_grids" / "c.json").write_text("{")
-    with pytest.raises(StoreError, match=r"_grids/c\.json: .*delete it"):
+    with pytest.raises(StoreError, match=r"_grids/c\.json: .*move it aside"):
         store.grids()
 
 

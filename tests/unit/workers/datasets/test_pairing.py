@@ -137,6 +137,10 @@ def test_names_that_nearly_fit_are_proposed(tmp_path: Path) -> None:
         "(masks/0_seg.png (of img_000.jpg?), and 5 more); rename each"
     )
     assert "0 image-mask pairs" in sentences["too-few-pairs"]
+    assert (
+        "6 masks nearly fit, such as 0_seg.png the image img_000.jpg"
+        in (sentences["too-few-pairs"])
+    )
 
 
 @pytest.mark.parametrize(

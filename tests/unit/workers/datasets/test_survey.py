@@ -133,7 +133,7 @@ def test_a_second_survey_reads_no_file_that_did_not_change(
 
     first = survey()
     assert (6, 6) in looks
-    assert survey() == first
+    assert survey().to_json() == first.to_json()
     assert looks == []
     (folder_dataset / "images" / "3.png").write_bytes(b"torn")
     assert found(survey()) == {"unreadable": ("images/3.png",)}
@@ -162,7 +162,7 @@ def test_no_pair_says_which_other_files_lie_there(
         write_mask(f"Kvasir-SEG/masks/{i}.png")
     (survey,) = survey_root(tmp_path, cache)
     assert (survey.label, survey.num_pairs, survey.is_sound) == ("kvasir-seg", 0, False)
-    assert "9 .png in images, 9 .png in masks" in survey.refusals[0]
+    assert "9 x .png in images, 9 x .png in masks" in survey.refusals[0]
     assert "read are images/NAME.jpg with masks/NAME.jpg" in survey.refusals[0]
 
 

@@ -190,10 +190,12 @@ def _alike(survey: Survey, *, equal: bool) -> Iterator[tuple[int, str, tuple[str
     if siblings is None:
         return
     near = siblings.near(SIMILAR_DISTANCE)
-    for a, b, distance in near[np.argsort(near[:, 2], kind="stable")].tolist():
-        if (siblings.equal[a] == siblings.equal[b]) == equal:
-            note = "equal pictures" if equal else f"near duplicates, {distance} of 256 bits differ"
-            yield a, note, (survey.label, b)
+    near = near[(siblings.equal[near[:, 0]] == siblings.equal[near[:, 1]]) == equal]
+    near = near[np.argsort(near[:, 2], kind="stable")]
+    _, first = np.unique(near[:, 0], return_index=True)
+    for a, b, distance in near[np.sort(first)].tolist():  # the nearest partner of each
+        note = "equal pictures" if equal else f"near duplicates, {distance} of 256 bits differ"
+        yield a, note, (survey.label, b)
 
 
 def _is_file(survey: Survey, name: str) -> bool:

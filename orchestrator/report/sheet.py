@@ -220,7 +220,9 @@ def _tile(survey: Survey, surveys: Mapping[str, Survey], key: int | str, odd: _O
     name = dataset.samples[key].name
     panels = [_sample_panel(dataset, key, name)]
     if odd.of_mask or panels[0].lesion is None:
-        panels += [_stored(path, "mask as stored") for path in dataset.samples[key].masks[:1]]
+        masks = dataset.samples[key].masks
+        caption = "mask as stored" if len(masks) == 1 else f"first of {len(masks)} masks, as stored"
+        panels += [_stored(path, caption) for path in masks[:1]]
     partners = [p for p in odd.partners if p[0] in surveys][:1]
     for label, number in partners:
         other = surveys[label].dataset

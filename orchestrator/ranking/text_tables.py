@@ -5,12 +5,12 @@ Nothing here rounds what is ranked: digits are cut only in the text.
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from orchestrator.harmless import CsvWriter
 from orchestrator.ranking.results import Podium
 
 Title = Callable[[str, str], str]
@@ -140,7 +140,7 @@ def to_latex(table: BlockTable, *, title: Title = plain_title, digits: int = 4) 
 def to_csv(tables: Sequence[BlockTable]) -> str:
     """Returns one row a block and loss, unrounded, and one row a loss with its points."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = CsvWriter(out)
     writer.writerow(["axis", "block", "loss", "metric", "mean", "place", "points"])
     for table in tables:
         for name, cells in table.rows:

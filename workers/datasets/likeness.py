@@ -13,7 +13,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,14 +65,23 @@ class PictureKey:
     pixels: str | None
 
 
-def look_at_picture(path: Path) -> JSONValue:
-    """Returns what is remembered of a picture: facts, hash and key, or why it cannot be read."""
+def look_at_picture(
+    path: Path, keep: Callable[[Path, AnyPicture], None] | None = None
+) -> JSONValue:
+    """Returns what is remembered of a picture: facts, hash and key, or why it cannot be read.
+
+    Args:
+        path: The file.
+        keep: Gets the picture if it was decoded in full.
+    """
     try:
         header = read_header(path)
         picture = decode(path, min_side=DECODED_SIDE)
     except UnreadableImageError as error:
         return {"reason": error.reason}
     is_full = picture.shape[:2] == (header.height, header.width)
+    if is_full and keep is not None:
+        keep(path, picture)
     return {
         "width": header.width,
         "height": header.height,

@@ -57,7 +57,7 @@ fast: lint
 	@$(BIN)/python -m pytest -m "not slow"
 
 constraints: setup
-	@(sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | grep -v -i -E '^(pip|setuptools|wheel)==') > constraints.tmp
+	@(sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable | grep -v -i -E '^(pip|wheel)==') > constraints.tmp
 	@mv constraints.tmp constraints.txt
 
 clean:

@@ -26,6 +26,9 @@ from workers.models import build_model, resampling
 
 SIDE, BATCH_SIZE = 224, 8
 
+_FREE = frozenset({"detach", "empty", "empty_like"})
+"""Operations that start no work."""
+
 
 class Operations(TorchDispatchMode):
     """Counts operations that compute something, and the bytes of their arguments and results."""
@@ -41,11 +44,7 @@ class Operations(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         given = [item for item in tree_leaves((args, kwargs)) if isinstance(item, Tensor)]
         made = [item for item in tree_leaves(result) if isinstance(item, Tensor)]
-        if not func.is_view and func.overloadpacket.__name__ not in {
-            "detach",
-            "empty",
-            "empty_like",
-        }:
+        if not func.is_view and func.overloadpacket.__name__ not in _FREE:
             self.number += 1
             self.num_bytes += sum(item.numel() * item.element_size() for item in given + made)
         return result
@@ -90,8 +89,9 @@ def main() -> None:
     rows = {name: trace(name, {}) for name in arguments.models}
     for name, row in rows.items():
         print(
-            f"{name:16}{row['operations']:>7} operations, {row['bytes_per_image'] / 1e9:6.2f} GB and "
-            f"{row['activation_bytes_per_image'] / 2**20:7.1f} MiB kept per image"
+            f"{name:16}{row['operations']:>7} operations; per image "
+            f"{row['bytes_per_image'] / 1e9:6.2f} GB read and written, "
+            f"{row['activation_bytes_per_image'] / 2**20:7.1f} MiB kept"
         )
     if arguments.json:
         document = {"image_size": SIDE, "batch_size": BATCH_SIZE, "models": rows}

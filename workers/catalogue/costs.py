@@ -13,8 +13,8 @@ from workers.catalogue import CatalogueError
 from workers.catalogue.models import MODELS, Parameters, Variant, complete_model
 
 TABLE = Path(__file__).with_name("costs.json")
-"""One table per measured device, made by `tests/benchmarks/models.py`, and under `traced` what a step
-is made of, made by `tests/benchmarks/trace_models.py`."""
+"""One table per measured device, made by `tests/benchmarks/models.py`; and under `traced` what a
+step is made of, made by `tests/benchmarks/trace_models.py`."""
 
 STATE_BYTES_PER_PARAMETER = 20
 """Weight, gradient, Adam's two moments and the best weights so far, in float32."""

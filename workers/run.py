@@ -105,7 +105,26 @@ def run_trial(
         progress, message = error.progress, str(error)
     except NonFiniteOutputError as error:
         message = f"test with the weights of epoch {progress.best_epoch}: {error}"
+    except RuntimeError as error:
+        _explain_nondeterminism(spec, error)
+        raise
     return _result(spec, runtime, task, arrays, progress, None, sources, message=message)
+
+
+def _explain_nondeterminism(spec: TrialSpec, error: RuntimeError) -> None:
+    """Raises SpecificationError where the network has an operation that torch refuses.
+
+    On CUDA torch refuses an operation without a deterministic form; the networks of the catalogue
+    have none (`workers.models.resampling`), one from another package can.
+    """
+    operation, found, _ = str(error).partition(" does not have a deterministic implementation")
+    if found:
+        msg = (
+            f"model {spec.model.label!r} or loss {spec.loss.label!r}: {operation} has no "
+            "deterministic implementation on this device; set training.deterministic to false, "
+            "which is part of the trial's identity, or use another operation"
+        )
+        raise SpecificationError(msg) from error
 
 
 def _load_task(

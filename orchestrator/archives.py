@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
 
+from orchestrator.address import S3Address, parse_address
 from orchestrator.store.objects import ObjectStorage
-from orchestrator.store.storage import without_secrets
 from workers.contract import UserError
 from workers.datasets.archive import is_archive, unpack
 from workers.datasets.storage import cache_writes, sync_folder
@@ -41,32 +40,24 @@ def unpacked_root(root: str, cache_dir: Path) -> Path:
     return folder
 
 
-def local_roots(
-    roots: Mapping[str, str | None], cache_dir: Path, *, fetch: bool
-) -> dict[str, str | None]:
-    """Returns the roots with folders in the place of archives.
+def local_root(root: str, cache_dir: Path, *, fetch: bool) -> Path | None:
+    """Returns the folder behind a data root, unpacking its archive only where that is asked for.
 
     Args:
-        roots: Root by dataset label.
+        root: As for `unpacked_root`.
         cache_dir: Cache folder of this node.
-        fetch: Whether to unpack an archive that is not here yet; else its root becomes None.
+        fetch: Whether to unpack an archive that is not here yet.
+
+    Returns:
+        None for an archive that is not unpacked here.
 
     Raises:
-        UserError: As `unpacked_root`, where `fetch` is set.
+        UserError: As `unpacked_root`.
     """
-    found: dict[str, str | None] = {}
-    for label, root in roots.items():
-        found[label] = root
-        if root is None or not _names_archive(root):
-            continue
-        if fetch:
-            found[label] = str(unpacked_root(root, cache_dir))
-            continue
-        found[label] = None
-        with suppress(UserError):
-            folder = _folder(root, cache_dir)
-            found[label] = str(folder) if folder.is_dir() else None
-    return found
+    if fetch or not _names_archive(root):
+        return unpacked_root(root, cache_dir)
+    folder = _folder(root, cache_dir)
+    return folder if folder.is_dir() else None
 
 
 def _names_archive(root: str) -> bool:
@@ -74,28 +65,27 @@ def _names_archive(root: str) -> bool:
 
 
 def _folder(root: str, cache_dir: Path) -> Path:
-    name = without_secrets(root) if "://" in root else root
-    key = digest([name, _stamp(root)], length=16)
+    address = parse_address(root)
+    name = address.place if isinstance(address, S3Address) else root
+    key = digest([name, _stamp(address)], length=16)
     return cache_dir / "archives" / f"{Path(name).name.partition('.')[0]}-{key}"
 
 
-def _stamp(root: str) -> str:
-    if "://" in root:
-        storage, path = _object(root)
+def _stamp(address: S3Address | str) -> str:
+    if isinstance(address, S3Address):
+        storage, path = _object(address)
         return storage.stamp(path)
     try:
-        status = Path(root).stat()
+        status = Path(address).stat()
     except OSError as error:
-        msg = f"data.root: {root}: {error.strerror}; bring the archive there or name another place"
+        msg = f"data.root: {address}: {error.strerror}; bring it there or name another place"
         raise UserError(msg) from error
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def _object(uri: str) -> tuple[ObjectStorage, str]:
+def _object(address: S3Address) -> tuple[ObjectStorage, str]:
     """Returns the bucket of an object, and its key."""
-    address, mark, query = uri.partition("?")
-    bucket, _, path = address.removeprefix("s3://").partition("/")
-    return ObjectStorage(f"s3://{bucket}{mark}{query}"), path
+    return ObjectStorage(str(replace(address, key=""))), address.key
 
 
 def _build(root: str, folder: Path, cache_dir: Path) -> None:
@@ -109,12 +99,13 @@ def _build(root: str, folder: Path, cache_dir: Path) -> None:
             _remove(beside)  # what a killed process left; its lock is ours now
             building.mkdir()
             try:
-                archive = Path(root)
-                if "://" in root:
-                    archive = download
-                    storage, path = _object(root)
+                address = parse_address(root)
+                if isinstance(address, S3Address):
+                    storage, path = _object(address)
                     storage.download(path, download)
-                unpack(archive, building, without_secrets(root) if "://" in root else root)
+                    unpack(download, building, address.place)
+                else:
+                    unpack(Path(address), building, address)
                 download.unlink(missing_ok=True)
                 os.sync()  # thousands of files: one call for all
                 building.rename(folder)

@@ -12,12 +12,19 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from orchestrator.address import hide_credentials
 from workers.contract import UserError
 
 PATIENCE_SECONDS = 120
 """How long a job server may say that it is not ready: on a busy node its agent takes a minute."""
 
 _T = TypeVar("_T")
+_ADDRESS = re.compile(
+    r"((?P<scheme>https?)://)?"
+    r"(?P<rest>([^/@?#\s]+@)?(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?(/[^?#\s]*)?)",
+    re.IGNORECASE,
+)
+"""Of a job server, which may be behind a proxy that wants a user and has a path."""
 _RETRY_SECONDS = 3.0
 _NOT_READY = re.compile(r"status code 5\d\d|\b50[234] (?:Server|Bad|Service|Gateway)")
 
@@ -28,11 +35,12 @@ def http_address(address: str) -> str:
     Raises:
         UserError: It is no HTTP address.
     """
-    scheme, separator, rest = address.rpartition("://")
-    if not rest or (separator and scheme not in ("http", "https")):
-        msg = f"--address {address}: must be the dashboard's, such as http://HEAD:8265"
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
+        shown = hide_credentials(address)
+        msg = f"--address {shown}: must be the dashboard's, such as http://HEAD:8265"
         raise UserError(msg)
-    return f"{scheme or 'http'}://{rest.rstrip('/')}"
+    return f"{(match['scheme'] or 'http').lower()}://{match['rest'].rstrip('/')}"
 
 
 def reach_loopback_directly(address: str) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from orchestrator.address import hide_credentials
 from orchestrator.config import load_config
 from orchestrator.config.portable import portable_yaml
 from orchestrator.grid import build_grid
@@ -50,10 +51,6 @@ _CHATTY = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
     "ray._private.runtime_env.packaging",
-)
-_SECRET_REMEDY = (
-    "holds credentials, which would be stored on the cluster; leave them out and set "
-    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment of the cluster's nodes"
 )
 
 
@@ -119,14 +116,9 @@ def prepare(
     """Checks a configuration and makes it ready to travel; nothing is sent.
 
     Raises:
-        UserError: Something in the configuration has to be mended first, or the results' URI holds
-            credentials.
+        UserError: Something in the configuration has to be mended first.
     """
     config = load_config(path, overrides)
-    authority = config.results.partition("://")[2].partition("/")[0]
-    if "@" in authority:
-        msg = f"{path}: results: {_SECRET_REMEDY}"
-        raise UserError(msg)
     slug = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")[:40] or "sweep"
     return Submission(
         name=config.name,
@@ -199,9 +191,10 @@ class JobServer:
         Raises:
             UserError: There is none, it refuses the token, or the address is no HTTP address.
         """
-        self.address = http_address(address)
+        url = http_address(address)
+        self.address = hide_credentials(url)
         self._on_wait = on_wait
-        reach_loopback_directly(self.address)
+        reach_loopback_directly(url)
         with self._explained():
             from ray.job_submission import JobSubmissionClient
 
@@ -210,7 +203,7 @@ class JobServer:
             # Ray lets these win over the address it is given.
             for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
                 os.environ.pop(name, None)
-            self._client = self._patiently(lambda: JobSubmissionClient(self.address))
+            self._client = self._patiently(lambda: JobSubmissionClient(url))
 
     def jobs(self, submission: Submission) -> tuple[Job, ...]:
         """Returns the jobs of the same grid with the same results, the oldest first."""

@@ -5,33 +5,27 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orchestrator.archives import local_roots
 from orchestrator.config import SweepConfig, load_config
 from orchestrator.cost import num_slots
 from orchestrator.engine.base import Engine, EngineReport, Now, TrialJob, utc_now
 from orchestrator.engine.journal import RunJournal
 from orchestrator.engine.sharing import SharedRun, remove_dead_drivers
 from orchestrator.grid import Grid, build_grid, grid_from_document
+from orchestrator.outside import changed_code
 from orchestrator.planner import Action, Plan, PlannedTrial, plan
-from orchestrator.preflight import (
-    check_data,
-    check_models,
-    check_outlives_job,
-    fingerprints,
-    model_findings,
-)
+from orchestrator.preflight import Preflight, preflight
 from orchestrator.progress import Progress
 from orchestrator.race import is_race, limit
 from orchestrator.store import Standing, Store
-from workers.contract import FailureClass, Runtime, TrialSpec, UserError
-from workers.datasets import open_dataset
+from orchestrator.surveys import DataCheck, Listed, check_data, count_images, list_datasets
+from workers.contract import FailureClass, JSONValue, Runtime, TrialSpec, UserError
+from workers.outside import outside_versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +35,7 @@ class Sweep:
     Attributes:
         config: None where only the results are known.
         slots: Trials that run at once on the machine or cluster the configuration names.
+        listed: The files of its datasets, by label.
     """
 
     config: SweepConfig | None
@@ -48,6 +43,7 @@ class Sweep:
     store: Store
     plan: Plan
     slots: int
+    listed: Mapping[str, Listed] = field(default_factory=dict)
 
 
 def open_sweep(
@@ -60,12 +56,14 @@ def open_sweep(
     """
     config = load_config(path, overrides)
     grid, store = build_grid(config), Store(config.results)
+    listed = list_datasets(grid.datasets, grid.roots, Path(config.data.cache), fetch=False)
     return Sweep(
         config=config,
         grid=grid,
         store=store,
-        plan=_plan(grid, store, retry, _count_images(_present(grid, config))),
+        plan=_plan(grid, store, retry, count_images(grid.datasets, listed)),
         slots=_slots(config.cluster.cpus, config.cluster.gpus, grid),
+        listed=listed,
     )
 
 
@@ -99,6 +97,23 @@ def plan_of_document(store: Store, document: Mapping[str, Any]) -> Plan:
     return _plan(grid_from_document(document), store)
 
 
+def survey_config(path: Path, overrides: Sequence[str] = (), *, fetch: bool) -> DataCheck:
+    """Surveys all datasets of a configuration, as its trials will read them.
+
+    Args:
+        path: The configuration.
+        overrides: As for `load_config`.
+        fetch: Whether to unpack archives that are not here yet.
+
+    Raises:
+        UserError: The configuration is wrong, or the cache folder cannot be written.
+    """
+    config = load_config(path, overrides)
+    grid, cache = build_grid(config), Path(config.data.cache)
+    listed = list_datasets(grid.datasets, grid.roots, cache, fetch=fetch)
+    return check_data(grid, grid.datasets, listed, (), cache)
+
+
 def run_sweep(
     sweep: Sweep,
     engine: Engine,
@@ -126,28 +141,21 @@ def run_sweep(
     if config is None:
         msg = "only a configuration can be run"
         raise ValueError(msg)
-    check_outlives_job(sweep.store.location)
+    checked = check_sweep(sweep, fetch=True)
+    checked.refuse()
+    known = checked.data.fingerprints
     possible = [trial for trial in sweep.plan.trials if trial.may_run]
-    cache = Path(config.data.cache)
-    grid = _needed_here(sweep.grid, possible, cache)
-    notes = check_data(
-        grid,
-        [trial.spec.dataset for trial in possible],
-        sweep.store.committed().values(),
-        cache,
-    )
-    notes += check_models(grid, [trial.spec for trial in possible], cache)
     remove_dead_drivers(sweep.store, now())
-    told = (*notes, *_other_drivers(sweep.store, now()))
+    told = (*checked.notes, *_other_drivers(sweep.store, now()))
     on_notes(told)
     sweep.store.heal(now())
-    sweep.store.save_grid(sweep.grid.document(now()))
+    document = _document(sweep, checked, now())
+    sweep.store.save_grid(document)
     total = len(sweep.plan.trials)
     journal = RunJournal(progress, sweep.store, sweep.grid.grid_id, now=now)
     report = EngineReport(outcomes=(), interrupted=False)
     try:
         journal.sweep_started(total, len(possible), total - len(possible))
-        known = fingerprints(grid, [trial.spec.dataset for trial in possible], cache)
         for step in _rounds(sweep):
             shared = SharedRun(
                 engine=engine,
@@ -170,6 +178,8 @@ def run_sweep(
         journal.sweep_finished(interrupted=report.interrupted)
     finally:
         journal.close()
+    if all(kept["grid_id"] != document["grid_id"] for kept in sweep.store.grids()):
+        sweep.store.save_grid(document)  # its folder was deleted meanwhile
     if not report.interrupted:
         sweep.store.compact(now())
     return report, _plan(sweep.grid, sweep.store)
@@ -232,25 +242,56 @@ def _other_drivers(store: Store, now: datetime) -> tuple[str, ...]:
     )
 
 
-def plan_notes(sweep: Sweep) -> tuple[str, ...]:
-    """Returns what a plan should say of its models; problems too, since nothing is started."""
-    trials = [trial.spec for trial in sweep.plan.pending]
-    problems, notes = model_findings(_present(sweep.grid, sweep.config), trials)
-    return (*(f"will be refused: {problem}" for problem in problems), *notes)
+def check_sweep(sweep: Sweep, *, fetch: bool) -> Preflight:
+    """Looks at everything that the pending trials need; nothing is started.
+
+    Args:
+        sweep: From `open_sweep`.
+        fetch: Whether to unpack archives and to fetch weights that are not here yet.
+
+    Raises:
+        UserError: The cache folder cannot be written.
+    """
+    if sweep.config is None:
+        msg = "only a configuration can be checked"
+        raise ValueError(msg)
+    specs = [trial.spec for trial in sweep.plan.trials if trial.may_run]
+    cache = Path(sweep.config.data.cache)
+    packed = [spec.dataset for spec in specs if sweep.listed.get(spec.dataset.label) is None]
+    fetched = list_datasets(packed, sweep.grid.roots, cache, fetch=True) if fetch else {}
+    found = preflight(
+        sweep.grid,
+        specs,
+        {**sweep.listed, **fetched},
+        sweep.store.committed().values(),
+        cache,
+        location=sweep.store.location,
+        fetch=fetch,
+    )
+    return replace(found, notes=(*found.notes, *_changed_code(sweep, specs)))
 
 
-def _needed_here(grid: Grid, pending: Sequence[PlannedTrial], cache: Path) -> Grid:
-    """Returns the grid with folders in the place of archives, which are unpacked where needed."""
-    labels = {trial.spec.dataset.label for trial in pending}
-    needed = {label: root for label, root in grid.roots.items() if label in labels}
-    return replace(grid, roots=local_roots(needed, cache, fetch=True))
+def _changed_code(sweep: Sweep, specs: Sequence[TrialSpec]) -> tuple[str, ...]:
+    """Says which code of other packages is not what the finished trials ran with."""
+    now: dict[str, str] = {}
+    for spec in {(s.dataset.name, s.model.name, s.loss.name): s for s in specs}.values():
+        now |= outside_versions(spec)
+    if not now:
+        return ()
+    rows = sweep.store.read("trials", ["protocol_id", "versions"])
+    return changed_code(rows["versions"][rows["protocol_id"] == sweep.grid.protocol_id], now)
 
 
-def _present(grid: Grid, config: SweepConfig | None) -> Grid:
-    """Returns the grid with the folders of archives that are unpacked; the others have none."""
-    if config is None:
-        return grid
-    return replace(grid, roots=local_roots(grid.roots, Path(config.data.cache), fetch=False))
+def _document(sweep: Sweep, found: Preflight, now: datetime) -> dict[str, Any]:
+    """Returns the grid document with what is known of its data, from this run or an earlier one."""
+    document = sweep.grid.document(now)
+    known: dict[str, JSONValue] = {}
+    for earlier in sweep.store.grids():
+        data = earlier.get("data")
+        known |= data if isinstance(data, dict) else {}
+    known |= found.data.document()
+    labels = [component.label for component in sweep.grid.datasets]
+    return document | {"data": {label: known[label] for label in labels if label in known}}
 
 
 def _plan(
@@ -278,18 +319,6 @@ def _full_plan(
         retry=frozenset(retry),
         num_images=num_images,
     )
-
-
-def _count_images(grid: Grid) -> dict[str, int]:
-    """Counts the images of each dataset that is on this machine, for the expected cost."""
-    counts = {}
-    for component in grid.datasets:
-        root = grid.roots.get(component.label)
-        # A plan may be made where the data is not; `run` is strict.
-        with suppress(UserError):
-            dataset = open_dataset(component, Path(root) if root else None)
-            counts[component.label] = len(dataset.samples)
-    return counts
 
 
 def _slots(cpus: int | None, gpus: int | None, grid: Grid) -> int:

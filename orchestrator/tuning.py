@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.archives import local_roots
 from orchestrator.config import SweepConfig, load_config
 from orchestrator.engine.base import Now, utc_now
 from orchestrator.fragment import tuned_label
 from orchestrator.grid import Grid, build_grid
-from orchestrator.preflight import check_data, check_models, check_outlives_job
+from orchestrator.preflight import preflight
 from orchestrator.progress import Progress
 from orchestrator.store import Store
 from orchestrator.studies import Finding, Study, candidates_of, still_to_try, studies_of
+from orchestrator.surveys import list_datasets
 from orchestrator.sweep import message_notes, runtime_of
 from workers.contract import Runtime, TrialSpec, UserError
 
@@ -114,11 +114,18 @@ def run_search(
     if not pending:
         return None
     config, cache = search.config, Path(search.config.data.cache)
-    check_outlives_job(search.store.location)
-    grid = replace(search.grid, roots=local_roots(search.grid.roots, cache, fetch=True))
-    notes = check_data(grid, grid.datasets, (), cache)
-    notes += check_models(grid, grid.trials, cache)
-    on_notes(notes)
+    grid = search.grid
+    found = preflight(
+        grid,
+        grid.trials,
+        list_datasets(grid.datasets, grid.roots, cache, fetch=True),
+        (),
+        cache,
+        location=search.store.location,
+        fetch=True,
+    )
+    found.refuse()
+    on_notes(found.notes)
     search.store.heal(now())
     total = sum(study.options.trials for study in search.studies)
     interrupted = False
@@ -133,7 +140,7 @@ def run_search(
         progress.close()
     ids = {study.search_id for study in search.studies}
     rows = [row for row in search.store.candidates() if row.search_id in ids]
-    on_notes(message_notes([row.message for row in rows if row.status == "completed"], notes))
+    on_notes(message_notes([row.message for row in rows if row.status == "completed"], found.notes))
     if not interrupted:
         search.store.compact(now())
     return report

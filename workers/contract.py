@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,10 +12,20 @@ from typing import Literal, Protocol
 JSONValue = None | bool | int | float | str | list["JSONValue"] | dict[str, "JSONValue"]
 
 Precision = Literal["float32", "bfloat16"]
-SplitUnit = Literal["image", "group"]
+SplitUnit = Literal["image", "group", "similar"]
+SiblingKind = Literal["none", "group", "similar", "equal"]
 Normalisation = Literal["imagenet", "half", "unit"]
 MeasuredOn = Literal["test", "val"]
+MaskResize = Literal["nearest", "area"]
 
+
+SIMILAR_RULE = 1
+"""Raised when the perceptual hash changes (`workers.datasets.likeness`): trials with
+`split_unit: similar` get other ids then, and results of two rules never mix."""
+
+SIMILAR_DISTANCE = 24
+"""Bits of 256 in which the hashes of near duplicates may differ, unless `data.similar_distance`
+says otherwise. Never changed: at its default it is left out of ids."""
 
 DEFAULT_CACHE = "~/.cache/podium"
 """Folder of decoded images and fetched weights on each node, unless `data.cache` names another."""
@@ -54,7 +65,8 @@ class Component:
     Attributes:
         name: Name in the catalogue, or `x+y` for a compound loss.
         parameters: Every parameter with its value, defaults included.
-        label: What tables show: the user's alias, else the name. Not part of the identity.
+        label: What tables show: the user's alias, else the name; always in Unicode's form NFC,
+            since a name that looks the same is the same. Not part of the identity.
     """
 
     name: str
@@ -62,8 +74,7 @@ class Component:
     label: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        if not self.label:
-            object.__setattr__(self, "label", self.name)
+        object.__setattr__(self, "label", unicodedata.normalize("NFC", self.label or self.name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +84,16 @@ class DataProtocol:
     Attributes:
         image_size: Side of the square input, pixels, a multiple of 32.
         split: Fractions of train, validation and test; they sum to 1.
-        split_unit: What is never torn apart: an image, or a group (video sequence, duplicates).
+        split_unit: What is never torn apart: an image; a group of the layout (video sequence) with
+            equal pictures; or such a group with near duplicates.
         normalisation: Input scaling: ImageNet mean and standard deviation, 0.5/0.5, or [0, 1].
         measured_on: The part a result is about. With `val`, as in a search for parameters, the
             test images are left alone: nothing of the trial depends on them.
+        similar_distance: Bits of 256 in which the hashes of near duplicates may differ.
+        similar_rule: Version of the rule that finds near duplicates; away from 1 only with
+            `split_unit: similar`.
+        mask_resize: How masks come to the network's size: the nearest pixel, or by area, which
+            keeps every lesion (`workers.datasets.pictures.resize_mask_by_area`).
 
     A field marked `later` came after trials had ids: at its default it is not part of them.
     """
@@ -86,6 +103,9 @@ class DataProtocol:
     split_unit: SplitUnit = "image"
     normalisation: Normalisation = "imagenet"
     measured_on: MeasuredOn = field(default="test", metadata={"later": True})
+    similar_distance: int = field(default=SIMILAR_DISTANCE, metadata={"later": True})
+    similar_rule: int = field(default=1, metadata={"later": True})
+    mask_resize: MaskResize = field(default="nearest", metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +146,7 @@ class TrainingProtocol:
     compiled: bool = field(default=False, metadata={"later": True})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrialSpec:
     """One training: everything its numbers depend on, and nothing else."""
 
@@ -214,13 +234,19 @@ class EpochRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageCounts:
-    """Pixels of one test image, from which every averaging rule can be recomputed."""
+    """Pixels of one test image, from which every averaging rule can be recomputed.
+
+    Attributes:
+        train_sibling: How the image is related to a training image: `equal` pictures, near
+            duplicates (`similar`), one `group` of the layout, or `none`; None where nobody looked.
+    """
 
     image: str
     tp: int
     fp: int
     fn: int
     tn: int
+    train_sibling: SiblingKind | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,7 +321,7 @@ class Checkpoints(Protocol):
         """Returns the last saved state, or None."""
         ...
 
-    def save(self, state: bytes) -> None:
+    def save(self, state: bytes | memoryview) -> None:
         """Replaces the saved state, durably and at once."""
         ...
 

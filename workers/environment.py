@@ -7,7 +7,6 @@ import ctypes.util
 import functools
 import gc
 import hashlib
-import importlib
 import importlib.metadata
 import os
 import platform
@@ -19,9 +18,6 @@ from pathlib import Path
 import torch
 
 from workers.catalogue.costs import GPU_CONTEXT_BYTES
-from workers.catalogue.datasets import DATASETS
-from workers.catalogue.losses import LOSSES, split_loss
-from workers.catalogue.models import MODELS
 from workers.contract import Runtime, TrialSpec, UserError
 
 RECORDED_PACKAGES = (
@@ -73,9 +69,8 @@ def prepare_process(spec: TrialSpec, runtime: Runtime) -> torch.device:
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
     use_gpu = bool(runtime.gpu_ids) and torch.cuda.is_available()
-    # A kernel without a deterministic form is an error on the CPU, where Podium promises equal
-    # bits, and a warning on a GPU, where it does not.
-    torch.use_deterministic_algorithms(spec.training.deterministic, warn_only=use_gpu)
+    # Not warn_only: with it the attention of torch keeps its non-deterministic gradient.
+    torch.use_deterministic_algorithms(spec.training.deterministic)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not spec.training.deterministic
     torch.backends.cudnn.deterministic = spec.training.deterministic
@@ -158,29 +153,6 @@ def package_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def outside_versions(spec: TrialSpec) -> dict[str, str]:
-    """Returns the versions of packages that a trial's dataset, model or loss comes from.
-
-    With a digest of the file behind the entry, since a version need not change with the code.
-    """
-    model, dataset = spec.model.name, spec.dataset.name
-    code = [(LOSSES.origin(part), LOSSES[part].compute) for part in split_loss(spec.loss.name)]
-    code += [(MODELS.origin(model), MODELS[model].build)]
-    code += [(DATASETS.origin(dataset), DATASETS[dataset].open)]
-    versions = {}
-    for origin, reference in code:
-        if origin is not None:
-            package, _, version = origin.rpartition(" ")
-            versions[package] = f"{version}+{_module_digest(reference.partition(':')[0])}"
-    return versions
-
-
-@functools.cache
-def _module_digest(module: str) -> str:
-    file = importlib.import_module(module).__file__
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file else "unknown"
 
 
 @functools.cache

@@ -6,6 +6,9 @@ from workers.catalogue.encoders import least_image_side
 from workers.catalogue.models import min_train_batch, num_supervised
 from workers.contract import TrialSpec
 
+BLIND_VALIDATION = "no validation image has a lesion, so that early stopping has nothing to see"
+"""Of a repeat: every epoch scores alike, the first one is kept, and patience ends the training."""
+
 
 def size_problem(spec: TrialSpec) -> str | None:
     """Says why a trial's images are too small for its model; None if they are not."""

@@ -19,6 +19,7 @@ from workers.contract import (
     OnEpoch,
     Prediction,
     Runtime,
+    SiblingKind,
     SpecificationError,
     TrialResult,
     TrialSpec,
@@ -26,22 +27,34 @@ from workers.contract import (
     UserError,
 )
 from workers.datasets import open_dataset
-from workers.datasets.cache import load_arrays
+from workers.datasets.cache import DatasetArrays, load_arrays
 from workers.datasets.split import split_indices
 from workers.environment import (
     code_version,
     device_name,
-    outside_versions,
     package_versions,
     peak_memory_bytes,
     prepare_process,
 )
-from workers.evaluation import choose_examples, count_images, predict_examples, sigmoid_note
+from workers.evaluation import (
+    NonFiniteOutputError,
+    choose_examples,
+    count_images,
+    predict_examples,
+    sigmoid_note,
+)
 from workers.identity import trial_id
 from workers.losses import build_loss
 from workers.metrics.scores import score_images
 from workers.models import build_model
-from workers.requirements import batch_problem, left_out_note, size_problem, supervision_problem
+from workers.outside import outside_versions
+from workers.requirements import (
+    BLIND_VALIDATION,
+    batch_problem,
+    left_out_note,
+    size_problem,
+    supervision_problem,
+)
 from workers.seeding import derive_seed
 from workers.task import Task, prepare_task
 from workers.training import DivergedError, train
@@ -60,7 +73,8 @@ def run_trial(
         on_epoch: Called once an epoch, also for the epochs of a checkpoint gone on from.
 
     Returns:
-        The result; its status is `diverged` where the loss became NaN or infinite.
+        The result; its status is `diverged` where the loss, or the output on a validation or test
+        image, became NaN or infinite.
 
     Raises:
         UserError: The data is missing or unreadable, or too small for the split.
@@ -68,7 +82,8 @@ def run_trial(
             are not as many as their weights, or network or loss return what they may not.
     """
     device = prepare_process(spec, runtime)
-    task, fingerprint = _load_task(spec, runtime, device)
+    task, arrays = _load_task(spec, runtime, device)
+    fingerprint = arrays.fingerprint
     _refuse_misfit(spec, len(task.split.train))
     model, sources = _build_model(spec, runtime, device)
     loss = build_loss(spec.loss.name, **spec.loss.parameters)
@@ -86,20 +101,44 @@ def run_trial(
                 spec.model.name, spec.model.parameters, spec.data.image_size
             ),
         )
+        return _result(spec, runtime, task, arrays, progress, model, sources)
     except DivergedError as error:
-        return _result(
-            spec, runtime, task, fingerprint, error.progress, None, sources, message=str(error)
+        progress, message = error.progress, str(error)
+    except NonFiniteOutputError as error:
+        message = f"test with the weights of epoch {progress.best_epoch}: {error}"
+    except RuntimeError as error:
+        _explain_nondeterminism(spec, error)
+        raise
+    return _result(spec, runtime, task, arrays, progress, None, sources, message=message)
+
+
+def _explain_nondeterminism(spec: TrialSpec, error: RuntimeError) -> None:
+    """Raises SpecificationError where the network has an operation that torch refuses.
+
+    On CUDA torch refuses an operation without a deterministic form; the networks of the catalogue
+    have none (`workers.models.resampling`), one from another package can.
+    """
+    operation, found, _ = str(error).partition(" does not have a deterministic implementation")
+    if found:
+        msg = (
+            f"model {spec.model.label!r} or loss {spec.loss.label!r}: {operation} has no "
+            "deterministic implementation on this device; set training.deterministic to false, "
+            "which is part of the trial's identity, or use another operation"
         )
-    return _result(spec, runtime, task, fingerprint, progress, model, sources)
+        raise SpecificationError(msg) from error
 
 
-def _load_task(spec: TrialSpec, runtime: Runtime, device: torch.device) -> tuple[Task, str]:
+def _load_task(
+    spec: TrialSpec, runtime: Runtime, device: torch.device
+) -> tuple[Task, DatasetArrays]:
     root = Path(runtime.data_root) if runtime.data_root else None
     dataset = open_dataset(spec.dataset, root)
-    arrays = load_arrays(dataset, spec.data.image_size, Path(runtime.cache_dir))
+    arrays = load_arrays(
+        dataset, spec.data.image_size, Path(runtime.cache_dir), spec.data.mask_resize
+    )
     _refuse_changed(spec, runtime, arrays.fingerprint)
     split = split_indices(
-        arrays.groups,
+        arrays.siblings.groups(spec.data),
         spec.data.split,
         unit=spec.data.split_unit,
         seed=spec.seed,
@@ -108,7 +147,7 @@ def _load_task(spec: TrialSpec, runtime: Runtime, device: torch.device) -> tuple
     if spec.data.measured_on == "val":
         # From here on nothing knows which images the test would be made of.
         split = replace(split, test=np.zeros(0, dtype=np.int64))
-    return prepare_task(spec, arrays, split, device), arrays.fingerprint
+    return prepare_task(spec, arrays, split, device), arrays
 
 
 def _refuse_changed(spec: TrialSpec, runtime: Runtime, fingerprint: str) -> None:
@@ -159,19 +198,25 @@ def _result(
     spec: TrialSpec,
     runtime: Runtime,
     task: Task,
-    fingerprint: str,
+    arrays: DatasetArrays,
     progress: Progress,
     model: nn.Module | None,
     sources: Mapping[str, str],
     message: str | None = None,
 ) -> TrialResult:
     notes = [message, left_out_note(spec, len(task.split.train))]
+    if not task.source_masks[task.split.val].any():
+        notes.append(BLIND_VALIDATION)
+    if runtime.gpu_ids and task.device.type == "cpu":
+        notes.append("a GPU was assigned, but torch sees none: trained on the CPU")
     counts = np.zeros((0, 4), dtype=np.int64)
     test = np.sort(task.split.test)
+    siblings: tuple[SiblingKind, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     tested = model is not None and spec.data.measured_on == "test"
     if model is not None and tested:
         counts = count_images(model, task, task.indices(test))
+        siblings = arrays.siblings.in_train(task.split.train, test, spec.data.similar_distance)
         number = runtime.num_examples if spec.repeat == 0 else 0
         predictions = predict_examples(
             model, task, choose_examples(task.source_masks, test, number)
@@ -186,8 +231,10 @@ def _result(
         best_val_dice=progress.best_dice,
         epochs=tuple(progress.history),
         images=tuple(
-            ImageCounts(image=task.names[index], tp=tp, fp=fp, fn=fn, tn=tn)
-            for index, (tp, fp, fn, tn) in zip(test.tolist(), counts.tolist(), strict=False)
+            ImageCounts(image=task.names[i], tp=tp, fp=fp, fn=fn, tn=tn, train_sibling=sibling)
+            for i, (tp, fp, fn, tn), sibling in zip(
+                test.tolist(), counts.tolist(), siblings, strict=False
+            )
         ),
         predictions=predictions,
         num_train_images=len(task.split.train),
@@ -199,7 +246,7 @@ def _result(
         host=platform.node(),
         gpu_ids=runtime.gpu_ids,
         num_threads=runtime.num_threads,
-        dataset_fingerprint=fingerprint,
+        dataset_fingerprint=arrays.fingerprint,
         code_version=code_version(),
         versions={**package_versions(), **outside_versions(spec), **sources},
         message="; ".join(filter(None, notes)) or None,

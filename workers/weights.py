@@ -232,13 +232,20 @@ class MissingWeights:
     reason: str
 
 
-def require_weights(models: Iterable[Component], given: dict[str, str], cache_dir: Path) -> None:
+def require_weights(
+    models: Iterable[Component],
+    given: dict[str, str],
+    cache_dir: Path,
+    *,
+    may_fetch: bool = True,
+) -> None:
     """Finds or fetches every file that models need, before any trial would fail on it.
 
     Args:
         models: Those of the trials to run.
         given: Path of given files by label.
         cache_dir: This node's cache.
+        may_fetch: Whether to ask the hub; else only given files are looked for.
 
     Raises:
         UserError: One message with every file that is missing, where it was looked for and how to
@@ -254,7 +261,7 @@ def require_weights(models: Iterable[Component], given: dict[str, str], cache_di
             except UserError as error:
                 problems.append(str(error))
             continue
-        for item in weights_of(model.name, model.parameters):
+        for item in weights_of(model.name, model.parameters) if may_fetch else ():
             try:
                 if find_cached(item, cache_dir):
                     continue

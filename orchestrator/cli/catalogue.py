@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.output import console, print_json, print_table
+from orchestrator.cli.output import console, print_json, print_table, shown_looks
 from workers.catalogue import Options
 from workers.catalogue.datasets import DATASETS, DatasetEntry
 from workers.catalogue.losses import LOSSES, STUDY_LOSSES, complete_loss, loss_title
@@ -19,10 +19,11 @@ from workers.catalogue.models import (
     weights_of,
 )
 from workers.catalogue.weights import Weights
-from workers.contract import JSONValue
+from workers.contract import DEFAULT_CACHE, JSONValue, UserError
+from workers.datasets.findings import NUM_NAMES
 
 if TYPE_CHECKING:
-    from workers.datasets.verify import VerifyReport
+    from workers.datasets.survey import Survey
 
 
 def _defaults(options: type[Options]) -> dict[str, object]:
@@ -189,48 +190,39 @@ def _print_dataset(entry: DatasetEntry) -> None:
     _print_facts(f"{entry.name}: {entry.title}", facts.items())
 
 
-def verify_command(root: Path, as_json: bool) -> int:
-    """Checks the datasets under a folder.
+def verify_command(target: Path, *, every_name: bool, as_json: bool) -> int:
+    """Surveys the datasets under a folder, or those of a configuration.
 
     Returns:
-        1 where a file cannot be used, else 0.
+        1 where a dataset cannot be trained on, else 0.
     """
-    from workers.datasets.verify import verify_root
-
-    reports = verify_root(root)
+    with shown_looks():
+        surveys = _surveys(target)
     if as_json:
-        print_json([report.to_json() for report in reports])
+        print_json([survey.to_json() for survey in surveys])
     else:
-        for report in reports:
-            _print_verified(report)
-    return int(not all(report.is_sound for report in reports))
+        for survey in surveys:
+            _print_survey(survey, None if every_name else NUM_NAMES)
+    return int(not all(survey.is_sound for survey in surveys))
 
 
-def _print_verified(report: VerifyReport) -> None:
-    official = "" if report.num_official is None else f" of {report.num_official} official"
-    state = "every file can be used" if report.is_sound else "some files cannot be used"
-    lines = [f"{report.dataset}: {report.num_pairs}{official} pairs, {state} ({report.folder})"]
-    findings: dict[str, list[str]] = {
-        "unreadable": [f"{item.file} ({item.reason})" for item in report.unreadable],
-        "mask of another size": [
-            f"{item.mask} {_size(item.mask_size)}, its image {_size(item.image_size)}"
-            for item in report.size_mismatches
-        ],
-        "image without mask": list(report.images_without_mask),
-        "mask without image": list(report.masks_without_image),
-        "empty mask": list(report.empty_masks),
-        "mask not binary, thresholded": [item.file for item in report.non_binary_masks],
-        "identical images": [" = ".join(group) for group in report.duplicates],
-        "image also elsewhere": [" = ".join(group) for group in report.shared_images],
-        "EXIF orientation ignored": list(report.turned_images),
-    }
-    for finding, names in findings.items():
-        if names:
-            lines.append(f"  {finding}: {len(names)}")
-            lines += [f"    {name}" for name in names]
-    lines += [f"  {note}" for note in report.notes]
+def _surveys(target: Path) -> Sequence[Survey]:
+    if target.suffix in (".yaml", ".yml") and target.is_file():
+        from orchestrator.sweep import survey_config
+
+        found = survey_config(target, fetch=True)
+        if found.absent:
+            raise UserError("\n".join(found.absent))
+        return tuple(found.surveys.values())
+    from workers.datasets.survey import survey_root
+
+    return survey_root(target, Path(DEFAULT_CACHE).expanduser())
+
+
+def _print_survey(survey: Survey, num_names: int | None) -> None:
+    official = "" if survey.num_official is None else f" of {survey.num_official:,} official"
+    state = "every pair can be used" if survey.is_sound else "refused: it cannot be trained on"
+    lines = [f"{survey.label}: {survey.num_pairs:,}{official} pairs, {state} ({survey.folder})"]
+    lines += [f"  {text}" for text in (survey.masks, *survey.remarks) if text]
+    lines += [f"  {one.kind.severity}: {one.sentence(num_names)}" for one in survey.findings]
     console().print("\n".join(lines), markup=False, soft_wrap=True)
-
-
-def _size(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"

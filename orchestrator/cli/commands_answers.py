@@ -10,11 +10,13 @@ import typer
 from orchestrator.cli.options import (
     AnswerFormat,
     Cells,
+    DirectionOption,
     JsonOption,
     PodiumAxis,
     ResultsArgument,
     TableFormat,
     TieRule,
+    local_path,
 )
 
 app = typer.Typer()
@@ -37,6 +39,7 @@ def rank(
         ),
     ] = TieRule.SPLIT,
     metric: Annotated[str, typer.Option(help="The column to rank by.")] = "dice",
+    lower_is_better: DirectionOption = None,
     protocol: Annotated[
         str | None, typer.Option(help="Which protocol, where the results hold several.")
     ] = None,
@@ -84,6 +87,7 @@ def rank(
             target=target,
             ties=ties.value,
             metric=metric,
+            lower_is_better=lower_is_better,
             protocol=protocol,
             axes=tuple(item.value for item in axis or (PodiumAxis.DATASET, PodiumAxis.MODEL)),
             break_ties=break_ties,
@@ -114,7 +118,10 @@ def figures(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write; RESULTS/figures unless given, ./figures of a table."),
+        typer.Option(
+            parser=local_path,
+            help="Folder to write; RESULTS/figures unless given, ./figures of a table.",
+        ),
     ] = None,
     only: Annotated[
         str | None,
@@ -127,6 +134,7 @@ def figures(
         str, typer.Option("--format", metavar="KINDS", help="Some of png, svg, pdf.")
     ] = "png,svg,pdf",
     metric: Annotated[str, typer.Option(help="The column to rank by.")] = "dice",
+    lower_is_better: DirectionOption = None,
     ties: Annotated[TieRule, typer.Option(help="Who gets the points of tied places.")] = (
         TieRule.SPLIT
     ),
@@ -134,6 +142,9 @@ def figures(
         str | None, typer.Option(help="Which protocol, where the results hold several.")
     ] = None,
     dpi: Annotated[int, typer.Option(min=50, max=1200, help="Dots per inch of PNG files.")] = 300,
+    captions: Annotated[
+        bool, typer.Option(help="Write what a figure shows below it, or leave that to the text.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Draw the study's figures from these results, each with its data beside it."""
@@ -145,9 +156,11 @@ def figures(
         only=only,
         formats=formats,
         metric=metric,
+        lower_is_better=lower_is_better,
         ties=ties.value,
         protocol=protocol,
         dots_per_inch=dpi,
+        captions=captions,
         as_json=as_json,
     )
 
@@ -156,7 +169,8 @@ def figures(
 def report(
     results: ResultsArgument,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write; RESULTS/report unless given.")
+        Path | None,
+        typer.Option(parser=local_path, help="Folder to write; RESULTS/report unless given."),
     ] = None,
     protocol: Annotated[
         str | None, typer.Option(help="Which protocol, where the results hold several.")
@@ -197,6 +211,7 @@ def compare(
     metric_b: Annotated[
         str | None, typer.Option(help="The column to rank B by, where it is another.")
     ] = None,
+    lower_is_better: DirectionOption = None,
     protocol_a: Annotated[
         str | None, typer.Option(help="Which protocol of A, where it holds several.")
     ] = None,
@@ -207,7 +222,10 @@ def compare(
         TieRule.SPLIT
     ),
     out: Annotated[
-        Path | None, typer.Option(help="Also write one self-contained page here.", metavar="HTML")
+        Path | None,
+        typer.Option(
+            parser=local_path, help="Also write one self-contained page here.", metavar="HTML"
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -217,6 +235,7 @@ def compare(
     compare_command(
         (a, b),
         metrics=(metric, metric_b or metric),
+        lower_is_better=lower_is_better,
         protocols=(protocol_a, protocol_b),
         ties=ties.value,
         out=out,
@@ -257,7 +276,9 @@ def query(
     answer_format: Annotated[
         AnswerFormat | None, typer.Option("--format", help="table, unless --out names another.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write a file.", metavar="FILE")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=local_path, help="Write a file.", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask the results in SQL: trials, epochs, images, predictions, failures, grid. Reads only."""

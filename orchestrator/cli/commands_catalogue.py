@@ -42,10 +42,50 @@ def list_datasets(as_json: JsonOption = False) -> None:
 
 @data_app.command("verify")
 def verify_data(
-    root: Annotated[Path, typer.Argument(help="Folder that holds the datasets.", metavar="ROOT")],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder that holds the datasets, or a configuration.", metavar="ROOT|CONFIG"
+        ),
+    ],
+    every_name: Annotated[
+        bool, typer.Option("--all", help="Name every file; otherwise five of each kind.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every file under ROOT; exit code 1 where one cannot be used."""
+    """Look at every file of the datasets; the same words as in plan and run.
+
+    Exit code 0: each can be trained on. 1: one cannot. 2: none was found.
+    """
     from orchestrator.cli.catalogue import verify_command
 
-    raise typer.Exit(verify_command(root, as_json))
+    raise typer.Exit(verify_command(target, every_name=every_name, as_json=as_json))
+
+
+@data_app.command("show")
+def show_data(
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="Folder that holds datasets, a configuration, or the name of a dataset.",
+            metavar="DATASET|CONFIG",
+        ),
+    ],
+    root: Annotated[
+        Path | None,
+        typer.Option(help="With a name: the folder that holds the dataset; by default this one."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="File to write; .html or .png decides the form.")
+    ] = Path("podium-data.html"),
+    number: Annotated[
+        int, typer.Option(min=1, max=1000, help="Samples of each dataset at most.")
+    ] = 24,
+) -> None:
+    """Draw a contact sheet: images with the outline of their mask, worst findings first.
+
+    Exit code 2: there is no such dataset. A dataset that cannot be trained on is shown too.
+    """
+    from orchestrator.cli.show import show_command
+
+    show_command(target, root=root, out=out, number=number)

@@ -16,6 +16,7 @@ from orchestrator.cli.options import (
     ResultsArgument,
     RetryOption,
     SetOption,
+    local_path,
 )
 
 app = typer.Typer()
@@ -89,7 +90,8 @@ def tune(
     overrides: SetOption = None,
     progress: Annotated[ProgressMode, typer.Option(help="How to show it.")] = ProgressMode.AUTO,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the report; RESULTS/tuned unless given.")
+        Path | None,
+        typer.Option(parser=local_path, help="Folder of the report; RESULTS/tuned unless given."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -111,12 +113,29 @@ def plan(
     slots: Annotated[
         int | None, typer.Option(min=1, help="Trials at once, for the wall time.")
     ] = None,
+    elsewhere: Annotated[
+        bool,
+        typer.Option(
+            "--elsewhere",
+            help="Plan for another machine: data, weights or GPUs may be absent here.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the grid: what is done, what remains, what it will cost. Starts nothing."""
+    """Show the grid: what is done, what remains, what it will cost. Starts nothing.
+
+    Exit code 2: `podium run` would refuse to start.
+    """
     from orchestrator.cli.sweep import plan_command
 
-    plan_command(config, overrides or [], [item.value for item in retry or []], slots, as_json)
+    plan_command(
+        config,
+        overrides or [],
+        [item.value for item in retry or []],
+        slots,
+        as_json,
+        elsewhere=elsewhere,
+    )
 
 
 @app.command()

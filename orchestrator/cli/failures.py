@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator.cli.output import print_json
+from orchestrator.cli.output import print_json, say
 from orchestrator.cli.results import require_results
 from orchestrator.report.wording import count_text
 from orchestrator.retries import share_text
 from orchestrator.store import FailureRow, Store
+from workers.contract import FailureClass
 
 TRACE_LINES = 4
 """Of a traceback: where it happened, and what."""
@@ -28,9 +28,20 @@ def failures_command(
         print_json([_to_json(row, now.get(row.trial_id)) for row in found])
         return
     for row in found:
-        sys.stdout.write("\n".join(describe(row, now.get(row.trial_id))) + "\n\n")
+        say("\n".join(describe(row, now.get(row.trial_id))) + "\n\n")
     which = f" of class {failure_class}" if failure_class else ""
-    sys.stdout.write(f"{count_text(len(found), 'failed attempt')}{which} in {store.place}\n")
+    say(f"{count_text(len(found), 'failed attempt')}{which} in {store.place}\n")
+    bugs = {row.trial_id for row in found if row.failure_class == FailureClass.BUG} - set(now)
+    if bugs:
+        say(f"{retry_hint(len(bugs), 'bug')}\n")
+
+
+def retry_hint(num_trials: int, failure_class: str) -> str:
+    """Says how trials are tried again whose failure is final unless the user asks otherwise."""
+    return (
+        f"{count_text(num_trials, 'trial')} failed by {failure_class} and will not be tried again "
+        f"until you ask for it: fix the cause, then add --retry {failure_class} to podium run"
+    )
 
 
 def choose(

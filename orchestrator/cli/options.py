@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.address import AddressError, parse_address
+
 
 class EngineName(StrEnum):
     """How trials are run."""
@@ -86,6 +88,17 @@ class RetryClass(StrEnum):
     OUT_OF_MEMORY = "out-of-memory"
 
 
+def local_path(text: str) -> Path:
+    """Returns a path that is written to; of `s3://b/x`, `Path` alone would make a folder `s3:`."""
+    try:
+        found = parse_address(text)
+    except AddressError as error:
+        raise typer.BadParameter(str(error)) from None
+    if not isinstance(found, str):
+        raise typer.BadParameter("must be a local path")  # noqa: EM101 - click names the option
+    return Path(found)
+
+
 ConfigArgument = Annotated[Path, typer.Argument(help="A YAML configuration.", metavar="CONFIG")]
 ResultsArgument = Annotated[str, typer.Argument(help="A results folder or URI.", metavar="RESULTS")]
 SetOption = Annotated[
@@ -94,5 +107,13 @@ SetOption = Annotated[
 ]
 RetryOption = Annotated[
     list[RetryClass] | None, typer.Option("--retry", help="Run failed trials of this class again.")
+]
+DirectionOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--lower-is-better/--higher-is-better",
+        help="Which direction of a metric is better, where its name does not say it.",
+        show_default=False,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

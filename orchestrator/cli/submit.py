@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator.cli.output import print_notes, say, shown_looks
+from orchestrator.report.wording import count_text
 from orchestrator.stopping import raise_on_signals
 from orchestrator.submit import (
     EXIT_STOPPED,
@@ -15,6 +17,7 @@ from orchestrator.submit import (
     exit_code,
     prepare,
 )
+from orchestrator.sweep import survey_config
 from workers.contract import UserError
 
 
@@ -30,7 +33,7 @@ def submit_command(
 ) -> int:
     """Submits a sweep, or follows or stops the job that already runs it; returns the exit code."""
     submission = prepare(path, overrides, retry, with_code=with_code)
-    server = JobServer(address, on_wait=_note)
+    server = JobServer(address, on_wait=lambda text: print_notes((text,)))
     running = [job for job in server.jobs(submission) if not job.has_ended]
     if stop:
         return _stop(server, submission, running)
@@ -45,6 +48,7 @@ def submit_command(
         sys.stderr.write(f"note: this sweep runs already, as job {submission_id}; following it\n")
     else:
         _note_place(submission)
+        _check_data(path, overrides)
         submission_id = server.submit(submission)
         sys.stdout.write(f"Submitted as job {submission_id} to {server.address}\n")
     if not follow:
@@ -56,13 +60,9 @@ def submit_command(
     return _follow(server, submission_id)
 
 
-def _note(text: str) -> None:
-    sys.stderr.write(f"note: {text}\n")
-
-
 def _follow(server: JobServer, submission_id: str) -> int:
     def write(text: str) -> None:
-        sys.stdout.write(text)
+        say(text)
         sys.stdout.flush()
 
     raise_on_signals()
@@ -95,6 +95,25 @@ def _stop(server: JobServer, submission: Submission, running: Sequence[Job]) -> 
             "here\n"
         )
     return 0
+
+
+def _check_data(path: Path, overrides: Sequence[str]) -> None:
+    """Surveys the datasets that are on this machine, as the job will.
+
+    Raises:
+        UserError: The job would refuse one of them.
+    """
+    with shown_looks():
+        found = survey_config(path, overrides, fetch=False)
+    if found.refusals:
+        raise UserError("\n".join(found.refusals))
+    notes = list(found.notes)
+    if found.absent:
+        notes.append(
+            f"{count_text(len(found.absent), 'dataset')} not on this machine: the job looks at "
+            "them on the cluster, before its first trial"
+        )
+    print_notes(notes)
 
 
 def _note_place(submission: Submission) -> None:

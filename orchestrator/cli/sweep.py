@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.output import console, print_json, print_table
+from orchestrator.cli.failures import retry_hint
+from orchestrator.cli.output import (
+    console,
+    print_json,
+    print_json_rows,
+    print_notes,
+    print_table,
+    say,
+    say_aside,
+    shown_looks,
+)
 from orchestrator.engine.base import Engine, utc_now
 from orchestrator.planner import Action, Plan, plan_summary, summarise_status
 from orchestrator.progress import Forecast, format_duration, make_progress
 from orchestrator.report.wording import count_text
 from orchestrator.stopping import raise_on_signals
-from orchestrator.sweep import Sweep, open_results, open_sweep, plan_notes, run_sweep
+from orchestrator.sweep import Sweep, check_sweep, open_results, open_sweep, run_sweep
 from workers.contract import FailureClass, UserError
+
+if TYPE_CHECKING:
+    from orchestrator.engine.ray_cluster import ClusterOptions
 
 EXIT_DONE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED = 0, 1, 130
 
@@ -28,7 +42,13 @@ def run_command(
     display = make_progress(progress, sys.stdout, forecast=forecast)
     raise_on_signals()
     try:
-        report, after = run_sweep(sweep, make_engine(engine, sweep), display, on_notes=_print_notes)
+        with shown_looks() as looks:
+
+            def on_notes(notes: tuple[str, ...]) -> None:
+                looks.close()
+                print_notes(notes)
+
+            report, after = run_sweep(sweep, make_engine(engine, sweep), display, on_notes=on_notes)
     except KeyboardInterrupt:
         display.close()
         _say_how_to_resume()
@@ -40,35 +60,51 @@ def run_command(
     return EXIT_FAILED_TRIALS if after.pending or after.failed else EXIT_DONE
 
 
-def _print_notes(notes: tuple[str, ...]) -> None:
-    for note in notes:
-        sys.stderr.write(f"note: {note}\n")
-
-
 def make_engine(name: str, sweep: Sweep) -> Engine:
-    """Returns the engine of a name; Ray is imported only where it is used."""
+    """Returns the engine of a name; Ray is imported only where it is used.
+
+    Raises:
+        UserError: It has no room for a trial that is pending.
+    """
     if name == "inline":
         from orchestrator.engine.inline import InlineEngine
 
+        if sweep.plan.pending and sweep.grid.gpus_per_trial:
+            msg = (
+                f"resources.gpus: {sweep.grid.gpus_per_trial:g}: --engine inline trains on the "
+                "CPU of its own process; leave it out, or add --set resources.gpus=0"
+            )
+            raise UserError(msg)
         return InlineEngine()
-    from orchestrator.engine.ray_cluster import ClusterOptions
     from orchestrator.engine.ray_tune import RayTuneEngine
+
+    _check_room(sweep)
+    return RayTuneEngine(_cluster_options(sweep))
+
+
+def _check_room(sweep: Sweep) -> None:
+    if sweep.plan.pending and (sweep.grid.gpus_per_trial or sweep.grid.cpus_per_trial > 1):
+        from orchestrator.engine.ray_cluster import check_room
+
+        check_room(_cluster_options(sweep))
+
+
+def _cluster_options(sweep: Sweep) -> ClusterOptions:
+    from orchestrator.engine.ray_cluster import ClusterOptions
 
     config = sweep.config
     if config is None:
         msg = "only a configuration can be run"
         raise ValueError(msg)
     minutes = config.runtime.no_progress_minutes
-    return RayTuneEngine(
-        ClusterOptions(
-            address=config.cluster.address,
-            num_cpus=config.cluster.cpus,
-            num_gpus=config.cluster.gpus,
-            trial_cpus=config.resources.cpus,
-            trial_gpus=sweep.grid.gpus_per_trial,
-            max_failures=config.cluster.max_failures,
-            no_progress_seconds=minutes * 60 if minutes is not None else None,
-        )
+    return ClusterOptions(
+        address=config.cluster.address,
+        num_cpus=config.cluster.cpus,
+        num_gpus=config.cluster.gpus,
+        trial_cpus=config.resources.cpus,
+        trial_gpus=sweep.grid.gpus_per_trial,
+        max_failures=config.cluster.max_failures,
+        no_progress_seconds=minutes * 60 if minutes is not None else None,
     )
 
 
@@ -80,38 +116,73 @@ def _say_how_to_resume() -> None:
 
 
 def _say_end(after: Plan, sweep: Sweep, *, to_stdout: bool) -> None:
-    stream = sys.stdout if to_stdout else sys.stderr
+    tell = say if to_stdout else say_aside
     lost = [
         trial
         for trial in after.trials
         if trial.failure and trial.status is None and not trial.held_back
     ]
     done = sum(trial.status is not None for trial in after.trials)
-    stream.write(f"{done} of {len(after.trials)} trials have a result in {sweep.store.place}\n")
+    tell(f"{done} of {len(after.trials)} trials have a result in {sweep.store.place}\n")
     if after.race:
-        stream.write(f"{after.race.sentence()}\n")
+        tell(f"{after.race.sentence()}\n")
     if lost:
         classes = ", ".join(sorted({str(trial.failure) for trial in lost}))
-        stream.write(f"{len(lost)} failed ({classes}): podium status {sweep.store.place}\n")
+        tell(f"{len(lost)} failed ({classes}): podium status {sweep.store.place}\n")
+        tell("".join(f"{line}\n" for line in retry_hints(after)))
     elif done == len(after.trials) or (after.race and after.race.over):
         protocols = {row.protocol_id for row in sweep.store.committed().values()}
         choice = f" --protocol {sweep.grid.protocol_id}" if len(protocols) > 1 else ""
-        stream.write(f"Next: podium rank {sweep.store.place}{choice}\n")
+        tell(f"Next: podium rank {sweep.store.place}{choice}\n")
+
+
+def retry_hints(plan: Plan) -> list[str]:
+    """Says how trials that are not tried again by themselves are tried again."""
+    counts = Counter(str(trial.failure) for trial in plan.failed)
+    return [retry_hint(count, name) for name, count in sorted(counts.items())]
 
 
 def plan_command(
-    path: Path, overrides: Sequence[str], retry: Iterable[str], slots: int | None, as_json: bool
+    path: Path,
+    overrides: Sequence[str],
+    retry: Iterable[str],
+    slots: int | None,
+    as_json: bool,
+    *,
+    elsewhere: bool,
 ) -> None:
-    """Prints the plan of a configuration."""
+    """Prints the plan of a configuration.
+
+    Raises:
+        UserError: `podium run` would refuse it; the plan is printed before.
+    """
     sweep = open_sweep(path, overrides, [FailureClass(item) for item in retry])
+    with shown_looks():
+        found = check_sweep(sweep, fetch=False)
+    absent = (*found.absent, *_no_room(sweep))
+    notes = [*found.notes, *(f"not on this machine: {text}" for text in absent if elsewhere)]
+    refusals = [*(absent if not elsewhere else ()), *found.refusals]
     summary: dict[str, Any] = plan_summary(sweep.plan, slots or sweep.slots)
-    summary["notes"] = list(plan_notes(sweep))
+    summary |= {"notes": notes, "refusals": refusals}
     if as_json:
-        print_json(summary)
-        return
-    _print_axes(summary)
-    _print_reasons(sweep.plan)
-    _print_cost(summary)
+        print_json_rows(summary, "trials", (trial.to_json() for trial in sweep.plan.trials))
+    else:
+        _print_axes(summary)
+        _print_reasons(sweep.plan)
+        _print_cost(summary)
+    if refusals:
+        if absent and not elsewhere:
+            refusals.append("If the sweep will run on another machine, plan it with --elsewhere.")
+        raise UserError("podium run would refuse this sweep:\n" + "\n".join(refusals))
+
+
+def _no_room(sweep: Sweep) -> tuple[str, ...]:
+    """Says why a trial does not fit on this machine; nothing where a cluster is named."""
+    try:
+        _check_room(sweep)
+    except UserError as error:
+        return (str(error),)
+    return ()
 
 
 def _print_axes(summary: dict[str, Any]) -> None:
@@ -204,9 +275,8 @@ def status_command(target: str, overrides: Sequence[str], as_json: bool) -> None
             ],
             numeric=frozenset({"trials"}),
         )
-        console().print(
-            f"Tracebacks: podium failures {sweep.store.place}", soft_wrap=True, markup=False
-        )
+        hints = (f"Tracebacks: podium failures {sweep.store.place}", *retry_hints(sweep.plan))
+        console().print("\n".join(hints), soft_wrap=True, markup=False)
     for driver in summary["drivers"]:
         console().print(
             f"Process {driver['process_id']} on {driver['host']} is at work since "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli.output import console, print_json, print_table
+from orchestrator.cli.output import console, print_json, print_notes, print_table, shown_looks
 from orchestrator.fragment import fragments, tuned_label
 from orchestrator.progress import make_progress
 from orchestrator.stopping import raise_on_signals
@@ -43,7 +43,8 @@ def tune_command(
     display = make_progress(progress, sys.stderr if as_json else sys.stdout)
     raise_on_signals()
     try:
-        report = run_search(search, engine, display, on_notes=_print_notes)
+        with shown_looks():
+            report = run_search(search, engine, display, on_notes=print_notes)
     except KeyboardInterrupt:
         display.close()
         return _stopped()
@@ -75,11 +76,6 @@ def _default_folder(search: Search) -> Path:
         msg = f"{search.store.place}: --out FOLDER: say where to write the report on this machine"
         raise UserError(msg)
     return Path(search.store.place) / "tuned"
-
-
-def _print_notes(notes: tuple[str, ...]) -> None:
-    for note in notes:
-        sys.stderr.write(f"note: {note}\n")
 
 
 def _stopped() -> int:

@@ -13,12 +13,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 import ray
 from ray import tune
 from ray._private import services
+from ray._private.accelerators import get_accelerator_manager_for_resource
+from ray._private.utils import get_num_cpus
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import RayError
 
@@ -114,6 +116,7 @@ def connect(options: ClusterOptions) -> Iterator[int]:
     if ray.is_initialized():
         yield _count_slots(options, is_remote=address is not None)
         return
+    check_room(options)
     others = psutil.Process().children()
     try:
         _start_ray(options, address)
@@ -147,6 +150,30 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
     with suppress(psutil.Error):
         return list(process.children(recursive=True))
     return []
+
+
+def check_room(options: ClusterOptions) -> None:
+    """Checks that this machine, where Ray would start on it, can hold one trial.
+
+    Raises:
+        UserError: It has too few CPUs or GPUs.
+    """
+    if options.address or os.environ.get("RAY_ADDRESS"):
+        return
+    cpus = get_num_cpus() if options.num_cpus is None else options.num_cpus
+    gpus = _num_local_gpus() if options.num_gpus is None else options.num_gpus
+    if not _slots_on(cpus, gpus, options):
+        _refuse_no_room(options, cpus, gpus)
+
+
+def _num_local_gpus() -> int:
+    """Counts this machine's GPUs as Ray does when it starts."""
+    manager = get_accelerator_manager_for_resource("GPU")
+    if manager is None:
+        return 0
+    visible = manager.get_current_process_visible_accelerator_ids()
+    found = int(manager.get_current_node_num_accelerators())
+    return found if visible is None else min(found, len(visible))
 
 
 def _start_ray(options: ClusterOptions, address: str | None) -> None:
@@ -247,21 +274,30 @@ def _unreachable(address: str) -> str | None:
 
 
 def _count_slots(options: ClusterOptions, *, is_remote: bool) -> int:
-    slots = 0
-    for node in ray.nodes():
-        if node["Alive"]:
-            slots += num_slots(
-                cpus=int(node["Resources"].get("CPU", 0)),
-                gpus=int(node["Resources"].get("GPU", 0)),
-                cpus_per_trial=options.trial_cpus,
-                gpus_per_trial=options.trial_gpus,
-            )
+    slots = sum(
+        _slots_on(node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0), options)
+        for node in ray.nodes()
+        if node["Alive"]
+    )
     if slots == 0 and not is_remote:
-        have = {key: ray.cluster_resources().get(key, 0) for key in ("CPU", "GPU")}
-        message = (
-            f"resources: a trial needs {options.trial_cpus} CPUs and {options.trial_gpus} GPUs, "
-            f"and this machine offers {have['CPU']:g} and {have['GPU']:g}: lower resources.cpus "
-            f"or resources.gpus"
-        )
-        raise UserError(message)
+        have = ray.cluster_resources()
+        _refuse_no_room(options, have.get("CPU", 0), have.get("GPU", 0))
     return max(slots, 1)
+
+
+def _slots_on(cpus: float, gpus: float, options: ClusterOptions) -> int:
+    return num_slots(
+        cpus=int(cpus),
+        gpus=int(gpus),
+        cpus_per_trial=options.trial_cpus,
+        gpus_per_trial=options.trial_gpus,
+    )
+
+
+def _refuse_no_room(options: ClusterOptions, cpus: float, gpus: float) -> NoReturn:
+    msg = (
+        f"resources: a trial needs {options.trial_cpus:g} CPUs and {options.trial_gpus:g} GPUs, "
+        f"and this machine offers {cpus:g} and {gpus:g}: lower resources.cpus or resources.gpus, "
+        "or name a cluster in cluster.address"
+    )
+    raise UserError(msg)

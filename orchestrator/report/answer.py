@@ -12,6 +12,7 @@ from orchestrator.ranking.podium import Podium
 from orchestrator.ranking.rows import podium_rows
 from orchestrator.ranking.tables import AXES
 from orchestrator.report.data import Sweep
+from orchestrator.report.data_notes import answer_notes
 from orchestrator.report.wording import (
     count_text,
     list_text,
@@ -56,7 +57,7 @@ def answer(sweep: Sweep, certainties: Mapping[str, Certainty] | None = None) -> 
         sentence=_sentence(sweep, known),
         unsure=main.refusal if main and several else None,
         provisional=_provisional(sweep),
-        notes=(*sweep.ranking.notes, *_tie_notes(sweep)),
+        notes=(*answer_notes(sweep), *sweep.ranking.notes, *_tie_notes(sweep)),
     )
 
 

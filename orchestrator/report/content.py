@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator.ranking.siblings import Siblings, find_siblings
 from orchestrator.report.answer import Answer, answer
 from orchestrator.report.configuration import Configuration, configuration
 from orchestrator.report.costs import Costs, costs
@@ -32,6 +33,7 @@ class Content:
     examples: tuple[Example, ...]
     costs: Costs
     holes: Holes
+    siblings: Siblings
     record: Record
     configuration: Configuration
 
@@ -50,6 +52,13 @@ def collect(sweep: Sweep) -> Content:
         examples=tuple(examples(sweep)),
         costs=costs(sweep),
         holes=find_holes(sweep),
+        siblings=find_siblings(
+            sweep.trials,
+            sweep.siblings,
+            metric=sweep.metric,
+            ties=sweep.ranking.ties,
+            grid=sweep.grid,
+        ),
         record=record(sweep),
         configuration=configuration(sweep),
     )

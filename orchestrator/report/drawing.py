@@ -141,14 +141,16 @@ def draw_example(example: Example, limit: int = MAX_PATH_CHARACTERS) -> DrawnExa
         width=width,
         height=height,
         image_base64=b64encode(_small_jpeg(example)).decode("ascii"),
-        truth_path=_outline(example.truth, limit),
+        truth_path=outline_path(example.truth, limit),
         tiles=tuple(_tile(one.loss, one.mask, one.dice, limit) for one in seen),
         mean_tiles=tuple(_tile(one.loss, one.mean_mask, one.mean_dice, limit) for one in seen),
     )
 
 
 def _tile(loss: str, mask: np.ndarray, dice: float, limit: int) -> DrawnTile:
-    return DrawnTile(loss=loss, dice=dice, path=_outline(mask, limit), empty=not bool(mask.any()))
+    return DrawnTile(
+        loss=loss, dice=dice, path=outline_path(mask, limit), empty=not bool(mask.any())
+    )
 
 
 def _small_jpeg(example: Example) -> bytes:
@@ -165,7 +167,8 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
 
 
-def _outline(mask: np.ndarray, limit: int) -> str:
+def outline_path(mask: np.ndarray, limit: int = MAX_PATH_CHARACTERS) -> str:
+    """Returns the outline of a mask as SVG path data; coarser if it would be longer than that."""
     step = 1
     while True:
         lines = outlines(mask[::step, ::step])

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.ranking.places import TIE_MEANINGS
+from orchestrator.ranking.results import Podium
+from orchestrator.ranking.siblings import MIN_IMAGES, follows_from_counts
 from orchestrator.report.content import Content
 from orchestrator.report.curve_data import curve_data
 from orchestrator.report.data import Sweep
@@ -17,7 +19,7 @@ from orchestrator.report.heat_views import HeatView, heat_metrics, heat_views, p
 from orchestrator.report.palette import PREDICTION_COLOUR, TRUTH_COLOUR
 from orchestrator.report.rendering import render
 from orchestrator.report.standings import other_ways_matter, podium_steps, shown_metrics
-from orchestrator.report.wording import MISSING, count_text, duration_text
+from orchestrator.report.wording import MISSING, count_text, duration_text, list_text
 
 SCRIPTS = ("tables.js", "heat.js", "curves.js", "copy.js")
 
@@ -43,6 +45,10 @@ def render_page(content: Content, figure_names: Sequence[str]) -> str:
         truth_colour=TRUTH_COLOUR,
         prediction_colour=PREDICTION_COLOUR,
         steps={podium.axis: podium_steps(podium) for podium in sweep.ranking.podiums},
+        clean_steps={podium.axis: podium_steps(podium) for podium in _clean_podiums(content)},
+        least_images=MIN_IMAGES,
+        metric_counts=follows_from_counts(sweep.metric),
+        titled=lambda labels: list_text([sweep.title("dataset", label) for label in labels]),
         best_metrics=_best(content),
         metrics=shown_metrics(sweep),
         other_ways_matter=other_ways_matter(sweep),
@@ -89,7 +95,7 @@ def _facts(content: Content) -> list[tuple[str, str]]:
     diverged = f", {sweep.num_diverged:,} diverged" if sweep.num_diverged else ""
     total = content.costs.total
     facts = [
-        ("Grid", " × ".join([*sizes, count_text(grid.num_repeats, "repeat")])),  # noqa: RUF001
+        ("Grid", " × ".join([*sizes, count_text(grid.num_repeats, "repeat")])),
         ("Trials in", f"{coverage.present:,} of {coverage.expected:,}{diverged}"),
         ("Failed attempts", f"{content.holes.num_failed:,}"),
         ("Training time, summed", duration_text(total.total_seconds) if total else MISSING),
@@ -97,6 +103,11 @@ def _facts(content: Content) -> list[tuple[str, str]]:
     ]
     protocol = dict(content.record.groups["Protocol"]).get("Protocol")
     return [*facts, ("Protocol", protocol)] if protocol else facts
+
+
+def _clean_podiums(content: Content) -> Sequence[Podium]:
+    ranking = content.siblings.ranking
+    return ranking.podiums if ranking else ()
 
 
 def _diagram(content: Content) -> CriticalDiagram | None:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from orchestrator.documents import mapping_of, spec_of
 from orchestrator.report.data import Sweep, column
+from orchestrator.report.data_notes import surveyed
 from orchestrator.report.wording import MISSING, count_text
 
 
@@ -25,11 +27,15 @@ class Component:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRecord:
-    """What data a dataset's numbers come from; several values where trials differ."""
+    """What data a dataset's numbers come from; several values where trials differ.
+
+    `surveyed` says what its masks mean and what was odd in its files before the trials ran.
+    """
 
     component: Component
     num_images: str
     fingerprint: str
+    surveyed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +52,7 @@ class Record:
 def record(sweep: Sweep) -> Record:
     """Collects everything that was the same in all trials, and where they differed says so."""
     trials = sweep.trials
-    specs = [_document(text) for text in column(trials, "spec")]
+    specs = [spec_of(text) for text in column(trials, "spec")]
     return Record(
         groups={
             "Protocol": _protocol(trials, specs),
@@ -58,6 +64,7 @@ def record(sweep: Sweep) -> Record:
                 component=component,
                 num_images=_image_counts(rows),
                 fingerprint=_values(column(rows, "dataset_fingerprint")),
+                surveyed=surveyed(sweep, component.label),
             )
             for component, rows in _components(sweep, "dataset", specs)
         ),
@@ -77,14 +84,6 @@ _PLACES = {
 }
 _CODE = {"Podium": "code_version"}
 _PROTOCOL_WORDS = {"data": "Data", "training": "Training"}
-
-
-def _document(text: object) -> dict[str, object]:
-    try:
-        document = json.loads(str(text))
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _facts(trials: pd.DataFrame, names: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -138,7 +137,7 @@ def _plain(value: object) -> str:
 def _versions(trials: pd.DataFrame) -> tuple[tuple[str, str], ...]:
     found: dict[str, list[str]] = {}
     for text in column(trials, "versions"):
-        for package, version in _document(text).items():
+        for package, version in mapping_of(text).items():
             found.setdefault(str(package), []).append(str(version))
     return tuple((package, _values(found[package])) for package in sorted(found))
 

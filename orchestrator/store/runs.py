@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
+from orchestrator.documents import MalformedError, RunShape, check_shape, parse_json
 from orchestrator.store.files import RUNS
 from orchestrator.store.storage import Storage
 
@@ -21,6 +22,9 @@ HEARTBEAT_SECONDS = 5.0
 
 SILENT = timedelta(seconds=60)
 """A driver that has not written for so long is taken for gone."""
+
+MAX_BYTES = 16 << 20
+"""Of a driver's document."""
 
 MAX_LOOKS = 5
 """How often a document that makes no sense is read; it is written every few seconds at most."""
@@ -102,12 +106,7 @@ def load_runs(storage: Storage) -> list[RunRecord]:
     Raises:
         StoreError: The folder cannot be read.
     """
-    found = []
-    for file in storage.list(RUNS):
-        run = _read(storage, file.path) if file.name.endswith(".json") else None
-        if run is not None:
-            found.append(run)
-    return sorted(found, key=lambda run: (run.started_at, run.run_id))
+    return sorted(_read_all(storage), key=lambda run: (run.started_at, run.run_id))
 
 
 def load_run(storage: Storage, run_id: str) -> RunRecord | None:
@@ -116,7 +115,7 @@ def load_run(storage: Storage, run_id: str) -> RunRecord | None:
     Raises:
         StoreError: The file cannot be read.
     """
-    return _read(storage, run_path(run_id))
+    return next((run for run in _read_all(storage, run_id) if run.run_id == run_id), None)
 
 
 def run_path(run_id: str) -> str:
@@ -127,6 +126,15 @@ def run_path(run_id: str) -> str:
 def finite(value: float) -> float | None:
     """Returns a number as JSON can hold it."""
     return value if math.isfinite(value) else None
+
+
+def _read_all(storage: Storage, prefix: str = "") -> Iterator[RunRecord]:
+    """Yields the documents whose names begin so; none is read that is larger than one can be."""
+    for file in storage.list(RUNS, prefix=prefix):
+        if file.name.endswith(".json") and not file.is_folder and file.size_bytes <= MAX_BYTES:
+            run = _read(storage, file.path)
+            if run is not None and file.name == f"{run.run_id}.json":
+                yield run
 
 
 def _read(storage: Storage, path: str) -> RunRecord | None:
@@ -145,20 +153,12 @@ def _read(storage: Storage, path: str) -> RunRecord | None:
 
 def _parse(data: bytes) -> RunRecord | None:
     try:
-        document: Mapping[str, Any] = json.loads(data)
-        running = tuple(
-            RunningTrial(
-                **{
-                    **trial,
-                    "since": datetime.fromisoformat(trial["since"]),
-                    "val_dice": tuple(trial["val_dice"]),
-                }
-            )
-            for trial in document["running"]
-        )
-        moments = {
-            key: datetime.fromisoformat(document[key]) for key in ("started_at", "heartbeat_at")
-        }
-        return RunRecord(**{**document, **moments, "running": running})
-    except (ValueError, TypeError, KeyError):
+        found = check_shape(parse_json(data, MAX_BYTES), RunShape)
+    except MalformedError:
         return None  # Written by another version; it is only news, so nothing is lost.
+    running = tuple(
+        RunningTrial(**{item.name: getattr(trial, item.name) for item in fields(RunningTrial)})
+        for trial in found.running
+    )
+    known = {item.name: getattr(found, item.name) for item in fields(RunRecord)}
+    return RunRecord(**{**known, "running": running})

@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tests.benchmarks.machine import describe, in_one_line, print_table, save
+from tests.benchmarks.machine import describe, in_one_line, parse, print_table, save
 from workers.contract import Component, DataProtocol, Runtime, TrainingProtocol, TrialSpec
 from workers.datasets.cache import DatasetArrays
+from workers.datasets.siblings import unrelated
 from workers.datasets.split import Split
 from workers.environment import device_name, prepare_process
 from workers.evaluation import count_images
@@ -51,7 +52,7 @@ def make_task(
         images=generator.integers(0, 256, (num_images, side, side, 3), dtype=np.uint8),
         masks=generator.integers(0, 2, (num_images, side, side), dtype=np.uint8),
         names=tuple(map(str, range(num_images))),
-        groups=tuple(map(str, range(num_images))),
+        siblings=unrelated(tuple(map(str, range(num_images)))),
         fingerprint="random",
     )
     spec = TrialSpec(
@@ -182,7 +183,9 @@ def main() -> None:
     parser.add_argument("--max-side", type=int, default=224)
     parser.add_argument("--models", nargs="+", default=["unet", "emcad"])
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    arguments = parse(
+        parser, smallest={"images": 16, "epochs": 1, "max_side": 64, "models": ["unet"]}
+    )
     machine = describe("torch", "numpy")
     print(f"{device_name(torch.device(arguments.device))}, {arguments.threads} threads, ", end="")
     print(f"batch {arguments.batch_size}, loss {LOSS}; {in_one_line(machine)}")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from orchestrator.archives import local_roots, unpacked_root
+from orchestrator.archives import local_root, unpacked_root
 from orchestrator.sweep import open_sweep
 from tests.conftest import ROOT
 from tests.integration.sweeps import assert_same_tables, run, write_config, write_pictures
@@ -79,11 +79,11 @@ def test_a_changed_archive_is_another_folder(tmp_path, put):
 
 def test_a_plan_counts_what_is_unpacked_and_fetches_nothing(tmp_path, put):
     root, cache = put(pack(tmp_path)), tmp_path / "cache"
-    roots = {"mine": root, "made": None, "plain": "/data"}
-    assert local_roots(roots, cache, fetch=False) == {"mine": None, "made": None, "plain": "/data"}
+    assert local_root("/data", cache, fetch=False) == Path("/data")
+    assert local_root(root, cache, fetch=False) is None
     assert not cache.exists()
-    folder = str(unpacked_root(root, cache))
-    assert local_roots(roots, cache, fetch=False)["mine"] == folder
+    folder = unpacked_root(root, cache)
+    assert local_root(root, cache, fetch=False) == folder
 
 
 @pytest.mark.slow

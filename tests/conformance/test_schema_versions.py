@@ -21,9 +21,14 @@ from workers.identity import trial_id
 
 OLDER = range(1, SCHEMA_VERSION)
 ADDED: dict[int, dict[str, set[str]]] = {
-    1: {"predictions": {"logit_mean", "mask_png", "mean_mask_png"}, "failures": {"gpus"}},
-    2: {"failures": {"gpus"}},
-    3: {},
+    1: {
+        "predictions": {"logit_mean", "mask_png", "mean_mask_png"},
+        "failures": {"gpus"},
+        "images": {"train_sibling"},
+    },
+    2: {"failures": {"gpus"}, "images": {"train_sibling"}},
+    3: {"images": {"train_sibling"}},
+    4: {"images": {"train_sibling"}},
 }
 """Columns that each version lacks."""
 OLD_TABLES = ["trials", "epochs", "images", "predictions", "failures"]

@@ -144,21 +144,21 @@ def test_run_status_rank_report_compact_in_turn(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_failed_trial_is_told_by_the_exit_code(tmp_path):
-    pictures = tmp_path / "data" / "broken"
-    for folder in ("images", "masks"):
-        (pictures / folder).mkdir(parents=True)
-        for number in range(6):
-            (pictures / folder / f"{number}.png").write_bytes(b"not a picture")
-    healthy = {"name": "synthetic-skin", "parameters": {"num_images": 15}}
-    broken = {"name": "folder", "alias": "broken", "root": str(tmp_path / "data")}
-    config = write_config(tmp_path, datasets=[healthy, broken], repeats=1, losses=["dice"])
+def test_a_failed_trial_is_told_by_the_exit_code_with_the_way_to_retry(tmp_path):
+    unknown = {"name": "unet", "alias": "broken", "parameters": {"encoder": "tu-doesnotexist"}}
+    healthy = {"name": "unet", "alias": "unet-4", "parameters": {"width": 4}}
+    config = write_config(tmp_path, models=[healthy, unknown], repeats=1, losses=["dice"])
+    hint = "1 trial failed by bug and will not be tried again until you ask for it: fix the cause, "
+    hint += "then add --retry bug to podium run"
     for _ in range(2):
         done = podium("run", config, "--engine", "inline")
         assert done.returncode == 1
         assert "1 of 2 trials have a result" in done.stdout
+        assert hint in done.stdout
     status = as_json("status", tmp_path / "results")
-    assert "0.png" in status["failures"]["infrastructure"]["example_message"]
+    assert "timm has no network" in status["failures"]["bug"]["example_message"]
+    assert hint in podium("status", tmp_path / "results").stdout
+    assert hint in podium("failures", tmp_path / "results").stdout
 
 
 @pytest.mark.parametrize(
@@ -172,6 +172,7 @@ def test_a_failed_trial_is_told_by_the_exit_code(tmp_path):
         (["status", "tests"], "no sweep was started here"),
         (["compact", "tests"], "no results here"),
         (["data", "verify", "tests"], "no dataset found"),
+        (["verify", "tests/typo"], "typo: no results here"),
         (["run", "configs/paper.yaml", "--set", "data.root=absent"], "isic-2017: not found"),
     ],
 )

@@ -1,5 +1,7 @@
 """What is said before a sweep starts: data that is missing, changed, unpaired or too small."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -55,14 +57,17 @@ def test_an_image_without_mask_is_left_out_with_a_note(tmp_path, clinic):
     (tmp_path / "clinic" / "masks" / "3.png").unlink()
     done = podium("run", clinic, "--engine", "inline")
     assert done.returncode == 0
-    assert "note: clinic: left out: 1 images without mask" in done.stderr
+    assert "note: dataset clinic: image without mask, left out: 1 (images/3.png)" in done.stderr
     assert "leaked" not in done.stderr
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("data.split={train: 0.98, val: 0.01, test: 0.01}", "data.split: dataset 'clinic'"),
+        (
+            "data.split={train: 0.98, val: 0.01, test: 0.01}",
+            "dataset clinic: data.split: validation gets 0.01 of 8 images",
+        ),
         ("data.cache=/proc/nowhere", "cache"),
     ],
 )
@@ -70,6 +75,114 @@ def test_what_every_trial_would_fail_on_is_said_once_and_first(tmp_path, clinic,
     with pytest.raises(UserError, match=message):
         run(clinic, override)
     assert not (tmp_path / "results").exists()
+
+
+def crop(path, left=12):
+    with Image.open(path) as image:
+        image.crop((left, 0, *image.size)).save(path)
+
+
+def plan(config, *arguments):
+    """Returns exit code, refusals and notes of a plan."""
+    done = podium("plan", config, "--json", *arguments)
+    document = json.loads(done.stdout)
+    assert all(refusal in done.stderr for refusal in document["refusals"])
+    return done.returncode, document["refusals"], document["notes"]
+
+
+def test_what_run_would_refuse_plan_and_verify_say_in_the_same_words(tmp_path, clinic):
+    masks = tmp_path / "clinic" / "masks"
+    assert plan(clinic) == (0, [], [])
+    crop(masks / "2.png")
+    crop(masks / "3.png")
+    (tmp_path / "clinic" / "images" / "5.png").write_bytes(b"torn")
+    code, refusals, _ = plan(clinic)
+    assert code == 2
+    assert len(refusals) == 2
+    assert (
+        "mask of another shape than its image: 2 (masks/2.png (36x40, its image 48x40), masks/"
+        in ("".join(refusals))
+    )
+    ran = podium("run", clinic, "--engine", "inline")
+    assert ran.returncode == 2
+    assert ran.stderr == "error: " + "\n".join(refusals) + "\n"
+    assert not (tmp_path / "results").exists()
+    verified = podium("data", "verify", clinic)
+    assert verified.returncode == 1
+    for refusal in refusals:
+        assert refusal.removeprefix("dataset clinic: ") in verified.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_notes_are_the_same_in_plan_run_verify_and_report(tmp_path, clinic):
+    (tmp_path / "clinic" / "masks" / "3.png").unlink()
+    with Image.open(tmp_path / "clinic" / "masks" / "4.png") as mask:
+        mask.resize((96, 80), Image.Resampling.NEAREST).save(mask.filename)
+    code, _, notes = plan(clinic)
+    assert code == 0
+    assert [note.partition(":")[2].partition(":")[0] for note in notes] == [
+        " image without mask, left out",
+        " mask of another size, scaled to its image",
+    ]
+    ran = podium("run", clinic, "--engine", "inline")
+    assert ran.returncode == 0
+    verified = podium("data", "verify", clinic)
+    assert verified.returncode == 0
+    assert podium("report", tmp_path / "results").returncode == 0
+    page = (tmp_path / "results" / "report" / "index.html").read_text(encoding="utf-8")
+    for note in notes:
+        assert f"note: {note}\n" in ran.stderr
+        text = note.removeprefix("dataset clinic: ")
+        assert f"  note: {text}\n" in verified.stdout
+        assert text[1:] in page
+    again = podium("run", clinic, "--engine", "inline")  # nothing is surveyed, nothing forgotten
+    assert again.returncode == 0
+    (document,) = Store(str(tmp_path / "results")).grids()
+    assert len(document["data"]["clinic"]["notes"]) == len(notes)
+
+
+@pytest.mark.parametrize(
+    ("override", "refusal"),
+    [
+        ("datasets=[{name: folder, alias: clinic, root: nowhere}]", "which does not exist"),
+        ("resources.gpus=64", "needs 1 CPUs and 64 GPUs"),
+        ("resources.cpus=4096", "needs 4096 CPUs"),
+    ],
+)
+def test_what_this_machine_lacks_is_refused_unless_another_one_is_meant(clinic, override, refusal):
+    code, refusals, _ = plan(clinic, "--set", override)
+    assert code == 2
+    assert refusal in refusals[0]
+    code, refusals, notes = plan(clinic, "--set", override, "--elsewhere")
+    assert (code, refusals) == (0, [])
+    assert notes[-1].startswith("not on this machine: ")
+
+
+def test_gpus_of_a_named_cluster_are_taken_for_granted(clinic):
+    for more in ("cluster.gpus=1", "cluster.address=127.0.0.1:1"):
+        assert plan(clinic, "--set", "resources.gpus=1", "--set", more)[0] == 0
+
+
+def test_the_inline_engine_refuses_trials_that_ask_for_a_gpu(tmp_path, clinic):
+    done = podium("run", clinic, "--engine", "inline", "--set", "resources.gpus=0.5")
+    assert done.returncode == 2
+    assert "resources.gpus: 0.5: --engine inline trains on the CPU" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_repeats_without_a_lesion_to_validate_on_are_named(tmp_path, clinic):
+    for number in range(7):
+        Image.new("L", (48, 40)).save(tmp_path / "clinic" / "masks" / f"{number}.png")
+    three = ("--set", "repeats=3", "--set", "data.split={train: 0.5, val: 0.25, test: 0.25}")
+    done = podium("run", clinic, "--engine", "inline", *three)
+    assert done.returncode == 0, done.stderr
+    rows = Store(str(tmp_path / "results")).read("trials")
+    blind = rows[rows["message"].notna()]
+    assert 0 < len(blind) < 3
+    assert blind["message"].str.startswith("no validation image has a lesion").all()
+    listed = ", ".join(map(str, sorted(blind["repeat"])))
+    assert f"nothing to see, in repeats: {len(blind)} ({listed}); raise the fraction" in done.stderr
 
 
 def test_a_network_that_cannot_be_built_is_a_bug_and_not_tried_again(tmp_path, clinic):

@@ -15,7 +15,7 @@ from segmentation_models_pytorch.encoders import get_encoder
 from orchestrator.config import load_config
 from orchestrator.grid import build_grid, grid_from_document
 from orchestrator.store import Store
-from orchestrator.sweep import open_sweep
+from orchestrator.sweep import check_sweep, open_sweep
 from tests.integration.sweeps import run, tables, write_config
 from tests.integration.test_cli import podium
 from workers.contract import FailureClass, UserError
@@ -85,14 +85,11 @@ def test_a_file_that_went_away_or_changed_is_refused_before_the_sweep(tmp_path, 
     config = config_with(tmp_path, "w.pth")
     sweep = open_sweep(config)
     copy.write_bytes(b"something else")
-    from orchestrator.preflight import check_models
-
-    trials = [trial.spec for trial in sweep.plan.pending]
     with pytest.raises(UserError, match="is not the file the trial was planned with"):
-        check_models(sweep.grid, trials, tmp_path)
+        check_sweep(sweep, fetch=True).refuse()
     copy.unlink()
     with pytest.raises(UserError, match="no such file or folder on this machine"):
-        check_models(sweep.grid, trials, tmp_path)
+        check_sweep(sweep, fetch=True).refuse()
     with pytest.raises(UserError, match=r"sweep.yaml:\d+: models.0.parameters.pretrained: 'w.pth'"):
         load_config(config)
     assert not (tmp_path / "results").exists()
@@ -161,8 +158,8 @@ def test_what_a_model_asks_for_is_checked_before_the_sweep(tmp_path, changes, me
         run(config)
     assert not (tmp_path / "results").exists()
     plan = podium("plan", config)
-    assert plan.returncode == 0
-    assert f"note: will be refused: {message[:40]}" in plan.stdout
+    assert plan.returncode == 2
+    assert "podium run would refuse this sweep:\n" + message[:40] in plan.stderr
 
 
 def test_a_plan_says_that_a_last_batch_is_left_out(tmp_path):

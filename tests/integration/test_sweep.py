@@ -1,13 +1,23 @@
 """A whole sweep in one process: rows, continuation, failures, divergence."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from orchestrator.engine.inline import InlineEngine
 from orchestrator.store import Store
-from tests.integration.sweeps import assert_same_tables, run, tables, write_config
+from orchestrator.sweep import open_results
+from tests.integration.sweeps import (
+    assert_same_tables,
+    run,
+    tables,
+    write_config,
+    write_pictures,
+)
 from workers.contract import FailureClass, UserError
+from workers.datasets.split import split_indices
 from workers.metrics.scores import score_images
 from workers.run import run_trial
 
@@ -80,6 +90,20 @@ def test_an_extended_grid_trains_only_what_is_new(tmp_path):
     after = tables(tmp_path / "results")["trials"]
     kept = after[after["trial_id"].isin(before["trial_id"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(kept, before)
+
+
+@pytest.mark.parametrize("folder", ["results/_grids", "results"])
+def test_the_grid_is_kept_again_where_its_folder_was_deleted(tmp_path, folder):
+    class Deleting(CountingTrainer):
+        def __call__(self, *arguments):
+            if not self.trained:
+                shutil.rmtree(tmp_path / folder)
+            return super().__call__(*arguments)
+
+    run(write_config(tmp_path), engine=InlineEngine(Deleting()))
+    (grid,) = Store(tmp_path / "results").grids()
+    assert len(grid["trial_ids"]) == 4
+    assert open_results(str(tmp_path / "results")).plan.pending == ()
 
 
 def test_a_model_that_raises_leaves_one_failure_and_stops_nobody(tmp_path):
@@ -171,3 +195,31 @@ def test_a_missing_data_root_is_said_before_anything_starts(tmp_path):
         run(config, engine=InlineEngine(trainer))
     assert trainer.trained == []
     assert not (tmp_path / "results").exists()
+
+
+def test_images_tell_which_test_image_has_a_sibling_in_training(tmp_path):
+    root = write_pictures(tmp_path / "data", "mine", num=12)
+    for part in ("images", "masks"):
+        for number in range(8):
+            original = root / "mine" / part / f"{number}.png"
+            original.with_name(f"{number + 20}.png").write_bytes(original.read_bytes())
+    names = [str(number) for number in (*range(12), *range(20, 28))]
+    config = write_config(
+        tmp_path,
+        datasets=[{"name": "folder", "alias": "mine"}],
+        data={"image_size": 32, "cache": str(tmp_path / "cache"), "root": str(root)},
+        losses=["dice"],
+    )
+    run(config)
+    images = tables(tmp_path / "results")["images"]
+    for repeat in (0, 1):
+        split = split_indices(names, (0.6, 0.2, 0.2), unit="image", seed=42, repeat=repeat)
+        trained = {int(names[index]) % 20 for index in split.train}
+        rows = images[images["repeat"] == repeat]
+        assert dict(zip(rows["image"], rows["train_sibling"], strict=True)) == {
+            names[index]: "equal" if int(names[index]) % 20 in trained else "none"
+            for index in split.test
+        }
+    assert set(images["train_sibling"]) == {"equal", "none"}
+    run(config, "data.split_unit=similar", f"results={tmp_path / 'other'}")
+    assert set(tables(tmp_path / "other")["images"]["train_sibling"]) == {"none"}

@@ -30,8 +30,10 @@ from workers.catalogue.datasets import DATASETS
 from workers.catalogue.losses import LOSSES
 from workers.catalogue.models import MODELS, complete_model, weights_of
 from workers.contract import Component
-from workers.datasets import open_dataset
-from workers.datasets.verify import verify
+from workers.datasets import layout, looks, open_dataset, pairing
+from workers.datasets.findings import FindingKind
+from workers.datasets.pairing import IMAGE_WITHOUT_MASK
+from workers.datasets.survey import survey_dataset
 from workers.losses import build_loss
 from workers.models import build_model
 
@@ -119,7 +121,20 @@ def test_the_example_of_a_dataset(tmp_path, monkeypatch):
     assert [sample.name for sample in dataset.samples] == pairs
     assert [sample.group for sample in dataset.samples] == ["p1", "p1", "p2", "p2", "p10", "p10"]
     assert dataset.read_mask(0).sum() == 8
-    assert verify(Component(name="site-a"), tmp_path).images_without_mask == ("p1/lonely.png",)
+    survey = survey_dataset(Component(name="site-a"), tmp_path, tmp_path / "cache")
+    assert survey.names(IMAGE_WITHOUT_MASK) == ("p1/lonely.png",)
+
+
+def test_the_page_on_data_has_every_finding_of_names_and_sizes():
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    kinds = [
+        kind
+        for module in (layout, looks, pairing)
+        for kind in vars(module).values()
+        if isinstance(kind, FindingKind) and kind not in (pairing.TOO_FEW_PAIRS, pairing.INCOMPLETE)
+    ]
+    assert len(kinds) >= 10
+    assert [kind.name for kind in kinds if f"{kind.severity}: `{kind.text}`" not in page] == []
 
 
 def test_the_example_of_a_metric(tmp_path, monkeypatch):

@@ -9,21 +9,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from orchestrator.config import load_config
 from orchestrator.grid import build_grid
+from orchestrator.store import TABLES as STORED
 from orchestrator.store import FailureRecord, RunRecord, Store
+from orchestrator.store.codec import decode, encode_part
 from orchestrator.studies import studies_of
 from tests.integration.sweeps import write_config
 from tests.unit.json_tables import Node, problems, read_tables, rows_of
 from tests.unit.orchestrator.store.trials import NOW, make_candidate, make_result
-from workers.contract import FailureClass
-from workers.datasets.verify import NonBinaryMask, SizeMismatch, UnreadableFile, VerifyReport
+from workers.contract import FailureClass, UserError
 
 ROOT = Path(__file__).parents[2]
 TABLES = read_tables((ROOT / "docs" / "json.md").read_text(encoding="utf-8"))
@@ -88,10 +91,17 @@ def results(config: Path) -> str:
     return str(config.parent / "results")
 
 
+def planned(path: Path, *options: str) -> Any:
+    """Returns a plan; `podium run` would refuse it, since the made-up trials saw other data."""
+    done = CliRunner().invoke(app, ["plan", str(path), *options, "--json"])
+    assert isinstance(done.exception, UserError)
+    return json.loads(done.stdout)
+
+
 def test_plan(config):
-    check("podium plan --json", run("plan", str(config)))
-    needs_two = ("--set", "models=[deeplabv3plus]", "--set", "training.batch_size=1")
-    check("podium plan --json", run("plan", str(config), *needs_two))
+    check("podium plan --json", planned(config))
+    left_out = ("--set", "models=[colonformer]", "--set", "training.batch_size=2")
+    check("podium plan --json", run("plan", str(config), *left_out))
 
 
 def test_race(tmp_path):
@@ -103,7 +113,7 @@ def test_race(tmp_path):
         if spec.repeat < 2:  # every loss has nearly the same mean, with much noise
             number = {"dice": (10, 30), "bce": (21, 20), "iou": (30, 10)}[spec.loss.label]
             store.commit(spec, make_result(number[spec.repeat]), committed_at=NOW)
-    check("podium plan --json", run("plan", str(path)))
+    check("podium plan --json", planned(path))
     check("podium status --json", run("status", str(path)))
 
 
@@ -152,7 +162,10 @@ def test_verify(tmp_path):
     config = fill(write_config(tmp_path))
     results = config.parent / "results"
     check("podium verify --json", run("verify", str(results)))
-    next((results / "images").glob("part-*")).write_bytes(b"")
+    broken, mislabelled, *_ = sorted((results / "images").glob("part-*"))
+    broken.write_bytes(b"")
+    rows = [row | {"loss": "focal"} for row in decode(mislabelled.read_bytes()) or []]
+    mislabelled.write_bytes(encode_part(STORED["images"], rows))
     for option in ([], ["--quarantine"]):
         done = CliRunner().invoke(app, ["verify", str(results), *option, "--json"])
         assert done.exit_code == 1
@@ -204,27 +217,23 @@ def test_list(what):
     check(f"podium list {what} --json", run("list", what))
 
 
-def test_data_verify():
-    full = VerifyReport(
-        dataset="folder",
-        folder="images",
-        num_images=3,
-        num_pairs=2,
-        num_official=None,
-        unreadable=(UnreadableFile(file="a.png", reason="torn"),),
-        size_mismatches=(
-            SizeMismatch(image="b.png", mask="b.png", image_size=(2, 3), mask_size=(3, 2)),
-        ),
-        empty_masks=("c.png",),
-        non_binary_masks=(NonBinaryMask(file="d.png", num_pixels=3),),
-        images_without_mask=("e.png",),
-        masks_without_image=("f.png",),
-        duplicates=(("g.png", "h.png"),),
-        shared_images=(("i.png", "other:i.png"),),
-        turned_images=("j.png",),
-        notes=("a note",),
-    )
-    check("podium data verify --json", json.loads(json.dumps([full.to_json()])))
+def test_data_verify(tmp_path):
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+        for number in range(6):
+            pixels = np.zeros((8, 8), dtype=np.uint8)
+            pixels[2:4, : 2 + number] = 255
+            Image.fromarray(pixels).save(tmp_path / part / f"{number}.png")
+    Image.new("L", (8, 8)).save(tmp_path / "masks" / "0.png")
+    (tmp_path / "images" / "1.png").write_bytes(b"torn")
+    (tmp_path / "masks" / "2.png").rename(tmp_path / "masks" / "lonely.png")
+    for part in ("Original", "Ground Truth"):
+        (tmp_path / "CVC-ClinicDB" / part).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / "CVC-ClinicDB" / part / "1.png")
+    arguments = ["data", "verify", str(tmp_path), "--json"]
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert done.exit_code == 1
+    check("podium data verify --json", json.loads(done.stdout))
 
 
 def test_run_events():

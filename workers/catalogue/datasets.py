@@ -2,28 +2,117 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    field_validator,
+    model_validator,
+)
 
 from workers.catalogue import CatalogueError, Options, complete_options, nearest
 from workers.catalogue.table import Table
 from workers.contract import JSONValue
 
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_VALUES = 'whole numbers such as [1, 2], or colours such as ["#ff0000"] or [[255, 0, 0]]'
 
-class NoOptions(Options):
-    """A dataset with one way of reading it."""
+
+class MaskOptions(BaseModel):
+    """Which pixels of the masks are lesion, where Podium cannot know it or knows it otherwise.
+
+    Attributes:
+        lesion: Values of the lesion: levels, indices of a coloured palette, or colours; every
+            other value is background.
+        threshold: Levels above this are lesion.
+        channel: What is looked at: the brightest colour, alpha, one colour, or a palette's index.
+    """
+
+    lesion: tuple[int | str, ...] | None = None
+    threshold: float | None = None
+    channel: Literal["brightest", "alpha", "red", "green", "blue", "index"] | None = None
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("lesion", mode="before")
+    @classmethod
+    def _checked(cls, value: object) -> object:
+        if value is None:
+            return None
+        if not isinstance(value, list | tuple) or not value:
+            msg = f"must be a list of {_VALUES}"
+            raise ValueError(msg)
+        values = {_mask_value(item) for item in value}
+        if len({type(item) for item in values}) > 1:
+            msg = f"must hold only numbers or only colours: {_VALUES}"
+            raise ValueError(msg)
+        return tuple(sorted(values, key=lambda item: (str(type(item)), item)))
+
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        if isinstance(value, bool | str):
+            msg = "must be a number, such as 127"
+            raise ValueError(msg)  # noqa: TRY004 - what pydantic turns into its own
+        return value
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> MaskOptions:
+        if self.lesion is not None and self.threshold is not None:
+            msg = "set lesion or threshold, not both"
+            raise ValueError(msg)
+        if self.lesion and isinstance(self.lesion[0], str) and self.channel:
+            msg = "colours in lesion are compared as a whole: leave channel out"
+            raise ValueError(msg)
+        if self.lesion is None and self.threshold is None and self.channel is None:
+            msg = "set lesion, threshold or channel"
+            raise ValueError(msg)
+        return self
 
 
-class CvcOptions(Options):
+def _mask_value(item: object) -> int | str:
+    if isinstance(item, int) and not isinstance(item, bool):
+        return item
+    if isinstance(item, str) and _COLOUR.fullmatch(item):
+        return item.lower()
+    if (
+        isinstance(item, list | tuple)
+        and len(item) == 3
+        and all(isinstance(level, int) and 0 <= level <= 255 for level in item)
+    ):
+        return "#" + "".join(f"{level:02x}" for level in item)
+    msg = f"{item!r} is no value of a mask; name {_VALUES}"
+    raise ValueError(msg)
+
+
+class FileOptions(Options):
+    """What every dataset in files takes: how its masks are read; null leaves it to the masks."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"mask"})
+
+    mask: dict[str, JsonValue] | None = None
+
+    @field_validator("mask", mode="before")
+    @classmethod
+    def _complete(cls, value: object) -> object:
+        if value is None:
+            return None
+        return MaskOptions.model_validate(value).model_dump(mode="json", exclude_none=True)
+
+
+class CvcOptions(FileOptions):
     """Which copy of the frames to read: both hold the same pixels; auto takes PNG, else TIF."""
 
     format: Literal["auto", "png", "tif"] = "auto"
 
 
-class FolderOptions(Options):
+class FolderOptions(FileOptions):
     """The user's alias, which tells two folders apart; the configuration fills it in."""
 
     label: str = ""
@@ -59,7 +148,7 @@ class DatasetEntry:
     name: str
     title: str
     open: str
-    options: type[Options] = NoOptions
+    options: type[Options] = FileOptions
     kind: Literal["files", "generated"] = "files"
     num_images: int | None
     folder: str | None

@@ -7,14 +7,16 @@ from pathlib import Path
 from workers.catalogue import load
 from workers.catalogue.datasets import (
     DATASETS,
-    DatasetEntry,
     SyntheticOptions,
     complete_dataset,
 )
 from workers.contract import Component, UserError
 from workers.datasets.dataset import Dataset, DatasetNotFoundError, FileDataset, Sample
+from workers.datasets.findings import Finding
 from workers.datasets.generated import GeneratedDataset
 from workers.datasets.layout import Contents, Layout
+from workers.datasets.pairing import MIN_PAIRS, pairing_findings
+from workers.datasets.places import not_found
 
 __all__ = [
     "MIN_PAIRS",
@@ -23,12 +25,12 @@ __all__ = [
     "FileDataset",
     "GeneratedDataset",
     "Sample",
+    "dataset_of",
+    "findings_of",
+    "generated_dataset",
     "open_dataset",
     "read_contents",
 ]
-
-MIN_PAIRS = 5
-"""Least number of pairs that can be split into three parts at the usual fractions."""
 
 
 def open_dataset(component: Component, root: Path | None) -> Dataset:
@@ -41,38 +43,53 @@ def open_dataset(component: Component, root: Path | None) -> Dataset:
 
     Raises:
         DatasetNotFoundError: The folder is missing, wrong or not readable.
-        UserError: There are fewer than five pairs, or two images of one name.
+        UserError: There are fewer than five pairs, or it is ambiguous which mask is whose.
         CatalogueError: The name or a parameter is unknown.
     """
-    name, parameters = complete_dataset(component.name, component.parameters)
-    entry = DATASETS[name]
-    if entry.kind == "generated":
-        options = SyntheticOptions.model_validate(parameters)
-        return GeneratedDataset(
-            name=component.label,
-            look=load(entry.open),
-            num_images=options.num_images,
-            seed=options.seed,
-            size=options.size,
-        )
+    if DATASETS[complete_dataset(component.name, component.parameters)[0]].kind == "generated":
+        return generated_dataset(component)
     contents = read_contents(component, root)
-    if len(contents.samples) < MIN_PAIRS:
-        msg = (
-            f"dataset {component.label}: {len(contents.samples)} usable image-mask pairs in "
-            f"{contents.folder}, at least {MIN_PAIRS} are needed "
-            f"({len(contents.images_without_mask)} images without mask, "
-            f"{len(contents.masks_without_image)} masks without image); "
-            f"`podium data verify {contents.folder}` names them"
-        )
-        raise UserError(msg)
-    layout: Layout = load(entry.open)
+    refused = [
+        f"dataset {component.label}: {one.sentence()}"
+        for one in findings_of(component, contents)
+        if one.kind.severity == "refused"
+    ]
+    if refused:
+        raise UserError("\n".join(refused))
+    return dataset_of(component, contents)
+
+
+def generated_dataset(component: Component) -> GeneratedDataset:
+    """Returns a dataset that is drawn on demand."""
+    name, parameters = complete_dataset(component.name, component.parameters)
+    options = SyntheticOptions.model_validate(parameters)
+    return GeneratedDataset(
+        name=component.label,
+        look=load(DATASETS[name].open),
+        num_images=options.num_images,
+        seed=options.seed,
+        size=options.size,
+    )
+
+
+def dataset_of(component: Component, contents: Contents) -> FileDataset:
+    """Returns the dataset of files that are listed already."""
+    name, parameters = complete_dataset(component.name, component.parameters)
+    layout: Layout = load(DATASETS[name].open)
     return FileDataset(
         name=component.label,
         samples=contents.samples,
         folder=contents.folder,
         rules=layout.rules,
         index_masks=layout.index_masks,
+        mask=mask if isinstance(mask := parameters.get("mask"), dict) else None,
     )
+
+
+def findings_of(component: Component, contents: Contents) -> list[Finding]:
+    """Returns what the names of a dataset's files say."""
+    entry = DATASETS[component.name]
+    return pairing_findings(entry, load(entry.open), contents)
 
 
 def read_contents(component: Component, root: Path | None, *, strict: bool = False) -> Contents:
@@ -85,7 +102,7 @@ def read_contents(component: Component, root: Path | None, *, strict: bool = Fal
 
     Raises:
         DatasetNotFoundError: The folder is missing, wrong or not readable.
-        UserError: The dataset is generated, or has two images of one name.
+        UserError: The dataset is generated.
     """
     name, parameters = complete_dataset(component.name, component.parameters)
     entry = DATASETS[name]
@@ -95,48 +112,12 @@ def read_contents(component: Component, root: Path | None, *, strict: bool = Fal
     layout: Layout = load(entry.open)
     # `folder` is also found under the user's alias.
     places = parameters | ({"label": component.label} if entry.label_is_identity else {})
-    if root is None:
-        raise _not_found(component.label, entry, layout, "data.root is not set")
+    problem: OSError | None = None
     try:
-        folder = layout.locate(root, strict, places)
-        if folder is not None:
-            return layout.index(folder, **parameters)
-        found = _what_is_there(root)
-        inside = root / (entry.folder or "")
-        if inside.is_dir():
-            found += f"; {entry.folder} holds {_listing(inside)}"
+        folder = root and layout.locate(root, strict, places)
+        if folder:
+            # How masks are read is no matter of where they lie.
+            return layout.index(folder, **{k: v for k, v in parameters.items() if k != "mask"})
     except OSError as error:
-        found = f"{error.filename or root}: {error.strerror}"
-    raise _not_found(component.label, entry, layout, found)
-
-
-def _not_found(label: str, entry: DatasetEntry, layout: Layout, found: str) -> DatasetNotFoundError:
-    archives = f" ({', '.join(entry.archives)})" if entry.archives else ""
-    remedy = (
-        "put your images and masks there"
-        if entry.label_is_identity
-        else f"get it from {entry.source}{archives}, unpack it there"
-    )
-    return DatasetNotFoundError(
-        f"dataset {label}: not found. Looked in: {found}. Expected there: "
-        f"{', '.join(layout.expected)}; {remedy}, or set data.root to the folder that holds "
-        f"{entry.folder}"
-    )
-
-
-def _what_is_there(root: Path) -> str:
-    if not root.exists():
-        near = next((parent for parent in root.absolute().parents if parent.is_dir()), None)
-        holds = f"; {near} holds {_listing(near)}" if near is not None else ""
-        return f"{root}, which does not exist{holds}"
-    if not root.is_dir():
-        return f"{root}, which is a file, not a folder"
-    return f"{root}, which holds {_listing(root)}"
-
-
-def _listing(folder: Path, num_shown: int = 8) -> str:
-    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
-    if not names:
-        return "nothing"
-    more = f" and {len(names) - num_shown} more" if len(names) > num_shown else ""
-    return ", ".join(names[:num_shown]) + more
+        problem = error
+    raise not_found(component.label, entry, layout, root, places, problem)

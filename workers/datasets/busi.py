@@ -28,12 +28,12 @@ from workers.datasets.layout import (
     keyed_masks,
     list_files,
     locate_named,
+    numbered,
     pair,
 )
 
 OFFICIAL = "Dataset_BUSI_with_GT"
-COUNTS = {"benign": 437, "malignant": 210}
-"""Classes used and their number of pairs."""
+_SERIES = re.compile(r"_(?P<word>mask)(?:_(?P<number>\d+))?$", re.IGNORECASE)
 
 
 def _locate(kind: str, root: Path, strict: bool, _: Mapping[str, object]) -> Path | None:
@@ -60,16 +60,9 @@ def _index(kind: str, folder: Path) -> Contents:
         keyed_images(files, partial(key, is_mask=False)),
         keyed_masks(files, partial(key, is_mask=True)),
         lambda number, _: f"{kind} ({number})",
+        united=partial(numbered, ending=_SERIES),
     )
-    num_united = sum(len(sample.masks) > 1 for sample in pairing.samples)
-    return Contents(
-        folder=folder,
-        samples=pairing.samples,
-        images_without_mask=pairing.images_without_mask,
-        masks_without_image=pairing.masks_without_image,
-        num_official=COUNTS[kind],
-        notes=(f"{num_united} images have several masks, united",) if num_united else (),
-    )
+    return Contents.of(folder, pairing, looked_in=[folder])
 
 
 def _layout(kind: str) -> Layout:
@@ -78,6 +71,7 @@ def _layout(kind: str) -> Layout:
         expected=(f"{OFFICIAL}/{kind}",),
         locate=partial(_locate, kind),
         index=partial(_index, kind),
+        reads=f"{kind} (N).png with {kind} (N)_mask.png, {kind} (N)_mask_1.png, ...",
     )
 
 

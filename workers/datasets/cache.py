@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,19 +22,21 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from workers.contract import DataProtocol, MaskResize
 from workers.datasets.dataset import Dataset
-from workers.datasets.pictures import resize_image, resize_mask
+from workers.datasets.pictures import reduce_image, resize_image, resize_mask_by_area
+from workers.datasets.siblings import Siblings
 from workers.datasets.storage import cache_writes, num_build_threads, replace_file, sync_folder
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 """Raised whenever the same arrays would have another form. Where the same files would give other
 arrays, `dataset.PREPARATION` is raised."""
 
-MIN_REDUCTION = 2
-MIN_DECODED_SIDE = 256
-"""A JPEG is decoded no smaller than this side, or twice the wanted one: measured on the sample,
-the result is then within 0.3 grey levels on average of one from the full decoding
-(`tests/benchmarks/cold_start.py`)."""
+MIN_REDUCTION = 3
+MIN_DECODED_SIDE = 448
+"""A JPEG is decoded no smaller than this side, or three times the wanted one, and not averaged by
+blocks after that: the result is then within 0.3 grey levels on average of one from the full
+decoding, at every size from 32 to 512 (`tests/benchmarks/cold_start.py`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +47,25 @@ class DatasetArrays:
         images: (N, S, S, 3) levels in 0..255, read-only memory map.
         masks: (N, S, S), 0 or 1, read-only memory map.
         names: Sample names, in the order of the arrays.
-        groups: Group of each sample; identical images share one.
+        siblings: Which of them are related, and how.
         fingerprint: Of the content they came from.
     """
 
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
     names: tuple[str, ...]
-    groups: tuple[str, ...]
+    siblings: Siblings
     fingerprint: str
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Group of each sample by layout and equal pictures, as with `split_unit: group`."""
+        return self.siblings.groups(DataProtocol(split_unit="group"))
 
-def load_arrays(dataset: Dataset, image_size: int, cache_dir: Path) -> DatasetArrays:
+
+def load_arrays(
+    dataset: Dataset, image_size: int, cache_dir: Path, mask_resize: MaskResize = "nearest"
+) -> DatasetArrays:
     """Returns all images and masks at one size, building them if this node has not yet.
 
     Safe when several processes ask at once: one builds, the others wait and share.
@@ -65,49 +74,30 @@ def load_arrays(dataset: Dataset, image_size: int, cache_dir: Path) -> DatasetAr
         dataset: What to load.
         image_size: Side of the square arrays, pixels.
         cache_dir: Cache folder of this node (`data.cache`).
+        mask_resize: How masks come to that size.
 
     Raises:
         UnreadableImageError: A file cannot be decoded; it is named.
-        UserError: A mask does not fit its image, or the cache folder is full or not writable.
+        UserError: A mask does not fit its image, what the masks mean cannot be known, or the cache
+            folder is full or not writable.
     """
-    fingerprint = dataset.fingerprint(cache_dir)
-    entry = cache_dir / "arrays" / f"{fingerprint}-{image_size}-v{CACHE_VERSION}"
+    fingerprint = dataset.fingerprint(cache_dir, image_size)
+    by = "" if mask_resize == "nearest" else f"-{mask_resize}"
+    entry = cache_dir / "arrays" / f"{fingerprint}-{image_size}{by}-v{CACHE_VERSION}"
     arrays = _open(entry, fingerprint)
     if arrays is not None:
         return arrays
     num_bytes = len(dataset.samples) * image_size**2 * 4
+    siblings = dataset.siblings(cache_dir)
     with cache_writes(cache_dir, num_bytes), FileLock(entry.with_name(entry.name + ".lock")):
         arrays = _open(entry, fingerprint)
         if arrays is None:
-            _build(dataset, image_size, entry)
+            _build(dataset, _Form(image_size, mask_resize), entry, siblings)
             arrays = _open(entry, fingerprint)
     if arrays is None:
         msg = f"{entry} vanished while it was read; does something clean the cache folder?"
         raise FileNotFoundError(msg)
     return arrays
-
-
-def join_groups(groups: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
-    """Returns groups in which samples that share a group or a key are together.
-
-    Args:
-        groups: Group of each sample.
-        keys: Content key of each sample; equal for identical images.
-    """
-    parent = list(range(len(groups)))
-
-    def find(sample: int) -> int:
-        while parent[sample] != sample:
-            parent[sample] = parent[parent[sample]]
-            sample = parent[sample]
-        return sample
-
-    first: dict[tuple[str, str], int] = {}
-    for i, names in enumerate(zip(groups, keys, strict=True)):
-        for label in zip(("group", "key"), names, strict=True):
-            a, b = sorted((find(first.setdefault(label, i)), find(i)))
-            parent[b] = a
-    return tuple(groups[find(i)] for i in range(len(groups)))
 
 
 def _open(entry: Path, fingerprint: str) -> DatasetArrays | None:
@@ -116,17 +106,17 @@ def _open(entry: Path, fingerprint: str) -> DatasetArrays | None:
         index = json.loads((entry / "index.json").read_text(encoding="utf-8"))
         images = np.load(entry / "images.npy", mmap_mode="r")
         masks = np.load(entry / "masks.npy", mmap_mode="r")
-        names, groups = tuple(index["names"]), tuple(index["groups"])
-    except (OSError, ValueError, KeyError):
+        names, siblings = tuple(index["names"]), Siblings.from_json(index["siblings"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not len(images) == len(masks) == len(names) == len(groups):
+    if not len(images) == len(masks) == len(names) == len(siblings.layout):
         return None
     return DatasetArrays(
-        images=images, masks=masks, names=names, groups=groups, fingerprint=fingerprint
+        images=images, masks=masks, names=names, siblings=siblings, fingerprint=fingerprint
     )
 
 
-def _build(dataset: Dataset, side: int, entry: Path) -> None:
+def _build(dataset: Dataset, form: _Form, entry: Path, siblings: Siblings) -> None:
     """Builds the entry; the caller holds its lock, so whatever lies in the way is a leftover."""
     building = entry.with_name(entry.name + ".building")
     for leftover in (building, entry):
@@ -134,10 +124,10 @@ def _build(dataset: Dataset, side: int, entry: Path) -> None:
             shutil.rmtree(leftover)
     building.mkdir()
     try:
-        keys = _write_arrays(dataset, side, building)
+        _write_arrays(dataset, form, building)
         index = {
             "names": [sample.name for sample in dataset.samples],
-            "groups": join_groups([sample.group for sample in dataset.samples], keys),
+            "siblings": siblings.to_json(),
         }
         replace_file(building / "index.json", json.dumps(index).encode())
         building.rename(entry)
@@ -148,10 +138,15 @@ def _build(dataset: Dataset, side: int, entry: Path) -> None:
 
 
 @dataclass(frozen=True)
+class _Form:
+    side: int
+    mask_resize: MaskResize
+
+
+@dataclass(frozen=True)
 class _Prepared:
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
-    key: str
 
 
 def prepare_image(
@@ -159,44 +154,49 @@ def prepare_image(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Returns an image as the cache holds it, and as it was decoded."""
     decoded = dataset.read_image(index, min_side=max(MIN_REDUCTION * side, MIN_DECODED_SIDE))
-    return resize_image(decoded, side), decoded
+    path = dataset.samples[index].image
+    return (
+        resize_image(decoded, side) if path is None else reduce_image(decoded, path, side)
+    ), decoded
 
 
-def _prepare(dataset: Dataset, index: int, side: int) -> _Prepared:
-    image, decoded = prepare_image(dataset, index, side)
-    mask = resize_mask(dataset.read_mask(index), width=side, height=side)
-    return _Prepared(image, mask.view(np.uint8), dataset.content_key(index, decoded))
+def _prepare(dataset: Dataset, index: int, form: _Form) -> _Prepared:
+    image = dataset.kept_image(index, form.side)
+    if image is None:
+        image, _ = prepare_image(dataset, index, form.side)
+    if form.mask_resize == "area":
+        mask = resize_mask_by_area(dataset.read_mask(index), form.side)
+    else:
+        mask = dataset.read_mask(index, side=form.side)
+    return _Prepared(image, mask.view(np.uint8))
 
 
-def _write_arrays(dataset: Dataset, side: int, folder: Path) -> list[str]:
-    """Writes images.npy and masks.npy and returns the content keys.
+def _write_arrays(dataset: Dataset, form: _Form, folder: Path) -> None:
+    """Writes images.npy and masks.npy.
 
     By ordinary writes, not through a memory map: there a full disk kills the process.
     """
-    num = len(dataset.samples)
-    keys: list[str] = []
+    num, side = len(dataset.samples), form.side
     with ExitStack() as stack:
         images = stack.enter_context((folder / "images.npy").open("wb"))
         masks = stack.enter_context((folder / "masks.npy").open("wb"))
         _write_header(images, (num, side, side, 3))
         _write_header(masks, (num, side, side))
-        for prepared in _in_order(dataset, side, range(num)):
+        for prepared in _in_order(dataset, form, range(num)):
             images.write(np.ascontiguousarray(prepared.image).data)
             masks.write(np.ascontiguousarray(prepared.mask).data)
-            keys.append(prepared.key)
         for file in (images, masks):
             file.flush()
             os.fsync(file.fileno())
-    return keys
 
 
-def _in_order(dataset: Dataset, side: int, indices: Iterable[int]) -> Iterator[_Prepared]:
+def _in_order(dataset: Dataset, form: _Form, indices: Iterable[int]) -> Iterator[_Prepared]:
     """Prepares with a few threads, a few images ahead, so that memory stays bounded."""
     num_threads = num_build_threads()
     remaining = iter(indices)
     with ThreadPoolExecutor(num_threads) as pool:
         while batch := list(islice(remaining, 4 * num_threads)):
-            yield from pool.map(lambda index: _prepare(dataset, index, side), batch)
+            yield from pool.map(lambda index: _prepare(dataset, index, form), batch)
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

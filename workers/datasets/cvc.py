@@ -34,7 +34,6 @@ from workers.datasets.layout import (
 )
 
 OFFICIAL = "CVC-ClinicDB"
-NUM_FRAMES = 612
 SEQUENCE_ENDS = (
     25, 50, 67, 78, 103, 126, 151, 177, 199, 205, 227, 252, 277, 297, 317,
     342, 363, 383, 408, 428, 447, 466, 478, 503, 528, 546, 571, 591, 612,
@@ -100,20 +99,15 @@ def _index(folder: Path, format: str = "auto") -> Contents:
     def sequence(frame: str) -> str | None:
         return next((f"sequence-{n:02d}" for a, b, n in table if a <= int(frame) <= b), None)
 
+    masks = child(images.parent, "Ground Truth") if images else None
     pairing = pair(
         keyed_images(list_files(images), key),
-        keyed_masks(list_files(child(images.parent, "Ground Truth") if images else None), key),
+        keyed_masks(list_files(masks), key),
         lambda frame, _: frame,
         sequence,
     )
-    return Contents(
-        folder=folder,
-        samples=pairing.samples,
-        images_without_mask=pairing.images_without_mask,
-        masks_without_image=pairing.masks_without_image,
-        num_official=NUM_FRAMES,
-        notes=(f"read as {kind.upper()}", note),
-    )
+    notes = (f"read as {kind.upper()}", note)
+    return Contents.of(folder, pairing, looked_in=(images, masks), notes=notes)
 
 
 LAYOUT = Layout(
@@ -121,4 +115,5 @@ LAYOUT = Layout(
     expected=(f"{OFFICIAL}/{{PNG,TIF}}/Original", f"{OFFICIAL}/{{PNG,TIF}}/Ground Truth"),
     locate=_locate,
     index=_index,
+    reads="Original/NUMBER.png with Ground Truth/NUMBER.png, or both as .tif",
 )

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.contract import UserError
+from workers.contract import JSONValue, UserError
 from workers.datasets import pictures
-from workers.datasets.fingerprint import hash_file, hash_files, relative_name
+from workers.datasets.decision import Decision, decide, is_small, reads_as_before
+from workers.datasets.fingerprint import Read, hash_files, relative_name, remembered
+from workers.datasets.images import ImageFacts, image_bits, judge_images, judge_turns
+from workers.datasets.kept import Kept
+from workers.datasets.likeness import (
+    PICTURES,
+    classes,
+    equal_pictures,
+    hashes_of,
+    label_pairs,
+    look_at_picture,
+    picture_keys,
+)
+from workers.datasets.masks import MaskFacts, MaskRule, look_at_mask
+from workers.datasets.rasters import Size
+from workers.datasets.siblings import Siblings
 from workers.identity import digest
 
 PREPARATION = 2
 """Raised whenever the same files would give other arrays. Part of the fingerprint, so that results
 of two preparations never mix: `podium run` refuses to go on with those of another."""
+
+FACTS = 1
+"""Raised whenever a file would be described by other facts; part of their memory's name."""
 
 MAX_ASPECT_DIFFERENCE = 0.02
 """A mask of another size is scaled to its image if the shapes agree this well (a fraction)."""
@@ -35,7 +54,7 @@ class Sample:
         image: The image file; None where it is generated.
         masks: The mask files, to be united; none where they are generated.
         group: What belongs together by layout (a video sequence), else the sample's own name.
-            Identical images are joined later, when they are decoded (`workers.datasets.cache`).
+            Equal pictures are joined later, when they are decoded (`Dataset.siblings`).
     """
 
     name: str
@@ -57,20 +76,29 @@ class Dataset(Protocol):
         """The usable pairs, in natural order of their names."""
         ...
 
-    def fingerprint(self, cache_dir: Path) -> str:
-        """Returns 32 hexadecimal digits that change with any byte of the content."""
+    def fingerprint(self, cache_dir: Path, image_size: int | None = None) -> str:
+        """Returns 32 hexadecimal digits that change with any byte of the content.
+
+        Args:
+            cache_dir: Cache folder of this node.
+            image_size: What samples are read at next: a first look keeps them at that size.
+        """
         ...
 
     def read_image(self, index: int, *, min_side: int | None = None) -> NDArray[np.uint8]:
         """Returns the image (H, W, 3), in full or with both sides at least `min_side`."""
         ...
 
-    def read_mask(self, index: int) -> NDArray[np.bool_]:
-        """Returns the mask (H, W) at the image's full size; True is foreground."""
+    def kept_image(self, index: int, side: int) -> NDArray[np.uint8] | None:
+        """Returns an image as the cache holds it (side, side, 3), if a first look kept it."""
         ...
 
-    def content_key(self, index: int, image: NDArray[np.uint8]) -> str:
-        """Returns a key that identical images share; `image` is what `read_image` returned."""
+    def read_mask(self, index: int, *, side: int | None = None) -> NDArray[np.bool_]:
+        """Returns the mask (H, W) at the image's full size, or the nearest pixels (side, side)."""
+        ...
+
+    def siblings(self, cache_dir: Path) -> Siblings:
+        """Returns which samples are related: by layout, equal pictures and near duplicates."""
         ...
 
 
@@ -78,15 +106,15 @@ class Dataset(Protocol):
 class FileDataset:
     """A dataset in files.
 
-    Rules for all of them: the raster is taken as stored and EXIF orientation is ignored, because
-    the masks are drawn on the stored raster (`podium data verify` names images that ask to be
-    turned). Foreground is above 127 of 255 in the brightest colour channel; alpha is ignored.
-    An empty mask is a valid answer and is kept.
+    Rules for all of them: which pixels of the masks are lesion is decided once for the dataset
+    (`workers.datasets.decision`). An empty mask is a valid answer and is kept.
 
     Attributes:
         folder: The dataset's own folder.
         rules: Adapter and version of its rules; part of the fingerprint.
-        index_masks: Lossless masks that hold only 0 and 1 are class indices: 1 is foreground.
+        index_masks: Before masks were decided over the whole dataset, lossless ones that held only
+            0 and 1 were read as class indices; fingerprints still tell whether that is so.
+        mask: The option `mask`; None leaves the decision to what the masks hold.
     """
 
     name: str
@@ -94,15 +122,146 @@ class FileDataset:
     folder: Path
     rules: str
     index_masks: bool = False
+    mask: Mapping[str, JSONValue] | None = None
+    _decisions: dict[int | None, Decision] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
-    def fingerprint(self, cache_dir: Path) -> str:
-        """Returns 32 hexadecimal digits of preparation, rules, names, groups and file contents.
+    _kept: Kept = field(default_factory=Kept, init=False, compare=False, repr=False)
 
-        Hashes are remembered in `cache_dir`, so that a second call only looks at file times.
+    def examine(self, cache_dir: Path | None = None, image_size: int | None = None) -> Decision:
+        """Returns how the files are read, and what is odd in them.
+
+        What files hold is remembered in `cache_dir`, so that a second call only looks at file
+        times. A dataset is examined once: an open one does not see later changes.
+
+        Args:
+            cache_dir: Cache folder of this node; None remembers nothing.
+            image_size: The network's size, to name lesions that vanish there.
 
         Raises:
             UserError: A file cannot be read, or the cache folder cannot be written.
         """
+        if image_size not in self._decisions:
+            self._decisions[image_size] = self._decided(cache_dir, image_size)
+        return self._decisions[image_size]
+
+    def _decided(self, cache_dir: Path | None, image_size: int | None) -> Decision:
+        paths = [path for sample in self.samples for path in sample.masks]
+        masks = self._mask_facts(paths, cache_dir)
+        decision = decide(masks, self.mask)
+        if image_size is not None and decision.rule is not None:
+            small = [p for p in paths if is_small(masks[self._named(p)], decision.rule, image_size)]
+            masks |= self._mask_facts(small, cache_dir, image_size)
+            decision = decide(masks, self.mask)
+        images = self._image_facts(cache_dir)
+        pairs = {
+            self._named(self.image_path(sample)): (
+                image.header,
+                {
+                    name: header
+                    for name in map(self._named, sample.masks)
+                    if (header := masks[name].header)
+                },
+            )
+            for sample in self.samples
+            if (image := images[self._named(self.image_path(sample))]).header
+        }
+        turns, turn_findings = judge_turns(pairs, MAX_ASPECT_DIFFERENCE)
+        found = (*decision.findings, *judge_images(images), *turn_findings)
+        decision = replace(
+            decision,
+            findings=tuple(sorted(found, key=lambda one: one.kind.severity != "refused")),
+            sizes={name: facts.header.size for name, facts in images.items() if facts.header},
+            turns=turns,
+            bits=image_bits(images),
+        )
+        return replace(decision, marks=self._marks(decision, images, masks))
+
+    def _named(self, path: Path) -> str:
+        return relative_name(self.folder, path)
+
+    def _mask_facts(
+        self, paths: list[Path], cache_dir: Path | None, side: int | None = None
+    ) -> dict[str, MaskFacts]:
+        what = f"masks-{FACTS}" if side is None else f"masks-{FACTS}-{side}"
+
+        def look(path: Path) -> JSONValue:
+            return look_at_mask(path, side, self._kept.add_mask).to_json()
+
+        found = self._looked(paths, cache_dir, what, look)
+        return {name: MaskFacts.from_json(facts) for name, facts in found.items()}
+
+    def _image_facts(self, cache_dir: Path | None) -> dict[str, ImageFacts]:
+        paths = [self.image_path(sample) for sample in self.samples]
+        found = self._looked(
+            paths, cache_dir, PICTURES, lambda path: look_at_picture(path, self._kept.add_image)
+        )
+        return {
+            name: ImageFacts.from_json(seen["facts"])
+            if "facts" in seen
+            else ImageFacts(header=None, reason=seen["reason"])
+            for name, seen in found.items()
+        }
+
+    def _looked(
+        self, paths: list[Path], cache_dir: Path | None, what: str, look: Read
+    ) -> dict[str, Any]:
+        if cache_dir is None:
+            return {self._named(path): look(path) for path in paths}
+        found = remembered(self.folder, paths, cache_dir, what, look)
+        return {self._named(path): found[path] for path in paths}
+
+    def _marks(
+        self, decision: Decision, images: Mapping[str, ImageFacts], masks: Mapping[str, MaskFacts]
+    ) -> tuple[JSONValue, ...]:
+        """Returns what is read otherwise than by preparation 2 without any mark."""
+        rule = decision.rule
+        headers = [facts.header for facts in images.values() if facts.header]
+        is_jpeg = {name: pictures.is_jpeg(Path(name)) for name in (*images, *masks)}
+        as_before = rule is None or all(
+            reads_as_before(facts, rule, index_mask=self.index_masks and not is_jpeg[name])
+            for name, facts in masks.items()
+        )
+        marks: list[JSONValue] = [] if rule is None or as_before else [rule.key()]
+        if any(header.is_jpeg for header in headers) or any(is_jpeg[name] for name in images):
+            marks.append("jpeg/2")
+        if decision.bits != 16:
+            marks.append(f"bits/{decision.bits}")
+        if any(header.mode == "SEPARATED" for header in headers):
+            marks.append("inks/1")
+        if decision.turns:
+            marks.append("orientation/1")
+        return tuple(marks)
+
+    def _known(self, cache_dir: Path | None = None) -> tuple[MaskRule, Decision]:
+        """Returns the decided rule, with all of the decision.
+
+        Raises:
+            UserError: The dataset cannot be used; the message says why.
+        """
+        decision = next(iter(self._decisions.values()), None) or self.examine(cache_dir)
+        if decision.rule is None or decision.refusals:
+            sentences = ". ".join(one.sentence() for one in decision.refusals)
+            msg = f"dataset {self.name} in {self.folder}: {sentences}"
+            raise UserError(msg)
+        return decision.rule, decision
+
+    def fingerprint(self, cache_dir: Path, image_size: int | None = None) -> str:
+        """Returns 32 hexadecimal digits of preparation, rules, names, groups and file contents.
+
+        Hashes are remembered in `cache_dir`, so that a second call only looks at file times.
+
+        Args:
+            cache_dir: Cache folder of this node.
+            image_size: What samples are read at next: a first look keeps them at that size.
+
+        Raises:
+            UserError: A file cannot be read, the cache folder cannot be written, or what the masks
+                mean cannot be known.
+        """
+        self._kept.side = image_size
+        _, decision = self._known(cache_dir)
         files = [
             path for sample in self.samples for path in (self.image_path(sample), *sample.masks)
         ]
@@ -115,46 +274,98 @@ class FileDataset:
             [s.name, s.group, content(self.image_path(s)), [content(mask) for mask in s.masks]]
             for s in self.samples
         ]
-        return digest([f"preparation/{PREPARATION}", self.rules, rows], length=32)
+        joined = self._newly_joined(cache_dir, hashes)
+        parts = [f"preparation/{PREPARATION}", self.rules, rows, *decision.marks, *joined]
+        return digest(parts, length=32)
+
+    def _newly_joined(self, cache_dir: Path, hashes: Mapping[Path, str]) -> list[str]:
+        """Returns a mark if equal pictures are joined that once were not: groups change then.
+
+        JPEG files once had to agree in every byte.
+        """
+        paths = [self.image_path(sample) for sample in self.samples]
+        if not any(map(pictures.is_jpeg, paths)):
+            return []
+        keys = picture_keys(self.folder, paths, cache_dir)
+        once = [
+            hashes[path] if pictures.is_jpeg(path) else key.pixels
+            for path, key in zip(paths, keys, strict=True)
+        ]
+        equal = equal_pictures(self.folder, paths, keys, cache_dir)
+        same = np.array_equal(classes(len(paths), label_pairs(once)), equal)
+        return [] if same else ["equal-pictures/2"]
 
     def read_image(self, index: int, *, min_side: int | None = None) -> NDArray[np.uint8]:
         """Returns the image (H, W, 3); a JPEG may come reduced, both sides at least `min_side`.
 
         Raises:
             UnreadableImageError: The file cannot be decoded.
+            UserError: The dataset cannot be used; the message says why.
         """
+        _, decision = self._known()
         path = self.image_path(self.samples[index])
-        return pictures.as_rgb(pictures.decode(path, min_side=min_side))
+        rgb = pictures.as_rgb(pictures.decode(path, min_side=min_side), decision.bits)
+        turn = decision.turns.get(self._named(path), 1)
+        return rgb if turn == 1 else pictures.Raster(rgb).turned(turn).pixels
 
-    def read_mask(self, index: int) -> NDArray[np.bool_]:
+    def kept_image(self, index: int, side: int) -> NDArray[np.uint8] | None:
+        """Returns an image as the cache holds it (side, side, 3), if a first look kept it."""
+        path = self.image_path(self.samples[index])
+        kept = self._kept.image(path, side)
+        _, decision = self._known()
+        return kept if self._named(path) not in decision.turns else None
+
+    def read_mask(self, index: int, *, side: int | None = None) -> NDArray[np.bool_]:
         """Returns the union (H, W) of the sample's masks at the image's full size.
 
         A mask of another size but the same shape is scaled to the image (nearest).
 
+        Args:
+            index: Of the sample.
+            side: If given, the nearest pixels (side, side) of the same.
+
         Raises:
             UnreadableImageError: A file cannot be decoded.
-            UserError: A mask's shape does not fit its image.
+            UserError: A mask's shape does not fit its image, or what the masks mean cannot be
+                known.
         """
+        rule, decision = self._known()
         sample = self.samples[index]
-        size = pictures.stored_size(self.image_path(sample))
-        union = np.zeros((size.height, size.width), dtype=np.bool_)
+        image = self.image_path(sample)
+        size = decision.sizes[self._named(image)]
+        if decision.turns.get(self._named(image), 1) >= 5:
+            size = Size(size.height, size.width)
+        width, height = (size.width, size.height) if side is None else (side, side)
+        union = np.zeros((height, width), dtype=np.bool_)
         for path in sample.masks:
-            mask = pictures.as_foreground(
-                pictures.decode(path),
-                index_mask=self.index_masks and not pictures.is_jpeg(path),
-            )
-            union |= _fitted(mask, size, path, self.image_path(sample))
+            turn = decision.turns.get(self._named(path), 1)
+            kept = self._kept.mask(path, side, size)
+            if kept is not None and turn == 1:
+                union |= rule.foreground(kept)
+                continue
+            for raster in pictures.read_rasters(path):
+                upright = raster if turn == 1 else raster.turned(turn)
+                fitted = _fitted(upright, size, path, image)
+                # Taking pixels first and applying the rule to those gives the same and is fast.
+                union |= rule.foreground(fitted.nearest(width, height) if side else fitted)
         return union
 
-    def content_key(self, index: int, image: NDArray[np.uint8]) -> str:
-        """Returns a key that identical images share: of the pixels, or of a JPEG's bytes.
+    def siblings(self, cache_dir: Path) -> Siblings:
+        """Returns which samples are related: by layout, equal pictures and near duplicates.
 
-        A JPEG's bytes, because its pixels may have been decoded at a reduced size.
+        What was seen in a picture is remembered in `cache_dir`.
+
+        Raises:
+            UnreadableImageError: An image cannot be decoded; it is named.
+            UserError: The cache folder cannot be written.
         """
-        path = self.image_path(self.samples[index])
-        if pictures.is_jpeg(path):
-            return hash_file(path)
-        return pictures.pixel_key(image)
+        paths = [self.image_path(sample) for sample in self.samples]
+        keys = picture_keys(self.folder, paths, cache_dir)
+        return Siblings(
+            layout=tuple(sample.group for sample in self.samples),
+            equal=equal_pictures(self.folder, paths, keys, cache_dir),
+            hashes=hashes_of(keys),
+        )
 
     @staticmethod
     def image_path(sample: Sample) -> Path:
@@ -165,13 +376,19 @@ class FileDataset:
         return sample.image
 
 
+def shapes_fit(mask: Size, image: Size) -> bool:
+    """Says whether a mask can be scaled to its image."""
+    ratio = mask.width * image.height / (mask.height * image.width)
+    return abs(ratio - 1) <= MAX_ASPECT_DIFFERENCE
+
+
 def _fitted(
-    mask: NDArray[np.bool_], size: pictures.Size, mask_path: Path, image_path: Path
-) -> NDArray[np.bool_]:
-    height, width = mask.shape
+    raster: pictures.Raster, size: Size, mask_path: Path, image_path: Path
+) -> pictures.Raster:
+    height, width = raster.pixels.shape[:2]
     if (width, height) == (size.width, size.height):
-        return mask
-    if abs(width * size.height / (height * size.width) - 1) > MAX_ASPECT_DIFFERENCE:
+        return raster
+    if not shapes_fit(Size(width, height), size):
         msg = (
             f"{mask_path}: the mask is {width}x{height} pixels but its image {image_path} is "
             f"{size.width}x{size.height}: the shapes do not fit; was one of them turned "
@@ -179,4 +396,4 @@ def _fitted(
             "`podium data verify ROOT` lists all such pairs"
         )
         raise UserError(msg)
-    return pictures.resize_mask(mask, width=size.width, height=size.height)
+    return raster.nearest(size.width, size.height)

@@ -38,7 +38,8 @@ class Finding:
 
     Attributes:
         kind: Its entry in the table of kinds.
-        names: Files relative to the dataset's folder, or samples; in natural order.
+        names: Files relative to the dataset's folder, or samples; in natural order. Empty where
+            the finding concerns the dataset as a whole.
         details: For each name what was seen there, "64x64, its image 96x96"; empty where the kind
             says everything.
     """
@@ -49,6 +50,8 @@ class Finding:
 
     def sentence(self, num_names: int | None = NUM_NAMES) -> str:
         """Returns kind, count, the first names with details, and the remedy.
+
+        A finding without names is its text and its remedy.
 
         Args:
             num_names: How many names at most; None for all.
@@ -64,7 +67,8 @@ class Finding:
             listed.append(f"and {more} more")
         names = f" ({', '.join(listed)})" if listed else ""
         remedy = f"; {self.kind.remedy}" if self.kind.remedy else ""
-        return f"{self.kind.text}: {len(self.names)}{names}{remedy}"
+        count = f": {len(self.names)}" if self.names else ""
+        return f"{self.kind.text}{count}{names}{remedy}"
 
     def to_json(self) -> dict[str, JSONValue]:
         """Returns kind, severity, text, remedy and every name with its detail."""

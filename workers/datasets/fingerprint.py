@@ -1,4 +1,4 @@
-"""SHA-256 of many files, remembered between runs by size and times."""
+"""SHA-256 and other facts of many files, remembered between runs by size and times."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from workers.contract import UserError
-from workers.datasets.storage import cache_writes, num_build_threads, replace_file
+from workers.contract import JSONValue, UserError
+from workers.datasets.storage import cache_writes, num_build_threads, replace_file, report_look
 
 SETTLED_NS = 2_000_000_000
 """A file changed less than this before it was hashed is hashed again next time: file systems
 count time in coarse steps, and a second change within one step would go unseen."""
 
 Stamp = tuple[int, int, int]
+Read = Callable[[Path], JSONValue]
 
 
 def relative_name(folder: Path, path: Path) -> str:
@@ -34,10 +35,7 @@ def hash_files(
     cache_dir: Path,
     clock_ns: Callable[[], int] = time.time_ns,
 ) -> dict[Path, str]:
-    """Returns the SHA-256 of each file.
-
-    Hashes are remembered in `cache_dir` under (name, size, time of content change, time of
-    status change), so that only new or changed files are read.
+    """Returns the SHA-256 of each file, remembered in `cache_dir`.
 
     Args:
         folder: Folder that holds all files.
@@ -48,8 +46,36 @@ def hash_files(
     Raises:
         UserError: A file cannot be read, or the cache folder cannot be written.
     """
+    hashes = remembered(folder, files, cache_dir, "", hash_file, clock_ns)
+    return {path: str(value) for path, value in hashes.items()}
+
+
+def remembered(
+    folder: Path,
+    files: Iterable[Path],
+    cache_dir: Path,
+    what: str,
+    read: Read,
+    clock_ns: Callable[[], int] = time.time_ns,
+) -> dict[Path, JSONValue]:
+    """Returns what `read` gives for each file.
+
+    It is remembered in `cache_dir` under (name, size, time of content change, time of status
+    change), so that only new or changed files are read.
+
+    Args:
+        folder: Folder that holds all files.
+        files: The files.
+        cache_dir: Cache folder of this node.
+        what: Name and version of what is read; part of the memory's file name.
+        read: Path to plain JSON values.
+        clock_ns: Gives the time in nanoseconds.
+
+    Raises:
+        UserError: A file cannot be read, or the cache folder cannot be written.
+    """
     paths = {relative_name(folder, path): path for path in files}
-    memory_path = _memory_path(folder, cache_dir)
+    memory_path = _memory_path(folder, cache_dir, what)
     stamps = {name: _stamp(path) for name, path in paths.items()}
     known = _known(stamps, _load(memory_path))
     if len(known) < len(paths):
@@ -58,9 +84,14 @@ def hash_files(
             fresh = [name for name in paths if name not in known]
             settled_ns = clock_ns() - SETTLED_NS
             with ThreadPoolExecutor(num_build_threads()) as pool:
-                known |= zip(fresh, pool.map(hash_file, [paths[n] for n in fresh]), strict=True)
+                values = pool.map(read, [paths[n] for n in fresh])
+                for done, (name, value) in enumerate(zip(fresh, values, strict=True), start=1):
+                    known[name] = value
+                    report_look(folder, done, len(fresh))
             unsettled = {name for name in fresh if max(stamps[name][1:]) > settled_ns}
-            rows = {n: [*stamps[n], known[n]] for n in paths if n not in unsettled}
+            # Another dataset may share the folder: what was seen of its files stays.
+            memory = {n: [*stamp, value] for n, (stamp, value) in _load(memory_path).items()}
+            rows = memory | {n: [*stamps[n], known[n]] for n in paths if n not in unsettled}
             replace_file(memory_path, json.dumps(rows).encode())
     return {path: known[name] for name, path in paths.items()}
 
@@ -78,23 +109,25 @@ def hash_file(path: Path) -> str:
         raise _unreadable(path, error) from error
 
 
-def _memory_path(folder: Path, cache_dir: Path) -> Path:
+def _memory_path(folder: Path, cache_dir: Path, what: str) -> Path:
     key = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:20]
-    return cache_dir / "hashes" / f"{key}.json"
+    return cache_dir / "hashes" / f"{key}{what and '-'}{what}.json"
 
 
-def _load(memory_path: Path) -> dict[str, tuple[Stamp, str]]:
+def _load(memory_path: Path) -> dict[str, tuple[Stamp, JSONValue]]:
     try:
         rows = json.loads(memory_path.read_text(encoding="utf-8"))
         return {
-            name: ((int(size), int(changed), int(status_changed)), str(value))
+            name: ((int(size), int(changed), int(status_changed)), value)
             for name, (size, changed, status_changed, value) in rows.items()
         }
     except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # missing or odd: nothing is known, everything is hashed again
+        return {}  # missing or odd: nothing is known, everything is read again
 
 
-def _known(stamps: dict[str, Stamp], memory: dict[str, tuple[Stamp, str]]) -> dict[str, str]:
+def _known(
+    stamps: dict[str, Stamp], memory: dict[str, tuple[Stamp, JSONValue]]
+) -> dict[str, JSONValue]:
     return {n: memory[n][1] for n, stamp in stamps.items() if n in memory and memory[n][0] == stamp}
 
 

@@ -6,9 +6,13 @@ Rules:
 - ROOT/LABEL/images and ROOT/LABEL/masks, where LABEL is the alias in the configuration, or else
   ROOT/images and ROOT/masks.
 - Any of png, jpg, tif, bmp, webp, gif, ppm, pgm; 8 or 16 bits, grey, colour or palette. Other
-  files are left alone. Two images of one stem are refused.
-- A mask has its image's stem, alone or with `_mask` or `_segmentation`, each also with a number
-  (`a_mask_2.png`); all masks of an image are united.
+  files, and folders inside, are left alone with a note. Two images of one stem are refused.
+- A mask has its image's stem, alone or with `_mask` or `_segmentation`, each also with a number.
+  Masks that differ only in that number (`a_mask.png`, `a_mask_2.png`) are united with a note; any
+  other two masks of one image are refused.
+- A mask among the images, beside its image (`a.png`, `a_mask.png`), is no image. If masks has one
+  for that image, it is left alone with a note; otherwise it is refused.
+- docs/data.md has these rules as a table, with what Podium prints.
 - Foreground is above 127 of 255 in the brightest channel; a lossless mask that holds only 0 and 1
   is a class index mask, and 1 is foreground.
 - EXIF orientation is ignored; a mask whose shape does not fit its image is refused.
@@ -27,11 +31,13 @@ from workers.datasets.layout import (
     keyed_images,
     keyed_masks,
     list_files,
+    numbered,
     pair,
 )
+from workers.datasets.naming import masks_among, same_name
 from workers.datasets.pictures import IMAGE_SUFFIXES
 
-_MASK_ENDING = re.compile(r"_(mask|segmentation)(_[0-9]+)?$")
+_MASK_ENDING = re.compile(r"_(?P<word>mask|segmentation)(?:_(?P<number>[0-9]+))?$", re.IGNORECASE)
 
 
 def _locate(root: Path, strict: bool, parameters: Mapping[str, object]) -> Path | None:  # noqa: ARG001
@@ -44,24 +50,28 @@ def _locate(root: Path, strict: bool, parameters: Mapping[str, object]) -> Path 
 
 
 def _stem(path: Path) -> str | None:
-    return path.stem.casefold() if path.suffix.lower() in IMAGE_SUFFIXES else None
+    return same_name(path.stem) if path.suffix.lower() in IMAGE_SUFFIXES else None
 
 
 def _index(folder: Path, label: str = "") -> Contents:  # noqa: ARG001 - identity only
-    images = keyed_images(list_files(child(folder, "images")), _stem)
+    places = child(folder, "images"), child(folder, "masks")
+    pictures = [path for path in list_files(places[0]) if _stem(path) is not None]
+    among = masks_among(pictures)
+    apart = frozenset(among)
+    images = keyed_images([path for path in pictures if path not in apart], _stem)
 
     def image_stem(path: Path) -> str | None:
         stem = _stem(path)
         return stem if stem is None or stem in images else _MASK_ENDING.sub("", stem)
 
-    masks = keyed_masks(list_files(child(folder, "masks")), image_stem)
-    pairing = pair(images, masks, lambda _, image: image.stem)
-    return Contents(
-        folder=folder,
-        samples=pairing.samples,
-        images_without_mask=pairing.images_without_mask,
-        masks_without_image=pairing.masks_without_image,
+    pairing = pair(
+        images,
+        keyed_masks(list_files(places[1]), image_stem),
+        lambda _, image: image.stem,
+        united=lambda paths: numbered(paths, _MASK_ENDING),
+        among=among,
     )
+    return Contents.of(folder, pairing, looked_in=places)
 
 
 LAYOUT = Layout(
@@ -69,5 +79,6 @@ LAYOUT = Layout(
     expected=("images", "masks"),
     locate=_locate,
     index=_index,
+    reads="images/NAME with masks/NAME, NAME_mask or NAME_segmentation",
     index_masks=True,
 )

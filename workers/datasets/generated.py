@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.datasets.dataset import Sample
-from workers.datasets.pictures import pixel_key
+from workers.datasets.pictures import resize_mask
+from workers.datasets.siblings import Siblings, unrelated
 from workers.identity import digest
 from workers.seeding import derive_seed
 
@@ -79,7 +80,7 @@ class GeneratedDataset:
         names = [f"{self.look.name}-{index:03d}" for index in range(self.num_images)]
         return tuple(Sample(name=name, image=None, masks=(), group=name) for name in names)
 
-    def fingerprint(self, cache_dir: Path) -> str:  # noqa: ARG002 - nothing needs remembering
+    def fingerprint(self, cache_dir: Path, image_size: int | None = None) -> str:  # noqa: ARG002 - nothing needs remembering
         """Returns 32 hexadecimal digits of the generator's version, the look and the options."""
         options = {"num_images": self.num_images, "seed": self.seed, "size": self.size}
         return digest([f"generator/{GENERATOR_VERSION}", self.look.name, options], length=32)
@@ -88,10 +89,15 @@ class GeneratedDataset:
         """Returns the image (H, W, 3)."""
         return _draw(self.look, self.seed, self.size, index).image
 
-    def read_mask(self, index: int) -> NDArray[np.bool_]:
-        """Returns the mask (H, W)."""
-        return _draw(self.look, self.seed, self.size, index).mask
+    def kept_image(self, index: int, side: int) -> NDArray[np.uint8] | None:  # noqa: ARG002
+        """Returns None: nothing is decoded before it is read."""
+        return None
 
-    def content_key(self, index: int, image: NDArray[np.uint8]) -> str:  # noqa: ARG002
-        """Returns a hash of the pixels."""
-        return pixel_key(image)
+    def read_mask(self, index: int, *, side: int | None = None) -> NDArray[np.bool_]:
+        """Returns the mask (H, W), or its nearest pixels (side, side)."""
+        mask = _draw(self.look, self.seed, self.size, index).mask
+        return mask if side is None else resize_mask(mask, width=side, height=side)
+
+    def siblings(self, cache_dir: Path) -> Siblings:  # noqa: ARG002 - nothing needs remembering
+        """Returns that no two pictures are related: each is drawn independently."""
+        return unrelated(tuple(sample.group for sample in self.samples))

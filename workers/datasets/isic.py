@@ -34,6 +34,8 @@ PARTS = {"Training": 2000, "Validation": 150, "Test_v2": 600}
 
 _IMAGE = re.compile(r"(ISIC_\d{7})\.jpe?g", re.IGNORECASE)
 _MASK = re.compile(r"(ISIC_\d{7})_segmentation\.png", re.IGNORECASE)
+_OTHERS = re.compile(r"_superpixels\.png$|\.csv$|\.txt$", re.IGNORECASE)
+"""What the archives hold besides."""
 
 
 def _images_folder(folder: Path, part: str) -> Path | None:
@@ -68,18 +70,17 @@ def _index(folder: Path) -> Contents:
         keyed_masks(masks, lambda path: _key(_MASK, path)),
         lambda _, image: image.stem,
     )
-    absent = ", ".join(part for part in PARTS if part not in present)
     superpixels = sum("_superpixels" in path.name.lower() for path in images)
-    notes = [f"parts present: {', '.join(present)}" + (f"; absent: {absent}" if absent else "")]
-    if superpixels:
-        notes.append(f"{superpixels} superpixel files skipped")
-    return Contents(
-        folder=folder,
-        samples=pairing.samples,
-        images_without_mask=pairing.images_without_mask,
-        masks_without_image=pairing.masks_without_image,
-        num_official=sum(PARTS[part] for part in present),
-        notes=tuple(notes),
+    notes = [f"{superpixels} superpixel files skipped"] if superpixels else []
+    return Contents.of(
+        folder,
+        pairing,
+        looked_in=[
+            find(folder, part) for part in PARTS for find in (_images_folder, _masks_folder)
+        ],
+        known=_OTHERS,
+        absent=[part for part in PARTS if part not in present],
+        notes=notes,
     )
 
 
@@ -90,4 +91,5 @@ LAYOUT = Layout(
     ),
     locate=_locate,
     index=_index,
+    reads="ISIC_nnnnnnn.jpg with ISIC_nnnnnnn_segmentation.png",
 )

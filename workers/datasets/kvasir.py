@@ -24,10 +24,10 @@ from workers.datasets.layout import (
     locate_named,
     pair,
 )
+from workers.datasets.naming import same_name
 from workers.datasets.pictures import is_jpeg
 
 OFFICIAL = "Kvasir-SEG"
-NUM_PAIRS = 1000
 
 
 def _locate(root: Path, strict: bool, _: Mapping[str, object]) -> Path | None:
@@ -38,22 +38,17 @@ def _locate(root: Path, strict: bool, _: Mapping[str, object]) -> Path | None:
 
 
 def _key(path: Path) -> str | None:
-    return path.stem.casefold() if is_jpeg(path) else None
+    return same_name(path.stem) if is_jpeg(path) else None
 
 
 def _index(folder: Path) -> Contents:
+    images, masks = child(folder, "images"), child(folder, "masks")
     pairing = pair(
-        keyed_images(list_files(child(folder, "images")), _key),
-        keyed_masks(list_files(child(folder, "masks")), _key),
+        keyed_images(list_files(images), _key),
+        keyed_masks(list_files(masks), _key),
         lambda _, image: image.stem,
     )
-    return Contents(
-        folder=folder,
-        samples=pairing.samples,
-        images_without_mask=pairing.images_without_mask,
-        masks_without_image=pairing.masks_without_image,
-        num_official=NUM_PAIRS,
-    )
+    return Contents.of(folder, pairing, looked_in=(images, masks))
 
 
 LAYOUT = Layout(
@@ -61,4 +56,5 @@ LAYOUT = Layout(
     expected=(f"{OFFICIAL}/images", f"{OFFICIAL}/masks"),
     locate=_locate,
     index=_index,
+    reads="images/NAME.jpg with masks/NAME.jpg",
 )

@@ -45,23 +45,29 @@ def split_indices(
     """Divides samples into three parts.
 
     By image, the parts have exactly the counts of the largest-remainder rule (an equal remainder
-    goes to the earlier part). By group, no group is torn, and the parts are as close to the
+    goes to the earlier part). Otherwise no group is torn, and the parts are as close to the
     fractions as the best of 8 random orders of the groups. The loss plays no part in it.
 
     Args:
-        groups: Group of each sample; `unit="image"` uses only their number.
+        groups: Group of each sample (`Siblings.groups`); `unit="image"` uses only their number.
         fractions: Shares of train, validation and test; they sum to 1.
         unit: What is never torn.
         seed: Seed of the sweep.
         repeat: Number of the repeat, which draws its own split.
 
     Raises:
-        UserError: A part would be empty.
+        UserError: A part would be empty, or `unit="group"` and every image is a group of its own.
     """
     rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "split", repeat)))
     if unit == "image":
         parts = _split_images(len(groups), fractions, rng)
     else:
+        if unit == "group" and len(set(groups)) == len(groups):
+            msg = (
+                "data.split_unit: group: there is no group, because the layout names none and no "
+                "two pictures are equal; set `similar` to keep near duplicates together, or `image`"
+            )
+            raise UserError(msg)
         parts = _split_groups(groups, fractions, rng)
     train, val, test = (np.sort(part).astype(np.int64) for part in parts)
     return Split(train=train, val=val, test=test)
@@ -99,7 +105,7 @@ def _split_groups(
     if len(names) < len(PARTS) or min(fractions) <= 0:
         msg = (
             f"data.split_unit: {len(names)} groups cannot fill train, validation and test at "
-            f"fractions {fractions}; use `image`, or data with at least {len(PARTS)} groups"
+            f"fractions {fractions}; set `image`, or use data with at least {len(PARTS)} groups"
         )
         raise UserError(msg)
     # Names sort alike everywhere; ids by first appearance would make the order of files matter.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from workers.contract import UserError
@@ -44,6 +45,29 @@ def cache_writes(cache_dir: Path, num_bytes: int | None = None) -> Iterator[None
             "or set data.cache to another folder"
         )
         raise UserError(msg) from error
+
+
+Watch = Callable[[Path, int, int], None]
+"""Told the folder, how many of its files were looked at, and how many there are to look at."""
+
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+@contextmanager
+def watched_looks(watch: Watch) -> Iterator[None]:
+    """Lets `watch` follow every long look at files inside the context."""
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
+
+
+def report_look(folder: Path, done: int, total: int) -> None:
+    """Tells who watches how far a look at the files of a folder is."""
+    watch = _watch.get()
+    if watch is not None:
+        watch(folder, done, total)
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -31,9 +31,10 @@ from workers.datasets.layout import (
     locate_named,
     pair,
 )
+from workers.datasets.naming import same_name
 
-PARTS = {"train": 810, "validation": 200}
-"""Labelled parts and their number of pairs."""
+PARTS = ("train", "validation")
+"""The parts with labels."""
 
 OFFICIAL = "Foot Ulcer Segmentation Challenge"
 
@@ -48,7 +49,7 @@ def _locate(root: Path, strict: bool, _: Mapping[str, object]) -> Path | None:
 
 
 def _png_key(path: Path) -> str | None:
-    return path.stem.casefold() if path.suffix.lower() == ".png" else None
+    return same_name(path.stem) if path.suffix.lower() == ".png" else None
 
 
 def _pair_part(folder: Path, part: str) -> Pairing:
@@ -62,13 +63,12 @@ def _pair_part(folder: Path, part: str) -> Pairing:
 def _index(folder: Path) -> Contents:
     pairings = [_pair_part(folder, part) for part in PARTS]
     num_unlabelled = len(list_files(child(folder, "test", "images")))
-    return Contents(
-        folder=folder,
-        samples=tuple(sample for pairing in pairings for sample in pairing.samples),
-        images_without_mask=tuple(path for p in pairings for path in p.images_without_mask),
-        masks_without_image=tuple(path for p in pairings for path in p.masks_without_image),
-        num_official=sum(count for part, count in PARTS.items() if child(folder, part)),
-        notes=(f"test: {num_unlabelled} images without labels, ignored",) if num_unlabelled else (),
+    return Contents.of(
+        folder,
+        *pairings,
+        looked_in=[child(folder, part, what) for part in PARTS for what in ("images", "labels")],
+        absent=[part for part in PARTS if not child(folder, part)],
+        notes=[f"test: {num_unlabelled} images without labels, ignored"] if num_unlabelled else [],
     )
 
 
@@ -77,4 +77,5 @@ LAYOUT = Layout(
     expected=tuple(f"{OFFICIAL}/{part}/{what}" for part in PARTS for what in ("images", "labels")),
     locate=_locate,
     index=_index,
+    reads="PART/images/NAME.png with PART/labels/NAME.png",
 )

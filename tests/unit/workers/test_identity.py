@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.contract import Component, DataProtocol, TrainingProtocol, TrialSpec
-from workers.identity import canonical, digest, protocol_id, trial_id
+from workers.identity import canonical, digest, digest_of_texts, protocol_id, trial_id, trial_ids
 
 SPEC = TrialSpec(
     dataset=Component(name="kvasir-seg"),
@@ -57,6 +57,20 @@ def test_a_field_that_came_later_is_part_of_the_id_only_away_from_its_default():
     assert trial_id(replace(SPEC, training=TrainingProtocol(deep_supervision=True))) == trial_id(
         SPEC
     )
+
+
+def test_near_duplicates_are_identity_with_their_distance_and_rule():
+    of = {
+        trial_id(replace(SPEC, data=data))
+        for data in (
+            DataProtocol(),
+            DataProtocol(split_unit="group"),
+            DataProtocol(split_unit="similar"),
+            DataProtocol(split_unit="similar", similar_distance=8),
+            DataProtocol(split_unit="similar", similar_rule=2),
+        )
+    }
+    assert len(of) == 5
 
 
 def test_weights_of_outputs_are_identity_one_by_one():
@@ -141,3 +155,30 @@ def test_a_shuffled_mapping_has_the_same_digest(mapping, random):
     keys = list(mapping)
     random.shuffle(keys)
     assert digest({key: mapping[key] for key in keys}) == digest(mapping)
+
+
+@given(st.lists(st.text()))
+def test_texts_have_the_digest_of_their_list(texts):
+    assert digest_of_texts(texts, length=12) == digest(texts, length=12)
+
+
+components = st.builds(
+    Component,
+    name=st.sampled_from(["a", 'repeat":0', '"repeat":0,']),
+    parameters=st.dictionaries(
+        st.sampled_from(["repeat", "seed", "x"]), st.integers(0, 1) | st.just('"repeat":0')
+    ),
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    parts=st.lists(components, min_size=3, max_size=5),
+    picks=st.lists(st.tuples(*[st.integers(0, 2)] * 3, st.integers(0, 12)), max_size=12),
+)
+def test_the_ids_of_many_trials_are_those_of_each(parts, picks):
+    specs = [
+        TrialSpec(dataset=parts[d], model=parts[m], loss=parts[n], repeat=r, seed=1)
+        for d, m, n, r in picks
+    ]
+    assert list(trial_ids(specs)) == [trial_id(spec) for spec in specs]

@@ -56,7 +56,10 @@ def test_a_failure_is_shown_whole_with_the_last_lines_of_its_traceback(store):
     assert text.count("    ZeroDivisionError: division by zero\n") == 1
     assert "return 1 / 0" in text
     assert "execute" not in text  # the beginning is for --json
-    assert text.endswith(f"1 failed attempt in {store.place}\n")
+    assert text.endswith(
+        f"1 failed attempt in {store.place}\n1 trial failed by bug and will not be tried again "
+        "until you ask for it: fix the cause, then add --retry bug to podium run\n"
+    )
 
 
 def test_the_newest_come_first_and_a_class_can_be_chosen(store):

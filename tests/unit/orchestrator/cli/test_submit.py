@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.cli import submit
 from orchestrator.submit import Job
-from tests.integration.sweeps import write_config
+from tests.integration.sweeps import write_config, write_pictures
 from workers.contract import UserError
 
 RUNNING = Job(submission_id="tiny-1f-1", status="RUNNING")
@@ -41,9 +41,9 @@ class Server:
 def command(tmp_path, monkeypatch):
     """Runs the command with a server and returns its exit code."""
 
-    def run(server, *, follow=False, stop=False, results=None):
+    def run(server, *, follow=False, stop=False, **changes):
         monkeypatch.setattr(submit, "JobServer", lambda address: server)
-        config = write_config(tmp_path, **({"results": results} if results else {}))
+        config = write_config(tmp_path, **changes)
         return submit.submit_command(
             config, "http://h:8265", [], [], follow=follow, stop=stop, with_code=False
         )
@@ -104,3 +104,23 @@ def test_a_cluster_without_podium_is_told_the_remedy(command):
         UserError, match=r"not installed for the `python` of the cluster.*with-code"
     ):
         command(Server(end=end), follow=True)
+
+
+def test_data_that_is_here_is_surveyed_before_anything_is_sent(command, tmp_path, capsys):
+    server = Server()
+    folder = {"name": "folder", "alias": "own", "root": str(tmp_path / "own")}
+    write_pictures(tmp_path, "own", num=15)
+    (tmp_path / "own" / "masks" / "3.png").unlink()
+    assert command(server, datasets=[folder]) == 0
+    note = "note: dataset own: image without mask, left out: 1 (images/3.png)\n"
+    assert note in capsys.readouterr().err
+    (tmp_path / "own" / "masks" / "4.png").write_bytes(b"torn")
+    with pytest.raises(UserError, match=r"cannot be read as a picture: 1 \(masks/4\.png"):
+        command(server, datasets=[folder])
+    assert server.calls == ["submit"]
+
+
+def test_data_that_is_not_here_is_left_to_the_job(command, tmp_path, capsys):
+    absent = {"name": "folder", "alias": "own", "root": str(tmp_path / "there")}
+    assert command(Server(), datasets=[absent]) == 0
+    assert "note: 1 dataset not on this machine: the job looks at them" in capsys.readouterr().err

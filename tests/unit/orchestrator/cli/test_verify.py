@@ -12,6 +12,7 @@ from orchestrator.store import Store
 from orchestrator.store.files import part_path
 from orchestrator.store.schema import IMAGES, TRIALS
 from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec
+from workers.contract import UserError
 from workers.identity import trial_id
 
 
@@ -29,7 +30,13 @@ def verify(results: Path, *options: str) -> tuple[int, str]:
 
 def test_a_whole_store(results: Path) -> None:
     assert verify(results) == (0, "11 files, 3 trials whole\n")
-    assert verify(results / "nothing") == (0, "0 files, 0 trials whole\n")
+
+
+@pytest.mark.parametrize("name", ["typo", "empty"])
+def test_a_place_without_results_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=f"{name}: no results here"):
+        verify(tmp_path / name)
 
 
 def test_what_is_wrong_is_named_with_file_problem_and_remedy(results: Path) -> None:

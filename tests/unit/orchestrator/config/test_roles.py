@@ -37,7 +37,9 @@ OTHER_VALUES: dict[Role, dict[str, str | None]] = {
         "data.split.val": "data.split={train: 0.6, val: 0.3, test: 0.1}",
         "data.split.test": "data.split={train: 0.5, val: 0.2, test: 0.3}",
         "data.split_unit": "data.split_unit=group",
+        "data.similar_distance": "data={root: /d, split_unit: similar, similar_distance: 8}",
         "data.normalisation": "data.normalisation=half",
+        "data.mask_resize": "data.mask_resize=area",
         "training.optimizer": None,  # there is one value only
         "training.learning_rate": "training.learning_rate=0.01",
         "training.batch_size": "training.batch_size=4",

@@ -14,8 +14,8 @@ import pytest
 from tests.unit.workers.datasets.conftest import Write
 from workers.contract import Component, UserError
 from workers.datasets import open_dataset
-from workers.datasets.cache import join_groups, load_arrays
-from workers.datasets.pictures import UnreadableImageError, resize_image, resize_mask
+from workers.datasets.cache import load_arrays
+from workers.datasets.pictures import resize_image, resize_mask
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 MINE = Component(name="folder", label="mine")
@@ -110,12 +110,6 @@ def test_identical_images_share_a_group(
     assert len(set(arrays.groups)) == 11
 
 
-def test_groups_are_joined_across_layout_and_content() -> None:
-    groups = ["a", "a", "b", "c", "d", "e"]
-    keys = ["1", "2", "2", "3", "3", "4"]
-    assert join_groups(groups, keys) == ("a", "a", "a", "c", "c", "e")
-
-
 def test_second_call_builds_nothing(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +182,6 @@ def test_a_damaged_entry_is_built_again(root: Path, tmp_path: Path, name: str) -
 
 def test_an_unreadable_file_is_named(root: Path, tmp_path: Path) -> None:
     (root / "images" / "4.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    with pytest.raises(UnreadableImageError, match=r"images/4\.png.*podium data verify"):
+    with pytest.raises(UserError, match=r"cannot be read as a picture: 1 \(images/4\.png.*remove"):
         load_arrays(open_dataset(MINE, root), 32, tmp_path / "cache")
     assert not [path for path in (tmp_path / "cache" / "arrays").iterdir() if path.is_dir()]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -54,32 +53,8 @@ def test_the_alias_folder_comes_before_the_root(folder_dataset: Path, write_pict
 
 def test_two_images_of_one_stem_are_refused(folder_dataset: Path, write_picture: Write) -> None:
     write_picture("images/1.jpg", 1)
-    with pytest.raises(UserError, match=r"1\.(png|jpg) and .*1\.(png|jpg) are two images"):
+    with pytest.raises(UserError, match=r"images of one name.*images/1\.jpg = images/1\.png"):
         open_dataset(MINE, folder_dataset)
-
-
-def test_class_index_masks_are_understood_when_lossless(
-    folder_dataset: Path, write_mask: Write
-) -> None:
-    write_mask("masks/0.png", value=1)
-    write_mask("masks/1.png", value=127)
-    write_mask("masks/2.png", value=128)
-    dataset = open_dataset(MINE, folder_dataset)
-    assert [int(dataset.read_mask(i).sum()) for i in range(3)] == [16, 0, 16]
-
-
-def test_palette_and_colour_masks_count_the_brightest_channel(folder_dataset: Path) -> None:
-    indices = np.zeros((12, 16), dtype=np.uint8)
-    indices[:2] = 1
-    palette = Image.fromarray(indices, mode=None).convert("P")
-    palette.putpalette([0, 0, 0, 128, 0, 0])
-    palette.save(folder_dataset / "masks" / "0.png")
-    red = np.zeros((12, 16, 3), dtype=np.uint8)
-    red[:3, :, 0] = 255
-    Image.fromarray(red).save(folder_dataset / "masks" / "1.png")
-    dataset = open_dataset(MINE, folder_dataset)
-    assert dataset.read_mask(0).sum() == 32
-    assert dataset.read_mask(1).sum() == 48
 
 
 def test_a_mask_of_another_size_is_scaled_but_not_turned(
@@ -109,7 +84,7 @@ def test_too_few_pairs(tmp_path: Path, write_picture: Write, write_mask: Write) 
     for i in range(4):
         write_picture(f"images/{i}.png", i)
         write_mask(f"masks/{i}.png")
-    with pytest.raises(UserError, match=r"mine: 4 usable image-mask pairs.*at least 5"):
+    with pytest.raises(UserError, match=r"mine: 4 image-mask pairs.*at least 5"):
         open_dataset(MINE, tmp_path)
 
 

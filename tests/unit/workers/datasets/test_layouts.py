@@ -11,7 +11,7 @@ from tests.unit.workers.datasets.conftest import Write
 from workers.contract import Component, UserError
 from workers.datasets import MIN_PAIRS, DatasetNotFoundError, open_dataset, read_contents
 from workers.datasets.cvc import builtin_sequences, parse_sequences
-from workers.datasets.layout import natural_key
+from workers.datasets.naming import natural_key
 
 
 def names(component: str, root: Path, **parameters: object) -> list[str]:
@@ -47,14 +47,14 @@ class TestIsic:
     def test_all_parts_are_pooled(self, root: Path) -> None:
         assert names("isic-2017", root) == [f"ISIC_{n:07d}" for n in (1, 2, 20, 21, 300, 301)]
         contents = read_contents(Component(name="isic-2017"), root)
-        assert contents.num_official == 2750
+        assert (contents.absent, contents.left_alone) == ((), ())
         assert contents.images_without_mask == contents.masks_without_image == ()
 
     def test_whichever_parts_are_present(self, root: Path) -> None:
         for what in ("Data", "Part1_GroundTruth"):
             shutil.rmtree(root / f"ISIC-2017_Training_{what}")
         assert names("isic-2017", root) == [f"ISIC_{n:07d}" for n in (20, 21, 300, 301)]
-        assert read_contents(Component(name="isic-2017"), root).num_official == 750
+        assert read_contents(Component(name="isic-2017"), root).absent == ("Training",)
 
     def test_ids_and_folders_match_without_regard_to_case(self, root: Path) -> None:
         data = root / "ISIC-2017_Test_v2_Data"
@@ -77,8 +77,8 @@ class TestIsic:
 
     def test_one_id_twice_is_refused(self, root: Path, write_picture: Write) -> None:
         write_picture("ISIC-2017_Training_Data/ISIC_0000300.jpg", 9)
-        with pytest.raises(UserError, match=r"ISIC_0000300\.jpg.*two images of one name"):
-            names("isic-2017", root)
+        with pytest.raises(UserError, match=r"images of one name.*ISIC_0000300\.jpg = "):
+            open_dataset(Component(name="isic-2017"), root)
 
 
 class TestWound:

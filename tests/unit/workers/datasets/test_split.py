@@ -59,7 +59,7 @@ def test_image_split_is_a_partition_of_exact_size(
 def test_group_split_tears_no_group_and_leaves_no_part_empty(
     groups: list[str], fractions: tuple[float, float, float], repeat: int
 ) -> None:
-    split = split_indices(groups, fractions, unit="group", seed=42, repeat=repeat)
+    split = split_indices(groups, fractions, unit="similar", seed=42, repeat=repeat)
     parts = [split.train, split.val, split.test]
     assert sorted(np.concatenate(parts)) == list(range(len(groups)))
     assert min(map(len, parts)) > 0
@@ -110,3 +110,13 @@ def test_an_empty_part_is_refused() -> None:
         split_indices(["x"] * 9, (0.8, 0.2, 0.0), unit="image", seed=0, repeat=0)
     with pytest.raises(UserError, match=r"data\.split_unit: 2 groups cannot fill"):
         split_indices(["a", "b", "b"], STUDY, unit="group", seed=0, repeat=0)
+
+
+def test_group_split_without_any_group_is_refused() -> None:
+    names = [str(i) for i in range(9)]
+    with pytest.raises(UserError, match=r"split_unit: group: there is no group.*set `similar`"):
+        split_indices(names, STUDY, unit="group", seed=0, repeat=0)
+    split = split_indices([*names, "8"], STUDY, unit="group", seed=0, repeat=0)
+    alike = split_indices([*names, "8"], STUDY, unit="similar", seed=0, repeat=0)
+    assert split.test.tolist() == alike.test.tolist()
+    split_indices(names, STUDY, unit="similar", seed=0, repeat=0)

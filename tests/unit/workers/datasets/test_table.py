@@ -54,7 +54,7 @@ def test_defaults_are_filled_in() -> None:
 def test_neither_torch_nor_ray_is_loaded() -> None:
     code = (
         "import sys, workers.datasets, workers.datasets.cache, workers.datasets.split, "
-        "workers.datasets.verify; print({'torch', 'ray', 'pyarrow'} & set(sys.modules))"
+        "workers.datasets.survey; print({'torch', 'ray', 'pyarrow'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True

@@ -1,0 +1,46 @@
+"""How far a first look at the files of datasets is, on standard error."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import IO
+
+from orchestrator.progress.base import Clock
+
+_QUIET_SECONDS = 2.0
+"""A look that is shorter is not worth a line."""
+
+_TERMINAL_SECONDS, _FILE_SECONDS = 0.2, 10.0
+"""Between two lines: on a terminal, where they replace each other, and in a file."""
+
+
+class LookProgress:
+    """Told by `workers.datasets.storage.watched_looks`."""
+
+    def __init__(self, stream: IO[str], clock: Clock = time.monotonic) -> None:
+        """Args: stream: Where lines go. clock: Monotonic seconds."""
+        self._stream, self._clock = stream, clock
+        self._replaces = stream.isatty()
+        self._begun, self._last = math.inf, -math.inf
+        self._shown = self._closed = False
+
+    def __call__(self, folder: Path, done: int, total: int) -> None:
+        """Says, not too often, how many files of a folder were looked at."""
+        now = self._clock()
+        self._begun = min(self._begun, now)
+        interval = _TERMINAL_SECONDS if self._replaces else _FILE_SECONDS
+        if self._closed or now - self._begun < _QUIET_SECONDS or now - self._last < interval:
+            return
+        self._last, self._shown = now, True
+        text = f"first look at {folder}: {done:,} of {total:,} files"
+        self._stream.write(f"\r{text}\x1b[K" if self._replaces else f"{text}\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Clears the line; nothing is said any more."""
+        if self._shown and self._replaces and not self._closed:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+        self._closed = True

@@ -1,0 +1,278 @@
+"""The survey of a dataset: what lies in its folder, what its masks mean, and what is odd there.
+
+A command makes one survey of each dataset and hands it to everything that needs the dataset, so
+that `podium data verify`, `plan`, `run` and `report` use the same words and the same severity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from workers.catalogue.datasets import DATASETS
+from workers.contract import Component, JSONValue
+from workers.datasets import (
+    dataset_of,
+    findings_of,
+    generated_dataset,
+    kinds,
+    read_contents,
+)
+from workers.datasets.dataset import Dataset, DatasetNotFoundError, FileDataset
+from workers.datasets.duplicates import duplicate_findings, shared_findings
+from workers.datasets.findings import NUM_NAMES, Finding, FindingKind
+from workers.datasets.fingerprint import relative_name
+from workers.datasets.layout import Contents
+from workers.datasets.looks import look_at_files
+from workers.datasets.pairing import IMAGE_WITHOUT_MASK, MASK_WITHOUT_IMAGE
+from workers.datasets.pictures import UnreadableImageError
+from workers.datasets.siblings import Siblings, unrelated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What one dataset holds.
+
+    Attributes:
+        label: The user's alias, else the catalogue name.
+        dataset: What trials would read, where nothing is refused; None if there is no pair.
+        folder: The dataset's own folder; None for generated data. Findings name files relative
+            to it.
+        num_images: Images found, with or without a mask.
+        num_pairs: Images with at least one mask.
+        num_official: Pairs of the complete official dataset; None where it varies.
+        masks: What a mask means, in one sentence; empty for generated data.
+        remarks: What the layout decides by rule, "read as PNG"; shown by `podium data verify`.
+        findings: Everything odd, refusals first.
+        without_lesion: Numbers of the samples whose mask is empty.
+        siblings: Which samples are related; None where an image cannot be read.
+    """
+
+    label: str
+    dataset: Dataset | None
+    folder: Path | None
+    num_images: int
+    num_pairs: int
+    num_official: int | None = None
+    masks: str = ""
+    remarks: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    without_lesion: frozenset[int] = frozenset()
+    siblings: Siblings | None = None
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why no trial of the dataset can be trained, each a sentence with the dataset's name."""
+        return self.sentences("refused")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know before training, each a sentence with the dataset's name."""
+        return self.sentences("note")
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether trials of the dataset can be trained: nothing is refused."""
+        return not any(one.kind.severity == "refused" for one in self.findings)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all official pairs are there; True where their number varies."""
+        return self.num_official in (None, self.num_pairs)
+
+    def sentences(self, severity: str, num_names: int | None = NUM_NAMES) -> tuple[str, ...]:
+        """Returns the findings of one severity as `dataset LABEL: SENTENCE`.
+
+        Args:
+            severity: `refused` or `note`.
+            num_names: How many names each sentence lists at most; None for all.
+        """
+        return tuple(
+            f"dataset {self.label}: {one.sentence(num_names)}"
+            for one in self.findings
+            if one.kind.severity == severity
+        )
+
+    def with_findings(self, more: Iterable[Finding]) -> Survey:
+        """Returns the survey with further findings, refusals first."""
+        return replace(self, findings=_ordered((*self.findings, *more)))
+
+    def names(self, kind: FindingKind) -> tuple[str, ...]:
+        """Returns what a kind of finding concerns."""
+        return tuple(n for one in self.findings if one.kind.name == kind.name for n in one.names)
+
+    def to_json(self) -> dict[str, JSONValue]:
+        """Returns counts, the sentence on masks, the remarks and the findings with every name.
+
+        Some findings have a key of their own too, from before there were findings.
+        """
+        return {
+            "dataset": self.label,
+            "folder": None if self.folder is None else str(self.folder),
+            "num_images": self.num_images,
+            "num_pairs": self.num_pairs,
+            "num_official": self.num_official,
+            "masks": self.masks,
+            "notes": list(self.remarks),
+            "findings": [one.to_json() for one in self.findings],
+            "unreadable": [
+                {"file": name, "reason": detail}
+                for one in self.findings
+                if one.kind == kinds.UNREADABLE
+                for name, detail in zip(one.names, one.details, strict=True)
+            ],
+            "empty_masks": list(self.names(kinds.MASK_EMPTY)),
+            "images_without_mask": list(self.names(IMAGE_WITHOUT_MASK)),
+            "masks_without_image": list(self.names(MASK_WITHOUT_IMAGE)),
+            "is_sound": self.is_sound,
+            "is_complete": self.is_complete,
+        }
+
+
+def survey_dataset(
+    component: Component, root: Path | None, cache_dir: Path, image_size: int | None = None
+) -> Survey:
+    """Lists the files of a dataset, looks at those that are new, and says what is odd.
+
+    What was seen in a file is remembered in `cache_dir`, so that a second survey only looks at
+    file times.
+
+    Args:
+        component: Name and parameters.
+        root: As for `workers.datasets.open_dataset`.
+        cache_dir: Cache folder of this node.
+        image_size: The network's size, to name lesions that vanish there.
+
+    Raises:
+        DatasetNotFoundError: The folder is missing, wrong or not readable.
+        CatalogueError: The name or a parameter is unknown.
+    """
+    if DATASETS[component.name].kind == "generated":
+        return survey_generated(component)
+    return survey_contents(component, read_contents(component, root), cache_dir, image_size)
+
+
+def survey_generated(component: Component) -> Survey:
+    """Surveys a dataset that is drawn on demand: nothing in it can be odd."""
+    dataset = generated_dataset(component)
+    num = len(dataset.samples)
+    return Survey(
+        label=component.label,
+        dataset=dataset,
+        folder=None,
+        num_images=num,
+        num_pairs=num,
+        siblings=unrelated(tuple(sample.group for sample in dataset.samples)),
+    )
+
+
+def survey_contents(
+    component: Component, contents: Contents, cache_dir: Path, image_size: int | None = None
+) -> Survey:
+    """Surveys a dataset whose files are listed already; see `survey_dataset`."""
+    num = len(contents.samples)
+    survey = Survey(
+        label=component.label,
+        dataset=None,
+        folder=contents.folder,
+        num_images=num + len(contents.images_without_mask),
+        num_pairs=num,
+        num_official=DATASETS[component.name].num_images,
+        remarks=contents.notes,
+    ).with_findings(findings_of(component, contents))
+    if not num:
+        return survey
+    dataset = dataset_of(component, contents)
+    decision = dataset.examine(cache_dir, image_size)
+    found = [*look_at_files(dataset, cache_dir, decision.turns), *decision.findings]
+    siblings = None
+    with suppress(UnreadableImageError):  # `look_at_files` has named it
+        siblings = dataset.siblings(cache_dir)
+        found += duplicate_findings(dataset, siblings)
+    survey = survey.with_findings(found)
+    return replace(
+        survey,
+        dataset=dataset,
+        masks=decision.rule.sentence if decision.rule else "",
+        without_lesion=_without_lesion(dataset, found),
+        siblings=siblings,
+    )
+
+
+def with_shared(surveys: Mapping[str, Survey]) -> dict[str, Survey]:
+    """Returns the surveys, each with its images that are in another dataset too.
+
+    Args:
+        surveys: By label.
+    """
+    known = {
+        label: (survey.dataset, survey.siblings)
+        for label, survey in surveys.items()
+        if isinstance(survey.dataset, FileDataset) and survey.siblings is not None
+    }
+    shared = shared_findings(known)
+    return {label: one.with_findings(shared.get(label, ())) for label, one in surveys.items()}
+
+
+def _without_lesion(dataset: FileDataset, findings: Iterable[Finding]) -> frozenset[int]:
+    """Returns the samples none of whose masks has a lesion at the network's size."""
+    empty = {
+        name
+        for one in findings
+        if one.kind.name in (kinds.MASK_EMPTY.name, kinds.MASK_VANISHES.name)
+        for name in one.names
+    }
+    return frozenset(
+        i
+        for i, sample in enumerate(dataset.samples)
+        if empty.issuperset(relative_name(dataset.folder, path) for path in sample.masks)
+    )
+
+
+def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Returns one finding for each kind, refusals first; two looks may have found the same."""
+    by_kind: dict[FindingKind, dict[str, str]] = {}
+    for one in findings:
+        details = one.details or ("",) * len(one.names)
+        by_kind.setdefault(one.kind, {}).update(zip(one.names, details, strict=True))
+    joined = [
+        Finding(
+            kind=kind,
+            names=tuple(found),
+            details=tuple(found.values()) if any(found.values()) else (),
+        )
+        for kind, found in by_kind.items()
+    ]
+    return tuple(sorted(joined, key=lambda one: one.kind.severity != "refused"))
+
+
+def survey_root(root: Path, cache_dir: Path) -> list[Survey]:
+    """Surveys every dataset found under a root, a pair of images/ and masks/ included.
+
+    Raises:
+        DatasetNotFoundError: There is none.
+    """
+    found: list[Survey] = []
+    reasons: list[str] = []
+    for name, entry in DATASETS.items():
+        if entry.kind == "generated":
+            continue
+        component = Component(name=name)
+        try:
+            contents = read_contents(component, root, strict=True)
+        except DatasetNotFoundError as error:
+            reasons.append(str(error))
+            continue
+        if not any(one.folder and contents.folder.samefile(one.folder) for one in found):
+            found.append(survey_contents(component, contents, cache_dir))
+    if not found:
+        expected = sorted({e.folder for e in DATASETS.values() if e.folder is not None})
+        looked = reasons[0].partition("Looked in: ")[2].partition(". Expected")[0]
+        msg = (
+            f"no dataset found. Looked in: {looked}. Expected one of: {', '.join(expected)}; "
+            "`podium data list` says where to get them"
+        )
+        raise DatasetNotFoundError(msg)
+    return list(with_shared({one.label: one for one in found}).values())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
 
+from orchestrator.address import S3Address, parse_address
 from orchestrator.store.objects import ObjectStorage
-from orchestrator.store.storage import without_secrets
 from workers.contract import UserError
 from workers.datasets.archive import is_archive, unpack
 from workers.datasets.storage import cache_writes, sync_folder
@@ -64,28 +65,27 @@ def _names_archive(root: str) -> bool:
 
 
 def _folder(root: str, cache_dir: Path) -> Path:
-    name = without_secrets(root) if "://" in root else root
-    key = digest([name, _stamp(root)], length=16)
+    address = parse_address(root)
+    name = address.place if isinstance(address, S3Address) else root
+    key = digest([name, _stamp(address)], length=16)
     return cache_dir / "archives" / f"{Path(name).name.partition('.')[0]}-{key}"
 
 
-def _stamp(root: str) -> str:
-    if "://" in root:
-        storage, path = _object(root)
+def _stamp(address: S3Address | str) -> str:
+    if isinstance(address, S3Address):
+        storage, path = _object(address)
         return storage.stamp(path)
     try:
-        status = Path(root).stat()
+        status = Path(address).stat()
     except OSError as error:
-        msg = f"data.root: {root}: {error.strerror}; bring the archive there or name another place"
+        msg = f"data.root: {address}: {error.strerror}; bring it there or name another place"
         raise UserError(msg) from error
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def _object(uri: str) -> tuple[ObjectStorage, str]:
+def _object(address: S3Address) -> tuple[ObjectStorage, str]:
     """Returns the bucket of an object, and its key."""
-    address, mark, query = uri.partition("?")
-    bucket, _, path = address.removeprefix("s3://").partition("/")
-    return ObjectStorage(f"s3://{bucket}{mark}{query}"), path
+    return ObjectStorage(str(replace(address, key=""))), address.key
 
 
 def _build(root: str, folder: Path, cache_dir: Path) -> None:
@@ -99,12 +99,13 @@ def _build(root: str, folder: Path, cache_dir: Path) -> None:
             _remove(beside)  # what a killed process left; its lock is ours now
             building.mkdir()
             try:
-                archive = Path(root)
-                if "://" in root:
-                    archive = download
-                    storage, path = _object(root)
+                address = parse_address(root)
+                if isinstance(address, S3Address):
+                    storage, path = _object(address)
                     storage.download(path, download)
-                unpack(archive, building, without_secrets(root) if "://" in root else root)
+                    unpack(download, building, address.place)
+                else:
+                    unpack(Path(address), building, address)
                 download.unlink(missing_ok=True)
                 os.sync()  # thousands of files: one call for all
                 building.rename(folder)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping
 
+from orchestrator.documents import AXES, spec_of
 from orchestrator.grid import Grid
 from orchestrator.rows import CommittedRow
 from workers.contract import Component, UserError
-from workers.identity import digest
+from workers.identity import digest, folded
 
-_AXES = ("dataset", "model", "loss")
 _MAX_SHOWN = 5
 
 
@@ -28,12 +29,26 @@ def refuse_conflicts(grid: Grid, rows: Iterable[CommittedRow]) -> None:
     }
     problems: dict[str, None] = {}
     seen: set[tuple[str, str, str]] = set()
+    known: set[tuple[object, ...]] = set()
     for row in rows:
         if row.protocol_id != grid.protocol_id:
             continue
-        document = json.loads(row.spec or "{}")
-        for axis in _AXES:
-            stored = document.get(axis) or {}
+        # Repeats of one combination are one question: a million rows are parsed once each.
+        before, _, after = (row.spec or "").rpartition('"repeat":')
+        labels = tuple(getattr(row, axis) for axis in AXES)
+        question = (before, after.lstrip(" 0123456789"), labels)
+        if question in known:
+            continue
+        known.add(question)
+        document = spec_of(row.spec) if row.spec else dict.fromkeys(AXES)
+        if not set(AXES) <= document.keys():
+            problems[
+                f"trial {row.trial_id}: its specification in the results cannot be read, so it is "
+                "not known what it answers; podium verify --quarantine moves it aside"
+            ] = None
+            continue
+        for axis in AXES:
+            stored = document[axis] or {}
             key = (axis, getattr(row, axis), json.dumps(stored, sort_keys=True))
             if stored and key not in seen:
                 seen.add(key)
@@ -47,12 +62,25 @@ def refuse_conflicts(grid: Grid, rows: Iterable[CommittedRow]) -> None:
 def _compare(
     axis: str, label: str, stored: Mapping[str, object], questions: Mapping[str, str]
 ) -> list[str]:
+    asked = unicodedata.normalize("NFC", str(stored.get("label", label)))
+    if asked != label:
+        return [
+            f"{axis} {label!r}: the specification of these results says {asked!r}, so the label "
+            "was written over; podium verify RESULTS --quarantine restores it"
+        ]
     question = digest({"name": stored["name"], "parameters": stored["parameters"]})
     if label in questions and questions[label] != question:
         parameters = json.dumps(stored["parameters"], sort_keys=True)
         return [
             f"{axis} {label!r}: in the results this label stands for {stored['name']} with "
             f"{parameters}, and here for something else; give it an alias here, or set results "
+            "to another location"
+        ]
+    alike = [ours for ours in questions if ours != label and folded(ours) == folded(label)]
+    if alike and questions[alike[0]] != question:
+        return [
+            f"{axis} {alike[0]!r}: the results have a label {label!r} for something else, which "
+            "differs from it by case or Unicode form alone; give it an alias here, or set results "
             "to another location"
         ]
     return [

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field
 
 from orchestrator.config.loading import SweepConfig
-from orchestrator.config.schema import DataSection, TrainingSection
+from orchestrator.config.schema import DataSection, RaceSection, TrainingSection
+from orchestrator.documents import Shape, Text, check_shape
 from workers.catalogue.datasets import DATASETS
 from workers.catalogue.losses import loss_title
 from workers.catalogue.models import MODELS
@@ -22,7 +26,7 @@ from workers.contract import (
     TrialSpec,
     UserError,
 )
-from workers.identity import digest, protocol_id, trial_id
+from workers.identity import digest, protocol_id, trial_ids
 
 GRID_DOCUMENT_VERSION = 1
 
@@ -58,7 +62,7 @@ class Grid:
     gpus_per_trial: float
     config: Mapping[str, JSONValue]
 
-    @property
+    @cached_property
     def grid_id(self) -> str:
         """Identifies the set of trials, in whatever order they are named."""
         return digest(sorted(self.trial_ids), length=12)
@@ -116,8 +120,10 @@ def grid_from_specs(
         ValueError: There is no trial, two are the same, or their protocols differ.
     """
     specs = tuple(trials)
-    ids = tuple(trial_id(spec) for spec in specs)
-    protocols = {(spec.seed, spec.data, spec.training) for spec in specs}
+    ids = tuple(trial_ids(specs))
+    # By identity first: the trials of a grid share their parts, and comparing those takes long.
+    shared = {(spec.seed, id(spec.data), id(spec.training)): spec for spec in specs}
+    protocols = {(spec.seed, spec.data, spec.training) for spec in shared.values()}
     if len(protocols) != 1 or len(set(ids)) != len(ids):
         msg = f"{len(specs)} trials, {len(set(ids))} of them different, {len(protocols)} protocols"
         raise ValueError(msg)
@@ -145,9 +151,11 @@ def grid_from_document(document: Mapping[str, Any]) -> Grid:
         UserError: The document is not one of this version's.
     """
     try:
-        grid = _rebuild(document["config"])
-        if list(grid.trial_ids) == list(document["trial_ids"]):
-            return grid
+        kept = check_shape(document["config"], _KeptConfig)
+        if kept.num_trials == len(document["trial_ids"]):
+            grid = _rebuild(document["config"])
+            if list(grid.trial_ids) == list(document["trial_ids"]):
+                return grid
     except (KeyError, TypeError, ValueError):
         pass  # said below, like a document whose ids differ
     msg = (
@@ -155,6 +163,40 @@ def grid_from_document(document: Mapping[str, Any]) -> Grid:
         "version of podium; give the configuration instead of the results"
     )
     raise UserError(msg)
+
+
+class _KeptComponent(Shape):
+    name: Text
+    label: Text
+    parameters: dict[str, Any]
+
+
+class _KeptResources(Shape):
+    cpus: float = Field(gt=0)
+    gpus: float = Field(ge=0)
+
+
+class _KeptConfig(Shape):
+    """What a grid is rebuilt from; `SweepConfig.to_json` wrote it."""
+
+    name: Text
+    datasets: list[_KeptComponent]
+    models: list[_KeptComponent]
+    losses: list[_KeptComponent]
+    repeats: int
+    seed: int
+    data: dict[str, Any]
+    training: dict[str, Any]
+    roots: dict[str, str | None]
+    weights: dict[str, str] | None = None
+    resources: _KeptResources
+    policy: Literal["full", "race"] = "full"
+    race: RaceSection | None = None
+
+    @property
+    def num_trials(self) -> int:
+        """Trials of the whole grid."""
+        return len(self.datasets) * len(self.models) * len(self.losses) * self.repeats
 
 
 def _rebuild(config: Mapping[str, Any]) -> Grid:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from orchestrator.conflicts import refuse_conflicts
@@ -29,7 +30,7 @@ class Action(StrEnum):
     RETRY = "RETRY"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedTrial:
     """One trial and what happens to it.
 
@@ -158,13 +159,15 @@ def plan(
         block = (spec.dataset.label, spec.model.label)
         if block not in estimates:  # no estimate depends on loss or repeat
             estimates[block] = costs.estimate(spec)
-        before = _Before(
-            status=results.get(key),
-            failure=last.get(key),
-            damaged=torn.get(key),
-            short_of_memory=key in shares,
-            failed_share=shares.get(key),
-        )
+        before = _NOTHING
+        if key in results or key in last or key in torn:
+            before = _Before(
+                status=results.get(key),
+                failure=last.get(key),
+                damaged=torn.get(key),
+                short_of_memory=key in shares,
+                failed_share=shares.get(key),
+            )
         trials.append(_decide(spec, key, before, retry, estimates[block], grid.gpus_per_trial))
     return Plan(grid=grid, trials=tuple(trials))
 
@@ -191,6 +194,11 @@ class _Before:
         return share_after(configured, self.failed_share)
 
 
+_NOTHING = _Before(
+    status=None, failure=None, damaged=None, short_of_memory=False, failed_share=None
+)
+
+
 def _decide(
     spec: TrialSpec,
     trial_id: str,
@@ -200,6 +208,15 @@ def _decide(
     configured_gpus: float,
 ) -> PlannedTrial:
     status, failure, damaged = before.status, before.failure, before.damaged
+    if before is _NOTHING:
+        return PlannedTrial(
+            spec=spec,
+            trial_id=trial_id,
+            action=Action.RUN,
+            reason="no result yet",
+            expected_seconds=estimate.seconds,
+            source=estimate.source,
+        )
     if status is not None:
         return PlannedTrial(
             spec=spec, trial_id=trial_id, action=Action.SKIP, reason=status.value, status=status
@@ -263,7 +280,7 @@ def _last_failures(failures: Iterable[FailedRow]) -> dict[str, FailedRow]:
 
 
 def plan_summary(plan: Plan, slots: int) -> dict[str, Any]:
-    """Returns what `podium plan --json` prints.
+    """Returns what `podium plan --json` prints, without its last key `trials`.
 
     Args:
         plan: The plan.
@@ -295,7 +312,6 @@ def plan_summary(plan: Plan, slots: int) -> dict[str, Any]:
         "expected_cpu_core_hours": round(seconds * grid.cpus_per_trial / 3600, 6),
         "estimates": {source.value: sources[source] for source in Source if sources[source]},
         "race": plan.race.to_json() if plan.race else None,
-        "trials": [trial.to_json() for trial in plan.trials],
     }
 
 
@@ -359,7 +375,7 @@ def _actions(trials: Iterable[PlannedTrial]) -> dict[str, JSONValue]:
 
 
 def _by_label(plan: Plan, axis: str) -> dict[str, JSONValue]:
-    groups: dict[str, list[PlannedTrial]] = {}
-    for trial in plan.trials:
-        groups.setdefault(getattr(trial.spec, axis).label, []).append(trial)
-    return {label: _actions(group) for label, group in groups.items()}
+    part = attrgetter(axis)
+    counts = Counter((part(trial.spec).label, trial.action) for trial in plan.trials)
+    labels = dict.fromkeys(label for label, _ in counts)
+    return {label: {one.value: counts[label, one] for one in Action} for label in labels}

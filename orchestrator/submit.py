@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.address import hide_credentials
 from orchestrator.config import load_config
 from orchestrator.config.portable import portable_yaml
 from orchestrator.grid import build_grid
@@ -34,6 +35,13 @@ MAX_CODE_BYTES = 16 << 20
 
 EXIT_STOPPED = 130
 
+_ADDRESS = re.compile(
+    r"((?P<scheme>https?)://)?"
+    r"(?P<rest>([^/@?#\s]+@)?(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?(/[^?#\s]*)?)",
+    re.IGNORECASE,
+)
+"""Of a job server, which may be behind a proxy that wants a user and has a path."""
+
 _STOP_POLL_SECONDS = 0.5
 _TAIL_ATTEMPTS = 5
 _TAIL_RETRY_SECONDS = 2.0
@@ -41,10 +49,6 @@ _CHATTY = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
     "ray._private.runtime_env.packaging",
-)
-_SECRET_REMEDY = (
-    "holds credentials, which would be stored on the cluster; leave them out and set "
-    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment of the cluster's nodes"
 )
 
 
@@ -110,14 +114,9 @@ def prepare(
     """Checks a configuration and makes it ready to travel; nothing is sent.
 
     Raises:
-        UserError: Something in the configuration has to be mended first, or the results' URI holds
-            credentials.
+        UserError: Something in the configuration has to be mended first.
     """
     config = load_config(path, overrides)
-    authority = config.results.partition("://")[2].partition("/")[0]
-    if "@" in authority:
-        msg = f"{path}: results: {_SECRET_REMEDY}"
-        raise UserError(msg)
     slug = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")[:40] or "sweep"
     return Submission(
         name=config.name,
@@ -186,7 +185,8 @@ class JobServer:
         Raises:
             UserError: There is none, it refuses the token, or the address is no HTTP address.
         """
-        self.address = _http_address(address)
+        url = _http_address(address)
+        self.address = hide_credentials(url)
         with self._explained():
             from ray.job_submission import JobSubmissionClient
 
@@ -195,7 +195,7 @@ class JobServer:
             # Ray lets these win over the address it is given.
             for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
                 os.environ.pop(name, None)
-            self._client = JobSubmissionClient(self.address)
+            self._client = JobSubmissionClient(url)
 
     def jobs(self, submission: Submission) -> tuple[Job, ...]:
         """Returns the jobs of the same grid with the same results, the oldest first."""
@@ -330,11 +330,12 @@ def _client_errors() -> tuple[type[Exception], ...]:
 
 
 def _http_address(address: str) -> str:
-    scheme, separator, rest = address.rpartition("://")
-    if not rest or (separator and scheme not in ("http", "https")):
-        msg = f"--address {address}: must be the dashboard's, such as http://HEAD:8265"
+    match = _ADDRESS.fullmatch(address)
+    if match is None:
+        shown = hide_credentials(address)
+        msg = f"--address {shown}: must be the dashboard's, such as http://HEAD:8265"
         raise UserError(msg)
-    return f"{scheme or 'http'}://{rest.rstrip('/')}"
+    return f"{(match['scheme'] or 'http').lower()}://{match['rest'].rstrip('/')}"
 
 
 def _runtime_environment(folder: str, code: Sequence[Path]) -> dict[str, Any]:

@@ -147,7 +147,8 @@ def run_sweep(
     remove_dead_drivers(sweep.store, now())
     on_notes((*checked.notes, *_other_drivers(sweep.store, now())))
     sweep.store.heal(now())
-    sweep.store.save_grid(_document(sweep, checked, now()))
+    document = _document(sweep, checked, now())
+    sweep.store.save_grid(document)
     total = len(sweep.plan.trials)
     journal = RunJournal(progress, sweep.store, sweep.grid.grid_id, now=now)
     report = EngineReport(outcomes=(), interrupted=False)
@@ -173,6 +174,8 @@ def run_sweep(
         journal.sweep_finished(interrupted=report.interrupted)
     finally:
         journal.close()
+    if all(kept["grid_id"] != document["grid_id"] for kept in sweep.store.grids()):
+        sweep.store.save_grid(document)  # its folder was deleted meanwhile
     if not report.interrupted:
         sweep.store.compact(now())
     return report, _plan(sweep.grid, sweep.store)

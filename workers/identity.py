@@ -7,7 +7,8 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 
 from workers.contract import Component, DataProtocol, TrainingProtocol, TrialSpec
 
@@ -42,6 +43,11 @@ def canonical(value: object) -> object:
 def digest(document: object, *, length: int = 20) -> str:
     """Returns the first `length` hexadecimal digits of the canonical form's SHA-256."""
     return _hashed(_text(document), length)
+
+
+def folded(label: str) -> str:
+    """Returns a label without case and Unicode form: two that agree in it are taken for one."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
 
 
 def _text(document: object) -> str:
@@ -104,13 +110,48 @@ def _protocol(spec: TrialSpec) -> dict[str, str]:
 
 def trial_id(spec: TrialSpec) -> str:
     """Returns the id of a trial: 20 hexadecimal digits, labels left out."""
-    texts = _protocol(spec) | {
+    return _hashed(_whole(_texts(spec)), 20)
+
+
+def _texts(spec: TrialSpec) -> dict[str, str]:
+    return _protocol(spec) | {
         "dataset": _part_text(_Same(spec.dataset)),
         "model": _part_text(_Same(spec.model)),
         "loss": _part_text(_Same(spec.loss)),
         "repeat": _text(spec.repeat),
     }
-    return _hashed(_whole(texts), 20)
+
+
+def trial_ids(specs: Iterable[TrialSpec]) -> Iterator[str]:
+    """Yields the id of each trial, quickly where those that differ in the repeat follow each other.
+
+    The text is that of `trial_id`, in which the repeat's number stands between what is hashed once
+    and what is short.
+    """
+    last: TrialSpec | None = None
+    start, end = hashlib.sha256(), b""
+    for spec in specs:
+        if last is None or not _differ_in_repeat(last, spec):
+            texts = _texts(spec)
+            before = {key: text for key, text in texts.items() if key < "repeat"}
+            after = {key: text for key, text in texts.items() if key > "repeat"}
+            start = hashlib.sha256(f'{_whole(before)[:-1]},"repeat":'.encode())
+            end = f",{_whole(after)[1:]}".encode()
+            last = spec
+        found = start.copy()
+        found.update(b"%d%b" % (spec.repeat, end))
+        yield found.hexdigest()[:20]
+
+
+def _differ_in_repeat(one: TrialSpec, other: TrialSpec) -> bool:
+    return (
+        one.loss is other.loss
+        and one.model is other.model
+        and one.dataset is other.dataset
+        and one.seed == other.seed
+        and one.data is other.data
+        and one.training is other.training
+    )
 
 
 def protocol_id(spec: TrialSpec) -> str:

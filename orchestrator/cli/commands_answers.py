@@ -15,6 +15,7 @@ from orchestrator.cli.options import (
     ResultsArgument,
     TableFormat,
     TieRule,
+    local_path,
 )
 
 app = typer.Typer()
@@ -114,7 +115,10 @@ def figures(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write; RESULTS/figures unless given, ./figures of a table."),
+        typer.Option(
+            parser=local_path,
+            help="Folder to write; RESULTS/figures unless given, ./figures of a table.",
+        ),
     ] = None,
     only: Annotated[
         str | None,
@@ -134,6 +138,9 @@ def figures(
         str | None, typer.Option(help="Which protocol, where the results hold several.")
     ] = None,
     dpi: Annotated[int, typer.Option(min=50, max=1200, help="Dots per inch of PNG files.")] = 300,
+    captions: Annotated[
+        bool, typer.Option(help="Write what a figure shows below it, or leave that to the text.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Draw the study's figures from these results, each with its data beside it."""
@@ -148,6 +155,7 @@ def figures(
         ties=ties.value,
         protocol=protocol,
         dots_per_inch=dpi,
+        captions=captions,
         as_json=as_json,
     )
 
@@ -156,7 +164,8 @@ def figures(
 def report(
     results: ResultsArgument,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write; RESULTS/report unless given.")
+        Path | None,
+        typer.Option(parser=local_path, help="Folder to write; RESULTS/report unless given."),
     ] = None,
     protocol: Annotated[
         str | None, typer.Option(help="Which protocol, where the results hold several.")
@@ -207,7 +216,10 @@ def compare(
         TieRule.SPLIT
     ),
     out: Annotated[
-        Path | None, typer.Option(help="Also write one self-contained page here.", metavar="HTML")
+        Path | None,
+        typer.Option(
+            parser=local_path, help="Also write one self-contained page here.", metavar="HTML"
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -257,7 +269,9 @@ def query(
     answer_format: Annotated[
         AnswerFormat | None, typer.Option("--format", help="table, unless --out names another.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write a file.", metavar="FILE")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=local_path, help="Write a file.", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask the results in SQL: trials, epochs, images, predictions, failures, grid. Reads only."""

@@ -16,6 +16,7 @@ from orchestrator.cli.options import (
     ResultsArgument,
     RetryOption,
     SetOption,
+    local_path,
 )
 
 app = typer.Typer()
@@ -89,7 +90,8 @@ def tune(
     overrides: SetOption = None,
     progress: Annotated[ProgressMode, typer.Option(help="How to show it.")] = ProgressMode.AUTO,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the report; RESULTS/tuned unless given.")
+        Path | None,
+        typer.Option(parser=local_path, help="Folder of the report; RESULTS/tuned unless given."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -11,7 +11,14 @@ from orchestrator.ranking.tables import prepare_trials, read_table
 from orchestrator.report.compare import Comparison, PodiumPair, answer_sentence, compare, to_json
 from orchestrator.report.compare_sides import Side, side
 from orchestrator.report.data import ReportData
-from orchestrator.report.wording import MISSING, count_text, metric_title, points_text, signed_text
+from orchestrator.report.wording import (
+    MISSING,
+    count_text,
+    metric_title,
+    minus_text,
+    points_text,
+    signed_text,
+)
 from orchestrator.store import Store
 from workers.contract import UserError
 
@@ -74,7 +81,12 @@ def _data(place: str, *, metric: str, protocol: str | None, ties: str) -> Report
     trials = finished_trials(store)
     chosen = prepare_trials(trials, metric=metric, protocol=protocol, source=store.place)
     return ReportData(
-        trials=trials, grid=grid_of(store, chosen), metric=metric, ties=rule, protocol=protocol
+        trials=trials,
+        grid=grid_of(store, chosen),
+        metric=metric,
+        ties=rule,
+        protocol=protocol,
+        missing=store.missing(set(chosen["trial_id"])),
     )
 
 
@@ -111,7 +123,11 @@ def _print_podiums(found: Comparison, pair: PodiumPair) -> None:
                 found.title("loss", row.loss),
                 MISSING if row.place_a is None else row.place_a,
                 MISSING if row.place_b is None else row.place_b,
-                MISSING if row.moved is None else f"{row.moved:+d}" if row.moved else "0",
+                MISSING
+                if row.moved is None
+                else minus_text(f"{row.moved:+d}")
+                if row.moved
+                else "0",
                 _points(row.points_a),
                 _points(row.points_b),
                 _mean(row.mean_a),
@@ -127,21 +143,21 @@ def _print_podiums(found: Comparison, pair: PodiumPair) -> None:
     tau = (
         "cannot be said: it needs two losses in both, and no podium that is all level"
         if pair.tau is None
-        else f"{pair.tau:+.2f} over {count_text(pair.num_common, 'loss')}"
+        else f"{minus_text(f'{pair.tau:+.2f}')} over {count_text(pair.num_common, 'loss')}"
     )
-    console().print(f"Kendall's tau-b of the two orders: {tau}", soft_wrap=True, markup=False)
+    console().print(f"Kendall's τ-b of the two orders: {tau}", soft_wrap=True, markup=False)
 
 
 def _print_differences(found: Comparison) -> None:
     if not found.losses:
         return
     print_table(
-        ["loss", "B - A", "95 % interval", "combinations", "B higher", "B lower"],
+        ["loss", "B − A", "95 % interval", "combinations", "B higher", "B lower"],
         [
             (
                 found.title("loss", entry.loss),
-                signed_text(entry.difference.value),
-                entry.difference.interval_text,
+                minus_text(signed_text(entry.difference.value)),
+                minus_text(entry.difference.interval_text),
                 entry.num_cells,
                 entry.num_better,
                 entry.num_worse,
@@ -149,24 +165,24 @@ def _print_differences(found: Comparison) -> None:
             for entry in found.losses
         ],
         title="Differences by loss, mean over the combinations that both have",
-        numeric=frozenset({"B - A", "95 % interval", "combinations", "B higher", "B lower"}),
+        numeric=frozenset({"B − A", "95 % interval", "combinations", "B higher", "B lower"}),
     )
     largest = sorted(found.cells, key=lambda cell: -abs(cell.difference.value))[:MAX_CELLS]
     print_table(
-        ["dataset", "model", "loss", "B - A", "95 % interval"],
+        ["dataset", "model", "loss", "B − A", "95 % interval"],
         [
             (
                 None if cell.dataset is None else found.title("dataset", cell.dataset),
                 None if cell.model is None else found.title("model", cell.model),
                 found.title("loss", cell.loss),
-                signed_text(cell.difference.value),
-                cell.difference.interval_text,
+                minus_text(signed_text(cell.difference.value)),
+                minus_text(cell.difference.interval_text),
             )
             for cell in largest
         ],
         title=f"Largest differences, {len(largest)} of "
         f"{count_text(len(found.cells), 'combination')}",
-        numeric=frozenset({"B - A", "95 % interval"}),
+        numeric=frozenset({"B − A", "95 % interval"}),
     )
 
 

@@ -11,7 +11,7 @@ from orchestrator.ranking.places import tie_rule
 from orchestrator.ranking.tables import read_table
 from orchestrator.report.data import ReportData, Sampling, arrange
 from orchestrator.report.figures_files import FIGURE_NAMES, stale_figures
-from orchestrator.report.wording import count_text
+from orchestrator.report.wording import count_text, signs_text
 from workers.contract import UserError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def figures_command(
     ties: str,
     protocol: str | None,
     dots_per_inch: int,
+    captions: bool,
     as_json: bool,
 ) -> None:
     """Draws the study's figures of a store or of a table of means, and says where they are."""
@@ -44,14 +45,26 @@ def figures_command(
         raise UserError(msg)
     from orchestrator.report.figures import make_figures
 
-    found = make_figures(arrange(data), names=names, formats=kinds, dots_per_inch=dots_per_inch)
+    sweep = arrange(data)
+    found = make_figures(
+        sweep, names=names, formats=kinds, dots_per_inch=dots_per_inch, captions=captions
+    )
     _write(found, where, names, kinds)
+    notes = [*sweep.ranking.notes, *sweep.missing, *found.notes]
     if as_json:
-        files = [str(where / name) for name in found.files]
-        print_json({"folder": str(where), "files": files, "left_out": dict(found.left_out)})
+        print_json(
+            {
+                "folder": str(where),
+                "files": [str(where / name) for name in found.files],
+                "left_out": dict(found.left_out),
+                "notes": notes,
+            }
+        )
         return
+    for note in notes:
+        console().print(f"Note: {signs_text(note)}", soft_wrap=True, markup=False)
     for name, reason in found.left_out.items():
-        console().print(f"{name}: left out: {reason}", soft_wrap=True, markup=False)
+        console().print(f"{name}: left out: {signs_text(reason)}", soft_wrap=True, markup=False)
     for name in sorted({Path(name).stem for name in found.files}):
         suffixes = " ".join(Path(file).suffix for file in found.files if Path(file).stem == name)
         console().print(f"{name}: {suffixes}", soft_wrap=True, markup=False)

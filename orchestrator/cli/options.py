@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.address import AddressError, parse_address
+
 
 class EngineName(StrEnum):
     """How trials are run."""
@@ -84,6 +86,17 @@ class RetryClass(StrEnum):
 
     BUG = "bug"
     OUT_OF_MEMORY = "out-of-memory"
+
+
+def local_path(text: str) -> Path:
+    """Returns a path that is written to; of `s3://b/x`, `Path` alone would make a folder `s3:`."""
+    try:
+        found = parse_address(text)
+    except AddressError as error:
+        raise typer.BadParameter(str(error)) from None
+    if not isinstance(found, str):
+        raise typer.BadParameter("must be a local path")  # noqa: EM101 - click names the option
+    return Path(found)
 
 
 ConfigArgument = Annotated[Path, typer.Argument(help="A YAML configuration.", metavar="CONFIG")]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from orchestrator.cli.output import print_json
+from orchestrator.cli.output import print_json, say
 from orchestrator.cli.ranking_text import print_answer
 from orchestrator.cli.results import TABLE_SUFFIXES, grid_of, require_results
 from orchestrator.ranking.certainty import Certainty, PodiumAxis, certainties
@@ -84,7 +83,7 @@ def rank_command(options: RankOptions, *, as_json: bool) -> None:
     trials, document = _read(options)
     scores = with_stand_ins(gather(trials, options.metric), document)
     if options.table_format != "table" and not as_json:
-        sys.stdout.write(_text_tables(_rank(scores, document, options), options, document))
+        say(_text_tables(_rank(scores, document, options), options, document))
         return
     answer = find_answer(scores, document, options)
     if as_json:

@@ -40,10 +40,13 @@ def report_command(
                 "page": str(files.page),
                 "figures": [str(path) for path in files.figures],
                 "answer": files.answer,
+                "notes": list(files.notes),
             }
         )
         return
     console().print(files.answer, soft_wrap=True, markup=False)
+    for note in files.notes:
+        console().print(f"Note: {note}", soft_wrap=True, markup=False)
     console().print(f"Report: {files.page}", soft_wrap=True, markup=False)
     if files.figures:
         where = files.figures[0].parent
@@ -73,6 +76,7 @@ def read_report(
         ties=cast("TieRule", ties),
         protocol=protocol,
         sampling=sampling,
+        missing=store.missing(set(chosen["trial_id"])),
     )
 
 

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.failures import retry_hint
-from orchestrator.cli.output import console, print_json, print_notes, print_table, shown_looks
+from orchestrator.cli.output import (
+    console,
+    print_json,
+    print_json_rows,
+    print_notes,
+    print_table,
+    say,
+    say_aside,
+    shown_looks,
+)
 from orchestrator.engine.base import Engine, utc_now
 from orchestrator.planner import Action, Plan, plan_summary, summarise_status
 from orchestrator.progress import Forecast, format_duration, make_progress
@@ -32,7 +41,6 @@ def run_command(
     forecast = Forecast({item.trial_id: item.expected_seconds for item in sweep.plan.pending})
     display = make_progress(progress, sys.stdout, forecast=forecast)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; so `ray job stop` ends
-
     try:
         with shown_looks() as looks:
 
@@ -108,24 +116,24 @@ def _say_how_to_resume() -> None:
 
 
 def _say_end(after: Plan, sweep: Sweep, *, to_stdout: bool) -> None:
-    stream = sys.stdout if to_stdout else sys.stderr
+    tell = say if to_stdout else say_aside
     lost = [
         trial
         for trial in after.trials
         if trial.failure and trial.status is None and not trial.held_back
     ]
     done = sum(trial.status is not None for trial in after.trials)
-    stream.write(f"{done} of {len(after.trials)} trials have a result in {sweep.store.place}\n")
+    tell(f"{done} of {len(after.trials)} trials have a result in {sweep.store.place}\n")
     if after.race:
-        stream.write(f"{after.race.sentence()}\n")
+        tell(f"{after.race.sentence()}\n")
     if lost:
         classes = ", ".join(sorted({str(trial.failure) for trial in lost}))
-        stream.write(f"{len(lost)} failed ({classes}): podium status {sweep.store.place}\n")
-        stream.writelines(f"{line}\n" for line in retry_hints(after))
+        tell(f"{len(lost)} failed ({classes}): podium status {sweep.store.place}\n")
+        tell("".join(f"{line}\n" for line in retry_hints(after)))
     elif done == len(after.trials) or (after.race and after.race.over):
         protocols = {row.protocol_id for row in sweep.store.committed().values()}
         choice = f" --protocol {sweep.grid.protocol_id}" if len(protocols) > 1 else ""
-        stream.write(f"Next: podium rank {sweep.store.place}{choice}\n")
+        tell(f"Next: podium rank {sweep.store.place}{choice}\n")
 
 
 def retry_hints(plan: Plan) -> list[str]:
@@ -157,7 +165,7 @@ def plan_command(
     summary: dict[str, Any] = plan_summary(sweep.plan, slots or sweep.slots)
     summary |= {"notes": notes, "refusals": refusals}
     if as_json:
-        print_json(summary)
+        print_json_rows(summary, "trials", (trial.to_json() for trial in sweep.plan.trials))
     else:
         _print_axes(summary)
         _print_reasons(sweep.plan)

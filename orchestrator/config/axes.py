@@ -18,7 +18,7 @@ from workers.catalogue.datasets import DATASETS, complete_dataset
 from workers.catalogue.losses import LEARNING_RATE, LOSSES, complete_loss
 from workers.catalogue.models import MODELS, complete_model, weights_of
 from workers.contract import Component, JSONValue, UserError
-from workers.identity import digest
+from workers.identity import digest, folded
 from workers.weights import content_id, given_files
 
 AxisName = Literal["datasets", "models", "losses"]
@@ -176,6 +176,8 @@ def _refuse_conversions(path: tuple[str, ...], given: object, complete: object) 
             _refuse_conversions((*path, str(key)), given[key], complete.get(key))
         return
     number = isinstance(complete, int | float) and not isinstance(complete, bool)
+    if number and isinstance(complete, int) and abs(complete) >= 2**63:
+        raise CatalogueError(path, given, "is too large for a whole number (64 bits)")
     if number and isinstance(given, bool | str):
         raise CatalogueError(path, given, "must be a number, without quotes")
     if isinstance(complete, bool) and not isinstance(given, bool):
@@ -193,12 +195,12 @@ def _locate(error: CatalogueError, path: KeyPath, *, bare: bool) -> Problem:
 def _told_apart(components: Mapping[KeyPath, Component]) -> list[Problem]:
     """Finds labels used twice and questions asked twice."""
     problems: list[Problem] = []
-    labels: dict[str, tuple[KeyPath, str]] = {}
+    labels: dict[str, tuple[KeyPath, str]] = {}  # by their folded form
     questions: dict[str, tuple[KeyPath, str]] = {}
     for path, component in components.items():
         label = component.label
         question = digest({"name": component.name, "parameters": component.parameters})
-        same_label, same_question = labels.get(label), questions.get(question)
+        same_label, same_question = labels.get(folded(label)), questions.get(question)
         if same_question:
             where, other = ".".join(map(str, same_question[0])), same_question[1]
             what = f"{component.name} with {show(component.parameters)}"
@@ -207,7 +209,13 @@ def _told_apart(components: Mapping[KeyPath, Component]) -> list[Problem]:
         elif same_label:
             where = ".".join(map(str, same_label[0]))
             reason = f"the label is used already by {where}; give one of them an alias"
+            if same_label[1] != label:
+                reason = (
+                    f"differs from {same_label[1]!r} ({where}) by upper and lower case or by the "
+                    "form of its Unicode letters alone, which folders, tables and readers mix up; "
+                    "give one of them another alias"
+                )
             problems.append(Problem(path=path, value=label, reason=reason))
-        labels.setdefault(label, (path, label))
+        labels.setdefault(folded(label), (path, label))
         questions.setdefault(question, (path, label))
     return problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,10 +34,45 @@ class Document:
     origins: Mapping[KeyPath, str] = field(default_factory=dict)
 
 
+MAX_FILE_BYTES = 1 << 20
+MAX_VALUES = 50_000
+"""Values of a document, an alias counted with all that it stands for; a hundred characters of text
+count as one."""
+_CHARACTERS_PER_VALUE = 100
+
+_PLAIN_NUMBER = re.compile(
+    r"[-+]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+    re.ASCII,
+)
+_MAX_DIGITS = 100
+_TAGS = ("null", "bool", "int", "float", "str", "seq", "map")
+
+
+class RefusedValueError(yaml.MarkedYAMLError):
+    """YAML that is understood, and could be meant in another way or is too much."""
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 without its two traps: `1e-3` is a number here, and a date stays text."""
+    """YAML 1.1 without its traps: `1e-3` is a number here, a date stays text, and text ends.
+
+    That 010 is no eight and 1:30 no ninety is seen to in `_index`, which knows the key.
+    """
+
+    num_nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Composes a node; a document of too many ends before all of it is read."""
+        self.num_nodes += 1
+        if self.num_nodes > MAX_VALUES:
+            raise _too_many(self.get_mark())
+        return super().compose_node(parent, index)
 
 
+_Loader.yaml_constructors = {
+    tag: constructor
+    for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.rpartition(":")[2] in _TAGS
+}
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, regex) for tag, regex in resolvers if not tag.endswith(":timestamp")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -52,8 +88,8 @@ def read_document(path: Path) -> Document:
     """Reads a configuration file.
 
     Raises:
-        UserError: The file is missing, a folder, empty, not UTF-8, not YAML, not a mapping, or
-            says one key twice.
+        UserError: The file is missing, no regular file, empty, too large, not UTF-8, not YAML, not
+            a mapping, says one key twice, or holds a number in another form than the decimal one.
     """
     source = str(path)
     text = _read_text(path)
@@ -74,7 +110,7 @@ def read_document(path: Path) -> Document:
 
 
 def parse_yaml(text: str, lines: dict[KeyPath, int] | None = None) -> Any:  # noqa: ANN401 - YAML
-    """Parses one YAML document; a key said twice in one mapping is refused.
+    """Parses one YAML document; see `read_document` for what is refused.
 
     Args:
         text: The document.
@@ -83,12 +119,14 @@ def parse_yaml(text: str, lines: dict[KeyPath, int] | None = None) -> Any:  # no
     Raises:
         yaml.YAMLError: The text is not YAML.
     """
+    if len(text) > MAX_FILE_BYTES:
+        raise RefusedValueError(problem=f"is longer than {MAX_FILE_BYTES >> 20} MiB")
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
-        _index(node, (), {} if lines is None else lines, ())
+        _index(node, (), {} if lines is None else lines)
         return loader.construct_document(node)
     except RecursionError:
         msg = "is nested too deeply"
@@ -100,7 +138,15 @@ def parse_yaml(text: str, lines: dict[KeyPath, int] | None = None) -> Any:  # no
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        kind = stat.S_IFMT(path.stat().st_mode)
+        if kind not in (stat.S_IFREG, stat.S_IFDIR):
+            msg = f"{path}: is a pipe or a device; save the text as a file and name that"
+            raise UserError(msg)
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) <= MAX_FILE_BYTES:
+            return data.decode("utf-8-sig")
+        msg = f"{path}: is larger than {MAX_FILE_BYTES >> 20} MiB, which no configuration is"
     except FileNotFoundError:
         known = _siblings(path.parent)
         hint = nearest(path.name, known) if known else f"{path.parent} holds no .yaml file"
@@ -125,6 +171,9 @@ def _siblings(folder: Path) -> list[str]:
 
 def _describe(error: yaml.YAMLError) -> str:
     """Returns `:line:column: what is wrong`, as far as YAML says."""
+    if isinstance(error, RefusedValueError):
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        return f"{line}: {error.problem}"
     if not isinstance(error, yaml.MarkedYAMLError):
         return f": is not YAML: {' '.join(str(error).split())}"
     mark = error.problem_mark or error.context_mark
@@ -139,21 +188,55 @@ def _index(
     path: KeyPath,
     lines: dict[KeyPath, int],
     above: tuple[yaml.Node, ...] = (),
-    done: set[int] | None = None,
-) -> None:
-    """Notes lines; refuses a key said twice and an alias that holds itself."""
-    done = set() if done is None else done
+    done: dict[int, int] | None = None,
+) -> int:
+    """Notes lines and returns the number of values; refuses what `read_document` says."""
+    done = {} if done is None else done
     mark = node.start_mark
     lines.setdefault(path, mark.line + 1)
     if any(node is other for other in above):
         raise yaml.composer.ComposerError(None, None, "an alias refers to itself", mark)
     if id(node) in done:  # aliases may repeat a node: its first place is enough
-        return
+        return done[id(node)]
+    number = 1
+    if isinstance(node, yaml.ScalarNode):
+        _check_number(node, path)
+        number += len(node.value) // _CHARACTERS_PER_VALUE
     for key, child in _children(node):
         if isinstance(key, str):
             lines[*path, key] = child.start_mark.line + 1
-        _index(child, (*path, key), lines, (*above, node), done)
-    done.add(id(node))
+        number += _index(child, (*path, key), lines, (*above, node), done)
+    if number > MAX_VALUES:
+        raise _too_many(mark)
+    done[id(node)] = number
+    return number
+
+
+def _too_many(mark: yaml.Mark | None) -> RefusedValueError:
+    msg = (
+        f"holds more than {MAX_VALUES:,} values, each alias counted with all that it stands for; "
+        "leave some out"
+    )
+    return RefusedValueError(problem=msg, problem_mark=mark)
+
+
+def _check_number(node: yaml.ScalarNode, path: KeyPath) -> None:
+    """Refuses a number that means another one than a reader thinks: 010, 1:30, 0x10, 1_000."""
+    if node.tag.rpartition(":")[2] not in ("int", "float"):
+        return
+    text = node.value
+    reason = None
+    if len(text) > _MAX_DIGITS:
+        text, reason = f"{text[:20]}...", f"has more than {_MAX_DIGITS} digits"
+    elif not _PLAIN_NUMBER.fullmatch(text):
+        reason = (
+            "is not a plain decimal number; write it without leading zeros, colons, underscores "
+            "and prefixes, or in quotes if it is text"
+        )
+    if reason:
+        key = "".join(f"{part}: " for part in (".".join(map(str, path)),) if path)
+        msg = f"{key}{text}: {reason}"
+        raise RefusedValueError(problem=msg, problem_mark=node.start_mark)
 
 
 def _children(node: yaml.Node) -> list[tuple[str | int, yaml.Node]]:

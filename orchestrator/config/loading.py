@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from orchestrator.config.axes import Axis, read_axis
-from orchestrator.config.document import Document, read_document
-from orchestrator.config.gpus import AUTO, share_for
+from orchestrator.config.document import Document, KeyPath, read_document
+from orchestrator.config.gpus import AUTO, resident_bytes, share_for
 from orchestrator.config.include import include_losses, learning_rate_of
 from orchestrator.config.locations import resolve_data
 from orchestrator.config.overrides import apply_overrides
@@ -26,10 +26,12 @@ from orchestrator.config.schema import (
     TrainingSection,
     TuneSection,
 )
+from orchestrator.documents import MAX_TRIALS
+from workers.catalogue.costs import step_memory_bytes
 from workers.contract import Component, JSONValue
 
-MAX_TRIALS = 1_000_000
-"""Larger grids are taken for a mistake."""
+MAX_TRIAL_BYTES = 4 << 40
+"""A trial that no machine could hold is taken for a mistake."""
 
 _SECTIONS = ("data", "training", "resources", "cluster", "runtime")
 _ALL_SECTIONS = (*_SECTIONS, "tune", "race")
@@ -107,6 +109,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
     checked = _check(values, folder, document, found)
     _refuse_race(document, checked, len(losses.components))
     _refuse_huge(document, len(datasets.components) * len(models.components), checked, losses)
+    _refuse_memory(document, checked, models.components, datasets.components)
     return SweepConfig(
         path=path,
         name=checked.name or path.stem,
@@ -205,3 +208,31 @@ def _refuse_huge(document: Document, blocks: int, checked: SweepFile, losses: Ax
     if num_trials > MAX_TRIALS:
         reason = f"the grid has {num_trials:,} trials; at most {MAX_TRIALS:,} are allowed"
         refuse(document, [Problem(path=("repeats",), value=checked.repeats, reason=reason)])
+
+
+def _refuse_memory(
+    document: Document,
+    checked: SweepFile,
+    models: Sequence[Component],
+    datasets: Sequence[Component],
+) -> None:
+    """Refuses what no machine could hold: an exponent too many in a width, a batch or a side."""
+    size, batch = checked.data.image_size, checked.training.batch_size
+    needs: dict[KeyPath, float] = {
+        ("models", n): step_memory_bytes(m.name, m.parameters, image_size=size, batch_size=batch)
+        for n, m in enumerate(models)
+    }
+    needs |= {("datasets", n): resident_bytes(d, size) for n, d in enumerate(datasets)}
+    refuse(
+        document,
+        [
+            Problem(
+                path=path,
+                reason=f"takes about {number / 2**40:,.1f} TiB of memory at data.image_size "
+                f"{size} and training.batch_size {batch}; at most {MAX_TRIAL_BYTES >> 40} TiB are "
+                "allowed, so make one of these, or the network, smaller",
+            )
+            for path, number in needs.items()
+            if number > MAX_TRIAL_BYTES
+        ],
+    )

@@ -9,8 +9,10 @@ from typing import Any
 
 import yaml
 
-from orchestrator.config.document import Document, KeyPath, parse_yaml
+from orchestrator.config.document import Document, KeyPath, RefusedValueError, parse_yaml
 from orchestrator.config.problems import Problem, show
+
+_MAX_DEPTH = 10
 
 
 def apply_overrides(
@@ -39,11 +41,13 @@ def apply_overrides(
 def _parse(text: str) -> tuple[list[str], Any]:
     key, equals, value = text.partition("=")
     parts = [part.strip() for part in key.split(".")]
-    if not equals or not all(parts):
+    if not equals or not all(parts) or len(parts) > _MAX_DEPTH:
         msg = "must look like KEY=VALUE, for example training.max_epochs=2"
         raise ValueError(msg)
     try:
         return parts, parse_yaml(value)
+    except RefusedValueError as error:
+        raise ValueError(error.problem) from None
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or str(error)
         msg = f"the value is not YAML: {problem}"

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from orchestrator.address import hide_credentials
 from orchestrator.config.document import Document, KeyPath
 from workers.catalogue import nearest
 from workers.contract import UserError
@@ -42,6 +43,15 @@ _PLAIN = {
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "podium": "{reason}",
+}
+
+
+_WORDS = {
+    "Input should be": "must be",
+    "Value error, ": "",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "Unable to parse input string as an integer, exceeded maximum size": "is too large",
 }
 
 
@@ -80,7 +90,8 @@ def describe(document: Document, problem: Problem) -> str:
     if problem.value is not ABSENT:
         parts.append(show(problem.value))
     parts.append(problem.reason)
-    return ": ".join(parts) + (f" (from --set {origin})" if origin else "")
+    text = ": ".join(parts) + (f" (from --set {origin})" if origin else "")
+    return hide_credentials(text)
 
 
 def show(value: object) -> str:
@@ -117,10 +128,9 @@ def translate(error: ErrorDetails, model: type[BaseModel]) -> Problem:
 
 def plain(message: str) -> str:
     """Returns a message of pydantic's in the words used here."""
-    message = message.replace("Input should be", "must be").replace("Value error, ", "")
-    return message.replace("greater than or equal to", "at least").replace(
-        "less than or equal to", "at most"
-    )
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    return message
 
 
 def _multiple(value: object, context: Mapping[str, Any]) -> str:

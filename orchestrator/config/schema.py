@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
@@ -32,6 +33,11 @@ from workers.contract import (
     SplitUnit,
     TrainingProtocol,
 )
+
+MAX_COUNT = 100_000
+"""Of cores, pictures and attempts; more is a slip of the pen."""
+MAX_SECONDS = 1e9
+"""Thirty years."""
 
 
 class Role(Enum):
@@ -79,6 +85,8 @@ def _check_gpus(gpus: object) -> float | Literal["auto"]:
     if gpus == AUTO:
         return "auto"
     number = _check_number(gpus, f"must be a number, or {AUTO!r}")
+    if number > MAX_COUNT:
+        refuse_value(f"must be at most {MAX_COUNT}")
     if number > 1 and not number.is_integer():
         refuse_value("must be a whole number, or a fraction of one GPU")
     return number
@@ -103,9 +111,19 @@ def _check_weights(value: object) -> float | list[float]:
     return [_check_number(item, reason) for item in value]
 
 
+def _check_cluster(text: str) -> str:
+    if not re.fullmatch(r"auto|local|(ray://)?(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?", text):
+        refuse_value(
+            "must be HOST:PORT (6379 unless the cluster's head says otherwise), ray://HOST:10001 "
+            "or auto, without user and path; the address http://HOST:8265 is for podium submit"
+        )
+    return text
+
+
 LocalPath = Annotated[str, _in_folder(resolve_local)]
 DataRoot = Annotated[str, _in_folder(resolve_data)]
 Location = Annotated[str, _in_folder(resolve_location)]
+ClusterAddress = Annotated[str, AfterValidator(_check_cluster)]
 Label = Annotated[str, AfterValidator(_check_label)]
 
 
@@ -201,9 +219,9 @@ class TrainingSection(Section):
 
     optimizer: Annotated[Literal["adam"], Role.IDENTITY] = "adam"
     learning_rate: Annotated[float, Role.IDENTITY] = Field(default=0.001, gt=0, le=1e30)
-    batch_size: Annotated[int, Role.IDENTITY] = Field(default=8, ge=1)
-    max_epochs: Annotated[int, Role.IDENTITY] = Field(default=200, ge=1)
-    patience: Annotated[int, Role.IDENTITY] = Field(default=40, ge=1)
+    batch_size: Annotated[int, Role.IDENTITY] = Field(default=8, ge=1, le=65_536)
+    max_epochs: Annotated[int, Role.IDENTITY] = Field(default=200, ge=1, le=1_000_000)
+    patience: Annotated[int, Role.IDENTITY] = Field(default=40, ge=1, le=10**9)
     precision: Annotated[Precision, Role.IDENTITY] = "float32"
     channels_last: Annotated[bool, Role.IDENTITY] = True
     auxiliary_weight: Annotated[
@@ -228,7 +246,7 @@ class ResourcesSection(Section):
     `gpus: auto` becomes the share that the largest model's memory asks for (see `gpus.py`).
     """
 
-    cpus: Annotated[float, Role.RUNTIME] = Field(default=1.0, gt=0)
+    cpus: Annotated[float, Role.RUNTIME] = Field(default=1.0, gt=0, le=MAX_COUNT)
     gpus: Annotated[float | Literal["auto"], PlainValidator(_check_gpus), Role.RUNTIME] = 0.0
 
 
@@ -243,11 +261,11 @@ class ClusterSection(Section):
         max_failures: How often a trial is started again after its process was lost.
     """
 
-    address: Annotated[str | None, Role.RUNTIME] = Field(default=None, min_length=1)
-    cpus: Annotated[int | None, Role.RUNTIME] = Field(default=None, ge=1)
-    gpus: Annotated[int | None, Role.RUNTIME] = Field(default=None, ge=0)
-    gpu_memory_gib: Annotated[float | None, Role.RUNTIME] = Field(default=None, gt=0)
-    max_failures: Annotated[int, Role.RUNTIME] = Field(default=3, ge=0)
+    address: Annotated[ClusterAddress | None, Role.RUNTIME] = None
+    cpus: Annotated[int | None, Role.RUNTIME] = Field(default=None, ge=1, le=MAX_COUNT)
+    gpus: Annotated[int | None, Role.RUNTIME] = Field(default=None, ge=0, le=MAX_COUNT)
+    gpu_memory_gib: Annotated[float | None, Role.RUNTIME] = Field(default=None, gt=0, le=MAX_COUNT)
+    max_failures: Annotated[int, Role.RUNTIME] = Field(default=3, ge=0, le=MAX_COUNT)
 
 
 class RuntimeSection(Section):
@@ -259,9 +277,13 @@ class RuntimeSection(Section):
         no_progress_minutes: A trial without an epoch for so long is ended; null: never.
     """
 
-    checkpoint_interval_seconds: Annotated[float, Role.RUNTIME] = Field(default=60.0, ge=0)
-    example_images: Annotated[int, Role.RUNTIME] = Field(default=2, ge=0)
-    no_progress_minutes: Annotated[float | None, Role.RUNTIME] = Field(default=240.0, gt=0)
+    checkpoint_interval_seconds: Annotated[float, Role.RUNTIME] = Field(
+        default=60.0, ge=0, le=MAX_SECONDS
+    )
+    example_images: Annotated[int, Role.RUNTIME] = Field(default=2, ge=0, le=MAX_COUNT)
+    no_progress_minutes: Annotated[float | None, Role.RUNTIME] = Field(
+        default=240.0, gt=0, le=MAX_SECONDS / 60
+    )
 
 
 class TuneSection(Section):
@@ -283,7 +305,7 @@ class TuneSection(Section):
         default_factory=list
     )
     spaces: Annotated[dict[str, dict[str, Any]], Role.RUNTIME] = Field(default_factory=dict)
-    random_trials: Annotated[int, Role.RUNTIME] = Field(default=8, ge=1)
+    random_trials: Annotated[int, Role.RUNTIME] = Field(default=8, ge=1, le=MAX_COUNT)
     pruning: Annotated[Literal["none", "asha", "hyperband"], Role.RUNTIME] = "none"
     grace_epochs: Annotated[int | None, Role.RUNTIME] = Field(default=None, ge=1)
 

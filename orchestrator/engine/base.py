@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from orchestrator.archives import unpacked_root
+from orchestrator.masking import mask
 from orchestrator.progress import Progress
 from orchestrator.retries import larger_share, share_text
 from orchestrator.store import CommittedTrial, FailureRecord, Store, StoreError
@@ -205,7 +206,7 @@ def _failed(
 ) -> Outcome:
     """Classes what a trial raised and records it."""
     failure_class = classify_failure(error)
-    message = f"{type(error).__name__}: {error}".strip()
+    message = mask(f"{type(error).__name__}: {error}".strip())
     if failure_class is FailureClass.OUT_OF_MEMORY:
         gpus = job.gpus or 0.0
         share = larger_share(gpus)

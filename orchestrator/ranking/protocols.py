@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from orchestrator.documents import spec_of
+
 SECTIONS = ("data", "training")
 
 
@@ -16,17 +18,11 @@ def protocol_values(spec: object) -> dict[str, str]:
     Args:
         spec: JSON text of the specification; anything else gives nothing.
     """
-    try:
-        document = json.loads(str(spec))
-    except ValueError:
-        return {}
-    if not isinstance(document, dict):
-        return {}
+    document = spec_of(spec)
     values = {"seed": _text(document["seed"])} if "seed" in document else {}
     for section in SECTIONS:
-        entries = document.get(section)
-        if isinstance(entries, Mapping):
-            values |= {f"{section}.{key}": _text(value) for key, value in entries.items()}
+        entries = document.get(section, {})
+        values |= {f"{section}.{key}": _text(value) for key, value in entries.items()}
     return values
 
 

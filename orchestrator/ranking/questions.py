@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from orchestrator.documents import AXES, spec_of
 from orchestrator.ranking.protocols import describe_protocols
 from workers.contract import UserError
 from workers.identity import digest
@@ -67,7 +68,8 @@ def check_questions(trials: pd.DataFrame, source: str) -> None:
     if "spec" not in trials.columns:
         return
     codes, distinct = _questions_of(trials["spec"])
-    specs = [_specification(text) for text in distinct]
+    specs = [spec_of(text) for text in distinct]
+    _refuse_unreadable(specs, codes, source)
     for axis in ("dataset", "model", "loss"):
         if axis in trials.columns:
             labels, names = pd.factorize(trials[axis])
@@ -98,20 +100,26 @@ def _questions_of(specs: pd.Series[str]) -> tuple[np.ndarray, list[str]]:
     for start in range(0, len(specs), _CHUNK_ROWS):
         part = specs.iloc[start : start + _CHUNK_ROWS].astype("str")
         local, texts = pd.factorize(
-            part.str.replace(_REPEAT, "", regex=True), use_na_sentinel=False
+            part.str.replace(_REPEAT, '"repeat": 0', regex=True), use_na_sentinel=False
         )
         known = np.array([numbers.setdefault(str(text), len(numbers)) for text in texts])
         codes[start : start + len(part)] = known[local]
     return codes, list(numbers)
 
 
-def _specification(text: object) -> dict[str, dict[str, object]]:
-    """Returns the parsed specification; nothing where the column holds something foreign."""
-    try:
-        document = json.loads(str(text))
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
+def _refuse_unreadable(
+    specs: Sequence[Mapping[str, object]], codes: np.ndarray, source: str
+) -> None:
+    """Refuses rows of which nobody knows what they answer; a column of another meaning is fine."""
+    damaged = [number for number, spec in enumerate(specs) if not set(AXES) <= spec.keys()]
+    if damaged and len(damaged) < len(specs):
+        count = int(np.isin(codes, damaged).sum())
+        msg = (
+            f"{source}: the specification (column 'spec') of {_trials(count)} cannot be read, so "
+            "it is not known what they answer; podium verify names them, and --quarantine moves "
+            "them aside"
+        )
+        raise UserError(msg)
 
 
 def _check_axis(
@@ -126,6 +134,15 @@ def _check_axis(
     questions_asked = [
         {key: component.get(key) for key in ("name", "parameters")} for component in components
     ]
+    for label, position in numbers:
+        asked = str(components[position].get("label", label)).strip()
+        if asked != label:
+            msg = (
+                f"{source}: {axis} {label!r}: the specification in column 'spec' says {asked!r}, "
+                "so the label was written over; podium verify RESULTS --quarantine restores it (if "
+                "this is a table with labels of your own, remove that column)"
+            )
+            raise UserError(msg)
     identity_of = functools.cache(lambda text: digest(json.loads(text)))
     identities = [identity_of(json.dumps(question)) for question in questions_asked]
     for (label, position), number in numbers.items():

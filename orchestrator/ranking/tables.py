@@ -132,6 +132,9 @@ def _separator(path: Path) -> str | None:
     if not path.exists():
         msg = f"{path}: no such file; give a results folder or a .csv or .parquet file"
         raise UserError(msg)
+    if not path.is_file():
+        msg = f"{path}: is a pipe, a socket or a device and no file; save the table to a file first"
+        raise UserError(msg)
     if suffix not in _SUFFIXES:
         msg = f"{path}: unknown kind of file {suffix!r}; known: {', '.join(_SUFFIXES)}"
         raise UserError(msg)
@@ -140,12 +143,14 @@ def _separator(path: Path) -> str | None:
 
 def _read_file(path: Path, separator: str | None) -> pd.DataFrame:
     try:
-        if separator is None:
-            return pd.read_parquet(path)
-        # As text: a model named "NA" stays a name, and a wrong number keeps its spelling.
-        table = pd.read_csv(
-            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-        )
+        # Opened here: of a path, a reader could take folders named KEY=VALUE for columns.
+        with path.open("rb") as file:
+            if separator is None:
+                return pd.read_parquet(file)
+            # As text: a model named "NA" stays a name, and a wrong number keeps its spelling.
+            table = pd.read_csv(
+                file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+            )
     except pd.errors.EmptyDataError:
         msg = f"{path}: the file is empty; it needs a header line and rows"
         raise UserError(msg) from None

@@ -5,12 +5,12 @@ Nothing here rounds what is ranked: digits are cut only in the text.
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from orchestrator.harmless import CsvWriter
 from orchestrator.ranking.results import Podium
 
 Title = Callable[[str, str], str]
@@ -140,7 +140,7 @@ def to_latex(table: BlockTable, *, title: Title = plain_title, digits: int = 4) 
 def to_csv(tables: Sequence[BlockTable]) -> str:
     """Returns one row a block and loss, unrounded, and one row a loss with its points."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = CsvWriter(out)
     writer.writerow(["axis", "block", "loss", "metric", "mean", "place", "points"])
     for table in tables:
         for name, cells in table.rows:
@@ -152,6 +152,14 @@ def to_csv(tables: Sequence[BlockTable]) -> str:
     return out.getvalue()
 
 
+_SIGNS = {
+    "×": r"\times", "−": "-", "±": r"\pm", "≤": r"\leq", "≥": r"\geq", "≈": r"\approx",
+    "²": "^2", "°": r"^\circ", "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "δ": r"\delta",
+    "ε": r"\varepsilon", "λ": r"\lambda", "μ": r"\mu", "σ": r"\sigma", "τ": r"\tau",
+    "χ": r"\chi", "Δ": r"\Delta",
+}  # fmt: skip
+"""Signs that LaTeX's usual fonts lack, as commands of its mathematics."""
+
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -161,6 +169,7 @@ _LATEX = {
     "|": r"\textbar{}",
     '"': "{''}",
     **{mark: f"\\{mark}" for mark in "&%$#_{}"},
+    **{sign: rf"\ensuremath{{{command}}}" for sign, command in _SIGNS.items()},
 }
 
 

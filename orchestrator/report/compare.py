@@ -191,6 +191,7 @@ def _notes(a: Side, b: Side, cells: list[CellDifference], *, same_quantity: bool
                 f"{side.letter} is provisional: {coverage.present:,} of "
                 f"{count_text(coverage.expected, 'trial')} are in."
             )
+        notes += [f"{side.letter}: {note}" for note in side.sweep.missing]
     return notes
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from orchestrator.documents import AXES, mapping_of, spec_of
 from orchestrator.ranking.protocols import protocol_values
 from orchestrator.report.compare_sides import Side
 from orchestrator.report.data import column
@@ -104,15 +105,12 @@ def _components(side: Side) -> dict[str, str]:
     """Returns name and parameters of each dataset, model and loss, by label."""
     found: dict[str, list[str]] = {}
     for text in dict.fromkeys(column(side.trials, "spec").dropna()):
-        try:
-            spec = json.loads(str(text))
-        except ValueError:
-            continue
-        for axis in ("dataset", "model", "loss"):
-            used = spec.get(axis) if isinstance(spec, dict) else None
-            if isinstance(used, Mapping) and "name" in used:
+        spec = spec_of(text)
+        for axis in AXES:
+            if axis in spec:
+                used = spec[axis]
                 label = str(used.get("label") or used["name"])
-                parameters = json.dumps(used.get("parameters") or {}, sort_keys=True)
+                parameters = json.dumps(used["parameters"], sort_keys=True)
                 found.setdefault(f"{axis} {label}", []).append(f"{used['name']} {parameters}")
     return {key: _listed(values) for key, values in sorted(found.items())}
 
@@ -152,13 +150,8 @@ def _columns(trials: pd.DataFrame, names: Mapping[str, str]) -> dict[str, str]:
 def _software(side: Side) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for text in dict.fromkeys(column(side.trials, "versions").dropna()):
-        try:
-            versions = json.loads(str(text))
-        except ValueError:
-            continue
-        if isinstance(versions, Mapping):
-            for package, version in versions.items():
-                found.setdefault(str(package), []).append(str(version))
+        for package, version in mapping_of(text).items():
+            found.setdefault(str(package), []).append(str(version))
     packages = {package: _listed(values) for package, values in sorted(found.items())}
     return _columns(side.trials, _COLUMNS["Software"]) | packages
 

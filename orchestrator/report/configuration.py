@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import yaml
 
 from orchestrator.config.schema import SweepFile
+from orchestrator.documents import spec_of
 from orchestrator.report.data import Sweep, column
 
 _AXES = ("datasets", "models", "losses")
@@ -111,7 +112,5 @@ def _one_trial(sweep: Sweep) -> str:
     specs = column(sweep.trials, "spec").dropna()
     if not len(specs):
         return ""
-    try:
-        return json.dumps(json.loads(str(specs.iloc[0])), indent=2, ensure_ascii=False)
-    except ValueError:
-        return ""
+    found = spec_of(specs.iloc[0])
+    return json.dumps(found, indent=2, ensure_ascii=False) if found else ""

@@ -55,6 +55,7 @@ class ReportData:
         ties: Tie rule of the ranking.
         protocol: The protocol_id to show where the store holds several.
         sampling: How its certainty is found.
+        missing: A sentence for each table in which completed trials lack rows.
     """
 
     trials: pd.DataFrame
@@ -68,6 +69,7 @@ class ReportData:
     ties: TieRule = "split"
     protocol: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +80,13 @@ class ReportFiles:
         page: The page; open it in any browser.
         figures: Files beside it, by name.
         answer: What it found, in one sentence.
+        notes: What to know beside it: rows that are missing, letters that no font has.
     """
 
     page: Path
     figures: tuple[Path, ...]
     answer: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +100,7 @@ class Sweep:
         losses: Labels, the best first: by dataset, else by model.
         document: The grid document; None where the expected trials are only inferred from
             those seen.
+        missing: A sentence for each table in which completed trials lack rows.
     """
 
     name: str
@@ -110,6 +115,7 @@ class Sweep:
     losses: tuple[str, ...]
     document: Mapping[str, object] | None
     sampling: Sampling
+    missing: tuple[str, ...]
 
     @property
     def metric(self) -> str:
@@ -185,6 +191,7 @@ def arrange(data: ReportData) -> Sweep:
         losses=tuple(row.loss for row in podium_rows(ranking.podiums[0])),
         document=data.grid,
         sampling=data.sampling,
+        missing=data.missing,
     )
 
 

@@ -26,8 +26,14 @@ from orchestrator.report.figures_style import (
     wrap,
 )
 from orchestrator.report.heat import HeatCell, HeatTable, heat_table
-from orchestrator.report.palette import HEAT_HIGH, HEAT_LOW, INK, MUTED, mix
-from orchestrator.report.wording import MISSING, metric_text, metric_title, points_text
+from orchestrator.report.palette import HEAT_HIGH, HEAT_LOW, INK, mix
+from orchestrator.report.wording import (
+    MISSING,
+    metric_text,
+    metric_title,
+    points_text,
+    provisional_text,
+)
 
 _MIN_CELL, _MAX_CELL, _NAME, _EDGE = 0.58, 0.85, 1.3, 0.04
 _MARK_WIDTH = 0.06
@@ -71,15 +77,17 @@ def heat_figure(sweep: Sweep, podium: Podium, name: str) -> Drawn:
     """Draws the table of one axis; colours run from the lowest to the highest mean of a row."""
     table = heat_table(sweep, podium)
     layout = _lay_out(sweep, table)
-    caption = wrap(_caption(sweep, podium, table), layout.width - 2 * _EDGE)
     *tops, end = layout.tops
-    height = end + LINE_HEIGHT * num_lines(caption) + 0.1
-    figure = Figure(figsize=(layout.width, height))
+    figure = Figure(figsize=(layout.width, end))
     page = inch_axes(figure)
     for band, top in zip(layout.bands, tops, strict=True):
         _draw_band(page, layout, table, band, top)
-    page.text(_EDGE, end + 0.02, caption, size=SMALL, color=MUTED, va="top")
-    return Drawn(name=name, figure=figure, texts=_texts(sweep, podium, table))
+    return Drawn(
+        name=name,
+        figure=figure,
+        caption=_caption(sweep, podium, table),
+        texts=_texts(sweep, podium, table),
+    )
 
 
 def _lay_out(sweep: Sweep, table: HeatTable) -> _Layout:
@@ -197,10 +205,7 @@ def _caption(sweep: Sweep, podium: Podium, table: HeatTable) -> str:
         text += " †: with diverged trials, counted as 0."
     if table.has_partial:
         text += " °: trials missing."
-    if podium.provisional:
-        coverage = podium.coverage
-        text += f" Provisional: {coverage.present:,} of {coverage.expected:,} trials are in."
-    return text
+    return text + provisional_text(podium)
 
 
 def _texts(sweep: Sweep, podium: Podium, table: HeatTable) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from orchestrator.documents import mapping_of, spec_of
 from orchestrator.report.data import Sweep, column
 from orchestrator.report.data_notes import surveyed
 from orchestrator.report.wording import MISSING, count_text
@@ -51,7 +52,7 @@ class Record:
 def record(sweep: Sweep) -> Record:
     """Collects everything that was the same in all trials, and where they differed says so."""
     trials = sweep.trials
-    specs = [_document(text) for text in column(trials, "spec")]
+    specs = [spec_of(text) for text in column(trials, "spec")]
     return Record(
         groups={
             "Protocol": _protocol(trials, specs),
@@ -83,14 +84,6 @@ _PLACES = {
 }
 _CODE = {"Podium": "code_version"}
 _PROTOCOL_WORDS = {"data": "Data", "training": "Training"}
-
-
-def _document(text: object) -> dict[str, object]:
-    try:
-        document = json.loads(str(text))
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _facts(trials: pd.DataFrame, names: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -144,7 +137,7 @@ def _plain(value: object) -> str:
 def _versions(trials: pd.DataFrame) -> tuple[tuple[str, str], ...]:
     found: dict[str, list[str]] = {}
     for text in column(trials, "versions"):
-        for package, version in _document(text).items():
+        for package, version in mapping_of(text).items():
             found.setdefault(str(package), []).append(str(version))
     return tuple((package, _values(found[package])) for package in sorted(found))
 

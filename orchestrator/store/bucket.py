@@ -1,22 +1,17 @@
-"""Opens a bucket of an S3-compatible store from a URI, and explains what the store refuses."""
+"""Opens a bucket of an S3-compatible store, and explains what the store refuses."""
 
 from __future__ import annotations
 
 import os
 import re
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
 
-from orchestrator.store.storage import (
-    HARMLESS_OPTIONS,
-    StoreError,
-    StoreHiccupError,
-    secrets_of,
-    without_secrets,
-)
+from orchestrator.address import AddressError, S3Address, hide_credentials, parse_endpoint
+from orchestrator.masking import mask
+from orchestrator.store.storage import StoreError, StoreHiccupError
 
 CONNECT_SECONDS = 5.0
 SILENT_SECONDS = 15.0
@@ -27,7 +22,6 @@ is asked for again as a whole, see `orchestrator.store.retry`."""
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
-_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 _HICCUP = re.compile(
     "NETWORK_CONNECTION|SLOW_DOWN|SlowDown|THROTTL|Throttl|INTERNAL_FAILURE|InternalError"
@@ -68,50 +62,29 @@ def is_gone(error: OSError) -> bool:
     return re.search("NO_SUCH_KEY|NoSuchKey|RESOURCE_NOT_FOUND", str(error)) is not None
 
 
-def open_bucket(uri: str) -> tuple[fs.S3FileSystem, str]:
-    """Opens what a URI names.
+def open_bucket(address: S3Address) -> tuple[fs.S3FileSystem, str]:
+    """Opens a bucket.
 
-    The query takes `region`, `scheme`, `endpoint_override` and `tls_ca_file_path`. An endpoint can
-    also come from `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, a region from `AWS_REGION` or
-    `AWS_DEFAULT_REGION`; without either, the store is asked where the bucket is.
+    An endpoint can also come from `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, a region from
+    `AWS_REGION` or `AWS_DEFAULT_REGION`; without either, the store is asked where the bucket is.
 
     Returns:
         The file system, and bucket and prefix within it.
 
     Raises:
-        StoreError: The URI cannot be understood, or the bucket's region cannot be found out.
+        StoreError: The endpoint of the environment is none, or the bucket's region cannot be
+            found out.
     """
-    place = without_secrets(uri)
-    try:
-        parts = urlsplit(uri)
-        given = dict(
-            parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        )
-    except ValueError:
-        msg = f"{place}: this is no URI; write s3://bucket/prefix"
-        raise StoreError(msg) from None
-    user, _, bucket = parts.netloc.rpartition("@")
-    if not bucket or ":" in bucket:
-        msg = (
-            f"{place}: names no bucket; write s3://bucket/prefix, with %2F for each / in a key, "
-            "and give a host and port as ?endpoint_override=HOST:PORT"
-        )
-        raise StoreError(msg)
-    for name in given:
-        if name not in HARMLESS_OPTIONS:
-            known = ", ".join(HARMLESS_OPTIONS)
-            msg = f"{place}: option {name!r}: unknown; known: {known}; to log in, {_CREDENTIALS}"
-            raise StoreError(msg)
+    given = dict(address.options)
+    if "endpoint_override" in given:
+        given |= parse_endpoint(given["endpoint_override"])
     options: dict[str, Any] = {**_endpoint(), **given}
-    if user:
-        key, _, secret = user.partition(":")
-        options |= {"access_key": unquote(key), "secret_key": unquote(secret)}
     region = next((os.environ[name] for name in _REGIONS if os.environ.get(name)), None)
     try:
         if region and "region" not in options:
             options["region"] = region
         elif "region" not in options and "endpoint_override" not in options:
-            options["region"] = fs.resolve_s3_region(bucket)
+            options["region"] = fs.resolve_s3_region(address.bucket)
         files = fs.S3FileSystem(
             connect_timeout=CONNECT_SECONDS,
             request_timeout=SILENT_SECONDS,
@@ -121,24 +94,26 @@ def open_bucket(uri: str) -> tuple[fs.S3FileSystem, str]:
             **options,
         )
     except (OSError, ValueError, pa.ArrowException) as error:
-        # The cause may repeat the URI with its secrets, so it is not chained.
-        raise explain(uri, place, error) from None
-    return files, f"{bucket}{unquote(parts.path)}".rstrip("/")
+        # The cause may repeat secrets, so it is not chained.
+        raise explain(address.place, error) from None
+    return files, f"{address.bucket}/{address.key}".rstrip("/")
 
 
-def explain(uri: str, place: str, error: BaseException) -> StoreError:
+def explain(place: str, error: BaseException) -> StoreError:
     """Returns what to tell the user of an error: the place, the reason, the remedy, no secret."""
     reason = " ".join(str(error).split())
-    hidden = [*secrets_of(uri), *(os.environ.get(name, "") for name in _SECRETS)]
-    for secret in sorted(filter(None, hidden), key=len, reverse=True):
-        reason = reason.replace(secret, "***")
+    # The remedy first: a short secret may hide the words that tell what happened.
     remedy = next((text for sign, text in _REMEDIES if re.search(sign, reason)), _ANY)
     kind = StoreHiccupError if _HICCUP.search(reason) else StoreError
-    return kind(f"{place}: {reason}; {remedy}; then run the same command again")
+    return kind(f"{place}: {mask(reason, place)}; {remedy}; then run the same command again")
 
 
 def _endpoint() -> dict[str, str]:
-    url = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), "")
-    scheme, separator, host = url.rpartition("://")
-    found = {"endpoint_override": host.rstrip("/")} if url else {}
-    return found | ({"scheme": scheme} if separator else {})
+    name = next((name for name in _ENDPOINTS if os.environ.get(name)), None)
+    if name is None:
+        return {}
+    try:
+        return parse_endpoint(os.environ[name])
+    except AddressError as error:
+        msg = f"{name}: {hide_credentials(os.environ[name])}: {error}"
+        raise StoreError(msg) from None

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.documents import MAX_DOCUMENT_BYTES, MalformedError, grid_document
 from orchestrator.store.files import CHECKPOINTS, GRIDS
 from orchestrator.store.storage import Storage, StoreError
 
@@ -49,23 +50,65 @@ def save_grid(storage: Storage, document: Mapping[str, Any]) -> None:
     storage.write(f"{GRIDS}/{_safe(document['grid_id'])}.json", text.encode())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Grids:
+    """The grids that were asked for.
+
+    Attributes:
+        documents: The whole ones; the one saved last at the end.
+        malformed: Files that hold none, by path, with what is wrong.
+    """
+
+    documents: tuple[dict[str, Any], ...]
+    malformed: Mapping[str, str]
+
+    def notes(self, place: str) -> tuple[str, ...]:
+        """Returns a sentence on each malformed file."""
+        return tuple(
+            f"{place}/{path}: {reason}; it is left out (podium run of its configuration writes it "
+            "again; podium verify --quarantine moves it aside)"
+            for path, reason in self.malformed.items()
+        )
+
+
+def read_grids(storage: Storage) -> Grids:
+    """Reads the grids.
+
+    Raises:
+        StoreError: The folder or a file cannot be read.
+    """
+    documents, malformed = [], {}
+    for file in storage.list(GRIDS):
+        if file.is_folder or not file.name.endswith(".json"):
+            continue
+        try:
+            if file.size_bytes > MAX_DOCUMENT_BYTES:
+                malformed[file.path] = f"is larger than {MAX_DOCUMENT_BYTES >> 20} MiB"
+                continue
+            data = storage.read(file.path)
+            if data is not None:
+                documents.append(grid_document(data, file.name))
+        except MalformedError as error:
+            malformed[file.path] = str(error)
+    documents.sort(key=lambda grid: (str(grid.get("saved_at")), grid["grid_id"]))
+    return Grids(documents=tuple(documents), malformed=malformed)
+
+
 def load_grids(storage: Storage) -> list[dict[str, Any]]:
     """Returns the grids, the one saved last at the end.
 
     Raises:
-        StoreError: A file cannot be read or is torn.
+        StoreError: A file cannot be read or holds no grid, so that the last one is not known.
     """
-    documents = []
-    for file in storage.list(GRIDS):
-        data = storage.read(file.path) if file.name.endswith(".json") else None
-        if data is None:
-            continue
-        try:
-            documents.append(json.loads(data))
-        except ValueError as error:
-            msg = f"{storage.place}/{file.path}: {error}; delete it and run its configuration again"
-            raise StoreError(msg) from error
-    return sorted(documents, key=lambda grid: (str(grid.get("saved_at")), grid["grid_id"]))
+    grids = read_grids(storage)
+    if grids.malformed:
+        path, reason = next(iter(grids.malformed.items()))
+        msg = (
+            f"{storage.place}/{path}: {reason}; move it aside (podium verify --quarantine does) "
+            "and run its configuration again, which writes it anew"
+        )
+        raise StoreError(msg)
+    return list(grids.documents)
 
 
 def _safe(name: str) -> str:

@@ -13,9 +13,10 @@ from typing import TypeVar
 import pyarrow as pa
 from pyarrow import fs
 
+from orchestrator.address import parse_s3
 from orchestrator.store.bucket import explain, is_gone, open_bucket
 from orchestrator.store.retry import PATIENCE, Patience
-from orchestrator.store.storage import Buffer, FileInfo, without_secrets
+from orchestrator.store.storage import Buffer, FileInfo
 
 NUM_DOWNLOADS = 16
 _CHUNK_BYTES = 8 << 20
@@ -28,12 +29,13 @@ class ObjectStorage:
 
     def __init__(self, uri: str, *, patience: Patience = PATIENCE) -> None:
         """Opens the bucket; nothing is read or written yet."""
-        self.location = uri
-        self.place = without_secrets(uri)
+        address = parse_s3(uri)
+        self.location = str(address)
+        self.place = address.place
         self._patience = patience
         # Opening may ask where the bucket is, but says nothing of whether it can be reached.
         opening = f"open {self.place}"
-        self._files, self._root = patience.insist(opening, lambda: open_bucket(uri))
+        self._files, self._root = patience.insist(opening, lambda: open_bucket(address))
 
     def write(self, path: str, data: Buffer) -> None:
         """Puts an object, whole or not at all.
@@ -185,8 +187,8 @@ class ObjectStorage:
             try:
                 return operation()
             except OSError as error:
-                # The cause may repeat the URI with its secrets, so it is not chained.
-                raise explain(self.location, f"{self.place}/{path}", error) from None
+                place = f"{self.place}/{path}"
+                raise explain(place, error) from None  # the cause may repeat secrets
 
         return self._patience.insist(self.location, explained)
 

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from orchestrator.documents import CandidateShape, check_shape, parse_json
+from orchestrator.masking import mask
 from orchestrator.store.schema import SCHEMA_VERSION
+from orchestrator.store.storage import StoreError
 from workers.contract import FailureClass, JSONValue, TrialResult, TrialSpec, TrialStatus
 from workers.identity import protocol_id, trial_id
 
@@ -169,16 +172,14 @@ def failure_row_of(row: Mapping[str, Any]) -> FailureRow:
     return FailureRow(**values)
 
 
-def trial_row(spec: TrialSpec, result: TrialResult, *, attempt: int, committed_at: datetime) -> Row:
-    """Returns the row of `trials`.
-
-    Raises:
-        ValueError: `committed_at` has no time zone.
-        KeyError: A completed trial lacks a metric.
-    """
-    row = _labels(spec) | {
-        "schema_version": SCHEMA_VERSION,
+def spec_values(spec: TrialSpec) -> Row:
+    """Returns what the specification of a row decides, by column of any table, without the id."""
+    return {
         "protocol_id": protocol_id(spec),
+        "dataset": spec.dataset.label,
+        "model": spec.model.label,
+        "loss": spec.loss.label,
+        "repeat": spec.repeat,
         "dataset_name": spec.dataset.name,
         "model_name": spec.model.name,
         "loss_name": spec.loss.name,
@@ -186,6 +187,19 @@ def trial_row(spec: TrialSpec, result: TrialResult, *, attempt: int, committed_a
         "image_size": spec.data.image_size,
         "arithmetic": spec.training.precision,
         "deterministic": spec.training.deterministic,
+    }
+
+
+def trial_row(spec: TrialSpec, result: TrialResult, *, attempt: int, committed_at: datetime) -> Row:
+    """Returns the row of `trials`.
+
+    Raises:
+        ValueError: `committed_at` has no time zone.
+        KeyError: A completed trial lacks a metric.
+    """
+    row = spec_values(spec) | {
+        "trial_id": trial_id(spec),
+        "schema_version": SCHEMA_VERSION,
         "spec": _spec_text(spec),
         "attempt": attempt,
         "committed_at": _aware(committed_at),
@@ -241,8 +255,8 @@ def failure_row(record: FailureRecord) -> Row:
         "protocol_id": protocol_id(record.spec),
         "attempt": record.attempt,
         "failure_class": str(record.failure_class),
-        "message": record.message,
-        "traceback": record.traceback,
+        "message": mask(record.message),
+        "traceback": mask(record.traceback),
         "host": record.host,
         "spec": _spec_text(record.spec),
         "failed_at": _aware(record.failed_at),
@@ -270,16 +284,25 @@ def candidate_values(row: CandidateRow) -> Row:
 
 
 def candidate_of(values: Mapping[str, Any]) -> CandidateRow:
-    """Builds a candidate's training from a row of `candidates`."""
+    """Builds a candidate's training from a row of `candidates`.
+
+    Raises:
+        StoreError: A column of JSON holds something else.
+    """
     known: Row = {f.name: values.get(f.name) for f in dataclasses.fields(CandidateRow)}
-    versions = known["versions"]
-    parsed = {
-        "parameters": json.loads(values["parameters"]),
-        "val_dice": tuple(json.loads(values["val_dice"])),
-        "versions": None if versions is None else json.loads(versions),
-        "spec": TrialSpec.from_json(json.loads(values["spec"])),
-    }
-    return CandidateRow(**(known | parsed))
+    texts = {name: known[name] for name in ("parameters", "val_dice", "versions", "spec")}
+    given = {name: text for name, text in texts.items() if text is not None}
+    try:
+        parsed = {name: parse_json(text) for name, text in given.items()}
+        shape = check_shape(parsed, CandidateShape)
+        known |= {name: getattr(shape, name) for name in texts}
+        return CandidateRow(**(known | {"spec": TrialSpec.from_json(shape.spec)}))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        msg = (
+            f"candidates: the row of {known['trial_id']} cannot be read ({error}); podium verify "
+            "names its file, and --quarantine moves it aside"
+        )
+        raise StoreError(msg) from error
 
 
 def divergence(

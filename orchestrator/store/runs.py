@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
+from orchestrator.documents import MalformedError, RunShape, check_shape, parse_json
 from orchestrator.store.files import RUNS
 from orchestrator.store.storage import Storage
 
@@ -21,6 +21,9 @@ HEARTBEAT_SECONDS = 5.0
 
 SILENT = timedelta(seconds=60)
 """A driver that has not written for so long is taken for gone."""
+
+MAX_BYTES = 16 << 20
+"""Of a driver's document."""
 
 MAX_LOOKS = 5
 """How often a document that makes no sense is read; it is written every few seconds at most."""
@@ -145,20 +148,12 @@ def _read(storage: Storage, path: str) -> RunRecord | None:
 
 def _parse(data: bytes) -> RunRecord | None:
     try:
-        document: Mapping[str, Any] = json.loads(data)
-        running = tuple(
-            RunningTrial(
-                **{
-                    **trial,
-                    "since": datetime.fromisoformat(trial["since"]),
-                    "val_dice": tuple(trial["val_dice"]),
-                }
-            )
-            for trial in document["running"]
-        )
-        moments = {
-            key: datetime.fromisoformat(document[key]) for key in ("started_at", "heartbeat_at")
-        }
-        return RunRecord(**{**document, **moments, "running": running})
-    except (ValueError, TypeError, KeyError):
+        found = check_shape(parse_json(data, MAX_BYTES), RunShape)
+    except MalformedError:
         return None  # Written by another version; it is only news, so nothing is lost.
+    running = tuple(
+        RunningTrial(**{item.name: getattr(trial, item.name) for item in fields(RunningTrial)})
+        for trial in found.running
+    )
+    known = {item.name: getattr(found, item.name) for item in fields(RunRecord)}
+    return RunRecord(**{**known, "running": running})

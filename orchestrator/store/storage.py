@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeAlias
-from urllib.parse import unquote, urlsplit
 
+from orchestrator.address import AddressError, S3Address, hide_credentials, parse_address
 from workers.contract import UserError
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
@@ -19,9 +21,6 @@ TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 Buffer: TypeAlias = bytes | memoryview
 """What can be written; a view of a mapped file need not fit into memory."""
-
-HARMLESS_OPTIONS = ("region", "scheme", "endpoint_override", "tls_ca_file_path")
-"""What may stand in the query of an S3 URI; a message may show it."""
 
 
 class StoreError(UserError):
@@ -43,13 +42,15 @@ class FileInfo:
         path: Relative to the location, with `/` between its parts.
         size_bytes: 0 for a folder.
         modified_at: UTC; None for a folder.
-        is_folder: True for a folder.
+        is_folder: True for what is no file: a folder, or as `is_special` says.
+        is_special: True for a pipe, a socket or a device, which is never opened.
     """
 
     path: str
     size_bytes: int
     modified_at: datetime | None
     is_folder: bool = False
+    is_special: bool = False
 
     @property
     def name(self) -> str:
@@ -68,12 +69,12 @@ class Storage(Protocol):
 
     @property
     def location(self) -> str:
-        """What `open_storage` opens again; it may hold credentials, so never show it."""
+        """What `open_storage` opens again, with its options."""
         ...
 
     @property
     def place(self) -> str:
-        """The location as messages show it, without credentials and options."""
+        """The location as messages show it, without options."""
         ...
 
     def write(self, path: str, data: Buffer) -> None:
@@ -116,8 +117,8 @@ class Storage(Protocol):
 def open_storage(location: str | Path) -> Storage:
     """Opens a local path, a `file://` URI or an `s3://bucket/prefix` URI.
 
-    An S3 URI takes the options of `orchestrator.store.bucket` in its query, such as
-    `?endpoint_override=host:port&scheme=http`; credentials come from the AWS environment.
+    An S3 URI takes options in its query (see `orchestrator.address`), such as
+    `?endpoint_override=host:port&scheme=http`; credentials come from the AWS environment alone.
 
     Raises:
         StoreError: The location cannot be understood or opened.
@@ -127,47 +128,29 @@ def open_storage(location: str | Path) -> Storage:
     from orchestrator.store.objects import ObjectStorage
 
     text = str(location)
-    scheme, separator, _ = text.partition("://")
-    if not separator:
-        return LocalStorage(_absolute(Path(text).expanduser()))
-    if scheme == "file":
-        parts = urlsplit(text)
-        if parts.netloc not in ("", "localhost"):
-            msg = f"{text}: a file URI names no host; write file:///path"
-            raise StoreError(msg)
-        return LocalStorage(_absolute(Path(unquote(parts.path))))
-    if scheme == "s3":
-        return ObjectStorage(text)
-    msg = (
-        f"{without_secrets(text)}: results are kept under a path, file:// or s3://, not {scheme}://"
-    )
-    raise StoreError(msg)
+    try:
+        found = parse_address(text)
+    except AddressError as error:
+        msg = f"{hide_credentials(text)}: {error}"
+        raise StoreError(msg) from None
+    if isinstance(found, S3Address):
+        return ObjectStorage(str(found))
+    return LocalStorage(_as_spelt(_absolute(Path(found).expanduser())))
 
 
 def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
 
 
-def without_secrets(uri: str) -> str:
-    """Returns a URI without user, password and query.
-
-    Works on text that is no valid URI, since that is when a message must show it.
-    """
-    scheme, _, rest = uri.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0].rstrip('/')}"
-
-
-def secrets_of(uri: str) -> Iterator[str]:
-    """Yields what must not appear in a message: the user, the password, odd query values."""
-    yield uri
-    rest, _, query = uri.partition("://")[2].partition("?")
-    user, found, _ = rest.rpartition("@")
-    values = [user, *user.split(":", 1)] if found else []
-    for pair in query.split("&"):
-        key, _, value = pair.partition("=")
-        if key not in HARMLESS_OPTIONS:
-            values.append(value)
-    for value in values:
-        if value:
-            yield value
-            yield unquote(value)
+def _as_spelt(path: Path) -> Path:
+    """Returns a path as its folders are spelt: `é` may be one character there, and two here."""
+    spelt = Path(path.anchor)
+    for part in path.parts[1:]:
+        if not part.isascii() and not (spelt / part).exists():
+            wanted = unicodedata.normalize("NFC", part)
+            with contextlib.suppress(OSError):
+                names = (entry.name for entry in spelt.iterdir())
+                same = (name for name in names if unicodedata.normalize("NFC", name) == wanted)
+                part = min(same, default=part)
+        spelt /= part
+    return spelt

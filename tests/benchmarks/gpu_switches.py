@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from tests.benchmarks.loop import LOSS, make_task, timed
-from tests.benchmarks.machine import describe, in_one_line, print_table, save
+from tests.benchmarks.machine import describe, in_one_line, parse, print_table, save
 from workers.catalogue.models import MODELS
 from workers.contract import Component, Runtime
 from workers.environment import device_name, prepare_process
@@ -43,6 +43,12 @@ SWITCHES: dict[str, dict[str, Any]] = {
 }
 SWITCHES["all"] = {key: value for switch in SWITCHES.values() for key, value in switch.items()}
 SWITCHES["all eager"] = SWITCHES["all"] | {"compiled": False}
+
+# Without compiling, which takes minutes and needs a compiler.
+SMALLEST: dict[str, Any] = {
+    "models": ["unet"], "switches": ["exact", "channels_last", "any kernel", "bfloat16"],
+    "width": 4, "side": 32, "images": 8, "epochs": 1,
+}  # fmt: skip
 
 
 class Case:
@@ -131,7 +137,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "podium-bench")
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    arguments = parse(parser, smallest=SMALLEST)
     runtime = Runtime(
         data_root=None,
         cache_dir=str(arguments.cache),

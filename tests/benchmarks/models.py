@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.benchmarks.machine import parse
 from workers.catalogue.models import MODELS
 from workers.contract import TrainingProtocol
 from workers.environment import device_name, keep_large_blocks
@@ -112,7 +113,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parse(parser, smallest={"models": ["unet"], "image_size": 32, "steps": 1})
     if arguments.one:
         print(json.dumps(measure(arguments.one, {}, arguments)))
         return
@@ -138,6 +139,7 @@ def main() -> None:
     }
     if arguments.json:
         arguments.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    sys.exit(len(table) < len(arguments.models))
 
 
 if __name__ == "__main__":

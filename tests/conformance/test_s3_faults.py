@@ -12,7 +12,7 @@ from pyarrow import fs
 from orchestrator.store import RunRecord, Store, StoreError
 from orchestrator.store.objects import ObjectStorage
 from orchestrator.store.retry import Patience
-from orchestrator.store.storage import StoreHiccupError
+from orchestrator.store.storage import StoreHiccupError, open_storage
 from tests.conformance.faulty_server import FaultyServer, serve
 from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec
 
@@ -159,11 +159,17 @@ def _uses(storage: ObjectStorage) -> dict[str, Callable[[], object]]:
     ],
 )
 def test_a_refusal_names_the_place_and_the_remedy_at_once(
-    server: FaultyServer, s3_bucket: str, use: str, code: str, remedy: str
+    server: FaultyServer,
+    s3_bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+    use: str,
+    code: str,
+    remedy: str,
 ) -> None:
     """Also for a question whose answer has no body that would say more than its status."""
-    location = f"s3://a-key:a-secret@{s3_bucket}/results"
-    storage = ObjectStorage(location, patience=quick())
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
+    storage = ObjectStorage(f"s3://{s3_bucket}/results", patience=quick())
     server.every(1, [code])
     with pytest.raises(StoreError) as caught:
         _uses(storage)[use]()
@@ -235,15 +241,38 @@ def test_a_store_that_starts_again_meanwhile_is_waited_for(
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        ("s3:///x", "names no bucket"),
+        ("s3:///x", "must name a bucket"),
         ("s3://bucket:9000/x", "names no bucket"),
         ("s3://bucket/x?regoin=eu", "option 'regoin': unknown; known: region, scheme"),
-        ("s3://bucket/x?secret", "this is no URI"),
+        ("s3://bucket/x?secret", "option 'secret': unknown"),
     ],
 )
 def test_a_location_that_cannot_be_meant_is_refused(location: str, message: str) -> None:
     with pytest.raises(StoreError, match=message):
-        ObjectStorage(location, patience=quick())
+        open_storage(location)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://HOST/a-path", "http://me:hush-hush@HOST", "https//HOST", "http://HOST?x=1"]
+)
+def test_an_endpoint_of_the_environment_that_is_none_is_named(
+    s3_environment: None, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    with pytest.raises(StoreError, match=r"^AWS_ENDPOINT_URL: .*: must be a host and") as no:
+        open_storage("s3://bucket/x")
+    assert "hush" not in str(no.value)
+
+
+@pytest.mark.usefixtures("s3_environment")
+@pytest.mark.parametrize("key", ["buck", "mine", "bucket-of-mine"])
+def test_a_short_key_hides_no_bucket(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, key)
+    storage = open_storage("s3://bucket-of-mine/a")
+    with pytest.raises(StoreError, match=r"there is no bucket 'bucket-of-mine'; create the") as no:
+        storage.list("trials")
+    assert str(no.value).startswith("s3://bucket-of-mine/a/trials: ")
 
 
 def test_the_query_may_name_everything_but_credentials(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 import pytest
+from pyarrow import fs
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from orchestrator.engine.inline import InlineEngine
 from orchestrator.store import Store
+from orchestrator.submit import prepare
 from tests.conformance.conftest import s3_bucket, s3_environment, s3_port
 from tests.conformance.faulty_server import serve
 from tests.integration.sweeps import run, tables, write_config
@@ -57,3 +60,40 @@ def test_a_sweep_on_a_store_that_fails_every_so_often(
         assert (tmp_path / "report" / "index.html").exists()
     finally:
         stop()
+
+
+@pytest.mark.timeout(60)
+def test_no_secret_is_in_a_file_a_row_a_log_or_a_submission(
+    tmp_path: Path, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a library repeats it: in what a trial raises."""
+    secrets = ("hush-access-key", "hush/secret+key=", "hush-token-of-a-hub", "hush-password")
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN")
+    for name, secret in zip(names, secrets, strict=False):
+        monkeypatch.setenv(name, secret)
+    said = f"key {secrets[0]}, {secrets[1]}; https://me:{secrets[3]}@host/?X-Sig={secrets[2]}."
+
+    def failing(*_: object) -> NoReturn:
+        raise PermissionError(said)
+
+    monkeypatch.setattr("orchestrator.engine.inline._run_trial", lambda: failing)
+    results = f"s3://{s3_bucket}/sweeps"
+    config = write_config(tmp_path, training=EPOCHS, results=results)
+    texts = [prepare(config).config]
+    for mode in ("plain", "json"):
+        command = ["run", str(config), "--engine", "inline", "--progress", mode]
+        texts.append(CliRunner().invoke(app, command).output)
+    for command in (["status"], ["failures", "--json"], ["verify"]):
+        texts.append(CliRunner().invoke(app, [command[0], results, *command[1:]]).output)
+    assert "PermissionError" in texts[1]
+    assert "PermissionError" in texts[2]
+    store = Store(results)
+    texts += [store.read(name).to_csv() for name in ("trials", "failures")]
+    files, _ = fs.FileSystem.from_uri(f"s3://{s3_bucket}")
+    found = files.get_file_info(fs.FileSelector(s3_bucket, recursive=True))
+    for info in found:
+        if info.type == fs.FileType.File:
+            texts.append(files.open_input_file(info.path).read().decode("latin-1"))
+    texts += [p.read_text("latin-1") for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+    assert len(store.read("failures")) == 8
+    assert not [text for text in texts for secret in secrets if secret in text]

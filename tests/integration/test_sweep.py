@@ -1,11 +1,14 @@
 """A whole sweep in one process: rows, continuation, failures, divergence."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from orchestrator.engine.inline import InlineEngine
 from orchestrator.store import Store
+from orchestrator.sweep import open_results
 from tests.integration.sweeps import (
     assert_same_tables,
     run,
@@ -87,6 +90,20 @@ def test_an_extended_grid_trains_only_what_is_new(tmp_path):
     after = tables(tmp_path / "results")["trials"]
     kept = after[after["trial_id"].isin(before["trial_id"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(kept, before)
+
+
+@pytest.mark.parametrize("folder", ["results/_grids", "results"])
+def test_the_grid_is_kept_again_where_its_folder_was_deleted(tmp_path, folder):
+    class Deleting(CountingTrainer):
+        def __call__(self, *arguments):
+            if not self.trained:
+                shutil.rmtree(tmp_path / folder)
+            return super().__call__(*arguments)
+
+    run(write_config(tmp_path), engine=InlineEngine(Deleting()))
+    (grid,) = Store(tmp_path / "results").grids()
+    assert len(grid["trial_ids"]) == 4
+    assert open_results(str(tmp_path / "results")).plan.pending == ()
 
 
 def test_a_model_that_raises_leaves_one_failure_and_stops_nobody(tmp_path):

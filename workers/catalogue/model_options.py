@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from workers.catalogue import Options
@@ -14,6 +14,8 @@ from workers.catalogue.weights import PretrainedOptions
 
 Architecture = Annotated[str, AfterValidator(check_architecture_name)]
 Encoder = Annotated[str, AfterValidator(check_encoder_name)]
+Size = Annotated[int, Field(gt=0, le=65_536)]
+"""Channels or pixels; more is a slip of the pen, which no machine could hold."""
 
 
 class NoOptions(Options):
@@ -32,7 +34,7 @@ class DeepLabV3PlusOptions(PretrainedOptions):
     """
 
     encoder: Encoder = "tu-xception65"
-    atrous_rates: tuple[PositiveInt, PositiveInt, PositiveInt] = (6, 12, 18)
+    atrous_rates: tuple[Size, Size, Size] = (6, 12, 18)
 
 
 def _refuse_beside_encoder(values: Mapping[str, Any], *keys: str) -> None:
@@ -49,7 +51,7 @@ def _refuse_beside_encoder(values: Mapping[str, Any], *keys: str) -> None:
 class UNetOptions(PretrainedOptions):
     """Plain U-Net by width (default 64), or an smp encoder with smp's decoder; not both."""
 
-    width: PositiveInt | None = None
+    width: Size | None = None
     encoder: Encoder | None = None
 
     @model_validator(mode="before")
@@ -68,7 +70,7 @@ class UNetPlusPlusOptions(PretrainedOptions):
     none.
     """
 
-    width: PositiveInt | None = None
+    width: Size | None = None
     deep_supervision: bool | None = None
     encoder: Encoder | None = None
 
@@ -97,7 +99,7 @@ class ESFPNetOptions(PretrainedOptions):
 class DUCKNetOptions(Options):
     """Filters of the finest level; 17 and 34 are the paper's."""
 
-    filters: PositiveInt = 17
+    filters: Size = 17
 
 
 class EMCADOptions(PretrainedOptions):

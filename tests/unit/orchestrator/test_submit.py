@@ -10,6 +10,7 @@ from orchestrator.submit import (
     MAX_CODE_BYTES,
     Job,
     JobServer,
+    _http_address,
     _Log,
     exit_code,
     next_id,
@@ -58,10 +59,22 @@ def test_code_that_is_mostly_data_is_refused(monkeypatch):
     assert MAX_CODE_BYTES > 1 << 20
 
 
-@pytest.mark.parametrize("uri", ["s3://key:hush@bucket/r", "s3://key@bucket/r?region=x"])
-def test_credentials_are_not_sent(tmp_path, uri):
-    with pytest.raises(UserError, match="results: holds credentials") as caught:
-        prepare(write_config(tmp_path, results=uri))
+@pytest.mark.parametrize("key", ["results", "data.root"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://key:hush@bucket/r.tar",
+        "s3://hush@bucket/r.tar?region=x",
+        "s3://key:h/hush@bucket/r.tar",
+        "s3://bucket/r.tar?secret_key=hush",
+        "s3://bucket/r.tar?region=x&access_key=hush&scheme=http",
+        "s3:/key:hush@bucket/r.tar",
+        "https://key:hush@host/r.tar",
+    ],
+)
+def test_credentials_are_neither_sent_nor_shown(tmp_path, key, uri):
+    with pytest.raises(UserError, match=rf"{key}: ") as caught:
+        prepare(write_config(tmp_path), [f"{key}={uri}"])
     assert "hush" not in str(caught.value)
 
 
@@ -97,12 +110,40 @@ def test_a_log_that_begins_anew_is_not_shown_twice():
     assert "".join(shown) == "one\ntwo\nthree\n"
 
 
-@pytest.mark.parametrize("address", ["ray://h:1", "h://", "http://", "tcp://h:1", ""])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ray://h:1",
+        "h://",
+        "http://",
+        "tcp://me:hush@h:1",
+        "",
+        "http:/h:8265",
+        "http://h:8265?a=b",
+        "http://h 1",
+        "h:port",
+        "http://h#x",
+    ],
+)
 def test_an_address_that_no_dashboard_has_is_refused(address):
     with pytest.raises(
         UserError, match=r"--address .*must be the dashboard's, such as http://HEAD"
-    ):
+    ) as caught:
         JobServer(address)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("head:8265", "http://head:8265"),
+        ("HTTPS://head/ray/", "https://head/ray"),
+        ("http://[::1]:8265", "http://[::1]:8265"),
+        ("http://me:hush@proxy:80", "http://me:hush@proxy:80"),
+    ],
+)
+def test_an_address_has_one_form(address, url):
+    assert _http_address(address) == url
 
 
 def test_nothing_of_the_token_is_in_a_submission(tmp_path, monkeypatch):

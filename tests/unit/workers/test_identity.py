@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.contract import Component, DataProtocol, TrainingProtocol, TrialSpec
-from workers.identity import canonical, digest, protocol_id, trial_id
+from workers.identity import canonical, digest, protocol_id, trial_id, trial_ids
 
 SPEC = TrialSpec(
     dataset=Component(name="kvasir-seg"),
@@ -155,3 +155,25 @@ def test_a_shuffled_mapping_has_the_same_digest(mapping, random):
     keys = list(mapping)
     random.shuffle(keys)
     assert digest({key: mapping[key] for key in keys}) == digest(mapping)
+
+
+components = st.builds(
+    Component,
+    name=st.sampled_from(["a", 'repeat":0', '"repeat":0,']),
+    parameters=st.dictionaries(
+        st.sampled_from(["repeat", "seed", "x"]), st.integers(0, 1) | st.just('"repeat":0')
+    ),
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    parts=st.lists(components, min_size=3, max_size=5),
+    picks=st.lists(st.tuples(*[st.integers(0, 2)] * 3, st.integers(0, 12)), max_size=12),
+)
+def test_the_ids_of_many_trials_are_those_of_each(parts, picks):
+    specs = [
+        TrialSpec(dataset=parts[d], model=parts[m], loss=parts[n], repeat=r, seed=1)
+        for d, m, n, r in picks
+    ]
+    assert list(trial_ids(specs)) == [trial_id(spec) for spec in specs]

@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchestrator.config.document import parse_yaml, read_document
-from tests.unit.orchestrator.config.builders import write
+from tests.unit.orchestrator.config.builders import load, write
 from workers.contract import UserError
 
 
@@ -104,12 +110,82 @@ def test_control_characters_are_refused(tmp_path):
 def test_deep_nesting_and_huge_numbers_are_refused():
     with pytest.raises(yaml.YAMLError, match="nested too deeply"):
         parse_yaml("[" * 5000)
-    with pytest.raises(yaml.YAMLError, match="cannot be read"):
+    with pytest.raises(yaml.YAMLError, match=r"999\.\.\.: has more than 100 digits"):
         parse_yaml("9" * 5000)
 
 
-def test_many_aliases_do_not_multiply_the_work():
-    levels = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)]
-    lines: dict[tuple[str | int, ...], int] = {}
-    parse_yaml("\n".join(levels), lines)
-    assert len(lines) < 1000
+BOMBS = {
+    "lists": "a0: &a0 [x, x]\n" + "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 11)),
+    "mappings": "a0: &a0 {k: x}\n" + "\n".join(f"a{n}: &a{n} {{{', '.join(f'k{i}: *a{n - 1}' for i in range(10))}}}" for n in range(1, 11)),
+    "merges": "a0: &a0 {k: x}\n" + "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 11)),
+    "text": f"a: &a {'x' * 50_000}\nb: [{', '.join(['*a'] * 1000)}]",
+    "values": f"a: [{'x,' * 60_000}]",
+}  # fmt: skip
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_is_said_at_once(tmp_path, bomb):
+    started = time.process_time()
+    message = refusal(write(tmp_path, BOMBS[bomb]))
+    assert "holds more than 50,000 values, each alias counted" in message
+    if bomb != "values":
+        assert time.process_time() - started < 1
+
+
+def test_few_aliases_are_no_bomb(tmp_path):
+    text = "a: &a [1, 2]\nb: [*a, *a]\nc: {<<: {d: 1}, e: *a}\n"
+    assert read_document(write(tmp_path, text)).values["c"] == {"d": 1, "e": [1, 2]}
+
+
+@pytest.mark.timeout(10)
+def test_what_never_ends_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path in (tmp_path / "pipe.yaml", Path("/dev/zero")):
+        assert "is a pipe or a device" in refusal(path)
+    (tmp_path / "large.yaml").write_text("#" * (1 << 20) + "\n")
+    assert (
+        refusal(tmp_path / "large.yaml")
+        == "large.yaml: is larger than 1 MiB, which no configuration is"
+    )
+
+
+TRAPS = ["010", "042", "+07", "-00", "1:30", "1:30:00", "1:30.5", "0x1F", "0b101", "1_000", "1_0.5", "00.5", "1_0e3", "!!int '042'", "!!float '1:30'"]  # fmt: skip
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_a_number_that_yaml_reads_as_another_is_refused(tmp_path, trap):
+    shown = trap.partition(" ")[2].strip("'") or trap
+    message = refusal(write(tmp_path, f"training:\n  patience: {trap}\n"))
+    assert message.startswith(
+        f"sweep.yaml:2: training.patience: {shown}: is not a plain decimal number; write"
+    )
+    with pytest.raises(
+        UserError, match=r"sweep.yaml: .*is not a plain decimal.*\(from --set losses\.0="
+    ):
+        load(tmp_path, f"losses.0={{name: focal, parameters: {{gamma: {trap}}}}}")
+
+
+@pytest.mark.parametrize("text", ["'042'", '"1:30"', "08", "1.2.3", "1e", "+", "12:ab"])
+def test_text_stays_text(text):
+    assert parse_yaml(text) == text.strip("'\"")
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.one_of(st.integers(-(2**70), 2**70), st.floats()))
+def test_a_plain_number_means_itself(number):
+    text = str(number) if isinstance(number, int) else yaml.safe_dump(number).partition("\n")[0]
+    found = parse_yaml(text)
+    assert found == number or (number != number and found != found)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text("0123456789_:.+-xXoObeE", min_size=1, max_size=8))
+def test_whatever_looks_like_a_number_is_itself_or_text_or_refused(text):
+    try:
+        found = parse_yaml(f"[{text!r}]".replace("'", ""))
+    except yaml.YAMLError:
+        return
+    for value in found:
+        if isinstance(value, int | float):
+            assert value == float(text)

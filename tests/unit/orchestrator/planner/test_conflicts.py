@@ -75,3 +75,11 @@ def test_other_labels_of_the_same_results_do_not_matter():
     grid = make_grid(make_specs([SKIN], [FCN], [replace(FOCAL_2, label="focal-g2")]))
     rows = map(row_of, make_specs([WOUND], [FCN], [FOCAL]))
     assert len(plan(grid, committed(*rows)).pending) == 2
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("Focal", "focal"), ("\u00e9", "e\u0301"), ("\ufb01", "FI")]
+)
+def test_a_label_that_differs_by_case_or_unicode_form_alone_is_refused(ours, theirs):
+    message = refusal([replace(FOCAL_2, label=ours)], [replace(FOCAL, label=theirs)])
+    assert message.startswith(f"loss {ours!r}: the results have a label {theirs!r} for something")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.output import print_json, print_json_rows
 from orchestrator.planner import plan, plan_summary, summarise_status
 from tests.unit.orchestrator.planner.builders import (
     FCN,
@@ -33,9 +34,18 @@ FAILURES = [
 PLAN = plan(GRID, ROWS, FAILURES)
 
 
-def test_a_plan_in_json_is_as_the_golden_file_says():
-    text = json.dumps(plan_summary(PLAN, slots=2), indent=2) + "\n"
+def test_a_plan_in_json_is_as_the_golden_file_says(capsys):
+    trials = [trial.to_json() for trial in PLAN.trials]
+    print_json_rows(plan_summary(PLAN, slots=2), "trials", iter(trials))
+    text = capsys.readouterr().out
     assert text == GOLDEN.read_text(encoding="utf-8")
+    print_json(plan_summary(PLAN, slots=2) | {"trials": trials})
+    assert text == capsys.readouterr().out
+
+
+def test_json_of_no_rows_is_json(capsys):
+    print_json_rows({"a": {"b": []}}, "rows", [])
+    assert json.loads(capsys.readouterr().out) == {"a": {"b": []}, "rows": []}
 
 
 def test_costs_can_be_checked_by_hand():

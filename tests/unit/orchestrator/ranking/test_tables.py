@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.ranking.podium import rank
 from orchestrator.ranking.tables import prepare_trials, read_table
+from tests.unit.orchestrator.store.trials import make_spec
 from workers.contract import UserError
 
 
@@ -143,6 +144,18 @@ def test_one_label_for_two_questions_is_refused():
     with pytest.raises(UserError, match=message):
         prepare_trials(with_gammas(2, 2, 0.2))
     assert len(prepare_trials(with_gammas(2, 2.0))) == 2  # one number, one question
+
+
+def test_two_questions_in_whole_specifications_are_found():
+    """Those of the store name the repeat between other keys."""
+    rows = []
+    for number, width in ((0, 4), (1, 8)):
+        spec = make_spec(number).to_json()
+        spec["model"]["parameters"]["width"] = width  # type: ignore[index, call-overload]
+        rows.append(json.dumps(spec, sort_keys=True))
+    table = trials("aa11", "aa11").assign(model="unet", loss="dice", dataset="set-0", spec=rows)
+    with pytest.raises(UserError, match="model 'unet' stands for 2 different questions"):
+        prepare_trials(table)
 
 
 def test_a_foreign_spec_column_is_left_alone():

@@ -21,7 +21,7 @@ models: [{name: unet, alias: "klein & fein", parameters: {width: 8}}]
 losses: [iou, {name: focal, alias: "fokal: 2", parameters: {gamma: 2.0}}]
 repeats: 2
 training: {learning_rate: 1e-4, max_epochs: 3}
-results: s3://key:secret@bucket/results
+results: s3://secret/results
 """
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.store import StoreError
 from orchestrator.store.local import REMEDIES, LocalStorage
-from orchestrator.store.storage import TEMPORARY, open_storage, secrets_of, without_secrets
+from orchestrator.store.storage import TEMPORARY, open_storage
 
 
 @pytest.mark.parametrize("form", ["{path}", "file://{path}", "file://localhost{path}"])
@@ -24,10 +24,13 @@ def test_a_relative_path_is_made_absolute(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        ("ftp://user:secret@host/x?key=secret", "ftp://host/x: .* path, file:// or s3://"),
-        ("file://other/x", "names no host"),
-        ("s3://user:secret@bucket/x?odd=secret", "s3://bucket/x: .*odd.*AWS_ACCESS_KEY_ID"),
-        ("s3://user:sec/ret@bucket/x", "s3://bucket/x: "),
+        ("ftp://user:secret@host/x?key=secret", r"ftp://\*\*\*@host/x.*: .* path, a file:// or"),
+        ("file://other/x", "file:///other/x"),
+        ("s3://user:secret@bucket/x", r"s3://\*\*\*@bucket/x: .*credentials.*AWS_ACCESS_KEY_ID"),
+        ("s3://user:sec/ret@bucket/x", r"s3://\*\*\*@bucket/x: .*credentials"),
+        ("s3:/user:secret@bucket/x", r"s3:/\*\*\*@bucket/x: .*two slashes"),
+        ("s3://bucket/x?odd=secret", r"s3://bucket/x\?odd=\*\*\*: option 'odd': unknown"),
+        ("s3://bucket/x?region=a&password=secret", r"password=\*\*\*: .*AWS_ACCESS_KEY_ID"),
     ],
 )
 def test_an_odd_location_is_refused_without_its_secrets(location, message):
@@ -36,13 +39,6 @@ def test_an_odd_location_is_refused_without_its_secrets(location, message):
     assert "secret" not in str(caught.value)
     assert "sec/ret" not in str(caught.value)
     assert caught.value.__cause__ is None
-
-
-def test_secrets_are_found_and_left_out():
-    uri = "s3://user:p%2Fw@bucket/runs?endpoint_override=localhost:1&token=abc"
-    assert without_secrets(uri) == "s3://bucket/runs"
-    assert {"user", "p%2Fw", "p/w", "abc"} < set(secrets_of(uri))
-    assert "localhost:1" not in set(secrets_of(uri))
 
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path):

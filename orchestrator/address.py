@@ -1,0 +1,224 @@
+"""Addresses of folders, files and buckets: one parser for configurations, commands and the store.
+
+Every address has one normal form. What could be read in two ways, or would be read in one way by
+the client that writes and in another by the client that lists, is refused. Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import NoReturn
+from urllib.parse import unquote_to_bytes
+
+CREDENTIALS_REMEDY = (
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (for temporary ones AWS_SESSION_TOKEN too), "
+    "or AWS_PROFILE, in the environment"
+)
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(/*)")
+_MEANT = ("s3", "file", "s3a", "s3n", "gs", "gcs", "az", "abfs", "hdfs", "http", "https", "ftp")
+"""These mean a URI even without slashes after the colon; other names may be a folder's."""
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_HOST = re.compile(
+    r"(?:(?P<scheme>https?)://)?(?P<host>(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?)/?",
+    re.IGNORECASE,
+)
+_MAX_KEY_BYTES = 700
+"""An object's key may have 1,024 bytes, of which Podium's own names need some."""
+
+_OPTIONS = {
+    "region": re.compile(r"[A-Za-z0-9-]+"),
+    "scheme": re.compile(r"https?"),
+    "endpoint_override": _HOST,
+    "tls_ca_file_path": re.compile(r".+"),
+}
+"""What may stand in the query of an S3 URI, and how it looks."""
+
+_URI = re.compile(r"(?:\w[\w+.-]*:/+|s3:)[^\s'\"]+", re.IGNORECASE)
+_USER = re.compile(r"(:/*)(?:[^/@]*|[^/@]*:.*)@")
+_QUERY = re.compile(rf"([?&](?!(?:{'|'.join(_OPTIONS)})=)[^=&#]*=)[^&#]+")
+
+
+class AddressError(ValueError):
+    """What is wrong with an address; the text is a predicate and holds no secret."""
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise AddressError(reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Address:
+    """A bucket, a prefix or an object of an S3-compatible store.
+
+    Attributes:
+        bucket: The bucket.
+        key: Prefix or key, decoded, without slashes at its ends; may be empty.
+        options: Options of the query in the order of their names.
+    """
+
+    bucket: str
+    key: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The address without its options, as messages show it."""
+        return f"s3://{self.bucket}/{_escaped(self.key, '?#')}".rstrip("/")
+
+    def __str__(self) -> str:
+        """Returns the normal form, which `parse_address` takes again."""
+        query = "&".join(f"{name}={_escaped(value, '&#+')}" for name, value in self.options)
+        return f"{self.place}?{query}" if query else self.place
+
+
+def parse_address(text: str) -> S3Address | str:
+    """Reads what names a folder, a file or a bucket.
+
+    Args:
+        text: A local path, a `file:` URI, or `s3://bucket/prefix?option=value`.
+
+    Returns:
+        The bucket, or a local path as it was given; `file:` URIs become paths.
+
+    Raises:
+        AddressError: It names nothing, two things, or something that Podium does not read.
+    """
+    if not text.strip():
+        _refuse("must name a folder")
+    if any(ord(char) < 32 or ord(char) == 127 for char in text):
+        _refuse("must name a folder, without control characters")
+    match = _SCHEME.match(text)
+    scheme = match.group(1).lower() if match else ""
+    slashes = len(match.group(2)) if match else 0
+    if match is None or not (slashes or scheme in _MEANT):
+        if "://" in unicodedata.normalize("NFKC", text):
+            _refuse("looks like a URI and is none; write s3://bucket/prefix or a path")
+        return text
+    rest = text[match.end() :]
+    if scheme == "file" and slashes:
+        return _local(rest, slashes)
+    if scheme == "s3" and slashes == 2:
+        return _s3(rest)
+    if scheme == "s3":
+        msg = "must name a bucket after two slashes: s3://bucket/prefix"
+    elif scheme == "file":
+        msg = "a file URI has three slashes: file:///path"
+    else:
+        msg = f"must be a path, a file:// or an s3:// URI, not {match.group(1)}:{'/' * slashes}"
+        if slashes < 2:
+            msg += "; write ./ before the name of a folder"
+    _refuse(msg)
+
+
+def parse_s3(text: str) -> S3Address:
+    """Reads what names a bucket.
+
+    Raises:
+        AddressError: It is none, or names something else.
+    """
+    found = parse_address(text)
+    if isinstance(found, str):
+        _refuse("must name a bucket: s3://bucket/prefix")
+    return found
+
+
+def parse_endpoint(text: str) -> dict[str, str]:
+    """Returns host (and port) and, where it is named, scheme of an S3-compatible server.
+
+    Raises:
+        AddressError: It holds more, such as a path, or less.
+    """
+    match = _HOST.fullmatch(text)
+    if match is None:
+        msg = (
+            "must be a host and a port, such as http://HOST:9000, without path, user and query: "
+            "the client of the store can use nothing else"
+        )
+        _refuse(msg)
+    found = {"endpoint_override": match["host"]}
+    return found | ({"scheme": match["scheme"].lower()} if match["scheme"] else {})
+
+
+def hide_credentials(text: str) -> str:
+    """Returns a text with `***` for user, password and unknown options of every URI in it."""
+
+    def hide(match: re.Match[str]) -> str:
+        return _QUERY.sub(r"\1***", _USER.sub(r"\1***@", match.group(), count=1))
+
+    return _URI.sub(hide, text)
+
+
+def _local(rest: str, slashes: int) -> str:
+    if "?" in rest or "#" in rest:
+        _refuse("a file URI has no ? and no #; write %3F and %23 for them")
+    host, slash, path = rest.partition("/") if slashes == 2 else ("", "/", rest)
+    if host.lower() not in ("", "localhost"):
+        shown = rest.rpartition("@")[2]
+        _refuse(f"a file URI has three slashes: file:///{shown}")
+    return slash + _decoded(path).lstrip("/")
+
+
+def _s3(rest: str) -> S3Address:
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    if "@" in authority or (":" in authority and "@" in rest):
+        _refuse(f"must hold no credentials, which others could read; {CREDENTIALS_REMEDY}")
+    if "#" in rest:
+        _refuse("holds a #, after which a URI names nothing; write %23 for it")
+    if not _BUCKET.fullmatch(authority):
+        msg = (
+            "names no bucket; write s3://bucket/prefix, with a host and port as "
+            "?endpoint_override=HOST:PORT"
+        )
+        _refuse(msg)
+    path, _, query = rest[len(authority) :].partition("?")
+    key = _decoded(path.removeprefix("/")).rstrip("/")
+    for part in key.split("/") if key else ():
+        if part in ("", ".", ".."):
+            _refuse(f"has {part!r} between slashes, which is read in several ways; leave it out")
+        if part != part.strip():
+            _refuse(f"has {part!r}, which begins or ends with a space; leave it out")
+    if not key.isprintable():
+        _refuse("holds characters that cannot be seen; leave them out")
+    if unicodedata.normalize("NFC", key) != key:
+        _refuse("holds letters in parts (letter, accent); write them composed (Unicode NFC)")
+    if len(key.encode()) > _MAX_KEY_BYTES:
+        _refuse(f"has a prefix of {len(key.encode())} bytes; at most {_MAX_KEY_BYTES} are allowed")
+    return S3Address(bucket=authority, key=key, options=_options(query))
+
+
+def _options(query: str) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for pair in query.split("&") if query else ():
+        name, _, value = pair.partition("=")
+        name, value = _decoded(name), _decoded(value.replace("+", " "))
+        if name not in _OPTIONS:
+            known = ", ".join(_OPTIONS)
+            _refuse(f"option {name!r}: unknown; known: {known}; to log in, {CREDENTIALS_REMEDY}")
+        if name in found or not _OPTIONS[name].fullmatch(value):
+            reason = "is given twice" if name in found else "is not understood"
+            msg = f"option {name!r} {reason}; for example ?endpoint_override=HOST:9000&scheme=http"
+            _refuse(msg)
+        found[name] = value
+    return tuple(sorted(found.items()))
+
+
+def _decoded(text: str) -> str:
+    """Undoes percent escapes."""
+    if _ESCAPE.search(text):
+        _refuse("holds a % that begins no escape; write %25 for it")
+    try:
+        decoded = unquote_to_bytes(text).decode()
+    except UnicodeError:
+        _refuse("holds an escape that is not UTF-8")
+    if any(ord(char) < 32 or ord(char) == 127 for char in decoded):
+        _refuse("holds an escaped control character; leave it out")
+    return decoded
+
+
+def _escaped(text: str, more: str) -> str:
+    return re.sub(f"[%{more}]", lambda match: f"%{ord(match.group()):02X}", text)

@@ -17,6 +17,7 @@ from orchestrator.report.wording import MISSING, signed_text
 
 LEVEL = 0.95
 _SPLIT_KEYS = ("seed", "data.split")
+_SIMILAR_KEYS = ("data.similar_distance", "data.similar_rule")
 
 CellKey = tuple[str | None, str | None, str]
 
@@ -188,7 +189,8 @@ def _splits(trials: pd.DataFrame) -> list[tuple[object, ...]]:
         parts = (fingerprint, repeat, *(values.get(key) for key in _SPLIT_KEYS))
         complete = not any(pd.isna(part) for part in parts)
         unit = values.get("data.split_unit")  # older specifications say nothing of it
-        splits.append((*parts, unit) if complete else (id(trials), position))
+        alike = [values.get(key) for key in _SIMILAR_KEYS] if unit == "similar" else []
+        splits.append((*parts, unit, *alike) if complete else (id(trials), position))
     return splits
 
 

@@ -284,6 +284,8 @@ class FileDataset:
         JPEG files once had to agree in every byte.
         """
         paths = [self.image_path(sample) for sample in self.samples]
+        if not any(map(pictures.is_jpeg, paths)):
+            return []
         keys = picture_keys(self.folder, paths, cache_dir)
         once = [
             hashes[path] if pictures.is_jpeg(path) else key.pixels

@@ -245,7 +245,8 @@ def _counted(
         *finding(vanishes, vanishing),
         *(finding(kinds.MASK_INVERTED, inverted) if 2 * len(inverted) > num_proper else ()),
     )
-    if masks and (num_proper == 0 or (not stated and num_proper < MIN_PROPER * len(masks))):
+    is_doubtful = num_proper < MIN_PROPER * len(masks) or 2 * len(full) > len(masks)
+    if masks and (num_proper == 0 or (is_doubtful and not stated)):
         return (*finding(kinds.MASK_TRIVIAL, empty | full), *notes)
     return (
         *finding(kinds.MASK_EMPTY, list(empty)),

@@ -31,7 +31,7 @@ import yaml
 from PIL import Image
 
 from orchestrator.store import Store
-from tests.benchmarks.machine import describe, in_one_line, print_table, save
+from tests.benchmarks.machine import describe, in_one_line, parse, print_table, save
 from workers.contract import Component
 from workers.datasets import FileDataset, open_dataset
 from workers.datasets.cache import load_arrays, prepare_image
@@ -176,20 +176,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--smallest", action="store_true")
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    arguments = parse(parser, smallest={"repeats": 1})
     machine = describe("pillow", "numpy", "torch", "ray")
     print(in_one_line(machine))
     small, root, repeats = arguments.smallest, arguments.data, arguments.repeats
     decoding = [
-        measure_decoding(opened(name, root), side, 1 if small else repeats)
+        measure_decoding(opened(name, root), side, repeats)
         for name in NAMES
         for side in (SIDES[:1] if small else SIDES)
     ]
     print_table(decoding)
     cache = [
-        measure_cache(name, root, side, 1 if small else repeats)
+        measure_cache(name, root, side, repeats)
         for name in NAMES
         for side in (CACHE_SIDES[-1:] if small else CACHE_SIDES)
     ]

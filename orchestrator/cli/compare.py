@@ -6,12 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.cli.output import console, print_json, print_table
-from orchestrator.cli.results import TABLE_SUFFIXES, finished_trials, grid_of, require_results
+from orchestrator.cli.results import finished_trials, grid_of, is_table, require_results
+from orchestrator.ranking.metrics import Metric, is_known, metric_of
 from orchestrator.ranking.tables import prepare_trials, read_table
 from orchestrator.report.compare import Comparison, PodiumPair, answer_sentence, compare, to_json
 from orchestrator.report.compare_sides import Side, side
 from orchestrator.report.data import ReportData
-from orchestrator.report.wording import MISSING, count_text, metric_title, points_text, signed_text
+from orchestrator.report.wording import (
+    MISSING,
+    count_text,
+    minus_text,
+    points_text,
+    signed_text,
+)
 from orchestrator.store import Store
 from workers.contract import UserError
 
@@ -26,14 +33,18 @@ def compare_command(
     places: tuple[str, str],
     *,
     metrics: tuple[str, str],
+    lower_is_better: bool | None,
     protocols: tuple[str | None, str | None],
     ties: str,
     out: Path | None,
     as_json: bool,
 ) -> None:
     """Compares two sweeps; prints the result, and writes it as a page where asked."""
+    # Said once, it holds for the columns whose names do not say it.
+    unclear = [metric for metric in metrics if not is_known(metric)]
+    told = dict.fromkeys(unclear or metrics, lower_is_better)
     sides = [
-        _read(letter, place, metric=metric, protocol=protocol, ties=ties)
+        _read(letter, place, metric, told.get(metric), protocol=protocol, ties=ties)
         for letter, place, metric, protocol in zip("AB", places, metrics, protocols, strict=True)
     ]
     found = compare(sides[0], sides[1])
@@ -49,9 +60,18 @@ def compare_command(
         console().print(f"Page: {out}", soft_wrap=True, markup=False)
 
 
-def _read(letter: str, place: str, *, metric: str, protocol: str | None, ties: str) -> Side:
+def _read(
+    letter: str,
+    place: str,
+    metric: str,
+    lower_is_better: bool | None,
+    *,
+    protocol: str | None,
+    ties: str,
+) -> Side:
     try:
-        return side(letter, place, _data(place, metric=metric, protocol=protocol, ties=ties))
+        measure = metric_of(metric, lower_is_better=lower_is_better)
+        return side(letter, place, _data(place, measure=measure, protocol=protocol, ties=ties))
     except UserError as error:
         # The reader of one table speaks of --protocol and --metric; here each side has its own.
         own = {"a": "", "b": "-b"}[letter.lower()]
@@ -59,22 +79,26 @@ def _read(letter: str, place: str, *, metric: str, protocol: str | None, ties: s
         raise UserError(text.replace("--metric ", f"--metric{own} ")) from error
 
 
-def _data(place: str, *, metric: str, protocol: str | None, ties: str) -> ReportData:
+def _data(place: str, *, measure: Metric, protocol: str | None, ties: str) -> ReportData:
     rule = cast("TieRule", ties)
-    path = Path(place)
-    if path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir():
+    if is_table(place):
         if protocol:
             msg = f"--protocol {protocol}: {place} is a table and holds no protocols"
             raise UserError(msg)
         return ReportData(
-            trials=read_table(path, metric=metric), grid=None, metric=metric, ties=rule
+            trials=read_table(Path(place), metric=measure), grid=None, metric=measure, ties=rule
         )
     store = Store(place)
     require_results(store)
     trials = finished_trials(store)
-    chosen = prepare_trials(trials, metric=metric, protocol=protocol, source=store.place)
+    chosen = prepare_trials(trials, metric=measure, protocol=protocol, source=store.place)
     return ReportData(
-        trials=trials, grid=grid_of(store, chosen), metric=metric, ties=rule, protocol=protocol
+        trials=trials,
+        grid=grid_of(store, chosen),
+        metric=measure,
+        ties=rule,
+        protocol=protocol,
+        missing=store.missing(set(chosen["trial_id"])),
     )
 
 
@@ -84,7 +108,7 @@ def _print(found: Comparison) -> None:
     for one in (found.a, found.b):
         coverage = one.sweep.main_podium.coverage
         out.print(
-            f"{one.letter}: {one.name}, {one.place}, by {metric_title(one.metric)}, "
+            f"{one.letter}: {one.name}, {one.place}, by {one.metric_text}, "
             f"{coverage.present:,} of {count_text(coverage.expected, 'trial')}",
             soft_wrap=True,
             markup=False,
@@ -111,7 +135,11 @@ def _print_podiums(found: Comparison, pair: PodiumPair) -> None:
                 found.title("loss", row.loss),
                 MISSING if row.place_a is None else row.place_a,
                 MISSING if row.place_b is None else row.place_b,
-                MISSING if row.moved is None else f"{row.moved:+d}" if row.moved else "0",
+                MISSING
+                if row.moved is None
+                else minus_text(f"{row.moved:+d}")
+                if row.moved
+                else "0",
                 _points(row.points_a),
                 _points(row.points_b),
                 _mean(row.mean_a),
@@ -127,21 +155,21 @@ def _print_podiums(found: Comparison, pair: PodiumPair) -> None:
     tau = (
         "cannot be said: it needs two losses in both, and no podium that is all level"
         if pair.tau is None
-        else f"{pair.tau:+.2f} over {count_text(pair.num_common, 'loss')}"
+        else f"{minus_text(f'{pair.tau:+.2f}')} over {count_text(pair.num_common, 'loss')}"
     )
-    console().print(f"Kendall's tau-b of the two orders: {tau}", soft_wrap=True, markup=False)
+    console().print(f"Kendall's τ-b of the two orders: {tau}", soft_wrap=True, markup=False)
 
 
 def _print_differences(found: Comparison) -> None:
     if not found.losses:
         return
     print_table(
-        ["loss", "B - A", "95 % interval", "combinations", "B higher", "B lower"],
+        ["loss", "B − A", "95 % interval", "combinations", "B better", "B worse"],
         [
             (
                 found.title("loss", entry.loss),
-                signed_text(entry.difference.value),
-                entry.difference.interval_text,
+                minus_text(signed_text(entry.difference.value)),
+                minus_text(entry.difference.interval_text),
                 entry.num_cells,
                 entry.num_better,
                 entry.num_worse,
@@ -149,24 +177,24 @@ def _print_differences(found: Comparison) -> None:
             for entry in found.losses
         ],
         title="Differences by loss, mean over the combinations that both have",
-        numeric=frozenset({"B - A", "95 % interval", "combinations", "B higher", "B lower"}),
+        numeric=frozenset({"B − A", "95 % interval", "combinations", "B better", "B worse"}),
     )
     largest = sorted(found.cells, key=lambda cell: -abs(cell.difference.value))[:MAX_CELLS]
     print_table(
-        ["dataset", "model", "loss", "B - A", "95 % interval"],
+        ["dataset", "model", "loss", "B − A", "95 % interval"],
         [
             (
                 None if cell.dataset is None else found.title("dataset", cell.dataset),
                 None if cell.model is None else found.title("model", cell.model),
                 found.title("loss", cell.loss),
-                signed_text(cell.difference.value),
-                cell.difference.interval_text,
+                minus_text(signed_text(cell.difference.value)),
+                minus_text(cell.difference.interval_text),
             )
             for cell in largest
         ],
         title=f"Largest differences, {len(largest)} of "
         f"{count_text(len(found.cells), 'combination')}",
-        numeric=frozenset({"B - A", "95 % interval"}),
+        numeric=frozenset({"B − A", "95 % interval"}),
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator.cli.output import console, print_json
 from orchestrator.cli.results import finished_trials, grid_of, require_results
+from orchestrator.ranking.metrics import Metric, as_metric
 from orchestrator.ranking.siblings import siblings_query
 from orchestrator.ranking.tables import prepare_trials
 from orchestrator.report.data import ReportData, Sampling
@@ -40,10 +41,13 @@ def report_command(
                 "page": str(files.page),
                 "figures": [str(path) for path in files.figures],
                 "answer": files.answer,
+                "notes": list(files.notes),
             }
         )
         return
     console().print(files.answer, soft_wrap=True, markup=False)
+    for note in files.notes:
+        console().print(f"Note: {note}", soft_wrap=True, markup=False)
     console().print(f"Report: {files.page}", soft_wrap=True, markup=False)
     if files.figures:
         where = files.figures[0].parent
@@ -53,7 +57,7 @@ def report_command(
 
 
 def read_report(
-    store: Store, *, protocol: str | None, metric: str, ties: str, sampling: Sampling
+    store: Store, *, protocol: str | None, metric: str | Metric, ties: str, sampling: Sampling
 ) -> ReportData:
     """Returns what a report shows of a store.
 
@@ -67,12 +71,13 @@ def read_report(
         epochs=store.read("epochs"),
         failures=store.read("failures"),
         predictions=store.read("predictions"),
-        siblings=store.query(siblings_query(metric)).to_pandas(),
+        siblings=store.query(siblings_query(as_metric(metric).name)).to_pandas(),
         grid=grid_of(store, chosen),
         metric=metric,
         ties=cast("TieRule", ties),
         protocol=protocol,
         sampling=sampling,
+        missing=store.missing(set(chosen["trial_id"])),
     )
 
 

@@ -41,7 +41,6 @@ def run_command(
     forecast = Forecast({item.trial_id: item.expected_seconds for item in sweep.plan.pending})
     display = make_progress(progress, sys.stdout, forecast=forecast)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; so `ray job stop` ends
-
     try:
         with shown_looks() as looks:
 

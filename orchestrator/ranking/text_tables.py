@@ -42,6 +42,7 @@ class BlockTable:
     Attributes:
         axis: `dataset` or `model`.
         metric: What the means are of.
+        direction: Which direction of it is better; empty for a metric of the store.
         losses: Labels of the columns.
         rows: Label of a block and its cells, in the order of `losses`.
         points: Points of each loss, in the same order.
@@ -50,6 +51,7 @@ class BlockTable:
 
     axis: str
     metric: str
+    direction: str
     losses: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     points: tuple[int | float, ...]
@@ -68,6 +70,7 @@ def block_table(podium: Podium, metric: str, losses: Sequence[str] | None = None
     return BlockTable(
         axis=podium.axis,
         metric=metric,
+        direction=podium.measure.stated,
         losses=columns,
         rows=tuple(
             (
@@ -106,6 +109,8 @@ def to_markdown(table: BlockTable, *, title: Title = plain_title, digits: int = 
         texts = (wraps[cell.place].format(_mean_text(cell, digits)) for cell in cells)
         lines.append(f"| {escape_markdown(title(table.axis, name))} | {' | '.join(texts)} |")
     lines.append(f"| points | {' | '.join(_points_text(points) for points in table.points)} |")
+    if table.direction:
+        lines += ["", f"{escape_markdown(title('metric', table.metric))}: {table.direction}."]
     return "\n".join(lines) + "\n"
 
 
@@ -152,6 +157,14 @@ def to_csv(tables: Sequence[BlockTable]) -> str:
     return out.getvalue()
 
 
+_SIGNS = {
+    "×": r"\times", "−": "-", "±": r"\pm", "≤": r"\leq", "≥": r"\geq", "≈": r"\approx",
+    "²": "^2", "°": r"^\circ", "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "δ": r"\delta",
+    "ε": r"\varepsilon", "λ": r"\lambda", "μ": r"\mu", "σ": r"\sigma", "τ": r"\tau",
+    "χ": r"\chi", "Δ": r"\Delta",
+}  # fmt: skip
+"""Signs that LaTeX's usual fonts lack, as commands of its mathematics."""
+
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -161,6 +174,7 @@ _LATEX = {
     "|": r"\textbar{}",
     '"': "{''}",
     **{mark: f"\\{mark}" for mark in "&%$#_{}"},
+    **{sign: rf"\ensuremath{{{command}}}" for sign, command in _SIGNS.items()},
 }
 
 
@@ -176,7 +190,8 @@ def escape_markdown(text: str) -> str:
 
 def _caption(table: BlockTable, title: Title) -> str:
     text = f"Mean {escape_latex(title('metric', table.metric))} by {table.axis}"
-    text += " (best bold, second underlined, third italic) and podium points."
+    better = f"{table.direction}; " if table.direction else ""
+    text += f" ({better}best bold, second underlined, third italic) and podium points."
     if table.num_missing:
         text += f" Provisional: {table.num_missing} trials are missing."
     return text

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.ranking.grid import Grid
+from orchestrator.ranking.metrics import Metric, metric_of
 from orchestrator.ranking.places import TieRule
 from orchestrator.ranking.podium import Podium, Ranking, rank
 from orchestrator.ranking.rows import podium_rows
@@ -51,10 +52,11 @@ class ReportData:
         siblings: The answer to `siblings_query` of the same metric; may be empty.
         grid: The grid document: name, datasets, models, losses, repeats; None if unknown.
         titles: What to call labels; None takes the grid's, else the catalogues'.
-        metric: Column to rank by; higher is better.
+        metric: Column to rank by, or what `metrics.metric_of` says of it.
         ties: Tie rule of the ranking.
         protocol: The protocol_id to show where the store holds several.
         sampling: How its certainty is found.
+        missing: A sentence for each table in which completed trials lack rows.
     """
 
     trials: pd.DataFrame
@@ -64,10 +66,11 @@ class ReportData:
     siblings: pd.DataFrame = field(default_factory=pd.DataFrame)
     grid: Mapping[str, object] | None = None
     titles: Titles | None = None
-    metric: str = "dice"
+    metric: str | Metric = "dice"
     ties: TieRule = "split"
     protocol: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +81,13 @@ class ReportFiles:
         page: The page; open it in any browser.
         figures: Files beside it, by name.
         answer: What it found, in one sentence.
+        notes: What to know beside it: rows that are missing, letters that no font has.
     """
 
     page: Path
     figures: tuple[Path, ...]
     answer: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +101,7 @@ class Sweep:
         losses: Labels, the best first: by dataset, else by model.
         document: The grid document; None where the expected trials are only inferred from
             those seen.
+        missing: A sentence for each table in which completed trials lack rows.
     """
 
     name: str
@@ -110,11 +116,16 @@ class Sweep:
     losses: tuple[str, ...]
     document: Mapping[str, object] | None
     sampling: Sampling
+    missing: tuple[str, ...]
 
     @property
     def metric(self) -> str:
         """The ranked column."""
         return self.ranking.metric
+
+    def measure(self, metric: str) -> Metric:
+        """Returns direction and range of a column: the ranked one as it was asked for."""
+        return self.ranking.measure if metric == self.metric else metric_of(metric)
 
     @property
     def has_grid(self) -> bool:
@@ -185,6 +196,7 @@ def arrange(data: ReportData) -> Sweep:
         losses=tuple(row.loss for row in podium_rows(ranking.podiums[0])),
         document=data.grid,
         sampling=data.sampling,
+        missing=data.missing,
     )
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from orchestrator.ranking.results import Podium
 from orchestrator.report.content import Content
 from orchestrator.report.curves import CurvePanel, curve_panels
-from orchestrator.report.data import Sweep
+from orchestrator.report.data import Sweep, column
 from orchestrator.report.evidence import Evidence, evidence
 from orchestrator.report.examples import Example, examples
 from orchestrator.report.figures_bars import bars_figure
@@ -17,6 +17,7 @@ from orchestrator.report.figures_critical import critical_figure
 from orchestrator.report.figures_curves import curves_figure
 from orchestrator.report.figures_datasets import datasets_figure
 from orchestrator.report.figures_files import FIGURE_NAMES, file_stem
+from orchestrator.report.figures_fonts import lacking_note
 from orchestrator.report.figures_heat import heat_figure
 from orchestrator.report.figures_intervals import intervals_figure
 from orchestrator.report.figures_panels import panels_figure
@@ -25,8 +26,10 @@ from orchestrator.report.figures_style import (
     FORMATS,
     Drawn,
     NothingToDrawError,
+    add_caption,
     drawing_style,
     save,
+    unknown_letters,
 )
 from orchestrator.report.panels import panels_like
 
@@ -40,10 +43,12 @@ class FigureSet:
     Attributes:
         files: Bytes by file name.
         left_out: Reason by figure, for those that the results have nothing for.
+        notes: Sentences on how they were drawn.
     """
 
     files: Mapping[str, bytes]
     left_out: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 class _Source:
@@ -69,14 +74,14 @@ class _Source:
         return found
 
 
-def draw_figures(content: Content) -> Mapping[str, bytes]:
-    """Returns {file name: bytes} of every figure there is something to draw for."""
+def draw_figures(content: Content) -> FigureSet:
+    """Draws every figure there is something to draw for."""
     source = _Source(content.sweep)
     # What the page has computed already is not computed again.
     vars(source).update(evidence=content.evidence, curves=content.panels)
     if content.examples:
         vars(source).update(examples=content.examples)
-    return _make(source, FIGURE_NAMES, FORMATS, DOTS_PER_INCH).files
+    return _make(source, FIGURE_NAMES, FORMATS, DOTS_PER_INCH)
 
 
 def make_figures(
@@ -85,6 +90,7 @@ def make_figures(
     names: Collection[str] = FIGURE_NAMES,
     formats: Sequence[str] = FORMATS,
     dots_per_inch: int = DOTS_PER_INCH,
+    captions: bool = True,
 ) -> FigureSet:
     """Draws the named figures.
 
@@ -93,25 +99,44 @@ def make_figures(
         names: Of `FIGURE_NAMES`.
         formats: Of `FORMATS`; the data beside a figure is always written.
         dots_per_inch: Of PNG files.
+        captions: Whether each figure says below itself what it shows.
     """
-    return _make(_Source(sweep), names, formats, dots_per_inch)
+    return _make(_Source(sweep), names, formats, dots_per_inch, captions=captions)
 
 
 def _make(
-    source: _Source, names: Collection[str], formats: Sequence[str], dots_per_inch: int
+    source: _Source,
+    names: Collection[str],
+    formats: Sequence[str],
+    dots_per_inch: int,
+    *,
+    captions: bool = True,
 ) -> FigureSet:
     files: dict[str, bytes] = {}
     left_out: dict[str, str] = {}
-    with drawing_style():
+    unknown: frozenset[str] = frozenset()
+    with drawing_style(_names(source.sweep)):
         for name in FIGURE_NAMES:
             if name not in names:
                 continue
             try:
                 for drawn in _FIGURES[name](source):
+                    if captions and drawn.caption:
+                        add_caption(drawn)
+                    unknown |= unknown_letters(drawn)
                     files |= save(drawn, formats, dots_per_inch)
             except NothingToDrawError as reason:
                 left_out[name] = str(reason)
-    return FigureSet(files=files, left_out=left_out)
+    notes = (lacking_note(unknown),) if unknown else ()
+    return FigureSet(files=files, left_out=left_out, notes=notes)
+
+
+def _names(sweep: Sweep) -> Iterator[str]:
+    """Yields the names that figures show."""
+    for axis in ("dataset", "model", "loss"):
+        yield from (sweep.title(axis, label) for label in sweep.grid.blocks(axis))
+    yield from map(str, column(sweep.predictions, "image").unique())
+    yield sweep.metric
 
 
 def _datasets(source: _Source) -> Iterator[Drawn]:

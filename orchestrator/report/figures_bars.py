@@ -14,21 +14,19 @@ from orchestrator.report.data import Sweep
 from orchestrator.report.figures_files import csv_text, table_texts
 from orchestrator.report.figures_style import (
     DOUBLE_COLUMN,
-    LINE_HEIGHT,
     NORMAL,
     SINGLE_COLUMN,
     SMALL,
     Drawn,
     axes_at,
     inch_axes,
-    num_lines,
     rows_of,
     text_width,
     wrap,
 )
 from orchestrator.report.loss_means import LossKind, LossMean, bar_metrics, loss_means
-from orchestrator.report.palette import COMPOUND_COLOUR, INK, MUTED, OTHER_COLOUR, SINGLE_COLOUR
-from orchestrator.report.wording import MISSING, metric_text, metric_title
+from orchestrator.report.palette import COMPOUND_COLOUR, INK, OTHER_COLOUR, SINGLE_COLOUR
+from orchestrator.report.wording import MISSING, metric_text, metric_title, provisional_text
 
 _LOOKS: dict[LossKind, tuple[str, str, str]] = {
     "compound": (COMPOUND_COLOUR, "", "compound loss"),
@@ -36,13 +34,18 @@ _LOOKS: dict[LossKind, tuple[str, str, str]] = {
     "unknown": (OTHER_COLOUR, "", "loss of another kind"),
 }
 _MAX_NAME, _VALUE, _HEAD, _FOOT, _GAP = 1.4, 0.46, 0.26, 0.4, 0.14
-_ROW, _THICKNESS = 0.165, 0.12
+_ROW, _THICKNESS, _LEGEND = 0.165, 0.12, 0.22
 
 
 def bars_figure(sweep: Sweep) -> Drawn:
     """Draws one panel a metric, each sorted by its own values."""
     bars = {metric: loss_means(sweep, metric) for metric in bar_metrics(sweep)}
-    return Drawn(name="figure2a", figure=_draw(sweep, bars), texts=_texts(sweep, bars))
+    return Drawn(
+        name="figure2a",
+        figure=_draw(sweep, bars),
+        caption=_caption(sweep, bars),
+        texts=_texts(sweep, bars),
+    )
 
 
 def axis_start(values: Sequence[float]) -> float:
@@ -75,10 +78,8 @@ def _draw(sweep: Sweep, bars: dict[str, list[LossMean]]) -> Figure:
         for metric, entries in bars.items()
     }
     panel = _HEAD + max(tall for _, tall in rows_by_metric.values()) + _FOOT
-    caption = wrap(_caption(bars), width - 0.1, SMALL)
     rows = -(-len(bars) // columns)
-    height = rows * panel + 0.28 + LINE_HEIGHT * num_lines(caption)
-    figure = Figure(figsize=(width, height))
+    figure = Figure(figsize=(width, rows * panel + _LEGEND))
     page = inch_axes(figure)
     for position, (metric, entries) in enumerate(bars.items()):
         left = position % columns * width / columns
@@ -92,7 +93,6 @@ def _draw(sweep: Sweep, bars: dict[str, list[LossMean]]) -> Figure:
         axes.set_yticks(middles, [names[bar.loss] for bar in entries])
         _draw_panel(axes, metric_title(metric), entries, middles)
     _draw_legend(page, bars, rows * panel + 0.02)
-    page.text(0.05, rows * panel + 0.24, caption, size=SMALL, color=MUTED, va="top")
     return figure
 
 
@@ -166,13 +166,16 @@ def _draw_legend(page: Axes, bars: dict[str, list[LossMean]], top: float) -> Non
     )  # fmt: skip
 
 
-def _caption(bars: dict[str, list[LossMean]]) -> str:
-    text = "Mean over all datasets, models and repeats, the highest first."
+def _caption(sweep: Sweep, bars: dict[str, list[LossMean]]) -> str:
+    first = "best" if sweep.ranking.measure.lower_is_better else "highest"
+    text = f"Mean over all datasets, models and repeats, the {first} first."
+    provisional = provisional_text(sweep.main_podium)
     if any(bar.low is not None for entries in bars.values() for bar in entries):
-        text += " Whiskers: the lowest and the highest repeat."
+        text += " Whiskers: the lowest and the highest repeat"
+        text += ", over the combinations that each has." if provisional else "."
     if any(_is_broken(entries) for entries in bars.values()):
         text += " An axis with two strokes does not begin at 0: compare values, not lengths."
-    return text
+    return text + provisional
 
 
 def _is_broken(entries: Sequence[LossMean]) -> bool:
@@ -199,5 +202,5 @@ def _texts(sweep: Sweep, bars: dict[str, list[LossMean]]) -> dict[str, str]:
         for bar in next(iter(bars.values()))
     ]  # fmt: skip
     heads = ("Loss", "Kind", *(metric_title(metric) for metric in bars))
-    caption = "Mean over all datasets, models and repeats."
+    caption = f"Mean over all datasets, models and repeats.{provisional_text(sweep.main_podium)}"
     return {"csv": csv_text(columns, rows)} | table_texts(heads, shown, caption, num_names=2)

@@ -22,8 +22,8 @@ from orchestrator.report.figures_style import (
     text_width,
     wrap,
 )
-from orchestrator.report.palette import INK, MUTED
-from orchestrator.report.wording import metric_title
+from orchestrator.report.palette import INK
+from orchestrator.report.wording import metric_title, provisional_text
 
 _AXIS, _BAR_STEP, _MAX_NAME = 0.5, 0.085, 1.5
 
@@ -38,11 +38,14 @@ def critical_figure(sweep: Sweep, tests: Significance) -> Drawn:
     if found is None:
         raise NothingToDrawError(" ".join(tests.refusals) or "the Nemenyi test was not done")
     return Drawn(
-        name="critical_difference", figure=_draw(sweep, tests, found), texts=_texts(sweep, found)
+        name="critical_difference",
+        figure=_draw(sweep, found),
+        caption=_caption(sweep, tests, found),
+        texts=_texts(sweep, found),
     )
 
 
-def _draw(sweep: Sweep, tests: Significance, found: CriticalDifference) -> Figure:
+def _draw(sweep: Sweep, found: CriticalDifference) -> Figure:
     losses = list(found.mean_ranks)
     width = SINGLE_COLUMN if len(losses) <= 4 else DOUBLE_COLUMN
     widest = min(_MAX_NAME, width * 0.28)
@@ -54,9 +57,7 @@ def _draw(sweep: Sweep, tests: Significance, found: CriticalDifference) -> Figur
     row = max(0.2, LINE_HEIGHT * max(map(num_lines, names)) + 0.06)
     num_left = -(-len(losses) // 2)
     first_row = _AXIS + _BAR_STEP * len(found.groups) + 0.2
-    caption = wrap(_caption(sweep, tests, found), width - 0.1)
-    body = first_row + row * num_left
-    figure = Figure(figsize=(width, body + LINE_HEIGHT * num_lines(caption) + 0.12))
+    figure = Figure(figsize=(width, first_row + row * num_left + 0.04))
     page = inch_axes(figure)
 
     def at(rank: float) -> float:
@@ -76,7 +77,6 @@ def _draw(sweep: Sweep, tests: Significance, found: CriticalDifference) -> Figur
         page.plot([x, x, end], [_AXIS, y, y], color=INK, linewidth=0.7)
         page.text(end + (-0.04 if on_left else 0.04), y, name, size=SMALL, va="center",
                   ha="right" if on_left else "left", linespacing=1.15)  # fmt: skip
-    page.text(0.05, body + 0.06, caption, size=SMALL, color=MUTED, va="top")
     return figure
 
 
@@ -98,14 +98,12 @@ def _draw_axis(
 
 def _caption(sweep: Sweep, tests: Significance, found: CriticalDifference) -> str:
     text = f"Mean rank of each loss by {metric_title(sweep.metric)} over {found.num_blocks} dataset"
-    text += " x model blocks, the best at the left. Losses under one bar do not differ "
-    text += f"significantly (Nemenyi, alpha = {found.alpha:g}, critical difference "
+    text += " × model blocks, the best at the left. Losses under one bar do not differ "
+    text += f"significantly (Nemenyi, α = {found.alpha:g}, critical difference "
     text += f"{found.difference:.2f})."
     if tests.friedman is not None:
-        text += (
-            f" Friedman: chi-squared {tests.friedman.statistic:.2f}, p = {tests.friedman.p:.2g}."
-        )
-    return text
+        text += f" Friedman: χ² = {tests.friedman.statistic:.2f}, p = {tests.friedman.p:.2g}."
+    return text + provisional_text(sweep.main_podium)
 
 
 def _texts(sweep: Sweep, found: CriticalDifference) -> dict[str, str]:
@@ -125,7 +123,7 @@ def _texts(sweep: Sweep, found: CriticalDifference) -> dict[str, str]:
     shown = [(sweep.title("loss", loss), groups_of(loss), f"{rank:.2f}") for loss, rank in ranks]
     caption = (
         f"Mean ranks over {found.num_blocks} blocks; losses that share a letter do not differ "
-        f"(Nemenyi, alpha {found.alpha:g}, critical difference {found.difference:.2f})."
+        f"(Nemenyi, α = {found.alpha:g}, critical difference {found.difference:.2f})."
     )
     table = table_texts(("Loss", "Groups", "Mean rank"), shown, caption, num_names=2)
     return {"csv": csv_text(columns, rows)} | table

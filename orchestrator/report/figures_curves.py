@@ -27,7 +27,7 @@ from orchestrator.report.figures_style import (
     text_width,
     wrap,
 )
-from orchestrator.report.palette import MUTED, RULE, LineStyle, line_styles
+from orchestrator.report.palette import RULE, LineStyle, line_styles
 
 _LEFT, _HEAD, _PLOT, _FOOT, _RIGHT = 0.46, 0.3, 1.35, 0.38, 0.12
 _MARKERS = "osD^vPX<>*"
@@ -45,7 +45,12 @@ def curves_figure(sweep: Sweep, panels: Sequence[CurvePanel]) -> Drawn:
     if not panels:
         msg = "the results hold no epochs"
         raise NothingToDrawError(msg)
-    return Drawn(name="curves", figure=_draw(sweep, panels), texts={"csv": _csv(panels)})
+    return Drawn(
+        name="curves",
+        figure=_draw(sweep, panels),
+        caption=_caption(panels),
+        texts={"csv": _csv(panels)},
+    )
 
 
 def _draw(sweep: Sweep, panels: Sequence[CurvePanel]) -> Figure:
@@ -65,11 +70,9 @@ def _draw(sweep: Sweep, panels: Sequence[CurvePanel]) -> Figure:
     widest = max(text_width(line) for name in legend.values() for line in name.split("\n"))
     num_columns = max(1, min(len(losses), int((width - 0.2) / (widest + 0.5))))
     legend_row = LINE_HEIGHT * max(map(num_lines, legend.values())) + 0.04
-    caption = wrap(_caption(panels), width - 0.1)
     body = rows * block
     legend_height = legend_row * -(-len(losses) // num_columns)
-    height = body + legend_height + LINE_HEIGHT * num_lines(caption) + 0.2
-    figure = Figure(figsize=(width, height))
+    figure = Figure(figsize=(width, body + legend_height + 0.1))
     page = inch_axes(figure)
     styles = line_styles(sweep.grid.losses)
     for position, panel in enumerate(panels):
@@ -83,7 +86,6 @@ def _draw(sweep: Sweep, panels: Sequence[CurvePanel]) -> Figure:
         y = body + 0.06 + legend_row * (number // num_columns + 0.4)
         page.add_line(_line([x, x + 0.14, x + 0.28], [y, y, y], styles[loss], markevery=[1]))
         page.text(x + 0.34, y, legend[loss], size=SMALL, va="center", linespacing=1.15)
-    page.text(0.05, body + legend_height + 0.12, caption, size=SMALL, color=MUTED, va="top")
     return figure
 
 

@@ -45,10 +45,8 @@ def datasets_figure(sweep: Sweep, examples: Sequence[Example]) -> Drawn:
     counts = [_counts_text(sweep, example, tile) for example in examples]
     name_height = (LINE_HEIGHT + 0.01) * max(map(num_lines, names)) + 0.05
     below = name_height + LINE_HEIGHT * max(map(num_lines, counts)) + 0.1
-    caption = wrap(_CAPTION, width - 2 * _GAP)
     rows = -(-len(examples) // columns)
-    height = rows * (tile + below) + _GAP + LINE_HEIGHT * num_lines(caption) + 0.08
-    figure = Figure(figsize=(width, height))
+    figure = Figure(figsize=(width, rows * (tile + below) + _GAP - 0.02))
     page = inch_axes(figure)
     for position, example in enumerate(examples):
         left = _GAP + position % columns * (tile + _GAP)
@@ -59,8 +57,8 @@ def datasets_figure(sweep: Sweep, examples: Sequence[Example]) -> Drawn:
                   linespacing=1.15)  # fmt: skip
         page.text(left, top + tile + 0.03 + name_height, counts[position], size=SMALL, va="top",
                   linespacing=1.15)  # fmt: skip
-    page.text(_GAP, height - 0.06, caption, size=SMALL, color=MUTED, va="bottom")
-    return Drawn(name="figure1", figure=figure, texts=_texts(sweep, examples))
+    texts = _texts(sweep, examples)
+    return Drawn(name="figure1", figure=figure, caption=_CAPTION, texts=texts)
 
 
 def draw_tile(page: Axes, image: np.ndarray, left: float, top: float, size: float) -> None:

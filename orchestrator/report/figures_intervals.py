@@ -13,20 +13,18 @@ from orchestrator.report.data import Sweep
 from orchestrator.report.figures_files import csv_text, table_texts
 from orchestrator.report.figures_style import (
     DOUBLE_COLUMN,
-    LINE_HEIGHT,
     NORMAL,
     SMALL,
     Drawn,
     NothingToDrawError,
     axes_at,
     inch_axes,
-    num_lines,
     rows_of,
     text_width,
     wrap,
 )
 from orchestrator.report.palette import INK, MUTED, RULE
-from orchestrator.report.wording import list_text, points_text
+from orchestrator.report.wording import list_text, points_text, provisional_text
 
 _TITLES = {"dataset": "By dataset", "model": "By model", "both": "By dataset and model"}
 _MAX_NAME, _COLUMN, _HEAD, _FOOT, _GAP = 1.3, 0.62, 0.3, 0.42, 0.2
@@ -42,7 +40,12 @@ def intervals_figure(sweep: Sweep, certainties: Sequence[Certainty]) -> Drawn:
     if not found:
         reasons = dict.fromkeys(entry.refusal for entry in certainties if entry.refusal)
         raise NothingToDrawError(" ".join(reasons) or "no bootstrap was done")
-    return Drawn(name="intervals", figure=_draw(sweep, found), texts=_texts(sweep, found))
+    return Drawn(
+        name="intervals",
+        figure=_draw(sweep, found),
+        caption=_caption(found[0]) + provisional_text(sweep.main_podium),
+        texts=_texts(sweep, found),
+    )
 
 
 def _draw(sweep: Sweep, found: Sequence[Certainty]) -> Figure:
@@ -52,10 +55,8 @@ def _draw(sweep: Sweep, found: Sequence[Certainty]) -> Figure:
         for entry in certainty.losses
     }
     widest = max(text_width(line) for name in names.values() for line in name.split("\n")) + 0.12
-    caption = wrap(_caption(found[0]), DOUBLE_COLUMN - 0.1)
     rows = [rows_of([names[entry.loss] for entry in certainty.losses], 0.17) for certainty in found]
-    height = sum(_HEAD + tall + _FOOT for _, tall in rows) + LINE_HEIGHT * num_lines(caption) + 0.1
-    figure = Figure(figsize=(DOUBLE_COLUMN, height))
+    figure = Figure(figsize=(DOUBLE_COLUMN, sum(_HEAD + tall + _FOOT for _, tall in rows)))
     page = inch_axes(figure)
     plot = (DOUBLE_COLUMN - widest - 2 * _COLUMN - 2 * _GAP) / 2
     top = 0.0
@@ -78,7 +79,6 @@ def _draw(sweep: Sweep, found: Sequence[Certainty]) -> Figure:
                 page.text(x, top + _HEAD + row, percent_text(share),
                           size=SMALL, ha="right", va="center")  # fmt: skip
         top += _HEAD + tall + _FOOT
-    page.text(0.05, top, caption, size=SMALL, color=MUTED, va="top")
     return figure
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,17 +23,17 @@ from orchestrator.report.figures_style import (
     wrap,
 )
 from orchestrator.report.masks import BINARISATIONS
-from orchestrator.report.palette import MUTED, TRUTH_LINE
+from orchestrator.report.palette import TRUTH_LINE
 from orchestrator.report.panels import Panel
-from orchestrator.report.wording import MISSING, metric_text
+from orchestrator.report.wording import MISSING, count_text, metric_text
 
 _MARGIN, _LABEL, _GAP, _MAX_LOSSES = 0.05, 0.16, 0.04, 10
-_MIN_TILE, _MAX_TILE = 0.52, 0.95
-_HEAD_LINES = 3
-_BODY = 9.6 - 0.1 - 3 * LINE_HEIGHT
+_MIN_TILE, _MAX_TILE, _STEP = 0.44, 0.95, 0.03
+_MAX_HEAD_LINES = 20
+_BODY = 9.6 - 0.1 - 4 * LINE_HEIGHT
 """A page less its caption, in inches."""
-_ROW_LABELS = {"half": "σ > 0.5", "mean": "> mean"}  # noqa: RUF001 - a sigma
-_DICE_HEIGHT, _SPACE = 0.135, 0.1
+_ROW_LABELS = {"half": "σ > 0.5", "mean": "> mean"}
+_DICE_HEIGHT, _SPACE = 0.13, 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +41,14 @@ class _Layout:
     """Sizes in inches; more losses than fit stand in further bands below.
 
     Attributes:
+        heads: Wrapped names of the losses.
+        names: Wrapped name of each panel, above its first row.
         bands: Losses of each band; image and truth stand at the left of the first row of each.
     """
 
     tile: float
     heads: dict[str, str]
+    names: tuple[str, ...]
     bands: tuple[tuple[str, ...], ...]
 
     @property
@@ -52,9 +56,25 @@ class _Layout:
         return LINE_HEIGHT * max(map(num_lines, self.heads.values())) + 0.08
 
     @property
-    def panel_height(self) -> float:
-        heads = len(self.bands) * self.head_height if self.heads_repeat else 0
-        return heads + len(self.bands) * 2 * (self.tile + _DICE_HEIGHT) + _SPACE
+    def first_heads(self) -> float:
+        """Height of the losses' names where all panels share them."""
+        return 0 if self.heads_repeat else self.head_height
+
+    def panel_height(self, number: int) -> float:
+        heads = self.head_height if self.heads_repeat else 0
+        bands = len(self.bands) * (heads + 2 * (self.tile + _DICE_HEIGHT))
+        return self.name_height(number) + bands + _SPACE
+
+    def name_height(self, number: int) -> float:
+        return LINE_HEIGHT * num_lines(self.names[number]) + 0.03
+
+    def height(self, num_panels: int) -> float:
+        return self.first_heads + sum(map(self.panel_height, range(num_panels)))
+
+    @cached_property
+    def num_fitting(self) -> int:
+        """How many panels a page holds."""
+        return max(n for n in range(len(self.names) + 1) if self.height(n) <= _BODY)
 
     @property
     def heads_repeat(self) -> bool:
@@ -63,8 +83,7 @@ class _Layout:
 
     @property
     def width(self) -> float:
-        columns = len(self.bands[0]) + 2
-        return max(SINGLE_COLUMN, _MARGIN + _LABEL + columns * (self.tile + _GAP))
+        return _width(len(self.bands[0]), self.tile)
 
     def left(self, column: int) -> float:
         """Returns where a column begins: image 0, truth 1, losses from 2."""
@@ -74,44 +93,67 @@ class _Layout:
 def panels_figure(sweep: Sweep, panels: Sequence[Panel], name: str) -> Drawn:
     """Draws the panels one below the other, as many as a page holds; the CSV has them all."""
     losses = [loss for loss in sweep.losses if any(loss in panel.masks for panel in panels)]
-    layout = _lay_out(sweep, losses, len(panels))
-    first_heads = 0 if layout.heads_repeat else layout.head_height
-    num_shown = max(1, min(len(panels), int((_BODY - first_heads) / layout.panel_height)))
-    shown = panels[:num_shown]
-    caption = wrap(_caption(len(panels) - num_shown), layout.width - 0.1)
-    body = layout.panel_height * num_shown + first_heads
-    figure = Figure(figsize=(layout.width, body + LINE_HEIGHT * num_lines(caption) + 0.1))
+    layout = _lay_out(sweep, losses, panels)
+    num_shown = max(layout.num_fitting, 1)
+    figure = Figure(figsize=(layout.width, layout.height(num_shown)))
     page = inch_axes(figure)
     top = 0.0
-    for number, panel in enumerate(shown):
+    for number, panel in enumerate(panels[:num_shown]):
         for position, band in enumerate(layout.bands):
-            if number == 0 or layout.heads_repeat:
+            if layout.heads_repeat or number == position == 0:
                 _draw_heads(page, layout, band, top, with_image=position == 0)
                 top += layout.head_height
             if position == 0:
-                _draw_image(page, layout, panel, _name(sweep, layout, panel), top)
+                top += layout.name_height(number)
+                page.text(_MARGIN, top - 0.03, layout.names[number], size=SMALL, va="bottom",
+                          weight="bold", linespacing=1.15)  # fmt: skip
+                _draw_images(page, layout, panel, top)
             _draw_band(page, layout, panel, band, top)
             top += 2 * (layout.tile + _DICE_HEIGHT)
         top += _SPACE
-    page.text(0.05, body, caption, size=SMALL, color=MUTED, va="top")
-    return Drawn(name=name, figure=figure, texts={"csv": _csv(panels)})
+    num_bands = sum(map(len, layout.bands))
+    caption = _caption(len(panels) - num_shown, len(losses) - num_bands)
+    return Drawn(name=name, figure=figure, caption=caption, texts={"csv": _csv(panels)})
 
 
-def _lay_out(sweep: Sweep, losses: Sequence[str], num_panels: int) -> _Layout:
-    """Makes tiles as large as the page is wide; smaller, where all panels then fit on it."""
+def _width(columns: int, tile: float) -> float:
+    return max(SINGLE_COLUMN, _MARGIN + _LABEL + (columns + 2) * (tile + _GAP))
+
+
+def _lay_out(sweep: Sweep, losses: Sequence[str], panels: Sequence[Panel]) -> _Layout:
+    """Makes tiles as large as the page is wide; smaller, where more panels then fit on it.
+
+    Where not even one panel fits with the smallest tiles, the last losses are left out.
+    """
     num_bands = -(-len(losses) // _MAX_LOSSES)
     columns = -(-len(losses) // num_bands)
-    across = (DOUBLE_COLUMN - _MARGIN - _LABEL) / (columns + 2) - _GAP
-    room = _BODY - LINE_HEIGHT * _HEAD_LINES - 0.08
-    down = (room / num_panels - _SPACE) / 2 - _DICE_HEIGHT
-    tile = min(across, _MAX_TILE, max(down, _MIN_TILE))
-    names = {loss: sweep.title("loss", loss) for loss in losses}
+    bands = [tuple(losses[start : start + columns]) for start in range(0, len(losses), columns)]
+    widest = min((DOUBLE_COLUMN - _MARGIN - _LABEL) / (columns + 2) - _GAP, _MAX_TILE)
+    tiles = [widest - _STEP * step for step in range(int((widest - _MIN_TILE) / _STEP) + 1)]
+    while True:
+        layouts = [_layout(sweep, panels, bands, tile) for tile in (*tiles, _MIN_TILE)]
+        best = max(layouts, key=lambda layout: (layout.num_fitting, layout.tile))
+        if best.num_fitting or len(bands) == 1:
+            return best
+        bands.pop()
+
+
+def _layout(
+    sweep: Sweep, panels: Sequence[Panel], bands: Sequence[tuple[str, ...]], tile: float
+) -> _Layout:
+    width = _width(len(bands[0]), tile) - 2 * _MARGIN
     return _Layout(
         tile=tile,
-        heads={loss: wrap(name, tile, max_lines=_HEAD_LINES) for loss, name in names.items()},
-        bands=tuple(
-            tuple(losses[start : start + columns]) for start in range(0, len(losses), columns)
+        heads={
+            loss: wrap(sweep.title("loss", loss), tile, max_lines=_MAX_HEAD_LINES)
+            for band in bands
+            for loss in band
+        },
+        names=tuple(
+            wrap(_name(sweep, panel), width, bold=True, max_lines=_MAX_HEAD_LINES)
+            for panel in panels
         ),
+        bands=tuple(bands),
     )
 
 
@@ -126,11 +168,9 @@ def _draw_heads(
         )  # fmt: skip
 
 
-def _draw_image(page: Axes, layout: _Layout, panel: Panel, name: str, top: float) -> None:
-    tile = layout.tile
-    draw_tile(page, panel.pixels, layout.left(0), top, tile)
-    draw_tile(page, panel.truth, layout.left(1), top, tile)
-    page.text(layout.left(0), top + tile + 0.04, name, size=SMALL, va="top", linespacing=1.15)
+def _draw_images(page: Axes, layout: _Layout, panel: Panel, top: float) -> None:
+    draw_tile(page, panel.pixels, layout.left(0), top, layout.tile)
+    draw_tile(page, panel.truth, layout.left(1), top, layout.tile)
 
 
 def _draw_band(page: Axes, layout: _Layout, panel: Panel, band: Sequence[str], top: float) -> None:
@@ -150,22 +190,18 @@ def _draw_band(page: Axes, layout: _Layout, panel: Panel, band: Sequence[str], t
             page.text(left + tile / 2, y + tile + 0.02, text, size=SMALL, ha="center", va="top")
 
 
-def _name(sweep: Sweep, layout: _Layout, panel: Panel) -> str:
-    """Returns what is written below the image: dataset, model and file, cut to the room."""
-    parts = [sweep.title("dataset", panel.dataset), panel.image]
-    if panel.model:
-        parts.insert(1, sweep.title("model", panel.model))
-    width = 2 * layout.tile + _GAP
-    # Five lines of room below the smallest tile: two for each name that a person chose.
-    limits = [2, 2, 1] if panel.model else [2, 2]
-    return "\n".join(
-        wrap(part, width, max_lines=limit) for part, limit in zip(parts, limits, strict=True)
-    )
+def _name(sweep: Sweep, panel: Panel) -> str:
+    model = [sweep.title("model", panel.model)] if panel.model else []
+    # The mark in front keeps this order where the first name is written from right to left.
+    return "\u200e" + " · ".join([sweep.title("dataset", panel.dataset), *model, panel.image])
 
 
-def _caption(num_left_out: int) -> str:
+def _caption(num_left_out: int, num_losses_left_out: int) -> str:
     text = "White: predicted lesion; orange outline: true mask; below: Dice of the image. "
     text += "Upper rows: sigmoid of the raw output over 0.5; lower rows: raw output over its mean."
+    if num_losses_left_out:
+        text += f" The last {count_text(num_losses_left_out, 'loss')} of the podium do not fit on "
+        text += "this page; the data have them."
     if num_left_out:
         text += f" {num_left_out} more in figures and data of their own."
     return text

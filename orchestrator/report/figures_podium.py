@@ -53,7 +53,7 @@ def podium_figure(sweep: Sweep) -> Drawn:
         axes.set_ylim(0, above)
         for step in steps[podium.axis]:
             _draw_step(axes, step, names[podium.axis, step.place])
-    return Drawn(name="podium", figure=figure, texts=_texts(sweep))
+    return Drawn(name="podium", figure=figure, caption="", texts=_texts(sweep))
 
 
 def _names(sweep: Sweep, step: Step) -> str:

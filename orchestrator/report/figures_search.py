@@ -54,7 +54,7 @@ def search_figure(finding: Finding, importance: Mapping[str, float] | None, name
         _draw_slice(panel(position, key), finding, key)
     if importance is not None and len(keys) > 1:
         _draw_importance(panel(panels - 1, "Importance (PED-ANOVA)"), importance)
-    return Drawn(name=name, figure=figure, texts={"csv": _csv(finding)})
+    return Drawn(name=name, figure=figure, caption="", texts={"csv": _csv(finding)})
 
 
 def _draw_history(axes: Axes, finding: Finding) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
+from orchestrator.report.figures_fonts import families_for, lacking_letters
 from orchestrator.report.palette import INK, MUTED
 
 SINGLE_COLUMN, DOUBLE_COLUMN = 3.5, 7.16
@@ -28,11 +30,7 @@ SMALL, NORMAL, LARGE = 7.0, 7.5, 8.5
 LINE_HEIGHT = 0.118
 """Height of a line of small type, in inches."""
 
-MAX_LINES = 6
-_FALLBACK_FONTS = (
-    "Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "Malgun Gothic", "Apple SD Gothic Neo",
-    "Noto Sans CJK JP", "Noto Sans CJK SC", "Arial Unicode MS",
-)  # fmt: skip
+MAX_LINES, MAX_CAPTION_LINES = 6, 20
 _SETTINGS: dict[Any, Any] = {
     # Element ids of an SVG file are hashes of this salt: without it they are random.
     "svg.hashsalt": "podium",
@@ -70,12 +68,14 @@ class Drawn:
 
     Attributes:
         name: File name without suffix.
-        figure: At its size in print.
+        figure: At its size in print, less its caption.
+        caption: What stands below it.
         texts: The data beside it by suffix: `csv`, and for tables `tex` and `md`.
     """
 
     name: str
     figure: Figure
+    caption: str
     texts: Mapping[str, str]
 
 
@@ -84,13 +84,49 @@ class NothingToDrawError(Exception):
 
 
 @contextmanager
-def drawing_style() -> Iterator[None]:
-    """Sets type and colours; a letter that no font here has becomes a box, without a warning."""
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    fonts = ["DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in installed)]
-    with mpl.rc_context(_SETTINGS | {"font.family": fonts}), warnings.catch_warnings():
+def drawing_style(texts: Iterable[str] = ()) -> Iterator[None]:
+    """Sets type and colours.
+
+    Args:
+        texts: Names that the figures will show, so that fonts with their letters are taken.
+    """
+    fonts = families_for(texts)
+    settings = _SETTINGS | {"font.family": fonts}
+    if len(fonts) > 1:
+        # A font with outlines of another kind (CFF) is embedded so that some viewers show nothing.
+        settings |= {"pdf.fonttype": 3}
+    log = logging.getLogger("matplotlib.font_manager")
+    level = log.level
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        # `unknown_letters` says so for all letters at once.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
-        yield
+        log.setLevel(logging.ERROR)  # or it tells of every font that has no bold face
+        try:
+            yield
+        finally:
+            log.setLevel(level)
+
+
+def unknown_letters(drawn: Drawn) -> frozenset[str]:
+    """Returns the letters of a figure that are drawn as boxes."""
+    return lacking_letters(drawn.figure, mpl.rcParams["font.family"])
+
+
+def add_caption(drawn: Drawn) -> None:
+    """Makes a figure as much taller as its caption needs, and writes it there."""
+    width, height = drawn.figure.get_size_inches()
+    lines = wrap(drawn.caption, width - 0.1, max_lines=MAX_CAPTION_LINES)
+    below = LINE_HEIGHT * num_lines(lines) + 0.1
+    total = height + below
+    drawn.figure.set_size_inches(width, total)
+    for axes in drawn.figure.axes:
+        box = axes.get_position(original=True)
+        axes.set_position(
+            (box.x0, (box.y0 * height + below) / total, box.width, box.height * height / total)
+        )
+    drawn.figure.text(
+        0.05 / width, (below - 0.02) / total, lines, size=SMALL, color=MUTED, va="top"
+    )  # fmt: skip
 
 
 def save(drawn: Drawn, formats: Sequence[str], dots_per_inch: int) -> dict[str, bytes]:
@@ -129,9 +165,12 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
 
 def text_width(text: str, size: float = SMALL, *, bold: bool = False) -> float:
     """Returns how wide a line is set, in inches."""
-    font = FontProperties(
-        family=mpl.rcParams["font.family"], size=size, weight="bold" if bold else "normal"
-    )
+    return _text_width(text, size, "bold" if bold else "normal", *mpl.rcParams["font.family"])
+
+
+@lru_cache(maxsize=10_000)
+def _text_width(text: str, size: float, weight: str, *family: str) -> float:
+    font = FontProperties(family=family, size=size, weight=weight)
     width: float = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
     return width / 72
 

@@ -23,7 +23,7 @@ class LossMean:
 
     Attributes:
         mean: Mean of the metric by the ranking's own rule.
-        low: Mean of the lowest repeat; None with fewer than two repeats that are complete.
+        low: Mean of the lowest repeat; None with fewer than two repeats.
         high: Mean of the highest repeat.
     """
 
@@ -42,14 +42,17 @@ def bar_metrics(sweep: Sweep) -> tuple[str, ...]:
 
 
 def loss_means(sweep: Sweep, metric: str) -> list[LossMean]:
-    """Returns one bar a loss that has a trial, the highest first; equal ones by label."""
+    """Returns one bar a loss that has a trial, the best first; equal ones by label."""
     ranking = (
         sweep.ranking
         if metric == sweep.metric
         else rank(sweep.trials, metric=metric, ties=sweep.ranking.ties, expected=sweep.grid)
     )
     kinds = loss_kinds(sweep)
-    repeats = _repeat_means(sweep, metric)
+    means = {
+        loss: mean for loss, mean in ranking.podiums[0].means.items() if mean is not None
+    }  # fmt: skip
+    repeats = _repeat_means(sweep, metric, means)
     bars = [
         LossMean(
             loss=loss,
@@ -58,24 +61,33 @@ def loss_means(sweep: Sweep, metric: str) -> list[LossMean]:
             low=min(repeats[loss]) if len(repeats.get(loss, ())) > 1 else None,
             high=max(repeats[loss]) if len(repeats.get(loss, ())) > 1 else None,
         )
-        for loss, mean in ranking.podiums[0].means.items()
-        if mean is not None
+        for loss, mean in means.items()
     ]
-    return sorted(bars, key=lambda bar: (-bar.mean, bar.loss))
+    sign = 1 if ranking.measure.lower_is_better else -1
+    return sorted(bars, key=lambda bar: (sign * bar.mean, bar.loss))
 
 
-def _repeat_means(sweep: Sweep, metric: str) -> dict[str, list[float]]:
-    """Returns the mean of each loss in each repeat in which it has every combination."""
+def _repeat_means(sweep: Sweep, metric: str, means: Mapping[str, float]) -> dict[str, list[float]]:
+    """Returns the mean of each loss in each repeat in which it has a trial.
+
+    A repeat that lacks combinations (dataset and model) is compared with the loss's mean over
+    those that it has, or an easy combination alone would make it the highest.
+    """
     trials = sweep.trials
+    axes = [name for name in ("dataset", "model") if name in trials]
     if "repeat" not in trials:
         return {}
-    axes = [name for name in ("dataset", "model") if name in trials]
-    wanted = len(trials[axes].drop_duplicates())
-    means: dict[str, list[float]] = {}
-    for (loss, _), rows in trials.groupby(["loss", "repeat"], sort=True):
-        if len(rows) == wanted:
-            means.setdefault(str(loss), []).append(float(rows[metric].astype(float).mean()))
-    return means
+    num_cells = len(trials[axes].drop_duplicates())
+    found: dict[str, list[float]] = {}
+    for loss, rows in trials.groupby("loss", sort=True):
+        values = rows.assign(value=rows[metric].astype(float))
+        values["cell"] = values.groupby(axes)["value"].transform("mean")
+        for _, repeat in values.groupby("repeat", sort=True):
+            mean = float(repeat["value"].mean())
+            if len(repeat) < num_cells:
+                mean += means[str(loss)] - float(repeat["cell"].mean())
+            found.setdefault(str(loss), []).append(mean)
+    return found
 
 
 def loss_kinds(sweep: Sweep) -> Mapping[str, LossKind]:

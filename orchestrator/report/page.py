@@ -95,7 +95,7 @@ def _facts(content: Content) -> list[tuple[str, str]]:
     diverged = f", {sweep.num_diverged:,} diverged" if sweep.num_diverged else ""
     total = content.costs.total
     facts = [
-        ("Grid", " × ".join([*sizes, count_text(grid.num_repeats, "repeat")])),  # noqa: RUF001
+        ("Grid", " × ".join([*sizes, count_text(grid.num_repeats, "repeat")])),
         ("Trials in", f"{coverage.present:,} of {coverage.expected:,}{diverged}"),
         ("Failed attempts", f"{content.holes.num_failed:,}"),
         ("Training time, summed", duration_text(total.total_seconds) if total else MISSING),

@@ -62,11 +62,6 @@ def _plurals(axes: Iterable[str]) -> str:
     return wording.list_text([f"{axis}s" for axis in axes])
 
 
-def _minus(text: str) -> str:
-    """Returns the text with the sign that is as wide as a plus."""
-    return text.replace("-", "\u2212")
-
-
 _FILTERS = {
     "points": wording.points_text,
     "metric": wording.metric_text,
@@ -75,8 +70,9 @@ _FILTERS = {
     "mean_count": wording.mean_count_text,
     "listed": wording.list_text,
     "percent": wording.short_percent_text,
-    "signed": lambda value, digits=4: _minus(wording.signed_text(value, digits)),
-    "minus": _minus,
+    "signed": lambda value, digits=4: wording.minus_text(wording.signed_text(value, digits)),
+    "minus": wording.minus_text,
+    "signs": wording.signs_text,
     "number": wording.number_text,
     "plain": wording.plain_text,
     "p_value": wording.p_value_text,

@@ -190,10 +190,12 @@ def _alike(survey: Survey, *, equal: bool) -> Iterator[tuple[int, str, tuple[str
     if siblings is None:
         return
     near = siblings.near(SIMILAR_DISTANCE)
-    for a, b, distance in near[np.argsort(near[:, 2], kind="stable")].tolist():
-        if (siblings.equal[a] == siblings.equal[b]) == equal:
-            note = "equal pictures" if equal else f"near duplicates, {distance} of 256 bits differ"
-            yield a, note, (survey.label, b)
+    near = near[(siblings.equal[near[:, 0]] == siblings.equal[near[:, 1]]) == equal]
+    near = near[np.argsort(near[:, 2], kind="stable")]
+    _, first = np.unique(near[:, 0], return_index=True)
+    for a, b, distance in near[np.sort(first)].tolist():  # the nearest partner of each
+        note = "equal pictures" if equal else f"near duplicates, {distance} of 256 bits differ"
+        yield a, note, (survey.label, b)
 
 
 def _is_file(survey: Survey, name: str) -> bool:
@@ -218,7 +220,9 @@ def _tile(survey: Survey, surveys: Mapping[str, Survey], key: int | str, odd: _O
     name = dataset.samples[key].name
     panels = [_sample_panel(dataset, key, name)]
     if odd.of_mask or panels[0].lesion is None:
-        panels += [_stored(path, "mask as stored") for path in dataset.samples[key].masks[:1]]
+        masks = dataset.samples[key].masks
+        caption = "mask as stored" if len(masks) == 1 else f"first of {len(masks)} masks, as stored"
+        panels += [_stored(path, caption) for path in masks[:1]]
     partners = [p for p in odd.partners if p[0] in surveys][:1]
     for label, number in partners:
         other = surveys[label].dataset

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.ranking.results import Podium
 
 MISSING = "–"  # noqa: RUF001 - an en dash is what a table shows for "no value"
 
@@ -19,6 +23,14 @@ def metric_title(metric: str) -> str:
     if name not in _METRIC_TITLES:
         return metric
     return f"{_METRIC_TITLES[name]}{', pooled' if name != metric else ''}"
+
+
+def provisional_text(podium: Podium) -> str:
+    """Returns a sentence with a blank before it if trials of a podium are missing, else nothing."""
+    if not podium.provisional:
+        return ""
+    coverage = podium.coverage
+    return f" Provisional: {coverage.present:,} of {coverage.expected:,} trials are in."
 
 
 def points_text(points: float) -> str:
@@ -53,6 +65,16 @@ def signed_text(value: float, digits: int = 4) -> str:
     """Returns a difference with its sign; what rounds to nothing has none."""
     text = f"{value:+.{digits}f}"
     return text[1:] if not float(text) else text
+
+
+def signs_text(text: str) -> str:
+    """Returns a sentence of the ranking with the signs that people read, as JSON has it without."""
+    return text.replace("dataset x model", "dataset × model").replace("model x ", "model × ")
+
+
+def minus_text(text: str) -> str:
+    """Returns numbers as text with the sign that is as wide as a plus."""
+    return text.replace("-", "−")
 
 
 def sentence_text(text: str) -> str:

@@ -24,7 +24,8 @@ def write_report(data: ReportData, out: Path) -> ReportFiles:
             cannot be written.
     """
     content = collect(arrange(data))
-    figures = draw_figures(content)
+    drawn = draw_figures(content)
+    figures = drawn.files
     page = render_page(content, list(figures))
     folder = out / "figures"
     try:
@@ -41,6 +42,7 @@ def write_report(data: ReportData, out: Path) -> ReportFiles:
         page=out / "index.html",
         figures=tuple(folder / name for name in figures),
         answer=content.answer.sentence,
+        notes=(*content.sweep.missing, *drawn.notes),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.store import rows
 from orchestrator.store.documents import load_grids
 from orchestrator.store.files import GRIDS, look, trial_id_of
+from orchestrator.store.missing import missing_notes
 from orchestrator.store.rows import CommittedTrial, FailureRow
 from orchestrator.store.runs import RunRecord, load_runs
 from orchestrator.store.scan import scan
@@ -31,6 +32,12 @@ class _Follower:
         self._compacts: set[str] = set()
         self.tables: list[pa.Table] = []
         self.known: set[str] = set()
+
+    def rows(self) -> pa.Table:
+        """Returns what was read so far."""
+        import pyarrow as pa
+
+        return pa.concat_tables([self._table.arrow_schema.empty_table(), *self.tables])
 
     def refresh(self) -> bool:
         """Reads what is new; says whether there was anything."""
@@ -91,10 +98,15 @@ class Feed:
 
     def trials(self) -> pd.DataFrame:
         """Returns table `trials` as `Store.read` does, in any order."""
-        import pyarrow as pa
+        return to_pandas(TRIALS, self._trials.rows())
 
-        tables = self._trials.tables or [TRIALS.arrow_schema.empty_table()]
-        return to_pandas(TRIALS, pa.concat_tables(tables))
+    def missing(self) -> tuple[str, ...]:
+        """Returns a sentence if completed trials lack their epochs.
+
+        Raises:
+            StoreError: The results cannot be read.
+        """
+        return missing_notes(self._storage, self._trials.rows(), (EPOCHS,))
 
     def curve(self, trial_id: str) -> list[dict[str, Any]]:
         """Returns the epochs of one finished trial: epoch, train_loss, val_dice, val_iou.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,8 @@ COMPACT = "compact-"
 
 _PART = re.compile(r"part-([0-9a-f]{20}(?:-[0-9]+)?)\.parquet")
 _COMPACT = re.compile(r"compact-[0-9a-f]{16}\.parquet")
+# What file managers and synchronising programs add to a name is before, behind or inside it.
+_OWN_NAME = re.compile(r"part-[0-9a-f]{20}(?:-[0-9]+)?|compact-[0-9a-f]{16}", re.IGNORECASE)
 _ID_LENGTH = 20
 
 
@@ -81,27 +83,57 @@ def trial_id_of(part_key: str) -> str:
     return part_key[:_ID_LENGTH]
 
 
+def own_files(table: Table, entries: Iterable[FileInfo]) -> tuple[TableFiles, tuple[FileInfo, ...]]:
+    """Sorts the entries of a table's folder into its files and what is not of the store.
+
+    Hidden entries do not count, as for plain readers. A second copy of a file is not of the store:
+    its rows would count twice, or count in place of the first copy's.
+    """
+    compacts, strange = [], []
+    parts = {}
+    for entry in entries:
+        key = None if entry.is_folder else part_key(entry.name)
+        if key is not None and ("-" in key) == ("attempt" in table.key):
+            parts[key] = entry
+        elif _COMPACT.fullmatch(entry.name) and not entry.is_folder:
+            compacts.append(entry)
+        elif not entry.name.startswith((".", "_")):
+            strange.append(entry)
+    return TableFiles(compacts=tuple(compacts), parts=parts), tuple(strange)
+
+
+def foreign_text(table: Table, entry: FileInfo, files: TableFiles) -> str:
+    """Says what an entry is that is not of the store, and what else than moving it may help."""
+    found = _OWN_NAME.search(entry.name)
+    if entry.is_folder or found is None:
+        return f"not a {'folder' if entry.is_folder else 'file'} of this store"
+    stem = found[0].lower()
+    if stem.startswith("part-") and "attempt" not in table.key:
+        stem = stem[: len("part-") + _ID_LENGTH]  # `part-ID-1` is a copy of `part-ID` here.
+    name = f"{stem}.parquet"
+    if part_key(name) in files.parts or any(file.name == name for file in files.compacts):
+        return f"a second copy of {name}, and not a file of this store"
+    return (
+        f"not a file of this store, though named like a copy of {name}, which is not here: if it "
+        "is the only copy, give it that name"
+    )
+
+
 def classify(storage: Storage, table: Table, entries: tuple[FileInfo, ...]) -> TableFiles:
     """Sorts the entries of a table's folder; hidden ones do not count, as for plain readers.
 
     Raises:
         StoreError: An entry is not the store's: a plain reader of Parquet would be misled by it.
     """
-    compacts = []
-    parts = {}
-    for entry in entries:
-        part = _PART.fullmatch(entry.name)
-        if part and not entry.is_folder:
-            parts[part[1]] = entry
-        elif _COMPACT.fullmatch(entry.name) and not entry.is_folder:
-            compacts.append(entry)
-        elif not entry.name.startswith((".", "_")):
-            msg = (
-                f"{storage.place}/{entry.path}: not a file of this store; "
-                f"move it out of {table.name}/, where every reader takes it for results"
-            )
-            raise StoreError(msg)
-    return TableFiles(compacts=tuple(compacts), parts=parts)
+    files, strange = own_files(table, entries)
+    for entry in strange:
+        msg = (
+            f"{storage.place}/{entry.path}: {foreign_text(table, entry, files)}; move it out of "
+            f"{table.name}/, where every reader takes it for results (podium verify --quarantine "
+            "does)"
+        )
+        raise StoreError(msg)
+    return files
 
 
 def compacts(storage: Storage, table: Table) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from orchestrator.store.documents import SavedCheckpoints, checkpoint_path, load
 from orchestrator.store.feed import Feed
 from orchestrator.store.files import part_path, trial_id_of
 from orchestrator.store.lookup import count_failures, find_trial_row
+from orchestrator.store.missing import NEEDED_OF_TRIALS, missing_notes
 from orchestrator.store.quarantine import quarantine
 from orchestrator.store.query import answer, load
 from orchestrator.store.rows import (
@@ -34,12 +35,12 @@ from orchestrator.store.verify import Verification, verify
 from orchestrator.store.views import (
     candidate_rows,
     failure_rows,
+    known_columns,
     refuse_newer,
     rows_of,
     scan_trials,
     to_pandas,
 )
-from workers.catalogue import nearest
 from workers.contract import Checkpoints, TrialResult, TrialSpec, TrialStatus
 from workers.identity import trial_id as identity_of
 
@@ -238,12 +239,7 @@ class Store:
         if declared is None:
             msg = f"{table!r}: unknown table; known: {', '.join(TABLES)}"
             raise StoreError(msg)
-        wanted = columns if columns is not None else declared.column_names
-        for name in wanted:
-            if name not in declared.column_names:
-                known = ", ".join(declared.column_names)
-                msg = f"{name!r}: unknown column of {table}; known: {known}"
-                raise StoreError(msg)
+        wanted = known_columns(declared, columns)
         return to_pandas(declared, rows_of(self._storage, declared, wanted, trial_ids))
 
     def view(
@@ -253,7 +249,7 @@ class Store:
         *,
         trial_ids: Collection[str] | None = None,
     ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """Returns a table, or `grid`, as `read` does, and a note on each torn file left out.
+        """Returns a table, or `grid`, as `read` does, and notes on rows that are not there.
 
         Args:
             name: Name of the table, or `grid`.
@@ -263,14 +259,18 @@ class Store:
         Raises:
             StoreError: There are no results, or as `read` says.
         """
-        wanted = columns if columns is not None else VIEWS[name].column_names
-        for column in wanted:
-            if column not in VIEWS[name].column_names:
-                known = nearest(column, VIEWS[name].column_names)
-                msg = f"{column!r}: unknown column of {name}; {known}"
-                raise StoreError(msg)
+        wanted = known_columns(VIEWS[name], columns)
         found, notes = load(self._storage, {name: wanted}, trial_ids)
         return to_pandas(VIEWS[name], found[name]), notes
+
+    def missing(self, trial_ids: Collection[str] | None = None) -> tuple[str, ...]:
+        """Returns a sentence for each table in which completed trials lack rows; all by default.
+
+        Raises:
+            StoreError: The results cannot be read.
+        """
+        trials = scan_trials(self._storage, NEEDED_OF_TRIALS)
+        return missing_notes(self._storage, trials.rows, trial_ids=trial_ids)
 
     def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> Answer:
         """Answers one SELECT statement over the tables and `grid`; reads only.

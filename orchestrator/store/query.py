@@ -17,8 +17,9 @@ from orchestrator.store.answer import Answer, convertible, tidy
 from orchestrator.store.documents import read_grids
 from orchestrator.store.expected import TRIAL_COLUMNS, grid_rows
 from orchestrator.store.files import look
+from orchestrator.store.missing import NEEDED_OF_TRIALS, missing_notes
 from orchestrator.store.scan import Scan, scan
-from orchestrator.store.schema import CANDIDATES, FAILURES, GRID, TRIALS, VIEWS
+from orchestrator.store.schema import CANDIDATES, DETAIL_TABLES, FAILURES, GRID, TRIALS, VIEWS
 from orchestrator.store.statement import Statement, explain, parse
 from orchestrator.store.storage import Storage, StoreError
 from orchestrator.store.views import needed_of_trials, rows_of, scan_trials
@@ -80,14 +81,16 @@ def load(
         trial_ids: Trials wanted; all by default.
 
     Returns:
-        The rows by view, and a note on each torn file whose rows are left out.
+        The rows by view, and notes: each torn file whose rows are left out, and each table that
+        lacks rows of completed trials.
 
     Raises:
         StoreError: There are no results, or they cannot be read.
     """
     if not wanted:
         return {}, ()
-    needed = [] if trial_ids is None else ["trial_id"]
+    details = [table for table in DETAIL_TABLES if table.name in wanted]
+    needed = [*([] if trial_ids is None else ["trial_id"]), *(NEEDED_OF_TRIALS if details else ())]
     trials = scan_trials(storage, [*needed, *_needed_of_trials(wanted)])
     grids = read_grids(storage)
     if not (
@@ -112,7 +115,11 @@ def load(
         else:
             rows = rows_of(storage, VIEWS[name], columns, trial_ids, trials=trials)
         tables[name] = rows
-    return tables, (*grids.notes(storage.place), *_notes(storage, scans))
+    return tables, (
+        *grids.notes(storage.place),
+        *_notes(storage, scans),
+        *missing_notes(storage, trials.rows, details, trial_ids),
+    )
 
 
 def _needed_of_trials(wanted: Mapping[str, Sequence[str]]) -> list[str]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from orchestrator.store.compact import STALE
 from orchestrator.store.documents import read_grids
 from orchestrator.store.examine import FileFacts, Finding, Kind, examine
-from orchestrator.store.files import COMPACT, GRIDS, part_key
+from orchestrator.store.files import GRIDS, TableFiles, foreign_text, own_files
 from orchestrator.store.schema import (
     CANDIDATES,
     DETAIL_TABLES,
@@ -159,24 +159,15 @@ def _trials_of(problems: Iterable[Finding]) -> frozenset[str]:
 
 def _entries(storage: Storage, table: Table) -> tuple[list[FileInfo], list[Finding]]:
     """Returns a table's files, compacted ones first, and what is not a file of the store."""
-    files, strange = [], []
-    for entry in storage.list(table.name):
-        known = part_key(entry.name) or (
-            entry.name.startswith(COMPACT) and entry.name.endswith(".parquet")
-        )
-        if known and not entry.is_folder:
-            files.append(entry)
-        elif not entry.name.startswith((".", "_")):
-            strange.append(_foreign(entry))
-    return sorted(files, key=lambda file: (not file.name.startswith(COMPACT), file.name)), strange
+    files, strange = own_files(table, storage.list(table.name))
+    return list(files.all()), [_foreign(table, entry, files) for entry in strange]
 
 
-def _foreign(entry: FileInfo) -> Finding:
+def _foreign(table: Table, entry: FileInfo, files: TableFiles) -> Finding:
     if entry.is_special:
         problem = "a pipe, a socket or a device and no file"
         return Finding(path=entry.path, kind="special", problem=problem)
-    what = "a folder" if entry.is_folder else "a file"
-    return Finding(path=entry.path, kind="foreign", problem=f"{what} that is not of this store")
+    return Finding(path=entry.path, kind="foreign", problem=foreign_text(table, entry, files))
 
 
 def _examine_all(storage: Storage, table: Table, files: Sequence[FileInfo]) -> Iterator[FileFacts]:

@@ -13,6 +13,7 @@ from orchestrator.store.files import look, trial_id_of
 from orchestrator.store.scan import Scan, scan
 from orchestrator.store.schema import CANDIDATES, FAILURES, SCHEMA_VERSION, TRIALS, Table
 from orchestrator.store.storage import Storage, StoreError
+from workers.catalogue import nearest
 from workers.contract import FailureClass, TrialStatus
 
 if TYPE_CHECKING:
@@ -52,6 +53,19 @@ def refuse_newer(storage: Storage, schema_version: int) -> None:
             f"one knows {SCHEMA_VERSION}); upgrade podium-sweep"
         )
         raise StoreError(msg)
+
+
+def known_columns(table: Table, columns: Sequence[str] | None) -> Sequence[str]:
+    """Returns the columns wanted of a table, all by default.
+
+    Raises:
+        StoreError: The table has no such column.
+    """
+    for name in columns or ():
+        if name not in table.column_names:
+            msg = f"{name!r}: unknown column of {table.name}; {nearest(name, table.column_names)}"
+            raise StoreError(msg)
+    return table.column_names if columns is None else columns
 
 
 def rows_of(

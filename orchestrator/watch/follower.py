@@ -61,6 +61,7 @@ class Follower:
         self._facts: Facts | None = None
         self._grid: Grid | None = None
         self._podium: dict[str, Any] = {}
+        self._notes: tuple[str, ...] = ()
         self._ranked_at = -math.inf
         self._unranked = True
         self._document = _encode({})
@@ -159,6 +160,7 @@ class Follower:
                 table, expected=document, axes=("dataset", "model"), num_samples=NUM_SAMPLES
             )
             sure = {str(axis): found for axis, found in drawn.items()}
+            self._notes = (*ranking.notes, *self._feed.missing())
             return {
                 podium.axis: _describe_podium(podium, sure[podium.axis])
                 for podium in ranking.podiums
@@ -170,7 +172,9 @@ class Follower:
     def _describe(self) -> Document:
         if self._facts is None:
             return _encode({"place": self._store.place, "axes": [], "drivers": []})
-        return _encode(describe(self._facts, self._now()) | {"podium": self._podium})
+        return _encode(
+            describe(self._facts, self._now()) | {"podium": self._podium, "notes": self._notes}
+        )
 
 
 def _describe_podium(podium: Podium, sure: Certainty) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tests.benchmarks.machine import describe, in_one_line, print_table, save
+from tests.benchmarks.machine import describe, in_one_line, parse, print_table, save
 from workers.contract import Component, DataProtocol, Runtime, TrainingProtocol, TrialSpec
 from workers.datasets.cache import DatasetArrays
 from workers.datasets.siblings import unrelated
@@ -183,7 +183,9 @@ def main() -> None:
     parser.add_argument("--max-side", type=int, default=224)
     parser.add_argument("--models", nargs="+", default=["unet", "emcad"])
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    arguments = parse(
+        parser, smallest={"images": 16, "epochs": 1, "max_side": 64, "models": ["unet"]}
+    )
     machine = describe("torch", "numpy")
     print(f"{device_name(torch.device(arguments.device))}, {arguments.threads} threads, ", end="")
     print(f"batch {arguments.batch_size}, loss {LOSS}; {in_one_line(machine)}")

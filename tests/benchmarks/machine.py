@@ -1,13 +1,36 @@
-"""What every benchmark says of where it ran."""
+"""What every benchmark shares: how it is asked, and what it says of where it ran."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+
+def parse(
+    parser: argparse.ArgumentParser,
+    *,
+    arguments: Sequence[str] | None = None,
+    smallest: Mapping[str, Any],
+) -> argparse.Namespace:
+    """Parses the command line; with `--smallest` the defaults are as small as they can be.
+
+    Args:
+        parser: With all other options.
+        arguments: The command line; that of the process by default.
+        smallest: Defaults that measure nothing but show within seconds that everything works.
+    """
+    parser.add_argument(
+        "--smallest", action="store_true", help="measure nothing, show that it works, in seconds"
+    )
+    if parser.parse_known_args(arguments)[0].smallest:
+        parser.set_defaults(**smallest)
+    return parser.parse_args(arguments)
 
 
 def describe(*packages: str) -> dict[str, str | int]:

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.benchmarks.machine import parse
 from workers.catalogue.models import MODELS
 from workers.contract import TrainingProtocol
 from workers.environment import device_name, keep_large_blocks
@@ -76,6 +77,13 @@ def measure(name: str, parameters: dict[str, Any], arguments: argparse.Namespace
         value.item()  # waits for the device
         seconds.append(time.perf_counter() - began)
     on_gpu = device.type == "cuda"
+    forward = []
+    with torch.inference_mode():
+        network.eval()
+        for _ in range(1 + arguments.steps):
+            began = time.perf_counter()
+            network(images_BCHW).logits_BCHW.sum().item()
+            forward.append(time.perf_counter() - began)
     peak = torch.cuda.max_memory_allocated() if on_gpu else status_bytes("VmHWM") - before_bytes
     return {
         "model": name,
@@ -83,7 +91,9 @@ def measure(name: str, parameters: dict[str, Any], arguments: argparse.Namespace
         "parameters": number,
         "gmacs_224": round(gmacs, 3),
         "seconds_per_step": round(statistics.median(seconds[1:]), 4),
+        "seconds_per_forward": round(statistics.median(forward[1:]), 4),
         "peak_memory_bytes": peak,
+        "reserved_memory_bytes": torch.cuda.max_memory_reserved() if on_gpu else None,
         "device": device_name(device),
     }
 
@@ -112,7 +122,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parse(parser, smallest={"models": ["unet"], "image_size": 32, "steps": 1})
     if arguments.one:
         print(json.dumps(measure(arguments.one, {}, arguments)))
         return
@@ -138,6 +148,7 @@ def main() -> None:
     }
     if arguments.json:
         arguments.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    sys.exit(len(table) < len(arguments.models))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tests.benchmarks.machine import parse
 from workers.catalogue.weights import NORMALISATIONS
 from workers.contract import Component, TrainingProtocol
 from workers.datasets import open_dataset
@@ -167,7 +168,7 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    arguments = parse(parser, smallest={"models": ["unet"], "image_size": 32})
     torch.set_num_threads(arguments.threads)
     keep_large_blocks()
     with tempfile.TemporaryDirectory() as cache:

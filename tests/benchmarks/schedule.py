@@ -25,10 +25,10 @@ from orchestrator.grid import build_grid
 from orchestrator.planner import Plan, plan
 from orchestrator.progress import Tally
 from orchestrator.progress.forecast import Forecast
-from tests.benchmarks.machine import describe, in_one_line, print_table, save
+from tests.benchmarks.machine import describe, in_one_line, parse, print_table, save
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "paper.yaml"
-SLOTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+SLOTS, DRAWN_SLOTS = (1, 2, 4, 8, 16, 32, 64, 128, 256), (1, 8, 64, 128, 256)
 EARLY = 0.05
 Points = list[tuple[float, float]]
 
@@ -124,18 +124,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--error", type=float, default=0.2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--slots", type=int, nargs="+", default=SLOTS)
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    arguments = parse(parser, smallest={"slots": [64, 128]})
     grid = build_grid(load_config(CONFIG, ["resources={cpus: 2, gpus: 0}"]))
     planned = plan(grid, {})
     actual = draw_seconds(planned, arguments.error, arguments.seed)
     print(f"{len(actual)} trials; {in_one_line(describe())}")
-    measured = {slots: measure(planned, actual, slots) for slots in SLOTS}
+    measured = {slots: measure(planned, actual, slots) for slots in arguments.slots}
     rows = [row for row, _ in measured.values()]
     print_table(rows)
     if arguments.figure:
-        shown = {slots: measured[slots][1] for slots in (1, 8, 64, 128, 256)}
+        shown = {slots: measured[slots][1] for slots in DRAWN_SLOTS if slots in measured}
         draw_figure(shown, arguments.figure)
     save(arguments.json, {"machine": describe(), "error": arguments.error, "slots": rows})
 

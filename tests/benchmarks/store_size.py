@@ -33,6 +33,7 @@ from orchestrator.store.codec import encode_part
 from orchestrator.store.files import part_path
 from orchestrator.store.rows import detail_rows, trial_row
 from orchestrator.sweep import open_results
+from tests.benchmarks.machine import parse
 from tests.unit.orchestrator.store.trials import make_result
 from workers.contract import EpochRecord, ImageCounts, TrialResult, TrialSpec
 from workers.identity import trial_id
@@ -58,7 +59,7 @@ def make_grid(folder: Path, num_trials: int) -> Grid:
             {"name": "focal", "alias": f"focal-{n}", "parameters": {"gamma": n / 10}}
             for n in range(LOSSES)
         ],
-        "repeats": num_trials // (DATASETS * MODELS * LOSSES),
+        "repeats": max(1, num_trials // (DATASETS * MODELS * LOSSES)),
         "results": str(folder / "results"),
     }
     path = folder / "size.yaml"
@@ -165,7 +166,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path)
     parser.add_argument("--step")
     parser.add_argument("--only", default=",".join(STEPS))
-    options = parser.parse_args()
+    options = parse(parser, smallest={"trials": 2000, "epochs": 1, "images": 1})
     if options.step:
         step(options.step, options.root)
         return
@@ -183,6 +184,7 @@ def main() -> None:
         found += [measure(name, root, "compacted") for name in STEPS if name in wanted]
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
+    sys.exit(any("error" in one for one in found))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from tests.benchmarks.machine import describe, in_one_line, print_table, save
+from tests.benchmarks.machine import describe, in_one_line, parse, print_table, save
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {
@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=["grid", "choices"])
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
+    arguments = parse(parser, smallest={"sides": [32], "epochs": [1], "repeats": 1, "rounds": 1})
     machine = describe("torch", "ray", "segmentation-models-pytorch", "pillow")
     print(in_one_line(machine), flush=True)
     data = arguments.data.resolve()

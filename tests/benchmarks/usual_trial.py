@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, random_split
 
+from tests.benchmarks.machine import parse
 from workers.losses import build_loss
 from workers.models import build_model
 
@@ -72,7 +73,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parse(parser, smallest={"side": 32, "epochs": 1, "width": 4})
     torch.manual_seed(arguments.seed)
     data = Pairs(arguments.images, arguments.masks, arguments.side)
     train, val, test = (

@@ -13,6 +13,7 @@ import dataclasses
 import json
 import platform
 import resource
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from orchestrator.store.codec import encode_part
 from orchestrator.store.files import part_path
 from orchestrator.watch import follower as following
 from orchestrator.watch.follower import Follower
+from tests.benchmarks.machine import parse
 from tests.unit.orchestrator.store.trials import NOW, make_result
 from workers.contract import EpochRecord
 from workers.identity import trial_id
@@ -79,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=3600)
     parser.add_argument("--epochs", type=int, default=200)
-    options = parser.parse_args()
+    options = parse(parser, smallest={"trials": 20, "epochs": 2})
     following.REFRESH_SECONDS = 0.0  # every question is a new look
     with tempfile.TemporaryDirectory() as folder:
         store, trials = fill(Path(folder), options.trials, options.epochs)
@@ -114,6 +116,7 @@ def main() -> None:
     size = len(page.state().text)
     figures |= {"peak_memory_mib": memory, "state_bytes": size, "store_untouched": untouched}
     print(json.dumps(figures))
+    sys.exit(not untouched)
 
 
 if __name__ == "__main__":

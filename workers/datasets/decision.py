@@ -22,6 +22,7 @@ from workers.datasets.evidence import (
 )
 from workers.datasets.findings import Finding, finding
 from workers.datasets.masks import MaskFacts, MaskRule, Table, Value
+from workers.datasets.rasters import Size
 
 MAX_SMALL = 64
 """A lesion of the area of so many pixels at the network's size does not vanish there."""
@@ -37,6 +38,7 @@ class Decision:
     Attributes:
         rule: None where a finding is refused.
         findings: What is odd, refusals first.
+        sizes: Size of each readable image as stored, by file.
         turns: EXIF orientation that is applied, by file.
         bits: How many bits the 16-bit images use.
         marks: What the fingerprint holds beside the files, because they are read otherwise than
@@ -45,6 +47,7 @@ class Decision:
 
     rule: MaskRule | None
     findings: tuple[Finding, ...] = ()
+    sizes: Mapping[str, Size] = field(default_factory=dict)
     turns: Mapping[str, int] = field(default_factory=dict)
     bits: int = 16
     marks: tuple[JSONValue, ...] = ()

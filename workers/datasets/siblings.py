@@ -69,7 +69,7 @@ class Siblings:
         kinds |= {i: "group" for i in test.tolist() if self.layout[i] in groups}
         if self.hashes is not None:
             near = near_pairs(self.hashes[test], distance, self.hashes[train])
-            kinds |= dict.fromkeys(test[near[:, 0]].tolist(), "similar")
+            kinds |= dict.fromkeys(test[np.unique(near[:, 0])].tolist(), "similar")
         same = np.isin(self.equal[test], self.equal[train])
         kinds |= dict.fromkeys(test[same].tolist(), "equal")
         return tuple(kinds.get(i, "none") for i in test.tolist())

@@ -126,6 +126,8 @@ function showPodium(state) {
       item.refusal ? element("p", {className: "muted", textContent: item.refusal}) : null));
   }
   byId("podiums").replaceChildren(...parts);
+  byId("notes").replaceChildren(...(state.notes || []).map((note) => element("p", {textContent: note})));
+  byId("notes").hidden = byId("notes").childElementCount === 0;
   const samples = Math.max(0, ...Object.values(podium).map((item) => item.num_samples || 0));
   byId("podium-caption").textContent = podium.problem || (parts.length === 0 ? "No trial is finished yet."
     : samples ? `“first” and “podium”: in how many of ${count(samples)} bootstrap samples of what is finished a loss came first, or among the first three.` : "");
@@ -197,6 +199,7 @@ function drawCurves(repeats, curves) {
     parts.push(drawn("circle", {cx: x(last.epoch), cy: y(last.val_dice), r: 3, fill: colour}));
     names.push({x: x(last.epoch) + 6, y: y(last.val_dice) + 4, text: String(item.repeat)});
   }
+  if (names.length === 0) parts.push(drawn("text", {x: (left + right) / 2, y: (top + bottom) / 2, "text-anchor": "middle"}, "The results hold no epochs of these trials."));
   names.sort((one, other) => one.y - other.y);
   names.forEach((name, i) => {
     const above = names.slice(0, i).filter((other) => Math.abs(other.x - name.x) < 12).map((other) => other.y + 11);

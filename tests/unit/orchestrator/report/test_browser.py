@@ -192,6 +192,59 @@ def test_a_narrow_window_has_no_second_scroll_bar(chromium, report, scheme):
     context.close()
 
 
+CUT = """() => {
+  document.querySelectorAll("details").forEach((details) => { details.open = true; });
+  const whole = document.documentElement, found = [];
+  for (const cell of document.querySelectorAll("td, th")) {
+    const frame = cell.closest(".scroll") || whole, own = cell.getBoundingClientRect();
+    const start = frame === whole ? 0 : frame.getBoundingClientRect().left;
+    const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const range = document.createRange();
+      range.selectNodeContents(walker.currentNode);
+      for (const box of range.getClientRects()) {
+        const end = Math.min(start + frame.scrollWidth, own.right);
+        if (box.right > end + 1 || box.left < own.left - 1) found.push(walker.currentNode.data);
+      }
+    }
+  }
+  return found;
+}"""
+FADES = """() => [...document.querySelectorAll(".scroll")].map((one) => [
+  one.scrollWidth > one.clientWidth + 1,
+  parseFloat(getComputedStyle(one).getPropertyValue("--fade")) > 0,
+])"""
+
+
+@pytest.mark.parametrize("width", [390, 320])
+def test_no_cell_is_cut_on_a_phone_without_a_sign(chromium, report, tmp_path, width):
+    before = make_data(3, 2, 3, 2, num_epochs=2, predictions=False)
+    after = dataclasses.replace(before, trials=before.trials.assign(dice=before.trials["dice"] / 2))
+    compared = tmp_path / "compare.html"
+    write_comparison(compare(side("A", "before", before), side("B", "after", after)), compared)
+    page = chromium.new_page(viewport={"width": width, "height": 800}, is_mobile=True)
+    for path in (report, compared):
+        page.goto(path.as_uri())
+        assert page.evaluate(CUT) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        fades = page.evaluate(FADES)
+        assert any(goes_on for goes_on, _ in fades)
+        assert all(fades_out == goes_on for goes_on, fades_out in fades)
+    page.close()
+
+
+def test_intervals_are_read_without_scrolling_on_a_phone(chromium, report):
+    page = chromium.new_page(viewport={"width": 390, "height": 800}, is_mobile=True)
+    page.goto(report.as_uri())
+    ends = page.locator(".certainty tr td:nth-child(2) .muted").evaluate_all(
+        "texts => texts.map((text) => text.getBoundingClientRect().right"
+        " - text.closest('.scroll').getBoundingClientRect().right)"
+    )
+    assert len(ends) >= 4
+    assert max(ends) < -34  # not even under what fades out
+    page.close()
+
+
 def test_it_prints(page, report):
     page.goto(report.as_uri())
     pdf = page.pdf(format="A4")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from orchestrator.report.data import ReportData, arrange
 from orchestrator.report.figures import make_figures
-from orchestrator.report.figures_bars import axis_start
+from orchestrator.report.figures_bars import axis_start, bars_figure
 from orchestrator.report.figures_files import (
     FIGURE_NAMES,
     csv_text,
@@ -19,6 +19,7 @@ from orchestrator.report.figures_files import (
     table_texts,
 )
 from orchestrator.report.figures_intervals import percent_text
+from orchestrator.report.figures_style import drawing_style
 from orchestrator.report.loss_means import loss_means
 from tests.unit.orchestrator.report.factory import make_data
 
@@ -122,13 +123,39 @@ def test_whiskers_span_the_repeats_that_are_complete(data):
     assert bar.low == pytest.approx(means.min())
     assert bar.high == pytest.approx(means.max())
     assert bar.mean == pytest.approx(trials["dice"].mean())
-    holed = data.trials.drop(index=trials.index[0])
-    (bar,) = [
-        bar
-        for bar in loss_means(arrange(dataclasses.replace(data, trials=holed)), "dice")
-        if bar.loss == "iou"
-    ]
-    assert bar.low is None
+
+
+def test_whiskers_stay_where_a_trial_is_missing():
+    """A: 0.8 and 0.9, B: 0.4 in repeat 0 alone. The mean is (0.85 + 0.4) / 2 = 0.625.
+
+    Repeat 0 has both: 0.6. Repeat 1 has A alone, 0.05 above the mean of A: 0.675.
+    """
+    rows = [("A", 0, 0.8), ("A", 1, 0.9), ("B", 0, 0.4)]
+    table = pd.DataFrame(rows, columns=["dataset", "repeat", "dice"]).assign(loss="iou")
+    grid = {"datasets": ["A", "B"], "losses": ["iou"], "repeats": 2}
+    sweep = arrange(ReportData(trials=table, grid=grid))
+    (bar,) = loss_means(sweep, "dice")
+    assert (bar.mean, bar.low, bar.high) == pytest.approx((0.625, 0.6, 0.675))
+    with drawing_style():
+        drawn = bars_figure(sweep)
+    assert drawn.caption.endswith("Provisional: 3 of 4 trials are in.")
+    assert "over the combinations that each has" in drawn.caption
+    assert "Provisional: 3 of 4" in drawn.texts["tex"]
+
+
+def test_captions_can_be_left_out(data):
+    sweep = arrange(data)
+    names = ["figure2a", "figure2b"]
+    with_them, without = (
+        make_figures(sweep, names=names, formats=["svg"], captions=captions).files
+        for captions in (True, False)
+    )
+    for name in (name for name in without if name.endswith(".svg")):
+        heights = [float(re.search(rb'height="([0-9.]+)pt"', files[name])[1])
+                   for files in (with_them, without)]  # fmt: skip
+        assert heights[0] > heights[1], name
+    assert b"Whiskers" in with_them["figure2a.svg"]
+    assert b"Whiskers" not in without["figure2a.svg"]
 
 
 @pytest.mark.parametrize(

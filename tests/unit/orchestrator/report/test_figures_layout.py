@@ -22,6 +22,7 @@ from orchestrator.report.figures_podium import podium_figure
 from orchestrator.report.figures_style import (
     DOUBLE_COLUMN,
     SINGLE_COLUMN,
+    add_caption,
     drawing_style,
     num_lines,
     text_width,
@@ -71,16 +72,22 @@ def figures(data):
     shown = examples(sweep)
     panels = [panels_like(sweep, example)[0] for example in shown]
     with drawing_style():
-        yield datasets_figure(sweep, shown)
-        yield bars_figure(sweep)
-        yield from (heat_figure(sweep, podium, podium.axis) for podium in sweep.ranking.podiums)
-        yield panels_figure(sweep, panels, "figure3")
-        yield podium_figure(sweep)
-        yield curves_figure(sweep, curve_panels(sweep))
+        drawn = [
+            datasets_figure(sweep, shown),
+            bars_figure(sweep),
+            *(heat_figure(sweep, podium, podium.axis) for podium in sweep.ranking.podiums),
+            panels_figure(sweep, panels, "figure3"),
+            podium_figure(sweep),
+            curves_figure(sweep, curve_panels(sweep)),
+        ]
         if found.significance.critical_difference:
-            yield critical_figure(sweep, found.significance)
+            drawn.append(critical_figure(sweep, found.significance))
         if found.main.losses:
-            yield intervals_figure(sweep, list(found.certainties.values()))
+            drawn.append(intervals_figure(sweep, list(found.certainties.values())))
+        for one in drawn:
+            if one.caption:
+                add_caption(one)
+            yield one
 
 
 def labels_out_of_view(axes):

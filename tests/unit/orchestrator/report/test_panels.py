@@ -1,5 +1,6 @@
 """What figures 1 and 3 show: exact masks where kept, grey levels of older results, counts."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -9,8 +10,9 @@ from PIL import Image
 from orchestrator.report.data import arrange
 from orchestrator.report.examples import examples
 from orchestrator.report.figures_panels import panels_figure
-from orchestrator.report.figures_style import drawing_style
+from orchestrator.report.figures_style import add_caption, drawing_style
 from orchestrator.report.panels import image_counts, panels_like
+from orchestrator.report.titles import Titles
 from tests.unit.orchestrator.report.factory import make_data
 from workers.evaluation import keep_prediction
 
@@ -54,17 +56,49 @@ def test_binarised_images_are_those_of_the_exact_raw_output():
     assert (half["dice"] == 2 * 17 / (33 + 32)).all()
 
 
+def more_losses(data, number):
+    """Adds worse losses until there are so many."""
+    frames = {}
+    for name in ("trials", "epochs", "predictions"):
+        table = getattr(data, name)
+        copies = [
+            table.assign(
+                loss=table["loss"] + f"-{copy}" * bool(copy), trial_id=table["trial_id"] + f"{copy}"
+            )
+            for copy in range(-(-number // table["loss"].nunique()))
+        ]
+        frames[name] = pd.concat(copies, ignore_index=True)
+    return dataclasses.replace(data, **frames, grid=None)
+
+
+def test_names_are_whole_whatever_their_length():
+    name = "tuned on the validation images of every dataset with alpha 0.25 and gamma 2 " * 2
+    data = make_data(2, 1, 3, 1, num_epochs=1, image_size=8)
+    titles = Titles(losses={"iou": name}, datasets={"synthetic-skin": name}, models={"unet": name})
+    sweep = arrange(dataclasses.replace(data, titles=titles))
+    panels = [panels_like(sweep, example)[0] for example in examples(sweep)]
+    with drawing_style():
+        (page,) = panels_figure(sweep, panels, "figure3").figure.axes
+    shown = ["".join(text.get_text().split()) for text in page.texts]
+    assert sum("".join(name.split()) in text for text in shown) == 3  # a loss and two panels
+    assert not any("…" in text for text in shown)
+
+
 def test_a_page_holds_all_six_datasets_and_says_what_it_leaves_out():
     def caption(num_datasets, num_losses):
-        sweep = arrange(make_data(num_datasets, 1, num_losses, 1, num_epochs=1, image_size=8))
+        data = make_data(num_datasets, 1, min(num_losses, 10), 1, num_epochs=1, image_size=8)
+        sweep = arrange(more_losses(data, num_losses))
         panels = [panels_like(sweep, example)[0] for example in examples(sweep)]
         with drawing_style():
-            (page,) = panels_figure(sweep, panels, "figure3").figure.axes
-        return " ".join(page.texts[-1].get_text().split())
+            drawn = panels_figure(sweep, panels, "figure3")
+            add_caption(drawn)
+        assert drawn.figure.get_size_inches()[1] <= 9.6
+        return drawn.caption
 
     assert caption(6, 4).endswith("raw output over its mean.")
     assert caption(6, 10).endswith("raw output over its mean.")
     assert caption(8, 4).endswith("2 more in figures and data of their own.")
+    assert "The last 40 losses of the podium do not fit on this page" in caption(1, 100)
 
 
 def test_older_results_are_binarised_from_their_grey_levels():

@@ -18,6 +18,7 @@ from markupsafe import escape
 from orchestrator.report import write
 from orchestrator.report.content import collect
 from orchestrator.report.data import TRIAL_KEY, ReportData, Sampling, arrange
+from orchestrator.report.figures import FigureSet
 from orchestrator.report.page import render_page
 from orchestrator.report.write import write_report
 from tests.published import grid_document, published_trials
@@ -168,7 +169,9 @@ def test_letters_the_fonts_lack_are_no_reason_to_fail(tmp_path):
 def test_figures_of_an_earlier_report_do_not_stay(tmp_path, monkeypatch):
     data = make_data(1, 1, 2, 1, **SMALL)
     drawn = {"figure1.png": b"one", "figure3_skin.csv": b"two", "podium.svg": b"three"}
-    monkeypatch.setattr(write, "draw_figures", lambda content: drawn)
+    monkeypatch.setattr(
+        write, "draw_figures", lambda content: FigureSet(files=drawn, left_out={}, notes=("boxes",))
+    )
     write_report(data, tmp_path)
     (tmp_path / "figures" / "mine.png").write_bytes(b"kept")
     drawn = {"podium.svg": b"four"}
@@ -176,6 +179,7 @@ def test_figures_of_an_earlier_report_do_not_stay(tmp_path, monkeypatch):
     left = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
     assert left == {"mine.png": b"kept", "podium.svg": b"four"}
     assert [path.name for path in files.figures] == ["podium.svg"]
+    assert files.notes == ("boxes",)
 
 
 def test_no_trial_is_an_error_with_its_remedy(tmp_path):
@@ -195,7 +199,7 @@ def test_two_protocols_are_refused_and_one_can_be_chosen():
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(write, "draw_figures", lambda content: {})
+    monkeypatch.setattr(write, "draw_figures", lambda _: FigureSet(files={}, left_out={}))
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file.* cannot be written: .*; choose another --out"):
         write_report(make_data(1, 1, 1, 1, **SMALL), tmp_path / "file" / "out")
@@ -221,6 +225,6 @@ def test_the_study_s_3600_trials_of_200_epochs_fit_in_a_small_page():
     assert len(data.epochs) == 720_000
     page = page_of(data)
     assert 1_500_000 < len(page.encode()) < 6_000_000
-    assert "6 datasets × 12 models × 10 losses × 5 repeats" in page  # noqa: RUF001
+    assert "6 datasets × 12 models × 10 losses × 5 repeats" in page
     (embedded,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)
     assert sum(trial[5] for trial in json.loads(embedded)["curves"]["trials"]) == 720_000

@@ -1,11 +1,13 @@
+import re
 from datetime import UTC, datetime
 
 import pytest
 
-from orchestrator.store import TABLES, StoreError
+from orchestrator.store import TABLES, Store, StoreError
 from orchestrator.store.files import attempt_of, classify, compact_path, look, part_path
 from orchestrator.store.local import LocalStorage
 from orchestrator.store.storage import FileInfo
+from tests.unit.orchestrator.store.trials import NOW, make_failure, make_result, make_spec
 
 TRIALS = TABLES["trials"]
 ID = "0123456789abcdef0123"
@@ -44,14 +46,64 @@ def test_hidden_files_do_not_count(tmp_path):
         entry("notes.txt"),
         entry(f"part-{ID}.parquet.bak"),
         entry("part-xyz.parquet"),
+        entry(f"part-{ID}-1.parquet"),
+        entry(f"part-{ID} (1).parquet"),
+        entry(f"part-{ID}.sync-conflict-20261130-101112-ABCDEFG.parquet"),
+        entry(f"PART-{ID.upper()}.PARQUET"),
+        entry("compact-0123456789abcdef~.parquet"),
         entry(f"part-{ID}.parquet", is_folder=True),
         entry("old", is_folder=True),
     ],
     ids=lambda info: info.name,
 )
 def test_a_foreign_file_is_named_because_plain_readers_would_read_it(tmp_path, foreign):
-    with pytest.raises(StoreError, match=f"{tmp_path}/{foreign.path}: .*move it out of trials/"):
+    with pytest.raises(
+        StoreError, match=re.escape(f"{tmp_path}/{foreign.path}: ") + ".*move it out of trials/"
+    ):
         classify(LocalStorage(tmp_path), TRIALS, (foreign,))
+
+
+COPIES = [
+    "{stem} (1).parquet",
+    "{stem} (conflicted copy 2026-11-30).parquet",
+    "{stem}.sync-conflict-20261130-101112-ABCDEFG.parquet",
+    "{stem}-2.parquet",
+    "{stem}_copy.parquet",
+    "Copy of {stem}.parquet",
+    "{stem}.parquet~",
+    "{stem}.parquet.1",
+]
+
+
+@pytest.mark.parametrize(
+    ("table", "compacted"), [("images", False), ("failures", False), ("trials", True)]
+)
+def test_copies_of_files_are_foreign_and_quarantine_moves_them(tmp_path, table, compacted):
+    store = Store(tmp_path)
+    for number in range(3):
+        store.commit(make_spec(number), make_result(number), committed_at=NOW)
+    store.record_failure(make_failure(5))
+    if compacted:
+        store.compact(NOW)
+    rows = len(store.read(table))
+    (file, *_) = sorted((tmp_path / table).iterdir())
+    for pattern in COPIES:
+        copy = file.with_name(pattern.format(stem=file.stem))
+        copy.write_bytes(file.read_bytes())
+        with pytest.raises(StoreError, match=r"a second copy of .*move it out of"):
+            store.read(table)
+        found = store.verify(NOW)
+        assert [(one.path, one.kind) for one in found.problems] == [
+            (f"{table}/{copy.name}", "foreign")
+        ]
+        assert found.num_trials == 3
+        store.quarantine(found)
+        assert len(store.read(table)) == rows
+
+
+def test_the_only_copy_is_to_be_named_again(tmp_path):
+    with pytest.raises(StoreError, match=rf"part-{ID}.parquet, which is not here: .*give it that"):
+        classify(LocalStorage(tmp_path), TRIALS, (entry(f"part-{ID} (1).parquet"),))
 
 
 def test_a_listing_torn_by_a_compaction_is_made_again():

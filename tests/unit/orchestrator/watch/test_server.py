@@ -151,6 +151,15 @@ def test_curves_come_from_the_epochs_or_from_the_running_driver(store, grid):
         assert [item["state"] for item in cell] == ["missing", "running"]
 
 
+def test_notes_on_coverage_and_missing_rows_are_in_the_document(store, grid, tmp_path):
+    for number in (1, 2):
+        store.commit(grid.trials[number], make_result(number), committed_at=NOW)
+    (tmp_path / "res" / "epochs" / f"part-{grid.trial_ids[1]}.parquet").unlink()
+    coverage, missing = json.loads(make_follower(store).state().text)["notes"]
+    assert coverage.startswith("Combinations have from 1 to 2 repeats")
+    assert missing.startswith(f"{store.place}/epochs: 1 of 3 completed trials lack their rows")
+
+
 def test_nothing_is_ever_written(store, tmp_path):
     def files():
         return {path: path.stat().st_mtime_ns for path in (tmp_path / "res").rglob("*")}

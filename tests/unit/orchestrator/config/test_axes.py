@@ -71,7 +71,15 @@ def test_what_no_machine_can_hold_is_refused(tmp_path, override, message):
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("UNet-a", "unet-A"), ("\u00e9", "e\u0301"), ("a", "\uff41")]
+    ("first", "second"), [("UNet-a", "unet-A"), ("a", "\uff41"), ("\ufb01", "FI")]
+)
+def test_labels_that_look_the_same_are_the_same(tmp_path):
+    models = "models=[{name: unet, alias: '\u00e9'}, {name: fcn, alias: 'e\u0301'}]"
+    assert "the label is used already by models.0" in refusal(tmp_path, models)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("UNet-a", "unet-A"), ("a", "\uff41"), ("\ufb01", "FI")]
 )
 def test_labels_that_differ_by_case_or_unicode_form_alone_are_refused(tmp_path, first, second):
     models = f"models=[{{name: unet, alias: '{first}'}}, {{name: fcn, alias: '{second}'}}]"

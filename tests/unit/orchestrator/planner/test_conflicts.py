@@ -78,7 +78,7 @@ def test_other_labels_of_the_same_results_do_not_matter():
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [("Focal", "focal"), ("\u00e9", "e\u0301"), ("\ufb01", "FI")]
+    ("ours", "theirs"), [("Focal", "focal"), ("\uff41", "a"), ("\ufb01", "FI")]
 )
 def test_a_label_that_differs_by_case_or_unicode_form_alone_is_refused(ours, theirs):
     message = refusal([replace(FOCAL_2, label=ours)], [replace(FOCAL, label=theirs)])

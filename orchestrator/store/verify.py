@@ -279,4 +279,9 @@ def _holder(files: Sequence[FileFacts], trial: str) -> str:
 def _check_grids(storage: Storage) -> tuple[list[Finding], int]:
     files, malformed = storage.list(GRIDS), read_grids(storage).malformed
     problems = [Finding(path=path, kind="grid", problem=why) for path, why in malformed.items()]
-    return [*problems, *(_foreign(file) for file in files if file.is_folder)], len(files)
+    foreign = [
+        Finding(path=file.path, kind="foreign", problem="a folder that is not of this store")
+        for file in files
+        if file.is_folder
+    ]
+    return [*problems, *foreign], len(files)

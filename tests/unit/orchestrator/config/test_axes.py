@@ -70,9 +70,6 @@ def test_what_no_machine_can_hold_is_refused(tmp_path, override, message):
     assert message in refusal(tmp_path, override)
 
 
-@pytest.mark.parametrize(
-    ("first", "second"), [("UNet-a", "unet-A"), ("a", "\uff41"), ("\ufb01", "FI")]
-)
 def test_labels_that_look_the_same_are_the_same(tmp_path):
     models = "models=[{name: unet, alias: '\u00e9'}, {name: fcn, alias: 'e\u0301'}]"
     assert "the label is used already by models.0" in refusal(tmp_path, models)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from orchestrator.documents import AXES, spec_of
@@ -61,6 +62,12 @@ def refuse_conflicts(grid: Grid, rows: Iterable[CommittedRow]) -> None:
 def _compare(
     axis: str, label: str, stored: Mapping[str, object], questions: Mapping[str, str]
 ) -> list[str]:
+    asked = unicodedata.normalize("NFC", str(stored.get("label", label)))
+    if asked != label:
+        return [
+            f"{axis} {label!r}: the specification of these results says {asked!r}, so the label "
+            "was written over; podium verify RESULTS --quarantine restores it"
+        ]
     question = digest({"name": stored["name"], "parameters": stored["parameters"]})
     if label in questions and questions[label] != question:
         parameters = json.dumps(stored["parameters"], sort_keys=True)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.harmless import clean
 from orchestrator.store import VIEWS, Store
 
 if TYPE_CHECKING:
@@ -159,4 +160,4 @@ def _read(
 def _warn(notes: Sequence[str], stacklevel: int) -> None:
     """Warns in the caller's line; `stacklevel` counts the functions down to it."""
     for note in notes:
-        warnings.warn(note, UserWarning, stacklevel=stacklevel)
+        warnings.warn(clean(note), UserWarning, stacklevel=stacklevel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -64,7 +65,8 @@ class Component:
     Attributes:
         name: Name in the catalogue, or `x+y` for a compound loss.
         parameters: Every parameter with its value, defaults included.
-        label: What tables show: the user's alias, else the name. Not part of the identity.
+        label: What tables show: the user's alias, else the name; always in Unicode's form NFC,
+            since a name that looks the same is the same. Not part of the identity.
     """
 
     name: str
@@ -72,8 +74,7 @@ class Component:
     label: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        if not self.label:
-            object.__setattr__(self, "label", self.name)
+        object.__setattr__(self, "label", unicodedata.normalize("NFC", self.label or self.name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,7 +321,7 @@ class Checkpoints(Protocol):
         """Returns the last saved state, or None."""
         ...
 
-    def save(self, state: bytes) -> None:
+    def save(self, state: bytes | memoryview) -> None:
         """Replaces the saved state, durably and at once."""
         ...
 

@@ -14,6 +14,10 @@ from workers.metrics.counts import count_pixels
 from workers.task import Task
 
 
+class NonFiniteOutputError(Exception):
+    """The network's output is NaN or infinite somewhere, so there is nothing to score."""
+
+
 def count_images(model: nn.Module, task: Task, indices: Tensor) -> np.ndarray:
     """Counts TP, FP, FN, TN of each image in evaluation mode, with one copy to the host.
 
@@ -24,16 +28,27 @@ def count_images(model: nn.Module, task: Task, indices: Tensor) -> np.ndarray:
 
     Returns:
         int64 array (len(indices), 4).
+
+    Raises:
+        NonFiniteOutputError: A logit is NaN or infinite. As a threshold takes NaN for background,
+            it would score 0, or 1 on an empty mask.
     """
     model.eval()
-    counts = []
+    counts, broken = [], []
     with torch.inference_mode():
         for batch in indices.split(task.batch_size):
             images_BCHW, target_BHW = task.batch(batch)
             with task.autocast():
                 logits_BCHW = model(images_BCHW).logits_BCHW
             counts.append(count_pixels(logits_BCHW.float(), target_BHW))
-    return torch.cat(counts).cpu().numpy()
+            broken.append(~torch.isfinite(logits_BCHW).flatten(1).all(dim=1))
+    # Beside the counts, so that the host waits for the device once.
+    found = torch.cat([torch.cat(counts), torch.cat(broken)[:, None].long()], dim=1).cpu().numpy()
+    number = int(found[:, 4].sum())
+    if number:
+        msg = f"the network's output became NaN or infinite on {number} of {len(found)} images"
+        raise NonFiniteOutputError(msg)
+    return found[:, :4]
 
 
 def choose_examples(masks_NHW: np.ndarray, indices: np.ndarray, number: int) -> np.ndarray:

@@ -36,7 +36,12 @@ from workers.environment import (
     peak_memory_bytes,
     prepare_process,
 )
-from workers.evaluation import choose_examples, count_images, predict_examples
+from workers.evaluation import (
+    NonFiniteOutputError,
+    choose_examples,
+    count_images,
+    predict_examples,
+)
 from workers.identity import trial_id
 from workers.losses import build_loss
 from workers.metrics.scores import score_images
@@ -67,7 +72,8 @@ def run_trial(
         on_epoch: Called once an epoch, also for the epochs of a checkpoint gone on from.
 
     Returns:
-        The result; its status is `diverged` where the loss became NaN or infinite.
+        The result; its status is `diverged` where the loss, or the output on a validation or test
+        image, became NaN or infinite.
 
     Raises:
         UserError: The data is missing or unreadable, or too small for the split.
@@ -94,11 +100,31 @@ def run_trial(
                 spec.model.name, spec.model.parameters, spec.data.image_size
             ),
         )
+        return _result(spec, runtime, task, arrays, progress, model, sources)
     except DivergedError as error:
-        return _result(
-            spec, runtime, task, arrays, error.progress, None, sources, message=str(error)
+        progress, message = error.progress, str(error)
+    except NonFiniteOutputError as error:
+        message = f"test with the weights of epoch {progress.best_epoch}: {error}"
+    except RuntimeError as error:
+        _explain_nondeterminism(spec, error)
+        raise
+    return _result(spec, runtime, task, arrays, progress, None, sources, message=message)
+
+
+def _explain_nondeterminism(spec: TrialSpec, error: RuntimeError) -> None:
+    """Raises SpecificationError where the network has an operation that torch refuses.
+
+    On CUDA torch refuses an operation without a deterministic form; the networks of the catalogue
+    have none (`workers.models.resampling`), one from another package can.
+    """
+    operation, found, _ = str(error).partition(" does not have a deterministic implementation")
+    if found:
+        msg = (
+            f"model {spec.model.label!r} or loss {spec.loss.label!r}: {operation} has no "
+            "deterministic implementation on this device; set training.deterministic to false, "
+            "which is part of the trial's identity, or use another operation"
         )
-    return _result(spec, runtime, task, arrays, progress, model, sources)
+        raise SpecificationError(msg) from error
 
 
 def _load_task(

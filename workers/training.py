@@ -12,16 +12,19 @@ from torch import Tensor, nn
 
 from workers.checkpoint import Progress, pack, unpack
 from workers.contract import Checkpoints, EpochRecord, OnEpoch, TrainingProtocol
-from workers.evaluation import count_images
+from workers.evaluation import NonFiniteOutputError, count_images
 from workers.metrics.scores import score_images
 from workers.models import SegmentationOutput
 from workers.task import Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
+MAX_SAVING_FRACTION = 0.02
+"""Most of a training's time that saving its state may take: that of FCN has 2 GiB."""
+
 
 class DivergedError(Exception):
-    """The loss became NaN or infinite; the trial ends with the worst result."""
+    """The loss or the output became NaN or infinite; the trial ends with the worst result."""
 
     def __init__(self, message: str, progress: Progress) -> None:
         super().__init__(message)
@@ -43,9 +46,9 @@ def train(
     """Trains until early stopping or the last epoch, then restores the best weights.
 
     The state is saved at the end of an epoch once `checkpoint_interval_seconds` have passed since
-    the last save. A training that goes on from a saved state ends with the same bits as one that
-    was never stopped (CPU): the order of images depends on the epoch alone, and everything else
-    that is random is in the state.
+    the last save, and fifty times what that save took. A training that goes on from a saved state
+    ends with the same bits as one that was never stopped (CPU): the order of images depends on the
+    epoch alone, and everything else that is random is in the state.
 
     Args:
         model: On the task's device.
@@ -54,12 +57,12 @@ def train(
         checkpoints: Where the state is kept.
         on_epoch: Called with each epoch's record, also those of a saved state.
         checkpoint_key: Names the question and the data; a state under another key is not used.
-        checkpoint_interval_seconds: See above.
+        checkpoint_interval_seconds: See above; 0 saves every epoch, whatever it takes.
         min_train_batch: Smaller batches are left out.
         clock: Monotonic seconds.
 
     Raises:
-        DivergedError: The summed loss of an epoch is not finite.
+        DivergedError: The summed loss of an epoch, or a logit of a validation image, is not finite.
     """
     protocol = task.spec.training
     optimizer = torch.optim.Adam(
@@ -72,14 +75,19 @@ def train(
         progress = Progress()
     for record in progress.history:
         on_epoch(record)
-    last_save = clock()
+    last_save, pause_seconds = clock(), checkpoint_interval_seconds
     while not progress.is_over(max_epochs=protocol.max_epochs, patience=protocol.patience):
         record = _run_epoch(model, trained, loss, task, optimizer, progress, min_train_batch, clock)
         progress.update(record, model)
         on_epoch(record)
-        if clock() - last_save >= checkpoint_interval_seconds:
+        began = clock()
+        if began - last_save >= pause_seconds:
             checkpoints.save(pack(checkpoint_key, progress, model, optimizer))
             last_save = clock()
+            if checkpoint_interval_seconds:
+                pause_seconds = max(
+                    checkpoint_interval_seconds, (last_save - began) / MAX_SAVING_FRACTION
+                )
     model.load_state_dict(progress.best_weights)
     return progress
 
@@ -108,7 +116,12 @@ def _run_epoch(
     if not math.isfinite(train_loss):
         message = f"the training loss became {train_loss} in epoch {epoch}"
         raise DivergedError(message, progress)
-    scores = score_images(count_images(model, task, task.indices(task.split.val)))
+    try:
+        counts = count_images(model, task, task.indices(task.split.val))
+    except NonFiniteOutputError as error:
+        message = f"validation in epoch {epoch}: {error}"
+        raise DivergedError(message, progress) from error
+    scores = score_images(counts)
     return EpochRecord(
         epoch=epoch,
         train_loss=train_loss,

@@ -26,6 +26,7 @@ app.add_typer(commands_catalogue.data_app, name="data")
 def main() -> None:
     """Runs the command line; what a user can mend is one message and exit code 2."""
     from orchestrator.address import hide_credentials
+    from orchestrator.harmless import clean
     from workers.contract import UserError
 
     code: int | str | None
@@ -35,7 +36,7 @@ def main() -> None:
     except SystemExit as end:
         code = end.code
     except UserError as error:
-        typer.echo(f"error: {hide_credentials(str(error))}", err=True)
+        typer.echo(clean(f"error: {hide_credentials(str(error))}"), err=True)
         code = 2
     if isinstance(code, int) and {"ray", "duckdb"} & set(sys.modules):
         # Torch and Ray keep references past the interpreter's end, and DuckDB's binding would

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator.cli.output import print_json
+from orchestrator.cli.output import print_json, say
 from orchestrator.cli.results import require_results
 from orchestrator.report.wording import count_text
 from orchestrator.retries import share_text
@@ -29,12 +28,12 @@ def failures_command(
         print_json([_to_json(row, now.get(row.trial_id)) for row in found])
         return
     for row in found:
-        sys.stdout.write("\n".join(describe(row, now.get(row.trial_id))) + "\n\n")
+        say("\n".join(describe(row, now.get(row.trial_id))) + "\n\n")
     which = f" of class {failure_class}" if failure_class else ""
-    sys.stdout.write(f"{count_text(len(found), 'failed attempt')}{which} in {store.place}\n")
+    say(f"{count_text(len(found), 'failed attempt')}{which} in {store.place}\n")
     bugs = {row.trial_id for row in found if row.failure_class == FailureClass.BUG} - set(now)
     if bugs:
-        sys.stdout.write(f"{retry_hint(len(bugs), 'bug')}\n")
+        say(f"{retry_hint(len(bugs), 'bug')}\n")
 
 
 def retry_hint(num_trials: int, failure_class: str) -> str:

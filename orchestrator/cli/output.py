@@ -12,13 +12,32 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.harmless import clean, clean_json
 from orchestrator.progress.looks import LookProgress
 from workers.datasets.storage import watched_looks
 
 
+class _Console(Console):
+    """A console to which text from results cannot give commands."""
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - as rich has them
+        """Returns a text that is about to be printed."""
+        return super().render_str(clean(text), **options)
+
+
 def console() -> Console:
     """Returns a console on standard output, as wide as the terminal, 100 columns in a pipe."""
-    return Console(width=None if sys.stdout.isatty() else 100, highlight=False)
+    return _Console(width=None if sys.stdout.isatty() else 100, highlight=False)
+
+
+def say(text: str) -> None:
+    """Prints text as it is, without what a terminal would obey."""
+    sys.stdout.write(clean(text))
+
+
+def say_aside(text: str) -> None:
+    """Prints notes and errors likewise, on standard error."""
+    sys.stderr.write(clean(text))
 
 
 @contextmanager
@@ -34,12 +53,14 @@ def shown_looks() -> Iterator[LookProgress]:
 
 def print_notes(notes: Iterable[str]) -> None:
     """Prints notes on standard error, one line each."""
-    sys.stderr.writelines(f"note: {note}\n" for note in notes)
+    for note in notes:
+        say_aside(f"note: {note}\n")
 
 
 def print_json(document: object) -> None:
     """Prints one JSON document, readable and with names as they are."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(clean_json(text) + "\n")
 
 
 def print_json_rows(
@@ -56,7 +77,10 @@ def print_json_rows(
     encode = json.JSONEncoder(
         ensure_ascii=False, allow_nan=False, separators=(",\n      ", ": ")
     ).encode
-    write = sys.stdout.write
+
+    def write(text: str) -> None:
+        sys.stdout.write(clean_json(text))
+
     write(f"{head[:-2]},\n  {json.dumps(key)}: [")
     comma = ""
     for row in rows:
@@ -80,7 +104,7 @@ def print_table(
             name, justify="right" if name in numeric else "left", no_wrap=position == 0
         )
     for row in rows:
-        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(Text("-" if cell is None else clean(str(cell))) for cell in row))
     out = console()
     if title:
         out.print(title, style="bold", markup=False, soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -14,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli.output import console, print_json, print_table
+from orchestrator.cli.output import console, print_json, print_table, say, say_aside
+from orchestrator.harmless import CsvWriter, clean, clean_json
 from orchestrator.store import SAVED_QUERIES, TABLES, Answer, SavedQuery, Store, plain
 from workers.catalogue import nearest
 from workers.contract import UserError
@@ -76,11 +76,13 @@ def query_command(results: str, question: Question, format_name: str, out: Path 
     statement, parameters = _statement(question)
     answer = store.query(statement, parameters)
     for note in answer.notes:
-        sys.stderr.write(f"note: {note}\n")
+        say_aside(f"note: {note}\n")
     if out is not None:
         _write(out, encode(answer, name))
     elif name == "table":
         _print(answer)
+    elif sys.stdout.isatty():
+        say(encode(answer, name).decode())
     else:
         sys.stdout.buffer.write(encode(answer, name))
         sys.stdout.buffer.flush()
@@ -93,9 +95,10 @@ def encode(answer: Answer, format_name: str) -> bytes:
     rows = ([plain(value) for value in row] for row in answer.rows())
     if format_name == "json":
         records = [dict(zip(answer.columns, row, strict=True)) for row in rows]
-        return (json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        document = json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False)
+        return f"{clean_json(document)}\n".encode()
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = CsvWriter(text)
     writer.writerow(answer.columns)
     writer.writerows([_csv_cell(value) for value in row] for row in rows)
     return text.getvalue().encode()
@@ -165,7 +168,7 @@ def _parameter(text: str) -> tuple[str, str]:
 def _print(answer: Answer) -> None:
     """Prints the rows and columns that fit, and says what does not."""
     rows = [[_cell(value) for value in row] for row in answer.rows(MAX_ROWS)]
-    names = [_clean(name) for name in answer.columns]
+    names = [_line(name) for name in answer.columns]
     width, num_columns = 1, 0
     for index, name in enumerate(names):
         width += 3 + max(len(name), *(len(row[index]) for row in rows), 0)
@@ -175,7 +178,7 @@ def _print(answer: Answer) -> None:
     print_table(
         names[:num_columns],
         [row[:num_columns] for row in rows],
-        numeric=frozenset(map(_clean, answer.numeric)),
+        numeric=frozenset(map(_line, answer.numeric)),
     )
     notes = [f"{answer.num_rows:,} {'row' if answer.num_rows == 1 else 'rows'}"]
     if len(rows) < answer.num_rows:
@@ -199,12 +202,12 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - any value of a database
     if isinstance(value, float):
         return f"{value:.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"
     value = plain(value)
-    text = _clean(str(_csv_cell(value)))
+    text = _line(str(_csv_cell(value)))
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
 
 
-def _clean(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)
+def _line(text: str) -> str:
+    return clean(" ".join(text.split("\n")))
 
 
 def _indented(sql: str) -> str:

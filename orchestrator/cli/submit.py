@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.cli.output import print_notes, shown_looks
+from orchestrator.cli.output import print_notes, say, shown_looks
 from orchestrator.report.wording import count_text
 from orchestrator.submit import (
     EXIT_STOPPED,
@@ -61,7 +61,7 @@ def submit_command(
 
 def _follow(server: JobServer, submission_id: str) -> int:
     def write(text: str) -> None:
-        sys.stdout.write(text)
+        say(text)
         sys.stdout.flush()
 
     try:

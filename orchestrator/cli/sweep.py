@@ -16,6 +16,8 @@ from orchestrator.cli.output import (
     print_json_rows,
     print_notes,
     print_table,
+    say,
+    say_aside,
     shown_looks,
 )
 from orchestrator.engine.base import Engine, utc_now
@@ -39,7 +41,6 @@ def run_command(
     forecast = Forecast({item.trial_id: item.expected_seconds for item in sweep.plan.pending})
     display = make_progress(progress, sys.stdout, forecast=forecast)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; so `ray job stop` ends
-
     try:
         with shown_looks() as looks:
 
@@ -47,7 +48,13 @@ def run_command(
                 looks.close()
                 print_notes(notes)
 
-            report, after = run_sweep(sweep, make_engine(engine, sweep), display, on_notes=on_notes)
+            report, after = run_sweep(
+                sweep,
+                make_engine(engine, sweep),
+                display,
+                on_notes=on_notes,
+                problems=_no_room(sweep, engine),
+            )
     except KeyboardInterrupt:
         display.close()
         _say_how_to_resume()
@@ -60,32 +67,34 @@ def run_command(
 
 
 def make_engine(name: str, sweep: Sweep) -> Engine:
-    """Returns the engine of a name; Ray is imported only where it is used.
-
-    Raises:
-        UserError: It has no room for a trial that is pending.
-    """
+    """Returns the engine of a name; Ray is imported only where it is used."""
     if name == "inline":
         from orchestrator.engine.inline import InlineEngine
 
-        if sweep.plan.pending and sweep.grid.gpus_per_trial:
-            msg = (
-                f"resources.gpus: {sweep.grid.gpus_per_trial:g}: --engine inline trains on the "
-                "CPU of its own process; leave it out, or add --set resources.gpus=0"
-            )
-            raise UserError(msg)
         return InlineEngine()
     from orchestrator.engine.ray_tune import RayTuneEngine
 
-    _check_room(sweep)
     return RayTuneEngine(_cluster_options(sweep))
 
 
-def _check_room(sweep: Sweep) -> None:
-    if sweep.plan.pending and (sweep.grid.gpus_per_trial or sweep.grid.cpus_per_trial > 1):
-        from orchestrator.engine.ray_cluster import check_room
+def _no_room(sweep: Sweep, engine: str) -> tuple[str, ...]:
+    """Says why an engine cannot hold a pending trial; nothing where a cluster is named."""
+    gpus = sweep.grid.gpus_per_trial
+    if not sweep.plan.pending or not (gpus or sweep.grid.cpus_per_trial > 1):
+        return ()
+    if engine == "inline":
+        text = (
+            f"resources.gpus: {gpus:g}: --engine inline trains on the CPU of its own process; "
+            "leave it out, or add --set resources.gpus=0"
+        )
+        return (text,) if gpus else ()
+    from orchestrator.engine.ray_cluster import check_room
 
+    try:
         check_room(_cluster_options(sweep))
+    except UserError as error:
+        return (str(error),)
+    return ()
 
 
 def _cluster_options(sweep: Sweep) -> ClusterOptions:
@@ -115,24 +124,24 @@ def _say_how_to_resume() -> None:
 
 
 def _say_end(after: Plan, sweep: Sweep, *, to_stdout: bool) -> None:
-    stream = sys.stdout if to_stdout else sys.stderr
+    tell = say if to_stdout else say_aside
     lost = [
         trial
         for trial in after.trials
         if trial.failure and trial.status is None and not trial.held_back
     ]
     done = sum(trial.status is not None for trial in after.trials)
-    stream.write(f"{done} of {len(after.trials)} trials have a result in {sweep.store.place}\n")
+    tell(f"{done} of {len(after.trials)} trials have a result in {sweep.store.place}\n")
     if after.race:
-        stream.write(f"{after.race.sentence()}\n")
+        tell(f"{after.race.sentence()}\n")
     if lost:
         classes = ", ".join(sorted({str(trial.failure) for trial in lost}))
-        stream.write(f"{len(lost)} failed ({classes}): podium status {sweep.store.place}\n")
-        stream.writelines(f"{line}\n" for line in retry_hints(after))
+        tell(f"{len(lost)} failed ({classes}): podium status {sweep.store.place}\n")
+        tell("".join(f"{line}\n" for line in retry_hints(after)))
     elif done == len(after.trials) or (after.race and after.race.over):
         protocols = {row.protocol_id for row in sweep.store.committed().values()}
         choice = f" --protocol {sweep.grid.protocol_id}" if len(protocols) > 1 else ""
-        stream.write(f"Next: podium rank {sweep.store.place}{choice}\n")
+        tell(f"Next: podium rank {sweep.store.place}{choice}\n")
 
 
 def retry_hints(plan: Plan) -> list[str]:
@@ -158,7 +167,7 @@ def plan_command(
     sweep = open_sweep(path, overrides, [FailureClass(item) for item in retry])
     with shown_looks():
         found = check_sweep(sweep, fetch=False)
-    absent = (*found.absent, *_no_room(sweep))
+    absent = (*found.absent, *_no_room(sweep, "ray"))
     notes = [*found.notes, *(f"not on this machine: {text}" for text in absent if elsewhere)]
     refusals = [*(absent if not elsewhere else ()), *found.refusals]
     summary: dict[str, Any] = plan_summary(sweep.plan, slots or sweep.slots)
@@ -173,15 +182,6 @@ def plan_command(
         if absent and not elsewhere:
             refusals.append("If the sweep will run on another machine, plan it with --elsewhere.")
         raise UserError("podium run would refuse this sweep:\n" + "\n".join(refusals))
-
-
-def _no_room(sweep: Sweep) -> tuple[str, ...]:
-    """Says why a trial does not fit on this machine; nothing where a cluster is named."""
-    try:
-        _check_room(sweep)
-    except UserError as error:
-        return (str(error),)
-    return ()
 
 
 def _print_axes(summary: dict[str, Any]) -> None:

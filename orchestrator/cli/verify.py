@@ -43,6 +43,7 @@ def _document(store: Store, found: Verification, moved: tuple[str, ...]) -> dict
             for problem in found.problems
         ],
         "broken_trial_ids": sorted(found.broken_trials),
+        "mended_trial_ids": sorted(found.mended_trials),
         "quarantined": list(moved),
     }
 
@@ -67,6 +68,12 @@ def _print(store: Store, found: Verification, moved: tuple[str, ...], *, quarant
         )
     for path in moved:
         say(f"moved to {store.place}/{path}")
-    again = f", {len(found.broken_trials)} to be run again" if quarantine else ""
-    again = again or (f", {len(found.broken_trials)} not whole" if found.broken_trials else "")
-    say(f"{found.num_files} files, {found.num_trials} trials whole{again}")
+    counts = [f"{found.num_files} files", f"{found.num_trials} trials whole"]
+    if found.mended_trials:
+        verb = "are now" if quarantine else "are not"
+        counts.append(f"labels of {len(found.mended_trials)} {verb} as specified")
+    if quarantine or found.broken_trials:
+        counts.append(
+            f"{len(found.broken_trials)} {'to be run again' if quarantine else 'not whole'}"
+        )
+    say(", ".join(counts))

@@ -205,7 +205,7 @@ def _failed(
     job: TrialJob, store: Store, error: Exception, trace: str, failed_at: datetime
 ) -> Outcome:
     """Classes what a trial raised and records it."""
-    failure_class = classify_failure(error)
+    failure_class = classify_failure(error, capped=0 < (job.gpus or 0) < 1)
     message = mask(f"{type(error).__name__}: {error}".strip())
     if failure_class is FailureClass.OUT_OF_MEMORY:
         gpus = job.gpus or 0.0

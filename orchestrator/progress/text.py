@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import IO
 
+from orchestrator.harmless import clean
+
 
 class Lines:
     """Writes whole lines; a reader that went away does not end the sweep."""
@@ -17,15 +19,16 @@ class Lines:
         if self._stream is None:
             return
         try:
-            self._stream.write(line.encode(self._encoding, "replace").decode(self._encoding) + "\n")
+            text = clean(line).encode(self._encoding, "replace").decode(self._encoding)
+            self._stream.write(f"{text}\n")
             self._stream.flush()
         except BrokenPipeError:
             self._stream = None
 
 
 def first_line(message: str) -> str:
-    """Returns the first line of a message."""
-    return next(iter(message.strip().splitlines()), "no message")
+    """Returns the first line of a message, harmless to a terminal."""
+    return clean(next(iter(message.strip().splitlines()), "no message"))
 
 
 def cut(text: str, width: int) -> str:
@@ -35,6 +38,7 @@ def cut(text: str, width: int) -> str:
 
 def cut_label(label: str, width: int) -> str:
     """Shortens `dataset · model · loss · repeat` at the dataset, or as a whole if that is short."""
+    label = clean(label)
     first, dot, rest = label.partition(" · ")
     room = width - len(dot + rest) - 3
     if len(label) <= width or not dot or room < 3:

@@ -134,6 +134,15 @@ def _check_axis(
     questions_asked = [
         {key: component.get(key) for key in ("name", "parameters")} for component in components
     ]
+    for label, position in numbers:
+        asked = str(components[position].get("label", label)).strip()
+        if asked != label:
+            msg = (
+                f"{source}: {axis} {label!r}: the specification in column 'spec' says {asked!r}, "
+                "so the label was written over; podium verify RESULTS --quarantine restores it (if "
+                "this is a table with labels of your own, remove that column)"
+            )
+            raise UserError(msg)
     identity_of = functools.cache(lambda text: digest(json.loads(text)))
     identities = [identity_of(json.dumps(question)) for question in questions_asked]
     for (label, position), number in numbers.items():

@@ -154,7 +154,7 @@ def find_siblings(
         if len(rows := tested[tested["dataset"] == dataset])
     )
     kept = [one.dataset for one in found if one.counted]
-    if not any(one.num_siblings for one in found) or not kept or counted["clean"].isna().all():
+    if not any(one.num_siblings for one in found) or not kept or not follows_from_counts(metric):
         return Siblings(datasets=found, ranking=None)
     return Siblings(
         datasets=found,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from orchestrator.harmless import CsvWriter
 from orchestrator.ranking.text_tables import escape_latex, escape_markdown
 
 FIGURE_NAMES = (
@@ -57,7 +57,7 @@ def file_stem(prefix: str, label: str, taken: Collection[str]) -> str:
 def csv_text(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Returns a CSV table; None is an empty field, a number has all its digits."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = CsvWriter(out)
     writer.writerow(columns)
     writer.writerows([_plain(value) for value in row] for row in rows)
     return out.getvalue()

@@ -15,7 +15,13 @@ from workers.datasets.dataset import Dataset, FileDataset
 from workers.datasets.duplicates import EQUAL_PICTURES, NEAR_DUPLICATES, SHARED_PICTURES
 from workers.datasets.findings import Finding
 from workers.datasets.fingerprint import relative_name
-from workers.datasets.pictures import UnreadableImageError, as_rgb, decode, read_rasters
+from workers.datasets.pictures import (
+    IMAGE_SUFFIXES,
+    UnreadableImageError,
+    as_rgb,
+    decode,
+    read_rasters,
+)
 from workers.datasets.survey import Survey
 
 SIDE = 320
@@ -173,15 +179,20 @@ def _concerned(
         yield from _alike(survey, equal=one.kind.name == EQUAL_PICTURES.name)
         return
     details = one.details or ("",) * len(one.names)
+    others = (
+        {label: _names(other) for label, other in surveys.items()}
+        if one.kind.name == SHARED_PICTURES.name
+        else {}
+    )
     for name, detail in zip(one.names, details, strict=True):
         note = f"{one.kind.text} ({detail})" if detail else one.kind.text
         partner = None
-        if one.kind.name == SHARED_PICTURES.name:
-            other, _, file = detail.partition(": ")
-            note = f"also in {other}, equal or nearly so"
-            partner = (other, _names(surveys[other])[file]) if other in surveys else None
+        for other, numbers in others.items():
+            number = numbers.get(detail.removeprefix(f"{other}: "))
+            if detail.startswith(f"{other}: ") and number is not None:
+                note, partner = f"also in {other}, equal or nearly so", (other, number)
         key = where.get(name, name)
-        if isinstance(key, int) or _is_file(survey, name):
+        if isinstance(key, int) or _is_picture(survey, name):
             yield key, note, partner
 
 
@@ -190,14 +201,17 @@ def _alike(survey: Survey, *, equal: bool) -> Iterator[tuple[int, str, tuple[str
     if siblings is None:
         return
     near = siblings.near(SIMILAR_DISTANCE)
-    for a, b, distance in near[np.argsort(near[:, 2], kind="stable")].tolist():
-        if (siblings.equal[a] == siblings.equal[b]) == equal:
-            note = "equal pictures" if equal else f"near duplicates, {distance} of 256 bits differ"
-            yield a, note, (survey.label, b)
+    near = near[(siblings.equal[near[:, 0]] == siblings.equal[near[:, 1]]) == equal]
+    near = near[np.argsort(near[:, 2], kind="stable")]
+    _, first = np.unique(near[:, 0], return_index=True)
+    for a, b, distance in near[np.sort(first)].tolist():  # the nearest partner of each
+        note = "equal pictures" if equal else f"near duplicates, {distance} of 256 bits differ"
+        yield a, note, (survey.label, b)
 
 
-def _is_file(survey: Survey, name: str) -> bool:
-    return survey.folder is not None and (survey.folder / name).is_file()
+def _is_picture(survey: Survey, name: str) -> bool:
+    path = (survey.folder or Path()) / name
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
 
 
 def _spaced(numbers: Sequence[int], count: int) -> list[int]:
@@ -218,7 +232,9 @@ def _tile(survey: Survey, surveys: Mapping[str, Survey], key: int | str, odd: _O
     name = dataset.samples[key].name
     panels = [_sample_panel(dataset, key, name)]
     if odd.of_mask or panels[0].lesion is None:
-        panels += [_stored(path, "mask as stored") for path in dataset.samples[key].masks[:1]]
+        masks = dataset.samples[key].masks
+        caption = "mask as stored" if len(masks) == 1 else f"first of {len(masks)} masks, as stored"
+        panels += [_stored(path, caption) for path in masks[:1]]
     partners = [p for p in odd.partners if p[0] in surveys][:1]
     for label, number in partners:
         other = surveys[label].dataset

@@ -7,6 +7,8 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from orchestrator.report.drawing import outline_path
@@ -53,16 +55,20 @@ def _drawn(panel: Panel) -> DrawnPanel:
         panel=panel,
         width=width,
         height=height,
-        image=_image(panel),
+        image=_image(panel.pixels, exact=panel.lesion is None),
         path="" if panel.lesion is None else outline_path(panel.lesion),
         is_small=max(width, height) < _SMALL,
     )
 
 
-def _image(panel: Panel) -> str:
+def _image(pixels: NDArray[np.uint8], *, exact: bool) -> str:
     buffer = io.BytesIO()
-    picture = Image.fromarray(panel.pixels)
-    # JPEG would smear the few levels of a mask, and a small picture saves nothing.
-    kind = "png" if panel.lesion is None or max(picture.size) < _SMALL else "jpeg"
-    picture.save(buffer, kind.upper(), **({"quality": 85} if kind == "jpeg" else {}))
+    picture = Image.fromarray(pixels)
+    # JPEG would smear the few levels of a mask, and saves nothing of a small picture.
+    if exact or max(picture.size) < _SMALL:
+        kind = "png"
+        picture.save(buffer, "PNG")
+    else:
+        kind = "jpeg"
+        picture.save(buffer, "JPEG", quality=85)
     return f"data:image/{kind};base64,{b64encode(buffer.getvalue()).decode('ascii')}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.store.codec import encode_rows
+from orchestrator.store.storage import StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,13 +58,16 @@ class Answer:
     def rows(self, limit: int | None = None) -> Iterator[tuple[Any, ...]]:
         """Yields rows as tuples of Python values, at most `limit`."""
         for batch in self.table.slice(0, limit).to_batches(max_chunksize=10_000):
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            with convertible():
+                columns = [column.to_pylist() for column in batch.columns]
+            yield from zip(*columns, strict=True)
 
     def to_pandas(self) -> pd.DataFrame:
         """Returns a frame; whole numbers of which some are missing have pandas' nullable type."""
         import pandas as pd
 
-        frame: pd.DataFrame = self.table.to_pandas()
+        with convertible():
+            frame: pd.DataFrame = self.table.to_pandas()
         for field in self.table.schema:
             column = self.table.column(field.name)
             if pa.types.is_integer(field.type) and column.null_count:
@@ -73,7 +78,22 @@ class Answer:
 
     def to_parquet(self) -> bytes:
         """Returns a Parquet file."""
-        return encode_rows(self.table)
+        with convertible():
+            return encode_rows(self.table)
+
+
+@contextmanager
+def convertible() -> Iterator[None]:
+    """Says what to do about values that Python, pandas, Arrow or Parquet lacks.
+
+    Raises:
+        StoreError: There is one: a date after the year 9999, a list nested 70 times, a union.
+    """
+    try:
+        yield
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        msg = f"a value of the answer cannot be given ({error}); CAST it to VARCHAR"
+        raise StoreError(msg) from error
 
 
 def tidy(table: pa.Table) -> pa.Table:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,20 +12,55 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
+from orchestrator.documents import MAX_COLUMN_BYTES, parse_json
 from orchestrator.store.codec import CHECKED
 from orchestrator.store.files import COMPACT, is_as_named, part_key, trial_id_of
-from orchestrator.store.rows import Row
-from orchestrator.store.schema import FAILURES, TRIALS, Table
+from orchestrator.store.rows import Row, spec_values
+from orchestrator.store.schema import (
+    CANDIDATES,
+    DETAIL_TABLES,
+    FAILURES,
+    SCHEMA_VERSION,
+    TRIALS,
+    Column,
+    Table,
+)
 from orchestrator.store.storage import FileInfo
+from orchestrator.store.values import (
+    ALL_METRICS,
+    LABELS,
+    Totals,
+    TrialFacts,
+    join,
+    totals,
+    wrong_values,
+)
 from workers.contract import FailureClass, TrialSpec, TrialStatus
-from workers.identity import protocol_id, trial_id
+from workers.identity import trial_id
 
 Kind = Literal[
-    "foreign", "unreadable", "schema", "identity", "duplicate", "orphan", "incomplete", "grid"
+    "foreign",
+    "special",
+    "unreadable",
+    "schema",
+    "identity",
+    "labels",
+    "values",
+    "duplicate",
+    "orphan",
+    "incomplete",
+    "grid",
 ]
-_SPEC = ("trial_id", "protocol_id", "dataset", "model", "loss", "repeat", "spec")
-_OF_TRIALS = (*_SPEC, "schema_version", "status", "num_epochs", "num_test_images")
-_OF_FAILURES = (*_SPEC, "attempt", "failure_class")
+_STATUSES = {TRIALS.name: tuple(TrialStatus), CANDIDATES.name: (*TrialStatus, "pruned")}
+_READ = frozenset(
+    {
+        *("trial_id", "protocol_id", "spec", "schema_version", "status", "attempt"),
+        *("failure_class", "num_epochs", "num_test_images", "best_epoch", "best_val_dice"),
+        *("dataset_name", "model_name", "loss_name", "seed", "image_size", "arithmetic"),
+        *("deterministic", *LABELS, *ALL_METRICS),
+    }
+)
+"""Columns that are looked at row by row; the range of every other one is checked too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +80,6 @@ class Finding:
     trial_ids: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrialFacts:
-    """What a row of `trials` promises of the other tables."""
-
-    is_completed: bool
-    num_epochs: int
-    num_test_images: int
-
-
 @dataclass(kw_only=True)
 class FileFacts:
     """What a file holds.
@@ -66,6 +91,10 @@ class FileFacts:
         num_rows: Whole rows by trial.
         trials: By trial id, of a file of `trials`.
         newest: The newest schema version of its rows.
+        lacking: Columns that it has not; an older version knew none of them.
+        labels: Of the rows of each trial, of a file of details; empty where they differ.
+        totals: What the rows of each trial add up to, of a file of details.
+        mended: By trial id, the right values of columns that its specification contradicts.
     """
 
     file: FileInfo
@@ -75,6 +104,10 @@ class FileFacts:
     num_rows: Counter[str] = field(default_factory=Counter)
     trials: dict[str, TrialFacts] = field(default_factory=dict)
     newest: int = 0
+    lacking: tuple[Column, ...] = ()
+    labels: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    totals: dict[str, Totals] = field(default_factory=dict)
+    mended: dict[str, Row] = field(default_factory=dict)
 
     @property
     def is_compact(self) -> bool:
@@ -96,9 +129,25 @@ class FileFacts:
     def lose(self, kind: Kind, problem: str) -> None:
         """Notes that nothing in it can be trusted."""
         self.is_lost = True
-        self.num_rows.clear()
-        self.trials.clear()
+        for known in (self.num_rows, self.trials, self.labels, self.totals, self.mended):
+            known.clear()
         self.add(kind, problem)
+
+    def lacks(self, version: int) -> str | None:
+        """Says which column of a schema version is absent, or returns None."""
+        names = [column.name for column in self.lacking if column.since <= version]
+        return f"lacks the column {', '.join(names)}" if names else None
+
+    def note_mended(self) -> None:
+        """Notes what disagrees with a specification, if anything does."""
+        if self.mended:
+            names = dict.fromkeys(name for right in self.mended.values() for name in right)
+            problem = f"{', '.join(names)}: not what the specification says"
+            self.add("labels", f"{problem} ({len(self.mended)} such trials)", sorted(self.mended))
+
+    def mend(self, trial: str, right: Row) -> None:
+        """Notes the right values of a trial's columns."""
+        self.mended[trial] = self.mended.get(trial, {}) | right
 
 
 def examine(table: Table, file: FileInfo, path: Path) -> FileFacts:
@@ -106,7 +155,7 @@ def examine(table: Table, file: FileInfo, path: Path) -> FileFacts:
     facts = FileFacts(file=file)
     try:
         with parquet.ParquetFile(path, page_checksum_verification=True) as content:
-            wrong = _schema_problem(table, content.schema_arrow)
+            wrong = _schema_problem(table, content.schema_arrow, facts)
             if wrong:
                 facts.lose("schema", wrong)
             else:
@@ -121,23 +170,32 @@ def examine(table: Table, file: FileInfo, path: Path) -> FileFacts:
 def _examine_groups(table: Table, content: parquet.ParquetFile, facts: FileFacts) -> None:
     twice: set[str] = set()
     last: Row | None = None
-    wanted = {TRIALS.name: _OF_TRIALS, FAILURES.name: _OF_FAILURES}.get(table.name, table.key)
     for number in range(content.num_row_groups):
         try:
             # Most files are small: threads cost more there than they save.
             rows = content.read_row_group(number, use_threads=facts.is_compact)
-            found = rows.select([name for name in wanted if name in rows.column_names])
-            keys = found.select(list(table.key))
+            keys = rows.select(list(table.key))
+            if any(column.null_count for column in keys.columns):
+                facts.lose("schema", f"a row without {' or '.join(table.key)}")
+                return
             twice |= _repeated(keys, last)
             last = keys.slice(keys.num_rows - 1).to_pylist()[0] if keys.num_rows else last
-            facts.num_rows.update(_counts(found))
+            facts.num_rows.update(_counts(keys))
         except (pa.ArrowException, OSError, ValueError) as error:
             facts.bad_groups.add(number)
             ids = sorted(_ids_of(content, number))
             facts.add("unreadable", f"row group {number + 1}: {_line(error)}", ids)
             continue
-        if table is TRIALS or table is FAILURES:
-            _check_rows(table, found.to_pylist(), facts)
+        wrong = wrong_values(table, rows)
+        if wrong:
+            facts.add("values", _example(wrong), sorted(wrong))
+        if table in DETAIL_TABLES:
+            _add_up(table, rows, facts, wrong)
+        else:
+            _check_rows(table, rows, facts, wrong)
+        if facts.is_lost:
+            return
+    facts.note_mended()
     if content.num_row_groups and len(facts.bad_groups) == content.num_row_groups:
         facts.is_lost = True
     if twice:
@@ -164,39 +222,78 @@ def _repeated(keys: pa.Table, last: Row | None) -> set[str]:
     return found
 
 
-def _check_rows(table: Table, rows: Iterable[Row], facts: FileFacts) -> None:
-    wrong: dict[str, str] = {}
-    for row in rows:
+def _add_up(table: Table, rows: pa.Table, facts: FileFacts, wrong: Collection[str]) -> None:
+    """Keeps labels and totals of the details of each trial, unless a value of it is wrong."""
+    if wrong:
+        out = pa.array(sorted(wrong), pa.string())
+        rows = rows.filter(pc.invert(pc.is_in(rows["trial_id"], value_set=out)))
+    for trial, labels, found in totals(table, rows):
+        same = facts.labels.setdefault(trial, labels) == labels
+        facts.labels[trial] = labels if same else ()
+        earlier = facts.totals.get(trial)
+        facts.totals[trial] = found if earlier is None else join(table, earlier, found)
+
+
+def _check_rows(table: Table, rows: pa.Table, facts: FileFacts, known: Collection[str]) -> None:
+    """Holds rows with a specification against it; `known` are trials with a wrong value."""
+    wrong: dict[Kind, dict[str, str]] = {"identity": {}, "values": {}}
+    names = [name for name in rows.column_names if name in _READ]
+    for row in rows.select(names).to_pylist():
+        trial = row["trial_id"]
+        lacks = facts.lacks(row.get("schema_version", 1))
+        if lacks:
+            facts.lose("schema", lacks)
+            return
         problem = _row_problem(table, row, facts)
         if problem:
-            wrong[row["trial_id"]] = problem
-        elif table is TRIALS:
+            wrong["identity"][trial] = problem
+        elif table is TRIALS and trial not in known:
             facts.newest = max(facts.newest, row["schema_version"])
-            facts.trials[row["trial_id"]] = TrialFacts(
-                is_completed=row["status"] == TrialStatus.COMPLETED,
-                num_epochs=row["num_epochs"],
-                num_test_images=row["num_test_images"],
-            )
-    if wrong:
-        example = next(iter(wrong.values()))
-        facts.add("identity", f"{example} ({len(wrong)} such rows)", sorted(wrong))
+            found = _trial_facts(row | facts.mended.get(trial, {}))
+            problem = found.problem()
+            if problem:
+                wrong["values"][trial] = problem
+            else:
+                facts.trials[trial] = found
+    for kind, problems in wrong.items():
+        if problems:
+            facts.add(kind, _example(problems), sorted(problems))
+
+
+def _example(wrong: Mapping[str, str]) -> str:
+    return f"{next(iter(wrong.values()))} ({len(wrong)} such trials)"
+
+
+def _trial_facts(row: Row) -> TrialFacts:
+    return TrialFacts(
+        is_completed=row["status"] == TrialStatus.COMPLETED,
+        version=row["schema_version"],
+        labels=tuple(row[name] for name in LABELS),
+        num_epochs=row["num_epochs"],
+        num_test_images=row["num_test_images"],
+        best=(row["best_epoch"], row["best_val_dice"]),
+        metrics=tuple(row[name] for name in ALL_METRICS),
+    )
 
 
 def _row_problem(table: Table, row: Row, facts: FileFacts) -> str | None:
+    """Says why a row cannot be what its specification asks for, and notes what can be mended."""
     try:
-        spec = TrialSpec.from_json(json.loads(row["spec"]))
+        spec = TrialSpec.from_json(parse_json(row["spec"], MAX_COLUMN_BYTES))
         # A candidate of a search has an id of its own, in which search and number are too.
-        identity = row["trial_id"] if spec.data.measured_on == "val" else trial_id(spec)
-        if (identity, protocol_id(spec)) != (row["trial_id"], row["protocol_id"]):
+        if spec.data.measured_on != "val" and trial_id(spec) != row["trial_id"]:
             return "the specification of a row has another identity than the row"
-        labels = (spec.dataset.label, spec.model.label, spec.loss.label, spec.repeat)
-        if labels != tuple(row[name] for name in ("dataset", "model", "loss", "repeat")):
-            return "the specification of a row has other labels than the row"
-        if table is TRIALS:
-            TrialStatus(row["status"])
-        else:
+        right = {name: value for name, value in spec_values(spec).items() if name in row}
+        if any(type(value) is not type(row[name]) for name, value in right.items()):
+            return "the specification of a row has values of another type"
+        wrong = {name: value for name, value in right.items() if value != row[name]}
+        if wrong:
+            facts.mend(row["trial_id"], wrong)
+        if table is FAILURES:
             FailureClass(row["failure_class"])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        elif row["status"] not in _STATUSES[table.name]:
+            return f"a row has the status {row['status']!r}"
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         return f"a row cannot be understood: {_line(error)}"
     key = part_key(facts.file.name)
     if table is FAILURES and key and key != f"{row['trial_id']}-{row['attempt']}":
@@ -204,10 +301,16 @@ def _row_problem(table: Table, row: Row, facts: FileFacts) -> str | None:
     return None
 
 
-def _schema_problem(table: Table, found: pa.Schema) -> str | None:
+def _schema_problem(table: Table, found: pa.Schema, facts: FileFacts) -> str | None:
     """Says what keeps a file from being of this table; unknown columns are a newer version's."""
+    facts.lacking = tuple(column for column in table.columns if column.name not in found.names)
+    if facts.is_compact:
+        written = (found.metadata or {}).get(b"podium.schema_version", b"")
+        lacks = facts.lacks(int(written) if written.isdigit() else SCHEMA_VERSION)
+        if lacks:
+            return lacks
     for column in table.columns:
-        if column.name not in found.names:
+        if column in facts.lacking:
             if not column.nullable:
                 return f"lacks the column {column.name}"
             continue

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import filelock
 
@@ -22,6 +22,7 @@ LOCK_WAIT_SECONDS = 60.0
 
 _FULL = "free some space or choose another results location, then run the same command again"
 _PERMISSION = "give this user write access or choose another results location"
+_NO_FILE = "a folder, a pipe, a socket or a device where a file should be; delete it"
 _FOLDER = "a results location is a folder; move that file away or choose another location"
 REMEDIES: dict[int, str] = {
     errno.ENOSPC: _FULL,
@@ -30,6 +31,7 @@ REMEDIES: dict[int, str] = {
     errno.EACCES: _PERMISSION,
     errno.EPERM: _PERMISSION,
     errno.EROFS: _PERMISSION,
+    errno.ENXIO: _NO_FILE,
     errno.ENOTDIR: _FOLDER,
     errno.EEXIST: _FOLDER,
 }
@@ -102,8 +104,8 @@ class LocalStorage:
         """Returns a file's bytes, or None."""
 
         def read() -> bytes | None:
-            with contextlib.suppress(FileNotFoundError):
-                return (self.root / path).read_bytes()
+            with contextlib.suppress(FileNotFoundError), _open_file(self.root / path) as file:
+                return file.read()
             return None
 
         return self._insist(path, read)
@@ -187,6 +189,21 @@ class LocalStorage:
         return kind(f"{place}: {reason}; {remedy}")
 
 
+def _open_file(path: Path) -> BinaryIO:
+    """Opens a file for reading; a pipe that nobody writes to would be waited for for ever.
+
+    Raises:
+        StoreError: It is no file.
+        OSError: It cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return open(descriptor, "rb")  # noqa: PTH123 - a descriptor has no path
+    os.close(descriptor)
+    msg = f"{path}: {_NO_FILE}"
+    raise StoreError(msg)
+
+
 def _make_folder(folder: Path) -> None:
     """Makes a folder and its parents, each durable before a file relies on it."""
     if folder.is_dir():
@@ -198,8 +215,11 @@ def _make_folder(folder: Path) -> None:
 
 
 def _info(path: str, status: os.stat_result) -> FileInfo:
-    if stat.S_ISDIR(status.st_mode):
-        return FileInfo(path=path, size_bytes=0, modified_at=None, is_folder=True)
+    if not stat.S_ISREG(status.st_mode):
+        is_special = not stat.S_ISDIR(status.st_mode)
+        return FileInfo(
+            path=path, size_bytes=0, modified_at=None, is_folder=True, is_special=is_special
+        )
     modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
     return FileInfo(path=path, size_bytes=status.st_size, modified_at=modified_at)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from orchestrator.store.codec import dense_file
+from orchestrator.store.codec import dense_file, encode_part
 from orchestrator.store.examine import FileFacts
 from orchestrator.store.files import compact_path, last_compaction_path
+from orchestrator.store.rows import Row
+from orchestrator.store.scan import BATCH_ROWS, connect_sorting
 from orchestrator.store.schema import CANDIDATES, DETAIL_TABLES, FAILURES, TRIALS, Table
 from orchestrator.store.storage import Storage
 from orchestrator.store.verify import Verification
@@ -24,7 +28,8 @@ def quarantine(storage: Storage, found: Verification) -> tuple[str, ...]:
     """Moves every broken file, and all files of every broken trial, to `quarantine/<same path>`.
 
     A compacted file that is broken in part, or holds a broken trial, is replaced by one with the
-    rest before it is moved. The trials come first: a trial whose details are touched does not
+    rest before it is moved; so is a file whose labels are not those of its specifications, with
+    the right ones. The trials come first: a trial whose details are touched does not
     count any more by then, so that a kill in between leaves nothing that looks finished.
 
     Returns:
@@ -36,20 +41,28 @@ def quarantine(storage: Storage, found: Verification) -> tuple[str, ...]:
     moved = []
     broken = found.broken_trials
     for table in (TRIALS, *DETAIL_TABLES, FAILURES, CANDIDATES):
-        alone = table in (FAILURES, CANDIDATES)
-        concerned = frozenset[str]() if alone else broken
         for facts in found.facts[table.name]:
+            concerned = _own_trials(facts) if table in (FAILURES, CANDIDATES) else broken
             if _is_concerned(facts, concerned):
+                moved.append(_copy_aside(storage, facts.file.path))
                 rest = _keep_the_rest(storage, table, facts, concerned)
                 if facts.is_compact:
                     # Workers look for compacted files again once this note differs.
                     storage.write(last_compaction_path(table), rest.encode())
-                moved.append(_move(storage, facts.file.path))
+                if rest != facts.file.path:
+                    storage.delete(facts.file.path)
     known = {facts.file.path for files in found.facts.values() for facts in files}
     for problem in found.problems:
-        if problem.path not in known:
+        if problem.path not in known and problem.kind != "special":
             moved += _move_all(storage, problem.path)
     return tuple(moved)
+
+
+def _own_trials(facts: FileFacts) -> frozenset[str]:
+    """Returns the trials that a file's own findings break, bar those that can be mended."""
+    return frozenset(
+        trial for one in facts.findings if one.kind != "labels" for trial in one.trial_ids
+    )
 
 
 def _is_concerned(facts: FileFacts, broken: frozenset[str]) -> bool:
@@ -59,35 +72,74 @@ def _is_concerned(facts: FileFacts, broken: frozenset[str]) -> bool:
 
 
 def _keep_the_rest(storage: Storage, table: Table, facts: FileFacts, broken: frozenset[str]) -> str:
-    """Writes a compacted file without the broken rows; returns its path, empty without one."""
-    if facts.is_lost or not facts.is_compact:
+    """Writes a file without the broken rows and with mended ones; returns its path, or nothing."""
+    only_labels = all(one.kind == "labels" for one in facts.findings)
+    if facts.is_lost or broken.issuperset(facts.num_rows):
         return ""
-    if table in (FAILURES, CANDIDATES):
-        broken = frozenset(trial for one in facts.findings for trial in one.trial_ids)
-    if broken.issuperset(facts.num_rows):
+    if not (facts.is_compact or only_labels):
         return ""
     with storage.local_copies([facts.file.path]) as copies:
-        rows = _good_rows(copies[facts.file.path], facts.bad_groups, broken)
-        with dense_file(table, rows) as data:
+        batches = _good_rows(table, copies[facts.file.path], facts, broken)
+        if not facts.is_compact:
+            rows = [row for batch in batches for row in batch.to_pylist()]
+            storage.write(facts.file.path, encode_part(table, rows))
+            return facts.file.path
+        with _sorted(table, batches, facts) as found, dense_file(table, found) as data:
             path = compact_path(table, data)
             storage.write(path, data)
     return path
 
 
 def _good_rows(
-    path: Path, bad_groups: set[int], broken: frozenset[str]
+    table: Table, path: Path, facts: FileFacts, broken: frozenset[str]
 ) -> Iterator[pa.RecordBatch]:
     out = pa.array(sorted(broken), pa.string())
     with parquet.ParquetFile(path, page_checksum_verification=True) as content:
         for number in range(content.num_row_groups):
-            if number not in bad_groups:
+            if number not in facts.bad_groups:
                 rows = content.read_row_group(number)
                 kept = rows.filter(pc.invert(pc.is_in(rows["trial_id"], value_set=out)))
-                yield from kept.combine_chunks().to_batches()
+                whole = pa.table(
+                    [_mended(kept, field, facts.mended) for field in table.arrow_schema],
+                    schema=table.arrow_schema,
+                )
+                yield from whole.combine_chunks().to_batches()
+
+
+def _mended(rows: pa.Table, field: pa.Field, mended: Mapping[str, Row]) -> pa.Array:
+    """Returns a column in its declared type: with the right values, null where it is absent."""
+    if field.name not in rows.column_names:
+        return pa.nulls(rows.num_rows, field.type)
+    column = rows[field.name].cast(field.type)
+    right = {trial: values[field.name] for trial, values in mended.items() if field.name in values}
+    if not right:
+        return column
+    pairs = zip(rows["trial_id"].to_pylist(), column.to_pylist(), strict=True)
+    return pa.array([right.get(trial, value) for trial, value in pairs], field.type)
+
+
+@contextmanager
+def _sorted(
+    table: Table, batches: Iterator[pa.RecordBatch], facts: FileFacts
+) -> Iterator[Iterable[pa.RecordBatch]]:
+    """Gives rows in the order of the table, which other labels change."""
+    if not facts.mended:
+        yield batches
+        return
+    with connect_sorting() as link:
+        link.register("rows", pa.RecordBatchReader.from_batches(table.arrow_schema, batches))
+        found: Any = link.sql(f"SELECT * FROM rows ORDER BY {', '.join(table.order)}")
+        yield found.to_arrow_reader(BATCH_ROWS).cast(table.arrow_schema)
 
 
 def _move(storage: Storage, path: str) -> str:
-    """Copies a file, then removes it; an earlier one of that name is kept beside."""
+    target = _copy_aside(storage, path)
+    storage.delete(path)
+    return target
+
+
+def _copy_aside(storage: Storage, path: str) -> str:
+    """Copies a file; an earlier one of that name is kept beside."""
     data = storage.read(path)
     target, number = f"{QUARANTINE}/{path}", 1
     if data is None:
@@ -96,7 +148,6 @@ def _move(storage: Storage, path: str) -> str:
         number += 1
         target = f"{QUARANTINE}/{path}.{number}"
     storage.write(target, data)
-    storage.delete(path)
     return target
 
 

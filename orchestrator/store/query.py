@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.store.answer import Answer, tidy
+from orchestrator.store.answer import Answer, convertible, tidy
 from orchestrator.store.documents import read_grids
 from orchestrator.store.expected import TRIAL_COLUMNS, grid_rows
 from orchestrator.store.files import look
@@ -26,6 +28,9 @@ from workers.catalogue import nearest
 MEMORY_LIMIT = "2GiB"
 """What joins, sorts and aggregates may take; nothing is written to a disk."""
 MAX_ANSWER_BYTES = 2**30
+EXTRA_BYTES = 5 * 2**30
+"""What a query may add to the addresses of the process: both of these, and as much again."""
+INTERRUPTS, INTERRUPT_SECONDS = 5, 0.2
 _BATCH_ROWS = 100_000
 
 
@@ -45,20 +50,20 @@ def answer(storage: Storage, sql: str, parameters: Mapping[str, object] | None =
         KeyboardInterrupt: Ctrl-C; the statement is stopped.
     """
     given = dict(parameters or {})
-    with _sandbox() as connection:
-        statement = parse(connection, sql)
-        _check_parameters(statement, given)
-        everything = {name: VIEWS[name].column_names for name in statement.columns}
-        for name in VIEWS:
-            connection.register(name, VIEWS[name].arrow_schema.empty_table())
-        # On empty tables first: a wrong name is said before a million rows are read for it.
-        shape = _run(connection, statement, given, everything).schema
-        for columns in (statement.columns, everything):
-            tables, notes = load(storage, columns)
-            for name, rows in tables.items():
-                connection.register(name, rows)
-            with suppress(_OtherShapeError):
-                return Answer(tidy(_run(connection, statement, given, everything, shape)), notes)
+    connection = _sandbox()
+    statement = parse(connection, sql)
+    _check_parameters(statement, given)
+    everything = {name: VIEWS[name].column_names for name in statement.columns}
+    for name in VIEWS:
+        connection.register(name, VIEWS[name].arrow_schema.empty_table())
+    # On empty tables first: a wrong name is said before a million rows are read for it.
+    shape = _run(connection, statement, given, everything).schema
+    for columns in (statement.columns, everything):
+        tables, notes = load(storage, columns)
+        for name, rows in tables.items():
+            connection.register(name, rows)
+        with suppress(_OtherShapeError):
+            return Answer(tidy(_run(connection, statement, given, everything, shape)), notes)
     msg = "the results changed under the query; run it again"
     raise StoreError(msg)
 
@@ -141,8 +146,8 @@ def _notes(storage: Storage, scans: Sequence[Scan]) -> tuple[str, ...]:
     )
 
 
-@contextmanager
-def _sandbox() -> Iterator[duckdb.DuckDBPyConnection]:
+def _sandbox() -> duckdb.DuckDBPyConnection:
+    """Opens the empty database; closing waits for what runs, so the last reference closes it."""
     connection = duckdb.connect(
         ":memory:",
         config={
@@ -157,11 +162,10 @@ def _sandbox() -> Iterator[duckdb.DuckDBPyConnection]:
             "threads": 1,
         },
     )
-    with connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        yield connection
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
 
 
 def _check_parameters(statement: Statement, given: Mapping[str, object]) -> None:
@@ -185,12 +189,23 @@ def _run(
     shape: pa.Schema | None = None,
 ) -> pa.Table:
     """Runs a statement in a thread, so that Ctrl-C reaches the one that waits."""
-    with ThreadPoolExecutor(1) as pool:
-        work = pool.submit(_fetch, connection, statement, parameters)
+    work: Future[pa.Table] = Future()
+
+    def run() -> None:
+        try:
+            work.set_result(_fetch(connection, statement, parameters))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            work.set_exception(error)
+
+    with _bounded_memory():
+        Thread(target=run, daemon=True).start()
         try:
             found = work.result()
         except KeyboardInterrupt:
-            connection.interrupt()
+            # A function over one huge value hears nothing: it is left behind with its thread.
+            for _ in range(INTERRUPTS):
+                connection.interrupt()
+                wait([work], timeout=INTERRUPT_SECONDS)
             raise
         except duckdb.Error as error:
             if shape is not None and isinstance(error, duckdb.BinderException):
@@ -199,6 +214,30 @@ def _run(
     if shape is not None and found.schema != shape:
         raise _OtherShapeError
     return found
+
+
+@contextmanager
+def _bounded_memory() -> Iterator[None]:
+    """Bounds what this process takes meanwhile: the database does not count the values it makes.
+
+    Without it, one `repeat('x', 4000000000)` takes 4 GB. Where a system cannot say how much a
+    process has, the database's own limit is all there is.
+    """
+    try:
+        import resource
+
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    bound = used + EXTRA_BYTES
+    is_lower = resource.RLIM_INFINITY in (soft, hard) or bound < min(soft, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (bound if is_lower else soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _fetch(
@@ -210,7 +249,8 @@ def _fetch(
     except (duckdb.ProgrammingError, duckdb.DataError):
         connection.execute(statement.sql, values)  # Says the same with its place in the text.
         raise
-    reader: Any = relation.to_arrow_reader(_BATCH_ROWS)
+    with convertible():
+        reader: Any = relation.to_arrow_reader(_BATCH_ROWS)
     batches, num_bytes = [], 0
     for batch in reader:
         batches.append(batch)

@@ -172,16 +172,14 @@ def failure_row_of(row: Mapping[str, Any]) -> FailureRow:
     return FailureRow(**values)
 
 
-def trial_row(spec: TrialSpec, result: TrialResult, *, attempt: int, committed_at: datetime) -> Row:
-    """Returns the row of `trials`.
-
-    Raises:
-        ValueError: `committed_at` has no time zone.
-        KeyError: A completed trial lacks a metric.
-    """
-    row = _labels(spec) | {
-        "schema_version": SCHEMA_VERSION,
+def spec_values(spec: TrialSpec) -> Row:
+    """Returns what the specification of a row decides, by column of any table, without the id."""
+    return {
         "protocol_id": protocol_id(spec),
+        "dataset": spec.dataset.label,
+        "model": spec.model.label,
+        "loss": spec.loss.label,
+        "repeat": spec.repeat,
         "dataset_name": spec.dataset.name,
         "model_name": spec.model.name,
         "loss_name": spec.loss.name,
@@ -189,6 +187,19 @@ def trial_row(spec: TrialSpec, result: TrialResult, *, attempt: int, committed_a
         "image_size": spec.data.image_size,
         "arithmetic": spec.training.precision,
         "deterministic": spec.training.deterministic,
+    }
+
+
+def trial_row(spec: TrialSpec, result: TrialResult, *, attempt: int, committed_at: datetime) -> Row:
+    """Returns the row of `trials`.
+
+    Raises:
+        ValueError: `committed_at` has no time zone.
+        KeyError: A completed trial lacks a metric.
+    """
+    row = spec_values(spec) | {
+        "trial_id": trial_id(spec),
+        "schema_version": SCHEMA_VERSION,
         "spec": _spec_text(spec),
         "attempt": attempt,
         "committed_at": _aware(committed_at),

@@ -27,6 +27,8 @@ FILES_AT_ONCE = 10_000
 SORT_MEMORY, SORT_THREADS = "1GiB", 2
 """What merging a table may take; more is sorted on the disk."""
 
+_WILDCARDS = frozenset("*?[")
+
 Statement = tuple[str, list[Any] | None]
 """SQL and the values of its parameters."""
 
@@ -126,7 +128,8 @@ def scan(
     columns: Sequence[str] | None = None,
     trial_ids: Collection[str] | None = None,
     part_counts: Callable[[str], bool] = lambda _: True,
-    consume: Consume = lambda reader: reader.read_all(),
+    # One batch after the other, so that Ctrl-C is heard between them.
+    consume: Consume = lambda reader: pa.Table.from_batches(reader, reader.schema),
     connect: Callable[[], duckdb.DuckDBPyConnection] = connect_reading,
 ) -> Scan:
     """Reads a table, one row a key: where several files hold a trial, the first counts whole.
@@ -267,7 +270,7 @@ class _Query:
             for start in range(0, len(paths), FILES_AT_ONCE):
                 rows, values = self._rows(paths[start : start + FILES_AT_ONCE], by_name=by_name)
                 gathered.append(Path(scratch) / f"{start}.parquet")
-                copy = f"COPY ({rows}) TO {_quoted(gathered[-1])} (FORMAT parquet)"
+                copy = f"COPY ({rows}) TO {_text(str(gathered[-1]))} (FORMAT parquet)"
                 try:
                     with _connect_gathering() as link:
                         link.execute(copy, values)
@@ -319,11 +322,25 @@ def _drain(reader: pa.RecordBatchReader) -> pa.Table:
 
 
 def _files(paths: Sequence[Path]) -> str:
-    """Returns the start of a table function over files; the caller adds options and `)`."""
-    return f"read_parquet([{', '.join(map(_quoted, paths))}]"
+    """Returns the start of a table function over files; the caller adds options and `)`.
+
+    A path is never data: by default, DuckDB reads columns from folders named KEY=VALUE.
+    """
+    return f"read_parquet([{', '.join(map(_pattern, paths))}], hive_partitioning = false"
 
 
-def _quoted(path: Path) -> str:
-    """Returns a path as an SQL string in which no character is a wildcard."""
-    literal = "".join(f"[{char}]" if char in "*?[" else char for char in str(path))
-    return "'" + literal.replace("'", "''") + "'"
+def _pattern(path: Path) -> str:
+    """Returns a path as an SQL string in which no character is a wildcard.
+
+    Raises:
+        StoreError: It holds a wildcard and a backslash, which no pattern of DuckDB can match.
+    """
+    text = str(path)
+    if not _WILDCARDS.isdisjoint(text) and "\\" in text:
+        msg = f"{path.parent}: a path with \\ and one of * ? [ cannot be read; rename the folder"
+        raise StoreError(msg)
+    return _text("".join(f"[{char}]" if char in _WILDCARDS else char for char in text))
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

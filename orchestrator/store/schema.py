@@ -41,6 +41,9 @@ class Column:
         description: Meaning, as the documentation shows it.
         unit: Unit of a quantity, else empty.
         nullable: Whether a value may be missing.
+        since: Schema version that added the column.
+        low: Least value of a number; numbers are always finite.
+        high: Largest value of a number.
     """
 
     name: str
@@ -48,6 +51,9 @@ class Column:
     description: str
     unit: str = ""
     nullable: bool = False
+    since: int = 1
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +100,12 @@ _LABELS = (
     Column("dataset", "string", "Label of the dataset"),
     Column("model", "string", "Label of the model"),
     Column("loss", "string", "Label of the loss"),
-    Column("repeat", "integer", "Number of the repeat, from 0; each draws its own split"),
+    Column("repeat", "integer", "Number of the repeat, from 0; each draws its own split", low=0),
 )
 _LABEL_NAMES = tuple(column.name for column in _LABELS)
 _SPEC = Column("spec", "string", "The complete specification as JSON")
 _HOST = Column("host", "string", "Name of the machine")
-_ATTEMPT = Column("attempt", "integer", "Number of the attempt, from 1")
+_ATTEMPT = Column("attempt", "integer", "Number of the attempt, from 1", low=1)
 
 
 def _mean(name: str, meaning: str) -> tuple[Column, Column]:
@@ -107,8 +113,8 @@ def _mean(name: str, meaning: str) -> tuple[Column, Column]:
     per_image = f"{meaning}, mean of the test images; null when diverged"
     pooled = f"{meaning}, from the summed counts of all test images; null when diverged"
     return (
-        Column(name, "number", per_image, nullable=True),
-        Column(f"{name}_pooled", "number", pooled, nullable=True),
+        Column(name, "number", per_image, nullable=True, low=0, high=1),
+        Column(f"{name}_pooled", "number", pooled, nullable=True, low=0, high=1),
     )
 
 
@@ -134,24 +140,31 @@ TRIALS = Table(
         Column("loss_name", "string", "Name of the loss in the catalogue"),
         _LABELS[3],
         Column("seed", "integer", "Seed from which split, order and weights derive"),
-        Column("status", "string", "'completed', or 'diverged': the loss became NaN or infinite"),
+        Column(
+            "status",
+            "string",
+            "'completed', or 'diverged': the loss, or the output for a validation or test image, "
+            "became NaN or infinite",
+        ),
         *(per_image for per_image, _ in _METRICS),
         *(pooled for _, pooled in _METRICS),
-        Column("best_epoch", "integer", "Epoch of the best validation Dice", "epoch", True),
-        Column("best_val_dice", "number", "Validation Dice of that epoch", "", True),
-        Column("num_epochs", "integer", "Epochs trained", "epochs"),
-        Column("num_train_images", "integer", "Images trained on", "images"),
-        Column("num_val_images", "integer", "Images of the validation part", "images"),
-        Column("num_test_images", "integer", "Images tested on", "images"),
-        Column("train_seconds", "number", "Wall time of all epochs, over all attempts", "s"),
-        Column("peak_memory_bytes", "integer", "Device memory; of the process on a CPU", "bytes"),
-        Column("image_size", "integer", "Side of the square input", "pixels"),
+        Column("best_epoch", "integer", "Epoch of the best validation Dice", "epoch", True, low=1),
+        Column("best_val_dice", "number", "Validation Dice of that epoch", "", True, low=0, high=1),
+        Column("num_epochs", "integer", "Epochs trained", "epochs", low=0),
+        Column("num_train_images", "integer", "Images trained on", "images", low=0),
+        Column("num_val_images", "integer", "Images of the validation part", "images", low=0),
+        Column("num_test_images", "integer", "Images tested on", "images", low=0),
+        Column("train_seconds", "number", "Wall time of all epochs, over all attempts", "s", low=0),
+        Column(
+            "peak_memory_bytes", "integer", "Device memory; of the process on a CPU", "bytes", low=0
+        ),
+        Column("image_size", "integer", "Side of the square input", "pixels", low=1),
         Column("arithmetic", "string", "Precision of the forward pass, such as 'float32'"),
         Column("deterministic", "boolean", "Whether deterministic kernels were asked for"),
         Column("device", "string", "Name of the device"),
         _HOST,
         Column("gpu_ids", "string", "Assigned GPUs, separated by commas; empty on a CPU"),
-        Column("num_threads", "integer", "CPU threads of the trial", "threads"),
+        Column("num_threads", "integer", "CPU threads of the trial", "threads", low=0),
         Column("dataset_fingerprint", "string", "Digest of the images and masks used"),
         Column("code_version", "string", "Version of the code that trained"),
         Column("versions", "string", "Versions of the packages as JSON"),
@@ -176,11 +189,13 @@ EPOCHS = Table(
     columns=(
         _TRIAL,
         *_LABELS,
-        Column("epoch", "integer", "Number of the epoch, from 1"),
+        Column("epoch", "integer", "Number of the epoch, from 1", low=1),
         Column("train_loss", "number", "Mean loss per training image"),
-        Column("val_dice", "number", "Mean validation Dice per image"),
-        Column("val_iou", "number", "Mean validation intersection over union per image"),
-        Column("seconds", "number", "Wall time, validation included", "s"),
+        Column("val_dice", "number", "Mean validation Dice per image", low=0, high=1),
+        Column(
+            "val_iou", "number", "Mean validation intersection over union per image", low=0, high=1
+        ),
+        Column("seconds", "number", "Wall time, validation included", "s", low=0),
     ),
 )
 
@@ -193,10 +208,10 @@ IMAGES = Table(
         _TRIAL,
         *_LABELS,
         Column("image", "string", "Name of the test image"),
-        Column("tp", "integer", "Lesion found", "pixels"),
-        Column("fp", "integer", "Background taken for lesion", "pixels"),
-        Column("fn", "integer", "Lesion missed", "pixels"),
-        Column("tn", "integer", "Background left alone", "pixels"),
+        Column("tp", "integer", "Lesion found", "pixels", low=0),
+        Column("fp", "integer", "Background taken for lesion", "pixels", low=0),
+        Column("fn", "integer", "Lesion missed", "pixels", low=0),
+        Column("tn", "integer", "Background left alone", "pixels", low=0),
         Column(
             "train_sibling",
             "string",
@@ -205,6 +220,7 @@ IMAGES = Table(
             "older versions",
             "",
             True,
+            since=5,
         ),
     ),
 )
@@ -223,9 +239,13 @@ PREDICTIONS = Table(
         Column("logits_png", "binary", "Raw output as 8-bit grey PNG, linear between the limits"),
         Column("logit_min", "number", "Raw output of grey level 0"),
         Column("logit_max", "number", "Raw output of grey level 255"),
-        Column("logit_mean", "number", "Exact mean of the raw output", nullable=True),
-        Column("mask_png", "binary", "1-bit PNG of sigmoid(raw output) > 0.5", nullable=True),
-        Column("mean_mask_png", "binary", "1-bit PNG of raw output > its mean", nullable=True),
+        Column("logit_mean", "number", "Exact mean of the raw output", nullable=True, since=2),
+        Column(
+            "mask_png", "binary", "1-bit PNG of sigmoid(raw output) > 0.5", nullable=True, since=2
+        ),
+        Column(
+            "mean_mask_png", "binary", "1-bit PNG of raw output > its mean", nullable=True, since=2
+        ),
     ),
 )
 
@@ -245,7 +265,15 @@ FAILURES = Table(
         _HOST,
         _SPEC,
         Column("failed_at", "timestamp", "When it failed", "UTC"),
-        Column("gpus", "number", "GPUs the attempt was given, or the share of one", "GPUs", True),
+        Column(
+            "gpus",
+            "number",
+            "GPUs the attempt was given, or the share of one",
+            "GPUs",
+            True,
+            since=3,
+            low=0,
+        ),
     ),
 )
 
@@ -262,15 +290,27 @@ CANDIDATES = Table(
         Column("trial_id", "string", "Identity of the training within its search"),
         _PROTOCOL,
         Column("search_id", "string", "Identity of the search: what is tried, where and how"),
-        Column("number", "integer", "Number of the candidate in its search, from 0: the defaults"),
+        Column(
+            "number",
+            "integer",
+            "Number of the candidate in its search, from 0: the defaults",
+            low=0,
+        ),
         *_LABELS,
         Column("status", "string", "'completed', 'diverged', or 'pruned': stopped as hopeless"),
         Column("parameters", "string", "The values tried as JSON"),
-        Column("best_val_dice", "number", "Best validation Dice of any epoch", nullable=True),
-        Column("best_epoch", "integer", "Epoch of that Dice", "epoch", True),
-        Column("num_epochs", "integer", "Epochs trained", "epochs"),
+        Column(
+            "best_val_dice",
+            "number",
+            "Best validation Dice of any epoch",
+            nullable=True,
+            low=0,
+            high=1,
+        ),
+        Column("best_epoch", "integer", "Epoch of that Dice", "epoch", True, low=1),
+        Column("num_epochs", "integer", "Epochs trained", "epochs", low=0),
         Column("val_dice", "string", "Validation Dice of each epoch, a JSON list"),
-        Column("train_seconds", "number", "Wall time of all epochs", "s"),
+        Column("train_seconds", "number", "Wall time of all epochs", "s", low=0),
         Column("device", "string", "Name of the device; null when pruned", nullable=True),
         Column("host", "string", "Name of the machine; null when pruned", nullable=True),
         Column("dataset_fingerprint", "string", "Digest of the images; null when pruned", "", True),

@@ -15,16 +15,23 @@ from orchestrator.store.storage import StoreError
 from workers.catalogue import nearest
 
 READ_ONLY = "a query reads only: write one SELECT statement"
+MAX_DEPTH = 1_000
+"""Brackets within each other, which is DuckDB's own bound: 4,000 that are never closed take its
+parser minutes, in which it does not hear Ctrl-C."""
+_TOO_DEEP = "the statement is nested too deeply; compute parts of it in a WITH clause"
 TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "unnest"})
 """Functions that may stand for a table; every other one reaches beyond the results."""
 REFUSED_FUNCTIONS = frozenset(
     {
-        "current_setting", "currval", "getenv", "getvariable", "inet_client_addr",
-        "inet_client_port", "json_deserialize_sql", "nextval", "pg_sleep", "set_config",
-        "sleep_ms", "write_log",
+        "current_connection_id", "current_query", "current_query_id", "current_setting",
+        "current_transaction_id", "currval", "getenv", "getvariable", "in_search_path",
+        "inet_client_addr", "inet_client_port", "inet_server_addr", "inet_server_port",
+        "json_deserialize_sql", "nextval", "pg_conf_load_time", "pg_postmaster_start_time",
+        "pg_sleep", "set_config", "setval", "sleep_ms", "txid_current", "write_log",
     }
 )  # fmt: skip
 """Functions that see settings, the environment or time pass, and not the results."""
+_TOKEN = re.compile(r'[{}\[\]]|"(?:[^"\\]|\\.)*"|[^\s,:{}\[\]"]+')
 _WHOLE_ROW = frozenset({"STAR", "POSITIONAL_REFERENCE"})
 
 Node = dict[str, Any]
@@ -51,6 +58,8 @@ def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> Statement:
     Raises:
         StoreError: It is not, or it names a table or a function that is not there to be used.
     """
+    if _depth(sql) > MAX_DEPTH:
+        raise StoreError(_TOO_DEEP)
     try:
         statements = connection.extract_statements(sql)
     except duckdb.Error as error:
@@ -64,13 +73,13 @@ def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> Statement:
         msg = hint or f"{kind} statement: {READ_ONLY}"
         raise StoreError(msg)
     ((text,),) = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
-    tree = json.loads(text)
+    tree = _load(text)
     if tree.get("error") or "statements" not in tree:
         msg = f"{tree.get('error_message', 'this statement cannot be checked')}: {READ_ONLY}"
         raise StoreError(msg)
     nodes = list(_nodes(tree["statements"]))
     _refuse_functions(nodes)
-    tables = _tables(nodes)
+    tables = _tables(connection, nodes)
     return Statement(
         sql=sql,
         columns={name: _columns(name, nodes) for name in tables},
@@ -88,6 +97,8 @@ def explain(error: duckdb.Error, columns: Mapping[str, tuple[str, ...]] | None =
     text = re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", str(error)).strip()
     reason, _, place = text.partition("\n\nLINE ")
     place = f"\n\nLINE {place}" if place else ""
+    if "Max expression depth" in reason:
+        return _TOO_DEEP
     if isinstance(error, duckdb.OutOfMemoryException):
         return "the query needs too much memory; filter or aggregate earlier, or add a LIMIT"
     missing = re.search(r'column (?:named )?"([^"]+)"(?: not found)?', reason)
@@ -101,16 +112,49 @@ def explain(error: duckdb.Error, columns: Mapping[str, tuple[str, ...]] | None =
     return f"{reason}{place}"
 
 
+def _depth(sql: str) -> int:
+    """Returns how many brackets lie within each other, at most; those in texts count too."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[()]", sql):
+        depth = max(depth + (1 if bracket == "(" else -1), 0)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _load(text: str) -> Any:  # noqa: ANN401 - any JSON
+    """Parses JSON of any depth: a sum of 500 terms is a tree that deep, too deep for `json`."""
+    root: list[Any] = []
+    open_values: list[Any] = [root]
+    key: str | None = None
+    for token in _TOKEN.findall(text):
+        if token in "}]":
+            open_values.pop()
+            continue
+        within = open_values[-1]
+        if isinstance(within, dict) and key is None:
+            key = json.loads(token)
+            continue
+        value = {} if token == "{" else [] if token == "[" else json.loads(token)
+        if isinstance(within, dict):
+            within[key] = value
+            key = None
+        else:
+            within.append(value)
+        if token in "{[":
+            open_values.append(value)
+    return root[0]
+
+
 def _nodes(tree: object) -> Iterator[Node]:
-    """Yields every mapping of the syntax tree."""
-    if isinstance(tree, dict):
-        yield tree
-        if not _orders_by_all(tree):
-            for value in tree.values():
-                yield from _nodes(value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from _nodes(value)
+    """Yields every mapping of the syntax tree, in the order of the text."""
+    waiting = [tree]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            yield found
+            found = [] if _orders_by_all(found) else list(found.values())
+        if isinstance(found, list):
+            waiting += reversed(found)
 
 
 def _orders_by_all(node: Node) -> bool:
@@ -136,13 +180,18 @@ def _refuse_functions(nodes: list[Node]) -> None:
                 raise StoreError(msg)
 
 
-def _tables(nodes: list[Node]) -> tuple[str, ...]:
+def _tables(connection: duckdb.DuckDBPyConnection, nodes: list[Node]) -> tuple[str, ...]:
     """Returns the views that are named.
 
     Raises:
         StoreError: Something else is named as a table.
     """
     own = {str(entry["key"]).lower() for node in nodes for entry in _ctes(node)}
+    for name in sorted(own):
+        # Beyond the reach of its WITH, such a name would mean the database's own table.
+        if _is_known(connection, name):
+            msg = f"WITH {name}: the database has a table of that name; choose another name"
+            raise StoreError(msg)
     found = []
     for node in nodes:
         if node.get("type") == "SHOW_REF" and node.get("query") is None:
@@ -160,6 +209,16 @@ def _tables(nodes: list[Node]) -> tuple[str, ...]:
                 msg = f"table {full!r}: unknown; {nearest(name, VIEWS)}"
                 raise StoreError(msg)
     return tuple(dict.fromkeys(found))
+
+
+def _is_known(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Says whether the empty database has a table or view of its own of that name."""
+    quoted = name.replace('"', '""')
+    try:
+        connection.execute(f'SELECT * FROM "{quoted}" LIMIT 0')
+    except duckdb.Error:
+        return False
+    return True
 
 
 def _ctes(node: Node) -> list[Node]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -40,13 +42,15 @@ class FileInfo:
         path: Relative to the location, with `/` between its parts.
         size_bytes: 0 for a folder.
         modified_at: UTC; None for a folder.
-        is_folder: True for a folder.
+        is_folder: True for what is no file: a folder, or as `is_special` says.
+        is_special: True for a pipe, a socket or a device, which is never opened.
     """
 
     path: str
     size_bytes: int
     modified_at: datetime | None
     is_folder: bool = False
+    is_special: bool = False
 
     @property
     def name(self) -> str:
@@ -131,8 +135,22 @@ def open_storage(location: str | Path) -> Storage:
         raise StoreError(msg) from None
     if isinstance(found, S3Address):
         return ObjectStorage(str(found))
-    return LocalStorage(_absolute(Path(found).expanduser()))
+    return LocalStorage(_as_spelt(_absolute(Path(found).expanduser())))
 
 
 def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+
+
+def _as_spelt(path: Path) -> Path:
+    """Returns a path as its folders are spelt: `é` may be one character there, and two here."""
+    spelt = Path(path.anchor)
+    for part in path.parts[1:]:
+        if not part.isascii() and not (spelt / part).exists():
+            wanted = unicodedata.normalize("NFC", part)
+            with contextlib.suppress(OSError):
+                names = (entry.name for entry in spelt.iterdir())
+                same = (name for name in names if unicodedata.normalize("NFC", name) == wanted)
+                part = min(same, default=part)
+        spelt /= part
+    return spelt

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from orchestrator.store.compact import STALE
 from orchestrator.store.documents import read_grids
-from orchestrator.store.examine import FileFacts, Finding, Kind, TrialFacts, examine
-from orchestrator.store.files import GRIDS, foreign_text, own_files
+from orchestrator.store.examine import FileFacts, Finding, Kind, examine
+from orchestrator.store.files import GRIDS, TableFiles, foreign_text, own_files
 from orchestrator.store.schema import (
     CANDIDATES,
     DETAIL_TABLES,
@@ -20,6 +20,13 @@ from orchestrator.store.schema import (
     Table,
 )
 from orchestrator.store.storage import FileInfo, Storage, StoreError
+from orchestrator.store.values import (
+    LABELS,
+    Totals,
+    TrialFacts,
+    wrong_curves,
+    wrong_metrics,
+)
 from orchestrator.store.views import refuse_newer
 
 FILES_AT_ONCE = 1_000
@@ -29,9 +36,12 @@ MAX_LOOKS = 5
 _AGAIN = "podium verify --quarantine moves it aside, and podium run trains what is missing"
 REMEDIES: dict[Kind, str] = {
     "foreign": "move it out, where readers take it for results; --quarantine does",
+    "special": "delete it; it is neither a file nor a folder, and --quarantine leaves it there",
     "unreadable": f"restore it from a copy; else {_AGAIN}",
     "schema": f"restore it from a copy; else {_AGAIN}",
     "identity": _AGAIN,
+    "labels": "podium verify --quarantine writes them again as specified; every number is kept",
+    "values": f"restore it from a copy; else {_AGAIN}",
     "duplicate": _AGAIN,
     "orphan": "podium compact removes what a killed process left; --quarantine moves it aside",
     "incomplete": f"{_AGAIN}; before, look for the missing file in a copy",
@@ -58,7 +68,13 @@ class Verification:
     @property
     def broken_trials(self) -> frozenset[str]:
         """Trials that do not count any more once what is broken is moved aside."""
-        return _trials_of(self.problems)
+        return _trials_of(problem for problem in self.problems if problem.kind != "labels")
+
+    @property
+    def mended_trials(self) -> frozenset[str]:
+        """Trials whose labels are written again, and whose numbers stay."""
+        found = (problem for problem in self.problems if problem.kind == "labels")
+        return _trials_of(found) - self.broken_trials
 
 
 def verify(storage: Storage, now: datetime) -> Verification:
@@ -99,8 +115,13 @@ def _look_at_all(storage: Storage, now: datetime) -> Verification | None:
     for one in facts[TRIALS.name]:
         for trial, promised in one.trials.items():
             trials.setdefault(trial, promised)
+    _compare_details(trials, facts)
     single = (finding for found in facts.values() for finding in _own_findings(found))
-    crossed = (*_incomplete(trials, facts), *_orphans(trials, facts, now))
+    crossed = (
+        *_incomplete(trials, facts),
+        *_disagreeing(trials, facts),
+        *_orphans(trials, facts, now),
+    )
     problems = tuple(sorted((*strange, *grids, *single, *crossed), key=lambda one: one.path))
     return Verification(
         num_files=sum(map(len, facts.values())) + num_grids + len(strange),
@@ -139,11 +160,14 @@ def _trials_of(problems: Iterable[Finding]) -> frozenset[str]:
 def _entries(storage: Storage, table: Table) -> tuple[list[FileInfo], list[Finding]]:
     """Returns a table's files, compacted ones first, and what is not a file of the store."""
     files, strange = own_files(table, storage.list(table.name))
-    foreign = [
-        Finding(path=entry.path, kind="foreign", problem=foreign_text(table, entry, files))
-        for entry in strange
-    ]
-    return list(files.all()), foreign
+    return list(files.all()), [_foreign(table, entry, files) for entry in strange]
+
+
+def _foreign(table: Table, entry: FileInfo, files: TableFiles) -> Finding:
+    if entry.is_special:
+        problem = "a pipe, a socket or a device and no file"
+        return Finding(path=entry.path, kind="special", problem=problem)
+    return Finding(path=entry.path, kind="foreign", problem=foreign_text(table, entry, files))
 
 
 def _examine_all(storage: Storage, table: Table, files: Sequence[FileInfo]) -> Iterator[FileFacts]:
@@ -175,13 +199,62 @@ def _incomplete(
             yield Finding(path=path, kind="incomplete", problem=problem, trial_ids=tuple(ids))
 
 
+def _compare_details(
+    trials: Mapping[str, TrialFacts], facts: Mapping[str, Sequence[FileFacts]]
+) -> None:
+    """Notes details whose labels are not those of their trial, or that lack a column."""
+    for table in DETAIL_TABLES:
+        for one in facts[table.name]:
+            for trial, labels in one.labels.items():
+                if trial in trials and labels != trials[trial].labels:
+                    one.mend(trial, dict(zip(LABELS, trials[trial].labels, strict=True)))
+            one.note_mended()
+            versions = [trials[trial].version for trial in one.labels if trial in trials]
+            lacks = one.lacks(max(versions, default=1))
+            if lacks:
+                one.lose("schema", lacks)
+
+
+def _disagreeing(
+    trials: Mapping[str, TrialFacts], facts: Mapping[str, Sequence[FileFacts]]
+) -> Iterator[Finding]:
+    """Yields completed trials whose row says other numbers than their details."""
+    counts = _first_counts(facts[IMAGES.name])
+    curves = _first_totals(trials, facts[EPOCHS.name])
+    images = {
+        trial: found
+        for trial, found in _first_totals(trials, facts[IMAGES.name]).items()
+        if counts.get(trial) == trials[trial].num_test_images
+    }
+    for wrong in (wrong_curves(trials, curves), wrong_metrics(trials, images, counts)):
+        by_file: dict[str, dict[str, str]] = {}
+        for trial, problem in wrong:
+            by_file.setdefault(_holder(facts[TRIALS.name], trial), {})[trial] = problem
+        for path, problems in by_file.items():
+            example = f"{next(iter(problems.values()))} ({len(problems)} such trials)"
+            yield Finding(path=path, kind="values", problem=example, trial_ids=tuple(problems))
+
+
+def _first_totals(
+    trials: Mapping[str, TrialFacts], files: Iterable[FileFacts]
+) -> dict[str, Totals]:
+    """Returns the totals of completed trials as readers see them."""
+    found: dict[str, Totals] = {}
+    for one in files:
+        for trial, values in one.totals.items():
+            if trial in trials and trials[trial].is_completed:
+                found.setdefault(trial, values)
+    return found
+
+
 def _orphans(
     trials: dict[str, TrialFacts], facts: dict[str, list[FileFacts]], now: datetime
 ) -> Iterator[Finding]:
     """Yields details without a trial; a young part may belong to one that is being committed."""
+    told = _trials_of(finding for one in facts[TRIALS.name] for finding in one.findings)
     for table in DETAIL_TABLES:
         for found in facts[table.name]:
-            ids = sorted(found.num_rows.keys() - trials.keys())
+            ids = sorted(found.num_rows.keys() - trials.keys() - told)
             written = found.file.modified_at
             if ids and (found.is_compact or (written is not None and written < now - STALE)):
                 problem = f"rows of {len(ids)} trials that have no row in {TRIALS.name}"
@@ -204,6 +277,11 @@ def _holder(files: Sequence[FileFacts], trial: str) -> str:
 
 
 def _check_grids(storage: Storage) -> tuple[list[Finding], int]:
-    malformed = read_grids(storage).malformed
+    files, malformed = storage.list(GRIDS), read_grids(storage).malformed
     problems = [Finding(path=path, kind="grid", problem=why) for path, why in malformed.items()]
-    return problems, len(storage.list(GRIDS))
+    foreign = [
+        Finding(path=file.path, kind="foreign", problem="a folder that is not of this store")
+        for file in files
+        if file.is_folder
+    ]
+    return [*problems, *foreign], len(files)

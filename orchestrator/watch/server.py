@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import ipaddress
+import re
+import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from urllib.parse import quote
 
 import uvicorn
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchestrator.report.embedded import content_policy
+from orchestrator.watch.connections import BoundedProtocol
 from orchestrator.watch.follower import Document, Follower
 from workers.contract import UserError
 
 COOKIE = "podium_token"
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+SHUTDOWN_SECONDS = 1
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_LOOPBACK = re.compile(rb"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
-Next = Callable[[Request], Awaitable[Response]]
+Check = Callable[[Request], Response | None]
+"""Returns the answer to a request that is not let through."""
 
 
 def is_loopback(host: str) -> bool:
@@ -57,17 +66,17 @@ def build_app(follower: Follower, *, token: str | None) -> Starlette:
     def curve(request: Request) -> Response:
         return _answer(request, lambda: follower.curve(request.path_params["trial_id"]))
 
-    check = _refuse_other_names if token is None else _ask_for(token)
+    check = _refuse_other_names if token is None else functools.partial(_ask_for, token)
     routes = [
         Route("/", page),
         Route("/api/state", state),
         Route("/api/cell", cell),
         Route("/api/curve/{trial_id}", curve),
     ]
-    steps = [Middleware(BaseHTTPMiddleware, dispatch=step) for step in (_harden, check)]
-    return Starlette(routes=routes, middleware=steps)
+    return Starlette(routes=routes, middleware=[Middleware(_Guard, check=check)])
 
 
+@functools.cache
 def render_page() -> str:
     """Returns the page; all it shows comes from /api."""
     environment = Environment(
@@ -105,9 +114,24 @@ def page_address(host: str, bound: socket.socket, token: str | None) -> str:
 
 
 def serve(app: Starlette, bound: socket.socket) -> None:
-    """Answers requests until Ctrl-C or SIGTERM."""
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
-    uvicorn.Server(config).run(sockets=[bound])
+    """Answers requests until Ctrl-C, SIGTERM or SIGHUP."""
+    server = uvicorn.Server(server_config(app))
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        signal.signal(signal.SIGHUP, server.handle_exit)
+    server.run(sockets=[bound])
+
+
+def server_config(app: Starlette) -> uvicorn.Config:
+    """Returns how the page is served: connections are few and short, and none is written about."""
+    return uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws="none",
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
 
 
 def _answer(request: Request, make: Callable[[], Document]) -> Response:
@@ -121,41 +145,60 @@ def _answer(request: Request, make: Callable[[], Document]) -> Response:
     return Response(document.text, media_type="application/json", headers=headers)
 
 
-async def _refuse_other_names(request: Request, call_next: Next) -> Response:
+def _refuse_other_names(request: Request) -> Response | None:
     """Keeps out pages of other sites whose name was made to point at this machine."""
-    if request.url.hostname in LOOPBACK_NAMES:
-        return await call_next(request)
-    return Response("Open this page as localhost.\n", status_code=400, media_type="text/plain")
+    if _LOOPBACK.fullmatch(_host(request)):
+        return None
+    return PlainTextResponse("Open this page as localhost.\n", status_code=400)
 
 
-def _ask_for(token: str) -> Callable[[Request, Next], Awaitable[Response]]:
-    async def check(request: Request, call_next: Next) -> Response:
-        offered = request.query_params.get("token")
-        if offered is not None and _same(offered, token):
-            # Into a cookie, so that it does not stay in the address bar.
-            answer: Response = RedirectResponse(request.url.remove_query_params("token"))
-            answer.set_cookie(COOKIE, token, httponly=True, samesite="strict")
-            return answer
-        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if _same(request.cookies.get(COOKIE, ""), token) or _same(bearer, token):
-            return await call_next(request)
-        message = "This page needs the token that podium watch printed: open its whole address.\n"
-        return Response(message, status_code=401, media_type="text/plain")
+def _ask_for(token: str, request: Request) -> Response | None:
+    if not _HOST.fullmatch(_host(request)):
+        return PlainTextResponse("This request names no host.\n", status_code=400)
+    if _same(request.query_params.get("token", ""), token):
+        if request.url.path != "/":
+            return None
+        # Into a cookie, so that it does not stay in the address bar.
+        answer = Response(status_code=303, headers={"Location": "/", "Cache-Control": "no-store"})
+        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict")
+        return answer
+    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+    if _same(request.cookies.get(COOKIE, ""), token) or _same(bearer, token):
+        return None
+    message = "This page needs the token that podium watch printed: open its whole address.\n"
+    return PlainTextResponse(message, status_code=401)
 
-    return check
+
+def _host(request: Request) -> bytes:
+    """Returns the header Host as it came; nothing where there are several."""
+    found = [value for name, value in request.scope["headers"] if name == b"host"]
+    return found[0] if len(found) == 1 else b""
 
 
 def _same(offered: str, token: str) -> bool:
     return hmac.compare_digest(offered.encode(), token.encode())
 
 
-async def _harden(request: Request, call_next: Next) -> Response:
-    answer = await call_next(request)
-    answer.headers["Content-Security-Policy"] = (
-        "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'; "
-        "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-    )
-    answer.headers["X-Content-Type-Options"] = "nosniff"
-    answer.headers["Referrer-Policy"] = "no-referrer"
-    return answer
+class _Guard:
+    """Checks every request and adds to every answer what browsers must not do with it."""
+
+    def __init__(self, app: ASGIApp, check: Check) -> None:
+        self._app, self._check = app, check
+        scripts = re.findall("<script>(.*?)</script>", render_page(), re.DOTALL)
+        self._headers = {
+            "Content-Security-Policy": f"{content_policy(scripts)}; connect-src 'self'; "
+            "frame-ancestors 'none'",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+
+        async def send_hardened(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
+
+        refusal = self._check(Request(scope))
+        await (refusal or self._app)(scope, receive, send_hardened)

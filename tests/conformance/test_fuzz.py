@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -118,3 +121,40 @@ def test_readers_name_what_they_cannot_read(
             refused[name] = str(error)
     unnamed = {name: text for name, text in refused.items() if f"{root}/{folder}" not in text}
     assert unnamed == {}
+
+
+def _special(path: Path, kind: str) -> None:
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as bound, contextlib.chdir(path.parent):
+            bound.bind(path.name)  # the whole path may be too long for a socket
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder"])
+@pytest.mark.parametrize("whole", ["parts"], indirect=True)
+def test_readers_wait_for_nothing_that_is_no_file(whole: Path, tmp_path: Path, kind: str) -> None:
+    folders = (*TABLES, "_grids", "_runs") if kind == "pipe" else ("trials", "_grids")
+    for folder in folders:
+        root = tmp_path / folder / "results"
+        shutil.copytree(whole, root)
+        (root / folder).mkdir(exist_ok=True)
+        for path in sorted((root / folder).iterdir())[:1] or [root / folder / "x.json"]:
+            path.unlink(missing_ok=True)
+            _special(path, kind)
+        named = {problem.path for problem in Store(root).verify(LATER).problems}
+        assert folder.startswith("_") or f"{folder}/{path.name}" in named
+        refused = {}
+        for name, use in readers(Store(root)):
+            try:
+                use()
+            except StoreError as error:
+                refused[name] = str(error)
+        assert {text for text in refused.values() if str(path) not in text} == set()
+        found = Store(root).verify(LATER)
+        Store(root).quarantine(found)
+        assert path.exists() == (kind != "folder" or folder == "_runs"), folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -14,10 +15,17 @@ from orchestrator.store.codec import encode_part
 from orchestrator.store.files import compact_path, part_path
 from orchestrator.store.storage import Storage
 from tests.conformance.conftest import Backend
-from tests.unit.orchestrator.store.trials import NOW, make_failure, make_result, make_spec
+from tests.unit.orchestrator.store.trials import (
+    NOW,
+    make_candidate,
+    make_failure,
+    make_result,
+    make_spec,
+)
 from workers.identity import trial_id
 
 LATER = NOW + timedelta(days=36_500)
+LOCAL = pytest.mark.parametrize("backend", ["local"], indirect=True)
 COUNT = 4
 IDS = [trial_id(make_spec(number)) for number in range(COUNT)]
 
@@ -57,6 +65,19 @@ def rows_changed(table: str, **changes: Any) -> Callable[[bytes], bytes]:
     return change
 
 
+def without(*names: str) -> Callable[[bytes], bytes]:
+    """Writes the rows of a part again without some columns."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    def change(data: bytes) -> bytes:
+        sink = pa.BufferOutputStream()
+        parquet.write_table(parquet.read_table(pa.BufferReader(data)).drop_columns(names), sink)
+        return bytes(sink.getvalue().to_pybytes())
+
+    return change
+
+
 def flip(data: bytes) -> bytes:
     """Flips a bit of the first page's values, which plain readers do not notice."""
     return data[:60] + bytes([data[60] ^ 4]) + data[61:]
@@ -88,6 +109,24 @@ BROKEN: dict[str, tuple[str, str, Callable[[bytes], bytes]]] = {
     ),
     "no spec": ("trials", "identity", rows_changed("trials", spec="{")),
     "twice": ("epochs", "duplicate", rows_changed("epochs", epoch=1)),
+    "no dice": ("trials", "schema", without("dice")),
+    "no message": ("trials", "schema", without("message")),
+    "no pictures": ("predictions", "schema", without("logit_mean", "mask_png")),
+    "no number": ("trials", "values", rows_changed("trials", dice=math.nan)),
+    "huge": ("trials", "values", rows_changed("trials", dice=9e300)),
+    "negative": ("trials", "values", rows_changed("trials", recall_pooled=-0.25)),
+    "infinite": ("trials", "values", rows_changed("trials", train_seconds=math.inf)),
+    "no value": ("trials", "values", rows_changed("trials", iou=None)),
+    "plausible": ("trials", "values", rows_changed("trials", dice=0.5)),
+    "nearly": ("trials", "values", rows_changed("trials", dice_pooled=1e-6)),
+    "no epoch": ("trials", "values", rows_changed("trials", best_epoch=3)),
+    "other best": ("trials", "values", rows_changed("trials", best_val_dice=0.75)),
+    "no images": ("trials", "values", rows_changed("trials", num_test_images=-2)),
+    "wrong curve": ("epochs", "values", rows_changed("epochs", val_dice=1.5)),
+    "lost curve": ("epochs", "values", rows_changed("epochs", train_loss=math.nan)),
+    "fewer pixels": ("images", "values", rows_changed("images", fp=-1)),
+    "other status": ("trials", "identity", rows_changed("trials", status="done")),
+    "deep spec": ("trials", "identity", rows_changed("trials", spec="[" * 200_000)),
 }  # fmt: skip
 
 
@@ -243,6 +282,57 @@ def test_a_second_quarantine_keeps_the_first(store: Store, storage: Storage) -> 
         sweep(store)
     assert storage.read(f"quarantine/{part('images', 0)}") == b"one"
     assert storage.read(f"quarantine/{part('images', 0)}.2") == b"two"
+
+
+@LOCAL
+def test_images_that_give_other_metrics_are_found(store: Store, storage: Storage) -> None:
+    change(storage, part("images", 1), rows_changed("images", tp=50))
+    (problem,) = store.verify(LATER).problems
+    assert (problem.path, problem.kind) == (part("trials", 1), "values")
+    # By hand: tp 50 and fp = fn = 99 give 100 / 298; the trial says 2 / 200.
+    assert problem.problem.startswith(f"dice is 0.01 where its test images give {100 / 298}")
+
+
+@LOCAL
+def test_an_epoch_that_is_not_counted_from_one_is_found(store: Store, storage: Storage) -> None:
+    def later(data: bytes) -> bytes:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        rows = parquet.read_table(pa.BufferReader(data)).to_pylist()
+        return encode_part(TABLES["epochs"], [row | {"epoch": row["epoch"] + 1} for row in rows])
+
+    change(storage, part("epochs", 1), later)
+    (problem,) = store.verify(LATER).problems
+    assert problem.problem.startswith("epochs 2 to 3 where num_epochs is 2")
+
+
+@LOCAL
+def test_a_metric_of_a_diverged_trial_is_found(store: Store, storage: Storage) -> None:
+    store.commit(make_spec(7), make_result(7, diverged=True), committed_at=NOW)
+    path = part_path(TABLES["trials"], trial_id(make_spec(7)))
+    change(storage, path, rows_changed("trials", dice=0.5))
+    (problem,) = store.verify(LATER).problems
+    assert problem.problem.startswith("dice is 0.5 where the trial diverged")
+
+
+@LOCAL
+@pytest.mark.parametrize(
+    "changes", [{"best_val_dice": 2.0}, {"status": "done"}, {"number": -1}, {"spec": "{}"}]
+)
+def test_a_wrong_candidate_is_moved_alone(
+    store: Store, storage: Storage, changes: dict[str, Any]
+) -> None:
+    store.commit_candidate(make_candidate(0, 6))
+    assert store.verify(LATER).problems == ()
+    path = part_path(TABLES["candidates"], trial_id(make_spec(6)))
+    change(storage, path, rows_changed("candidates", **changes))
+    found = store.verify(LATER)
+    assert {problem.path for problem in found.problems} == {path}
+    assert found.broken_trials == frozenset()
+    store.quarantine(found)
+    assert store.candidates() == ()
+    assert store.verify(LATER).problems == ()
 
 
 def test_a_newer_version_is_refused(store: Store, storage: Storage) -> None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 FILES = {
     path.stem: path
     for path in sorted((ROOT / "tests" / "benchmarks").glob("*.py"))
-    if path.stem not in ("__init__", "machine")
+    if path.stem not in ("__init__", "gpu_phases", "machine")
 }
 ON_REAL_IMAGES = ("cold_start", "overfit", "usual_script", "usual_trial")
 

@@ -19,7 +19,9 @@ from typer.testing import CliRunner
 from orchestrator.cli.app import app
 from orchestrator.config import load_config
 from orchestrator.grid import build_grid
+from orchestrator.store import TABLES as STORED
 from orchestrator.store import FailureRecord, RunRecord, Store
+from orchestrator.store.codec import decode, encode_part
 from orchestrator.studies import studies_of
 from tests.integration.sweeps import write_config
 from tests.unit.json_tables import Node, problems, read_tables, rows_of
@@ -160,7 +162,10 @@ def test_verify(tmp_path):
     config = fill(write_config(tmp_path))
     results = config.parent / "results"
     check("podium verify --json", run("verify", str(results)))
-    next((results / "images").glob("part-*")).write_bytes(b"")
+    broken, mislabelled, *_ = sorted((results / "images").glob("part-*"))
+    broken.write_bytes(b"")
+    rows = [row | {"loss": "focal"} for row in decode(mislabelled.read_bytes()) or []]
+    mislabelled.write_bytes(encode_part(STORED["images"], rows))
     for option in ([], ["--quarantine"]):
         done = CliRunner().invoke(app, ["verify", str(results), *option, "--json"])
         assert done.exit_code == 1

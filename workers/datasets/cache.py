@@ -23,8 +23,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from workers.contract import DataProtocol, MaskResize
-from workers.datasets.dataset import Dataset, FileDataset
-from workers.datasets.pictures import is_jpeg, resize_image, resize_mask_by_area
+from workers.datasets.dataset import Dataset
+from workers.datasets.pictures import reduce_image, resize_image, resize_mask_by_area
 from workers.datasets.siblings import Siblings
 from workers.datasets.storage import cache_writes, num_build_threads, replace_file, sync_folder
 
@@ -81,9 +81,7 @@ def load_arrays(
         UserError: A mask does not fit its image, what the masks mean cannot be known, or the cache
             folder is full or not writable.
     """
-    if isinstance(dataset, FileDataset):
-        dataset.examine(cache_dir, image_size)  # as the survey did, whose memory serves then
-    fingerprint = dataset.fingerprint(cache_dir)
+    fingerprint = dataset.fingerprint(cache_dir, image_size)
     by = "" if mask_resize == "nearest" else f"-{mask_resize}"
     entry = cache_dir / "arrays" / f"{fingerprint}-{image_size}{by}-v{CACHE_VERSION}"
     arrays = _open(entry, fingerprint)
@@ -156,13 +154,16 @@ def prepare_image(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Returns an image as the cache holds it, and as it was decoded."""
     decoded = dataset.read_image(index, min_side=max(MIN_REDUCTION * side, MIN_DECODED_SIDE))
-    image = dataset.samples[index].image
-    # libjpeg has averaged blocks already; a second time would be seen.
-    return resize_image(decoded, side, by_blocks=not (image and is_jpeg(image))), decoded
+    path = dataset.samples[index].image
+    return (
+        resize_image(decoded, side) if path is None else reduce_image(decoded, path, side)
+    ), decoded
 
 
 def _prepare(dataset: Dataset, index: int, form: _Form) -> _Prepared:
-    image, _ = prepare_image(dataset, index, form.side)
+    image = dataset.kept_image(index, form.side)
+    if image is None:
+        image, _ = prepare_image(dataset, index, form.side)
     if form.mask_resize == "area":
         mask = resize_mask_by_area(dataset.read_mask(index), form.side)
     else:

@@ -15,6 +15,7 @@ from workers.datasets import pictures
 from workers.datasets.decision import Decision, decide, is_small, reads_as_before
 from workers.datasets.fingerprint import Read, hash_files, relative_name, remembered
 from workers.datasets.images import ImageFacts, image_bits, judge_images, judge_turns
+from workers.datasets.kept import Kept
 from workers.datasets.likeness import (
     PICTURES,
     classes,
@@ -25,6 +26,7 @@ from workers.datasets.likeness import (
     picture_keys,
 )
 from workers.datasets.masks import MaskFacts, MaskRule, look_at_mask
+from workers.datasets.rasters import Size
 from workers.datasets.siblings import Siblings
 from workers.identity import digest
 
@@ -74,12 +76,21 @@ class Dataset(Protocol):
         """The usable pairs, in natural order of their names."""
         ...
 
-    def fingerprint(self, cache_dir: Path) -> str:
-        """Returns 32 hexadecimal digits that change with any byte of the content."""
+    def fingerprint(self, cache_dir: Path, image_size: int | None = None) -> str:
+        """Returns 32 hexadecimal digits that change with any byte of the content.
+
+        Args:
+            cache_dir: Cache folder of this node.
+            image_size: What samples are read at next: a first look keeps them at that size.
+        """
         ...
 
     def read_image(self, index: int, *, min_side: int | None = None) -> NDArray[np.uint8]:
         """Returns the image (H, W, 3), in full or with both sides at least `min_side`."""
+        ...
+
+    def kept_image(self, index: int, side: int) -> NDArray[np.uint8] | None:
+        """Returns an image as the cache holds it (side, side, 3), if a first look kept it."""
         ...
 
     def read_mask(self, index: int, *, side: int | None = None) -> NDArray[np.bool_]:
@@ -116,6 +127,8 @@ class FileDataset:
         default_factory=dict, init=False, compare=False, repr=False
     )
 
+    _kept: Kept = field(default_factory=Kept, init=False, compare=False, repr=False)
+
     def examine(self, cache_dir: Path | None = None, image_size: int | None = None) -> Decision:
         """Returns how the files are read, and what is odd in them.
 
@@ -140,7 +153,7 @@ class FileDataset:
         if image_size is not None and decision.rule is not None:
             small = [p for p in paths if is_small(masks[self._named(p)], decision.rule, image_size)]
             masks |= self._mask_facts(small, cache_dir, image_size)
-            decision = decide(masks, self.mask)
+            decision = decide(masks, self.mask, image_size)
         images = self._image_facts(cache_dir)
         pairs = {
             self._named(self.image_path(sample)): (
@@ -159,6 +172,7 @@ class FileDataset:
         decision = replace(
             decision,
             findings=tuple(sorted(found, key=lambda one: one.kind.severity != "refused")),
+            sizes={name: facts.header.size for name, facts in images.items() if facts.header},
             turns=turns,
             bits=image_bits(images),
         )
@@ -171,12 +185,18 @@ class FileDataset:
         self, paths: list[Path], cache_dir: Path | None, side: int | None = None
     ) -> dict[str, MaskFacts]:
         what = f"masks-{FACTS}" if side is None else f"masks-{FACTS}-{side}"
-        found = self._looked(paths, cache_dir, what, lambda p: look_at_mask(p, side).to_json())
+
+        def look(path: Path) -> JSONValue:
+            return look_at_mask(path, side, self._kept.add_mask).to_json()
+
+        found = self._looked(paths, cache_dir, what, look)
         return {name: MaskFacts.from_json(facts) for name, facts in found.items()}
 
     def _image_facts(self, cache_dir: Path | None) -> dict[str, ImageFacts]:
         paths = [self.image_path(sample) for sample in self.samples]
-        found = self._looked(paths, cache_dir, PICTURES, look_at_picture)
+        found = self._looked(
+            paths, cache_dir, PICTURES, lambda path: look_at_picture(path, self._kept.add_image)
+        )
         return {
             name: ImageFacts.from_json(seen["facts"])
             if "facts" in seen
@@ -227,15 +247,20 @@ class FileDataset:
             raise UserError(msg)
         return decision.rule, decision
 
-    def fingerprint(self, cache_dir: Path) -> str:
+    def fingerprint(self, cache_dir: Path, image_size: int | None = None) -> str:
         """Returns 32 hexadecimal digits of preparation, rules, names, groups and file contents.
 
         Hashes are remembered in `cache_dir`, so that a second call only looks at file times.
+
+        Args:
+            cache_dir: Cache folder of this node.
+            image_size: What samples are read at next: a first look keeps them at that size.
 
         Raises:
             UserError: A file cannot be read, the cache folder cannot be written, or what the masks
                 mean cannot be known.
         """
+        self._kept.side = image_size
         _, decision = self._known(cache_dir)
         files = [
             path for sample in self.samples for path in (self.image_path(sample), *sample.masks)
@@ -259,6 +284,8 @@ class FileDataset:
         JPEG files once had to agree in every byte.
         """
         paths = [self.image_path(sample) for sample in self.samples]
+        if not any(map(pictures.is_jpeg, paths)):
+            return []
         keys = picture_keys(self.folder, paths, cache_dir)
         once = [
             hashes[path] if pictures.is_jpeg(path) else key.pixels
@@ -281,6 +308,13 @@ class FileDataset:
         turn = decision.turns.get(self._named(path), 1)
         return rgb if turn == 1 else pictures.Raster(rgb).turned(turn).pixels
 
+    def kept_image(self, index: int, side: int) -> NDArray[np.uint8] | None:
+        """Returns an image as the cache holds it (side, side, 3), if a first look kept it."""
+        path = self.image_path(self.samples[index])
+        kept = self._kept.image(path, side)
+        _, decision = self._known()
+        return kept if self._named(path) not in decision.turns else None
+
     def read_mask(self, index: int, *, side: int | None = None) -> NDArray[np.bool_]:
         """Returns the union (H, W) of the sample's masks at the image's full size.
 
@@ -298,13 +332,17 @@ class FileDataset:
         rule, decision = self._known()
         sample = self.samples[index]
         image = self.image_path(sample)
-        size = pictures.stored_size(image)
+        size = decision.sizes[self._named(image)]
         if decision.turns.get(self._named(image), 1) >= 5:
-            size = pictures.Size(size.height, size.width)
+            size = Size(size.height, size.width)
         width, height = (size.width, size.height) if side is None else (side, side)
         union = np.zeros((height, width), dtype=np.bool_)
         for path in sample.masks:
             turn = decision.turns.get(self._named(path), 1)
+            kept = self._kept.mask(path, side, size)
+            if kept is not None and turn == 1:
+                union |= rule.foreground(kept)
+                continue
             for raster in pictures.read_rasters(path):
                 upright = raster if turn == 1 else raster.turned(turn)
                 fitted = _fitted(upright, size, path, image)
@@ -338,19 +376,19 @@ class FileDataset:
         return sample.image
 
 
-def shapes_fit(mask: pictures.Size, image: pictures.Size) -> bool:
+def shapes_fit(mask: Size, image: Size) -> bool:
     """Says whether a mask can be scaled to its image."""
     ratio = mask.width * image.height / (mask.height * image.width)
     return abs(ratio - 1) <= MAX_ASPECT_DIFFERENCE
 
 
 def _fitted(
-    raster: pictures.Raster, size: pictures.Size, mask_path: Path, image_path: Path
+    raster: pictures.Raster, size: Size, mask_path: Path, image_path: Path
 ) -> pictures.Raster:
     height, width = raster.pixels.shape[:2]
     if (width, height) == (size.width, size.height):
         return raster
-    if not shapes_fit(pictures.Size(width, height), size):
+    if not shapes_fit(Size(width, height), size):
         msg = (
             f"{mask_path}: the mask is {width}x{height} pixels but its image {image_path} is "
             f"{size.width}x{size.height}: the shapes do not fit; was one of them turned "

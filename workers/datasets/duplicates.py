@@ -71,7 +71,8 @@ def shared_findings(
                 continue
             near = near_pairs(siblings.hashes, SIMILAR_DISTANCE, other_siblings.hashes)
             other_names = _names(other_dataset)
-            for a, b, _ in near.tolist():
+            _, first = np.unique(near[:, 0], return_index=True)
+            for a, b, _ in near[first].tolist():
                 shared[label].setdefault(names[a], f"{other}: {other_names[b]}")
     return {label: list(finding(SHARED_PICTURES, found)) for label, found in shared.items()}
 

@@ -57,7 +57,8 @@ def _index(folder: Path, label: str = "") -> Contents:  # noqa: ARG001 - identit
     places = child(folder, "images"), child(folder, "masks")
     pictures = [path for path in list_files(places[0]) if _stem(path) is not None]
     among = masks_among(pictures)
-    images = keyed_images([path for path in pictures if path not in among], _stem)
+    apart = frozenset(among)
+    images = keyed_images([path for path in pictures if path not in apart], _stem)
 
     def image_stem(path: Path) -> str | None:
         stem = _stem(path)

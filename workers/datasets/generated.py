@@ -80,7 +80,7 @@ class GeneratedDataset:
         names = [f"{self.look.name}-{index:03d}" for index in range(self.num_images)]
         return tuple(Sample(name=name, image=None, masks=(), group=name) for name in names)
 
-    def fingerprint(self, cache_dir: Path) -> str:  # noqa: ARG002 - nothing needs remembering
+    def fingerprint(self, cache_dir: Path, image_size: int | None = None) -> str:  # noqa: ARG002 - nothing needs remembering
         """Returns 32 hexadecimal digits of the generator's version, the look and the options."""
         options = {"num_images": self.num_images, "seed": self.seed, "size": self.size}
         return digest([f"generator/{GENERATOR_VERSION}", self.look.name, options], length=32)
@@ -88,6 +88,10 @@ class GeneratedDataset:
     def read_image(self, index: int, *, min_side: int | None = None) -> NDArray[np.uint8]:  # noqa: ARG002
         """Returns the image (H, W, 3)."""
         return _draw(self.look, self.seed, self.size, index).image
+
+    def kept_image(self, index: int, side: int) -> NDArray[np.uint8] | None:  # noqa: ARG002
+        """Returns None: nothing is decoded before it is read."""
+        return None
 
     def read_mask(self, index: int, *, side: int | None = None) -> NDArray[np.bool_]:
         """Returns the mask (H, W), or its nearest pixels (side, side)."""

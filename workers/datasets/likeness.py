@@ -13,7 +13,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,14 +65,23 @@ class PictureKey:
     pixels: str | None
 
 
-def look_at_picture(path: Path) -> JSONValue:
-    """Returns what is remembered of a picture: facts, hash and key, or why it cannot be read."""
+def look_at_picture(
+    path: Path, keep: Callable[[Path, AnyPicture], None] | None = None
+) -> JSONValue:
+    """Returns what is remembered of a picture: facts, hash and key, or why it cannot be read.
+
+    Args:
+        path: The file.
+        keep: Gets the picture if it was decoded in full.
+    """
     try:
         header = read_header(path)
         picture = decode(path, min_side=DECODED_SIDE)
     except UnreadableImageError as error:
         return {"reason": error.reason}
     is_full = picture.shape[:2] == (header.height, header.width)
+    if is_full and keep is not None:
+        keep(path, picture)
     return {
         "width": header.width,
         "height": header.height,
@@ -99,7 +108,7 @@ def _pixels(picture: AnyPicture, orientation: int) -> str:
 def hashes_of(keys: Sequence[PictureKey]) -> NDArray[np.uint64]:
     """Returns the perceptual hashes (N, 4)."""
     data = bytes.fromhex("".join(key.likeness for key in keys))
-    return np.frombuffer(data, dtype=np.uint64).reshape(len(keys), -1)
+    return np.frombuffer(data, dtype=np.uint64).reshape(-1, NUM_BITS // 64)
 
 
 def near_pairs(
@@ -181,8 +190,10 @@ def equal_pictures(
         UserError: The cache folder cannot be written.
     """
     pixels = {i: key.pixels for i, key in enumerate(keys) if key.pixels is not None}
-    pairs = near_pairs(hashes_of(keys), SIMILAR_DISTANCE)[:, :2].tolist()
-    unknown = {i for a, b in pairs if keys[a].size == keys[b].size for i in (a, b)} - set(pixels)
+    sizes = np.array([key.size for key in keys]).reshape(-1, 2)
+    pairs = near_pairs(hashes_of(keys), SIMILAR_DISTANCE)[:, :2]
+    candidates = pairs[(sizes[pairs[:, 0]] == sizes[pairs[:, 1]]).all(axis=1)]
+    unknown = set(np.unique(candidates).tolist()) - set(pixels)
     wanted = [paths[i] for i in sorted(unknown)]
     full = remembered(folder, wanted, cache_dir, _FULL_PIXELS, _full_key)
     pixels |= {i: str(full[paths[i]]) for i in unknown}

@@ -7,8 +7,7 @@ of the brightest channel, every colour, index and alpha. The rule is decided ove
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -100,7 +99,9 @@ class MaskFacts:
 
     def to_json(self) -> dict[str, JSONValue]:
         """Returns the facts as plain JSON values."""
-        return dataclasses.asdict(self)
+        tables = {key: dict(vars(table)) for key, table in self.tables.items()}
+        header = None if self.header is None else dict(vars(self.header))
+        return dict(vars(self)) | {"header": header, "tables": tables}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> MaskFacts:
@@ -115,16 +116,23 @@ class MaskFacts:
         )
 
 
-def look_at_mask(path: Path, side: int | None = None) -> MaskFacts:
+def look_at_mask(
+    path: Path, side: int | None = None, keep: Callable[[Path, Raster], None] | None = None
+) -> MaskFacts:
     """Returns what a mask file holds; never raises for what is in it.
 
     Args:
         path: The file.
         side: The network's size, to see which values are left there.
+        keep: Gets the raster of a mask of one page.
     """
     try:
         header = read_header(path)
-        pages = [_page_facts(header, raster, side) for raster in read_rasters(path)]
+        pages = []
+        for raster in read_rasters(path):
+            pages.append(_page_facts(header, raster, side))
+            if keep is not None and header.num_pages == 1:
+                keep(path, raster)
     except UnreadableImageError as error:
         return MaskFacts(header=None, reason=error.reason)
     if len(pages) == 1:
@@ -264,6 +272,10 @@ def _level_table(found: NDArray[Any], reduced: NDArray[Any] | None) -> Table:
 
 def _counts(found: NDArray[Any]) -> tuple[tuple[tuple[Value, int], ...], bool]:
     if found.dtype == np.uint8:
+        dark = found.size - int(np.count_nonzero(found))
+        full = int(np.count_nonzero(found == 255))
+        if dark + full == found.size:  # most masks, and ten times faster than a histogram
+            return tuple((v, n) for v, n in ((0, dark), (255, full)) if n), True
         if found.ndim == 2:  # several times faster than numpy
             histogram = Image.fromarray(np.ascontiguousarray(found)).histogram()
         else:

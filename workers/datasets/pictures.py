@@ -37,7 +37,8 @@ _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "TIFF")
 _TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 _JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 _JPEG_FORMATS = frozenset({"JPEG", "MPO"})
-_PNG_EXIF = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
+_PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_PNG_EXIF = (b"Raw profile type exif", b"XML:com.adobe.xmp")
 _JPEG_END = b"\xff\xd9"
 _CHANNELS: dict[str, tuple[int, ...]] = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}
 _QUICK = {("PNG", mode): imagecodecs.png_decode for mode in _CHANNELS} | {
@@ -113,20 +114,6 @@ def decode(path: Path, *, min_side: int | None = None) -> AnyPicture:
     raise AssertionError  # `_reading` raises
 
 
-def stored_size(path: Path) -> Size:
-    """Returns the size of the stored raster, from the header alone.
-
-    Raises:
-        UnreadableImageError: As for `decode`.
-    """
-    return read_header(path).size
-
-
-def asks_to_be_turned(path: Path) -> bool:
-    """Tells whether a readable file carries an EXIF orientation other than upright."""
-    return read_header(path).orientation != 1
-
-
 def as_rgb(picture: AnyPicture, bits: int = 16) -> NDArray[np.uint8]:
     """Returns (H, W, 3): grey is repeated, alpha dropped, 16 bits cut to 8.
 
@@ -146,37 +133,6 @@ def as_rgb(picture: AnyPicture, bits: int = 16) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3)))
 
 
-def brightest(picture: AnyPicture) -> AnyPicture:
-    """Returns (H, W): the brightest colour channel, alpha dropped."""
-    colour = _without_alpha(picture)
-    if colour.ndim == 2:
-        return colour
-    # One channel after the other: `max` along the last axis is thirty times slower.
-    levels = colour[..., 0]
-    for channel in range(1, colour.shape[2]):
-        levels = np.maximum(levels, colour[..., channel])
-    return levels
-
-
-def as_foreground(picture: AnyPicture, *, index_mask: bool = False) -> NDArray[np.bool_]:
-    """Returns (H, W), True where the brightest channel is above half of full scale (127 of 255).
-
-    Args:
-        picture: A decoded mask.
-        index_mask: If it holds nothing above 1, take 1 for foreground.
-    """
-    levels = brightest(picture)
-    if index_mask and levels.size and levels.max() <= 1:
-        return np.asarray(levels == 1)
-    return np.asarray(levels > _full_scale(levels) // 2)
-
-
-def num_between(picture: AnyPicture) -> int:
-    """Returns how many pixels of a mask are neither 0 nor full scale."""
-    levels = brightest(picture)
-    return int(np.count_nonzero((levels > 0) & (levels < _full_scale(levels))))
-
-
 def resize_image(
     rgb_HWC: NDArray[np.uint8], side: int, *, by_blocks: bool = True
 ) -> NDArray[np.uint8]:
@@ -192,6 +148,18 @@ def resize_image(
     gap = 3.0 if by_blocks else None
     small = image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=gap)
     return np.asarray(small)
+
+
+def reduce_image(rgb_HWC: NDArray[np.uint8], path: Path, side: int) -> NDArray[np.uint8]:
+    """Returns (side, side, 3) of an image as the cache holds it.
+
+    Args:
+        rgb_HWC: The picture, of a JPEG perhaps reduced already.
+        path: Its file.
+        side: In pixels.
+    """
+    # libjpeg has averaged the blocks of a JPEG; a second time would be seen.
+    return resize_image(rgb_HWC, side, by_blocks=not is_jpeg(path))
 
 
 def resize_mask(mask_HW: NDArray[np.bool_], *, width: int, height: int) -> NDArray[np.bool_]:
@@ -264,9 +232,20 @@ def _header(path: Path, image: Image.Image) -> Header:
 
 def _orientation(path: Path, image: Image.Image) -> int:
     # Asked for EXIF, Pillow decodes all of a PNG, since the chunk may come last.
-    if image.format == "PNG" and not any(name in path.read_bytes() for name in _PNG_EXIF):
+    if image.format == "PNG" and not _has_exif(path.read_bytes()):
         return 1
     return valid_orientation(image.getexif().get(ORIENTATION_TAG))
+
+
+def _has_exif(png: bytes) -> bool:
+    position = 8
+    while position + 8 <= len(png):
+        kind = png[position + 4 : position + 8]
+        text = png[position + 8 : position + 32]
+        if kind == b"eXIf" or (kind in _PNG_TEXT and text.startswith(_PNG_EXIF)):
+            return True
+        position += 12 + int.from_bytes(png[position : position + 4])
+    return False
 
 
 def _bits(path: Path, image: Image.Image) -> int:
@@ -346,10 +325,6 @@ def _without_alpha(picture: AnyPicture) -> AnyPicture:
         return picture
     num_channels = picture.shape[2]
     return picture[..., : 3 if num_channels >= 3 else 1]
-
-
-def _full_scale(picture: AnyPicture) -> int:
-    return 1 if picture.dtype == np.bool_ else int(2 ** (8 * picture.itemsize) - 1)
 
 
 def _reason(error: Exception) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.contract import SIMILAR_RULE, DataProtocol, SiblingKind, SpecificationError
-from workers.datasets.likeness import classes, label_pairs, near_pairs
+from workers.datasets.likeness import NUM_BITS, classes, label_pairs, near_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class Siblings:
         kinds |= {i: "group" for i in test.tolist() if self.layout[i] in groups}
         if self.hashes is not None:
             near = near_pairs(self.hashes[test], distance, self.hashes[train])
-            kinds |= dict.fromkeys(test[near[:, 0]].tolist(), "similar")
+            kinds |= dict.fromkeys(test[np.unique(near[:, 0])].tolist(), "similar")
         same = np.isin(self.equal[test], self.equal[train])
         kinds |= dict.fromkeys(test[same].tolist(), "equal")
         return tuple(kinds.get(i, "none") for i in test.tolist())
@@ -93,8 +93,8 @@ class Siblings:
         equal = np.asarray(document["equal"], dtype=np.int64)
         hashes = None
         if text is not None:
-            hashes = np.frombuffer(bytes.fromhex(text), np.uint64).reshape(len(layout), -1)
-        if len(equal) != len(layout):
+            hashes = np.frombuffer(bytes.fromhex(text), np.uint64).reshape(-1, NUM_BITS // 64)
+        if not len(equal) == len(layout) == len(equal if hashes is None else hashes):
             msg = f"{len(layout)} groups for {len(equal)} pictures"
             raise ValueError(msg)
         return cls(layout=layout, equal=equal, hashes=hashes)

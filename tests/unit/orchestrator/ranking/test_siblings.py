@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from orchestrator.ranking.grid import Grid
 from orchestrator.ranking.siblings import Siblings, find_siblings, siblings_query
 from orchestrator.store import Store
 from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec
-from workers.contract import Component, ImageCounts, SiblingKind, TrialResult
+from workers.contract import Component, ImageCounts, TrialResult
 from workers.metrics.scores import score_images
 
-KINDS: tuple[SiblingKind, ...] = ("equal", "similar", "group", "none", "none")
+KINDS = ("equal", "similar", "group", "none", "none")
 METRICS = ("dice", "iou", "recall", "precision")
 
 
-def counts(kinds: Sequence[SiblingKind | None], clean: int) -> tuple[ImageCounts, ...]:
+def counts(kinds: Sequence[Any], clean: int) -> tuple[ImageCounts, ...]:
     """Images with a sibling are found whole; of the others `clean` pixels of 10 each."""
     return tuple(
         ImageCounts(image=str(i), tp=10, fp=0, fn=0, tn=0, train_sibling=kind)
@@ -31,7 +33,7 @@ def counts(kinds: Sequence[SiblingKind | None], clean: int) -> tuple[ImageCounts
 
 def result(images: tuple[ImageCounts, ...]) -> TrialResult:
     table = [[one.tp, one.fp, one.fn, one.tn] for one in images]
-    return replace(make_result(0), images=images, metrics=score_images(table))
+    return replace(make_result(0), images=images, metrics=score_images(np.array(table)))
 
 
 def fill(root: Path, cells: dict[tuple[str, str, int], tuple[ImageCounts, ...]]) -> Store:
@@ -69,7 +71,7 @@ def test_the_clean_metric_is_that_of_the_other_images(tmp_path: Path, metric: st
     store = fill(tmp_path, {("d", "bce", 0): images})
     (row,) = store.query(siblings_query(metric)).to_pandas().to_dict("records")
     clean = [[i.tp, i.fp, i.fn, i.tn] for i in images if i.train_sibling == "none"]
-    assert row["clean"] == pytest.approx(score_images(clean)[metric], abs=1e-15)
+    assert row["clean"] == pytest.approx(score_images(np.array(clean))[metric], abs=1e-15)
     assert [row[f"num_{kind}"] for kind in ("images", "known", "equal", "similar", "group")] == [
         8, 8, 1, 1, 1,
     ]  # fmt: skip
@@ -78,8 +80,8 @@ def test_the_clean_metric_is_that_of_the_other_images(tmp_path: Path, metric: st
 def test_counts_are_means_over_repeats_and_another_loss_leads_without_siblings(
     tmp_path: Path,
 ) -> None:
-    many: list[SiblingKind] = ["group"] * 5 + ["none"] * 5
-    few: list[SiblingKind] = ["equal"] * 1 + ["none"] * 9
+    many = ["group"] * 5 + ["none"] * 5
+    few = ["equal"] * 1 + ["none"] * 9
     leaky = {"bce": 4, "dice": 6}
     cells = {
         ("leaky", loss, r): counts((many, few)[r], n) for loss, n in leaky.items() for r in (0, 1)
@@ -110,8 +112,8 @@ def test_counts_are_means_over_repeats_and_another_loss_leads_without_siblings(
 
 
 def test_a_dataset_with_too_few_other_images_is_left_out(tmp_path: Path) -> None:
-    video: list[SiblingKind] = ["group"] * 9 + ["none"]
-    some: list[SiblingKind] = ["equal"] * 2 + ["none"] * 8
+    video = ["group"] * 9 + ["none"]
+    some = ["equal"] * 2 + ["none"] * 8
     cells = {("video", loss, 0): counts(video, 5) for loss in ("bce", "dice")}
     only = siblings(fill(tmp_path / "a", cells))
     assert only.found
@@ -135,7 +137,7 @@ def test_results_that_do_not_say_it_are_unknown_and_not_ranked(tmp_path: Path) -
 
 
 def test_a_metric_that_is_no_count_has_no_podium_without_siblings(tmp_path: Path) -> None:
-    kinds: list[SiblingKind] = ["equal", *["none"] * 9]
+    kinds = ["equal", *["none"] * 9]
     found = siblings(fill(tmp_path, {("d", "bce", 0): counts(kinds, 5)}), "best_val_dice")
     assert found.found
     assert found.ranking is None

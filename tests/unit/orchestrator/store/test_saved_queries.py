@@ -76,12 +76,12 @@ EXPECTED: dict[str, list[tuple[object, ...]]] = {
         ("dice", 0.005, 0.005, 0.0, "even", 2, PROTOCOL),
         ("iou", pytest.approx(0.105), pytest.approx(0.105), 0.0, "even", 2, PROTOCOL),
     ],
-    # Two images a trial: tp is the trial's number, fp that of the image, fn 2.
+    # Two equal images in each trial: tp is its number, and tp + fn is 100.
     "hardest-images": [
-        ("set-0", "1.png", pytest.approx((0 + 2 / 5 + 4 / 7) / 3), 3, 3.0),
-        ("set-0", "0.png", pytest.approx((0 + 1 / 2 + 2 / 3) / 3), 3, 3.0),
-        ("set-2", "1.png", pytest.approx((20 / 23 + 22 / 25) / 2), 2, 12.5),
-        ("set-2", "0.png", pytest.approx((20 / 22 + 22 / 24) / 2), 2, 12.5),
+        ("set-0", "0.png", pytest.approx((0 + 0.01 + 0.02) / 3), 3, 100.0),
+        ("set-0", "1.png", pytest.approx((0 + 0.01 + 0.02) / 3), 3, 100.0),
+        ("set-2", "0.png", pytest.approx((0.1 + 0.11) / 2), 2, 100.0),
+        ("set-2", "1.png", pytest.approx((0.1 + 0.11) / 2), 2, 100.0),
     ],
 }
 
@@ -125,7 +125,8 @@ def test_images_without_lesion_score_one_where_none_is_found(store, tmp_path: Pa
     empty = Store(tmp_path)
     result = make_result(0)
     (first, _) = result.images
-    object.__setattr__(first, "fn", 0)
+    for name in ("fp", "fn"):
+        object.__setattr__(first, name, 0)
     empty.commit(make_spec(0), result, committed_at=NOW)
     assert ask(empty, "hardest-images")[-1][1:3] == ("0.png", 1.0)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from orchestrator.store import CandidateRow, FailureRecord
@@ -21,6 +22,7 @@ from workers.contract import (
     TrialStatus,
 )
 from workers.identity import trial_id
+from workers.metrics.scores import score_images
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -38,11 +40,12 @@ def make_spec(number: int) -> TrialSpec:
 
 
 def make_result(number: int, *, diverged: bool = False, num_images: int = 2) -> TrialResult:
-    names = ("dice", "iou", "recall", "precision")
-    metrics = dict.fromkeys((*names, *(f"{name}_pooled" for name in names)), number / 100)
+    """Returns a result whose Dice, recall and precision are number / 100."""
+    wrong = max(100 - number, 0)
+    counts = [(number, wrong, wrong, 3)] * num_images
     return TrialResult(
         status=TrialStatus.DIVERGED if diverged else TrialStatus.COMPLETED,
-        metrics={} if diverged else metrics,
+        metrics={} if diverged else score_images(np.array(counts)),
         num_epochs=2,
         best_epoch=None if diverged else 1,
         best_val_dice=None if diverged else 0.5,
@@ -51,7 +54,8 @@ def make_result(number: int, *, diverged: bool = False, num_images: int = 2) -> 
             for n in (1, 2)
         ),
         images=tuple(
-            ImageCounts(image=f"{n}.png", tp=number, fp=n, fn=2, tn=3) for n in range(num_images)
+            ImageCounts(image=f"{n}.png", tp=tp, fp=fp, fn=fn, tn=tn)
+            for n, (tp, fp, fn, tn) in enumerate(counts)
         ),
         predictions=(
             Prediction(

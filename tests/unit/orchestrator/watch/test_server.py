@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
+import socket
 import threading
+import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -15,9 +20,17 @@ import uvicorn
 from orchestrator.config import load_config
 from orchestrator.grid import build_grid
 from orchestrator.store import RunningTrial, RunRecord, Store
+from orchestrator.watch import connections
 from orchestrator.watch import follower as following
 from orchestrator.watch.follower import Follower
-from orchestrator.watch.server import build_app, is_loopback, open_socket, page_address, render_page
+from orchestrator.watch.server import (
+    build_app,
+    is_loopback,
+    open_socket,
+    page_address,
+    render_page,
+    server_config,
+)
 from tests.unit.orchestrator.store.trials import make_result
 from workers.contract import UserError
 
@@ -61,7 +74,7 @@ def make_follower(store):
 def serving(store, token=None):
     bound = open_socket("127.0.0.1", 0)
     app = build_app(make_follower(store), token=token)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    server = uvicorn.Server(server_config(app))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
     try:
@@ -186,17 +199,105 @@ def test_a_token_is_asked_for_and_kept_in_a_cookie(store):
             assert (answer.status, answer.url) == (200, f"{address}/")
 
 
-def test_without_a_token_only_loopback_names_are_served(store):
+HOSTS = {
+    b"Host: localhost": 200,
+    b"Host: LOCALHOST:1234": 200,
+    b"Host: 127.0.0.1:80": 200,
+    b"Host: [::1]:80": 200,
+    b"Host: evil.example": 400,
+    b"Host: localhost.evil.example": 400,
+    b"Host: localhost:80@evil.example": 400,
+    b"Host: localhost/@evil.example": 400,
+    b"Host: evil.example#localhost": 400,
+    b"Host: 127.0.0.1:evil": 400,
+    b"Host: [::1": 400,
+    b"Host: ": 400,
+    b"Host: localhost, evil.example": 400,
+    b"Host: localhost\r\nHost: evil.example": 400,
+    b"X-Forwarded-Host: localhost\r\nHost: evil.example": 400,
+    b"Accept: */*": 400,
+    b"GET / HTTP/1.1": 400,
+}
+
+
+def raw(address: str, request: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 10) as link:
+        link.sendall(request)
+        return b"".join(iter(lambda: link.recv(65536), b""))
+
+
+def test_without_a_token_only_loopback_names_are_served(store, capfd):
     with serving(store) as address:
-        assert ask(f"{address}/api/state", Host="evil.example")[0] == 400
-        assert ask(f"{address}/api/state", Host="localhost:1234")[0] == 200
+        for head, status in HOSTS.items():
+            text = raw(address, b"GET / HTTP/1.1\r\n" + head + b"\r\nConnection: close\r\n\r\n")
+            assert text.startswith(b"HTTP/1.1 %d " % status), head
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_redirect_leads_elsewhere(store):
+    secret = "correct-horse-battery"
+    with serving(store, token=secret) as address:
+        for path in ("/", "//evil.example/", "/%2F/evil.example/", "/\\evil.example", "/api/state"):
+            for host in (b"evil.example", b"127.0.0.1", b"evil.example:80@x", b"[::1"):
+                request = b"GET %b?token=%b HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n"
+                head = raw(address, request % (path.encode(), secret.encode(), host))
+                head = head.partition(b"\r\n\r\n")[0].lower()
+                places = [line for line in head.splitlines() if line.startswith(b"location")]
+                assert places in ([], [b"location: /"]), head
+                assert (b" 303 " in head) == (
+                    path == "/" and host in (b"evil.example", b"127.0.0.1")
+                )
+        assert ask(f"{address}/api/state?token={secret}")[0] == 200
+
+
+def test_idle_connections_keep_nobody_out(store, monkeypatch, capfd):
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 3.0)
+    with serving(store, token="correct-horse-battery") as address, ExitStack() as stack:
+        port = int(address.rpartition(":")[2])
+        idle = []
+        for number in range(400):
+            link = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+            link.sendall(b"G" if number % 2 else b"GET / HTTP/1.1\r\nHost: x\r\nA: ")
+            idle.append(link)
+        began = time.monotonic()
+        assert ask(f"{address}/")[0] == 401
+        assert time.monotonic() - began < 2
+        for link in idle:  # The first 272 were dropped for others, the rest when time was up.
+            link.settimeout(10)
+            with suppress(ConnectionError):
+                assert link.recv(1) == b""
+        assert ask(f"{address}/")[0] == 401
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_request_that_never_ends_is_dropped(store, monkeypatch):
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
+    with serving(store) as address:
+        port = int(address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), 10) as link:
+            assert _bytes_taken(link) < 10
+
+
+def _bytes_taken(link: socket.socket) -> int:
+    for number, letter in enumerate(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: aaaaaaaaa"):
+        try:
+            link.sendall(bytes([letter]))
+        except ConnectionError:
+            return number
+        time.sleep(0.1)
+    return 100
 
 
 def test_the_page_loads_nothing_from_elsewhere(store):
     with serving(store) as address:
         status, text, headers = ask(f"{address}/")
     assert status == 200
-    assert "default-src 'none'" in headers["content-security-policy"]
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    (script,) = re.findall("<script>(.*?)</script>", text.decode(), re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "unsafe-inline" not in policy.partition("script-src")[2].partition(";")[0]
     assert text.decode() == render_page()
     assert "http://" not in render_page().replace("http://www.w3.org/2000/svg", "")
     assert "https://" not in render_page()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def fill(root: Path, files: dict[str, bytes | np.ndarray], write_mask: Write) -> Path:
+def fill(root: Path, files: Mapping[str, bytes | np.ndarray], write_mask: Write) -> Path:
     (root / "images").mkdir(parents=True)
     for name, content in files.items():
         path = root / "images" / name

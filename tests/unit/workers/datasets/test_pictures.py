@@ -9,23 +9,26 @@ from PIL import Image
 
 from tests.unit.workers.datasets.conftest import Write
 from workers.datasets import pictures
+from workers.datasets.masks import MaskRule
 from workers.datasets.pictures import UnreadableImageError
+from workers.datasets.rasters import Raster, Size
+
+HALF = MaskRule(sentence="lesion = above half of full scale")
 
 
 def test_threshold_is_above_127_never_above_0() -> None:
     levels = np.array([[0, 1, 32, 127, 128, 255]], dtype=np.uint8)
-    assert pictures.as_foreground(levels).tolist() == [[False] * 4 + [True] * 2]
-    assert pictures.num_between(levels) == 4
+    assert HALF.foreground(Raster(levels)).tolist() == [[False] * 4 + [True] * 2]
     deep = levels.astype(np.uint16) * 257
-    assert pictures.as_foreground(deep).tolist() == [[False] * 4 + [True] * 2]
+    assert HALF.foreground(Raster(deep)).tolist() == [[False] * 4 + [True] * 2]
 
 
 def test_alpha_is_no_foreground() -> None:
     rgba = np.zeros((2, 2, 4), dtype=np.uint8)
     rgba[..., 3] = 255
     rgba[0, 0, :3] = 255
-    assert pictures.as_foreground(rgba).sum() == 1
-    assert pictures.as_foreground(rgba[..., 2:]).sum() == 1
+    assert HALF.foreground(Raster(rgba)).sum() == 1
+    assert HALF.foreground(Raster(rgba[..., 2:])).sum() == 1
     assert pictures.as_rgb(rgba).tolist()[0] == [[255] * 3, [0] * 3]
 
 
@@ -35,7 +38,7 @@ def test_every_mode_becomes_three_channels(tmp_path: Path, mode: str) -> None:
     image = Image.new(mode, (5, 3))
     image.save(path)
     assert pictures.as_rgb(pictures.decode(path)).shape == (3, 5, 3)
-    assert pictures.stored_size(path) == pictures.Size(5, 3)
+    assert pictures.read_header(path).size == Size(5, 3)
 
 
 def test_sixteen_bits_keep_the_upper_eight(tmp_path: Path) -> None:

@@ -14,11 +14,14 @@ from workers.contract import Component, UserError
 from workers.datasets import kinds, open_dataset, pictures, read_contents
 from workers.datasets.cache import DatasetArrays, load_arrays, prepare_image
 from workers.datasets.dataset import Dataset
+from workers.datasets.masks import MaskRule
+from workers.datasets.masks import levels as levels_of
 from workers.datasets.split import split_indices
 from workers.datasets.survey import Survey, survey_root
 
 pytestmark = [pytest.mark.sample, pytest.mark.timeout(120)]
 
+HALF = MaskRule(sentence="lesion = above half of full scale")
 COUNTS = {
     "isic-2017": (16, 2750),
     "wound": (40, 1010),
@@ -195,7 +198,8 @@ def test_cvc_tif_equals_png(sample_data: Path) -> None:
         images = [pictures.as_rgb(pictures.decode(path)) for path in (sample.image, other.image)]
         assert np.array_equal(images[0], images[1])
         masks = [
-            pictures.as_foreground(pictures.decode(path)) for path in (*sample.masks, *other.masks)
+            HALF.foreground(next(pictures.read_rasters(path)))
+            for path in (*sample.masks, *other.masks)
         ]
         assert np.array_equal(masks[0], masks[1])
         assert images[0].shape == (288, 384, 3)
@@ -214,7 +218,7 @@ def test_cvc_masks_are_thresholded_and_frames_sorted(
     assert frames == sorted(frames)
     assert len(reports["cvc-clinicdb"].names(kinds.MASK_BETWEEN)) == 7
     sample = dataset.samples[index_of(dataset, "359")]
-    levels = pictures.brightest(pictures.decode(sample.masks[0]))
+    levels = levels_of(next(pictures.read_rasters(sample.masks[0])))
     mask = dataset.read_mask(index_of(dataset, "359"))
     assert mask.sum() == (levels > 127).sum() < (levels > 0).sum()
 
@@ -235,7 +239,7 @@ def test_kvasir_masks_are_binary_only_after_the_threshold(
 ) -> None:
     assert reports["kvasir-seg"].masks == "lesion = above 127 of 255"
     dataset = opened("kvasir-seg", sample_data)
-    levels = pictures.brightest(pictures.decode(dataset.samples[0].masks[0]))
+    levels = levels_of(next(pictures.read_rasters(dataset.samples[0].masks[0])))
     assert ((levels <= 10) | (levels >= 245)).all()
     assert np.array_equal(dataset.read_mask(0), levels >= 245)
 
@@ -251,7 +255,7 @@ def test_busi_masks_are_united(
     i = index_of(dataset, f"benign ({number})")
     masks = dataset.samples[i].masks
     assert len(masks) == num_masks
-    single = [pictures.as_foreground(pictures.decode(path)) for path in masks]
+    single = [HALF.foreground(next(pictures.read_rasters(path))) for path in masks]
     assert np.array_equal(dataset.read_mask(i), np.logical_or.reduce(single))
     if num_pixels is not None:  # the two masks do not overlap, the second is RGBA
         assert dataset.read_mask(i).sum() == num_pixels

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
 import os
 import platform
 import statistics
@@ -125,18 +124,20 @@ def no_op_trainer(
 def make_specs(number: int) -> list[TrialSpec]:
     """Returns the first `number` combinations of a grid shaped like the study's."""
     # Of the catalogue, because the planner looks up what they cost.
-    axes = [
-        [Component(name=n, parameters=p) for n, p in (complete(name, {}) for name in names)]
-        for complete, names in (
-            (complete_dataset, list(DATASETS)[:NUM_DATASETS]),
-            (complete_model, list(MODELS)[:NUM_MODELS]),
-            (complete_loss, STUDY_LOSSES),
-        )
-    ]
-    repeats = range(-(-number // math.prod(map(len, axes))))
+    datasets = [complete_dataset(name, {}) for name in list(DATASETS)[:NUM_DATASETS]]
+    models = [complete_model(name, {}) for name in list(MODELS)[:NUM_MODELS]]
+    losses = [complete_loss(name, {}) for name in STUDY_LOSSES]
+    repeats = -(-number // (len(datasets) * len(models) * len(losses)))
     specs = [
-        TrialSpec(dataset=dataset, model=model, loss=loss, repeat=repeat, seed=42)
-        for dataset, model, loss, repeat in itertools.product(*axes, repeats)
+        TrialSpec(
+            dataset=Component(name=dataset[0], parameters=dataset[1]),
+            model=Component(name=model[0], parameters=model[1]),
+            loss=Component(name=loss[0], parameters=loss[1]),
+            repeat=repeat,
+            seed=42,
+        )
+        for dataset, model, loss in itertools.product(datasets, models, losses)
+        for repeat in range(repeats)
     ]
     return specs[:number]
 

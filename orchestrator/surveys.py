@@ -155,7 +155,8 @@ def _survey(
         if DATASETS[component.name].kind == "generated":
             surveys[label] = survey_generated(component)
         elif isinstance(found, Contents):
-            size = grid.trials[0].data.image_size
+            data = grid.trials[0].data
+            size = data.image_size if data.mask_resize == "nearest" else None
             surveys[label] = survey_contents(component, found, cache, size)
         elif found is not None:
             absent.append(str(found))

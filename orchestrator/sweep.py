@@ -120,6 +120,7 @@ def run_sweep(
     progress: Progress,
     now: Now = utc_now,
     on_notes: Callable[[tuple[str, ...]], None] = lambda _: None,
+    problems: Sequence[str] = (),
 ) -> tuple[EngineReport, Plan]:
     """Runs what is pending and compacts the store.
 
@@ -129,6 +130,7 @@ def run_sweep(
         progress: What shows them.
         now: The wall clock.
         on_notes: Called with what the user should know before the first trial starts.
+        problems: Why the engine cannot hold a trial; said with whatever else is wrong.
 
     Returns:
         What this run came to, and the plan afterwards.
@@ -142,7 +144,7 @@ def run_sweep(
         msg = "only a configuration can be run"
         raise ValueError(msg)
     checked = check_sweep(sweep, fetch=True)
-    checked.refuse()
+    checked.refuse(problems)
     known = checked.data.fingerprints
     possible = [trial for trial in sweep.plan.trials if trial.may_run]
     remove_dead_drivers(sweep.store, now())

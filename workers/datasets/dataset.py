@@ -153,7 +153,7 @@ class FileDataset:
         if image_size is not None and decision.rule is not None:
             small = [p for p in paths if is_small(masks[self._named(p)], decision.rule, image_size)]
             masks |= self._mask_facts(small, cache_dir, image_size)
-            decision = decide(masks, self.mask)
+            decision = decide(masks, self.mask, image_size)
         images = self._image_facts(cache_dir)
         pairs = {
             self._named(self.image_path(sample)): (

@@ -7,7 +7,7 @@ option `mask`. What cannot be known is refused with the values found and the key
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from workers.contract import JSONValue
 from workers.datasets import kinds
@@ -63,12 +63,17 @@ def refusals_in(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(one for one in findings if one.kind.severity == "refused")
 
 
-def decide(facts_by_name: Masks, option: Mapping[str, JSONValue] | None = None) -> Decision:
+def decide(
+    facts_by_name: Masks,
+    option: Mapping[str, JSONValue] | None = None,
+    image_size: int | None = None,
+) -> Decision:
     """Returns the rule by which pixels are lesion, and what is odd in the masks.
 
     Args:
         facts_by_name: What each mask file holds, in the order in which findings name them.
         option: The dataset's option `mask`, complete; None where the user says nothing.
+        image_size: The network's size, if small masks were looked at there.
     """
     broken = {name: facts.reason for name, facts in facts_by_name.items() if facts.reason}
     masks = {name: facts for name, facts in facts_by_name.items() if not facts.reason}
@@ -76,7 +81,7 @@ def decide(facts_by_name: Masks, option: Mapping[str, JSONValue] | None = None) 
     rule, refusals = _stated(masks, option) if option else found_out(masks)
     found += refusals
     if rule is not None and not refusals_in(refusals):
-        found += _counted(masks, rule, stated=bool(option))
+        found += _counted(masks, rule, image_size, stated=bool(option))
     several = {
         name: f"{facts.header.num_pages} pages"
         for name, facts in masks.items()
@@ -210,7 +215,9 @@ def reads_as_before(facts: MaskFacts, rule: MaskRule, *, index_mask: bool) -> bo
     return all(before(v) == _is_lesion(facts, rule, v, full) for v in table.values)
 
 
-def _counted(masks: Masks, rule: MaskRule, *, stated: bool) -> tuple[Finding, ...]:
+def _counted(
+    masks: Masks, rule: MaskRule, image_size: int | None, *, stated: bool
+) -> tuple[Finding, ...]:
     """Returns what follows from the rule: empty, full, inverted and vanishing masks."""
     empty: dict[str, str] = {}
     full: dict[str, str] = {}
@@ -231,12 +238,15 @@ def _counted(masks: Masks, rule: MaskRule, *, stated: bool) -> tuple[Finding, ..
             _is_lesion(facts, rule, value, facts.full_scale) for value in table.grid
         ):
             vanishing[name] = f"{lesion} px"
+    text = kinds.MASK_VANISHES.text
+    vanishes = replace(kinds.MASK_VANISHES, text=f"{text}, {image_size} px")
     num_proper = len(masks) - len(empty) - len(full)
     notes = (
-        *finding(kinds.MASK_VANISHES, vanishing),
+        *finding(vanishes, vanishing),
         *(finding(kinds.MASK_INVERTED, inverted) if 2 * len(inverted) > num_proper else ()),
     )
-    if masks and (num_proper == 0 or (not stated and num_proper < MIN_PROPER * len(masks))):
+    is_doubtful = num_proper < MIN_PROPER * len(masks) or 2 * len(full) > len(masks)
+    if masks and (num_proper == 0 or (is_doubtful and not stated)):
         return (*finding(kinds.MASK_TRIVIAL, empty | full), *notes)
     return (
         *finding(kinds.MASK_EMPTY, list(empty)),

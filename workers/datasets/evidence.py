@@ -171,30 +171,38 @@ def _noisy(masks: Masks, tables: Mapping[str, Table], half: MaskRule) -> Outcome
         return None, finding(kinds.MASK_NUMBERS if few or not bright else kinds.MASK_GREY, details)
     reaching = {name: facts for name, facts in masks.items() if bands[name].bright}
     if classes := _classes(reaching, bright, few=few):
-        named = {
-            name: details[name] for name, f in masks.items() if {v for v, _ in f.flat} & classes
-        }
+        named = {name: details[name] for name in masks if classes & set(tables[name].values)}
         return None, finding(kinds.MASK_NUMBERS, named)
-    if between > max(MAX_BETWEEN * (bright + between + dark), 0) and between > bright / 2:
+    if between > max(MAX_BETWEEN * (bright + between + dark), bright / 2):
         return None, finding(kinds.MASK_GREY, details)
     return half, _doubtful(masks, tables, bands)
 
 
 def _classes(masks: Masks, bright: int, *, few: bool) -> set[Value]:
-    """Returns the values between that cover areas: classes, not edges."""
-    sums: dict[tuple[Value, int], int] = {}
+    """Returns the values between that are classes, no edges: they cover areas or stand alone."""
+    flat: dict[tuple[Value, int], int] = {}
+    between: dict[tuple[Value, int], int] = {}
     for facts in masks.values():
+        full = facts.full_scale or 255
         if facts.header and not facts.header.lossy:
-            for value, count in facts.flat:
-                key = (value, facts.full_scale or 255)
-                sums[key] = sums.get(key, 0) + count
+            _add(flat, facts.flat, full)
+            _add(between, facts.tables["brightest"].counts, full)
+    inner = {key for key in between if EDGE * key[1] < float(key[0]) < (1 - EDGE) * key[1]}
+    alone = {key: between[key] for key in inner if len(inner) == 1}
     return {
         value
-        for (value, full), count in sums.items()
+        for (value, full), count in (*flat.items(), *alone.items())
         if count > MIN_FLAT * bright
         and float(value) < (1 - EDGE) * full
         and (few or float(value) > EDGE * full)
     }
+
+
+def _add(
+    sums: dict[tuple[Value, int], int], counts: Iterable[tuple[Value, int]], full: int
+) -> None:
+    for value, count in counts:
+        sums[value, full] = sums.get((value, full), 0) + count
 
 
 def _doubtful(

@@ -48,7 +48,7 @@ MASK_DISAGREES = FindingKind(
 MASK_TRIVIAL = FindingKind(
     name="mask-trivial",
     severity="refused",
-    text="mask without lesion or without background, as nearly all masks of the dataset",
+    text="mask without lesion or without background, as most masks of the dataset",
     remedy=f"say which values are lesion: set {_LESION} or {_THRESHOLD} of the dataset",
 )
 MASK_OPTION = FindingKind(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from workers.catalogue.datasets import DATASETS
-from workers.contract import Component, JSONValue
+from workers.contract import Component, DataProtocol, JSONValue
 from workers.datasets import (
     dataset_of,
     findings_of,
@@ -29,6 +29,9 @@ from workers.datasets.looks import look_at_files
 from workers.datasets.pairing import IMAGE_WITHOUT_MASK, MASK_WITHOUT_IMAGE
 from workers.datasets.pictures import UnreadableImageError
 from workers.datasets.siblings import Siblings, unrelated
+
+DEFAULT_SIZE = DataProtocol().image_size
+"""The network's size where no configuration names one: lesions that vanish there are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +146,7 @@ def survey_dataset(
         component: Name and parameters.
         root: As for `workers.datasets.open_dataset`.
         cache_dir: Cache folder of this node.
-        image_size: The network's size, to name lesions that vanish there.
+        image_size: The network's size, to name lesions that vanish there by nearest pixels.
 
     Raises:
         DatasetNotFoundError: The folder is missing, wrong or not readable.
@@ -266,7 +269,7 @@ def survey_root(root: Path, cache_dir: Path) -> list[Survey]:
             reasons.append(str(error))
             continue
         if not any(one.folder and contents.folder.samefile(one.folder) for one in found):
-            found.append(survey_contents(component, contents, cache_dir))
+            found.append(survey_contents(component, contents, cache_dir, DEFAULT_SIZE))
     if not found:
         expected = sorted({e.folder for e in DATASETS.values() if e.folder is not None})
         looked = reasons[0].partition("Looked in: ")[2].partition(". Expected")[0]

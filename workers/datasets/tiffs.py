@@ -51,6 +51,9 @@ def tiff_header(path: Path, tiff: tifffile.TiffFile) -> Header:
         check_pixels(path, int(one.imagewidth), int(one.imagelength) * int(one.imagedepth))
         if one.is_tiled:
             check_pixels(path, int(one.tilewidth), int(one.tilelength) * int(one.tiledepth))
+    if len({(one.imagewidth, one.imagelength) for one in pages}) > 1:
+        msg = "pages of several sizes; store one file for each, or pages of one size"
+        raise ValueError(msg)
     if tiff.is_imagej and len(pages) == 1:
         frames = int((tiff.imagej_metadata or {}).get("images", 1))
         if frames > 1:
@@ -91,6 +94,9 @@ def tiff_raster(page: Any) -> Raster:  # noqa: ANN401 - tifffile has no types
             f"a TIFF of {pixels.dtype}, shape {pixels.shape}, {getattr(photometric, 'name', '')}; "
             "store grey or colour, with or without alpha"
         )
+        raise ValueError(msg)
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        msg = "some of its levels are not finite (NaN)"
         raise ValueError(msg)
     if page.colormap is not None:
         colours = (np.asarray(page.colormap) >> 8).astype(np.uint8).T

@@ -26,7 +26,7 @@ from workers.contract import UserError
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CONFIG = {"name": "x", "datasets": [], "models": [], "losses": [], "repeats": 10**9, "seed": 1}
 
-MALFORMED = {
+MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "a list": ("[]", "has another shape"),
     "nothing": ("", "is no JSON"),
     "not UTF-8": (b"\xff\xfe\xfd{", "is no JSON"),

@@ -22,6 +22,7 @@ from workers.contract import (
     UserError,
 )
 from workers.datasets.cache import DatasetArrays
+from workers.datasets.siblings import unrelated
 from workers.datasets.split import Split
 from workers.evaluation import choose_examples
 from workers.failures import classify_failure, spoils_process
@@ -184,7 +185,7 @@ def test_saving_takes_two_percent_of_a_training_at_most(seconds, interval, expec
     )  # fmt: skip
     arrays = DatasetArrays(
         images=np.zeros((4, 32, 32, 3), np.uint8), masks=np.zeros((4, 32, 32), np.uint8),
-        names=tuple("abcd"), groups=tuple("abcd"), fingerprint="",
+        names=tuple("abcd"), siblings=unrelated(tuple("abcd")), fingerprint="",
     )  # fmt: skip
     part = np.arange(1)
     task = prepare_task(spec, arrays, Split(train=part, val=part, test=part), CPU)

@@ -232,7 +232,7 @@ class MaskRule:
 
     @property
     def is_white_lesion(self) -> bool:
-        """Whether white is lesion in a mask of one bit: it agrees with whatever other masks hold."""
+        """Whether white is lesion in a mask of one bit, which agrees with all other masks."""
         return self.lesion is None or any(value != 0 for value in self.lesion)
 
     @property

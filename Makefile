@@ -5,12 +5,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_RESULTS := results/quickstart
 DEMO_OPTIONS ?=
+GPU_NAME ?= $(shell nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -1 | tr -c 'A-Za-z0-9\n' '-')
+GPU_OPTIONS ?=
 
-.PHONY: help setup demo test clusters units fast lint constraints clean
+.PHONY: help setup demo test clusters units fast gpu lint constraints clean
 help:
 	@echo "make demo   set up, run configs/quickstart.yaml, show the podium, write the report"
 	@echo "make test   set up, then lint, types, import contracts and the whole test suite"
 	@echo "make fast   lint, types, import contracts and the tests under 5 s each"
+	@echo "make gpu    on a machine with a GPU: the tests and measurements that need one"
 	@echo "make clean  remove the environment and the demo's results"
 
 setup: $(READY)
@@ -56,8 +59,16 @@ fast: lint
 	@echo "== pytest: tests under 5 s each"
 	@$(BIN)/python -m pytest -m "not slow"
 
+# On a GPU; GPU_OPTIONS=--smallest and PODIUM_REHEARSE_GPU=1 rehearse it on the CPU.
+gpu: setup
+	@echo "== pytest: what Podium promises on a GPU"
+	@$(BIN)/python -m pytest tests/gpu
+	@echo "== what it measures there, five minutes at most"
+	@mkdir -p docs/gpu
+	@$(BIN)/python -m tests.benchmarks.gpu --json docs/gpu/$(GPU_NAME).json --budget 300 $(GPU_OPTIONS)
+
 constraints: setup
-	@(sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | grep -v -i -E '^(pip|setuptools|wheel)==') > constraints.tmp
+	@(sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable | grep -v -i -E '^(pip|wheel)==') > constraints.tmp
 	@mv constraints.tmp constraints.txt
 
 clean:

@@ -179,7 +179,8 @@ def _s3(rest: str) -> S3Address:
     key = _decoded(path.removeprefix("/")).rstrip("/")
     for part in key.split("/") if key else ():
         if part in ("", ".", ".."):
-            _refuse(f"has {part!r} between slashes, which is read in several ways; leave it out")
+            what = f"{part!r} between slashes" if part else "two slashes in a row"
+            _refuse(f"has {what}, which stores read in several ways; leave it out")
         if part != part.strip():
             _refuse(f"has {part!r}, which begins or ends with a space; leave it out")
     if not key.isprintable():

@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.rows import CommittedRow
-from workers.catalogue.costs import model_size, pass_seconds
+from workers.catalogue.costs import gpu_step_seconds, measured_steps, model_size, pass_seconds
 from workers.catalogue.datasets import DATASETS
 from workers.contract import Component, TrialSpec, TrialStatus
 
 ASSUMED_GMACS_PER_CPU_THREAD = 30.0
 """1e9 multiply-adds a second in training. Measured on one 2020s x86 core: 22 for a U-Net of width
 8 at 64 pixels, 57 for one of width 32."""
-
-ASSUMED_GMACS_PER_GPU = 6_000.0
-"""The same for one whole GPU in float32: about a quarter of what a large card could at best."""
 
 ASSUMED_NUM_IMAGES = 500
 """For the user's own folders, until a trial has counted their images."""
@@ -36,6 +33,7 @@ class Source(StrEnum):
     CALIBRATED = "multiply-adds, calibrated"
     TABLE = "the shipped table of steps, scaled"
     ASSUMED = "multiply-adds, assumed speed"
+    ASSUMED_GPU = "operations, arithmetic and bytes of a step, assumed speed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +60,7 @@ class CostModel:
         cpus_per_trial: float,
         gpus_per_trial: float,
         num_images: Mapping[str, int] | None = None,
+        device: str = "",
     ) -> None:
         """Summarises the rows.
 
@@ -72,9 +71,11 @@ class CostModel:
             cpus_per_trial: Cores of one trial.
             gpus_per_trial: GPUs of one trial; with 0 it runs on the CPU.
             num_images: Images of each dataset label, where somebody has counted them.
+            device: Name of the GPU, if it is known: the shipped table can have it.
         """
         self._threads = max(1, int(cpus_per_trial))
         self._gpus = gpus_per_trial
+        self._device = device
         models = {spec.model.label: spec.model for spec in specs}
         self._gmacs = {label: gmacs_224(model) for label, model in models.items()}
         self._pass_seconds = {
@@ -105,9 +106,28 @@ class CostModel:
         if work > 0:
             return Estimate(seconds=gmacs * seconds / work, source=Source.CALIBRATED)
         table = self._pass_seconds.get(spec.model.label)
-        if table is not None and self._gpus == 0:  # no GPU was measured for the table
+        if self._gpus > 0:
+            return self._on_gpu(spec)
+        if table is not None:
             return Estimate(seconds=pixels * table / BACKWARD_FACTOR, source=Source.TABLE)
-        return Estimate(seconds=gmacs / self._assumed_speed(), source=Source.ASSUMED)
+        speed = self._threads * ASSUMED_GMACS_PER_CPU_THREAD
+        return Estimate(seconds=gmacs / speed, source=Source.ASSUMED)
+
+    def _on_gpu(self, spec: TrialSpec) -> Estimate:
+        """Returns the seconds of all batches: a small one costs the host as much as a large one."""
+        train, val = self._num_images(spec)
+        batch = spec.training.batch_size
+        seconds = gpu_step_seconds(
+            spec.model.name,
+            spec.model.parameters,
+            image_size=spec.data.image_size,
+            batch_size=batch,
+            share=min(1.0, self._gpus),
+            device=self._device,
+        )
+        epoch = math.ceil(train / batch) * seconds.step + math.ceil(val / batch) * seconds.forward
+        source = Source.TABLE if spec.model.name in measured_steps(self._device) else None
+        return Estimate(seconds=self._num_epochs(spec) * epoch, source=source or Source.ASSUMED_GPU)
 
     def _usable(self, row: CommittedRow) -> bool:
         on_gpu = not row.device.lower().startswith("cpu")
@@ -132,19 +152,20 @@ class CostModel:
 
     def _pixels(self, spec: TrialSpec) -> float:
         """Returns forward passes of a 224x224 image that cost as much as the whole trial."""
+        train, val = self._num_images(spec)
+        return self._num_epochs(spec) * _passes(train, val) * (spec.data.image_size / 224) ** 2
+
+    def _num_images(self, spec: TrialSpec) -> tuple[float, float]:
+        """Returns training and validation images."""
         label = spec.dataset.label
-        counted = self._counted.get(label)
-        train, val = self._images.get(label) or _expected_images(spec, counted)
+        return self._images.get(label) or _expected_images(spec, self._counted.get(label))
+
+    def _num_epochs(self, spec: TrialSpec) -> float:
+        """Returns the mean of the finished trials, those of the same model first."""
         epochs = self._epochs.get(spec.model.label) or [
             number for numbers in self._epochs.values() for number in numbers
         ]
-        num_epochs = _mean(epochs) if epochs else spec.training.max_epochs
-        return num_epochs * _passes(train, val) * (spec.data.image_size / 224) ** 2
-
-    def _assumed_speed(self) -> float:
-        if self._gpus > 0:
-            return self._gpus * ASSUMED_GMACS_PER_GPU
-        return self._threads * ASSUMED_GMACS_PER_CPU_THREAD
+        return _mean(epochs) if epochs else spec.training.max_epochs
 
 
 def gmacs_224(model: Component) -> float:

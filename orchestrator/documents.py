@@ -25,6 +25,8 @@ from orchestrator.address import hide_credentials
 
 MAX_TRIALS = 1_000_000
 """Larger grids are taken for a mistake."""
+MAX_UNNAMED_TRIALS = 100_000
+"""Of a grid whose document does not name the id of each trial."""
 MAX_DOCUMENT_BYTES = 128 << 20
 """The grid of a million trials has 32 MB."""
 MAX_COLUMN_BYTES = 1 << 20
@@ -138,8 +140,9 @@ class GridShape(Shape):
         combinations = math.prod(
             len(axis or ()) for axis in (self.datasets, self.models, self.losses)
         )
-        if combinations * self.repeats > MAX_TRIALS:
-            msg = f"{combinations} combinations of {self.repeats} repeats are too many trials"
+        # A few bytes must not stand for a million rows.
+        if combinations * self.repeats > max(MAX_UNNAMED_TRIALS, len(self.trial_ids)):
+            msg = f"{combinations} combinations of {self.repeats} repeats without so many ids"
             raise ValueError(msg)
         return self
 

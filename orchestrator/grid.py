@@ -26,7 +26,7 @@ from workers.contract import (
     TrialSpec,
     UserError,
 )
-from workers.identity import digest, protocol_id, trial_ids
+from workers.identity import digest_of_texts, protocol_id, trial_ids
 
 GRID_DOCUMENT_VERSION = 1
 
@@ -65,7 +65,7 @@ class Grid:
     @cached_property
     def grid_id(self) -> str:
         """Identifies the set of trials, in whatever order they are named."""
-        return digest(sorted(self.trial_ids), length=12)
+        return digest_of_texts(sorted(self.trial_ids), length=12)
 
     def document(self, saved_at: datetime) -> dict[str, Any]:
         """Returns what the store keeps beside the results: axes, ids and configuration."""

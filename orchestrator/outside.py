@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from orchestrator.documents import mapping_of
 from workers.outside import code_digests
 
 
@@ -21,7 +21,7 @@ def changed_code(rows: Iterable[object], now: Mapping[str, str] | None = None) -
     """
     known: dict[str, Counter[str]] = {}
     for text, count in Counter(str(row) for row in rows).items():
-        for key, version in code_digests(_versions(text)).items():
+        for key, version in code_digests(mapping_of(text)).items():
             known.setdefault(key, Counter())[version] += count
     sentences = []
     for key, counts in sorted(known.items()):
@@ -39,11 +39,3 @@ def changed_code(rows: Iterable[object], now: Mapping[str, str] | None = None) -
             "unless you set results to another location and train all trials again"
         )
     return tuple(sentences)
-
-
-def _versions(text: str) -> dict[str, str]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -31,13 +31,16 @@ class Preflight:
     absent: tuple[str, ...]
     notes: tuple[str, ...]
 
-    def refuse(self) -> None:
+    def refuse(self, more: Sequence[str] = ()) -> None:
         """Ends the command where the sweep cannot start.
+
+        Args:
+            more: What else is wrong.
 
         Raises:
             UserError: Everything that is wrong, one line each.
         """
-        problems = (*self.absent, *self.refusals)
+        problems = (*self.absent, *more, *self.refusals)
         if problems:
             raise UserError("\n".join(problems))
 

@@ -16,6 +16,7 @@ from workers.contract import EpochRecord
 CHECKPOINT_VERSION = 1
 _MAGIC = b"podium checkpoint "
 _CHECK_BYTES = 4
+_HEAD_BYTES = len(_MAGIC) + _CHECK_BYTES
 
 
 @dataclass(kw_only=True)
@@ -54,9 +55,12 @@ class Progress:
         return self.epoch >= max_epochs or (self.epoch > 0 and waited >= patience)
 
 
-def pack(key: str, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer) -> bytes:
-    """Returns everything a training needs to go on bit for bit."""
+def pack(
+    key: str, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> memoryview:
+    """Returns everything a training needs to go on bit for bit, as the one copy on the host."""
     buffer = io.BytesIO()
+    buffer.write(_MAGIC + bytes(_CHECK_BYTES))
     state = {
         "version": CHECKPOINT_VERSION,
         "key": key,
@@ -71,12 +75,13 @@ def pack(key: str, progress: Progress, model: nn.Module, optimizer: torch.optim.
         "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
     torch.save(state, buffer)
-    body = buffer.getvalue()
-    return _MAGIC + _check(body) + body
+    content = buffer.getbuffer()
+    content[len(_MAGIC) : _HEAD_BYTES] = _check(content[_HEAD_BYTES:])
+    return content
 
 
 def unpack(
-    content: bytes,
+    content: bytes | memoryview,
     key: str,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -84,35 +89,38 @@ def unpack(
 ) -> Progress | None:
     """Restores model, optimizer and random state from `pack`'s bytes.
 
+    The state is read on the host, and every tensor goes where a fresh training has it. Adam counts
+    its steps on the host: a counter on the device would make each later step wait for it.
+
     Returns:
         The progress, or None where the bytes are torn, of another version or of another trial;
         the training then starts from the beginning.
     """
-    state = _load(content, device)
+    state = _load(content)
     if state is None or state["version"] != CHECKPOINT_VERSION or state["key"] != key:
         return None
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["rng_cpu"].cpu())
+    torch.set_rng_state(state["rng_cpu"])
     if state["rng_cuda"] and torch.cuda.device_count() == len(state["rng_cuda"]):
-        torch.cuda.set_rng_state_all([item.cpu() for item in state["rng_cuda"]])
+        torch.cuda.set_rng_state_all(state["rng_cuda"])
     return Progress(
         history=[EpochRecord(**record) for record in state["history"]],
         best_epoch=state["best_epoch"],
         best_dice=state["best_dice"],
-        best_weights=state["best_weights"],
+        best_weights={key: value.to(device) for key, value in state["best_weights"].items()},
         seconds=state["seconds"],
     )
 
 
-def _load(content: bytes, device: torch.device) -> Mapping[str, Any] | None:
+def _load(content: bytes | memoryview) -> Mapping[str, Any] | None:
     """Reads the state; None where the bytes are not whole or not a checkpoint at all."""
-    head, body = content[: len(_MAGIC) + _CHECK_BYTES], content[len(_MAGIC) + _CHECK_BYTES :]
+    head, body = content[:_HEAD_BYTES], content[_HEAD_BYTES:]
     if head != _MAGIC + _check(body):
         return None
-    state: Mapping[str, Any] = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
+    state: Mapping[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     return state
 
 
-def _check(body: bytes) -> bytes:
+def _check(body: bytes | memoryview) -> bytes:
     return zlib.crc32(body).to_bytes(_CHECK_BYTES, "big")

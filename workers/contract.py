@@ -321,7 +321,7 @@ class Checkpoints(Protocol):
         """Returns the last saved state, or None."""
         ...
 
-    def save(self, state: bytes) -> None:
+    def save(self, state: bytes | memoryview) -> None:
         """Replaces the saved state, durably and at once."""
         ...
 

@@ -69,9 +69,8 @@ def prepare_process(spec: TrialSpec, runtime: Runtime) -> torch.device:
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
     use_gpu = bool(runtime.gpu_ids) and torch.cuda.is_available()
-    # A kernel without a deterministic form is an error on the CPU, where Podium promises equal
-    # bits, and a warning on a GPU, where it does not.
-    torch.use_deterministic_algorithms(spec.training.deterministic, warn_only=use_gpu)
+    # Not warn_only: with it the attention of torch keeps its non-deterministic gradient.
+    torch.use_deterministic_algorithms(spec.training.deterministic)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not spec.training.deterministic
     torch.backends.cudnn.deterministic = spec.training.deterministic

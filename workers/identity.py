@@ -45,6 +45,15 @@ def digest(document: object, *, length: int = 20) -> str:
     return _hashed(_text(document), length)
 
 
+def digest_of_texts(texts: Iterable[str], *, length: int) -> str:
+    """Returns `digest` of a list of texts, of which a million need not be one text in memory."""
+    found = hashlib.sha256(b"[")
+    for number, text in enumerate(texts):
+        found.update(f"{',' if number else ''}{json.dumps(text)}".encode())
+    found.update(b"]")
+    return found.hexdigest()[:length]
+
+
 def folded(label: str) -> str:
     """Returns a label without case and Unicode form: two that agree in it are taken for one."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())

@@ -36,7 +36,13 @@ from workers.environment import (
     peak_memory_bytes,
     prepare_process,
 )
-from workers.evaluation import choose_examples, count_images, predict_examples
+from workers.evaluation import (
+    NonFiniteOutputError,
+    choose_examples,
+    count_images,
+    predict_examples,
+    sigmoid_note,
+)
 from workers.identity import trial_id
 from workers.losses import build_loss
 from workers.metrics.scores import score_images
@@ -67,12 +73,13 @@ def run_trial(
         on_epoch: Called once an epoch, also for the epochs of a checkpoint gone on from.
 
     Returns:
-        The result; its status is `diverged` where the loss became NaN or infinite.
+        The result; its status is `diverged` where the loss, or the output on a validation or test
+        image, became NaN or infinite.
 
     Raises:
         UserError: The data is missing or unreadable, or too small for the split.
-        SpecificationError: The network cannot be built, its least batch not be filled, or its
-            outputs are not as many as their weights.
+        SpecificationError: The network cannot be built, its least batch not be filled, its outputs
+            are not as many as their weights, or network or loss return what they may not.
     """
     device = prepare_process(spec, runtime)
     task, arrays = _load_task(spec, runtime, device)
@@ -94,11 +101,31 @@ def run_trial(
                 spec.model.name, spec.model.parameters, spec.data.image_size
             ),
         )
+        return _result(spec, runtime, task, arrays, progress, model, sources)
     except DivergedError as error:
-        return _result(
-            spec, runtime, task, arrays, error.progress, None, sources, message=str(error)
+        progress, message = error.progress, str(error)
+    except NonFiniteOutputError as error:
+        message = f"test with the weights of epoch {progress.best_epoch}: {error}"
+    except RuntimeError as error:
+        _explain_nondeterminism(spec, error)
+        raise
+    return _result(spec, runtime, task, arrays, progress, None, sources, message=message)
+
+
+def _explain_nondeterminism(spec: TrialSpec, error: RuntimeError) -> None:
+    """Raises SpecificationError where the network has an operation that torch refuses.
+
+    On CUDA torch refuses an operation without a deterministic form; the networks of the catalogue
+    have none (`workers.models.resampling`), one from another package can.
+    """
+    operation, found, _ = str(error).partition(" does not have a deterministic implementation")
+    if found:
+        msg = (
+            f"model {spec.model.label!r} or loss {spec.loss.label!r}: {operation} has no "
+            "deterministic implementation on this device; set training.deterministic to false, "
+            "which is part of the trial's identity, or use another operation"
         )
-    return _result(spec, runtime, task, arrays, progress, model, sources)
+        raise SpecificationError(msg) from error
 
 
 def _load_task(
@@ -177,11 +204,11 @@ def _result(
     sources: Mapping[str, str],
     message: str | None = None,
 ) -> TrialResult:
-    left_out = left_out_note(spec, len(task.split.train))
-    blind = None if task.source_masks[task.split.val].any() else BLIND_VALIDATION
-    on_cpu = None
+    notes = [message, left_out_note(spec, len(task.split.train))]
+    if not task.source_masks[task.split.val].any():
+        notes.append(BLIND_VALIDATION)
     if runtime.gpu_ids and task.device.type == "cpu":
-        on_cpu = "a GPU was assigned, but torch sees none: trained on the CPU"
+        notes.append("a GPU was assigned, but torch sees none: trained on the CPU")
     counts = np.zeros((0, 4), dtype=np.int64)
     test = np.sort(task.split.test)
     siblings: tuple[SiblingKind, ...] = ()
@@ -194,6 +221,8 @@ def _result(
         predictions = predict_examples(
             model, task, choose_examples(task.source_masks, test, number)
         )
+    if model is not None:
+        notes.append(sigmoid_note(model, task))
     return TrialResult(
         status=TrialStatus.DIVERGED if model is None else TrialStatus.COMPLETED,
         metrics=score_images(counts) if tested else {},
@@ -220,5 +249,5 @@ def _result(
         dataset_fingerprint=arrays.fingerprint,
         code_version=code_version(),
         versions={**package_versions(), **outside_versions(spec), **sources},
-        message="; ".join(filter(None, (message, left_out, blind, on_cpu))) or None,
+        message="; ".join(filter(None, notes)) or None,
     )

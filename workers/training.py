@@ -11,17 +11,27 @@ import torch
 from torch import Tensor, nn
 
 from workers.checkpoint import Progress, pack, unpack
-from workers.contract import Checkpoints, EpochRecord, OnEpoch, TrainingProtocol
-from workers.evaluation import count_images
+from workers.contract import (
+    Checkpoints,
+    EpochRecord,
+    OnEpoch,
+    SpecificationError,
+    TrainingProtocol,
+)
+from workers.evaluation import NonFiniteOutputError, count_images
 from workers.metrics.scores import score_images
 from workers.models import SegmentationOutput
+from workers.models.output import output_of
 from workers.task import Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
+MAX_SAVING_FRACTION = 0.02
+"""Most of a training's time that saving its state may take: that of FCN has 2 GiB."""
+
 
 class DivergedError(Exception):
-    """The loss became NaN or infinite; the trial ends with the worst result."""
+    """The loss or the output became NaN or infinite; the trial ends with the worst result."""
 
     def __init__(self, message: str, progress: Progress) -> None:
         super().__init__(message)
@@ -43,9 +53,9 @@ def train(
     """Trains until early stopping or the last epoch, then restores the best weights.
 
     The state is saved at the end of an epoch once `checkpoint_interval_seconds` have passed since
-    the last save. A training that goes on from a saved state ends with the same bits as one that
-    was never stopped (CPU): the order of images depends on the epoch alone, and everything else
-    that is random is in the state.
+    the last save, and fifty times what that save took. A training that goes on from a saved state
+    ends with the same bits as one that was never stopped (CPU): the order of images depends on the
+    epoch alone, and everything else that is random is in the state.
 
     Args:
         model: On the task's device.
@@ -54,12 +64,14 @@ def train(
         checkpoints: Where the state is kept.
         on_epoch: Called with each epoch's record, also those of a saved state.
         checkpoint_key: Names the question and the data; a state under another key is not used.
-        checkpoint_interval_seconds: See above.
+        checkpoint_interval_seconds: See above; 0 saves every epoch, whatever it takes.
         min_train_batch: Smaller batches are left out.
         clock: Monotonic seconds.
 
     Raises:
-        DivergedError: The summed loss of an epoch is not finite.
+        DivergedError: The summed loss of an epoch, or a logit of a validation image, is not finite.
+        SpecificationError: The model or the loss returned what it may not, or no weight got a
+            gradient: at the first step none at all, or in the whole first epoch only zeros.
     """
     protocol = task.spec.training
     optimizer = torch.optim.Adam(
@@ -72,14 +84,19 @@ def train(
         progress = Progress()
     for record in progress.history:
         on_epoch(record)
-    last_save = clock()
+    last_save, pause_seconds = clock(), checkpoint_interval_seconds
     while not progress.is_over(max_epochs=protocol.max_epochs, patience=protocol.patience):
         record = _run_epoch(model, trained, loss, task, optimizer, progress, min_train_batch, clock)
         progress.update(record, model)
         on_epoch(record)
-        if clock() - last_save >= checkpoint_interval_seconds:
+        began = clock()
+        if began - last_save >= pause_seconds:
             checkpoints.save(pack(checkpoint_key, progress, model, optimizer))
             last_save = clock()
+            if checkpoint_interval_seconds:
+                pause_seconds = max(
+                    checkpoint_interval_seconds, (last_save - began) / MAX_SAVING_FRACTION
+                )
     model.load_state_dict(progress.best_weights)
     return progress
 
@@ -108,7 +125,14 @@ def _run_epoch(
     if not math.isfinite(train_loss):
         message = f"the training loss became {train_loss} in epoch {epoch}"
         raise DivergedError(message, progress)
-    scores = score_images(count_images(model, task, task.indices(task.split.val)))
+    if epoch == 1:
+        _refuse_zero_gradients(optimizer)
+    try:
+        counts = count_images(model, task, task.indices(task.split.val))
+    except NonFiniteOutputError as error:
+        message = f"validation in epoch {epoch}: {error}"
+        raise DivergedError(message, progress) from error
+    scores = score_images(counts)
     return EpochRecord(
         epoch=epoch,
         train_loss=train_loss,
@@ -116,6 +140,37 @@ def _run_epoch(
         val_iou=scores["iou"],
         seconds=clock() - began,
     )
+
+
+_REMEDY = (
+    "so that nothing would be learned: compute the model's output and the loss with functions of "
+    "torch that have a gradient, without detach(), numpy, argmax, round() or comparisons on the way"
+)
+
+
+def _backward(step_loss: Tensor, model: nn.Module, *, is_first: bool) -> None:
+    """Computes the gradients.
+
+    Raises:
+        SpecificationError: No weight got one. That is looked at once an epoch.
+    """
+    if step_loss.requires_grad:
+        step_loss.backward()
+        if not is_first or any(weight.grad is not None for weight in model.parameters()):
+            return
+    message = f"no weight of the model got a gradient from the loss, {_REMEDY}"
+    raise SpecificationError(message)
+
+
+def _refuse_zero_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """Raises SpecificationError where every gradient so far was zero, as Adam's memory of them is.
+
+    A loss that has no slope on one batch may have one on the next: therefore after an epoch. The
+    first weight with another gradient ends the search, so that the host waits once.
+    """
+    if not any(state["exp_avg_sq"].any() for state in optimizer.state.values()):
+        message = f"in the whole first epoch every weight got the gradient 0, {_REMEDY}"
+        raise SpecificationError(message)
 
 
 def supervised_loss(
@@ -158,6 +213,9 @@ def train_epoch(
 
     Returns:
         Mean loss per training image; NaN or infinite where any step's loss was.
+
+    Raises:
+        SpecificationError: As in `train`.
     """
     model.train()
     total = torch.zeros((), dtype=torch.float64, device=task.device)
@@ -167,10 +225,10 @@ def train_epoch(
             continue
         images_BCHW, target_BHW = task.batch(batch)
         with task.autocast():
-            output = model(images_BCHW)
+            output = output_of(model, images_BCHW)
             step_loss = supervised_loss(loss, output, target_BHW, task.spec.training)
         optimizer.zero_grad(set_to_none=True)
-        step_loss.backward()
+        _backward(step_loss, model, is_first=not num_images)
         optimizer.step()
         total += step_loss.detach() * len(batch)
         num_images += len(batch)

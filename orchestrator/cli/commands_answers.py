@@ -10,6 +10,7 @@ import typer
 from orchestrator.cli.options import (
     AnswerFormat,
     Cells,
+    DirectionOption,
     JsonOption,
     PodiumAxis,
     ResultsArgument,
@@ -38,6 +39,7 @@ def rank(
         ),
     ] = TieRule.SPLIT,
     metric: Annotated[str, typer.Option(help="The column to rank by.")] = "dice",
+    lower_is_better: DirectionOption = None,
     protocol: Annotated[
         str | None, typer.Option(help="Which protocol, where the results hold several.")
     ] = None,
@@ -85,6 +87,7 @@ def rank(
             target=target,
             ties=ties.value,
             metric=metric,
+            lower_is_better=lower_is_better,
             protocol=protocol,
             axes=tuple(item.value for item in axis or (PodiumAxis.DATASET, PodiumAxis.MODEL)),
             break_ties=break_ties,
@@ -131,6 +134,7 @@ def figures(
         str, typer.Option("--format", metavar="KINDS", help="Some of png, svg, pdf.")
     ] = "png,svg,pdf",
     metric: Annotated[str, typer.Option(help="The column to rank by.")] = "dice",
+    lower_is_better: DirectionOption = None,
     ties: Annotated[TieRule, typer.Option(help="Who gets the points of tied places.")] = (
         TieRule.SPLIT
     ),
@@ -152,6 +156,7 @@ def figures(
         only=only,
         formats=formats,
         metric=metric,
+        lower_is_better=lower_is_better,
         ties=ties.value,
         protocol=protocol,
         dots_per_inch=dpi,
@@ -206,6 +211,7 @@ def compare(
     metric_b: Annotated[
         str | None, typer.Option(help="The column to rank B by, where it is another.")
     ] = None,
+    lower_is_better: DirectionOption = None,
     protocol_a: Annotated[
         str | None, typer.Option(help="Which protocol of A, where it holds several.")
     ] = None,
@@ -229,6 +235,7 @@ def compare(
     compare_command(
         (a, b),
         metrics=(metric, metric_b or metric),
+        lower_is_better=lower_is_better,
         protocols=(protocol_a, protocol_b),
         ties=ties.value,
         out=out,

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.cli.output import console, print_json, print_table
-from orchestrator.cli.results import TABLE_SUFFIXES, finished_trials, grid_of, require_results
+from orchestrator.cli.results import finished_trials, grid_of, is_table, require_results
+from orchestrator.ranking.metrics import Metric, is_known, metric_of
 from orchestrator.ranking.tables import prepare_trials, read_table
 from orchestrator.report.compare import Comparison, PodiumPair, answer_sentence, compare, to_json
 from orchestrator.report.compare_sides import Side, side
@@ -14,7 +15,6 @@ from orchestrator.report.data import ReportData
 from orchestrator.report.wording import (
     MISSING,
     count_text,
-    metric_title,
     minus_text,
     points_text,
     signed_text,
@@ -33,14 +33,18 @@ def compare_command(
     places: tuple[str, str],
     *,
     metrics: tuple[str, str],
+    lower_is_better: bool | None,
     protocols: tuple[str | None, str | None],
     ties: str,
     out: Path | None,
     as_json: bool,
 ) -> None:
     """Compares two sweeps; prints the result, and writes it as a page where asked."""
+    # Said once, it holds for the columns whose names do not say it.
+    unclear = [metric for metric in metrics if not is_known(metric)]
+    told = dict.fromkeys(unclear or metrics, lower_is_better)
     sides = [
-        _read(letter, place, metric=metric, protocol=protocol, ties=ties)
+        _read(letter, place, metric, told.get(metric), protocol=protocol, ties=ties)
         for letter, place, metric, protocol in zip("AB", places, metrics, protocols, strict=True)
     ]
     found = compare(sides[0], sides[1])
@@ -56,9 +60,18 @@ def compare_command(
         console().print(f"Page: {out}", soft_wrap=True, markup=False)
 
 
-def _read(letter: str, place: str, *, metric: str, protocol: str | None, ties: str) -> Side:
+def _read(
+    letter: str,
+    place: str,
+    metric: str,
+    lower_is_better: bool | None,
+    *,
+    protocol: str | None,
+    ties: str,
+) -> Side:
     try:
-        return side(letter, place, _data(place, metric=metric, protocol=protocol, ties=ties))
+        measure = metric_of(metric, lower_is_better=lower_is_better)
+        return side(letter, place, _data(place, measure=measure, protocol=protocol, ties=ties))
     except UserError as error:
         # The reader of one table speaks of --protocol and --metric; here each side has its own.
         own = {"a": "", "b": "-b"}[letter.lower()]
@@ -66,24 +79,23 @@ def _read(letter: str, place: str, *, metric: str, protocol: str | None, ties: s
         raise UserError(text.replace("--metric ", f"--metric{own} ")) from error
 
 
-def _data(place: str, *, metric: str, protocol: str | None, ties: str) -> ReportData:
+def _data(place: str, *, measure: Metric, protocol: str | None, ties: str) -> ReportData:
     rule = cast("TieRule", ties)
-    path = Path(place)
-    if path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir():
+    if is_table(place):
         if protocol:
             msg = f"--protocol {protocol}: {place} is a table and holds no protocols"
             raise UserError(msg)
         return ReportData(
-            trials=read_table(path, metric=metric), grid=None, metric=metric, ties=rule
+            trials=read_table(Path(place), metric=measure), grid=None, metric=measure, ties=rule
         )
     store = Store(place)
     require_results(store)
     trials = finished_trials(store)
-    chosen = prepare_trials(trials, metric=metric, protocol=protocol, source=store.place)
+    chosen = prepare_trials(trials, metric=measure, protocol=protocol, source=store.place)
     return ReportData(
         trials=trials,
         grid=grid_of(store, chosen),
-        metric=metric,
+        metric=measure,
         ties=rule,
         protocol=protocol,
         missing=store.missing(set(chosen["trial_id"])),
@@ -96,7 +108,7 @@ def _print(found: Comparison) -> None:
     for one in (found.a, found.b):
         coverage = one.sweep.main_podium.coverage
         out.print(
-            f"{one.letter}: {one.name}, {one.place}, by {metric_title(one.metric)}, "
+            f"{one.letter}: {one.name}, {one.place}, by {one.metric_text}, "
             f"{coverage.present:,} of {count_text(coverage.expected, 'trial')}",
             soft_wrap=True,
             markup=False,
@@ -152,7 +164,7 @@ def _print_differences(found: Comparison) -> None:
     if not found.losses:
         return
     print_table(
-        ["loss", "B − A", "95 % interval", "combinations", "B higher", "B lower"],
+        ["loss", "B − A", "95 % interval", "combinations", "B better", "B worse"],
         [
             (
                 found.title("loss", entry.loss),
@@ -165,7 +177,7 @@ def _print_differences(found: Comparison) -> None:
             for entry in found.losses
         ],
         title="Differences by loss, mean over the combinations that both have",
-        numeric=frozenset({"B − A", "95 % interval", "combinations", "B higher", "B lower"}),
+        numeric=frozenset({"B − A", "95 % interval", "combinations", "B better", "B worse"}),
     )
     largest = sorted(found.cells, key=lambda cell: -abs(cell.difference.value))[:MAX_CELLS]
     print_table(

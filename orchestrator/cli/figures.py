@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import console, print_json
+from orchestrator.cli.results import is_table, require_results
+from orchestrator.ranking.metrics import Metric, metric_of
 from orchestrator.ranking.places import tie_rule
-from orchestrator.ranking.tables import read_table
+from orchestrator.ranking.tables import check_metric, read_table
 from orchestrator.report.data import ReportData, Sampling, arrange
 from orchestrator.report.figures_files import FIGURE_NAMES, stale_figures
 from orchestrator.report.wording import count_text, signs_text
@@ -17,7 +19,6 @@ from workers.contract import UserError
 if TYPE_CHECKING:
     from orchestrator.report.figures import FigureSet
 
-_TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".pq"})
 _FORMATS = ("png", "svg", "pdf")
 _TEXTS = ("csv", "tex", "md")
 
@@ -29,6 +30,7 @@ def figures_command(
     only: str | None,
     formats: str,
     metric: str,
+    lower_is_better: bool | None,
     ties: str,
     protocol: str | None,
     dots_per_inch: int,
@@ -38,7 +40,9 @@ def figures_command(
     """Draws the study's figures of a store or of a table of means, and says where they are."""
     names = choose("--only", only, FIGURE_NAMES) if only else list(FIGURE_NAMES)
     kinds = choose("--format", formats, _FORMATS)
-    data, folder = _read(target, metric=metric, ties=ties, protocol=protocol)
+    check_metric(metric)
+    measure = metric_of(metric, lower_is_better=lower_is_better)
+    data, folder = _read(target, measure=measure, ties=ties, protocol=protocol)
     where = out or folder
     if where is None:
         msg = f"{target}: --out FOLDER: say where to write the figures on this machine"
@@ -52,10 +56,11 @@ def figures_command(
     _write(found, where, names, kinds)
     notes = [*sweep.ranking.notes, *sweep.missing, *found.notes]
     if as_json:
+        files = [str(where / name) for name in found.files]
         print_json(
             {
                 "folder": str(where),
-                "files": [str(where / name) for name in found.files],
+                "files": files,
                 "left_out": dict(found.left_out),
                 "notes": notes,
             }
@@ -92,24 +97,22 @@ def choose(option: str, text: str, known: Sequence[str]) -> list[str]:
 
 
 def _read(
-    target: str, *, metric: str, ties: str, protocol: str | None
+    target: str, *, measure: Metric, ties: str, protocol: str | None
 ) -> tuple[ReportData, Path | None]:
     """Returns what to draw, and the folder to draw it in unless another is given."""
-    path = Path(target)
-    if path.suffix.lower() in _TABLE_SUFFIXES and not path.is_dir():
+    if is_table(target):
         if protocol:
             msg = f"--protocol {protocol}: {target} is a table and holds no protocols"
             raise UserError(msg)
-        table = read_table(path, metric=metric)
-        return ReportData(trials=table, metric=metric, ties=tie_rule(ties)), Path("figures")
+        table = read_table(Path(target), metric=measure)
+        return ReportData(trials=table, metric=measure, ties=tie_rule(ties)), Path("figures")
     from orchestrator.cli.report import read_report
-    from orchestrator.cli.results import require_results
     from orchestrator.store import Store
 
     store = Store(target)
     require_results(store)
     data = read_report(
-        store, protocol=protocol, metric=metric, ties=tie_rule(ties), sampling=Sampling()
+        store, protocol=protocol, metric=measure, ties=tie_rule(ties), sampling=Sampling()
     )
     return data, None if "://" in store.place else Path(store.place) / "figures"
 

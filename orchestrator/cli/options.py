@@ -108,4 +108,12 @@ SetOption = Annotated[
 RetryOption = Annotated[
     list[RetryClass] | None, typer.Option("--retry", help="Run failed trials of this class again.")
 ]
+DirectionOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--lower-is-better/--higher-is-better",
+        help="Which direction of a metric is better, where its name does not say it.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from orchestrator.cli.output import print_json, say
+from orchestrator.cli.output import print_json, say, say_aside
 from orchestrator.cli.ranking_text import print_answer
-from orchestrator.cli.results import TABLE_SUFFIXES, grid_of, require_results
+from orchestrator.cli.results import grid_of, is_table, require_results
 from orchestrator.ranking.certainty import Certainty, PodiumAxis, certainties
+from orchestrator.ranking.metrics import ALL_METRICS, metric_of
 from orchestrator.ranking.podium import rank
 from orchestrator.ranking.power import Power, repeats_to_part
 from orchestrator.ranking.raced import with_stand_ins
@@ -18,7 +19,7 @@ from orchestrator.ranking.results import Podium, Ranking
 from orchestrator.ranking.rows import podium_rows
 from orchestrator.ranking.scores import Compare, Scores, gather
 from orchestrator.ranking.significance import Significance, significance
-from orchestrator.ranking.tables import ALL_METRICS, check_metric, prepare_trials, read_table
+from orchestrator.ranking.tables import check_metric, prepare_trials, read_table
 from orchestrator.ranking.text_tables import block_table, to_csv, to_latex, to_markdown
 from orchestrator.store import TABLES, Store
 from workers.contract import UserError
@@ -26,6 +27,7 @@ from workers.contract import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from orchestrator.ranking.metrics import Metric
     from orchestrator.report.titles import Titles
 
 COLUMNS = ("protocol_id", "dataset", "model", "loss", "repeat", "status", "dataset_fingerprint")
@@ -46,6 +48,7 @@ class RankOptions:
     target: str
     ties: str = "split"
     metric: str = "dice"
+    lower_is_better: bool | None = None
     protocol: str | None = None
     axes: tuple[str, ...] = ("dataset", "model")
     break_ties: bool = False
@@ -80,10 +83,15 @@ class RankAnswer:
 
 def rank_command(options: RankOptions, *, as_json: bool) -> None:
     """Ranks a store or a table."""
-    trials, document = _read(options)
-    scores = with_stand_ins(gather(trials, options.metric), document)
+    check_metric(options.metric)
+    measure = metric_of(options.metric, lower_is_better=options.lower_is_better)
+    trials, document = _read(options, measure)
+    scores = with_stand_ins(gather(trials, measure), document)
     if options.table_format != "table" and not as_json:
-        say(_text_tables(_rank(scores, document, options), options, document))
+        ranking = _rank(scores, document, options)
+        say(_text_tables(ranking, options, document))
+        for note in ranking.notes:  # the table is for a file, and these are for whoever makes it
+            say_aside(f"{note}\n")
         return
     answer = find_answer(scores, document, options)
     if as_json:
@@ -146,14 +154,14 @@ def answer_json(answer: RankAnswer, options: RankOptions) -> dict[str, Any]:
     return document
 
 
-def _read(options: RankOptions) -> tuple[pd.DataFrame, Mapping[str, object] | None]:
-    path = Path(options.target)
-    check_metric(options.metric)
-    if path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir():
+def _read(
+    options: RankOptions, measure: Metric
+) -> tuple[pd.DataFrame, Mapping[str, object] | None]:
+    if is_table(options.target):
         if options.protocol:
             msg = f"--protocol {options.protocol}: {options.target} is a table without protocols"
             raise UserError(msg)
-        return read_table(path, metric=options.metric), None
+        return read_table(Path(options.target), metric=measure), None
     store = Store(options.target)
     require_results(store)
     _check_column(options.metric)
@@ -161,9 +169,7 @@ def _read(options: RankOptions) -> tuple[pd.DataFrame, Mapping[str, object] | No
     if found.empty:
         msg = f"{store.place}: no trial is finished yet; podium status {store.place} tells more"
         raise UserError(msg)
-    trials = prepare_trials(
-        found, metric=options.metric, protocol=options.protocol, source=store.place
-    )
+    trials = prepare_trials(found, metric=measure, protocol=options.protocol, source=store.place)
     return trials, grid_of(store, trials)
 
 

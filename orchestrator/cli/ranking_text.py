@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import console, print_table
 from orchestrator.ranking.certainty import Certainty, PairCertainty
+from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.places import TIE_MEANINGS, TIE_RULES
 from orchestrator.ranking.results import Podium, Ranking
 from orchestrator.ranking.rows import PodiumRow, podium_rows
@@ -31,10 +32,11 @@ def print_answer(answer: RankAnswer, options: RankOptions) -> None:
         if podium.axis in answer.powers:
             say(f"Repeats: {answer.powers[podium.axis].sentence}")
     certain = answer.certainties.get(shown[0].axis) if shown else None
+    sign = "<" if answer.ranking.measure.lower_is_better else ">"
     if certain and certain.pairs and options.pairs:
-        _print_pairs(certain)
+        _print_pairs(certain, sign)
     if answer.significance:
-        _print_significance(answer.significance)
+        _print_significance(answer.significance, sign)
     if certain:
         for sentence in _certainty_notes(certain):
             say(sentence)
@@ -80,7 +82,7 @@ def _print_podium(
     if certain and certain.refusal:
         say(certain.refusal)
     elif certain and certain.pairs:
-        say(_pair_sentence(certain.pairs[0], certain.margin))
+        say(_pair_sentence(certain.pairs[0], certain.margin, ranking.measure))
 
 
 def _title(podium: Podium) -> str:
@@ -162,12 +164,13 @@ def _agreement(podium: Podium) -> list[str]:
     ]
 
 
-def _pair_sentence(pair: PairCertainty, margin: float) -> str:
+def _pair_sentence(pair: PairCertainty, margin: float, measure: Metric) -> str:
     effect = "" if pair.effect_size is None else f", d = {pair.effect_size:+.2f}"
     low, high = pair.difference_interval.low, pair.difference_interval.high
     return (
-        f"{pair.first} has a higher mean than {pair.second} in {share_text(pair.p_better)} of the "
-        f"samples (difference {signed_text(pair.difference)}, {low:+.4f} to {high:+.4f}{effect}); "
+        f"{pair.first} has a {measure.better} mean than {pair.second} in "
+        f"{share_text(pair.p_better)} of the samples (difference "
+        f"{signed_text(pair.difference)}, {low:+.4f} to {high:+.4f}{effect}); "
         f"they differ by at most {margin:g} in {share_text(pair.p_equivalent)}."
     )
 
@@ -183,9 +186,9 @@ def _certainty_notes(certain: Certainty) -> list[str]:
     ]
 
 
-def _print_pairs(certain: Certainty) -> None:
+def _print_pairs(certain: Certainty, sign: str) -> None:
     margin = f"{certain.margin:g}"
-    columns = ["A", "B", "P(A > B)", "difference", "interval", f"P(±{margin})", "d"]
+    columns = ["A", "B", f"P(A {sign} B)", "difference", "interval", f"P(±{margin})", "d"]
     print_table(
         columns,
         [
@@ -205,7 +208,7 @@ def _print_pairs(certain: Certainty) -> None:
     )
 
 
-def _print_significance(tests: Significance) -> None:
+def _print_significance(tests: Significance, sign: str) -> None:
     diagram = tests.critical_difference
     if diagram:
         print_table(
@@ -234,7 +237,7 @@ def _print_significance(tests: Significance) -> None:
     if tests.wilcoxon:
         found_pairs = [pair for pair in tests.wilcoxon if pair.significant]
         listed = "; ".join(
-            f"{pair.first} > {pair.second} (p {p_text(pair.p_holm)})" for pair in found_pairs
+            f"{pair.first} {sign} {pair.second} (p {p_text(pair.p_holm)})" for pair in found_pairs
         )
         say(
             f"Wilcoxon with Holm: {len(found_pairs)} of {count_text(len(tests.wilcoxon), 'pair')} "

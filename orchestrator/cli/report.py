@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator.cli.output import console, print_json
 from orchestrator.cli.results import finished_trials, grid_of, require_results
+from orchestrator.ranking.metrics import Metric, as_metric
 from orchestrator.ranking.siblings import siblings_query
 from orchestrator.ranking.tables import prepare_trials
 from orchestrator.report.data import ReportData, Sampling
@@ -56,7 +57,7 @@ def report_command(
 
 
 def read_report(
-    store: Store, *, protocol: str | None, metric: str, ties: str, sampling: Sampling
+    store: Store, *, protocol: str | None, metric: str | Metric, ties: str, sampling: Sampling
 ) -> ReportData:
     """Returns what a report shows of a store.
 
@@ -70,7 +71,7 @@ def read_report(
         epochs=store.read("epochs"),
         failures=store.read("failures"),
         predictions=store.read("predictions"),
-        siblings=store.query(siblings_query(metric)).to_pandas(),
+        siblings=store.query(siblings_query(as_metric(metric).name)).to_pandas(),
         grid=grid_of(store, chosen),
         metric=metric,
         ties=cast("TieRule", ties),

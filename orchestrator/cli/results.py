@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import print_json, print_table
 from orchestrator.engine.base import utc_now
+from orchestrator.ranking.reading import TABLE_SUFFIXES
 from orchestrator.store import Store
 from workers.contract import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet", ".pq"})
 
 
 def compact_command(results: str, as_json: bool) -> None:
@@ -41,6 +41,12 @@ def compact_command(results: str, as_json: bool) -> None:
         title=store.place,
         numeric=frozenset({"rows", "files before", "files after", "bytes before", "bytes after"}),
     )
+
+
+def is_table(target: str) -> bool:
+    """Returns whether a target is a file with a table, and not a place with results."""
+    path = Path(target)
+    return path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir()
 
 
 def grid_of(store: Store, trials: pd.DataFrame) -> Mapping[str, object] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -24,6 +23,7 @@ from orchestrator.engine.base import Engine, utc_now
 from orchestrator.planner import Action, Plan, plan_summary, summarise_status
 from orchestrator.progress import Forecast, format_duration, make_progress
 from orchestrator.report.wording import count_text
+from orchestrator.stopping import raise_on_signals
 from orchestrator.sweep import Sweep, check_sweep, open_results, open_sweep, run_sweep
 from workers.contract import FailureClass, UserError
 
@@ -40,7 +40,7 @@ def run_command(
     sweep = open_sweep(path, overrides, [FailureClass(item) for item in retry])
     forecast = Forecast({item.trial_id: item.expected_seconds for item in sweep.plan.pending})
     display = make_progress(progress, sys.stdout, forecast=forecast)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; so `ray job stop` ends
+    raise_on_signals()
     try:
         with shown_looks() as looks:
 
@@ -48,7 +48,13 @@ def run_command(
                 looks.close()
                 print_notes(notes)
 
-            report, after = run_sweep(sweep, make_engine(engine, sweep), display, on_notes=on_notes)
+            report, after = run_sweep(
+                sweep,
+                make_engine(engine, sweep),
+                display,
+                on_notes=on_notes,
+                problems=_no_room(sweep, engine),
+            )
     except KeyboardInterrupt:
         display.close()
         _say_how_to_resume()
@@ -61,32 +67,34 @@ def run_command(
 
 
 def make_engine(name: str, sweep: Sweep) -> Engine:
-    """Returns the engine of a name; Ray is imported only where it is used.
-
-    Raises:
-        UserError: It has no room for a trial that is pending.
-    """
+    """Returns the engine of a name; Ray is imported only where it is used."""
     if name == "inline":
         from orchestrator.engine.inline import InlineEngine
 
-        if sweep.plan.pending and sweep.grid.gpus_per_trial:
-            msg = (
-                f"resources.gpus: {sweep.grid.gpus_per_trial:g}: --engine inline trains on the "
-                "CPU of its own process; leave it out, or add --set resources.gpus=0"
-            )
-            raise UserError(msg)
         return InlineEngine()
     from orchestrator.engine.ray_tune import RayTuneEngine
 
-    _check_room(sweep)
     return RayTuneEngine(_cluster_options(sweep))
 
 
-def _check_room(sweep: Sweep) -> None:
-    if sweep.plan.pending and (sweep.grid.gpus_per_trial or sweep.grid.cpus_per_trial > 1):
-        from orchestrator.engine.ray_cluster import check_room
+def _no_room(sweep: Sweep, engine: str) -> tuple[str, ...]:
+    """Says why an engine cannot hold a pending trial; nothing where a cluster is named."""
+    gpus = sweep.grid.gpus_per_trial
+    if not sweep.plan.pending or not (gpus or sweep.grid.cpus_per_trial > 1):
+        return ()
+    if engine == "inline":
+        text = (
+            f"resources.gpus: {gpus:g}: --engine inline trains on the CPU of its own process; "
+            "leave it out, or add --set resources.gpus=0"
+        )
+        return (text,) if gpus else ()
+    from orchestrator.engine.ray_cluster import check_room
 
+    try:
         check_room(_cluster_options(sweep))
+    except UserError as error:
+        return (str(error),)
+    return ()
 
 
 def _cluster_options(sweep: Sweep) -> ClusterOptions:
@@ -159,7 +167,7 @@ def plan_command(
     sweep = open_sweep(path, overrides, [FailureClass(item) for item in retry])
     with shown_looks():
         found = check_sweep(sweep, fetch=False)
-    absent = (*found.absent, *_no_room(sweep))
+    absent = (*found.absent, *_no_room(sweep, "ray"))
     notes = [*found.notes, *(f"not on this machine: {text}" for text in absent if elsewhere)]
     refusals = [*(absent if not elsewhere else ()), *found.refusals]
     summary: dict[str, Any] = plan_summary(sweep.plan, slots or sweep.slots)
@@ -174,15 +182,6 @@ def plan_command(
         if absent and not elsewhere:
             refusals.append("If the sweep will run on another machine, plan it with --elsewhere.")
         raise UserError("podium run would refuse this sweep:\n" + "\n".join(refusals))
-
-
-def _no_room(sweep: Sweep) -> tuple[str, ...]:
-    """Says why a trial does not fit on this machine; nothing where a cluster is named."""
-    try:
-        _check_room(sweep)
-    except UserError as error:
-        return (str(error),)
-    return ()
 
 
 def _print_axes(summary: dict[str, Any]) -> None:

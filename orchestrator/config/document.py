@@ -35,7 +35,7 @@ class Document:
 
 
 MAX_FILE_BYTES = 1 << 20
-MAX_VALUES = 50_000
+MAX_VALUES = 30_000
 """Values of a document, an alias counted with all that it stands for; a hundred characters of text
 count as one."""
 _CHARACTERS_PER_VALUE = 100
@@ -131,7 +131,7 @@ def parse_yaml(text: str, lines: dict[KeyPath, int] | None = None) -> Any:  # no
     except RecursionError:
         msg = "is nested too deeply"
         raise yaml.YAMLError(msg) from None
-    except ValueError as error:
+    except (ValueError, LookupError) as error:  # such as !!bool maybe
         msg = f"holds a value that cannot be read: {error}"
         raise yaml.YAMLError(msg) from None
 
@@ -202,6 +202,10 @@ def _index(
     if isinstance(node, yaml.ScalarNode):
         _check_number(node, path)
         number += len(node.value) // _CHARACTERS_PER_VALUE
+    if isinstance(node, yaml.MappingNode):
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                _check_number(key, path)
     for key, child in _children(node):
         if isinstance(key, str):
             lines[*path, key] = child.start_mark.line + 1

@@ -160,7 +160,6 @@ def committed_outcome(trial_id: str, row: CommittedTrial) -> Outcome:
         status="diverged" if row.status == TrialStatus.DIVERGED else "completed",
         dice=row.dice,
         seconds=row.train_seconds,
-        message="was already committed",
     )
 
 
@@ -205,7 +204,7 @@ def _failed(
     job: TrialJob, store: Store, error: Exception, trace: str, failed_at: datetime
 ) -> Outcome:
     """Classes what a trial raised and records it."""
-    failure_class = classify_failure(error)
+    failure_class = classify_failure(error, capped=0 < (job.gpus or 0) < 1)
     message = mask(f"{type(error).__name__}: {error}".strip())
     if failure_class is FailureClass.OUT_OF_MEMORY:
         gpus = job.gpus or 0.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 
 from orchestrator.engine.base import EngineReport, Outcome, TrialJob, execute, report_outcome
 from orchestrator.progress import Progress
@@ -12,7 +13,7 @@ from workers.contract import EpochRecord, Trainer
 
 
 class InlineEngine:
-    """Runs jobs in the calling process, on its CPU, each once.
+    """Runs jobs in the calling process, each once, on its CPU or on the first GPU that it sees.
 
     Ctrl-C stops it and keeps the last checkpoint. Nobody watches for a trial without progress:
     only the whole process could be ended, and whoever is debugging in it would not want that.
@@ -32,13 +33,21 @@ class InlineEngine:
                 progress.epoch(trial_id, record.epoch, record.val_dice)
 
             try:
-                here = dataclasses.replace(job, gpus=0.0)
-                outcome = execute(here, store, self._trainer, on_epoch)
+                outcome = execute(_placed(job, os.environ), store, self._trainer, on_epoch)
             except KeyboardInterrupt:
                 return EngineReport(outcomes=tuple(outcomes), interrupted=True)
             outcomes.append(outcome)
             report_outcome(outcome, progress)
         return EngineReport(outcomes=tuple(outcomes), interrupted=False)
+
+
+def _placed(job: TrialJob, environment: Mapping[str, str]) -> TrialJob:
+    """Returns the job with the GPU that it is given, where it asks for one or a share of one."""
+    gpus = min(1.0, job.gpus or 0.0)
+    visible = environment.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
+    gpu_ids = (visible,) if gpus else ()
+    runtime = dataclasses.replace(job.runtime, gpu_ids=gpu_ids, gpu_share=gpus or 1.0)
+    return dataclasses.replace(job, gpus=gpus, runtime=runtime)
 
 
 def _run_trial() -> Trainer:

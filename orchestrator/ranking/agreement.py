@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import cast
 
 import numpy as np
 from scipy import stats
 
-from orchestrator.ranking.places import TieRule, points_of
+from orchestrator.ranking.places import TieRule, points_of, shared_ranks
 from orchestrator.ranking.scores import Scores, block_means, mean_over
 from workers.contract import JSONValue
 
@@ -71,7 +70,7 @@ def unit_ranks(scores: Scores) -> UnitRanks:
     ranks_DMRL = np.full(values_DMRL.shape, np.nan)
     # A diverged trial is worse than a finished one that scored nothing.
     worst_last = np.where(finished_DMRL, values_DMRL, -np.inf)[complete_DMR]
-    ranks_DMRL[complete_DMR] = _ranks(worst_last)
+    ranks_DMRL[complete_DMR] = shared_ranks(worst_last)
     num_units = int(complete_DMR.sum())
     return UnitRanks(
         means_DML=mean_over(ranks_DMRL, 2),
@@ -124,7 +123,7 @@ def agreement_of(
         counted_BL = np.where(finished_BL, -rank_BL, np.nan)
         totals += points_of(counted_BL, ties=ties, listed=order).sum(axis=0)
         lost_BL = ~finished_BL & ~np.isnan(means_BL)
-        block_ranks.append(_ranks(np.where(lost_BL, -np.inf, np.round(means_BL, 12))))
+        block_ranks.append(shared_ranks(np.where(lost_BL, -np.inf, means_BL)))
     unit_rank_L = mean_over(ranks_DML, (0, 1))
     block_rank_L = mean_over(np.concatenate(block_ranks), 0)
     here = dict(zip(scores.losses, totals, strict=True))
@@ -138,15 +137,6 @@ def agreement_of(
         num_units=units.num_units,
         num_units_left_out=units.num_units_left_out,
     )
-
-
-def _ranks(values_NL: np.ndarray) -> np.ndarray:
-    """Returns ranks from 1 (highest value) along the last axis; equal values share their mean.
-
-    NaN, where a block lacks a loss, has no rank.
-    """
-    policy = "omit" if np.isnan(values_NL).any() else "propagate"
-    return cast("np.ndarray", stats.rankdata(-values_NL, axis=-1, nan_policy=policy))
 
 
 def _named(losses: Sequence[str], ranks: np.ndarray) -> dict[str, float]:

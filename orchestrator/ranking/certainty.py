@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.ranking.grid import Grid
+from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.pairs import (
     Interval,
     PairCertainty,
@@ -112,7 +113,7 @@ class Certainty:
 def certainty(
     table: pd.DataFrame | Scores,
     *,
-    metric: str = "dice",
+    metric: str | Metric = "dice",
     ties: str = "split",
     expected: Grid | Mapping[str, object] | int | None = None,
     axis: PodiumAxis = "dataset",
@@ -142,7 +143,7 @@ def certainty(
 def certainties(
     table: pd.DataFrame | Scores,
     *,
-    metric: str = "dice",
+    metric: str | Metric = "dice",
     ties: str = "split",
     expected: Grid | Mapping[str, object] | int | None = None,
     axes: Sequence[PodiumAxis] = PODIUM_AXES,

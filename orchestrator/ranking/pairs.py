@@ -30,12 +30,13 @@ class PairCertainty:
     Attributes:
         first: Label; the one that stands higher on the podium.
         second: Label.
-        difference: Mean of first minus mean of second.
+        difference: Mean of first minus mean of second; below 0 where first is better and lower
+            values are.
         difference_interval: Of the difference in the samples.
-        p_better: Share of samples in which first has the higher mean; equal means count half.
+        p_better: Share of samples in which first has the better mean; equal means count half.
         p_equivalent: Share of samples in which the difference is at most the margin either way.
-        p_better_by_margin: Share of samples in which first is higher by more than the margin.
-        p_worse_by_margin: Share of samples in which second is higher by more than the margin.
+        p_better_by_margin: Share of samples in which first is better by more than the margin.
+        p_worse_by_margin: Share of samples in which second is better by more than the margin.
         effect_size: Mean of the paired differences of the combinations (repeats averaged) by
             their standard deviation (Cohen's d_z); None with fewer than two combinations, or
             where all differences are equal.
@@ -81,17 +82,20 @@ def compare_pairs(
             continue
         differences_B = differences_BP[:, column]
         differences_B = differences_B[~np.isnan(differences_B)]
+        within = interval(differences_B, level)
+        shown = [scores.shown(end) for end in (within.low, within.high)]
+        effect = effect_size(cells_NL[:, first] - cells_NL[:, second])
         compared.append(
             PairCertainty(
                 first=scores.losses[first],
                 second=scores.losses[second],
-                difference=round(float(observed_P[column]), DIGITS),
-                difference_interval=interval(differences_B, level),
+                difference=scores.shown(round(float(observed_P[column]), DIGITS)),
+                difference_interval=Interval(low=min(shown), high=max(shown)),
                 p_better=_p_better(differences_B),
                 p_equivalent=float((np.abs(differences_B) <= margin + TIE_TOLERANCE).mean()),
                 p_better_by_margin=float((differences_B > margin + TIE_TOLERANCE).mean()),
                 p_worse_by_margin=float((differences_B < -margin - TIE_TOLERANCE).mean()),
-                effect_size=effect_size(cells_NL[:, first] - cells_NL[:, second]),
+                effect_size=None if effect is None else scores.shown(effect),
                 num_combinations=int(together_P[column]),
             )
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -34,7 +33,8 @@ POINTS = (3, 2, 1)
 TIE_TOLERANCE = 1e-12
 """Means this near count as equal, so that the order of a summation never decides a place.
 
-For means beyond 1 the tolerance grows with the largest of them.
+For means beyond 1 the tolerance grows with the largest of them. Neighbours within the tolerance
+are one group, however far its ends are apart: places, points and ranks all follow `groups_of`.
 """
 
 
@@ -113,17 +113,55 @@ def place(
     )
 
 
+def groups_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Puts values in order, and those within the tolerance of a neighbour into one group.
+
+    Args:
+        values: (..., N), highest best; NaN is behind all, -inf before it.
+
+    Returns:
+        Three arrays (..., N): the positions of the values, best first and equal ones as given;
+        and for each of these the 0-based first and last place of its group.
+    """
+    order = np.argsort(-values, axis=-1, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=-1)
+    size = np.abs(np.where(np.isfinite(values), values, 0.0)).max(axis=-1, keepdims=True, initial=1)
+    before, after = ordered[..., :-1], ordered[..., 1:]
+    with np.errstate(invalid="ignore"):  # -inf beside -inf
+        near = before - after <= TIE_TOLERANCE * size
+    near |= (before == after) | (np.isnan(before) & np.isnan(after))
+    places = np.arange(values.shape[-1])
+    edge = np.ones((*values.shape[:-1], 1), dtype=bool)
+    begins = np.concatenate([edge, ~near], axis=-1)[..., : len(places)]
+    ends = np.concatenate([~near, edge], axis=-1)[..., -len(places) :]
+    first = np.maximum.accumulate(np.where(begins, places, 0), axis=-1)
+    backwards = np.where(ends, places, len(places))[..., ::-1]
+    last = np.minimum.accumulate(backwards, axis=-1)[..., ::-1]
+    if near.any():
+        as_given = np.lexsort((order, first), axis=-1)
+        order = np.take_along_axis(order, as_given, axis=-1)
+    return order, first, last
+
+
+def shared_ranks(values: np.ndarray) -> np.ndarray:
+    """Returns ranks from 1 (highest) along the last axis; a group of equals shares its mean rank.
+
+    NaN, where there is no value, has no rank.
+    """
+    order, first, last = groups_of(values)
+    ranks = np.empty(values.shape)
+    np.put_along_axis(ranks, order, (first + last) / 2 + 1, axis=-1)
+    return np.where(np.isnan(values), np.nan, ranks)
+
+
 def equal_groups(means: Mapping[str, float]) -> list[list[str]]:
     """Returns the losses best first, those within the tolerance of their neighbour together."""
-    tolerance = TIE_TOLERANCE * max([1.0, *map(abs, means.values())])
-    descending = sorted(means, key=lambda loss: (-means[loss], loss))
-    groups = [[loss] for loss in descending[:1]]
-    for better, worse in pairwise(descending):
-        if means[better] - means[worse] <= tolerance:
-            groups[-1].append(worse)
-        else:
-            groups.append([worse])
-    return [sorted(group) for group in groups]
+    names = sorted(means)
+    order, first, _ = groups_of(np.array([means[name] for name in names], dtype=float))
+    groups: dict[int, list[str]] = {}
+    for position, start in zip(order.tolist(), first.tolist(), strict=True):
+        groups.setdefault(start, []).append(names[position])
+    return [sorted(group) for group in groups.values()]
 
 
 def _points(place_from_1: int) -> Fraction:
@@ -143,34 +181,21 @@ def points_of(means: np.ndarray, *, ties: TieRule, listed: Sequence[int]) -> np.
         ties: Who gets what when means are equal.
         listed: Positions of the losses in the order of the table.
     """
-    values = np.where(np.isnan(means), -np.inf, means)[..., listed]
-    finite = np.abs(values[np.isfinite(values)])
-    tolerance = TIE_TOLERANCE * max(1.0, float(finite.max(initial=0.0)))
-    points = np.zeros_like(values)
-    taken = np.zeros((*values.shape[:-1], 1), dtype=int)
-    for _ in POINTS:  # each round gives away at least one place
-        best = values.max(axis=-1, keepdims=True)
-        group = (values >= best - tolerance) & np.isfinite(best)
-        size = group.sum(axis=-1, keepdims=True)
-        points += group * _group_points(group, taken, size, ties)
-        values[group] = -np.inf
-        taken = taken + size
+    values = means[..., listed]
+    order, first, last = groups_of(values)
+    if ties == "split":
+        total = np.concatenate([[0], np.cumsum(POINTS)])
+        steps = len(POINTS)
+        shared = total[np.minimum(last + 1, steps)] - total[np.minimum(first, steps)]
+        won = shared / (last - first + 1)
+    else:
+        # Equal values are in the order in which they are listed: each has the place it stands at.
+        own = np.broadcast_to(np.arange(values.shape[-1]), values.shape)
+        taken = {"min": first, "max": last, "order": own}[ties]
+        won = np.array([*POINTS, 0])[np.minimum(taken, len(POINTS))].astype(float)
+    points = np.empty(values.shape)
+    np.put_along_axis(points, order, won, axis=-1)
+    points[~np.isfinite(values)] = 0.0
     unlisted = np.empty_like(points)
     unlisted[..., listed] = points
     return unlisted
-
-
-def _group_points(
-    group: np.ndarray, taken: np.ndarray, size: np.ndarray, ties: TieRule
-) -> np.ndarray:
-    """Returns what each member of a tied group gets, `taken` better places being gone."""
-    if ties == "split":
-        total = np.concatenate([[0], np.cumsum(POINTS)])
-        last = len(POINTS)
-        shared = total[np.minimum(taken + size, last)] - total[np.minimum(taken, last)]
-        return np.asarray(shared / np.maximum(size, 1))
-    first = {"min": taken, "max": taken + size - 1}.get(ties)
-    if first is None:
-        first = taken + np.cumsum(group, axis=-1) - 1
-    value = np.array([*POINTS, 0])
-    return np.asarray(value[np.clip(first, 0, len(POINTS))])

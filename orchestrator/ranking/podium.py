@@ -11,6 +11,7 @@ import pandas as pd
 
 from orchestrator.ranking.agreement import Agreement, UnitRanks, agreement_of, unit_ranks
 from orchestrator.ranking.grid import Coverage, Grid, block_coverage
+from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.places import TIE_RULES, Placing, TieRule, place, tie_rule
 from orchestrator.ranking.raced import with_stand_ins
 from orchestrator.ranking.results import Block, Podium, Points, Ranking, steps
@@ -24,7 +25,7 @@ __all__ = ["Block", "Podium", "Points", "Ranking", "block_means", "listing", "me
 def rank(
     table: pd.DataFrame | Scores,
     *,
-    metric: str = "dice",
+    metric: str | Metric = "dice",
     ties: str = "split",
     expected: Grid | Mapping[str, object] | int | None = None,
     compare: Compare = "available",
@@ -41,7 +42,8 @@ def rank(
         table: Columns dataset and/or model, loss, the metric; optionally repeat and status. A
             diverged row counts as the worst value; a loss none of whose trials finished in a block
             stands behind all others there and gets no points.
-        metric: Column to rank by; higher is better.
+        metric: Column to rank by. Its name says whether higher or lower is better; for another
+            name give the result of `metrics.metric_of`.
         ties: Who gets the points of tied places; any of `places.TIE_NAMES`.
         expected: The grid (or its document), or trials per cell; else the full product of what
             the table shows. Its order of losses is the one that the rule `order` goes by.
@@ -74,7 +76,7 @@ def rank(
     podiums = {axis: _podium(question, axis, compare) for axis in scores.axes}
     by_dataset, by_model = podiums.get("dataset"), podiums.get("model")
     return Ranking(
-        metric=scores.metric,
+        measure=scores.measure,
         ties=rule,
         by_dataset=by_dataset,
         by_model=by_model,
@@ -109,7 +111,7 @@ def block_means(table: pd.DataFrame, axis: str, metric: str) -> dict[str, dict[s
     scores = gather(table, metric)
     means, _ = means_by_block(scores, axis)
     return {
-        block: _there(scores.losses, row)
+        block: {loss: scores.shown(value) for loss, value in _there(scores.losses, row).items()}
         for block, row in zip(scores.labels(axis), means, strict=True)
     }
 
@@ -140,9 +142,10 @@ class _Question:
 def _podium(question: _Question, axis: str, compare: Compare) -> Podium:
     blocks, totals = _blocks(question, axis, compare)
     overall = {loss: _overall(blocks, loss) for loss in question.grid.losses}
-    points = _standing(totals[question.rule], overall)
+    points = _standing(question.scores, totals[question.rule], overall)
     return Podium(
         axis=axis,
+        measure=question.scores.measure,
         points=points,
         means={loss: overall[loss] for loss in points},
         blocks=blocks,
@@ -151,7 +154,9 @@ def _podium(question: _Question, axis: str, compare: Compare) -> Podium:
             expected=sum(block.coverage.expected for block in blocks.values()),
         ),
         ties=question.rule,
-        rule_points={each: _standing(total, overall) for each, total in totals.items()},
+        rule_points={
+            each: _standing(question.scores, total, overall) for each, total in totals.items()
+        },
         agreement=_agreement(question, (axis,), points),
         provisional_below=question.provisional_below,
     )
@@ -178,7 +183,8 @@ def _blocks(
             if each == question.rule:
                 present = 0 if row is None else int(present_B[row])
                 coverage = block_coverage(grid, axis, name, present)
-                blocks[name] = _block(name, means, placing, lost, coverage)
+                shown = {loss: scores.shown(mean) for loss, mean in means.items()}
+                blocks[name] = _block(name, shown, placing, lost, coverage)
     return blocks, totals
 
 
@@ -196,15 +202,18 @@ def _both(question: _Question, by_dataset: Podium, by_model: Podium) -> Podium:
         }
         for each in TIE_RULES
     }
-    points = _standing(totals[question.rule], overall)
+    points = _standing(question.scores, totals[question.rule], overall)
     return Podium(
         axis="both",
+        measure=question.scores.measure,
         points=points,
         means={loss: overall[loss] for loss in points},
         blocks={f"{part.axis} {name}": b for part in parts for name, b in part.blocks.items()},
         coverage=by_dataset.coverage,
         ties=question.rule,
-        rule_points={each: _standing(total, overall) for each, total in totals.items()},
+        rule_points={
+            each: _standing(question.scores, total, overall) for each, total in totals.items()
+        },
         agreement=_agreement(question, ("dataset", "model"), points),
         provisional_below=question.provisional_below,
     )
@@ -277,14 +286,18 @@ def _overall(blocks: Mapping[str, Block], loss: str) -> float | None:
 
 
 def _standing(
-    totals: Mapping[str, Fraction], overall: Mapping[str, float | None]
+    scores: Scores, totals: Mapping[str, Fraction], overall: Mapping[str, float | None]
 ) -> dict[str, int | float]:
     """Returns the points, best first; equal points by mean (unheard losses last), then name."""
 
     def key(loss: str) -> tuple[Fraction, float, str]:
         value = overall[loss]
         # Rounded, so that the order of a summation never decides.
-        return (-totals[loss], float("inf") if value is None else -round(value, 12), loss)
+        return (
+            -totals[loss],
+            float("inf") if value is None else -round(scores.shown(value), 12),
+            loss,
+        )
 
     return {loss: _number(totals[loss]) for loss in sorted(totals, key=key)}
 

@@ -75,11 +75,13 @@ class RepeatNoise:
     """Difference of two losses and how much one repeat of the whole grid scatters around it.
 
     Attributes:
-        difference: Mean over datasets of the mean over models of the mean over repeats.
+        difference: Mean over datasets of the mean over models of the mean over repeats; above 0
+            where the first is better.
         deviation: sqrt(sum over datasets of s_d^2) / D, where s_d is the standard deviation over
             repeats of the mean over models: a repeat of a dataset is one split for all models.
         num_datasets: D.
-        num_degrees: Sum over datasets of (repeats - 1).
+        num_degrees: Sum over datasets of (repeats - 1), fewer where holes keep models from sharing
+            repeats (see `_shown`).
         num_repeats: The smallest number of common repeats of any combination.
     """
 
@@ -125,7 +127,7 @@ def repeats_to_part(
         axis=podium.axis,
         first=first,
         second=second,
-        difference=noise.difference if noise else None,
+        difference=scores.shown(noise.difference) if noise else None,
         deviation=noise.deviation if noise and noise.num_degrees else None,
         num_degrees=noise.num_degrees if noise else 0,
         repeats_so_far=so_far,
@@ -135,7 +137,7 @@ def repeats_to_part(
         alpha=alpha,
         power=power,
         margin=margin,
-        sentence=_sentence(first, second, noise, needed, for_margin, margin),
+        sentence=_sentence(scores, first, second, noise, needed, for_margin, margin),
     )
 
 
@@ -153,22 +155,36 @@ def repeat_noise(scores: Scores, first: str, second: str) -> RepeatNoise | None:
     # What a hole takes away must not look like noise: only the deviations from each cell's own
     # mean are averaged over models.
     rests_DR = mean_over(differences_DMR - means_DM[:, :, None], 1)
-    num_repeats_D = (~np.isnan(rests_DR)).sum(axis=1)
     squares_D = np.nansum(rests_DR**2, axis=1)
+    shown = [_shown(present_MR) for present_MR in present_DMR]
     variances = [
-        square / (number - 1)
-        for square, number in zip(squares_D, num_repeats_D, strict=True)
-        if number > 1
+        square / share for square, (share, free) in zip(squares_D, shown, strict=True) if free
     ]
-    # A dataset with one repeat tells nothing of the noise; it is taken for like the others.
+    # A dataset that shows no noise is taken for like the others.
     variance = float(np.mean(variances)) if variances else 0.0
     return RepeatNoise(
         difference=round(float(mean_over(means_DM, 1)[datasets].mean()), 12),
         deviation=math.sqrt(variance / num_datasets),
         num_datasets=num_datasets,
-        num_degrees=int((num_repeats_D[datasets] - 1).sum()),
+        num_degrees=sum(free for _, free in shown),
         num_repeats=int(num_repeats_DM[num_repeats_DM > 0].min()),
     )
+
+
+def _shown(present_MR: np.ndarray) -> tuple[float, int]:
+    """Returns what is seen of the noise of the repeats of a dataset: its share, and its freedom.
+
+    The deviation of a repeat, averaged over the models that have it, is its noise minus a mean of
+    the noise of the repeats that share a model with it, directly or through others: (I - A) noise.
+    The expected sum of squares is the variance times the squares of I - A, R - 1 without holes.
+    The degrees of freedom are its rank: repeats minus groups of repeats that share no model.
+    """
+    present = present_MR[:, present_MR.any(axis=0)].astype(float)
+    if not present.size:
+        return 0.0, 0
+    of_model = present / np.maximum(present.sum(axis=1, keepdims=True), 1)
+    seen = np.eye(present.shape[1]) - (present / present.sum(axis=0)).T @ of_model
+    return float((seen**2).sum()), int(np.linalg.matrix_rank(seen, tol=1e-9))
 
 
 def repeats_needed(noise: RepeatNoise, difference: float, alpha: float, power: float) -> int | None:
@@ -207,6 +223,7 @@ def power_of(noise: RepeatNoise, difference: float, num_repeats: int, alpha: flo
 
 
 def _sentence(
+    scores: Scores,
     first: str,
     second: str,
     noise: RepeatNoise | None,
@@ -218,15 +235,18 @@ def _sentence(
     if noise is None:
         return f"Cannot say: no loss has points, or {pair} share no dataset x model x repeat."
     if not noise.num_degrees:
-        return f"Cannot say: {pair} share only one repeat of each dataset, which shows no noise."
+        return (
+            f"Cannot say: {pair} share only one repeat of each combination of dataset and model, "
+            "which shows no noise."
+        )
     if noise.deviation <= TIE_TOLERANCE:
         return f"Cannot say: {pair} differ by the same in every repeat, so there is no noise."
+    seen = f"{scores.shown(noise.difference):+.2g}"
     if needed is None:
-        return f"No number of repeats up to {MAX_REPEATS:,} parts {pair}: {noise.difference:+.2g}."
+        return f"No number of repeats up to {MAX_REPEATS:,} parts {pair}: {seen}."
     so_far = noise.num_repeats
-    seen = f"{noise.difference:+.2g}"
     if noise.difference < 0:
-        seen += f", {second} having the higher mean"
+        seen += f", {second} having the {scores.measure.better} mean"
     if needed <= so_far:
         text = f"The {so_far} repeats so far are enough to part {pair} ({seen})."
     else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.ranking.agreement import Agreement
 from orchestrator.ranking.grid import Coverage
+from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.places import TieRule
 from orchestrator.ranking.scores import Compare
 from workers.contract import JSONValue
@@ -58,6 +59,7 @@ class Podium:
 
     Attributes:
         axis: `dataset`, `model` or `both`: what a block is.
+        measure: The ranked column, and which direction is better.
         points: Points of every loss, the best first.
         means: Mean over the blocks of each loss's block means (`both`: of its two means); None
             without any trial.
@@ -71,6 +73,7 @@ class Podium:
     """
 
     axis: str
+    measure: Metric
     points: Points
     means: Mapping[str, float | None]
     blocks: Mapping[str, Block]
@@ -133,7 +136,7 @@ class Ranking:
     """The podiums; one is None where the table lacks its column.
 
     Attributes:
-        metric: The ranked column, higher is better.
+        measure: The ranked column, and which direction is better.
         ties: Who gets the points of tied places.
         by_dataset: Podium over datasets.
         by_model: Podium over models.
@@ -142,13 +145,18 @@ class Ranking:
         notes: Sentences on how the table was read, for the reader of the result.
     """
 
-    metric: str
+    measure: Metric
     ties: TieRule
     by_dataset: Podium | None
     by_model: Podium | None
     both: Podium | None = None
     compare: Compare = "available"
     notes: tuple[str, ...] = ()
+
+    @property
+    def metric(self) -> str:
+        """The ranked column."""
+        return self.measure.name
 
     @property
     def podiums(self) -> tuple[Podium, ...]:
@@ -163,6 +171,9 @@ class Ranking:
         """Returns the podiums as plain JSON values; whole points are integers."""
         return {
             "metric": self.metric,
+            "better": self.measure.better,
+            "range": self.measure.range_json(),
+            "unit": self.measure.unit or None,
             "ties": self.ties,
             "compare": self.compare,
             "by_dataset": self.by_dataset.to_json() if self.by_dataset else None,

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
+from orchestrator.ranking.metrics import Metric, as_metric
 from orchestrator.ranking.notes import reading_notes
 from orchestrator.ranking.tables import check_table, is_diverged
 from workers.contract import UserError
@@ -27,19 +28,21 @@ class Scores:
     order of its labels, so that rows in any order give the same bits.
 
     Attributes:
-        metric: The column.
+        measure: The column, and which direction is better.
         datasets: Labels; empty where the table knows no dataset (D is 1 then).
         models: Labels; empty where the table knows no model (M is 1 then).
         losses: Labels.
         listed: The same losses in the order of the table.
-        values_DMLR: NaN where there is no trial; the worst value where it diverged.
+        values_DMLR: Higher is better: the values, or where lower is better the negated ones, so
+            that all that compares losses needs to know of no direction. NaN where there is no
+            trial; the worst value where it diverged.
         finished_DMLR: Where a trial is there and did not diverge.
         has_repeats: Whether the table numbers its repeats.
         spared_DMLR: Where a value stands in for a trial that a race spared; None for nowhere.
         notes: Sentences on how the table was read.
     """
 
-    metric: str
+    measure: Metric
     datasets: tuple[str, ...]
     models: tuple[str, ...]
     losses: tuple[str, ...]
@@ -49,6 +52,15 @@ class Scores:
     has_repeats: bool
     notes: tuple[str, ...] = ()
     spared_DMLR: np.ndarray | None = None
+
+    @property
+    def metric(self) -> str:
+        """The column."""
+        return self.measure.name
+
+    def shown(self, value: float) -> float:
+        """Returns a mean or a difference of `values_DMLR` in the direction of the table."""
+        return 0.0 - value if self.measure.lower_is_better else value
 
     @property
     def trained_DMLR(self) -> np.ndarray:
@@ -81,7 +93,7 @@ class Scores:
         return tuple(axis for axis in ("dataset", "model") if self.labels(axis))
 
 
-def scores_of(table: pd.DataFrame | Scores, metric: str = "dice") -> Scores:
+def scores_of(table: pd.DataFrame | Scores, metric: str | Metric = "dice") -> Scores:
     """Checks a table and returns its scores; scores are returned as they are.
 
     Raises:
@@ -92,12 +104,13 @@ def scores_of(table: pd.DataFrame | Scores, metric: str = "dice") -> Scores:
     return gather(check_table(table, metric=metric), metric)
 
 
-def gather(checked: pd.DataFrame, metric: str) -> Scores:
+def gather(checked: pd.DataFrame, metric: str | Metric) -> Scores:
     """Returns the scores of a checked table.
 
     Raises:
         UserError: Its combinations do not fit in memory.
     """
+    measure = as_metric(metric)
     codes = [np.zeros(len(checked), dtype=int) for _ in COLUMNS]
     labels: list[list[str]] = [[] for _ in COLUMNS]
     for position, column in enumerate(COLUMNS):
@@ -114,11 +127,13 @@ def gather(checked: pd.DataFrame, metric: str) -> Scores:
         raise UserError(msg)
     where = np.ravel_multi_index(tuple(codes), shape)
     values = np.full(shape, np.nan)
-    values.flat[where] = checked[metric].to_numpy(dtype=float)
+    values.flat[where] = checked[measure.name].to_numpy(dtype=float)
+    if measure.lower_is_better:
+        values = 0.0 - values
     finished = np.zeros(shape, dtype=bool)
     finished.flat[where] = ~is_diverged(checked)
     return Scores(
-        metric=metric,
+        measure=measure,
         datasets=tuple(labels[0]),
         models=tuple(labels[1]),
         losses=tuple(labels[2]),
@@ -126,7 +141,7 @@ def gather(checked: pd.DataFrame, metric: str) -> Scores:
         values_DMLR=values,
         finished_DMLR=finished,
         has_repeats="repeat" in checked,
-        notes=reading_notes(checked, metric),
+        notes=reading_notes(checked, measure),
     )
 
 

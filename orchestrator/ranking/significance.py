@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from orchestrator.ranking.metrics import Metric
+from orchestrator.ranking.places import shared_ranks
 from orchestrator.ranking.scores import Scores, mean_over, scores_of
 from orchestrator.ranking.wilcoxon import WilcoxonPair, holm_impossible, wilcoxon_holm
 from workers.contract import UserError
@@ -110,7 +112,7 @@ TRUSTED_BLOCKS = 10
 
 
 def significance(
-    table: pd.DataFrame | Scores, *, metric: str = "dice", alpha: float = 0.05
+    table: pd.DataFrame | Scores, *, metric: str | Metric = "dice", alpha: float = 0.05
 ) -> Significance:
     """Tests whether the losses differ over dataset x model blocks; repeats are averaged.
 
@@ -119,7 +121,7 @@ def significance(
 
     Args:
         table: See `rank`.
-        metric: Column to compare; higher is better.
+        metric: See `rank`.
         alpha: Level of every test.
 
     Raises:
@@ -131,7 +133,7 @@ def significance(
     scores = scores_of(table, metric)
     values_NL, left_out = complete_blocks(scores)
     num_blocks, num_losses = values_NL.shape
-    ranks_NL = rank_blocks(values_NL)
+    ranks_NL = shared_ranks(values_NL)
     order = _by_mean_rank(ranks_NL, scores.losses) if num_blocks else list(range(num_losses))
     losses = tuple(scores.losses[column] for column in order)
     ranks_NL, values_NL = ranks_NL[:, order], values_NL[:, order]
@@ -169,13 +171,6 @@ def complete_blocks(scores: Scores) -> tuple[np.ndarray, int]:
     complete_N = ~np.isnan(means_NL).any(axis=1)
     tried_N = ~np.isnan(means_NL).all(axis=1)
     return means_NL[complete_N], int((tried_N & ~complete_N).sum())
-
-
-def rank_blocks(values_NL: np.ndarray) -> np.ndarray:
-    """Returns ranks from 1 (highest) within each block; equal values share their mean rank."""
-    if not len(values_NL):
-        return values_NL
-    return cast("np.ndarray", stats.rankdata(-np.round(values_NL, 12), axis=1))
 
 
 def friedman(ranks_NL: np.ndarray) -> Friedman:

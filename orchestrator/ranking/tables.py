@@ -3,47 +3,30 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from orchestrator.ranking.labels import NUMBER, read_labels, read_status
+from orchestrator.ranking.metrics import ALL_METRICS, ROUNDING, Metric, as_metric, in_percent
 from orchestrator.ranking.questions import check_questions, choose_protocol
+from orchestrator.ranking.reading import Source, read_file
 from workers.contract import TrialStatus, UserError
 
 AXES = ("dataset", "model")
-METRICS = ("dice", "iou", "recall", "precision")
-ALL_METRICS = (*METRICS, *(f"{metric}_pooled" for metric in METRICS), "best_val_dice")
-"""Columns of the store's trials that say how good a trial is: in [0, 1], higher is better."""
 NO_METRICS = frozenset({
     "schema_version", "repeat", "seed", "best_epoch", "num_epochs", "num_train_images",
     "num_val_images", "num_test_images", "train_seconds", "peak_memory_bytes", "image_size",
     "num_threads", "attempt",
 })  # fmt: skip
 """Numbers of the store's trials that do not say how good a trial is: never ranked."""
-_SUFFIXES = {".csv": ",", ".tsv": "\t", ".parquet": None, ".pq": None}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Where a table came from, to say in an error which row is meant.
-
-    Attributes:
-        name: File, or what the table is.
-        first_row: How the place of the first row is counted there (2 under a CSV header).
-    """
-
-    name: str
-    first_row: int = 1
-
-    def row(self, position: int) -> str:
-        """Returns the place of the row at a 0-based position, for a message."""
-        word = "line" if self.first_row > 1 else "row"
-        return f"{word} {position + self.first_row}"
-
-
-def read_table(path: Path, *, metric: str = "dice") -> pd.DataFrame:
+def read_table(path: Path, *, metric: str | Metric = "dice") -> pd.DataFrame:
     """Reads any CSV, TSV or Parquet file with columns dataset and/or model, loss and a metric.
 
     Args:
@@ -51,25 +34,24 @@ def read_table(path: Path, *, metric: str = "dice") -> pd.DataFrame:
         metric: The column that will be ranked.
 
     Returns:
-        The checked table in the file's order: labels as text, `metric` finite, diverged rows 0.
+        The checked table in the file's order: labels as text, `metric` finite, diverged rows worst.
 
     Raises:
         UserError: The file cannot be read, or a column, row or value is missing or wrong; the
             message names the file, the column, the row and the remedy.
     """
-    separator = _separator(path)
-    source = Source(name=str(path), first_row=2 if separator else 1)
-    return _prepare(_read_file(path, separator), metric=metric, source=source)
+    table, source = read_file(path)
+    return _prepare(table, metric=metric, source=source)
 
 
 def prepare_trials(
     trials: pd.DataFrame,
     *,
-    metric: str = "dice",
+    metric: str | Metric = "dice",
     protocol: str | None = None,
     source: str = "trials",
 ) -> pd.DataFrame:
-    """Makes the trials of a store ready to be ranked: one protocol, diverged counts as 0.
+    """Makes the trials of a store ready to be ranked: one protocol, diverged counts as the worst.
 
     Args:
         trials: Columns of the store's table `trials`; none is required but those `rank` needs.
@@ -85,7 +67,7 @@ def prepare_trials(
     return _prepare(chosen, metric=metric, source=Source(name=source))
 
 
-def _prepare(table: pd.DataFrame, *, metric: str, source: Source) -> pd.DataFrame:
+def _prepare(table: pd.DataFrame, *, metric: str | Metric, source: Source) -> pd.DataFrame:
     choose_protocol(table, None, source.name)
     checked = check_table(table, metric=metric, source=source)
     check_questions(checked, source.name)
@@ -93,79 +75,61 @@ def _prepare(table: pd.DataFrame, *, metric: str, source: Source) -> pd.DataFram
 
 
 def check_table(
-    table: pd.DataFrame, *, metric: str = "dice", source: Source | None = None
+    table: pd.DataFrame, *, metric: str | Metric = "dice", source: Source | None = None
 ) -> pd.DataFrame:
     """Returns a copy whose labels are text and whose metric is finite; diverged rows are worst.
 
-    Worst is 0, or the lowest finished value where a table's own metric goes below 0.
+    Rows that did not finish are left out. What to say of them is in `attrs` under `left_out`.
 
     Raises:
         UserError: See `read_table`.
     """
     source = source or Source(name="table")
-    _check_columns(table, metric, source)
+    measure = as_metric(metric)
+    table = _with_index(table, source)
+    _check_columns(table, measure.name, source)
     if table.empty:
         msg = f"{source.name}: no rows; give a table with at least one finished trial"
         raise UserError(msg)
-    checked = table.reset_index(drop=True).copy()
+    finished, kept, said = read_status(table.reset_index(drop=True), source)
+    source = source.only(kept)
+    checked = finished.reset_index(drop=True).copy()
+    checked.attrs["left_out"] = [*table.attrs.get("left_out", ()), *said]
     for axis in (*AXES, "loss"):
         if axis in checked:
-            checked[axis] = _labels(checked, axis, source)
+            checked[axis] = read_labels(checked, axis, source)
     diverged = is_diverged(checked)
     for column in ALL_METRICS:
-        if column in checked and column != metric:
+        if column in checked and column != measure.name:
             checked[column] = pd.to_numeric(checked[column], errors="coerce").mask(diverged, 0.0)
-    checked[metric] = _numbers(checked, metric, source, diverged=diverged)
+    values = _numbers(checked, measure.name, source, skipped=diverged)
+    _check_range(values, measure, source, finished=~diverged)
+    worst = measure.worst(values.to_numpy()[~diverged])
+    checked[measure.name] = values.mask(diverged, worst)
     if "repeat" in checked:
-        never = np.zeros(len(checked), dtype=bool)
-        checked["repeat"] = _numbers(checked, "repeat", source, diverged=never)
+        checked["repeat"] = _numbers(checked, "repeat", source, skipped=np.zeros_like(diverged))
     _check_duplicates(checked, source)
     return checked
 
 
-def _separator(path: Path) -> str | None:
-    suffix = path.suffix.lower()
-    if path.is_dir():
-        remedy = "give a results folder (the one that holds trials/) or a .csv or .parquet file"
-        msg = f"{path}: is a folder and no table; {remedy}"
-        raise UserError(msg)
-    if not path.exists():
-        msg = f"{path}: no such file; give a results folder or a .csv or .parquet file"
-        raise UserError(msg)
-    if not path.is_file():
-        msg = f"{path}: is a pipe, a socket or a device and no file; save the table to a file first"
-        raise UserError(msg)
-    if suffix not in _SUFFIXES:
-        msg = f"{path}: unknown kind of file {suffix!r}; known: {', '.join(_SUFFIXES)}"
-        raise UserError(msg)
-    return _SUFFIXES[suffix]
-
-
-def _read_file(path: Path, separator: str | None) -> pd.DataFrame:
-    try:
-        # Opened here: of a path, a reader could take folders named KEY=VALUE for columns.
-        with path.open("rb") as file:
-            if separator is None:
-                return pd.read_parquet(file)
-            # As text: a model named "NA" stays a name, and a wrong number keeps its spelling.
-            table = pd.read_csv(
-                file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+def _with_index(table: pd.DataFrame, source: Source) -> pd.DataFrame:
+    """Makes columns of the named levels of an index, as a saved groupby has them."""
+    names = [str(name) for name in table.index.names if name is not None]
+    for name in names:
+        if name in table.columns and list(table.index.get_level_values(name)) != list(table[name]):
+            msg = (
+                f"{source.name}: {name!r} is a column and a level of the index with other values; "
+                "keep one of them"
             )
-    except pd.errors.EmptyDataError:
-        msg = f"{path}: the file is empty; it needs a header line and rows"
-        raise UserError(msg) from None
-    except (OSError, ValueError) as error:  # covers ParserError, UnicodeError and ArrowInvalid
-        reason = str(error).splitlines()[0]
-        msg = f"{path}: cannot be read as a table: {reason}; write it again as CSV or Parquet"
-        raise UserError(msg) from error
-    return table.rename(columns=str.strip)
+            raise UserError(msg)
+    return table.reset_index([n for n in names if n not in table.columns]) if names else table
 
 
 def check_metric(metric: str) -> None:
     """Raises `UserError` for a column of the store that does not say how good a trial is."""
     if metric in NO_METRICS:
         msg = (
-            f"--metric {metric}: higher is not better, so there is nothing to rank; "
+            f"--metric {metric}: it does not say how good a trial is, so there is nothing to rank; "
             f"known metrics: {', '.join(ALL_METRICS)}; `podium query` shows any other column"
         )
         raise UserError(msg)
@@ -173,6 +137,13 @@ def check_metric(metric: str) -> None:
 
 def _check_columns(table: pd.DataFrame, metric: str, source: Source) -> None:
     check_metric(metric)
+    if metric in (*AXES, "loss"):
+        msg = (
+            f"--metric {metric}: this column names the {metric} of each row and is no metric; "
+            "choose a column of numbers, and rename a column of loss values (for example to "
+            "val_loss)"
+        )
+        raise UserError(msg)
     found = [str(column) for column in table.columns]
     for column in ("loss", metric):
         if column not in found:
@@ -192,21 +163,7 @@ def _column_hint(column: str, found: list[str]) -> str:
     by_lower = {name.lower(): name for name in found}
     close = difflib.get_close_matches(column.lower(), by_lower, n=1, cutoff=0.6)
     hint = f"rename {by_lower[close[0]]!r}? " if close else ""
-    if len(found) == 1 and any(mark in found[0] for mark in ";\t"):
-        hint = "separate the columns with commas. "
     return f"{hint}found: {', '.join(found)}"
-
-
-def _labels(table: pd.DataFrame, axis: str, source: Source) -> pd.Series[str]:
-    # Each distinct label is looked at once: a million rows have few.
-    codes, labels = pd.factorize(table[axis])
-    names = np.array([*(str(label).strip() for label in labels), ""], dtype=object)
-    missing = names[codes] == ""  # a missing label has code -1, the last entry
-    if missing.any():
-        row = source.row(int(np.argmax(missing)))
-        msg = f"{source.name}: column {axis!r}, {row}: empty; fill in the name of the {axis}"
-        raise UserError(msg)
-    return pd.Series(pd.array(names, dtype="str").take(codes), index=table.index, name=axis)
 
 
 def is_diverged(table: pd.DataFrame) -> np.ndarray:
@@ -217,21 +174,102 @@ def is_diverged(table: pd.DataFrame) -> np.ndarray:
 
 
 def _numbers(
-    table: pd.DataFrame, column: str, source: Source, *, diverged: np.ndarray
+    table: pd.DataFrame, column: str, source: Source, *, skipped: np.ndarray
 ) -> pd.Series[float]:
-    values = pd.to_numeric(table[column], errors="coerce").astype(float)
-    wrong = ~np.isfinite(values.to_numpy()) & ~diverged
+    """Returns a column as numbers; NaN in skipped rows, (N,) bool."""
+    values = _as_numbers(table[column]).mask(skipped, np.nan)
+    wrong = ~np.isfinite(values.to_numpy()) & ~skipped
+    if column == "repeat":
+        wrong |= np.floor(values.to_numpy()) != values.to_numpy()
     if wrong.any():
         position = int(np.argmax(wrong))
         value = table[column].iloc[position]
         place = f"{source.name}: column {column!r}, {source.row(position)}"
-        remedy = "write a finite number; a diverged trial needs 'diverged' in a column 'status'"
+        what, remedy = "a finite number", _number_remedy(value, table.columns)
         if column == "repeat":
-            remedy = "number the repeats 0, 1, 2, … or remove the column"
-        msg = f"{place}: {str(value)!r} is not a finite number; {remedy}"
+            what, remedy = "a whole number", "number the repeats 0, 1, 2, … or remove the column"
+        msg = f"{place}: {str(value)!r} is not {what}; {remedy}"
         raise UserError(msg)
-    finished = values.to_numpy()[~diverged]
-    return values.mask(diverged, float(finished.min(initial=0.0)))
+    return values
+
+
+def _as_numbers(column: pd.Series[Any]) -> pd.Series[float]:
+    """Returns numbers, NaN for all that is none: truth values, dates, and any other text."""
+    kind = column.dtype
+    if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
+        if pd.api.types.is_complex_dtype(kind):
+            return pd.Series(np.nan, index=column.index)
+        return column.astype(float)
+    if isinstance(kind, pd.StringDtype):
+        text = column.str.strip()
+        return pd.to_numeric(text.where(text.str.fullmatch(NUMBER)), errors="coerce").astype(float)
+    return pd.Series([_number(value) for value in column], index=column.index, dtype=float)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, str):
+        return float(value) if NUMBER.fullmatch(value.strip()) else np.nan
+    number = isinstance(value, Real | Decimal) and not isinstance(value, bool | np.bool_)
+    return float(value) if number else np.nan  # type: ignore[arg-type]
+
+
+def _number_remedy(value: object, columns: pd.Index) -> str:
+    text = str(value).strip()
+    if text in {str(column) for column in columns}:
+        return "this looks like a second header line; keep one"
+    if NUMBER.fullmatch(text.replace(",", ".")):
+        return f"write {text.replace(',', '.')} with a decimal point"
+    if NUMBER.fullmatch(text.rstrip("% ")):
+        return f"write {text.rstrip('% ')} without the sign"
+    if NUMBER.match(text) and any(mark in text for mark in ("±", "+-", "+/-", "(")):
+        return "write the mean alone, and what is beside it in a column of its own"
+    return "write a finite number; a diverged trial needs 'diverged' in a column 'status'"
+
+
+def _check_range(
+    values: pd.Series[float], metric: Metric, source: Source, *, finished: np.ndarray
+) -> None:
+    """Refuses values that the metric cannot have, and a mix of shares and percentages."""
+    positions = np.flatnonzero(finished)
+    numbers = values.to_numpy()[positions]
+    percent = metric.bounded and in_percent(numbers)
+    scale = 100.0 if percent else 1.0
+    low, high = scale * metric.low, scale * metric.high
+
+    def place(wrong: np.ndarray) -> str:
+        position = int(np.argmax(wrong))
+        value = f"{numbers[position]:.10g}"
+        return f"column {metric.name!r}, {source.row(int(positions[position]))}: {value}"
+
+    below, above = numbers < low - ROUNDING, numbers > high + ROUNDING
+    if below.any():
+        msg = (
+            f"{source.name}: {place(below)} is below {low:g}, the lowest possible value; correct "
+            "it. If the column holds something else, such as a negated score, rename it and add "
+            "--lower-is-better"
+        )
+        raise UserError(msg)
+    if above.any():
+        msg = (
+            f"{source.name}: {place(above)} is above {high:g}, the highest possible percentage; "
+            "restore the decimal point if it is lost. If the column holds something else, rename "
+            "it"
+        )
+        raise UserError(msg)
+    sizes = np.abs(numbers)
+    large, small = sizes > 1 + ROUNDING, (sizes > 0) & (sizes <= 1 + ROUNDING)
+    if percent and small.any():
+        msg = (
+            f"{source.name}: {place(large)} is beyond 1 ({_rows(large)} in all), and "
+            f"{place(small)} is not ({_rows(small)}): the column mixes shares and percentages, or "
+            "a decimal point is lost; write all values in one way"
+        )
+        raise UserError(msg)
+
+
+def _rows(chosen: np.ndarray) -> str:
+    number = int(chosen.sum())
+    return "1 row" if number == 1 else f"{number:,} rows"
 
 
 def _check_duplicates(table: pd.DataFrame, source: Source) -> None:

@@ -42,6 +42,7 @@ class BlockTable:
     Attributes:
         axis: `dataset` or `model`.
         metric: What the means are of.
+        direction: Which direction of it is better; empty for a metric of the store.
         losses: Labels of the columns.
         rows: Label of a block and its cells, in the order of `losses`.
         points: Points of each loss, in the same order.
@@ -50,6 +51,7 @@ class BlockTable:
 
     axis: str
     metric: str
+    direction: str
     losses: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     points: tuple[int | float, ...]
@@ -68,6 +70,7 @@ def block_table(podium: Podium, metric: str, losses: Sequence[str] | None = None
     return BlockTable(
         axis=podium.axis,
         metric=metric,
+        direction=podium.measure.stated,
         losses=columns,
         rows=tuple(
             (
@@ -106,6 +109,8 @@ def to_markdown(table: BlockTable, *, title: Title = plain_title, digits: int = 
         texts = (wraps[cell.place].format(_mean_text(cell, digits)) for cell in cells)
         lines.append(f"| {escape_markdown(title(table.axis, name))} | {' | '.join(texts)} |")
     lines.append(f"| points | {' | '.join(_points_text(points) for points in table.points)} |")
+    if table.direction:
+        lines += ["", f"{escape_markdown(title('metric', table.metric))}: {table.direction}."]
     return "\n".join(lines) + "\n"
 
 
@@ -185,7 +190,8 @@ def escape_markdown(text: str) -> str:
 
 def _caption(table: BlockTable, title: Title) -> str:
     text = f"Mean {escape_latex(title('metric', table.metric))} by {table.axis}"
-    text += " (best bold, second underlined, third italic) and podium points."
+    better = f"{table.direction}; " if table.direction else ""
+    text += f" ({better}best bold, second underlined, third italic) and podium points."
     if table.num_missing:
         text += f" Provisional: {table.num_missing} trials are missing."
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -9,7 +10,8 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
-from orchestrator.ranking.places import TIE_TOLERANCE
+DIGITS = 12
+"""Decimals of a difference that count; fewer by those before the point where values go beyond 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +96,19 @@ def _wilcoxon(one_N: np.ndarray, other_N: np.ndarray) -> float:
     lost = np.isneginf(one_N) | np.isneginf(other_N)
     finite = np.concatenate([one_N[np.isfinite(one_N)], other_N[np.isfinite(other_N)]])
     floor = 2 * finite.min(initial=0.0) - finite.max(initial=0.0) if lost.any() else 0.0
-    differences = np.where(np.isneginf(one_N), floor, one_N) - np.where(
-        np.isneginf(other_N), floor, other_N
+    differences = _settled(
+        np.where(np.isneginf(one_N), floor, one_N) - np.where(np.isneginf(other_N), floor, other_N),
+        size=float(np.abs(finite).max(initial=1.0)),
     )
-    differences = differences[np.abs(differences) > TIE_TOLERANCE]
+    differences = differences[differences != 0]
     if len(differences) > MAX_EXACT:
         return float(stats.wilcoxon(differences, method="asymptotic").pvalue)
     return exact_signed_rank(differences)
+
+
+def _settled(differences_N: np.ndarray, size: float) -> np.ndarray:
+    """Rounds away what the subtraction of floats adds: 0.82 - 0.8 is as large as 0.32 - 0.3."""
+    return np.round(differences_N, DIGITS - math.ceil(math.log10(size)))
 
 
 def exact_signed_rank(differences_N: np.ndarray) -> float:
@@ -111,7 +119,7 @@ def exact_signed_rank(differences_N: np.ndarray) -> float:
     subset, which takes seconds for a pair.
     """
     # Twice the ranks: those of equal sizes are halves.
-    ranks_N = np.round(2 * stats.rankdata(np.round(np.abs(differences_N), 12))).astype(int)
+    ranks_N = np.round(2 * stats.rankdata(np.abs(differences_N))).astype(int)
     shares = np.zeros(ranks_N.sum() + 1)
     shares[0] = 1.0
     for rank in ranks_N:

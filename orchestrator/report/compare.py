@@ -19,7 +19,7 @@ from orchestrator.report.compare_cells import (
 )
 from orchestrator.report.compare_facts import Facts, compare_facts
 from orchestrator.report.compare_sides import Side
-from orchestrator.report.wording import count_text, list_text, metric_title
+from orchestrator.report.wording import count_text, list_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Comparison:
 def compare(a: Side, b: Side) -> Comparison:
     """Compares two ranked sweeps."""
     keys_a, keys_b = _keys(a), _keys(b)
-    same_quantity = _quantity(a.metric) == _quantity(b.metric)
+    same_quantity = a.quantity == b.quantity
     cells = (
         cell_differences(a.trials, b.trials, metric_a=a.metric, metric_b=b.metric)
         if same_quantity
@@ -113,7 +113,7 @@ def compare(a: Side, b: Side) -> Comparison:
             if first.axis == second.axis
         ),
         cells=tuple(cells),
-        losses=tuple(loss_differences(cells, b.sweep.losses)),
+        losses=tuple(loss_differences(cells, b.sweep.losses, b.ranking.measure)),
         facts=compare_facts(a, b),
         num_common_cells=len(keys_a & keys_b),
         num_only_a=len(keys_a - keys_b),
@@ -126,11 +126,6 @@ def _keys(side: Side) -> set[tuple[str, ...]]:
     trials = side.trials
     axes = [name for name in ("dataset", "model", "loss") if name in trials]
     return set(zip(*(trials[name].astype(str) for name in axes), strict=True))
-
-
-def _quantity(metric: str) -> str:
-    """Returns what a metric measures: Dice pooled over images is still Dice."""
-    return metric.removesuffix("_pooled")
 
 
 def _podium_pair(a: Podium, b: Podium) -> PodiumPair:
@@ -165,7 +160,7 @@ def _notes(a: Side, b: Side, cells: list[CellDifference], *, same_quantity: bool
     notes = []
     if not same_quantity:
         notes.append(
-            f"A is ranked by {metric_title(a.metric)} and B by {metric_title(b.metric)}: these are "
+            f"A is ranked by {a.metric_text} and B by {b.metric_text}: these are "
             "different quantities, so places are compared and means are not."
         )
     elif cells:
@@ -180,6 +175,7 @@ def _notes(a: Side, b: Side, cells: list[CellDifference], *, same_quantity: bool
             )
     else:
         notes.append("A and B have no combination of dataset, model and loss in common.")
+    notes += [f"{side.letter}: {note}" for side in (a, b) for note in side.ranking.notes]
     only = {one.letter: _only(one, other) for one, other in ((a, b), (b, a))}
     if any(only.values()):
         parts = [f"{list_text(names)} only in {key}" for key, names in only.items() if names]
@@ -273,6 +269,7 @@ def _side_json(side: Side) -> Mapping[str, Any]:
         "place": side.place,
         "name": side.name,
         "metric": side.metric,
+        "better": side.ranking.measure.better,
         "trials": coverage.to_json(),
         "provisional": side.sweep.main_podium.provisional,
     }

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.protocols import protocol_values
 from orchestrator.report.data import column
 from orchestrator.report.wording import MISSING, signed_text
@@ -77,7 +78,7 @@ class LossDifference:
     Attributes:
         difference: Mean of the cells' differences; its interval takes cells as the sample.
         num_cells: Cells behind it.
-        num_better: Cells in which B is higher; `num_worse` lower.
+        num_better: Cells in which B is better; `num_worse` worse.
     """
 
     loss: str
@@ -93,9 +94,9 @@ def cell_differences(
     """Returns the cells that both tables have, in sorted order.
 
     Args:
-        a: Checked trials; diverged ones have their metric at 0.
+        a: Checked trials; diverged ones have the worst value.
         b: Likewise.
-        metric_a: Column of `a`; higher is better.
+        metric_a: Column of `a`.
         metric_b: Column of `b`.
     """
     cells_a, cells_b = _cells(a, metric_a), _cells(b, metric_b)
@@ -104,9 +105,10 @@ def cell_differences(
 
 
 def loss_differences(
-    cells: Sequence[CellDifference], losses: Sequence[str]
+    cells: Sequence[CellDifference], losses: Sequence[str], measure: Metric
 ) -> list[LossDifference]:
     """Returns one entry a loss that has a cell, in the order of `losses`."""
+    sign = -1 if measure.lower_is_better else 1
     found = []
     for loss in losses:
         values = [cell.difference.value for cell in cells if cell.loss == loss]
@@ -116,8 +118,8 @@ def loss_differences(
                     loss=loss,
                     difference=paired_difference(np.array(values)),
                     num_cells=len(values),
-                    num_better=sum(value > 0 for value in values),
-                    num_worse=sum(value < 0 for value in values),
+                    num_better=sum(sign * value > 0 for value in values),
+                    num_worse=sum(sign * value < 0 for value in values),
                 )
             )
     return found

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.ranking.grid import Grid
+from orchestrator.ranking.metrics import Metric, metric_of
 from orchestrator.ranking.places import TieRule
 from orchestrator.ranking.podium import Podium, Ranking, rank
 from orchestrator.ranking.rows import podium_rows
@@ -51,7 +52,7 @@ class ReportData:
         siblings: The answer to `siblings_query` of the same metric; may be empty.
         grid: The grid document: name, datasets, models, losses, repeats; None if unknown.
         titles: What to call labels; None takes the grid's, else the catalogues'.
-        metric: Column to rank by; higher is better.
+        metric: Column to rank by, or what `metrics.metric_of` says of it.
         ties: Tie rule of the ranking.
         protocol: The protocol_id to show where the store holds several.
         sampling: How its certainty is found.
@@ -65,7 +66,7 @@ class ReportData:
     siblings: pd.DataFrame = field(default_factory=pd.DataFrame)
     grid: Mapping[str, object] | None = None
     titles: Titles | None = None
-    metric: str = "dice"
+    metric: str | Metric = "dice"
     ties: TieRule = "split"
     protocol: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
@@ -121,6 +122,10 @@ class Sweep:
     def metric(self) -> str:
         """The ranked column."""
         return self.ranking.metric
+
+    def measure(self, metric: str) -> Metric:
+        """Returns direction and range of a column: the ranked one as it was asked for."""
+        return self.ranking.measure if metric == self.metric else metric_of(metric)
 
     @property
     def has_grid(self) -> bool:

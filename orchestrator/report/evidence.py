@@ -18,8 +18,8 @@ class PairCell:
     """Loss A against loss B.
 
     Attributes:
-        p_better: Probability that A has the higher mean.
-        p_better_by_margin: That it is higher by more than the margin.
+        p_better: Probability that A has the better mean.
+        p_better_by_margin: That it is better by more than the margin.
         p_equivalent: That the two differ by at most the margin.
         difference: Mean of A minus mean of B.
         effect_size: Cohen's d of the paired differences; None where there is none.
@@ -66,7 +66,7 @@ def evidence(sweep: Sweep) -> Evidence:
     axes = [cast("PodiumAxis", podium.axis) for podium in podiums]
     found = certainties(
         sweep.trials,
-        metric=sweep.metric,
+        metric=sweep.ranking.measure,
         ties=sweep.ranking.ties,
         expected=sweep.grid,
         axes=axes,
@@ -78,7 +78,8 @@ def evidence(sweep: Sweep) -> Evidence:
     return Evidence(
         certainties={str(axis): found[axis] for axis in axes},
         significance=significance(
-            with_stand_ins(scores_of(sweep.trials, sweep.metric), sweep.grid), alpha=how.alpha
+            with_stand_ins(scores_of(sweep.trials, sweep.ranking.measure), sweep.grid),
+            alpha=how.alpha,
         ),
     )
 

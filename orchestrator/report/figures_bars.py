@@ -167,7 +167,8 @@ def _draw_legend(page: Axes, bars: dict[str, list[LossMean]], top: float) -> Non
 
 
 def _caption(sweep: Sweep, bars: dict[str, list[LossMean]]) -> str:
-    text = "Mean over all datasets, models and repeats, the highest first."
+    first = "best" if sweep.ranking.measure.lower_is_better else "highest"
+    text = f"Mean over all datasets, models and repeats, the {first} first."
     provisional = provisional_text(sweep.main_podium)
     if any(bar.low is not None for entries in bars.values() for bar in entries):
         text += " Whiskers: the lowest and the highest repeat"

@@ -48,6 +48,7 @@ class _Layout:
     Attributes:
         names: Wrapped names of the blocks.
         heads: Wrapped names of the losses.
+        digits: Decimals of the values; two where they reach 10, as percentages do.
     """
 
     width: float
@@ -56,6 +57,7 @@ class _Layout:
     names: tuple[str, ...]
     heads: dict[str, str]
     bands: tuple[tuple[str, ...], ...]
+    digits: int
 
     @property
     def row_heights(self) -> list[float]:
@@ -74,7 +76,7 @@ class _Layout:
 
 
 def heat_figure(sweep: Sweep, podium: Podium, name: str) -> Drawn:
-    """Draws the table of one axis; colours run from the lowest to the highest mean of a row."""
+    """Draws the table of one axis; colours run from the worst to the best mean of a row."""
     table = heat_table(sweep, podium)
     layout = _lay_out(sweep, table)
     *tops, end = layout.tops
@@ -115,6 +117,9 @@ def _lay_out(sweep: Sweep, table: HeatTable) -> _Layout:
         bands=tuple(
             table.losses[start : start + columns] for start in range(0, len(table.losses), columns)
         ),
+        digits=2
+        if any(abs(cell.mean or 0) >= 10 for row in table.rows.values() for cell in row)
+        else 4,
     )
 
 
@@ -134,7 +139,9 @@ def _draw_band(
                   linespacing=1.15)  # fmt: skip
         for column, loss in enumerate(band):
             cell = cells[table.losses.index(loss)]
-            _draw_cell(page, left + column * layout.cell, y, layout.cell, height, cell)
+            _draw_cell(
+                page, left + column * layout.cell, y, layout.cell, height, cell, layout.digits
+            )
         y += height
     right = left + len(band) * layout.cell
     page.plot([_EDGE, right], [y + 0.03, y + 0.03], color=INK, linewidth=0.7)
@@ -146,7 +153,9 @@ def _draw_band(
         )  # fmt: skip
 
 
-def _draw_cell(page: Axes, x: float, y: float, width: float, height: float, cell: HeatCell) -> None:
+def _draw_cell(
+    page: Axes, x: float, y: float, width: float, height: float, cell: HeatCell, digits: int
+) -> None:
     middle = y + height / 2
     if cell.mean is None:
         page.text(x + width / 2, middle, MISSING, size=SMALL, ha="center", va="center")
@@ -156,7 +165,7 @@ def _draw_cell(page: Axes, x: float, y: float, width: float, height: float, cell
         Rectangle((x + 0.01, y + 0.01), width - 0.02, height - 0.02, color=face, linewidth=0)
     )
     # Value and mark stand at the right, so that the digits of a column are aligned.
-    text = metric_text(cell.mean) + _mark(cell)
+    text = metric_text(cell.mean, digits) + _mark(cell)
     end = x + width / 2 + 0.255 + (_MARK_WIDTH if _mark(cell) else 0)
     page.text(end, middle, text, size=SMALL, ha="right", va="center",
               weight="bold" if cell.place == 1 and not cell.joint else "normal")  # fmt: skip
@@ -196,13 +205,16 @@ def _mark(cell: HeatCell) -> str:
 
 def _caption(sweep: Sweep, podium: Podium, table: HeatTable) -> str:
     other = "models" if table.axis == "dataset" else "datasets"
-    text = f"Mean test {metric_title(sweep.metric)} over {other} and repeats, ranked unrounded."
+    measure = podium.measure
+    name = metric_title(sweep.metric) + (f" ({measure.stated})" if measure.stated else "")
+    text = f"Mean test {name} over {other} and repeats, ranked unrounded."
     text += " Digits in front: the three best of a row; they get 3, 2 and 1 points."
     if podium.num_ties:
         text += f" Equal means (=): {TIE_MEANINGS[podium.ties]}."
-    text += " Shade: from the lowest to the highest mean of a row."
+    ends = ("highest", "lowest") if measure.lower_is_better else ("lowest", "highest")
+    text += f" Shade: from the {ends[0]} to the {ends[1]} mean of a row."
     if table.has_diverged:
-        text += " †: with diverged trials, counted as 0."
+        text += f" †: with diverged trials, counted as {'the worst' if measure.stated else 0}."
     if table.has_partial:
         text += " °: trials missing."
     return text + provisional_text(podium)

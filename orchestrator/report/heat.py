@@ -15,7 +15,7 @@ class HeatCell:
 
     Attributes:
         mean: Unrounded mean of the metric; None without any trial.
-        shade: 0 for the lowest mean of its row, 1 for the highest; 0.5 where all are equal.
+        shade: 0 for the worst mean of its row, 1 for the best; 0.5 where all are equal.
         place: 1, 2 or 3, else None.
         joint: True where another loss of the row has the same place.
         num_present: Trials behind the mean.
@@ -75,6 +75,7 @@ def heat_table(sweep: Sweep, podium: Podium) -> HeatTable:
                     block.means,
                     block.places,
                     loss,
+                    lower_is_better=podium.measure.lower_is_better,
                     num_present=present.get((name, loss), 0),
                     num_expected=sweep.grid.num_expected(**{axis: name, "loss": loss}),
                     num_diverged=diverged.get((name, loss), 0),
@@ -106,14 +107,16 @@ def shaded_cell(
     num_present: int,
     num_expected: int,
     num_diverged: int,
+    lower_is_better: bool = False,
 ) -> HeatCell:
     """Returns one cell of a block with these means and places of its losses."""
     value, place = means.get(loss), places.get(loss)
     lowest, highest = min(means.values(), default=0.0), max(means.values(), default=0.0)
     spread = highest - lowest
+    shade = 0.5 if value is None or not spread else (value - lowest) / spread
     return HeatCell(
         mean=value,
-        shade=0.5 if value is None or not spread else (value - lowest) / spread,
+        shade=1 - shade if lower_is_better else shade,
         place=place if place is not None and place <= 3 else None,
         joint=list(places.values()).count(place) > 1 if place is not None else False,
         num_present=num_present,

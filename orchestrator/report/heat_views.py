@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from orchestrator.ranking.metrics import ALL_METRICS
 from orchestrator.ranking.places import place
 from orchestrator.ranking.podium import mean, rank
-from orchestrator.ranking.tables import ALL_METRICS
 from orchestrator.report.data import Sweep, column
 from orchestrator.report.heat import HeatCell, HeatTable, heat_table, shaded_cell
 
@@ -119,10 +119,12 @@ def _cell_table(sweep: Sweep, pairs: Sequence[tuple[str, str]], metric: str) -> 
     is_diverged = (column(trials, "status") == "diverged").tolist()
     diverged = Counter(key for key, flag in zip(keys, is_diverged, strict=True) if flag)
     points = dict.fromkeys(sweep.losses, 0.0)
+    lower = sweep.measure(metric).lower_is_better
     rows: dict[str, tuple[HeatCell, ...]] = {}
     for pair in pairs:
         block = {loss: means[*pair, loss] for loss in sweep.losses if (*pair, loss) in means}
-        placing = place(block, ties=sweep.ranking.ties, listed=sweep.losses)
+        gains = {loss: -value if lower else value for loss, value in block.items()}
+        placing = place(gains, ties=sweep.ranking.ties, listed=sweep.losses)
         for loss, value in placing.points.items():
             points[loss] += float(value)
         rows["\n".join(pair)] = tuple(
@@ -133,6 +135,7 @@ def _cell_table(sweep: Sweep, pairs: Sequence[tuple[str, str]], metric: str) -> 
                 num_present=present[*pair, loss],
                 num_expected=sweep.grid.num_expected(dataset=pair[0], model=pair[1], loss=loss),
                 num_diverged=diverged[*pair, loss],
+                lower_is_better=lower,
             )
             for loss in sweep.losses
         )
@@ -162,12 +165,18 @@ def _view(
             for (names, labels), cells in zip(titles, first.rows.values(), strict=True)
         ),
         points=first.points,
-        values={metric: _values(table) for metric, table in tables.items()},
+        values={
+            metric: _values(table) | ({"l": True} if sweep.measure(metric).lower_is_better else {})
+            for metric, table in tables.items()
+        },
     )
 
 
 def _values(table: HeatTable) -> dict[str, Any]:
-    """Returns {v: means, p: places, s: points}, rows and losses in the table's order."""
+    """Returns {v: means, p: places, s: points}, rows and losses in the table's order.
+
+    With `l` beside them lower values are better.
+    """
     return {
         "v": [[cell.mean for cell in row] for row in table.rows.values()],
         "p": [[place_text(cell) for cell in row] for row in table.rows.values()],

@@ -42,7 +42,7 @@ def bar_metrics(sweep: Sweep) -> tuple[str, ...]:
 
 
 def loss_means(sweep: Sweep, metric: str) -> list[LossMean]:
-    """Returns one bar a loss that has a trial, the highest first; equal ones by label."""
+    """Returns one bar a loss that has a trial, the best first; equal ones by label."""
     ranking = (
         sweep.ranking
         if metric == sweep.metric
@@ -63,7 +63,8 @@ def loss_means(sweep: Sweep, metric: str) -> list[LossMean]:
         )
         for loss, mean in means.items()
     ]
-    return sorted(bars, key=lambda bar: (-bar.mean, bar.loss))
+    sign = 1 if ranking.measure.lower_is_better else -1
+    return sorted(bars, key=lambda bar: (sign * bar.mean, bar.loss))
 
 
 def _repeat_means(sweep: Sweep, metric: str, means: Mapping[str, float]) -> dict[str, list[float]]:

@@ -15,7 +15,13 @@ from workers.datasets.dataset import Dataset, FileDataset
 from workers.datasets.duplicates import EQUAL_PICTURES, NEAR_DUPLICATES, SHARED_PICTURES
 from workers.datasets.findings import Finding
 from workers.datasets.fingerprint import relative_name
-from workers.datasets.pictures import UnreadableImageError, as_rgb, decode, read_rasters
+from workers.datasets.pictures import (
+    IMAGE_SUFFIXES,
+    UnreadableImageError,
+    as_rgb,
+    decode,
+    read_rasters,
+)
 from workers.datasets.survey import Survey
 
 SIDE = 320
@@ -173,15 +179,20 @@ def _concerned(
         yield from _alike(survey, equal=one.kind.name == EQUAL_PICTURES.name)
         return
     details = one.details or ("",) * len(one.names)
+    others = (
+        {label: _names(other) for label, other in surveys.items()}
+        if one.kind.name == SHARED_PICTURES.name
+        else {}
+    )
     for name, detail in zip(one.names, details, strict=True):
         note = f"{one.kind.text} ({detail})" if detail else one.kind.text
         partner = None
-        if one.kind.name == SHARED_PICTURES.name:
-            other, _, file = detail.partition(": ")
-            note = f"also in {other}, equal or nearly so"
-            partner = (other, _names(surveys[other])[file]) if other in surveys else None
+        for other, numbers in others.items():
+            number = numbers.get(detail.removeprefix(f"{other}: "))
+            if detail.startswith(f"{other}: ") and number is not None:
+                note, partner = f"also in {other}, equal or nearly so", (other, number)
         key = where.get(name, name)
-        if isinstance(key, int) or _is_file(survey, name):
+        if isinstance(key, int) or _is_picture(survey, name):
             yield key, note, partner
 
 
@@ -198,8 +209,9 @@ def _alike(survey: Survey, *, equal: bool) -> Iterator[tuple[int, str, tuple[str
         yield a, note, (survey.label, b)
 
 
-def _is_file(survey: Survey, name: str) -> bool:
-    return survey.folder is not None and (survey.folder / name).is_file()
+def _is_picture(survey: Survey, name: str) -> bool:
+    path = (survey.folder or Path()) / name
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
 
 
 def _spaced(numbers: Sequence[int], count: int) -> list[int]:

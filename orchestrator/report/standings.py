@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestrator.ranking.metrics import METRICS
 from orchestrator.ranking.podium import Podium, block_means, mean
 from orchestrator.ranking.rows import PodiumRow, podium_rows
-from orchestrator.ranking.tables import METRICS
 from orchestrator.report.data import Sweep
 
 

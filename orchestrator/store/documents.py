@@ -30,7 +30,7 @@ class SavedCheckpoints:
         """
         return self.storage.read(self.path)
 
-    def save(self, state: bytes) -> None:
+    def save(self, state: bytes | memoryview) -> None:
         """Replaces the saved state, durably and at once.
 
         Raises:

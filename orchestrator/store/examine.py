@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
+from orchestrator.documents import MAX_COLUMN_BYTES, parse_json
 from orchestrator.store.codec import CHECKED
 from orchestrator.store.files import COMPACT, is_as_named, part_key, trial_id_of
 from orchestrator.store.rows import Row, spec_values
@@ -279,7 +279,7 @@ def _trial_facts(row: Row) -> TrialFacts:
 def _row_problem(table: Table, row: Row, facts: FileFacts) -> str | None:
     """Says why a row cannot be what its specification asks for, and notes what can be mended."""
     try:
-        spec = TrialSpec.from_json(json.loads(row["spec"]))
+        spec = TrialSpec.from_json(parse_json(row["spec"], MAX_COLUMN_BYTES))
         # A candidate of a search has an id of its own, in which search and number are too.
         if spec.data.measured_on != "val" and trial_id(spec) != row["trial_id"]:
             return "the specification of a row has another identity than the row"

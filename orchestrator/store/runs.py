@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -105,12 +106,7 @@ def load_runs(storage: Storage) -> list[RunRecord]:
     Raises:
         StoreError: The folder cannot be read.
     """
-    found = []
-    for file in storage.list(RUNS):
-        run = _read(storage, file.path) if file.name.endswith(".json") else None
-        if run is not None:
-            found.append(run)
-    return sorted(found, key=lambda run: (run.started_at, run.run_id))
+    return sorted(_read_all(storage), key=lambda run: (run.started_at, run.run_id))
 
 
 def load_run(storage: Storage, run_id: str) -> RunRecord | None:
@@ -119,7 +115,7 @@ def load_run(storage: Storage, run_id: str) -> RunRecord | None:
     Raises:
         StoreError: The file cannot be read.
     """
-    return _read(storage, run_path(run_id))
+    return next((run for run in _read_all(storage, run_id) if run.run_id == run_id), None)
 
 
 def run_path(run_id: str) -> str:
@@ -130,6 +126,15 @@ def run_path(run_id: str) -> str:
 def finite(value: float) -> float | None:
     """Returns a number as JSON can hold it."""
     return value if math.isfinite(value) else None
+
+
+def _read_all(storage: Storage, prefix: str = "") -> Iterator[RunRecord]:
+    """Yields the documents whose names begin so; none is read that is larger than one can be."""
+    for file in storage.list(RUNS, prefix=prefix):
+        if file.name.endswith(".json") and not file.is_folder and file.size_bytes <= MAX_BYTES:
+            run = _read(storage, file.path)
+            if run is not None and file.name == f"{run.run_id}.json":
+                yield run
 
 
 def _read(storage: Storage, path: str) -> RunRecord | None:

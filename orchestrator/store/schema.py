@@ -140,7 +140,12 @@ TRIALS = Table(
         Column("loss_name", "string", "Name of the loss in the catalogue"),
         _LABELS[3],
         Column("seed", "integer", "Seed from which split, order and weights derive"),
-        Column("status", "string", "'completed', or 'diverged': the loss became NaN or infinite"),
+        Column(
+            "status",
+            "string",
+            "'completed', or 'diverged': the loss, or the output for a validation or test image, "
+            "became NaN or infinite",
+        ),
         *(per_image for per_image, _ in _METRICS),
         *(pooled for _, pooled in _METRICS),
         Column("best_epoch", "integer", "Epoch of the best validation Dice", "epoch", True, low=1),

@@ -164,10 +164,16 @@ def _entries(storage: Storage, table: Table) -> tuple[list[FileInfo], list[Findi
 
 
 def _foreign(table: Table, entry: FileInfo, files: TableFiles) -> Finding:
+    if entry.is_folder:
+        return _no_file(entry)
+    return Finding(path=entry.path, kind="foreign", problem=foreign_text(table, entry, files))
+
+
+def _no_file(entry: FileInfo) -> Finding:
     if entry.is_special:
         problem = "a pipe, a socket or a device and no file"
         return Finding(path=entry.path, kind="special", problem=problem)
-    return Finding(path=entry.path, kind="foreign", problem=foreign_text(table, entry, files))
+    return Finding(path=entry.path, kind="foreign", problem="not a folder of this store")
 
 
 def _examine_all(storage: Storage, table: Table, files: Sequence[FileInfo]) -> Iterator[FileFacts]:
@@ -279,4 +285,4 @@ def _holder(files: Sequence[FileFacts], trial: str) -> str:
 def _check_grids(storage: Storage) -> tuple[list[Finding], int]:
     files, malformed = storage.list(GRIDS), read_grids(storage).malformed
     problems = [Finding(path=path, kind="grid", problem=why) for path, why in malformed.items()]
-    return [*problems, *(_foreign(file) for file in files if file.is_folder)], len(files)
+    return [*problems, *(_no_file(file) for file in files if file.is_folder)], len(files)

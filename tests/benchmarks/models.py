@@ -77,6 +77,13 @@ def measure(name: str, parameters: dict[str, Any], arguments: argparse.Namespace
         value.item()  # waits for the device
         seconds.append(time.perf_counter() - began)
     on_gpu = device.type == "cuda"
+    forward = []
+    with torch.inference_mode():
+        network.eval()
+        for _ in range(1 + arguments.steps):
+            began = time.perf_counter()
+            network(images_BCHW).logits_BCHW.sum().item()
+            forward.append(time.perf_counter() - began)
     peak = torch.cuda.max_memory_allocated() if on_gpu else status_bytes("VmHWM") - before_bytes
     return {
         "model": name,
@@ -84,7 +91,9 @@ def measure(name: str, parameters: dict[str, Any], arguments: argparse.Namespace
         "parameters": number,
         "gmacs_224": round(gmacs, 3),
         "seconds_per_step": round(statistics.median(seconds[1:]), 4),
+        "seconds_per_forward": round(statistics.median(forward[1:]), 4),
         "peak_memory_bytes": peak,
+        "reserved_memory_bytes": torch.cuda.max_memory_reserved() if on_gpu else None,
         "device": device_name(device),
     }
 

@@ -125,7 +125,7 @@ def no_op_trainer(
 def make_specs(number: int) -> list[TrialSpec]:
     """Returns the first `number` combinations of a grid shaped like the study's."""
     # Of the catalogue, because the planner looks up what they cost.
-    axes = [
+    axes: list[list[Component]] = [
         [Component(name=n, parameters=p) for n, p in (complete(name, {}) for name in names)]
         for complete, names in (
             (complete_dataset, list(DATASETS)[:NUM_DATASETS]),
@@ -136,7 +136,7 @@ def make_specs(number: int) -> list[TrialSpec]:
     repeats = range(-(-number // math.prod(map(len, axes))))
     specs = [
         TrialSpec(dataset=dataset, model=model, loss=loss, repeat=repeat, seed=42)
-        for dataset, model, loss, repeat in itertools.product(*axes, repeats)
+        for (dataset, model, loss), repeat in itertools.product(itertools.product(*axes), repeats)
     ]
     return specs[:number]
 

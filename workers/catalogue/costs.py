@@ -1,9 +1,10 @@
-"""What training steps cost, from the measured table that ships with the package."""
+"""What training steps cost, from the tables that ship with the package."""
 
 from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,24 @@ from workers.catalogue import CatalogueError
 from workers.catalogue.models import MODELS, Parameters, Variant, complete_model
 
 TABLE = Path(__file__).with_name("costs.json")
-"""Made by `tests/benchmarks/models.py`, one table a kind of device."""
+"""One table per measured device, made by `tests/benchmarks/models.py`; and under `traced` what a
+step is made of, made by `tests/benchmarks/trace_models.py`."""
 
-STATE_BYTES_PER_PARAMETER = 16
-"""Weight, gradient and Adam's two moments in float32."""
+STATE_BYTES_PER_PARAMETER = 20
+"""Weight, gradient, Adam's two moments and the best weights so far, in float32."""
 
 GPU_CONTEXT_BYTES = 600 << 20
 """What a process holds on a GPU before its first tensor."""
+
+ASSUMED_OPERATION_SECONDS = 10e-6
+"""What the host takes to start one operation: a step of many small ones waits for it."""
+
+ASSUMED_GPU_FLOPS = 30e12
+ASSUMED_GPU_BYTES_PER_SECOND = 1.5e12
+"""Float32 arithmetic and memory traffic per second of a whole GPU: about half of a large card."""
+
+_STEP_PER_FORWARD = 3
+"""A training step costs three forward passes: one forward, two backward."""
 
 # Of smp's decoder on a ResNet-34 (shared measurements); other encoders are of that order.
 _ENCODER_GMACS_224 = {"unet": 5.98, "unetpp": 14.08, "deeplabv3plus": 6.04}
@@ -34,14 +46,52 @@ class Size:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One default model's training step: on what, and what it cost."""
+    """One default model's training step: on what, and what it cost.
+
+    Attributes:
+        size: Of the model.
+        image_size: Side of the images, pixels.
+        batch_size: Images per step.
+        threads: CPU threads.
+        seconds_per_step: Forward, backward and optimiser.
+        seconds_per_forward: Forward pass alone; None where it was not measured.
+        peak_memory_bytes: Resident on a CPU, allocated by torch on a GPU.
+        reserved_memory_bytes: Reserved by torch on a GPU; None on a CPU.
+    """
 
     size: Size
     image_size: int
     batch_size: int
     threads: int
     seconds_per_step: float
+    seconds_per_forward: float | None
     peak_memory_bytes: float
+    reserved_memory_bytes: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traced:
+    """What one training step of a default model is made of, as a GPU runs it.
+
+    Attributes:
+        operations: Of forward and backward pass, views left out.
+        forward_operations: Of the forward pass.
+        bytes_per_image: Read and written by them, for an image of 224x224.
+        activation_bytes_per_image: Kept for the backward pass, likewise.
+    """
+
+    operations: int
+    forward_operations: int
+    bytes_per_image: float
+    activation_bytes_per_image: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSeconds:
+    """Seconds of a training step and of a forward pass of the same batch."""
+
+    step: float
+    forward: float
 
 
 @functools.cache
@@ -55,10 +105,19 @@ def measured_steps(device: str = "cpu") -> Mapping[str, Measured]:
             batch_size=document["batch_size"],
             threads=document["threads"],
             seconds_per_step=row["seconds_per_step"],
+            seconds_per_forward=row.get("seconds_per_forward"),
             peak_memory_bytes=row["peak_memory_bytes"],
+            reserved_memory_bytes=row.get("reserved_memory_bytes"),
         )
         for name, row in document["models"].items()
     }
+
+
+@functools.cache
+def traced_steps() -> Mapping[str, Traced]:
+    """Returns the shipped table of what steps are made of, by model."""
+    document = json.loads(TABLE.read_text(encoding="utf-8"))["traced"]
+    return {name: Traced(**row) for name, row in document["models"].items()}
 
 
 def model_size(name: str, parameters: Parameters) -> Size:
@@ -106,23 +165,82 @@ def pass_seconds(name: str, parameters: Parameters, *, threads: int) -> float | 
 
 
 def step_memory_bytes(
-    name: str, parameters: Parameters, *, image_size: int, batch_size: int
+    name: str, parameters: Parameters, *, image_size: int, batch_size: int, device: str = ""
 ) -> float:
-    """Returns the memory of training in float32: weights and moments, and what a batch needs.
+    """Returns the memory of training in float32 on a GPU: the state, and what a batch needs.
 
-    The batch's part is scaled from the shipped table by pixels and multiply-adds; for a model
-    that is not in it, the largest share a multiply-add has there is taken.
+    Args:
+        name: The model.
+        parameters: Its options; activations are scaled from the default model by multiply-adds.
+        image_size: Side of the images, pixels.
+        batch_size: Images per step.
+        device: Name of the GPU. Where the shipped table has it, its reserved memory counts; else
+            the traced activations.
     """
     size = model_size(name, parameters)
-    table = measured_steps()
-    rows = [table[name]] if name in table else list(table.values())
-    share = max((_bytes_per_gmac(row) for row in rows), default=0.0)
     images_224 = batch_size * (image_size / 224) ** 2
-    return STATE_BYTES_PER_PARAMETER * size.parameters + share * size.gmacs_224 * images_224
+    state = STATE_BYTES_PER_PARAMETER * size.parameters
+    row = measured_steps(device).get(name)
+    if row is not None and row.reserved_memory_bytes is not None:
+        kept = max(0.0, row.reserved_memory_bytes - STATE_BYTES_PER_PARAMETER * row.size.parameters)
+        kept /= row.batch_size * (row.image_size / 224) ** 2
+    else:
+        kept = max(item.activation_bytes_per_image for item in _traced(name))
+    return state + kept * _growth(name, size) * images_224
 
 
-def _bytes_per_gmac(row: Measured) -> float:
-    """Returns what an image's multiply-adds keep for the backward pass."""
-    kept = row.peak_memory_bytes - STATE_BYTES_PER_PARAMETER * row.size.parameters
-    images_224 = row.batch_size * (row.image_size / 224) ** 2
-    return max(0.0, kept) / (row.size.gmacs_224 * images_224)
+def gpu_step_seconds(
+    name: str,
+    parameters: Parameters,
+    *,
+    image_size: int,
+    batch_size: int,
+    share: float,
+    device: str = "",
+) -> StepSeconds:
+    """Returns the seconds of a training step and of a forward pass on a share of a GPU, in float32.
+
+    A measured table of the device is scaled by pixels and multiply-adds. Without one, the seconds
+    are assumed: the device's arithmetic and memory traffic, and at least what the host takes to
+    start the operations, which a share does not change.
+    """
+    size = model_size(name, parameters)
+    images_224 = batch_size * (image_size / 224) ** 2
+    row = measured_steps(device).get(name)
+    if row is not None:
+        ratio = images_224 / (row.batch_size * (row.image_size / 224) ** 2)
+        ratio *= size.gmacs_224 / row.size.gmacs_224 / share
+        forward = row.seconds_per_forward or row.seconds_per_step / _STEP_PER_FORWARD
+        return StepSeconds(step=row.seconds_per_step * ratio, forward=forward * ratio)
+    traced = max(_traced(name), key=lambda item: item.operations)
+    flops = 2e9 * size.gmacs_224 * images_224
+    num_bytes = traced.bytes_per_image * _growth(name, size) * images_224
+    forward_part = 1 / _STEP_PER_FORWARD
+
+    def seconds(part: float, operations: int) -> float:
+        arithmetic = _STEP_PER_FORWARD * flops / ASSUMED_GPU_FLOPS
+        traffic = num_bytes / ASSUMED_GPU_BYTES_PER_SECOND
+        return max(part * (arithmetic + traffic) / share, operations * ASSUMED_OPERATION_SECONDS)
+
+    return StepSeconds(
+        step=seconds(1.0, traced.operations),
+        forward=seconds(forward_part, traced.forward_operations),
+    )
+
+
+def _traced(name: str) -> list[Traced]:
+    """Returns the model's row, or every row for a model that is not in the table."""
+    table = traced_steps()
+    return [table[name]] if name in table else list(table.values())
+
+
+def _growth(name: str, size: Size) -> float:
+    """Returns how many times the activations of the default model a form of it keeps.
+
+    They grow with the width, multiply-adds with its square; with the depth both grow alike. The
+    larger of the two is taken.
+    """
+    if name not in MODELS:
+        return 1.0
+    ratio = size.gmacs_224 / MODELS[name].gmacs_224
+    return max(ratio, math.sqrt(ratio))

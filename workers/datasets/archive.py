@@ -9,6 +9,7 @@ refused, and the amount that comes out is bounded.
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -96,8 +97,8 @@ def unpack(archive: Path, folder: Path, shown: str) -> None:
         *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
         *(EOFError, OSError, RuntimeError, ValueError, LookupError),
     ) as error:  # RecursionError and a method of packing that Python lacks are RuntimeErrors
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's; damage that gzip and bz2 find has no number
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's; damage that gzip, bz2 and a seek to nowhere find is not
         reason = str(error).partition("\n")[0].rstrip(":")
         msg = f"{shown}: is no readable archive ({reason}); make it again, or check its transfer"
         raise UserError(msg) from error

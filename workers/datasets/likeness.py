@@ -108,7 +108,7 @@ def _pixels(picture: AnyPicture, orientation: int) -> str:
 def hashes_of(keys: Sequence[PictureKey]) -> NDArray[np.uint64]:
     """Returns the perceptual hashes (N, 4)."""
     data = bytes.fromhex("".join(key.likeness for key in keys))
-    return np.frombuffer(data, dtype=np.uint64).reshape(len(keys), -1)
+    return np.frombuffer(data, dtype=np.uint64).reshape(-1, NUM_BITS // 64)
 
 
 def near_pairs(

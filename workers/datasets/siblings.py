@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.contract import SIMILAR_RULE, DataProtocol, SiblingKind, SpecificationError
-from workers.datasets.likeness import classes, label_pairs, near_pairs
+from workers.datasets.likeness import NUM_BITS, classes, label_pairs, near_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +93,8 @@ class Siblings:
         equal = np.asarray(document["equal"], dtype=np.int64)
         hashes = None
         if text is not None:
-            hashes = np.frombuffer(bytes.fromhex(text), np.uint64).reshape(len(layout), -1)
-        if len(equal) != len(layout):
+            hashes = np.frombuffer(bytes.fromhex(text), np.uint64).reshape(-1, NUM_BITS // 64)
+        if not len(equal) == len(layout) == len(equal if hashes is None else hashes):
             msg = f"{len(layout)} groups for {len(equal)} pictures"
             raise ValueError(msg)
         return cls(layout=layout, equal=equal, hashes=hashes)

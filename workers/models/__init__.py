@@ -14,6 +14,7 @@ from workers.catalogue.weights import Weights
 from workers.contract import DEFAULT_CACHE, Component
 from workers.models.output import SegmentationOutput
 from workers.models.pretrained import load_weights
+from workers.models.resampling import replace_layers
 from workers.weights import weight_files as find_weight_files
 
 __all__ = ["SegmentationOutput", "build_model"]
@@ -57,6 +58,7 @@ def build_model(
         asked = Component(name=name, parameters=complete | {"pretrained": pretrained})
         weight_files = find_weight_files(asked, given, Path(DEFAULT_CACHE).expanduser())
     network = cast(nn.Module, load(MODELS[name].build)(num_classes, **complete))
+    replace_layers(network)
     for weights, file in weight_files:
         load_weights(network, weights, file)
     return network

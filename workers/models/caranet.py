@@ -6,9 +6,9 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from workers.models.output import SegmentationOutput, check_image
+from workers.models.resampling import enlarge_bilinear
 from workers.models.reverse_attention import ReverseAttention, conv_norm_prelu, resize
 
 _WIDTH = 32
@@ -37,7 +37,7 @@ def res2net() -> nn.Module:
 
 
 def _enlarge(features_BCHW: Tensor) -> Tensor:
-    return interpolate(features_BCHW, scale_factor=2, mode="bilinear", align_corners=True)
+    return enlarge_bilinear(features_BCHW, 2, align_corners=True)
 
 
 def _conv(channels: int) -> nn.Conv2d:

@@ -8,11 +8,12 @@ from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, adaptive_max_pool2d, interpolate
+from torch.nn.functional import adaptive_avg_pool2d
 
 from workers.models.backbones import pvt_v2, pyramid_widths
 from workers.models.blocks import conv_norm_act
 from workers.models.output import SegmentationOutput, check_image
+from workers.models.resampling import global_maximum, resize_bilinear
 
 Variant = Literal["B0", "B2"]
 
@@ -38,7 +39,7 @@ class ChannelAttention(nn.Module):
     def forward(self, features_BCHW: Tensor) -> Tensor:
         """Returns the scaled features, of the same shape."""
         mean_BC11 = self.gate(adaptive_avg_pool2d(features_BCHW, 1))
-        maximum_BC11 = self.gate(adaptive_max_pool2d(features_BCHW, 1))
+        maximum_BC11 = self.gate(global_maximum(features_BCHW))
         gate_BC11 = torch.sigmoid(mean_BC11 + maximum_BC11)
         return features_BCHW * gate_BC11
 
@@ -212,9 +213,10 @@ class EMCADNet(nn.Module):
     def forward(self, image_BCHW: Tensor) -> SegmentationOutput:
         """Returns p1 as logits and p4, p3, p2 as auxiliary, all at input size."""
         check_image(image_BCHW)
+        height, width = image_BCHW.shape[-2:]
         decoded = self.decoder(self.backbone(image_BCHW)[::-1])
         *auxiliary, logits_BCHW = (
-            interpolate(head(m), image_BCHW.shape[-2:], mode="bilinear", align_corners=False)
+            resize_bilinear(head(m), (height, width), align_corners=False)
             for head, m in zip(self.heads, decoded, strict=True)
         )
         return SegmentationOutput(logits_BCHW, tuple(auxiliary), mutation=self.mutation)

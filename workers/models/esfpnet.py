@@ -6,11 +6,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from workers.models.backbones import mix_transformer, mix_transformer_maps, pyramid_widths
 from workers.models.blocks import conv_norm_act
 from workers.models.output import SegmentationOutput, check_image
+from workers.models.resampling import enlarge_bilinear
 
 Variant = Literal["T", "S", "L"]
 
@@ -33,7 +33,7 @@ class LinearPrediction(nn.Linear):
 
 
 def _enlarge(features_BCHW: Tensor, factor: int) -> Tensor:
-    return interpolate(features_BCHW, scale_factor=factor, mode="bilinear", align_corners=False)
+    return enlarge_bilinear(features_BCHW, factor, align_corners=False)
 
 
 def _fuse(in_channels: int, out_channels: int) -> nn.Sequential:

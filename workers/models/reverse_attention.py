@@ -8,9 +8,9 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from workers.models.blocks import conv_norm_act
+from workers.models.resampling import resize_bilinear
 
 _EPS = 1e-3
 _HIDDEN = 32
@@ -39,7 +39,7 @@ def conv_norm_prelu(
 
 def resize(features_BCHW: Tensor, height: int, width: int) -> Tensor:
     """Returns the map at another size: bilinear, align_corners False."""
-    return interpolate(features_BCHW, (height, width), mode="bilinear", align_corners=False)
+    return resize_bilinear(features_BCHW, (height, width), align_corners=False)
 
 
 class FeaturePyramid(nn.Module):

@@ -16,13 +16,13 @@ function paintCell(cell, value, place, shade) {
 }
 
 function paintTable(table, metric) {
-  const { v: values, p: places, s: points } = data.heat[table.dataset.axis][metric];
+  const { v: values, p: places, s: points, l: lower } = data.heat[table.dataset.axis][metric];
   for (const row of table.tBodies[0].rows) {
     const line = values[row.dataset.r];
     const known = line.filter((value) => value !== null);
     const [low, high] = [Math.min(...known), Math.max(...known)];
     line.forEach((value, column) => paintCell(cellsOf(row, column), value, places[row.dataset.r][column],
-      value === null || high === low ? 0.5 : (value - low) / (high - low)));
+      value === null || high === low ? 0.5 : (lower ? high - value : value - low) / (high - low)));
   }
   points.forEach((number, column) => {
     const cell = cellsOf(table.tFoot.rows[0], column);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import json
 import os
 import re
@@ -18,6 +19,9 @@ import pytest
 import typer
 import yaml
 from moto.server import ThreadedMotoServer
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from ray.scripts import scripts as ray_scripts
 
 from orchestrator.cli.app import app
@@ -64,7 +68,8 @@ def commands() -> Iterator[tuple[str, list[str]]]:
         "headers": comments,
     }
     found = re.compile(
-        r"^\s*(?:if |exec |srun .*? )?((?:ray|podium) [a-z].*?)(?:\s*[;&|>]|\s+#|$)", re.MULTILINE
+        r"^\s*(?:if |until |exec |start .*? )?((?:ray|podium) [a-z].*?)(?:\s*[;&|>]|\s+#|$)",
+        re.MULTILINE,
     )
     for name, text in sources.items():
         for line in found.findall(text):
@@ -112,6 +117,29 @@ def test_versions_are_those_of_the_project_and_its_constraints():
     assert f"RAY_JOB_STOP_WAIT_TIME_S={STOP_WAIT_SECONDS}" in DOCKERFILE
     versions = re.findall(r"versitygw:v\d+\.\d+\.\d+", json.dumps(compose()))
     assert versions  # pinned, never `latest`
+
+
+def test_every_package_that_the_image_installs_is_pinned():
+    # The image has Python 3.12: a package that is needed there alone must be pinned too.
+    image: dict[str, str] = {**default_environment(), "python_version": "3.12"}  # type: ignore[dict-item]
+    waiting = [Requirement(text) for text in PROJECT["dependencies"]]
+    seen: set[tuple[str, str]] = set()
+    while waiting:
+        needed = waiting.pop()
+        for extra in {"", *needed.extras} - {e for name, e in seen if name == needed.name}:
+            seen.add((needed.name, extra))
+            for text in importlib.metadata.requires(needed.name) or ():
+                inner = Requirement(text)
+                if inner.marker is None or inner.marker.evaluate({**image, "extra": extra}):
+                    waiting.append(inner)
+    names = {canonicalize_name(name) for name, _ in seen}
+    assert len(names) > 100
+    assert names <= {canonicalize_name(name) for name in PINS}
+
+
+def test_the_image_has_what_compiled_training_needs():
+    installed = DOCKERFILE.rpartition("FROM")[2]
+    assert {"g++", "python3-dev"} <= set(installed.split())
 
 
 def test_paths_of_the_project_exist():

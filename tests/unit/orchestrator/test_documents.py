@@ -17,7 +17,7 @@ from orchestrator.planner import plan
 from orchestrator.ranking.protocols import protocol_values
 from orchestrator.ranking.questions import check_questions
 from orchestrator.store import Store, StoreError
-from orchestrator.store.runs import RunRecord, load_runs, save_run
+from orchestrator.store.runs import RunRecord, load_run, load_runs, save_run
 from orchestrator.store.storage import open_storage
 from tests.unit.orchestrator.planner.builders import committed, make_grid, make_specs, row_of
 from tests.unit.orchestrator.store.test_expected import document
@@ -26,7 +26,7 @@ from workers.contract import UserError
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CONFIG = {"name": "x", "datasets": [], "models": [], "losses": [], "repeats": 10**9, "seed": 1}
 
-MALFORMED = {
+MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "a list": ("[]", "has another shape"),
     "nothing": ("", "is no JSON"),
     "not UTF-8": (b"\xff\xfe\xfd{", "is no JSON"),
@@ -39,7 +39,7 @@ MALFORMED = {
     "an id that is a number": ('{"grid_id": 5}', "grid_id: "),
     "repeats": (json.dumps(document("g", repeats=10**9)), "repeats: "),
     "a number of repeats": (json.dumps(document("g", repeats="2")), "repeats: "),
-    "many repeats": (json.dumps(document("g", repeats=900_000)), "are too many trials"),
+    "many repeats": (json.dumps(document("g", repeats=90_000)), "without so many ids"),
     "a huge number": ('{"grid_id": "g", "repeats": ' + "9" * 5000 + "}", "5000 digits"),
     "no number": ('{"grid_id": "g", "config": {"x": NaN}}', "NaN, which is no finite"),
     "infinite": ('{"grid_id": "g", "config": {"x": 1e999}}', "1e999, which is no finite"),
@@ -125,16 +125,20 @@ BASE = RunRecord(
         {"running": "none"},
         {"running": [{"trial_id": "t", "label": "l", "since": "2026-01-01", "val_dice": []}]},
         {"run_id": "../r"},
+        {"run_id": "s"},
+        {"host": "h" * (17 << 20)},
     ],
 )
-def test_a_driver_whose_document_is_malformed_is_no_driver(tmp_path, change):
+def test_a_driver_whose_document_is_malformed_is_none(tmp_path, change):
     storage = open_storage(tmp_path)
     save_run(storage, BASE)
     assert load_runs(storage) == [BASE]
+    assert load_run(storage, "r") == BASE
     path = tmp_path / "_runs" / "r.json"
     changed = {**json.loads(path.read_text()), **change}
     path.write_text(json.dumps(changed))
     assert load_runs(storage) == []
+    assert load_run(storage, "r") is None
 
 
 SPECS = [

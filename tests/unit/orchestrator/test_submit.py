@@ -6,11 +6,11 @@ import json
 import pytest
 import yaml
 
+from orchestrator.job_requests import http_address
 from orchestrator.submit import (
     MAX_CODE_BYTES,
     Job,
     JobServer,
-    _http_address,
     _Log,
     exit_code,
     next_id,
@@ -113,16 +113,8 @@ def test_a_log_that_begins_anew_is_not_shown_twice():
 @pytest.mark.parametrize(
     "address",
     [
-        "ray://h:1",
-        "h://",
-        "http://",
-        "tcp://me:hush@h:1",
-        "",
-        "http:/h:8265",
-        "http://h:8265?a=b",
-        "http://h 1",
-        "h:port",
-        "http://h#x",
+        *("ray://h:1", "h://", "http://", "tcp://me:hush@h:1", "", "http:/h:8265"),
+        *("http://h:8265?a=b", "http://h 1", "h:port", "http://h#x"),
     ],
 )
 def test_an_address_that_no_dashboard_has_is_refused(address):
@@ -143,7 +135,7 @@ def test_an_address_that_no_dashboard_has_is_refused(address):
     ],
 )
 def test_an_address_has_one_form(address, url):
-    assert _http_address(address) == url
+    assert http_address(address) == url
 
 
 def test_nothing_of_the_token_is_in_a_submission(tmp_path, monkeypatch):

@@ -19,13 +19,18 @@ SPEC = TrialSpec(
 )
 GIB = 1 << 30
 
+asked: list[tuple[tuple[bool, ...], dict[str, bool]]] = []
+"""How determinism was asked for."""
+
 
 @pytest.fixture
 def limits(monkeypatch):
     """Fractions that were set, on a machine that seems to have a GPU of 80 GiB."""
     found: list[tuple[float, int]] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *_, **__: None)
+    monkeypatch.setattr(
+        torch, "use_deterministic_algorithms", lambda *words, **named: asked.append((words, named))
+    )
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
     properties = types.SimpleNamespace(total_memory=80 * GIB)
@@ -57,6 +62,12 @@ def test_a_whole_gpu_is_not_limited_and_a_reused_process_gets_its_limit_back(lim
     prepare(gpu_ids=("0",), gpu_share=0.5)
     prepare(gpu_ids=("0",), gpu_share=1.0)
     assert [fraction for fraction, _ in limits][1] == 1.0
+
+
+def test_determinism_on_a_gpu_is_not_a_warning(limits):
+    asked.clear()
+    prepare(gpu_ids=("0",))
+    assert asked == [((True,), {})]
 
 
 def test_the_smallest_share_is_still_something(limits):

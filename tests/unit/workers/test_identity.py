@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.contract import Component, DataProtocol, TrainingProtocol, TrialSpec
-from workers.identity import canonical, digest, protocol_id, trial_id, trial_ids
+from workers.identity import canonical, digest, digest_of_texts, protocol_id, trial_id, trial_ids
 
 SPEC = TrialSpec(
     dataset=Component(name="kvasir-seg"),
@@ -155,6 +155,11 @@ def test_a_shuffled_mapping_has_the_same_digest(mapping, random):
     keys = list(mapping)
     random.shuffle(keys)
     assert digest({key: mapping[key] for key in keys}) == digest(mapping)
+
+
+@given(st.lists(st.text()))
+def test_texts_have_the_digest_of_their_list(texts):
+    assert digest_of_texts(texts, length=12) == digest(texts, length=12)
 
 
 components = st.builds(

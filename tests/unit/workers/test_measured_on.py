@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 from workers import run as running
-from workers.contract import Component, DataProtocol, Runtime, TrainingProtocol, TrialSpec
+from workers.contract import (
+    Component,
+    DataProtocol,
+    Runtime,
+    TrainingProtocol,
+    TrialSpec,
+    TrialStatus,
+)
 from workers.datasets.split import split_indices
+from workers.models import SegmentationOutput
 from workers.run import run_trial
 
 
@@ -126,3 +137,44 @@ def test_only_training_and_validation_images_are_ever_fed_to_the_network(
     train(spec, tmp_path / "clean", tmp_path)
     assert fed == set(split.train.tolist()) | set(split.val.tolist())
     assert not fed & set(split.test.tolist())
+
+
+class Breaking(nn.Module):
+    """Gives one logit for all pixels, and in evaluation `value` in one pixel of a plain image."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.logit = nn.Parameter(torch.tensor(0.5))
+        self.value = value
+
+    def forward(self, image_BCHW):
+        logits = self.logit.expand(len(image_BCHW), 1, *image_BCHW.shape[2:]).clone()
+        if not self.training:
+            plain_B = (image_BCHW == image_BCHW[:, :, :1, :1]).flatten(1).all(dim=1)
+            logits[plain_B, 0, 0, 0] = self.value
+        return SegmentationOutput(logits)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "place", "epoch"),
+    [
+        ("val", math.nan, "validation in epoch 1", None),
+        ("val", math.inf, "validation in epoch 1", None),
+        ("test", -math.inf, "test with the weights of epoch 1", 1),
+    ],
+)
+def test_a_non_finite_logit_is_a_divergence(part, value, place, epoch, tmp_path, spec, monkeypatch):
+    split = split_indices(
+        [str(n) for n in range(15)], spec.data.split, unit="image", seed=spec.seed, repeat=0
+    )
+    write(tmp_path / "data")
+    plain = Image.new("RGB", (32, 32), (255, 255, 255))
+    plain.save(tmp_path / "data" / "images" / f"{getattr(split, part)[0]:02}.png")
+    monkeypatch.setattr(running, "build_model", lambda *_, **__: Breaking(value))
+    tested = dataclasses.replace(spec, data=dataclasses.replace(spec.data, measured_on="test"))
+    found = train(tested, tmp_path / "data", tmp_path)
+    assert (found.status, found.metrics, found.images) == (TrialStatus.DIVERGED, {}, ())
+    number = len(getattr(split, part))
+    broken = f"the network's output became NaN or infinite on 1 of {number} images"
+    assert found.message == f"{place}: {broken}"
+    assert found.best_epoch == epoch

@@ -1,6 +1,7 @@
 """Early stopping, checkpoints, failure classes, examples: each checkable by hand."""
 
 import errno
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,11 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from workers import training
 from workers.checkpoint import Progress, pack, unpack
-from workers.contract import EpochRecord, FailureClass, UserError
+from workers.contract import (
+    Component,
+    DataProtocol,
+    EpochRecord,
+    FailureClass,
+    TrainingProtocol,
+    TrialSpec,
+    UserError,
+)
+from workers.datasets.cache import DatasetArrays
+from workers.datasets.siblings import unrelated
+from workers.datasets.split import Split
 from workers.evaluation import choose_examples
 from workers.failures import classify_failure, spoils_process
+from workers.losses import build_loss
+from workers.models import build_model
 from workers.seeding import derive_seed
+from workers.task import prepare_task
 
 CPU = torch.device("cpu")
 
@@ -88,6 +104,101 @@ def test_a_checkpoint_gives_back_every_bit():
         assert all(torch.equal(mine[key], theirs[key]) for key in mine)
 
 
+def devices(model, optimizer, progress):
+    """Returns the device of every tensor that a training keeps."""
+    found = {f"weight {key}": value.device.type for key, value in model.state_dict().items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        found |= {f"{key} {number}": value.device.type for key, value in state.items()}
+    return found | {f"best {key}": v.device.type for key, v in progress.best_weights.items()}
+
+
+@pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter:UserWarning")
+def test_every_tensor_lies_after_resuming_where_a_fresh_training_has_it():
+    trained_on_cpu = trained(2)
+    content = pack("id", progress_of([0.1], trained_on_cpu[0]), *trained_on_cpu)
+    meta = torch.device("meta")
+    with meta:
+        fresh, resumed = (
+            nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)) for _ in range(2)
+        )
+        fresh_adam = torch.optim.Adam(fresh.parameters())
+        fresh(torch.rand(8, 3)).sum().backward()
+    fresh_adam.step()
+    resumed_adam = torch.optim.Adam(resumed.parameters())
+    progress = unpack(content, "id", resumed, resumed_adam, meta)
+    assert progress is not None
+    expected = devices(fresh, fresh_adam, progress_of([0.1], fresh))
+    assert expected["step 0"] == "cpu"
+    assert expected["exp_avg 0"] == "meta"
+    assert devices(resumed, resumed_adam, progress) == expected
+
+
+def test_a_checkpoint_is_one_copy_on_the_host():
+    model = nn.Linear(1000, 500)
+    optimizer = torch.optim.Adam(model.parameters())
+    tracemalloc.start()
+    try:
+        content = pack("id", progress_of([0.1], model), model, optimizer)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(content) > 2 * 500 * 1000 * 4
+    assert peak < 1.5 * len(content)
+
+
+class SlowSaves:
+    """Checkpoints on a clock that a test turns."""
+
+    def __init__(self, seconds: float):
+        self.now, self.seconds = 0.0, seconds
+        self.saved_at: list[float] = []
+
+    def load(self):
+        return None
+
+    def save(self, state):
+        self.saved_at.append(self.now)
+        self.now += self.seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "interval", "expected"),
+    [
+        (0.0, 60.0, [60, 120, 180, 240, 300, 360]),
+        (1.0, 60.0, [60, 121, 182, 243, 304, 365]),
+        (4.0, 60.0, [60, 264]),  # 2 % of 200 s
+        (4.0, 0.0, None),
+    ],
+)
+def test_saving_takes_two_percent_of_a_training_at_most(seconds, interval, expected, monkeypatch):
+    saves = SlowSaves(seconds)
+
+    def epoch(*_):
+        saves.now += 20
+        return 0.5
+
+    monkeypatch.setattr(training, "train_epoch", epoch)
+    spec = TrialSpec(
+        dataset=Component(name="random"), model=Component(name="unet"),
+        loss=Component(name="dice"), repeat=0, seed=1, data=DataProtocol(image_size=32),
+        training=TrainingProtocol(max_epochs=18, patience=18),
+    )  # fmt: skip
+    arrays = DatasetArrays(
+        images=np.zeros((4, 32, 32, 3), np.uint8), masks=np.zeros((4, 32, 32), np.uint8),
+        names=tuple("abcd"), siblings=unrelated(tuple("abcd")), fingerprint="",
+    )  # fmt: skip
+    part = np.arange(1)
+    task = prepare_task(spec, arrays, Split(train=part, val=part, test=part), CPU)
+    training.train(
+        build_model("unet", width=2), build_loss("dice"), task, saves, lambda _: None,
+        checkpoint_key="id", checkpoint_interval_seconds=interval, clock=lambda: saves.now,
+    )  # fmt: skip
+    if expected is None:
+        assert len(saves.saved_at) == 18
+    else:
+        assert [round(at) for at in saves.saved_at] == expected
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_a_torn_or_foreign_checkpoint_is_no_checkpoint(data):
@@ -112,6 +223,21 @@ def test_a_torn_or_foreign_checkpoint_is_no_checkpoint(data):
         (UserError("data.root: /data is gone"), FailureClass.INFRASTRUCTURE),
         (RuntimeError("CUDA error: out of memory"), FailureClass.OUT_OF_MEMORY),
         (RuntimeError("cuBLAS: CUBLAS_STATUS_ALLOC_FAILED"), FailureClass.OUT_OF_MEMORY),
+        (RuntimeError("CUDA driver error: out of memory"), FailureClass.OUT_OF_MEMORY),
+        (
+            RuntimeError("GET was unable to find an engine to execute this computation"),
+            FailureClass.OUT_OF_MEMORY,
+        ),
+        (
+            RuntimeError("Unable to find a valid cuDNN algorithm to run convolution"),
+            FailureClass.OUT_OF_MEMORY,
+        ),
+        (
+            RuntimeError("NVML_SUCCESS == r INTERNAL ASSERT FAILED at CUDACachingAllocator.cpp"),
+            FailureClass.OUT_OF_MEMORY,
+        ),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), FailureClass.INFRASTRUCTURE),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED"), FailureClass.INFRASTRUCTURE),
         (RuntimeError("CUDA error: uncorrectable ECC error"), FailureClass.INFRASTRUCTURE),
         (RuntimeError("CUDA error: device-side assert triggered"), FailureClass.BUG),
         (RuntimeError("shapes do not match"), FailureClass.BUG),
@@ -122,12 +248,21 @@ def test_failures_fall_into_the_documented_classes(error, expected):
     assert classify_failure(error) == expected
 
 
+@pytest.mark.parametrize("text", ["CUDNN_STATUS_EXECUTION_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"])
+def test_a_library_that_finds_no_room_under_a_cap_is_out_of_memory(text):
+    error = RuntimeError(f"CUDA error: {text} when calling `cublasCreate(handle)`")
+    assert classify_failure(error, capped=True) == FailureClass.OUT_OF_MEMORY
+    assert spoils_process(error)
+    assert classify_failure(ValueError("shapes do not match"), capped=True) == FailureClass.BUG
+
+
 @pytest.mark.parametrize(
     ("error", "spoiled"),
     [
         (torch.OutOfMemoryError("CUDA out of memory"), True),
         (MemoryError(), True),
         (RuntimeError("CUDA error: device-side assert triggered"), True),
+        (RuntimeError("NVML_SUCCESS == r INTERNAL ASSERT FAILED at CUDACachingAllocator"), True),
         (RuntimeError("shapes do not match"), False),
         (OSError(errno.ENOSPC, "No space left on device"), False),
     ],

@@ -39,6 +39,19 @@ def test_a_table_of_means_gives_the_figures_it_can(tmp_path):
     assert (out / "figure2a.svg").read_text() == "another figure"
 
 
+@pytest.mark.timeout(60)
+def test_figures_follow_the_direction_of_a_metric(tmp_path):
+    table = tmp_path / "distances.csv"
+    table.write_text("dataset,loss,hd95\nk,bce,20\nk,dice,12\nk,focal,31\n")
+    out = ["--out", tmp_path / "out", "--only", "2a,2b", "--format", "svg"]
+    text = run(table, "--metric", "hd95", *out)
+    assert "hd95: lower is better, from 0 up." in text
+    assert "k,dice,12.0,1,3," in (tmp_path / "out" / "figure2b.csv").read_text()
+    bars = (tmp_path / "out" / "figure2a.csv").read_text().splitlines()
+    assert [line.split(",")[2] for line in bars[1:]] == ["dice", "bce", "focal"]
+    assert "lower is better" in (tmp_path / "out" / "figure2b.svg").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

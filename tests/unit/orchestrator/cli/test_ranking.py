@@ -168,7 +168,7 @@ def test_other_formats(results):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--metric", "train_seconds"), "higher is not better"),
+        (("--metric", "train_seconds"), "does not say how good a trial is"),
         (("--metric", "auc"), "is no column of a store; known metrics: dice, iou"),
         (("--metric", "device"), "is text; known metrics"),
         (("--samples", "7"), "--samples 7: draw from 100"),
@@ -189,9 +189,47 @@ def test_what_the_documentation_shows(tmp_path, monkeypatch):
     Path("tests/data/paper").symlink_to(PAPER)
     page = (ROOT / "docs" / "ranking.md").read_text(encoding="utf-8")
     shown = re.findall(r"^```console\n\$ podium rank (.+)\n((?s:.*?))^```$", page, re.MULTILINE)
-    assert len(shown) == 3
+    assert len(shown) == 4
+    tables = re.findall(r"^```console\n\$ cat (.+)\n((?s:.*?))^```$", page, re.MULTILINE)
+    for name, content in tables:
+        Path(name).write_text(content)
     for command, output in shown:
         assert podium(*command.split()) == output
+
+
+def test_the_refusals_that_the_documentation_shows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "ranking.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`[^`]+` ?)+)\| (table\.csv: .+) \|$", page, re.MULTILINE)
+    assert len(rows) == 15
+    for lines, message in rows:
+        Path("table.csv").write_text("\n".join(re.findall(r"`([^`]+)`", lines)) + "\n")
+        assert refuse("table.csv") == message
+
+
+@pytest.fixture
+def distances(tmp_path) -> str:
+    path = tmp_path / "distances.csv"
+    rows = [(d, loss, n, value + n + len(d)) for d in ("k", "cvc") for n in (0, 1)
+            for loss, value in (("bce", 20), ("dice", 12), ("focal", 31))]  # fmt: skip
+    pd.DataFrame(rows, columns=["dataset", "loss", "repeat", "hd95"]).to_csv(path, index=False)
+    return str(path)
+
+
+def test_a_distance_is_ranked_by_its_direction_and_it_is_said(distances, capfd):
+    text = podium(distances, "--metric", "hd95", *FEW, "--pairs", "--power")
+    assert re.search(r"1 +│ dice +│ +6 │ 2/0/0 │ +14\.5000", text)
+    assert "dice has a lower mean than bce in 100% of the samples (difference -8.0000" in text
+    assert "P(A < B)" in text
+    note = "hd95: lower is better, from 0 up. A higher value is a worse one; the values go from 13"
+    assert note in text
+    found = document(distances, "--metric", "hd95", "--samples", "0")
+    assert (found["better"], found["range"], found["unit"]) == ("lower", [0, None], "distance")
+    markdown = podium(distances, "--metric", "hd95", "--format", "markdown")
+    assert "\n\nhd95: lower is better, from 0 up.\n" in markdown
+    latex = podium(distances, "--metric", "hd95", "--format", "latex")
+    assert "Mean hd95 by dataset (lower is better, from 0 up; best bold" in latex
+    assert "--lower-is-better would reverse the ranking" in refuse(BY_DATASET, "--lower-is-better")
 
 
 def test_refused_places(tmp_path):

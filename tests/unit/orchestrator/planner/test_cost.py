@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from orchestrator.cost import (
     ASSUMED_GMACS_PER_CPU_THREAD,
-    ASSUMED_GMACS_PER_GPU,
     CostModel,
     Source,
     gmacs_224,
@@ -25,7 +24,7 @@ from tests.unit.orchestrator.planner.builders import (
     make_specs,
     row_of,
 )
-from workers.catalogue.costs import measured_steps
+from workers.catalogue.costs import gpu_step_seconds, measured_steps
 from workers.catalogue.models import MODELS, complete_model
 from workers.contract import Component
 
@@ -78,9 +77,16 @@ def test_a_gpu_and_more_threads_are_faster(monkeypatch):
     monkeypatch.setattr("workers.catalogue.costs.measured_steps", dict)
     cpu = costs().estimate(SKIN_FCN).seconds
     assert costs(cpus=4).estimate(SKIN_FCN).seconds == pytest.approx(cpu / 4)
-    on_gpu = costs(gpus=1).estimate(SKIN_FCN).seconds
-    assert on_gpu == pytest.approx(cpu * ASSUMED_GMACS_PER_CPU_THREAD / ASSUMED_GMACS_PER_GPU)
-    assert costs(gpus=0.5).estimate(SKIN_FCN).seconds == pytest.approx(2 * on_gpu)
+    assert costs(gpus=1).estimate(SKIN_FCN).seconds < cpu
+
+
+def test_assumed_seconds_on_a_gpu_count_steps_and_say_that_they_are_assumed():
+    # 100 images in batches of 8: 8 steps on 60, 3 forward passes on 20; 10 epochs.
+    seconds = gpu_step_seconds("fcn", FCN.parameters, image_size=224, batch_size=8, share=1.0)
+    estimate = costs(gpus=1).estimate(SKIN_FCN)
+    assert estimate.seconds == pytest.approx(10 * (8 * seconds.step + 3 * seconds.forward))
+    assert estimate.source is Source.ASSUMED_GPU
+    assert "assumed" in estimate.source
 
 
 def test_measured_seconds_of_the_same_dataset_and_model_are_averaged():

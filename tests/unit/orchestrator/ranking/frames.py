@@ -21,6 +21,6 @@ def frame(text: str) -> pd.DataFrame:
     """Makes a table of `a b 0.5` lines under a header line; numbers become numbers."""
     lines = [line.split() for line in text.strip().splitlines()]
     table = pd.DataFrame(lines[1:], columns=lines[0])
-    for column in {"dice", "iou", "repeat"} & set(table.columns):
+    for column in {"dice", "iou", "hd95", "repeat"} & set(table.columns):
         table[column] = table[column].astype(float)
     return table

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.ranking.places import TIE_RULES, TieRule, place, points_of, tie_rule
+from orchestrator.ranking.places import (
+    TIE_RULES,
+    TIE_TOLERANCE,
+    TieRule,
+    place,
+    points_of,
+    shared_ranks,
+    tie_rule,
+)
 from workers.contract import UserError
 
 
@@ -111,16 +119,34 @@ def test_the_tolerance_grows_with_large_numbers():
 VALUES = st.lists(st.one_of(st.none(), st.integers(0, 4)), min_size=1, max_size=6)
 
 
-@settings(deadline=None, max_examples=40)
-@given(VALUES, st.sampled_from(TIE_RULES), st.randoms(use_true_random=False))
-def test_many_blocks_at_once_get_the_points_of_one(values, ties, random):
+@settings(deadline=None, max_examples=80)
+@given(
+    VALUES,
+    st.sampled_from([1 / 8, 0.8 * TIE_TOLERANCE]),  # the second: neighbours equal, ends apart
+    st.sampled_from(TIE_RULES),
+    st.randoms(use_true_random=False),
+)
+def test_many_blocks_at_once_get_the_points_of_one(values, step, ties, random):
     names = [f"loss {number}" for number in range(len(values))]
     listed = random.sample(range(len(values)), len(values))
-    means = {
-        name: value / 8 for name, value in zip(names, values, strict=True) if value is not None
-    }
+    row = [np.nan if value is None else 0.5 + value * step for value in values]
+    means = {name: mean for name, mean in zip(names, row, strict=True) if not np.isnan(mean)}
     single = place(means, ties=ties, listed=[names[number] for number in listed])
-    block = np.array([[np.nan if value is None else value / 8 for value in values]] * 2)
-    many = points_of(block, ties=ties, listed=listed)
+    far = [1000 * value for value in row]  # another block never changes what counts as equal
+    many = points_of(np.array([row, row, far]), ties=ties, listed=listed)
     expected = [float(single.points.get(name, 0)) for name in names]
-    assert many == pytest.approx(np.array([expected, expected]))
+    assert many[:2] == pytest.approx(np.array([expected, expected]))
+    ranks = dict(zip(names, shared_ranks(np.array(row)), strict=True))
+    assert {name: ranks[name] for name in means} == single.ranks
+
+
+def test_a_chain_of_near_ties_is_one_tie_for_places_points_and_ranks():
+    chain = {name: 0.5 + number * 0.8e-12 for number, name in enumerate("abcd")}
+    placing = place(chain, ties="split", listed=list("abcd"))
+    assert placing.points == dict.fromkeys("abcd", Fraction(3, 2))  # (3 + 2 + 1 + 0) / 4
+    assert placing.ties == (tuple("abcd"),)
+    values = np.array(list(chain.values()))
+    assert points_of(values, ties="split", listed=range(4)).tolist() == [1.5] * 4
+    assert shared_ranks(values).tolist() == [2.5] * 4
+    # Under `order` the first listed wins, not the highest by a hair.
+    assert points_of(values, ties="order", listed=range(4)).tolist() == [3, 2, 1, 0]

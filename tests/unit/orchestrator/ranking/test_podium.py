@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from orchestrator.ranking.metrics import ALL_METRICS
 from orchestrator.ranking.podium import rank
 from orchestrator.ranking.rows import podium_rows
-from orchestrator.ranking.tables import ALL_METRICS, NO_METRICS, read_table
+from orchestrator.ranking.tables import NO_METRICS, read_table
 from orchestrator.store import TABLES
 from tests.unit.orchestrator.ranking.frames import TRIALS, frame
 from workers.contract import UserError
@@ -90,21 +91,21 @@ def test_points_under_every_rule_and_whether_the_leader_depends_on_it():
     assert set(podium.leaders["order"]) == {"BCE", "IoUFocal"}
     assert podium.leader_depends_on_ties
     assert podium.podium_depends_on_ties
-    untied = rank(frame("dataset loss dice\nv a 3\nv b 2\nw a 2\nw b 1")).by_dataset
+    untied = rank(frame("dataset loss dice\nv a 0.3\nv b 0.2\nw a 0.2\nw b 0.1")).by_dataset
     assert untied is not None
     assert not untied.leader_depends_on_ties
     assert not untied.podium_depends_on_ties
 
 
 def test_other_names_of_the_rules():
-    table = frame("dataset loss dice\nw a 2\nw b 2\nw c 1")
+    table = frame("dataset loss dice\nw a 0.2\nw b 0.2\nw c 0.1")
     for name, rule in (("competition", "min"), ("modified", "max"), ("first", "order")):
         assert rank(table, ties=name) == rank(table, ties=rule)
         assert rank(table, ties=name).ties == rule
 
 
 def test_the_first_listed_is_that_of_the_grid_where_there_is_one():
-    table = frame("dataset loss dice\nw a 2\nw b 2\nw c 1")
+    table = frame("dataset loss dice\nw a 0.2\nw b 0.2\nw c 0.1")
     ranking = rank(table, ties="order", expected={"losses": ["c", "b", "a"], "datasets": ["w"]})
     assert ranking.by_dataset is not None
     assert ranking.by_dataset.points == {"b": 3, "a": 2, "c": 1}
@@ -114,9 +115,9 @@ def test_joint_places_are_parted_by_wins_then_mean_rank_only_when_asked():
     # a: 3 + 0 + 0, b: 1 + 1 + 1; c, d, e share the rest. a has the win.
     table = frame("""
         dataset loss dice
-        u a 5\nu c 4\nu b 3\nu d 2\nu e 1
-        v d 5\nv e 4\nv b 3\nv c 2\nv a 1
-        w e 5\nw d 4\nw b 3\nw a 2\nw c 1
+        u a 0.5\nu c 0.4\nu b 0.3\nu d 0.2\nu e 0.1
+        v d 0.5\nv e 0.4\nv b 0.3\nv c 0.2\nv a 0.1
+        w e 0.5\nw d 0.4\nw b 0.3\nw a 0.2\nw c 0.1
     """)
     podium = rank(table).by_dataset
     assert podium is not None
@@ -137,7 +138,7 @@ def test_joint_places_are_parted_by_wins_then_mean_rank_only_when_asked():
 
 
 def test_what_stays_equal_stays_joint():
-    table = frame("dataset loss dice\nv a 3\nv b 2\nw b 3\nw a 2")
+    table = frame("dataset loss dice\nv a 0.3\nv b 0.2\nw b 0.3\nw a 0.2")
     podium = rank(table).by_dataset
     assert podium is not None
     assert [row.joint for row in podium_rows(podium, break_ties=True)] == [True, True]
@@ -171,7 +172,7 @@ def test_ranks_first_then_means_by_hand():
 
 
 def test_ranks_first_needs_two_losses_and_a_common_unit():
-    alone = rank(frame("dataset loss dice\nw a 1")).by_dataset
+    alone = rank(frame("dataset loss dice\nw a 0.1")).by_dataset
     apart = rank(frame("dataset model loss dice\nw x a 0.9\nw y b 0.8")).by_dataset
     assert alone is not None
     assert apart is not None
@@ -183,7 +184,7 @@ def test_ranks_first_needs_two_losses_and_a_common_unit():
 
 def test_numbers_of_the_store_that_are_no_metric_are_refused():
     table = frame("dataset loss dice\nw a 0.5").assign(train_seconds=3.0)
-    message = r"--metric train_seconds: higher is not better.*known metrics: dice, iou, recall"
+    message = r"--metric train_seconds: it does not say how good.*known metrics: dice, iou, recall"
     with pytest.raises(UserError, match=message):
         rank(table, metric="train_seconds")
 
@@ -196,9 +197,11 @@ def test_every_number_of_the_store_is_a_metric_or_none():
 def test_a_percentage_is_said_to_be_one():
     notes = rank(frame("dataset loss dice\nw a 50\nw b 70")).notes
     assert "dice reaches 70, so it is taken for a percentage" in notes[0]
-    assert (
-        rank(frame("dataset loss score\nw a 5").astype({"score": float}), metric="score").notes
-        == ()
+    score = frame("dataset loss score\nw a 0.5\nw b 12").astype({"score": float})
+    assert rank(score, metric="score").notes == (
+        "score: higher is better. A lower value is a worse one; the values go from 0.5 to 12. Its "
+        "name is not known: add --lower-is-better where lower is better. Differences and a margin "
+        "are in its units.",
     )
 
 
@@ -217,7 +220,7 @@ def test_a_grid_too_large_and_too_empty_is_refused():
 
 
 def test_joint_places_are_declared():
-    table = frame("dataset loss dice\nv a 3\nv b 2\nv c 1\nw b 3\nw a 2\nw c 1")
+    table = frame("dataset loss dice\nv a 0.3\nv b 0.2\nv c 0.1\nw b 0.3\nw a 0.2\nw c 0.1")
     podium = rank(table).by_dataset
     assert podium is not None
     rows = podium_rows(podium)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -99,12 +100,47 @@ def test_the_noise_of_a_grid_by_hand():
 
 def test_a_hole_is_not_taken_for_noise():
     values = np.repeat(pair([0.2, 0.2, 0.2]), 2, axis=1)
-    values[0, 1, 0] += 0.5  # the other model differs by more, as much in each repeat
+    values[0, 1, 0] += 0.2  # the other model differs by more, as much in each repeat
     values[0, 1, 0, 2] = np.nan
     noise = repeat_noise(scores_of(cells(values)), "a", "b")
     assert noise is not None
     assert noise.deviation == pytest.approx(0, abs=1e-12)
     assert noise.num_repeats == 2
+
+
+def test_one_repeat_of_each_combination_shows_no_noise_wherever_it_is():
+    values = np.full((1, 3, 2, 3), np.nan)
+    for model in range(3):  # each model has another repeat
+        values[0, model, :, model] = [0.7 + 0.1 * model, 0.5]
+    found = answer(values)
+    assert (found.num_degrees, found.deviation) == (0, None)
+    assert "share only one repeat of each combination" in found.sentence
+
+
+def test_the_noise_of_models_that_share_no_repeat_by_hand():
+    # Four models with two repeats each, none in common: each shows one degree of freedom, 4 and
+    # not 8 - 1. Differences 0.1 and 0.3 lie 0.1 from their mean: variance 8 x 0.1^2 / 4 = 0.02.
+    values = np.full((1, 4, 2, 8), np.nan)
+    for model in range(4):
+        values[0, model, :, 2 * model : 2 * model + 2] = [[0.6, 0.8], [0.5, 0.5]]
+    noise = repeat_noise(scores_of(cells(values)), "a", "b")
+    assert noise is not None
+    assert noise.num_degrees == 4
+    assert noise.deviation == pytest.approx(np.sqrt(0.02))
+
+
+def test_holes_leave_the_noise_unbiased():
+    # Noise of the splits alone, of variance 0.05^2; half of the cells at random.
+    random = np.random.default_rng(3)
+    present = random.random((4, 6)) < 0.5
+    scores = scores_of(cells(np.full((1, 4, 2, 6), 0.5)))
+    variances = []
+    for noise in random.normal(0, 0.05, (1000, 6)):
+        values = np.stack([np.where(present, noise, np.nan), np.zeros((4, 6))], axis=1)[None]
+        found = repeat_noise(dataclasses.replace(scores, values_DMLR=values), "a", "b")
+        assert found is not None
+        variances.append((found.deviation / 0.05) ** 2)
+    assert np.mean(variances) == pytest.approx(1, abs=0.06)
 
 
 def test_more_repeats_are_asked_for_or_none():
@@ -129,7 +165,7 @@ def test_the_leader_may_have_the_lower_mean():
 
 
 CANNOT = [
-    (pair([0.1]), "share only one repeat of each dataset"),
+    (pair([0.1]), "share only one repeat of each combination"),
     (pair([0.1, 0.1]), "there is no noise"),
     (pair([0.1, -0.1]), r"No number of repeats up to 100,000 parts a and b"),
 ]

@@ -11,7 +11,12 @@ import scikit_posthocs
 from scipy import stats
 
 from orchestrator.ranking.significance import critical_difference, significance
-from orchestrator.ranking.wilcoxon import exact_signed_rank, holm, holm_impossible
+from orchestrator.ranking.wilcoxon import (
+    exact_signed_rank,
+    holm,
+    holm_impossible,
+    wilcoxon_holm,
+)
 from workers.contract import UserError
 
 DEMSAR = """
@@ -93,7 +98,7 @@ def test_friedman_is_that_of_scipy_and_iman_davenport_its_f():
 
 
 def test_groups_are_those_that_nemenyi_of_scikit_posthocs_leaves_together():
-    values = noise(15, 5) + np.array([0, 0.1, 0.4, 0.6, 0.9])
+    values = (noise(15, 5) + np.array([0, 0.1, 0.4, 0.6, 0.9])) / 2
     diagram = significance(blocks(values)).critical_difference
     assert diagram is not None
     table = scikit_posthocs.posthoc_nemenyi_friedman(values)
@@ -106,7 +111,7 @@ def test_groups_are_those_that_nemenyi_of_scikit_posthocs_leaves_together():
 
 
 def test_wilcoxon_with_holm_is_that_of_scikit_posthocs():
-    values = noise(15, 4) + np.array([0, 0.1, 0.4, 0.6])
+    values = (noise(15, 4) + np.array([0, 0.1, 0.4, 0.6])) / 2
     found = significance(blocks(values))
     table = scikit_posthocs.posthoc_wilcoxon(list(values.T), p_adjust="holm")
     assert len(found.wilcoxon) == 6
@@ -132,6 +137,19 @@ def test_the_exact_signed_rank_by_hand():
     assert exact_signed_rank(np.array([1.0, 1, 1])) == pytest.approx(2 / 8)
     assert exact_signed_rank(np.array([])) == 1
     assert exact_signed_rank(np.array([1.0, -1])) == 1
+
+
+def test_the_signed_rank_of_many_blocks_by_hand():
+    # 60 blocks in two decimals: 30 differ by +0.01, 20 by -0.01, 10 by +0.02. The mean ranks of the
+    # sizes are 25.5 and 55.5: W+ = 30 x 25.5 + 10 x 55.5 = 1320, of 1830. Its variance is
+    # 60 x 61 x 121 / 24 - (50^3 - 50 + 10^3 - 10) / 48 = 15828.75.
+    expected = 2 * stats.norm.sf((1320 - 915) / np.sqrt(15828.75))
+    hundredths = np.repeat([1, -1, 2], [30, 20, 10])
+    base = np.random.default_rng(0).integers(50, 90, 60)
+    for scale in (1, 100, 0.1):  # integers have no rounding; 0.82 - 0.81 is not 0.52 - 0.51
+        values = np.stack([base + hundredths, base], axis=1) / scale
+        assert wilcoxon_holm(values, "ab", 0.05)[0].p == pytest.approx(expected, rel=1e-12)
+    assert expected == pytest.approx(0.001286, abs=1e-6)
 
 
 def test_holm_by_hand():
@@ -191,7 +209,7 @@ def test_losses_that_are_always_equal():
 
 
 def test_the_same_order_in_every_block():
-    found = significance(blocks(noise(9, 1) + np.array([[0, 1, 2]])))
+    found = significance(blocks((noise(9, 1) + np.array([[0, 1, 2]])) / 3))
     assert found.friedman is not None
     assert found.friedman.concordance == pytest.approx(1)
     assert found.friedman.iman_davenport_statistic is None

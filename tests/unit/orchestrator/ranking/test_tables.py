@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pandas as pd
 import pytest
@@ -67,7 +68,44 @@ REFUSED = [
         r"line 2 and line 3 are both dataset 'w', model 'u', loss 'iou', repeat 1; keep one",
     ),
     ('dataset,loss,dice\nw,"iou,0.5\n', r"cannot be read as a table"),
-]
+    ("dataset,loss,dice\nw,iou,0.5,\nw,bce,0.6,\n", r"line 2 has 4 fields, the header has 3 "
+     r"\(data.*\); 2 lines differ from it; remove the comma at its end"),
+    ("dataset,loss,dice\nw,iou,0.5\nw,bce,0,6\n", r"line 3 has 4 .* write 0\.6 instead of 0,6"),
+    ("dataset,loss,dice\nw,iou, plain,0.5\n", r"put a field that holds a comma in double quotes"),
+    ("dataset,loss,dice\nw,iou\n", r"line 2 has 2 fields, the header has 3"),
+    ("dataset,loss,dice\nw;iou;0,5\n", r"line 2 has 2 fields, the header has 3"),
+    ('dataset,loss,dice\nw,iou,"0,5"\n', r"'0,5' is not .*; write 0\.5 with a decimal point"),
+    ("dataset,loss,dice\nw,iou,80%\n", r"'80%' is not .*; write 80 without the sign"),
+    ("dataset,loss,dice\nw,iou,0.8±0.1\n", r"write the mean alone"),
+    ("dataset,loss,dice\nw,iou,True\n", r"'True' is not a finite number"),
+    ("dataset,loss,dice\nw,iou,0x1\n", r"'0x1' is not a finite number"),
+    ("\n\ndataset,loss,dice\n\nw,iou,x\n", r"line 5: 'x'"),
+    ('dataset,loss,dice\n"a\nb",iou,0.5\nw,iou,x\n', r"line 4: 'x'"),
+    ("# made by me\ndataset,loss,dice\nw,iou,0.5\n", r"names of the columns stand in line 2"),
+    (",,dice,dice\n,,mean,std\ndataset,loss,,\nw,iou,0.5,0.1\n", r"stand in line 3"),
+    ("dataset,loss,dice\nw,iou,0.5\ndataset,loss,dice\n", r"line 3: 'dice' .*second header line"),
+    ("dataset,loss,repeat,dice\nw,iou,0.5,0.5\n", r"'0\.5' is not a whole number"),
+    ("dataset,loss,dice\nw,0.12,0.5\n", r"column 'loss', line 2: 0\.12 is a number.*val_loss"),
+    ("dataset,loss,dice\nw,iou,0.5\nAverage,iou,0.5\n", r"line 3: 'Average' looks like a summary"),
+    ("dataset,loss,dice\nw,iou,0.5\nMean ± Std,iou,0.5\n", r"line 3: 'Mean ± Std' looks like"),
+    ("model,loss,dice\nall models,iou,0.5\n", r"column 'model', line 2: 'all models' looks like"),
+    ("dataset,loss,dice\nw,iou,0.5\nw,Total,0.5\n", r"column 'loss', line 3: 'Total' looks like"),
+    ("dataset,loss,dice\nw,iou,0.5\nMean (n=6),iou,0.5\n", r"'Mean \(n=6\)' looks like a summary"),
+    ("dataset,loss,dice\nw,iou,0.5\n±,iou,0.5\n", r"'±' looks like a summary"),
+    ("dataset,loss,dice\n1,iou,0.5\n1.0,bce,0.5\n", r"'1' .* and '1\.0' .* differ only"),
+    ("dataset,loss,dice\nw,iou,0.5\nW,iou,0.5\n", r"'w' \(line 2\) and 'W' \(line 3\) differ only"),
+    ("dataset,loss,dice\nw,io u,0.5\nw,io  u,0.5\n", r"'io u' .* and 'io  u' .* differ only"),
+    ("dataset,loss,dice\nw,é,0.5\nw,e\u0301,0.5\n", r"'\\xe9' .* and 'e\\u0301' .* differ only"),
+    ("dataset,loss,dice\nw,iou,0.80\nw,bce,80\n", r"line 3: 80 is beyond 1 \(1 row in all\), and "
+     r"column 'dice', line 2: 0\.8 is not"),
+    ("dataset,loss,dice\nw,iou,0.80\nw,bce,1.1\n", r"line 3: 1\.1 is beyond 1"),
+    ("dataset,loss,dice\nw,iou,8013\nw,bce,8210\n", r"line 2: 8013 is above 100"),
+    ("dataset,loss,dice\nw,iou,-0.80\nw,bce,-0.82\n", r"line 2: -0\.8 is below 0"),
+    ("dataset,loss,dice,status\nw,iou,0.5,done\nw,bce,0.5,odd\nw,a,0.5,\n", r"column 'status': "
+     r"unknown words: odd in 1 row, nothing in 1 row"),
+    ("dataset,loss,dice,status\nw,iou,0.5,RUNNING\nw,bce,,Failed\n",
+     r"no row finished: RUNNING in 1 row, Failed in 1 row"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED)
@@ -76,6 +114,53 @@ def test_refused_tables(write, text, message):
     with pytest.raises(UserError, match=message) as error:
         read_table(path)
     assert str(path) in str(error.value)
+
+
+def test_unfinished_rows_are_left_out_and_named(write):
+    text = "dataset,loss,dice,Status\nw,iou,0.5,FINISHED\nw,bce,0.9,RUNNING\nw,a,,Diverged\n"
+    text += "w,b,0.9,TrialState.PRUNED\nw,c,,FAILED\nw,iou,x,killed\nw,d,0.4,completed\n"
+    table = read_table(write(text))
+    assert table["loss"].tolist() == ["iou", "a", "d"]
+    assert table["status"].tolist() == ["completed", "diverged", "completed"]
+    assert table["dice"].tolist() == [0.5, 0, 0.4]
+    assert (
+        "4 rows are left out because their trials did not finish: RUNNING in 1 row, "
+        "TrialState.PRUNED in 1 row, FAILED in 1 row, killed in 1 row. A trial that diverged "
+        "counts as the worst if its status is 'diverged'."
+    ) in rank(table).notes
+    with pytest.raises(UserError, match="line 5: 'x' is not"):  # as the file counts its lines
+        read_table(write(text.replace("w,b,0.9,TrialState.PRUNED", "w,b,x,done")))
+    states = "dataset,loss,dice,state\nw,iou,0.5,Ohio\n"
+    assert len(read_table(write(states))) == 1
+
+
+def test_a_percentage_may_be_zero_and_other_names_have_their_own_range(write):
+    head = "dataset,loss,{}\nw,iou,{}\nw,bce,{}\n"
+    assert read_table(write(head.format("dice", 80, 0)))["dice"].tolist() == [80, 0]
+    assert read_table(write(head.format("dice", "1.0000001", 0.5)))["dice"].max() > 1
+    for metric, one, other in (("mcc", -0.5, 0.5), ("hd95", 80, 0.5), ("val_loss", -3, 0.5)):
+        assert len(read_table(write(head.format(metric, one, other)), metric=metric)) == 2
+    for metric, value in (("mcc", -1.5), ("hd95", -0.1), ("accuracy_val", 1.5), ("ece", 101)):
+        with pytest.raises(UserError, match=rf"column '{metric}', line 2: {value} is"):
+            read_table(write(head.format(metric, value, 0.5)), metric=metric)
+    with pytest.raises(UserError, match="--metric loss: this column names the loss"):
+        read_table(write("dataset,loss,dice\nw,0.5,0.5\n"), metric="loss")
+
+
+def test_the_levels_of_an_index_are_columns(tmp_path):
+    table = pd.DataFrame({"dataset": ["w", "w"], "loss": ["iou", "bce"], "dice": [0.5, 0.6]})
+    path = tmp_path / "t.parquet"
+    table.set_index(["dataset", "loss"]).to_parquet(path)
+    assert read_table(path)["loss"].tolist() == ["iou", "bce"]
+    other = table.set_index(pd.Index(["iou", "dice"], name="loss"))
+    with pytest.raises(UserError, match="'loss' is a column and a level of the index"):
+        rank(other)
+
+
+@pytest.mark.parametrize("values", [[True, False], pd.to_datetime(["2020-01-01", "2020-01-02"])])
+def test_what_only_looks_like_numbers_is_refused(values):
+    with pytest.raises(UserError, match=r"column 'dice', row 1: .* is not a finite number"):
+        rank(pd.DataFrame({"dataset": "w", "loss": ["iou", "bce"], "dice": values}))
 
 
 def test_refused_files(tmp_path, write):
@@ -90,6 +175,12 @@ def test_refused_files(tmp_path, write):
     (tmp_path / "latin.csv").write_bytes(b"dataset,loss,dice\n\xff,iou,0.5\n")
     with pytest.raises(UserError, match=r"cannot be read as a table.*codec"):
         read_table(tmp_path / "latin.csv")
+    (tmp_path / "wide.csv").write_bytes("dataset,loss,dice\nw,iou,0.5\n".encode("utf-16-le"))
+    with pytest.raises(UserError, match=r"as UTF-16 does; save it as CSV in UTF-8"):
+        read_table(tmp_path / "wide.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(UserError, match=r"is no regular file"):
+        read_table(tmp_path / "pipe.csv")
 
 
 def test_a_doubled_column_is_refused():

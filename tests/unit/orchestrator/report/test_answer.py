@@ -22,20 +22,20 @@ def say(text, **options):
 
 CASES = {
     "one leader": (
-        "dataset loss dice\nw a 3\nw b 2\nw c 1",
+        "dataset loss dice\nw a 0.3\nw b 0.2\nw c 0.1",
         "a leads by dataset with 3 points, ahead of b with 2.",
     ),
     "the same leader twice": (
-        "dataset model loss dice\nw u a 3\nw u b 2\nv u a 3\nv u b 2",
+        "dataset model loss dice\nw u a 0.3\nw u b 0.2\nv u a 0.3\nv u b 0.2",
         "a leads both by dataset (6 points, ahead of b with 4) and by model (3 points, ahead of b "
         "with 2).",
     ),
     "a shared lead": (
-        "dataset loss dice\nw a 3\nw b 2\nw c 1\nv a 2\nv b 3\nv c 1",
+        "dataset loss dice\nw a 0.3\nw b 0.2\nw c 0.1\nv a 0.2\nv b 0.3\nv c 0.1",
         "a and b share the lead by dataset with 5 points each.",
     ),
     "all level": (
-        "dataset loss dice\nw a 3\nw b 3",
+        "dataset loss dice\nw a 0.3\nw b 0.3",
         "By dataset all losses are level with 2.5 points each.",
     ),
     "one loss": (
@@ -59,7 +59,7 @@ def test_sentences(case):
 
 def test_provisional_says_how_much_is_missing():
     grid = {"datasets": ["w", "v"], "losses": ["a", "b"], "repeats": 2}
-    found = say("dataset loss dice\nw a 3\nw b 2\nv a 1", grid=grid)
+    found = say("dataset loss dice\nw a 0.3\nw b 0.2\nv a 0.1", grid=grid)
     assert found.provisional == (
         "Provisional: 3 of 8 trials are in, and the 5 missing may change any place."
     )

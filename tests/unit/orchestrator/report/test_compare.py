@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from orchestrator.ranking.metrics import metric_of
 from orchestrator.report.compare import answer_sentence, compare, to_json
 from orchestrator.report.compare_cells import (
     cell_differences,
@@ -97,8 +98,11 @@ def test_the_same_splits_are_paired_and_pairing_helps():
         assert (cell.paired, cell.num_a, cell.num_b) == (True, 4, 4)
         assert cell.difference.value == pytest.approx(0.01)
         assert cell.difference.excludes_zero
-    (first, second) = loss_differences(cells, ["iou", "bce", "nobody"])
+    names = ["iou", "bce", "nobody"]
+    (first, second) = loss_differences(cells, names, metric_of("dice"))
     assert (first.loss, first.num_cells, first.num_better) == ("iou", 2, 2)
+    (lower, _) = loss_differences(cells, names, metric_of("hd95"))
+    assert (lower.num_better, lower.num_worse) == (0, 2)
     assert second.difference.value == pytest.approx(0.01)
 
 
@@ -153,6 +157,24 @@ def test_a_sweep_compared_with_itself_differs_in_nothing():
     assert all(cell.paired and cell.difference.value == 0 for cell in found.cells)
     assert [pair.tau for pair in found.podiums] == [None, 1]  # by dataset all are level
     assert all(row.moved == 0 for pair in found.podiums for row in pair.rows)
+
+
+def test_shares_and_percentages_compare_places_and_not_means():
+    percent = table(B).assign(dice=lambda rows: 100 * rows["dice"])
+    found = compare(*sides(table(A), percent))
+    assert found.cells == ()
+    assert found.notes[0].startswith("A is ranked by Dice and B by Dice (in %): these are")
+
+
+def test_the_lower_distance_is_the_better_one():
+    parts = [table(text).rename(columns={"dice": "hd95"}) for text in (A, B)]
+    a, b = (side(name, name, ReportData(trials=t, metric="hd95"))
+            for name, t in zip("AB", parts, strict=True))  # fmt: skip
+    found = compare(a, b)
+    better = {entry.loss: (entry.num_better, entry.num_worse) for entry in found.losses}
+    assert better == {"a": (2, 0), "b": (0, 1)}  # a: 0.9 to 0.6 and 0.8 to 0.2; b: 0.5 to 0.8
+    assert to_json(found)["a"]["better"] == "lower"
+    assert found.a.metric_text == "hd95 (lower is better, from 0 up)"
 
 
 def test_two_metrics_of_one_store_compare_places_and_not_means():

@@ -151,8 +151,10 @@ def test_captions_can_be_left_out(data):
         for captions in (True, False)
     )
     for name in (name for name in without if name.endswith(".svg")):
-        heights = [float(re.search(rb'height="([0-9.]+)pt"', files[name])[1])
-                   for files in (with_them, without)]  # fmt: skip
+        heights = [
+            float(re.findall(rb'height="([0-9.]+)pt"', files[name])[0])
+            for files in (with_them, without)
+        ]
         assert heights[0] > heights[1], name
     assert b"Whiskers" in with_them["figure2a.svg"]
     assert b"Whiskers" not in without["figure2a.svg"]

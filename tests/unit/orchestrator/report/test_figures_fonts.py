@@ -54,7 +54,7 @@ def fonts(tmp_path):
         tmp_path / f"{family}.ttf", family, letters, **options
     )
     font_manager.fontManager.ttflist[:] = known
-    font_manager.fontManager._findfont_cached.cache_clear()
+    font_manager.fontManager._findfont_cached.cache_clear()  # type: ignore[attr-defined]
 
 
 def test_the_usual_font_is_enough_for_most_names():

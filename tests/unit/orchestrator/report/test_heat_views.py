@@ -63,3 +63,16 @@ def test_a_table_too_large_is_said_to_be_left_out(monkeypatch):
     view = heat_views(arrange(make_data(2, 2, 2, 1, predictions=False)))[-1]
     assert view.too_large
     assert view.rows == ()
+
+
+def test_the_lowest_distance_is_the_best_of_a_row_and_the_darkest():
+    rows = [(d, m, loss, value) for d in "wx" for m in "uv"
+            for loss, value in (("a", 9.0), ("b", 3.0), ("c", 5.0))]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["dataset", "model", "loss", "hd95"])
+    sweep = arrange(ReportData(trials=table, metric="hd95"))
+    assert sweep.losses == ("b", "c", "a")
+    for view in heat_views(sweep):
+        for row in view.rows:
+            assert [cell.place for cell in row.cells] == [1, 2, 3]
+            assert [cell.shade for cell in row.cells] == pytest.approx([1, 2 / 3, 0])
+        assert view.values["hd95"]["l"]  # for the page's script

@@ -52,6 +52,7 @@ def odd(tmp_path: Path) -> Path:
     masks[3] = square(side=32)
     root = save(tmp_path / "mine", images, masks)
     Image.fromarray(noise(99)).save(root / "images" / "alone.png")
+    (root / "images" / "notes.txt").write_text("no picture")
     return root
 
 

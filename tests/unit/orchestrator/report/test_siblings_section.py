@@ -69,6 +69,7 @@ def test_the_podium_without_siblings_counts_datasets_with_enough_images():
     podium = text.partition("The podium without these images")[2]
     assert "By dataset 1 dataset, 6 of 6 trials" in podium
     # 0.502, 0.501 and 0.500, whatever the stored Dice is.
+    assert DATA.titles is not None
     third, second, first = (DATA.titles.losses[loss] for loss in DATA.trials["loss"].unique())
     assert re.search(rf"{first} 3 points 1 {second} 2 points 2 {third} 1 point 3", podium)
 

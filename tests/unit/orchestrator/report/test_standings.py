@@ -24,7 +24,7 @@ def steps(*rows):
 
 
 def test_three_steps():
-    assert steps(("w", "a", 3), ("w", "b", 2), ("w", "c", 1), ("w", "d", 0.5)) == [
+    assert steps(("w", "a", 0.3), ("w", "b", 0.2), ("w", "c", 0.1), ("w", "d", 0.05)) == [
         (1, ("a",), 3),
         (2, ("b",), 2),
         (3, ("c",), 1),
@@ -32,7 +32,7 @@ def test_three_steps():
 
 
 def test_a_shared_step_leaves_the_next_one_empty():
-    tied = [("v", "a", 2), ("v", "b", 1), ("w", "a", 1), ("w", "b", 2)]
+    tied = [("v", "a", 0.2), ("v", "b", 0.1), ("w", "a", 0.1), ("w", "b", 0.2)]
     assert steps(*tied) == [(1, ("a", "b"), 5), (2, (), None), (3, (), None)]
 
 

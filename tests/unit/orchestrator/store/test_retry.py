@@ -101,10 +101,10 @@ def test_commits_outlast_a_file_server_that_stumbles(
 def test_a_hiccup_that_lasts_is_told_with_file_and_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Path) -> bytes:
+    def refuse(*_: object) -> int:
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     clock = Clock()
     with pytest.raises(StoreHiccupError, match=f"{tmp_path}/x: Stale file handle; the disk or"):
         LocalStorage(tmp_path, clock.patience()).read("x")
@@ -115,10 +115,10 @@ def test_a_hiccup_that_lasts_is_told_with_file_and_remedy(
 def test_what_only_the_user_can_mend_is_told_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def refuse(self: Path) -> bytes:
+    def refuse(*_: object) -> int:
         raise OSError(number, os.strerror(number), str(tmp_path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     clock = Clock()
     with pytest.raises(StoreError) as caught:
         LocalStorage(tmp_path, clock.patience()).read("x")

@@ -5,11 +5,16 @@ from __future__ import annotations
 import pytest
 
 from workers.catalogue.costs import (
+    ASSUMED_GPU_BYTES_PER_SECOND,
+    ASSUMED_GPU_FLOPS,
+    ASSUMED_OPERATION_SECONDS,
     STATE_BYTES_PER_PARAMETER,
+    gpu_step_seconds,
     measured_steps,
     model_size,
     pass_seconds,
     step_memory_bytes,
+    traced_steps,
 )
 from workers.catalogue.models import MODELS, complete_model
 
@@ -28,14 +33,50 @@ def test_the_table_holds_every_model_with_the_catalogues_sizes():
 @pytest.mark.parametrize("name", ["unet", "fcn", "emcad"])
 def test_at_the_sizes_it_was_measured_the_table_gives_itself_back(name):
     row, complete = measured_steps()[name], complete_model(name, {})[1]
-    sizes = {"image_size": row.image_size, "batch_size": row.batch_size}
-    memory = step_memory_bytes(name, complete, **sizes)
-    assert memory == pytest.approx(row.peak_memory_bytes, rel=0.01)
     images_224 = row.batch_size * (row.image_size / 224) ** 2
     seconds = pass_seconds(name, complete, threads=row.threads)
     assert seconds is not None
     assert seconds * images_224 == pytest.approx(row.seconds_per_step, rel=0.01)
     assert pass_seconds(name, complete, threads=2 * row.threads) == pytest.approx(seconds / 2)
+
+
+def test_every_model_was_traced():
+    assert list(traced_steps()) == list(MODELS)
+    for row in traced_steps().values():
+        assert 0 < row.forward_operations < row.operations
+        assert row.bytes_per_image > row.activation_bytes_per_image > 1e6
+
+
+def test_memory_on_a_gpu_by_hand():
+    # U-Net: 31,037,633 parameters of 20 bytes, and what eight images keep for the backward pass.
+    row = traced_steps()["unet"]
+    assert row.activation_bytes_per_image == pytest.approx(250.7 * 2**20, rel=0.01)
+    complete = complete_model("unet", {})[1]
+    memory = step_memory_bytes("unet", complete, image_size=224, batch_size=8)
+    assert memory == 31_037_633 * 20 + 8 * row.activation_bytes_per_image
+    # Half the width: a quarter of the weights, half of the activations.
+    narrow = step_memory_bytes(
+        "unet", complete_model("unet", {"width": 32})[1], image_size=224, batch_size=8
+    )
+    assert narrow == pytest.approx(31_037_633 * 5 + 4 * row.activation_bytes_per_image)
+
+
+def test_seconds_on_a_gpu_by_hand():
+    complete, row = complete_model("unet", {})[1], traced_steps()["unet"]
+    whole = gpu_step_seconds("unet", complete, image_size=224, batch_size=8, share=1.0)
+    arithmetic = 3 * 2 * 36.878e9 * 8 / ASSUMED_GPU_FLOPS
+    traffic = row.bytes_per_image * 8 / ASSUMED_GPU_BYTES_PER_SECOND
+    assert whole.step == pytest.approx(arithmetic + traffic, rel=1e-3)
+    assert whole.forward == pytest.approx(whole.step / 3)
+    half = gpu_step_seconds("unet", complete, image_size=224, batch_size=8, share=0.5)
+    assert half.step == pytest.approx(2 * whole.step)
+    # Of small images the host's starts of operations are left; a share does not change them.
+    small = {
+        share: gpu_step_seconds("emcad", {}, image_size=32, batch_size=1, share=share)
+        for share in (1.0, 0.5)
+    }
+    assert small[1.0] == small[0.5]
+    assert small[1.0].step == traced_steps()["emcad"].operations * ASSUMED_OPERATION_SECONDS
 
 
 def test_weights_stay_and_activations_grow_with_the_batch():
@@ -67,7 +108,8 @@ def test_sizes_of_variants_are_known_or_scaled(name, options, parameters, gmacs)
 
 def test_a_model_without_a_row_counts_as_the_worst_of_the_table():
     assert pass_seconds("somebodys-model", {}, threads=1) is None
-    sizes = {"image_size": 224, "batch_size": 8}
-    assert step_memory_bytes("somebodys-model", {}, **sizes) >= step_memory_bytes(
-        "unet", complete_model("unet", {})[1], **sizes
+    unknown, unet = (
+        step_memory_bytes(name, options, image_size=224, batch_size=8)
+        for name, options in (("somebodys-model", {}), ("unet", complete_model("unet", {})[1]))
     )
+    assert unknown >= unet

@@ -1,0 +1,195 @@
+"""Labels and statuses of a table: rows that are no finished trial are refused or left out."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from orchestrator.ranking.reading import Source
+from workers.contract import TrialStatus, UserError
+
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+"""A number with a decimal point, as a cell of text may hold it."""
+
+_SUMMARY = frozenset({
+    "average", "averages", "avg", "ave", "mean", "means", "median", "total", "totals", "all",
+    "overall", "sum", "summary", "std", "stddev", "stdev", "sd", "sem", "min", "max", "count",
+    "mittelwert", "moyenne", "media", "promedio",
+})  # fmt: skip
+_BESIDE_SUMMARY = frozenset({
+    "of", "over", "the", "and", "dataset", "datasets", "model", "models", "loss", "losses",
+    "fold", "folds", "repeat", "repeats", "run", "runs", "trial", "trials", "macro", "micro",
+    "weighted", "grand", "row", "value", "values", "score", "scores", "n", "s", "standard",
+    "dev", "deviation", "deviations", "error", "errors", "rank", "ranks", "across",
+})  # fmt: skip
+
+_FINISHED = frozenset({
+    "completed", "complete", "finished", "finish", "done", "success", "succeeded", "successful",
+    "ok",
+})  # fmt: skip
+_UNFINISHED = frozenset({
+    "running", "failed", "fail", "failure", "killed", "kill", "pruned", "crashed", "crash",
+    "error", "errored", "exception", "aborted", "abort", "cancelled", "canceled", "stopped",
+    "interrupted", "preempted", "timeout", "pending", "queued", "scheduled", "waiting",
+    "created", "submitted", "paused", "suspended", "incomplete", "partial", "resumed",
+    "unfinished", "oom", "skipped",
+})  # fmt: skip
+"""`terminated` is neither: Ray Tune means finished by it, others mean killed."""
+
+
+def read_labels(table: pd.DataFrame, axis: str, source: Source) -> pd.Series[str]:
+    """Returns the labels of one axis as text.
+
+    Raises:
+        UserError: A label is empty. Or, unless the rows say by a column `spec` what they are: the
+            losses are numbers, a row sums up others, or two labels look the same.
+    """
+    try:  # Each distinct label is looked at once: a million rows have few.
+        codes, labels = pd.factorize(table[axis])
+    except TypeError:
+        msg = f"{source.name}: column {axis!r}: holds lists or records; write one name in each row"
+        raise UserError(msg) from None
+    names = np.array([*(str(label).strip() for label in labels), ""], dtype=object)
+    missing = names[codes] == ""  # a missing label has code -1, the last entry
+    if missing.any():
+        row = source.row(int(np.argmax(missing)))
+        msg = f"{source.name}: column {axis!r}, {row}: empty; fill in the name of the {axis}"
+        raise UserError(msg)
+    if not ("spec" in table and str(table["spec"].iloc[0]).startswith("{")):
+        first = np.unique(codes, return_index=True)[1]
+        places = [source.row(int(row)) for row in first]
+        _check_names(names[:-1].tolist(), places, f"{source.name}: column {axis!r}", axis)
+    return pd.Series(pd.array(names, dtype="str").take(codes), index=table.index, name=axis)
+
+
+def _check_names(names: Sequence[str], places: Sequence[str], where: str, axis: str) -> None:
+    seen: dict[str, tuple[str, str]] = {}
+    for name, place in zip(names, places, strict=True):
+        if axis == "loss" and NUMBER.fullmatch(name):
+            msg = (
+                f"{where}, {place}: {name} is a number, and this column must name the loss "
+                "function; write the name of the loss in each row, and rename a column of loss "
+                "values (for example to val_loss)"
+            )
+            raise UserError(msg)
+        if _sums_up(name):
+            msg = (
+                f"{where}, {place}: {name!r} looks like a summary of other rows, which must not be "
+                f"ranked beside them; remove these rows, or rename the {axis}"
+            )
+            raise UserError(msg)
+        other, first = seen.setdefault(_look(name), (name, place))
+        if other != name:
+            show = ascii if _form(other) == _form(name) else repr
+            msg = (
+                f"{where}: {show(other)} ({first}) and {show(name)} ({place}) differ only by "
+                "case, blanks or the form of a letter or number; write one name if they are one "
+                f"{axis}, and names that look different if they are two"
+            )
+            raise UserError(msg)
+
+
+def _sums_up(name: str) -> bool:
+    words = re.findall(r"[^\W\d_]+", name.casefold())
+    if not words and not any(mark.isalnum() for mark in name):  # such as ± below a mean
+        return True
+    return bool(_SUMMARY & set(words)) and set(words) <= _SUMMARY | _BESIDE_SUMMARY
+
+
+def _form(name: str) -> str:
+    return unicodedata.normalize("NFKC", name)
+
+
+def _look(name: str) -> str:
+    """Returns what two labels have in common that a reader takes for one."""
+    text = _form(_form(name).casefold())
+    if NUMBER.fullmatch(text):
+        return f"{float(text):.15g}"  # 1 and 1.0, of two programs
+    return "".join(mark for mark in text if unicodedata.category(mark)[0] not in "CZ")
+
+
+def read_status(table: pd.DataFrame, source: Source) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    """Leaves out what did not finish, and calls all else `completed` or `diverged`.
+
+    Args:
+        table: Its column `status` is read, or one such as `State` that holds known words.
+        source: Where it came from.
+
+    Returns:
+        The rows that finished or diverged, which rows of the table these are, and what to say of
+        the others.
+
+    Raises:
+        UserError: A word is unknown, or no row is left.
+    """
+    everything = np.ones(len(table), dtype=bool)
+    column = _status_column(table)
+    if column is None:
+        return table, everything, []
+    codes, found = pd.factorize(table[column], use_na_sentinel=False)
+    words = ["" if pd.isna(word) else str(word).strip() for word in found]
+    plain = [_plain_status(word) for word in words]
+    if column == "status" and plain == words and "unfinished" not in words:
+        return table, everything, []
+    unknown = [code for code, meaning in enumerate(plain) if meaning is None]
+    if unknown:
+        listed = _counted(codes, words, unknown)
+        msg = (
+            f"{source.name}: column {column!r}: unknown words: {listed}; write 'completed' for a "
+            "trial that finished and 'diverged' for one that counts as the worst, and remove "
+            "the rows of other trials"
+        )
+        raise UserError(msg)
+    lost = [code for code, meaning in enumerate(plain) if meaning == "unfinished"]
+    kept = ~np.isin(codes, lost)
+    if not kept.any():
+        msg = f"{source.name}: no row finished: {_counted(codes, words, lost)}"
+        raise UserError(msg)
+    meanings = np.array([str(meaning) for meaning in plain], dtype=object)[codes[kept]]
+    table = table[kept].assign(status=pd.array(meanings, dtype="str"))
+    if not lost:
+        return table, kept, []
+    number = int((~kept).sum())
+    rows = (
+        "1 row is left out because its trial"
+        if number == 1
+        else (f"{number:,} rows are left out because their trials")
+    )
+    sentence = (
+        f"{rows} did not finish: {_counted(codes, words, lost)}. A trial that diverged counts as "
+        "the worst if its status is 'diverged'."
+    )
+    return table, kept, [sentence]
+
+
+def _status_column(table: pd.DataFrame) -> str | None:
+    if "status" in table:
+        return "status"
+    named = [
+        str(name) for name in table.columns if str(name).strip().casefold() in ("status", "state")
+    ]
+    for name in named:
+        if any(_plain_status(str(word).strip()) for word in pd.unique(table[name])):
+            return name
+    return None
+
+
+def _plain_status(word: str) -> str | None:
+    """Returns `completed`, `diverged` or `unfinished`; None for an unknown word."""
+    text = word.casefold().rpartition(".")[2]  # as in TrialState.PRUNED
+    if text == TrialStatus.DIVERGED.value:
+        return text
+    if text in _FINISHED:
+        return TrialStatus.COMPLETED.value
+    return "unfinished" if re.sub(r"[\W_]", "", text) in _UNFINISHED else None
+
+
+def _counted(codes: np.ndarray, words: Sequence[str], wanted: Sequence[int]) -> str:
+    counts = [(words[code] or "nothing", int((codes == code).sum())) for code in wanted]
+    return ", ".join(
+        f"{word} in {number:,} {'row' if number == 1 else 'rows'}" for word, number in counts
+    )

@@ -2,7 +2,11 @@
 # A sweep on Slurm: sbatch docker/slurm.sh CONFIG [--set KEY=VALUE ...]. docs/cluster.md
 # Starts Ray on every node of the allocation, submits the sweep and follows it. Near the end of its
 # time it stops the sweep cleanly and queues itself again, and the sweep goes on where it was.
-# The environment with podium must be active when sbatch is called (it is passed on).
+# The environment with podium must be active when sbatch is called (it is passed on). Variables:
+#   GPUS          GPUs that Ray offers on each node, 0 for none; otherwise those Slurm gave
+#   HEAD_ADDRESS  the first node's address as the others reach it; otherwise the node is asked
+#   JOIN_SECONDS  how long the nodes may take to join the first one; otherwise 120
+#   RAY_FOLDER    Ray's folder on each node, removed at the end; otherwise /tmp/ray-JOB
 #SBATCH --job-name=podium
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
@@ -10,7 +14,7 @@
 #SBATCH --cpus-per-task=16
 #SBATCH --gpus-per-task=4
 #SBATCH --time=24:00:00
-#SBATCH --signal=B:TERM@300
+#SBATCH --signal=B:USR1@300
 #SBATCH --requeue
 #SBATCH --open-mode=append
 set -euo pipefail
@@ -29,38 +33,114 @@ export RAY_AUTH_MODE RAY_AUTH_TOKEN
 port=$((20000 + SLURM_JOB_ID % 10000))
 dashboard=$((30000 + SLURM_JOB_ID % 10000))
 folder=${RAY_FOLDER:-/tmp/ray-$SLURM_JOB_ID}
-
+cpus=${SLURM_CPUS_PER_TASK:-1}
+size=(--num-cpus="$cpus" --num-gpus="${GPUS:-${SLURM_GPUS_ON_NODE:-0}}")
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=${nodes[0]}
-address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | awk '{print $1}')
-size=(--num-cpus="${SLURM_CPUS_PER_TASK:-1}" --num-gpus="${SLURM_GPUS_ON_NODE:-0}")
 
-srun --nodes=1 --ntasks=1 --nodelist="$head" \
+# Of its own accord srun does not pass --cpus-per-task on.
+run=(srun --nodes=1 --ntasks=1 --cpus-per-task="$cpus")
+
+# Starts a node's part of the cluster and, once Ray has ended there, removes its folder.
+# shellcheck disable=SC2016  # the node's shell expands it
+on_node='"${@:2}" & trap "kill $!" TERM; wait $! || wait $! || code=$?; rm -rf -- "$1"; exit ${code:-0}'
+start() {
+  "${run[@]}" --nodelist="$1" bash -c "$on_node" bash "$folder" "${@:2}" "${size[@]}" &
+  started+=($!)
+}
+started=()
+
+# Stops where Ray has ended on a node that it was started on.
+check() {
+  local number
+  for number in "${!started[@]}"; do
+    kill -0 "${started[number]}" 2>/dev/null ||
+      stop "Ray ended on node ${nodes[number]}; its output is above"
+  done
+}
+
+# Ends Ray on all nodes and whatever else runs; a second signal does not interrupt it.
+# shellcheck disable=SC2329  # a trap calls it
+finish() {
+  trap '' TERM USR1
+  kill "${started[@]}" 2>/dev/null || true
+  wait "${started[@]}" || true
+}
+trap finish EXIT
+
+stop() {
+  echo "error: $1" >&2
+  exit 1
+}
+
+# The first of a node's addresses that another node can reach, IPv4 before IPv6.
+reachable() {
+  local one found=
+  for one in "$@"; do
+    case $one in
+    127.* | 169.254.* | ::1 | fe80:*) ;;
+    *.*) found=$one && break ;;
+    *) found=${found:-$one} ;;
+    esac
+  done
+  echo "$found"
+}
+read -ra addresses < <("${run[@]}" --nodelist="$head" hostname --all-ip-addresses) || true
+address=${HEAD_ADDRESS:-$(reachable "${addresses[@]}")}
+if [ -z "$address" ]; then
+  stop "node $head has no address that other nodes can reach (${addresses[*]}); set HEAD_ADDRESS"
+fi
+host=$address
+case $host in *:*) host="[$host]" ;; esac
+
+start "$head" \
   ray start --head --block --node-ip-address="$address" --port="$port" \
-  --dashboard-host="$address" --dashboard-port="$dashboard" --temp-dir="$folder" "${size[@]}" &
+  --dashboard-host="$address" --dashboard-port="$dashboard" --temp-dir="$folder"
 
-export RAY_API_SERVER_ADDRESS="http://$address:$dashboard"
-for _ in $(seq 60); do
-  if ray job list >/dev/null 2>&1; then break; fi
+export RAY_API_SERVER_ADDRESS="http://$host:$dashboard"
+until ray job list >/dev/null 2>&1; do
+  check
+  if ((SECONDS > 180)); then
+    stop "Ray on node $head gives no answer at $RAY_API_SERVER_ADDRESS; set HEAD_ADDRESS"
+  fi
   sleep 2
 done
 
 for node in "${nodes[@]:1}"; do
-  srun --nodes=1 --ntasks=1 --nodelist="$node" \
-    ray start --block --address="$address:$port" "${size[@]}" &
+  start "$node" \
+    ray start --block --address="$host:$port"
 done
 
+joined() {
+  ray list nodes --filter state=ALIVE --limit 10000 --format json --address "$RAY_API_SERVER_ADDRESS" |
+    python -c 'import json, sys; print(len(json.load(sys.stdin)))'
+}
+if ((${#nodes[@]} > 1)); then
+  last=$((SECONDS + ${JOIN_SECONDS:-120}))
+  until [ "$(joined 2>/dev/null)" = "${#nodes[@]}" ]; do
+    check
+    if ((SECONDS > last)); then
+      stop "$(joined || echo 0) of ${#nodes[@]} nodes joined the cluster within \
+${JOIN_SECONDS:-120} s; they reach the head at $host:$port: if that is wrong, set HEAD_ADDRESS"
+    fi
+    sleep 2
+  done
+fi
+
+# Slurm's USR1 comes before the time is over; TERM comes from scancel, after which nothing is queued.
 # shellcheck disable=SC2329  # the trap calls it
 requeue() {
-  trap '' TERM
   podium submit "$@" --stop || true
+  finish
   scontrol requeue "$SLURM_JOB_ID"
   exit 0
 }
-trap 'requeue "$@"' TERM
+trap 'requeue "$@"' USR1
+trap 'exit 143' TERM
 
 podium submit "$@" --follow &
 follower=$!
+started+=("$follower")
 code=0
 wait "$follower" || code=$?
 exit "$code"

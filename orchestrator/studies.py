@@ -13,7 +13,7 @@ from orchestrator.config import SweepConfig
 from orchestrator.config.schema import TuneSection
 from orchestrator.spaces import spaces_of
 from workers.catalogue.losses import LEARNING_RATE, value_of, with_values
-from workers.catalogue.spaces import Space
+from workers.catalogue.spaces import Range, Space
 from workers.contract import Component, JSONValue, TrialSpec
 from workers.identity import digest, trial_id
 
@@ -275,8 +275,13 @@ class Finding:
 
     @property
     def best(self) -> tuple[Candidate, float] | None:
-        """The candidate of the highest value, the earliest of equal ones."""
-        return max(self.ended, key=lambda pair: (pair[1], -pair[0].number), default=None)
+        """The candidate of the highest value above 0, the earliest of equal ones.
+
+        A value of 0 means that every training diverged or found nothing: such a candidate is not
+        the best of anything.
+        """
+        found = (pair for pair in self.ended if pair[1] > 0)
+        return max(found, key=lambda pair: (pair[1], -pair[0].number), default=None)
 
     @property
     def default(self) -> float | None:
@@ -287,6 +292,36 @@ class Finding:
     def num_pruned(self) -> int:
         """Candidates stopped as hopeless."""
         return sum(one.status == "pruned" for one in self.candidates)
+
+    @property
+    def num_diverged(self) -> int:
+        """Candidates with a training that diverged."""
+        return sum(one.status == "diverged" for one in self.candidates)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the best should know, one sentence each."""
+        found = []
+        best = self.best
+        counts = f"{self.num_diverged} of {len(self.ended)} candidates diverged"
+        if best is None and self.ended:
+            found.append(
+                f"no best, since no candidate reached a validation Dice above 0; {counts}: lower "
+                "training.learning_rate, or search another space"
+            )
+        elif self.num_diverged:
+            found.append(f"{counts} in at least one training, which counts 0")
+        if best is not None:
+            found += [
+                f"{key}: the best value, {value:.3g}, lies at the {end} of its range "
+                f"({domain.low:g} to {domain.high:g}); a better one may lie beyond: widen the "
+                "range in tune.spaces if the loss allows it"
+                for key, domain in self.study.space.items()
+                if isinstance(domain, Range)
+                and isinstance(value := best[0].values[key], int | float)
+                and (end := domain.end_at(value))
+            ]
+        return tuple(found)
 
     @property
     def num_ended(self) -> int:

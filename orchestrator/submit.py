@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import logging
 import os
@@ -15,13 +16,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator.address import hide_credentials
 from orchestrator.config import load_config
 from orchestrator.config.portable import portable_yaml
 from orchestrator.grid import build_grid
+from orchestrator.job_requests import (
+    http_address,
+    patiently,
+    proxy_hint,
+    reach_loopback_directly,
+)
 from workers.contract import UserError
+
+_T = TypeVar("_T")
 
 CONFIG_NAME = "sweep.yaml"
 """What the configuration is called in the job's working directory, which holds nothing else."""
@@ -34,13 +43,6 @@ MAX_CODE_BYTES = 16 << 20
 """Podium's own code is a tenth of that; more means that something else lies in its folders."""
 
 EXIT_STOPPED = 130
-
-_ADDRESS = re.compile(
-    r"((?P<scheme>https?)://)?"
-    r"(?P<rest>([^/@?#\s]+@)?(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?(/[^?#\s]*)?)",
-    re.IGNORECASE,
-)
-"""Of a job server, which may be behind a proxy that wants a user and has a path."""
 
 _STOP_POLL_SECONDS = 0.5
 _TAIL_ATTEMPTS = 5
@@ -179,14 +181,20 @@ def exit_code(job: Job) -> int:
 class JobServer:
     """The job server of a cluster's head node; the token comes from Ray's own variables."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, on_wait: Callable[[str], None] = lambda _: None) -> None:
         """Connects.
+
+        Args:
+            address: Of the dashboard.
+            on_wait: Told what this client waits for.
 
         Raises:
             UserError: There is none, it refuses the token, or the address is no HTTP address.
         """
-        url = _http_address(address)
+        url = http_address(address)
         self.address = hide_credentials(url)
+        self._on_wait = on_wait
+        reach_loopback_directly(url)
         with self._explained():
             from ray.job_submission import JobSubmissionClient
 
@@ -195,12 +203,12 @@ class JobServer:
             # Ray lets these win over the address it is given.
             for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
                 os.environ.pop(name, None)
-            self._client = JobSubmissionClient(url)
+            self._client = self._patiently(lambda: JobSubmissionClient(url))
 
     def jobs(self, submission: Submission) -> tuple[Job, ...]:
         """Returns the jobs of the same grid with the same results, the oldest first."""
         with self._explained():
-            found = [_job(details) for details in self._client.list_jobs()]
+            found = [_job(details) for details in self._patiently(self._client.list_jobs)]
         place = _digest(submission.results)
         mine = [
             job
@@ -217,20 +225,24 @@ class JobServer:
     def submit(self, submission: Submission) -> str:
         """Sends the configuration and starts the job; returns its id."""
         with self._explained():
-            taken = [details.submission_id or "" for details in self._client.list_jobs()]
+            taken = [item.submission_id or "" for item in self._patiently(self._client.list_jobs)]
+            submission_id = next_id(submission.stem, taken)
             with tempfile.TemporaryDirectory(prefix="podium-submit-") as folder:
                 (Path(folder) / CONFIG_NAME).write_text(submission.config, encoding="utf-8")
-                return str(
-                    self._client.submit_job(
-                        entrypoint=submission.entrypoint,
-                        submission_id=next_id(submission.stem, taken),
-                        runtime_env=_runtime_environment(folder, submission.code),
-                        metadata={
-                            "podium": submission.name,
-                            "results": _digest(submission.results),
-                        },
-                    )
+                send = functools.partial(
+                    self._client.submit_job,
+                    entrypoint=submission.entrypoint,
+                    submission_id=submission_id,
+                    runtime_env=_runtime_environment(folder, submission.code),
+                    metadata={
+                        "podium": submission.name,
+                        "results": _digest(submission.results),
+                    },
                 )
+                return str(self._patiently(send, done=submission_id))
+
+    def _patiently(self, request: Callable[[], _T], done: _T | None = None) -> _T:
+        return patiently(request, self.address, self._on_wait, done)
 
     def follow(self, submission_id: str, write: Callable[[str], object]) -> Job:
         """Passes the job's output to `write` as it comes, until the job ends.
@@ -292,16 +304,17 @@ class JobServer:
             raise UserError(msg) from None
         except _client_errors() as error:
             reason = " ".join(str(error).split()) or type(error).__name__
+            hint = proxy_hint(self.address)
             if "already exists" in reason:
                 msg = f"somebody submitted this sweep to {self.address} just now; try again"
                 raise UserError(msg) from error
             if reason.startswith("Request failed with status code"):
-                msg = f"the job server at {self.address} refused: {reason}"
+                msg = f"the job server at {self.address} refused: {reason}{hint}"
                 raise UserError(msg) from error
             msg = (
                 f"no answer from a Ray job server at {self.address}: {reason}; start the head with "
                 "`ray start --head --dashboard-host=0.0.0.0` and ray[default] installed, and check "
-                "that this machine reaches its port 8265"
+                f"that this machine reaches its port 8265{hint}"
             )
             raise UserError(msg) from error
 
@@ -327,15 +340,6 @@ def _client_errors() -> tuple[type[Exception], ...]:
     aiohttp = sys.modules.get("aiohttp")
     own = (aiohttp.ClientError,) if aiohttp else ()
     return (OSError, RuntimeError, ValueError, *own)
-
-
-def _http_address(address: str) -> str:
-    match = _ADDRESS.fullmatch(address)
-    if match is None:
-        shown = hide_credentials(address)
-        msg = f"--address {shown}: must be the dashboard's, such as http://HEAD:8265"
-        raise UserError(msg)
-    return f"{(match['scheme'] or 'http').lower()}://{match['rest'].rstrip('/')}"
 
 
 def _runtime_environment(folder: str, code: Sequence[Path]) -> dict[str, Any]:

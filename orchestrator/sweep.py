@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -147,7 +148,8 @@ def run_sweep(
     known = checked.data.fingerprints
     possible = [trial for trial in sweep.plan.trials if trial.may_run]
     remove_dead_drivers(sweep.store, now())
-    on_notes((*checked.notes, *_other_drivers(sweep.store, now())))
+    told = (*checked.notes, *_other_drivers(sweep.store, now()))
+    on_notes(told)
     sweep.store.heal(now())
     document = _document(sweep, checked, now())
     sweep.store.save_grid(document)
@@ -169,6 +171,8 @@ def run_sweep(
             pending = step.plan.pending
             jobs = [_job(config, trial, known, journal.run_id) for trial in pending]
             found = shared.run(jobs)
+            messages = [one.message for one in found.outcomes if one.status == "completed"]
+            on_notes(message_notes(messages, told))
             outcomes = (*report.outcomes, *found.outcomes)
             report = EngineReport(outcomes=outcomes, interrupted=found.interrupted)
             if report.interrupted:
@@ -181,6 +185,21 @@ def run_sweep(
     if not report.interrupted:
         sweep.store.compact(now())
     return report, _plan(sweep.grid, sweep.store)
+
+
+def message_notes(messages: Iterable[str | None], told: Collection[str]) -> tuple[str, ...]:
+    """Returns what trainings had to say, each message once, without what was told before.
+
+    Args:
+        messages: Of completed trainings, those without one included.
+        told: The notes before the first training started.
+    """
+    messages = tuple(messages)
+    return tuple(
+        f"{message} (so said {number} of {len(messages)} trainings)"
+        for message, number in Counter(filter(None, messages)).items()
+        if not any(message in note for note in told)
+    )
 
 
 def _rounds(sweep: Sweep) -> Iterator[Sweep]:

@@ -17,7 +17,7 @@ from orchestrator.progress import Progress
 from orchestrator.store import Store
 from orchestrator.studies import Finding, Study, candidates_of, still_to_try, studies_of
 from orchestrator.surveys import list_datasets
-from orchestrator.sweep import runtime_of
+from orchestrator.sweep import message_notes, runtime_of
 from workers.contract import Runtime, TrialSpec, UserError
 
 if TYPE_CHECKING:
@@ -138,6 +138,9 @@ def run_search(
         progress.sweep_finished(interrupted=interrupted)
     finally:
         progress.close()
+    ids = {study.search_id for study in search.studies}
+    rows = [row for row in search.store.candidates() if row.search_id in ids]
+    on_notes(message_notes([row.message for row in rows if row.status == "completed"], found.notes))
     if not interrupted:
         search.store.compact(now())
     return report

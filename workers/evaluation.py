@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from workers.contract import Prediction
 from workers.metrics.counts import count_pixels
+from workers.models.output import output_of
 from workers.task import Task
 
 
@@ -39,7 +40,7 @@ def count_images(model: nn.Module, task: Task, indices: Tensor) -> np.ndarray:
         for batch in indices.split(task.batch_size):
             images_BCHW, target_BHW = task.batch(batch)
             with task.autocast():
-                logits_BCHW = model(images_BCHW).logits_BCHW
+                logits_BCHW = output_of(model, images_BCHW).logits_BCHW
             counts.append(count_pixels(logits_BCHW.float(), target_BHW))
             broken.append(~torch.isfinite(logits_BCHW).flatten(1).all(dim=1))
     # Beside the counts, so that the host waits for the device once.
@@ -49,6 +50,26 @@ def count_images(model: nn.Module, task: Task, indices: Tensor) -> np.ndarray:
         msg = f"the network's output became NaN or infinite on {number} of {len(found)} images"
         raise NonFiniteOutputError(msg)
     return found[:, :4]
+
+
+def sigmoid_note(model: nn.Module, task: Task) -> str | None:
+    """Says so where the outputs for a batch of validation images all lie between 0 and 1.
+
+    They have probably gone through a sigmoid; as logits, nearly all of them mean lesion.
+    """
+    model.eval()
+    indices = task.indices(task.split.val)[: task.batch_size]
+    with torch.inference_mode(), task.autocast():
+        logits_BCHW = output_of(model, task.batch(indices)[0]).logits_BCHW
+        low, high = (value.item() for value in torch.aminmax(logits_BCHW.float()))
+    if not (low >= 0 and high <= 1):
+        return None
+    return (
+        f"model {task.spec.model.label!r}: all outputs for {len(indices)} validation images lie "
+        "between 0 and 1, as if they had gone through a sigmoid. Podium takes them for logits: a "
+        "pixel counts as lesion where its output is above 0. If the model ends with a sigmoid, "
+        "remove it"
+    )
 
 
 def choose_examples(masks_NHW: np.ndarray, indices: np.ndarray, number: int) -> np.ndarray:
@@ -69,7 +90,7 @@ def predict_examples(model: nn.Module, task: Task, indices: np.ndarray) -> tuple
     for index in indices.tolist():
         with torch.inference_mode(), task.autocast():
             images_BCHW, _ = task.batch(torch.tensor([index], device=task.device))
-            logits_HW = model(images_BCHW).logits_BCHW[0, 0].float().cpu().numpy()
+            logits_HW = output_of(model, images_BCHW).logits_BCHW[0, 0].float().cpu().numpy()
         found.append(
             keep_prediction(
                 task.names[index], task.source_images[index], task.source_masks[index], logits_HW

@@ -41,6 +41,7 @@ from workers.evaluation import (
     choose_examples,
     count_images,
     predict_examples,
+    sigmoid_note,
 )
 from workers.identity import trial_id
 from workers.losses import build_loss
@@ -77,8 +78,8 @@ def run_trial(
 
     Raises:
         UserError: The data is missing or unreadable, or too small for the split.
-        SpecificationError: The network cannot be built, its least batch not be filled, or its
-            outputs are not as many as their weights.
+        SpecificationError: The network cannot be built, its least batch not be filled, its outputs
+            are not as many as their weights, or network or loss return what they may not.
     """
     device = prepare_process(spec, runtime)
     task, arrays = _load_task(spec, runtime, device)
@@ -203,11 +204,11 @@ def _result(
     sources: Mapping[str, str],
     message: str | None = None,
 ) -> TrialResult:
-    left_out = left_out_note(spec, len(task.split.train))
-    blind = None if task.source_masks[task.split.val].any() else BLIND_VALIDATION
-    on_cpu = None
+    notes = [message, left_out_note(spec, len(task.split.train))]
+    if not task.source_masks[task.split.val].any():
+        notes.append(BLIND_VALIDATION)
     if runtime.gpu_ids and task.device.type == "cpu":
-        on_cpu = "a GPU was assigned, but torch sees none: trained on the CPU"
+        notes.append("a GPU was assigned, but torch sees none: trained on the CPU")
     counts = np.zeros((0, 4), dtype=np.int64)
     test = np.sort(task.split.test)
     siblings: tuple[SiblingKind, ...] = ()
@@ -220,6 +221,8 @@ def _result(
         predictions = predict_examples(
             model, task, choose_examples(task.source_masks, test, number)
         )
+    if model is not None:
+        notes.append(sigmoid_note(model, task))
     return TrialResult(
         status=TrialStatus.DIVERGED if model is None else TrialStatus.COMPLETED,
         metrics=score_images(counts) if tested else {},
@@ -246,5 +249,5 @@ def _result(
         dataset_fingerprint=arrays.fingerprint,
         code_version=code_version(),
         versions={**package_versions(), **outside_versions(spec), **sources},
-        message="; ".join(filter(None, (message, left_out, blind, on_cpu))) or None,
+        message="; ".join(filter(None, notes)) or None,
     )

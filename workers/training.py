@@ -11,10 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from workers.checkpoint import Progress, pack, unpack
-from workers.contract import Checkpoints, EpochRecord, OnEpoch, TrainingProtocol
+from workers.contract import (
+    Checkpoints,
+    EpochRecord,
+    OnEpoch,
+    SpecificationError,
+    TrainingProtocol,
+)
 from workers.evaluation import NonFiniteOutputError, count_images
 from workers.metrics.scores import score_images
 from workers.models import SegmentationOutput
+from workers.models.output import output_of
 from workers.task import Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -63,6 +70,8 @@ def train(
 
     Raises:
         DivergedError: The summed loss of an epoch, or a logit of a validation image, is not finite.
+        SpecificationError: The model or the loss returned what it may not, or no weight got a
+            gradient: at the first step none at all, or in the whole first epoch only zeros.
     """
     protocol = task.spec.training
     optimizer = torch.optim.Adam(
@@ -116,6 +125,8 @@ def _run_epoch(
     if not math.isfinite(train_loss):
         message = f"the training loss became {train_loss} in epoch {epoch}"
         raise DivergedError(message, progress)
+    if epoch == 1:
+        _refuse_zero_gradients(optimizer)
     try:
         counts = count_images(model, task, task.indices(task.split.val))
     except NonFiniteOutputError as error:
@@ -129,6 +140,37 @@ def _run_epoch(
         val_iou=scores["iou"],
         seconds=clock() - began,
     )
+
+
+_REMEDY = (
+    "so that nothing would be learned: compute the model's output and the loss with functions of "
+    "torch that have a gradient, without detach(), numpy, argmax, round() or comparisons on the way"
+)
+
+
+def _backward(step_loss: Tensor, model: nn.Module, *, is_first: bool) -> None:
+    """Computes the gradients.
+
+    Raises:
+        SpecificationError: No weight got one. That is looked at once an epoch.
+    """
+    if step_loss.requires_grad:
+        step_loss.backward()
+        if not is_first or any(weight.grad is not None for weight in model.parameters()):
+            return
+    message = f"no weight of the model got a gradient from the loss, {_REMEDY}"
+    raise SpecificationError(message)
+
+
+def _refuse_zero_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """Raises SpecificationError where every gradient so far was zero, as Adam's memory of them is.
+
+    A loss that has no slope on one batch may have one on the next: therefore after an epoch. The
+    first weight with another gradient ends the search, so that the host waits once.
+    """
+    if not any(state["exp_avg_sq"].any() for state in optimizer.state.values()):
+        message = f"in the whole first epoch every weight got the gradient 0, {_REMEDY}"
+        raise SpecificationError(message)
 
 
 def supervised_loss(
@@ -171,6 +213,9 @@ def train_epoch(
 
     Returns:
         Mean loss per training image; NaN or infinite where any step's loss was.
+
+    Raises:
+        SpecificationError: As in `train`.
     """
     model.train()
     total = torch.zeros((), dtype=torch.float64, device=task.device)
@@ -180,10 +225,10 @@ def train_epoch(
             continue
         images_BCHW, target_BHW = task.batch(batch)
         with task.autocast():
-            output = model(images_BCHW)
+            output = output_of(model, images_BCHW)
             step_loss = supervised_loss(loss, output, target_BHW, task.spec.training)
         optimizer.zero_grad(set_to_none=True)
-        step_loss.backward()
+        _backward(step_loss, model, is_first=not num_images)
         optimizer.step()
         total += step_loss.detach() * len(batch)
         num_images += len(batch)

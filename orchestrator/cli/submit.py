@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.cli.output import print_notes, say, shown_looks
 from orchestrator.report.wording import count_text
+from orchestrator.stopping import raise_on_signals
 from orchestrator.submit import (
     EXIT_STOPPED,
     Job,
@@ -32,7 +33,7 @@ def submit_command(
 ) -> int:
     """Submits a sweep, or follows or stops the job that already runs it; returns the exit code."""
     submission = prepare(path, overrides, retry, with_code=with_code)
-    server = JobServer(address)
+    server = JobServer(address, on_wait=lambda text: print_notes((text,)))
     running = [job for job in server.jobs(submission) if not job.has_ended]
     if stop:
         return _stop(server, submission, running)
@@ -64,6 +65,7 @@ def _follow(server: JobServer, submission_id: str) -> int:
         say(text)
         sys.stdout.flush()
 
+    raise_on_signals()
     try:
         job = server.follow(submission_id, write)
     except KeyboardInterrupt:

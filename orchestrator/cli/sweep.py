@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -24,6 +23,7 @@ from orchestrator.engine.base import Engine, utc_now
 from orchestrator.planner import Action, Plan, plan_summary, summarise_status
 from orchestrator.progress import Forecast, format_duration, make_progress
 from orchestrator.report.wording import count_text
+from orchestrator.stopping import raise_on_signals
 from orchestrator.sweep import Sweep, check_sweep, open_results, open_sweep, run_sweep
 from workers.contract import FailureClass, UserError
 
@@ -40,7 +40,7 @@ def run_command(
     sweep = open_sweep(path, overrides, [FailureClass(item) for item in retry])
     forecast = Forecast({item.trial_id: item.expected_seconds for item in sweep.plan.pending})
     display = make_progress(progress, sys.stdout, forecast=forecast)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; so `ray job stop` ends
+    raise_on_signals()
     try:
         with shown_looks() as looks:
 

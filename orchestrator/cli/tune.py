@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from orchestrator.cli.output import console, print_json, print_notes, print_table, shown_looks
 from orchestrator.fragment import fragments, tuned_label
 from orchestrator.progress import make_progress
+from orchestrator.stopping import raise_on_signals
 from orchestrator.studies import Finding
 from orchestrator.tuning import Search, open_search, run_search
 from workers.contract import UserError
@@ -41,7 +41,7 @@ def tune_command(
         )
     )
     display = make_progress(progress, sys.stderr if as_json else sys.stdout)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    raise_on_signals()
     try:
         with shown_looks():
             report = run_search(search, engine, display, on_notes=print_notes)
@@ -67,7 +67,8 @@ def tune_command(
         for file in files.fragments:
             line = f"To compare them in a grid: losses: [..., {{from: {file}}}]"
             console().print(line, soft_wrap=True, markup=False)
-    return EXIT_DONE if all(one.complete for one in findings) else EXIT_FAILED
+    found_all = all(one.complete and one.best for one in findings)
+    return EXIT_DONE if found_all else EXIT_FAILED
 
 
 def _default_folder(search: Search) -> Path:
@@ -91,12 +92,14 @@ def _to_json(finding: Finding) -> dict[str, Any]:
         "tuned_label": tuned_label(study),
         "num_candidates": finding.num_ended,
         "num_pruned": finding.num_pruned,
+        "num_diverged": finding.num_diverged,
         "budget": study.options.trials,
         "default_val_dice": finding.default,
         "best_val_dice": None if best is None else best[1],
         "best_number": None if best is None else best[0].number,
         "best_values": None if best is None else dict(best[0].values),
         "parameters": None if best is None else dict(study.component(best[0].values).parameters),
+        "notes": list(finding.notes),
     }
 
 
@@ -128,3 +131,7 @@ def _print(name: str, findings: Sequence[Finding]) -> None:
         title=f"{name}: validation Dice, mean of all trainings of a candidate",
         numeric=frozenset(columns[1:5]),
     )
+    for finding in findings:
+        for note in finding.notes:
+            line = f"note: {finding.study.label}: {note}"
+            console().print(line, soft_wrap=True, markup=False, highlight=False)

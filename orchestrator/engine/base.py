@@ -160,7 +160,6 @@ def committed_outcome(trial_id: str, row: CommittedTrial) -> Outcome:
         status="diverged" if row.status == TrialStatus.DIVERGED else "completed",
         dice=row.dice,
         seconds=row.train_seconds,
-        message="was already committed",
     )
 
 

@@ -5,18 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import socket
+import threading
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+import psutil
 import ray
 from ray import tune
+from ray._private import services
 from ray._private.accelerators import get_accelerator_manager_for_resource
 from ray._private.utils import get_num_cpus
+from ray._raylet import GcsClient  # type: ignore[attr-defined]
+from ray.exceptions import RayError
 
 from orchestrator.cost import num_slots
+from orchestrator.stopping import handled, kept_from_children, stop_signals
 from workers.contract import UserError
 
 _TUNE_SETTINGS = {
@@ -29,6 +38,10 @@ _TUNE_SETTINGS = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+
+
+ANSWER_SECONDS = 20
+"""How long the head of a cluster may take to answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,25 +84,16 @@ class SignalStopper(tune.Stopper):
 
 @contextmanager
 def stop_on_signals() -> Iterator[SignalStopper]:
-    """Lets Ctrl-C and SIGTERM end the sweep at the next event; a second one ends it at once."""
+    """Lets Ctrl-C, SIGTERM and SIGHUP end the sweep at the next event; a second one at once."""
     stopper = SignalStopper()
-    previous: dict[signal.Signals, Any] = {}
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         if stopper.stopped:
             raise KeyboardInterrupt
         stopper.stopped = True
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            previous[number] = signal.signal(number, stop)
-        except ValueError:  # not the main thread: whoever runs us handles signals
-            break
-    try:
+    with handled(stop):
         yield stopper
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -108,16 +112,44 @@ def quiet_tune() -> Iterator[None]:
 def connect(options: ClusterOptions) -> Iterator[int]:
     """Connects to Ray, or starts it, and yields how many trials fit at once."""
     os.environ.update(_TUNE_SETTINGS)
-    ours = not ray.is_initialized()
-    address = options.address or os.environ.get("RAY_ADDRESS")
-    if ours:
-        check_room(options)
-        _start_ray(options, address)
+    address = options.address or os.environ.get("RAY_ADDRESS") or None
+    if ray.is_initialized():
+        yield _count_slots(options, is_remote=address is not None)
+        return
+    check_room(options)
+    others = psutil.Process().children()
     try:
+        _start_ray(options, address)
         yield _count_slots(options, is_remote=address is not None)
     finally:
-        if ours:
+        if address is None:
+            _end_local(others)
+        else:
             ray.shutdown()
+
+
+def _end_local(others: Collection[psutil.Process]) -> None:
+    """Ends all processes of the local cluster: they do not hear the SIGTERM that Ray would send.
+
+    Args:
+        others: Children of this process that are none of them.
+    """
+    own = [process for process in psutil.Process().children() if process not in others]
+    everything = [one for process in own for one in (process, *_descendants(process))]
+    node: Any = ray._private.worker._global_node
+    for infos in node.all_processes.values() if node else ():
+        for info in infos:
+            info.process.terminate = info.process.kill
+    ray.shutdown()
+    for one in everything:
+        with suppress(psutil.Error):
+            one.kill()
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        return list(process.children(recursive=True))
+    return []
 
 
 def check_room(options: ClusterOptions) -> None:
@@ -145,24 +177,100 @@ def _num_local_gpus() -> int:
 
 
 def _start_ray(options: ClusterOptions, address: str | None) -> None:
-    local: dict[str, Any] = {"include_dashboard": False}
-    if options.num_cpus is not None:
-        local["num_cpus"] = options.num_cpus
-    if options.num_gpus is not None:
-        local["num_gpus"] = options.num_gpus
+    """Reaches the cluster, or starts one on this machine."""
+    if address is not None:
+        _reach(address, "cluster.address" if options.address else "RAY_ADDRESS")
+        return
+    local = {"num_cpus": options.num_cpus, "num_gpus": options.num_gpus}
     try:
-        ray.init(
-            address=address or "local",
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            **({} if address else local),
+        with kept_from_children():
+            _init("local", include_dashboard=False, **local)
+    except OSError as error:
+        raise UserError(_folder_problem(error)) from error
+    except (ValueError, RuntimeError) as error:
+        msg = f"Ray does not start on this machine: {error}"
+        raise UserError(msg) from error
+
+
+def _folder_problem(error: OSError) -> str:
+    """Names what Ray could not write: its folder, or the token that it keeps below HOME."""
+    variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
+    folder = os.environ[variable] if variable else "/tmp"
+    if error.filename and not Path(error.filename).is_relative_to(Path(folder, "ray")):
+        return (
+            f"{error.filename}: Ray cannot write it: {error.strerror}; set HOME to a folder that "
+            "you can write"
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        message = (
-            f"no Ray cluster at {address!r} (cluster.address or RAY_ADDRESS): {error}; start one "
-            f"with `ray start --head`, or leave cluster.address empty for a local one"
-        )
-        raise UserError(message) from error
+    place = f"{variable}={folder}" if variable else folder
+    return (
+        f"{place}: Ray cannot keep its files and sockets there: {error}; set RAY_TMPDIR to a "
+        f"folder of your own with a short path, such as RAY_TMPDIR=/tmp/{os.getuid()}"
+    )
+
+
+def _reach(address: str, key: str) -> None:
+    """Connects to a cluster, but only to one that answers: Ray itself would wait and wait."""
+    problem = _unreachable(address)
+    if problem is None:
+        try:
+            _init(address)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            problem = str(error)
+        else:
+            return
+    msg = (
+        f"{key}: no Ray cluster at {address!r}: {problem}; start one with `ray start --head`, or "
+        "leave cluster.address empty and RAY_ADDRESS unset for a local one"
+    )
+    raise UserError(msg)
+
+
+def _init(address: str, **options: Any) -> None:
+    """Runs ray.init and keeps the handlers of signals, one of which Ray replaces."""
+    handlers = {number: signal.getsignal(number) for number in stop_signals()}
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
+    except SystemExit as error:  # what Ray's handler of SIGTERM raises
+        raise KeyboardInterrupt from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+def _unreachable(address: str) -> str | None:
+    """Asks an address whether it is the head of a cluster; signals are heard meanwhile.
+
+    Returns:
+        Why it is not, within ANSWER_SECONDS; None where it is, or where Ray will say so at once.
+    """
+    state = f"no connection within {ANSWER_SECONDS} s"
+    ended = threading.Event()
+
+    def ask() -> None:
+        nonlocal state
+        try:
+            place = services.canonicalize_bootstrap_address(address)
+            host, _, port = (place or address).rpartition("://")[2].rpartition(":")
+            if place is not None:
+                socket.create_connection((host.strip("[]"), int(port))).close()
+                state = (
+                    f"what takes connections there does not answer as the head of a cluster within "
+                    f"{ANSWER_SECONDS} s (the port of a head is 6379, that of its dashboard 8265)"
+                )
+                if "://" not in address:
+                    GcsClient(address=place)
+            state = ""
+        except (OSError, ValueError, RuntimeError, RayError) as error:
+            state = str(error)
+        ended.set()
+
+    threading.Thread(target=ask, daemon=True).start()
+    deadline = time.monotonic() + ANSWER_SECONDS
+    # In short steps: a signal that another thread takes does not end a wait.
+    while not ended.wait(0.2) and time.monotonic() < deadline:
+        pass
+    return state or None
 
 
 def _count_slots(options: ClusterOptions, *, is_remote: bool) -> int:

@@ -155,6 +155,7 @@ def _try_candidate(config: Mapping[str, Any], book: bytes) -> None:
     if trainer is None:
         from workers.run import run_trial as trainer
     before: list[float] = []
+    status = "completed"
     for position in range(len(study.cells)):
         job = _job(study, content["runtime_of"], config, position)
         job = replace(job, runtime=replace(job.runtime, gpu_ids=gpu_ids))
@@ -172,7 +173,9 @@ def _try_candidate(config: Mapping[str, Any], book: bytes) -> None:
                 tune.report({"ended": "failed"} | failure)
                 return
         before.append(training_value(row))
-    tune.report({"ended": "finished", "value": sum(before) / len(before)})
+        if row.status == "diverged":
+            status = "diverged"
+    tune.report({"ended": "finished", "status": status, "value": sum(before) / len(before)})
 
 
 def _train(
@@ -265,7 +268,9 @@ class _Watcher(tune.Callback):
             self._progress.epoch(trial.trial_id, result["step"], result["value"])
         elif result.get("ended") == "finished":
             seconds = sum(one["seconds"] for one in self._epochs.get(trial.trial_id, ()))
-            self._progress.trial_finished(trial.trial_id, "completed", result["value"], seconds)
+            status = result["status"]
+            value = result["value"] if status == "completed" else None
+            self._progress.trial_finished(trial.trial_id, status, value, seconds)
         elif result.get("ended") == "failed":
             self.num_failed += 1
             self._progress.trial_failed(trial.trial_id, result["failure_class"], result["message"])

@@ -8,6 +8,7 @@ import hashlib
 import json
 import multiprocessing
 import platform
+import tempfile
 import time
 import traceback
 import warnings
@@ -75,7 +76,8 @@ class Settings:
     def runtime(self, **changes: Any) -> Runtime:
         """Returns where a trial runs."""
         gpu_ids = ("0",) if self.use_gpu else ()
-        return Runtime(data_root=None, cache_dir="unused", gpu_ids=gpu_ids, **changes)
+        cache = Path(tempfile.gettempdir()) / "podium-bench"
+        return Runtime(data_root=None, cache_dir=str(cache), gpu_ids=gpu_ids, **changes)
 
     def model(self, name: str) -> Component:
         """Returns a model with its parameters."""

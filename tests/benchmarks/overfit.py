@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path)
-    arguments = parse(parser, smallest={"models": ["unet"], "image_size": 32})
+    arguments = parse(parser, smallest={"models": ["emcad"]})
     torch.set_num_threads(arguments.threads)
     keep_large_blocks()
     with tempfile.TemporaryDirectory() as cache:

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from orchestrator.cli.app import app
 from orchestrator.engine.inline import InlineEngine
 from orchestrator.store import Store
 from tests.integration.sweeps import assert_same_tables, run, write_config
@@ -83,11 +85,12 @@ def crop(path, left=12):
 
 
 def plan(config, *arguments):
-    """Returns exit code, refusals and notes of a plan."""
-    done = podium("plan", config, "--json", *arguments)
+    """Returns exit code, refusals and notes of a plan, made in this process."""
+    done = CliRunner().invoke(app, ["plan", str(config), "--json", *arguments])
     document = json.loads(done.stdout)
-    assert all(refusal in done.stderr for refusal in document["refusals"])
-    return done.returncode, document["refusals"], document["notes"]
+    refused = isinstance(done.exception, UserError)
+    assert all(refusal in str(done.exception) for refusal in document["refusals"])
+    return 2 if refused else done.exit_code, document["refusals"], document["notes"]
 
 
 def test_what_run_would_refuse_plan_and_verify_say_in_the_same_words(tmp_path, clinic):
@@ -103,12 +106,12 @@ def test_what_run_would_refuse_plan_and_verify_say_in_the_same_words(tmp_path, c
         "mask of another shape than its image: 2 (masks/2.png (36x40, its image 48x40), masks/"
         in ("".join(refusals))
     )
-    ran = podium("run", clinic, "--engine", "inline")
-    assert ran.returncode == 2
-    assert ran.stderr == "error: " + "\n".join(refusals) + "\n"
+    with pytest.raises(UserError) as caught:
+        run(clinic)
+    assert str(caught.value) == "\n".join(refusals)
     assert not (tmp_path / "results").exists()
-    verified = podium("data", "verify", clinic)
-    assert verified.returncode == 1
+    verified = CliRunner().invoke(app, ["data", "verify", str(clinic)])
+    assert verified.exit_code == 1
     for refusal in refusals:
         assert refusal.removeprefix("dataset clinic: ") in verified.stdout
 

@@ -4,8 +4,10 @@ import contextlib
 import io
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -193,3 +195,26 @@ def test_the_live_display_of_a_terminal_runs_to_its_end(tmp_path):
     assert process.wait() == 0, shown.decode()
     assert b"Traceback" not in shown
     assert b"1 of 1 trials have a result" in shown
+
+
+def test_a_signal_to_the_whole_group_stops_within_seconds_and_goes_on_later(tmp_path):
+    """As a scheduler sends it: Ray's own processes get it too."""
+    config = write_config(tmp_path, repeats=1, cluster={"cpus": 1})
+    command = [sys.executable, "-m", "orchestrator", "run", str(config), "--progress", "plain"]
+    endless = ["--set", "training.max_epochs=100000", "--set", "training.patience=100000"]
+    process = subprocess.Popen(
+        [*command, *endless], cwd=ROOT, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "running, epoch" in line:
+            break
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGTERM)
+    output, errors = process.communicate(timeout=60)
+    assert time.monotonic() - began < 30  # 2 s where nothing else runs
+    assert process.returncode == 130, errors
+    assert "Stopped after" in output
+    assert "the same command goes on from here" in errors
+    assert list((tmp_path / "results" / "_checkpoints").rglob("*"))

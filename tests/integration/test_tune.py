@@ -123,6 +123,7 @@ def test_divergence_counts_as_nothing_reached(tmp_path, ray_cluster):
     (finding,) = search.findings()
     assert [one.status for one in finding.candidates] == ["diverged", "diverged"]
     assert finding.default == 0.0
+    assert finding.best is None
 
 
 def start(config, *overrides: str):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from workers.contract import JSONValue
+
+_AT_END = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,14 @@ class Range:
     def extremes(self) -> tuple[JSONValue, ...]:
         """Values that must be allowed if all are to be."""
         return (self.low, self.high)
+
+    def end_at(self, value: float) -> Literal["lower end", "upper end"] | None:
+        """Returns the end that a value lies at, within 2 % of the range on its own scale."""
+        scale = math.log if self.log else float
+        low, high, place = (scale(x) for x in (self.low, self.high, value))
+        if place - low <= _AT_END * (high - low):
+            return "lower end"
+        return "upper end" if high - place <= _AT_END * (high - low) else None
 
     def to_json(self) -> JSONValue:
         """Returns what a configuration would say."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from workers.catalogue import load
 from workers.catalogue.losses import LEARNING_RATE, LOSSES, complete_loss
 from workers.losses.target import membership
+from workers.losses.value import one_number
 
 __all__ = ["SegmentationLoss", "build_loss"]
 
@@ -24,11 +25,14 @@ class SegmentationLoss(nn.Module):
     Args:
         terms: Functions of (logits_BCHW, truth_BCHW).
         weights: One a term.
+        names: What messages call each term.
     """
 
-    def __init__(self, terms: Sequence[Term], weights: Sequence[float]) -> None:
+    def __init__(
+        self, terms: Sequence[Term], weights: Sequence[float], names: Sequence[str]
+    ) -> None:
         super().__init__()
-        self._weighted_terms = tuple(zip(weights, terms, strict=True))
+        self._weighted_terms = tuple(zip(weights, terms, names, strict=True))
 
     def forward(self, logits_BCHW: Tensor, target: Tensor) -> Tensor:
         """Returns the loss as a scalar: float64 for float64 logits, float32 for all others.
@@ -42,11 +46,16 @@ class SegmentationLoss(nn.Module):
         Raises:
             ValueError: Shapes or types do not fit; on a CPU also values out of range (on a device
                 that check would make the host wait, so such values give a wrong loss there).
+            SpecificationError: A term returned something else than one number that depends on the
+                logits.
         """
         with torch.autocast(logits_BCHW.device.type, enabled=False):
             truth_BCHW = membership(logits_BCHW, target)
             logits_BCHW = logits_BCHW.to(truth_BCHW.dtype)
-            parts = [w * term(logits_BCHW, truth_BCHW) for w, term in self._weighted_terms]
+            parts = [
+                weight * one_number(term(logits_BCHW, truth_BCHW), logits_BCHW, name)
+                for weight, term, name in self._weighted_terms
+            ]
             return torch.stack(parts).sum()
 
 
@@ -65,9 +74,9 @@ def build_loss(name: str, **parameters: Any) -> SegmentationLoss:  # noqa: ANN40
     complete.pop(LEARNING_RATE, None)
     parts = name.split("+")
     if len(parts) == 1:
-        return SegmentationLoss([_term(name, complete)], [1.0])
+        return SegmentationLoss([_term(name, complete)], [1.0], parts)
     terms = [_term(part, complete[part]) for part in parts]  # type: ignore[arg-type]
-    return SegmentationLoss(terms, complete["weights"])  # type: ignore[arg-type]
+    return SegmentationLoss(terms, complete["weights"], parts)  # type: ignore[arg-type]
 
 
 def _term(part: str, options: Mapping[str, object]) -> Term:

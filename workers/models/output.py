@@ -7,7 +7,9 @@ import itertools
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from workers.contract import SpecificationError
 
 STRIDE = 32
 """Height and width of an image are multiples of this, in every model."""
@@ -57,3 +59,43 @@ def check_image(image_BCHW: Tensor) -> None:
     if height % STRIDE or width % STRIDE or not height or not width:
         msg = f"image is {height}x{width} pixels; height and width must be multiples of {STRIDE}"
         raise ValueError(msg)
+
+
+def output_of(model: nn.Module, image_BCHW: Tensor) -> SegmentationOutput:
+    """Runs a model and checks that it returned one channel of logits at the size of the image.
+
+    Raises:
+        SpecificationError: It returned something else.
+    """
+    output = model(image_BCHW)
+    expected = (len(image_BCHW), 1, *image_BCHW.shape[2:])
+    if not isinstance(output, SegmentationOutput):
+        problem = f"returned {_described(output)}"
+    else:
+        maps = {"logits_BCHW": output.logits_BCHW}
+        maps |= {f"auxiliary[{i}]": item for i, item in enumerate(output.auxiliary)}
+        wrong = [f"{k} is {_described(v)}" for k, v in maps.items() if _shape(v) != expected]
+        if not wrong:
+            return output
+        problem = f"returned a SegmentationOutput whose {wrong[0]}"
+    mode = "training" if model.training else "evaluation"
+    msg = (
+        f"in {mode} mode the model {problem}; return SegmentationOutput(logits_BCHW) of "
+        f"workers.models, with logits of shape {expected} before any sigmoid, and the further maps "
+        "of deep supervision, of the same shape, as its second argument"
+    )
+    raise SpecificationError(msg)
+
+
+def _shape(value: object) -> tuple[int, ...] | None:
+    return tuple(value.shape) if isinstance(value, Tensor) else None
+
+
+def _described(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, dict):
+        return f"a dict with the keys {', '.join(map(repr, value))}"
+    if isinstance(value, list | tuple):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"a {type(value).__name__}"

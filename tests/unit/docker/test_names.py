@@ -68,7 +68,8 @@ def commands() -> Iterator[tuple[str, list[str]]]:
         "headers": comments,
     }
     found = re.compile(
-        r"^\s*(?:if |exec |srun .*? )?((?:ray|podium) [a-z].*?)(?:\s*[;&|>]|\s+#|$)", re.MULTILINE
+        r"^\s*(?:if |until |exec |start .*? )?((?:ray|podium) [a-z].*?)(?:\s*[;&|>]|\s+#|$)",
+        re.MULTILINE,
     )
     for name, text in sources.items():
         for line in found.findall(text):

@@ -123,6 +123,60 @@ def test_the_fragment_is_a_list_of_losses_that_a_grid_can_include(tmp_path):
     assert losses[2].parameters == {"learning_rate": 0.004}
 
 
+def finding(study: Study, *candidates: tuple[Values, dict[str, Any]]) -> Finding:
+    """A search whose candidates have two trainings each, both with these changes."""
+    rows = [
+        row(study, number, place, values, **changes)
+        for number, (values, changes) in enumerate(candidates)
+        for place in (0, 1)
+    ]
+    return Finding(study=study, candidates=candidates_of(study, rows))
+
+
+@pytest.mark.parametrize("changes", [{"status": "diverged"}, {"best_val_dice": 0.0}])
+def test_a_search_in_which_nothing_was_reached_has_no_best_and_no_entry(tmp_path, changes):
+    (study, _) = studies(tmp_path)
+    other = {**study.defaults, "gamma": 2.0}
+    found = finding(study, (study.defaults, changes), (other, changes))
+    assert found.best is None
+    assert fragments([found]) == {}
+    number = 2 if "status" in changes else 0
+    assert found.num_diverged == number
+    (note,) = found.notes
+    assert note.startswith("no best, since no candidate reached a validation Dice above 0; ")
+    assert f"{number} of 2 candidates diverged: lower training.learning_rate" in note
+
+
+def test_a_best_beside_diverged_candidates_stays_and_they_are_counted(tmp_path):
+    (study, _) = studies(tmp_path)
+    other = {**study.defaults, "gamma": 2.0}
+    found = finding(study, (study.defaults, {"status": "diverged"}), (other, {}))
+    assert found.best is not None
+    assert (found.best[0].number, found.best[1]) == (1, 0.5)
+    assert found.notes == ("1 of 2 candidates diverged in at least one training, which counts 0",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "ends"),
+    [
+        ({"gamma": 0.1}, ["gamma: the best value, 0.1, lies at the lower end of its range (0 "]),
+        ({"gamma": 0.11}, []),
+        ({"gamma": 4.9}, ["gamma: the best value, 4.9, lies at the upper end of its range (0 "]),
+        # From 0.0001 to 0.01 on a logarithmic scale: 2 % of it is a factor of 1.096.
+        ({"learning_rate": 0.0092, "gamma": 5.0}, ["gamma", "learning_rate"]),
+        ({"learning_rate": 0.0091}, []),
+        ({"learning_rate": 0.000109}, ["learning_rate: the best value, 0.000109, lies at the"]),
+    ],
+)  # fmt: skip
+def test_a_best_value_at_an_end_of_its_range_is_noted(tmp_path, changes, ends):
+    (study, _) = studies(tmp_path)
+    found = finding(study, ({**study.defaults, **changes}, {}))
+    assert len(found.notes) == len(ends)
+    for note, expected in zip(sorted(found.notes), ends, strict=True):
+        assert note.startswith(expected)
+        assert note.endswith("widen the range in tune.spaces if the loss allows it")
+
+
 REFUSED = [
     ("{focla: {gamma: null}}", r"tune\.spaces\.focla: .*no loss of this file; did you mean"),
     ("{focal: {gama: null, x: [1, 2]}}", r"focal\.x: \[1, 2\]: unknown parameter"),

@@ -6,11 +6,11 @@ import json
 import pytest
 import yaml
 
+from orchestrator.job_requests import http_address
 from orchestrator.submit import (
     MAX_CODE_BYTES,
     Job,
     JobServer,
-    _http_address,
     _Log,
     exit_code,
     next_id,
@@ -135,7 +135,7 @@ def test_an_address_that_no_dashboard_has_is_refused(address):
     ],
 )
 def test_an_address_has_one_form(address, url):
-    assert _http_address(address) == url
+    assert http_address(address) == url
 
 
 def test_nothing_of_the_token_is_in_a_submission(tmp_path, monkeypatch):

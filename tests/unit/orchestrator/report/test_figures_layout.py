@@ -44,6 +44,7 @@ def renamed(data, names):
     frames = {
         name: getattr(data, name).replace(names) for name in ("trials", "epochs", "predictions")
     }
+    frames["trials"] = frames["trials"].drop(columns="spec")  # it has the labels too
     return dataclasses.replace(data, **frames, grid=None, titles=None)
 
 

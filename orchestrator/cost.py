@@ -59,6 +59,7 @@ class CostModel:
         *,
         cpus_per_trial: float,
         gpus_per_trial: float,
+        gpu_shares: Mapping[str, float] | None = None,
         num_images: Mapping[str, int] | None = None,
         device: str = "",
     ) -> None:
@@ -70,11 +71,13 @@ class CostModel:
             protocol_id: The grid's protocol.
             cpus_per_trial: Cores of one trial.
             gpus_per_trial: GPUs of one trial; with 0 it runs on the CPU.
+            gpu_shares: Share of a GPU by model label, where it is not `gpus_per_trial`.
             num_images: Images of each dataset label, where somebody has counted them.
             device: Name of the GPU, if it is known: the shipped table can have it.
         """
         self._threads = max(1, int(cpus_per_trial))
         self._gpus = gpus_per_trial
+        self._shares = gpu_shares or {}
         self._device = device
         models = {spec.model.label: spec.model for spec in specs}
         self._gmacs = {label: gmacs_224(model) for label, model in models.items()}
@@ -122,7 +125,7 @@ class CostModel:
             spec.model.parameters,
             image_size=spec.data.image_size,
             batch_size=batch,
-            share=min(1.0, self._gpus),
+            share=min(1.0, self._shares.get(spec.model.label, self._gpus)),
             device=self._device,
         )
         epoch = math.ceil(train / batch) * seconds.step + math.ceil(val / batch) * seconds.forward

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -44,7 +44,9 @@ class Grid:
         roots: Local folder of each dataset label; None for generated data.
         weights: Local path of each model label's given weights.
         cpus_per_trial: CPU cores one trial takes.
-        gpus_per_trial: GPUs one trial takes; may be a fraction.
+        gpus_per_trial: GPUs one trial takes; may be a fraction. With `gpus: auto` that of the
+            largest model.
+        gpu_shares: With `gpus: auto` the share of each model label; else empty.
         config: The configuration as JSON values.
     """
 
@@ -60,7 +62,12 @@ class Grid:
     weights: Mapping[str, str]
     cpus_per_trial: float
     gpus_per_trial: float
+    gpu_shares: Mapping[str, float]
     config: Mapping[str, JSONValue]
+
+    def gpus_of(self, spec: TrialSpec) -> float:
+        """Returns the GPUs, or the share of one, that a trial is given first."""
+        return self.gpu_shares.get(spec.model.label, self.gpus_per_trial)
 
     @cached_property
     def grid_id(self) -> str:
@@ -100,6 +107,7 @@ def build_grid(config: SweepConfig) -> Grid:
         weights=config.weights,
         cpus_per_trial=config.resources.cpus,
         gpus_per_trial=float(config.resources.gpus),
+        gpu_shares=config.gpu_shares,
         config=config.to_json(),
     )
 
@@ -112,6 +120,7 @@ def grid_from_specs(
     weights: Mapping[str, str] | None = None,
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
+    gpu_shares: Mapping[str, float] | None = None,
     config: Mapping[str, JSONValue] | None = None,
 ) -> Grid:
     """Returns the grid of trials that share one protocol; the axes follow from them.
@@ -140,6 +149,7 @@ def grid_from_specs(
         weights=weights or {},
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
+        gpu_shares=gpu_shares or {},
         config=config or {},
     )
 
@@ -190,6 +200,7 @@ class _KeptConfig(Shape):
     roots: dict[str, str | None]
     weights: dict[str, str] | None = None
     resources: _KeptResources
+    gpu_shares: dict[str, Annotated[float, Field(gt=0, le=1)]] | None = None
     policy: Literal["full", "race"] = "full"
     race: RaceSection | None = None
 
@@ -218,6 +229,7 @@ def _rebuild(config: Mapping[str, Any]) -> Grid:
         weights=config.get("weights"),
         cpus_per_trial=config["resources"]["cpus"],
         gpus_per_trial=config["resources"]["gpus"],
+        gpu_shares=config.get("gpu_shares"),
         config=config,
     )
 

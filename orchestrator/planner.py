@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from operator import attrgetter
@@ -41,7 +41,7 @@ class PlannedTrial:
         status: How the trial ended; None while it has no result.
         failure: Class of the last failure; None without one, or with a result after it.
         attempt: Number of the next attempt, counted from 1.
-        gpus: The share of a GPU that the next attempt gets, if it is not the configuration's.
+        gpus: The share of a GPU that the next attempt gets, if it is not the grid's.
         held_back: True where a race does not ask for it, now or at all.
     """
 
@@ -151,6 +151,7 @@ def plan(
         grid.protocol_id,
         cpus_per_trial=grid.cpus_per_trial,
         gpus_per_trial=grid.gpus_per_trial,
+        gpu_shares=grid.gpu_shares,
         num_images=num_images or {},
     )
     estimates: dict[tuple[str, str], Estimate] = {}
@@ -168,7 +169,10 @@ def plan(
                 short_of_memory=key in shares,
                 failed_share=shares.get(key),
             )
-        trials.append(_decide(spec, key, before, retry, estimates[block], grid.gpus_per_trial))
+        trial = _decide(spec, key, before, retry, estimates[block], grid.gpus_of(spec))
+        if trial.gpus is None and spec.model.label in grid.gpu_shares:
+            trial = replace(trial, gpus=grid.gpus_of(spec))
+        trials.append(trial)
     return Plan(grid=grid, trials=tuple(trials))
 
 

@@ -289,6 +289,8 @@ class TrialResult:
         train_seconds: Wall time of all epochs, over all attempts.
         peak_memory_bytes: Device memory on a GPU, resident memory of the process on a CPU.
         versions: Package versions.
+        reserved_memory_bytes: What torch reserved on a GPU for it, with what it did not use; None
+            on a CPU.
     """
 
     status: TrialStatus
@@ -312,6 +314,7 @@ class TrialResult:
     code_version: str
     versions: Mapping[str, str]
     message: str | None = None
+    reserved_memory_bytes: int | None = None
 
 
 class Checkpoints(Protocol):

@@ -136,6 +136,11 @@ def peak_memory_bytes(device: torch.device) -> int:
     return int(line.split()[1]) * 1024
 
 
+def reserved_memory_bytes(device: torch.device) -> int | None:
+    """Returns what torch reserved on a GPU at most since `prepare_process`; None on a CPU."""
+    return int(torch.cuda.max_memory_reserved(device)) if device.type == "cuda" else None
+
+
 def device_name(device: torch.device) -> str:
     """Returns the device's own name, for example `cpu (x86_64)` or `NVIDIA H200`."""
     if device.type == "cuda":

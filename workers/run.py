@@ -35,6 +35,7 @@ from workers.environment import (
     package_versions,
     peak_memory_bytes,
     prepare_process,
+    reserved_memory_bytes,
 )
 from workers.evaluation import (
     NonFiniteOutputError,
@@ -242,6 +243,7 @@ def _result(
         num_test_images=len(task.split.test),
         train_seconds=progress.seconds,
         peak_memory_bytes=peak_memory_bytes(task.device),
+        reserved_memory_bytes=reserved_memory_bytes(task.device),
         device=device_name(task.device),
         host=platform.node(),
         gpu_ids=runtime.gpu_ids,

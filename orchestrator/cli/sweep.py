@@ -19,6 +19,7 @@ from orchestrator.cli.output import (
     say_aside,
     shown_looks,
 )
+from orchestrator.config.gpus import local_gpu
 from orchestrator.engine.base import Engine, utc_now
 from orchestrator.planner import Action, Plan, plan_summary, summarise_status
 from orchestrator.progress import Forecast, format_duration, make_progress
@@ -84,10 +85,10 @@ def _no_room(sweep: Sweep, engine: str) -> tuple[str, ...]:
         return ()
     if engine == "inline":
         text = (
-            f"resources.gpus: {gpus:g}: --engine inline trains on the CPU of its own process; "
-            "leave it out, or add --set resources.gpus=0"
+            f"resources.gpus: {gpus:g}: --engine inline trains on this machine, and nvidia-smi "
+            "tells of no GPU here; leave it out, or add --set resources.gpus=0"
         )
-        return (text,) if gpus else ()
+        return (text,) if gpus and local_gpu() is None else ()
     from orchestrator.engine.ray_cluster import check_room
 
     try:

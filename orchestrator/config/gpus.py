@@ -50,30 +50,42 @@ def gpu_share(memory_bytes: float, device_memory_bytes: float, margin: float) ->
     return math.floor(1e4 / min(max(1, fitting), MAX_TRIALS_PER_GPU)) / 1e4
 
 
-def share_for(
+def shares_for(
     models: Iterable[Component],
     datasets: Iterable[Component] = (),
     *,
     image_size: int,
     batch_size: int,
     gpu_memory_gib: float | None,
-) -> float | None:
-    """Returns the share that the largest of the models needs, on the largest of the datasets.
+) -> dict[str, float] | None:
+    """Returns the share that each model needs on the largest of the datasets, by its label.
 
-    All trials get the same; one for which it is too little is tried again with twice as much.
+    A trial for which it is too little is tried again with twice as much.
 
     Returns:
         None where the memory of a GPU is neither given nor told by this machine.
     """
-    device = gpu_memory_gib * _GIB if gpu_memory_gib is not None else local_gpu_memory_bytes()
+    name, found = local_gpu() or ("", None)
+    device = gpu_memory_gib * _GIB if gpu_memory_gib is not None else found
     if device is None:
         return None
-    needed = max(
-        step_memory_bytes(m.name, m.parameters, image_size=image_size, batch_size=batch_size)
-        for m in models
-    )
     resident = max((resident_bytes(d, image_size) for d in datasets), default=0)
-    return gpu_share(needed + resident + GPU_CONTEXT_BYTES, device, MEMORY_MARGIN)
+    return {
+        model.label: gpu_share(
+            step_memory_bytes(
+                model.name,
+                model.parameters,
+                image_size=image_size,
+                batch_size=batch_size,
+                device=name,
+            )
+            + resident
+            + GPU_CONTEXT_BYTES,
+            device,
+            MEMORY_MARGIN,
+        )
+        for model in models
+    }
 
 
 def resident_bytes(dataset: Component, image_size: int) -> int:
@@ -84,12 +96,23 @@ def resident_bytes(dataset: Component, image_size: int) -> int:
     return (ASSUMED_NUM_IMAGES if known is None else known) * image_size**2 * _BYTES_PER_PIXEL
 
 
-def local_gpu_memory_bytes() -> float | None:
-    """Returns the memory of this machine's smallest GPU, as nvidia-smi tells it; None without."""
+def local_gpu() -> tuple[str, float] | None:
+    """Returns name and memory, in bytes, of this machine's smallest GPU, as nvidia-smi tells it.
+
+    Returns:
+        None without a GPU.
+    """
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
-    query = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    query = [program, "--query-gpu=memory.total,name", "--format=csv,noheader,nounits"]
     done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
-    sizes = [int(line) for line in done.stdout.split("\n") if line.strip().isdigit()]
-    return min(sizes) * 2.0**20 if done.returncode == 0 and sizes else None
+    found = []
+    for line in done.stdout.splitlines() if done.returncode == 0 else ():
+        size, _, name = line.partition(",")
+        if size.strip().isdigit():
+            found.append((int(size), name.strip()))
+    if not found:
+        return None
+    smallest = min(found)
+    return smallest[1], smallest[0] * 2.0**20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from orchestrator.config.axes import Axis, read_axis
 from orchestrator.config.document import Document, KeyPath, read_document
-from orchestrator.config.gpus import AUTO, resident_bytes, share_for
+from orchestrator.config.gpus import AUTO, resident_bytes, shares_for
 from orchestrator.config.include import include_losses, learning_rate_of
 from orchestrator.config.locations import resolve_data
 from orchestrator.config.overrides import apply_overrides
@@ -47,6 +47,8 @@ class SweepConfig:
         roots: Folder of each dataset label; None for generated data.
         weights: Path of given weights by model label.
         results: Absolute path or URI of the results.
+        gpu_shares: Share of a GPU by model label; empty unless `resources.gpus` is `auto`, which
+            becomes the largest of them.
     """
 
     path: Path
@@ -67,6 +69,7 @@ class SweepConfig:
     policy: Literal["full", "race"]
     race: RaceSection
     results: str
+    gpu_shares: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, JSONValue]:
         """Returns everything but the file's own path as plain JSON values."""
@@ -80,6 +83,8 @@ class SweepConfig:
         document |= {"repeats": self.repeats, "seed": self.seed}
         for section in _SECTIONS:
             document[section] = getattr(self, section).model_dump(mode="json")
+        if self.gpu_shares:
+            document["gpu_shares"] = dict(self.gpu_shares)
         if self.policy == "race":
             document |= {"policy": self.policy, "race": self.race.model_dump(mode="json")}
         return document | {"results": self.results}
@@ -110,6 +115,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
     _refuse_race(document, checked, len(losses.components))
     _refuse_huge(document, len(datasets.components) * len(models.components), checked, losses)
     _refuse_memory(document, checked, models.components, datasets.components)
+    resources, gpu_shares = _resolve_gpus(document, checked, models.components, datasets.components)
     return SweepConfig(
         path=path,
         name=checked.name or path.stem,
@@ -122,7 +128,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
         seed=checked.seed,
         data=checked.data,
         training=checked.training,
-        resources=_resolve_gpus(document, checked, models.components, datasets.components),
+        resources=resources,
+        gpu_shares=gpu_shares,
         cluster=checked.cluster,
         runtime=checked.runtime,
         tune=checked.tune,
@@ -151,24 +158,25 @@ def _resolve_gpus(
     checked: SweepFile,
     models: Sequence[Component],
     datasets: Sequence[Component],
-) -> ResourcesSection:
-    """Puts a number in the place of `resources.gpus: auto`."""
+) -> tuple[ResourcesSection, dict[str, float]]:
+    """Puts numbers in the place of `resources.gpus: auto`: the largest share, and each model's."""
     if checked.resources.gpus != AUTO:
-        return checked.resources
-    share = share_for(
+        return checked.resources, {}
+    shares = shares_for(
         models,
         datasets,
         image_size=checked.data.image_size,
         batch_size=checked.training.batch_size,
         gpu_memory_gib=checked.cluster.gpu_memory_gib,
     )
-    if share is None:
+    if shares is None:
         reason = (
             "needs the memory of one GPU, and nvidia-smi tells none on this machine; set "
             "cluster.gpu_memory_gib, or a number"
         )
         refuse(document, [Problem(path=("resources", "gpus"), value=AUTO, reason=reason)])
-    return checked.resources.model_copy(update={"gpus": share})
+    largest = max((shares or {}).values(), default=0.0)
+    return checked.resources.model_copy(update={"gpus": largest}), shares or {}
 
 
 def _data_root(values: Mapping[str, Any], folder: Path) -> str | None:

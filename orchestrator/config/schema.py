@@ -243,7 +243,7 @@ class TrainingSection(Section):
 class ResourcesSection(Section):
     """What one trial takes: CPU cores, and GPUs, of which it may take a fraction.
 
-    `gpus: auto` becomes the share that the largest model's memory asks for (see `gpus.py`).
+    `gpus: auto` becomes for each model the share that its memory asks for (see `gpus.py`).
     """
 
     cpus: Annotated[float, Role.RUNTIME] = Field(default=1.0, gt=0, le=MAX_COUNT)

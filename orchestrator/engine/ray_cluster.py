@@ -204,7 +204,7 @@ def _folder_problem(error: OSError) -> str:
     place = f"{variable}={folder}" if variable else folder
     return (
         f"{place}: Ray cannot keep its files and sockets there: {error}; set RAY_TMPDIR to a "
-        f"folder of your own with a short path, such as RAY_TMPDIR=/tmp/{os.getuid()}"
+        f"folder of your own with a short path, such as RAY_TMPDIR=/var/tmp/{os.getuid()}"
     )
 
 

@@ -224,6 +224,7 @@ _COPIED = (
     "num_test_images",
     "train_seconds",
     "peak_memory_bytes",
+    "reserved_memory_bytes",
     "device",
     "host",
     "num_threads",

@@ -158,6 +158,15 @@ TRIALS = Table(
         Column(
             "peak_memory_bytes", "integer", "Device memory; of the process on a CPU", "bytes", low=0
         ),
+        Column(
+            "reserved_memory_bytes",
+            "integer",
+            "Device memory that torch reserved for it; null on a CPU and in rows of older versions",
+            "bytes",
+            True,
+            since=5,
+            low=0,
+        ),
         Column("image_size", "integer", "Side of the square input", "pixels", low=1),
         Column("arithmetic", "string", "Precision of the forward pass, such as 'float32'"),
         Column("deterministic", "boolean", "Whether deterministic kernels were asked for"),

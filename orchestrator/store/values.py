@@ -20,6 +20,7 @@ TOLERANCE = 1e-9
 LABELS = ("dataset", "model", "loss", "repeat")
 COUNTS = ("tp", "fp", "fn")
 ALL_METRICS = (*METRICS, *(f"{name}_pooled" for name in METRICS))
+_NUMBERS = ("integer", "number")
 _SCORES = {"dice": dice, "iou": iou, "recall": recall, "precision": precision}
 _TOTALS: dict[str, tuple[tuple[str, str], ...]] = {
     EPOCHS.name: (("epoch", "min"), ("epoch", "max"), ("val_dice", "max")),
@@ -69,12 +70,13 @@ def wrong_values(table: Table, rows: pa.Table) -> dict[str, str]:
     """Returns by trial id which value is missing, not finite or outside its column's range."""
     wrong: dict[str, str] = {}
     for column in table.columns:
-        if column.name in rows.column_names:
-            values = rows[column.name]
-            for position in _bad(column, values):
-                trial = str(rows["trial_id"][position].as_py())
-                value = values[position].as_py()
-                wrong.setdefault(trial, f"{column.name} is {value}; {_allowed(column)}")
+        values = rows[column.name] if column.name in rows.column_names else None
+        if values is None or not (values.null_count or column.kind in _NUMBERS):
+            continue
+        for position in _bad(column, values):
+            trial = str(rows["trial_id"][position].as_py())
+            value = values[position].as_py()
+            wrong.setdefault(trial, f"{column.name} is {value}; {_allowed(column)}")
     return wrong
 
 
@@ -82,7 +84,7 @@ def _bad(column: Column, values: pa.ChunkedArray) -> Sequence[int]:
     """Returns the positions of values that the column does not allow."""
     missing = values.is_null().to_numpy() if values.null_count else np.zeros(len(values), bool)
     bad = np.zeros(len(values), bool) if column.nullable else missing
-    if column.kind in ("integer", "number"):
+    if column.kind in _NUMBERS:
         numbers = values.to_numpy().astype(float)
         low = -np.inf if column.low is None else column.low
         high = np.inf if column.high is None else column.high
@@ -94,7 +96,7 @@ def _bad(column: Column, values: pa.ChunkedArray) -> Sequence[int]:
 
 def _allowed(column: Column) -> str:
     parts = [] if column.nullable else ["not empty"]
-    if column.kind in ("integer", "number"):
+    if column.kind in _NUMBERS:
         parts.append("finite")
         parts += [f"at least {column.low:g}"] if column.low is not None else []
         parts += [f"at most {column.high:g}"] if column.high is not None else []

@@ -199,7 +199,11 @@ def _resources(
     for row in done:
         devices.setdefault(row.device, []).append(row.train_seconds)
     return {
-        "gpus_in_use": len(running) * plan.grid.gpus_per_trial,
+        "gpus_in_use": sum(
+            trial.gpus if trial.gpus is not None else plan.grid.gpus_per_trial
+            for trial in plan.trials
+            if trial.trial_id in running
+        ),
         "cpus_in_use": len(running) * plan.grid.cpus_per_trial,
         "hosts": sorted({run.host for run in alive}),
         "devices": [

@@ -170,7 +170,7 @@ def test_gpus_of_a_named_cluster_are_taken_for_granted(clinic):
 def test_the_inline_engine_refuses_trials_that_ask_for_a_gpu(tmp_path, clinic):
     done = podium("run", clinic, "--engine", "inline", "--set", "resources.gpus=0.5")
     assert done.returncode == 2
-    assert "resources.gpus: 0.5: --engine inline trains on the CPU" in done.stderr
+    assert "resources.gpus: 0.5: --engine inline trains on this machine" in done.stderr
     assert not (tmp_path / "results").exists()
 
 

@@ -103,6 +103,10 @@ class FileOptions(Options):
     def _complete(cls, value: object) -> object:
         if value is None:
             return None
+        known = ", ".join(MaskOptions.model_fields)
+        if not isinstance(value, Mapping) or not set(value) <= set(MaskOptions.model_fields):
+            msg = f"must be a mapping with one or more of the keys {known}"
+            raise ValueError(msg)
         return MaskOptions.model_validate(value).model_dump(mode="json", exclude_none=True)
 
 

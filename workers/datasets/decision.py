@@ -143,7 +143,7 @@ def table_of(facts: MaskFacts, rule: MaskRule) -> Table | None:
     if rule.by_colour:
         return facts.tables.get("colour") or _as_colours(facts)
     if rule.channel in ("red", "green", "blue"):
-        return None if "colour" in facts.tables else facts.tables.get("brightest")
+        return facts.tables.get(rule.channel) or facts.tables.get("brightest")
     if rule.channel == "numbers":
         return facts.tables.get("index" if "colour" in facts.tables else "brightest")
     return facts.tables.get(rule.channel)
@@ -186,7 +186,7 @@ def is_small(facts: MaskFacts, rule: MaskRule, side: int) -> bool:
 
 def _is_lesion(facts: MaskFacts, rule: MaskRule, value: Value, full: int | None) -> bool:
     if is_bilevel(facts) and not rule.by_colour:
-        return value != 0
+        return rule.is_white_lesion if value else rule.is_black_lesion
     return rule.is_lesion(value, full)
 
 
@@ -201,7 +201,9 @@ def reads_as_before(facts: MaskFacts, rule: MaskRule, *, index_mask: bool) -> bo
     header, table, full = facts.header, table_of(facts, rule), facts.full_scale
     if header is None or table is None or full is None:
         return header is None
-    if header.num_pages > 1 or header.mode == "SEPARATED" or rule.channel in ("alpha", "index"):
+    if header.num_pages > 1 or header.mode == "SEPARATED":
+        return False
+    if not rule.by_colour and table is not facts.tables.get("brightest"):
         return False
     if not table.exact:
         return rule.lesion is None and rule.above is None

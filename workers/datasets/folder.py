@@ -13,9 +13,8 @@ Rules:
 - A mask among the images, beside its image (`a.png`, `a_mask.png`), is no image. If masks has one
   for that image, it is left alone with a note; otherwise it is refused.
 - docs/data.md has these rules as a table, with what Podium prints.
-- Foreground is above 127 of 255 in the brightest channel; a lossless mask that holds only 0 and 1
-  is a class index mask, and 1 is foreground.
-- EXIF orientation is ignored; a mask whose shape does not fit its image is refused.
+- What is lesion is decided over all masks (`workers.datasets.decision`). A mask whose shape does
+  not fit its image is refused.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ Channel = Literal["brightest", "alpha", "red", "green", "blue", "index", "number
 
 Value = int | float | str
 
-MAX_VALUES = 1024
+MAX_VALUES = 4096
 """Distinct values that a table lists; of more levels it counts 256 classes of equal width, of more
 colours the most frequent."""
 
@@ -33,7 +33,7 @@ MAX_PALETTE = 8
 """Up to so many colours a coloured mask is taken for flat areas; more of them come from smooth
 edges or compression."""
 
-_CHANNELS = ("red", "green", "blue")
+_CHANNELS: tuple[Channel, ...] = ("red", "green", "blue")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +77,8 @@ class MaskFacts:
     Attributes:
         header: Size, format, bits, orientation, pages.
         tables: Counts by channel: `brightest` always, `alpha` where there is one, `index` with a
-            palette, `colour` where channels differ, and `corner` beside it: each channel of a
-            colour cut to 0 or 255.
+            palette; where channels differ `red`, `green`, `blue`, `colour`, and `corner`: each
+            channel of a colour cut to 0 or 255.
         flat: Values between background and full scale that cover areas, with the number of
             pixels whose four neighbours have the same value. Smooth edges have none.
         alpha_agrees: Whether alpha and colour show the same shape.
@@ -165,6 +165,7 @@ def _page_facts(header: Header, raster: Raster, side: int | None) -> MaskFacts:
         tables["index"] = table("index")
     if (rgb := raster.rgb()) is not None:
         tables["colour"], tables["corner"] = _colour_tables(rgb, small)
+        tables |= {channel: table(channel) for channel in _CHANNELS}
     return MaskFacts(
         header=header,
         tables=tables,
@@ -229,6 +230,16 @@ class MaskRule:
         """Whether `lesion` holds colours."""
         return self.lesion is not None and isinstance(self.lesion[0], str)
 
+    @property
+    def is_white_lesion(self) -> bool:
+        """Whether white is lesion in a mask of one bit, which agrees with all other masks."""
+        return self.lesion is None or any(value != 0 for value in self.lesion)
+
+    @property
+    def is_black_lesion(self) -> bool:
+        """Whether black is lesion in a mask of one bit."""
+        return self.lesion is not None and 0 in self.lesion
+
     def is_lesion(self, value: Value, full_scale: int | None) -> bool:
         """Tells of one value of the deciding table whether it is lesion."""
         if self.lesion is not None:
@@ -247,7 +258,7 @@ class MaskRule:
         found = levels(raster, self.channel)
         if self.lesion is not None:
             if raster.pixels.dtype == np.bool_:
-                return np.asarray(found > 0)
+                return np.where(raster.pixels, self.is_white_lesion, self.is_black_lesion)
             return np.isin(found, [value for value in self.lesion if not isinstance(value, str)])
         half = np.iinfo(found.dtype).max // 2 if found.dtype.kind == "u" else 0
         return np.asarray(found > (half if self.above is None else self.above))

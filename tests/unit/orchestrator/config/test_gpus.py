@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from orchestrator.config.gpus import (
     gpu_share,
-    local_gpu_memory_bytes,
+    local_gpu,
     resident_bytes,
-    share_for,
+    shares_for,
 )
 from orchestrator.cost import num_slots
 from orchestrator.grid import build_grid, grid_from_document
@@ -58,19 +58,22 @@ def test_what_makes_no_sense_is_an_error(memory, device, margin):
 
 
 def share(*names: str, image_size: int = 224, batch_size: int = 8) -> float:
-    found = share_for(
+    found = shares_for(
         [Component(name=name) for name in names],
         image_size=image_size,
         batch_size=batch_size,
         gpu_memory_gib=80,
     )
     assert found is not None
-    return found
+    assert list(found) == list(names)
+    return max(found.values())
 
 
-def test_the_largest_model_decides_and_small_images_need_less():
-    alone = {name: share(name) for name in ("unet", "esfpnet", "emcad")}
-    assert share("unet", "esfpnet", "emcad") == max(alone.values())
+def test_every_model_gets_its_own_share_and_small_images_need_less():
+    models = [Component(name=name) for name in ("unet", "esfpnet", "emcad")]
+    found = shares_for(models, image_size=224, batch_size=8, gpu_memory_gib=80)
+    assert found == {name: share(name) for name in ("unet", "esfpnet", "emcad")}
+    assert len(set(found.values())) == 3
     assert share("unet", image_size=64) < share("unet") < share("unet", batch_size=64)
 
 
@@ -80,11 +83,12 @@ def test_the_images_of_a_dataset_take_their_place_on_the_gpu():
     assert resident_bytes(Component(name="isic-2017"), 224) == 2750 * 224 * 224 * 4
     assert resident_bytes(Component(name="folder"), 64) == 2000 * 64 * 64 * 4
     settings = {"image_size": 512, "batch_size": 2, "gpu_memory_gib": 80.0}
-    alone = share_for([Component(name="unet")], **settings)  # type: ignore[arg-type]
-    among = share_for([Component(name="unet")], [Component(name="isic-2017")], **settings)  # type: ignore[arg-type]
+    unet, isic = Component(name="unet"), Component(name="isic-2017")
+    alone = shares_for([unet], **settings)  # type: ignore[arg-type]
+    among = shares_for([unet], [isic], **settings)  # type: ignore[arg-type]
     assert among is not None
     assert alone is not None
-    assert among > alone
+    assert among["unet"] > alone["unet"]
 
 
 def auto(folder, *overrides):
@@ -103,6 +107,20 @@ def test_auto_becomes_a_number_that_grid_and_plan_use(tmp_path):
     assert twice == pytest.approx(config.resources.gpus / 2, rel=0.2)
 
 
+def test_auto_gives_each_model_its_share_in_grid_plan_and_document(tmp_path):
+    config = auto(tmp_path, "cluster.gpu_memory_gib=80", "models=[unet, fcbformer]")
+    shares = config.gpu_shares
+    assert config.resources.gpus == shares["fcbformer"] > shares["unet"] > 0
+    grid = build_grid(config)
+    for trial in plan(grid, {}).pending:
+        assert trial.gpus == shares[trial.spec.model.label]
+    kept = grid_from_document(grid.document(SAVED_AT))
+    assert dict(kept.gpu_shares) == dict(shares)
+    number = load(tmp_path, "resources.gpus=0.5")
+    assert number.gpu_shares == {}
+    assert {trial.gpus for trial in plan(build_grid(number), {}).pending} == {None}
+
+
 @pytest.fixture
 def nvidia_smi(tmp_path, monkeypatch):
     """A machine whose nvidia-smi answers as told."""
@@ -118,8 +136,8 @@ def nvidia_smi(tmp_path, monkeypatch):
 
 
 def test_the_machine_tells_the_memory_of_its_smallest_gpu(tmp_path, nvidia_smi):
-    nvidia_smi("81920\\n40960\\n")
-    assert local_gpu_memory_bytes() == 40 * GIB
+    nvidia_smi("81920, NVIDIA A100 80GB\\n40960, NVIDIA A100-SXM4\\n")
+    assert local_gpu() == ("NVIDIA A100-SXM4", 40 * GIB)
     config = auto(tmp_path, "cluster.gpu_memory_gib=40")
     assert math.isclose(float(auto(tmp_path).resources.gpus), float(config.resources.gpus))
 
@@ -127,7 +145,7 @@ def test_the_machine_tells_the_memory_of_its_smallest_gpu(tmp_path, nvidia_smi):
 @pytest.mark.parametrize(("text", "code"), [("", 9), ("No devices were found\\n", 0)])
 def test_a_machine_that_tells_none_is_refused_with_the_remedy(tmp_path, nvidia_smi, text, code):
     nvidia_smi(text, code)
-    assert local_gpu_memory_bytes() is None
+    assert local_gpu() is None
     with pytest.raises(UserError, match=r"resources.gpus: 'auto': .* set cluster.gpu_memory_gib"):
         auto(tmp_path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import zlib
@@ -83,6 +84,15 @@ def make_data(
         grid=grid,
         titles=titles,
     )
+
+
+def renamed(data: ReportData, names: dict[str, dict[str, str]]) -> ReportData:
+    """Gives labels other names, by axis; the specifications, which have the labels too, go."""
+    frames = {
+        name: getattr(data, name).replace(names) for name in ("trials", "epochs", "predictions")
+    }
+    frames["trials"] = frames["trials"].drop(columns="spec")
+    return dataclasses.replace(data, **frames, grid=None, titles=None)
 
 
 def make_failure(data: ReportData, position: int, failure_class: str = "bug") -> dict[str, object]:

@@ -11,7 +11,7 @@ from orchestrator.report import compare_page as module
 from orchestrator.report.compare import compare
 from orchestrator.report.compare_page import moved_text, render_comparison, write_comparison
 from orchestrator.report.compare_sides import side
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.report.factory import make_data, renamed
 from workers.contract import UserError
 
 DATA = make_data(2, 2, 3, 2, num_epochs=2, predictions=False)
@@ -30,8 +30,8 @@ def test_it_needs_nothing_else_and_is_the_same_for_rows_in_any_order():
 
 def test_names_are_escaped():
     evil = "</script><b onclick='x'>\"&ü"
-    trials = DATA.trials.replace({"loss": {"iou": evil}, "dataset": {"synthetic-skin": evil}})
-    after = dataclasses.replace(DATA, trials=trials, titles=None, grid={"name": evil})
+    names = {"loss": {"iou": evil}, "dataset": {"synthetic-skin": evil}}
+    after = dataclasses.replace(renamed(DATA, names), grid={"name": evil})
     page = render_comparison(comparison(after=after))
     assert "<b onclick" not in page
     assert "&lt;/script&gt;&lt;b onclick=&#39;x&#39;&gt;&#34;&amp;ü" in page

@@ -29,7 +29,7 @@ from orchestrator.report.figures_style import (
     wrap,
 )
 from orchestrator.report.panels import panels_like
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.report.factory import make_data, renamed
 
 LONG = {
     "loss": {"iou": "a_very_long_loss_name_with_underscores_2025", "dice": "Über $x_1$ & 50 %",
@@ -38,14 +38,6 @@ LONG = {
     "dataset": {"synthetic-skin": "Äußerst langer Datensatzname mit vielen Wörtern und Zahlen 2025",
                 "synthetic-wound": "a_b$c$&d", "synthetic-endoscopy-wide": "x" * 60},
 }  # fmt: skip
-
-
-def renamed(data, names):
-    frames = {
-        name: getattr(data, name).replace(names) for name in ("trials", "epochs", "predictions")
-    }
-    frames["trials"] = frames["trials"].drop(columns="spec")  # it has the labels too
-    return dataclasses.replace(data, **frames, grid=None, titles=None)
 
 
 def holed(data):

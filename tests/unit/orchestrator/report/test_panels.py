@@ -67,7 +67,7 @@ def more_losses(data, number):
             )
             for copy in range(-(-number // table["loss"].nunique()))
         ]
-        frames[name] = pd.concat(copies, ignore_index=True)
+        frames[name] = pd.concat(copies, ignore_index=True).drop(columns="spec", errors="ignore")
     return dataclasses.replace(data, **frames, grid=None)
 
 

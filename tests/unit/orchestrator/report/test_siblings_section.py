@@ -12,7 +12,7 @@ import pytest
 from orchestrator.report.content import collect
 from orchestrator.report.data import ReportData, Sampling, arrange
 from orchestrator.report.page import render_page
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.report.factory import TITLES, make_data
 
 DATA = make_data(2, 1, 3, 2, num_epochs=4, image_size=24)
 NUM_IMAGES = 20
@@ -70,7 +70,7 @@ def test_the_podium_without_siblings_counts_datasets_with_enough_images():
     assert "By dataset 1 dataset, 6 of 6 trials" in podium
     # 0.502, 0.501 and 0.500, whatever the stored Dice is.
     assert DATA.titles is not None
-    third, second, first = (DATA.titles.losses[loss] for loss in DATA.trials["loss"].unique())
+    third, second, first = (TITLES.losses[loss] for loss in DATA.trials["loss"].unique())
     assert re.search(rf"{first} 3 points 1 {second} 2 points 2 {third} 1 point 3", podium)
 
 

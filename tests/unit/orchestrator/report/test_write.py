@@ -22,7 +22,7 @@ from orchestrator.report.figures import FigureSet
 from orchestrator.report.page import render_page
 from orchestrator.report.write import write_report
 from tests.published import grid_document, published_trials
-from tests.unit.orchestrator.report.factory import make_data, make_failure
+from tests.unit.orchestrator.report.factory import make_data, make_failure, renamed
 from workers.contract import UserError
 
 SMALL: dict[str, Any] = {"num_epochs": 4, "image_size": 24}
@@ -132,12 +132,12 @@ EVIL = "<script>alert(1)</script>\"'&"
 def test_names_are_escaped(axis, name):
     data = make_data(1, 2, 2, 1, num_epochs=2, image_size=16, titles=None)
     old = data.trials[axis].iloc[0]
-    frames = {
-        table: getattr(data, table).replace({axis: {old: name}})
-        for table in ("trials", "epochs", "predictions")
-    }
     failures = pd.DataFrame([make_failure(data, 0) | {"message": name, "traceback": name}])
-    page = page_of(dataclasses.replace(data, **frames, failures=failures, grid={"name": name}))
+    page = page_of(
+        dataclasses.replace(
+            renamed(data, {axis: {old: name}}), failures=failures, grid={"name": name}
+        )
+    )
     found = references(page)
     assert found.tags.count("script") == 2
     assert "img" not in found.tags
@@ -158,11 +158,7 @@ def test_only_the_page_s_own_script_may_run():
 @pytest.mark.timeout(60)
 def test_letters_the_fonts_lack_are_no_reason_to_fail(tmp_path):
     data = make_data(1, 1, 2, 1, **SMALL)
-    frames = {
-        name: getattr(data, name).replace({"loss": {"iou": "손실 $x_1$"}})
-        for name in ("trials", "epochs", "predictions")
-    }
-    page = write_report(dataclasses.replace(data, **frames, grid=None), tmp_path).page
+    page = write_report(renamed(data, {"loss": {"iou": "손실 $x_1$"}}), tmp_path).page
     assert "손실 $x_1$" in page.read_text(encoding="utf-8")
 
 

@@ -267,6 +267,19 @@ def swapped(path: Path, number: int, _: Masks) -> None:
     save(path.with_suffix(".png"), picture(number))
 
 
+def outlined(path: Path, _: int, mask: Masks) -> None:
+    """Writes a mask with a line of 128 around the lesion."""
+    line = mask ^ np.roll(mask, 1, 0)
+    save(path.with_suffix(".png"), np.where(line, 128, mask * 255).astype(np.uint8))
+
+
+def two_sizes(path: Path, _: int, mask: Masks) -> None:
+    """Writes a TIFF with pages of two sizes."""
+    with tifffile.TiffWriter(path.with_suffix(".tif")) as tiff:
+        for page in (mask, mask[::2, ::2]):
+            tiff.write(page.astype(np.uint8) * 255, photometric="minisblack")
+
+
 PLAIN = levels(0, 255)
 RED, GREEN, BLACK, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 0), (255, 255, 255)
 OPAQUE, CLEAR = (0, 0, 0, 255), (0, 0, 0, 0)
@@ -306,9 +319,14 @@ MASKS = (
     Odd("one empty mask", one_otherwise(PLAIN, levels(0, 0))),
     Odd("one full mask", one_otherwise(PLAIN, levels(255, 255))),
     Odd("all masks empty", levels(0, 0)),
+    Odd("most masks full", one_otherwise(PLAIN, levels(255, 255), 4)),
+    Odd("half of the masks 0 and 1", one_otherwise(PLAIN, levels(0, 1), 3)),
+    Odd("a line of 128 between 0 and 255", outlined),
     Odd("lesion 0, background 255", levels(255, 0)),
     Odd("CMYK TIFF", cmyk),
     Odd("several pages", pages),
+    Odd("pages of two sizes", two_sizes),
+    Odd("float with NaN", tiff(lambda _, mask: np.where(mask, 1, np.nan).astype(np.float32))),
     Odd("float 0 and 1", tiff(lambda _, mask: mask.astype(np.float32))),
     Odd("float probabilities", CHANCES),
     Odd("the same, `mask: {threshold: 0.5}`", CHANCES, option={"threshold": 0.5}),

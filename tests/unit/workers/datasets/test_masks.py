@@ -234,3 +234,30 @@ def test_vanishing_lesions_are_named_and_kept_by_area(tmp_path):
     assert nearest.masks.sum() == 0
     assert area.masks.sum(axis=(1, 2)).tolist() == [1] * odd.NUM
     assert (area.images == nearest.images).all()
+
+
+def test_exchanged_lesion_is_read_with_lesion_0_also_from_one_bit(tmp_path):
+    def inverted(path: Path, i: int, mask: odd.Masks) -> None:
+        Image.fromarray(~mask if i % 2 else (~mask).astype(np.uint8) * 255).save(f"{path}.png")
+
+    dataset = dataset_of(odd.Odd("", inverted, option={"lesion": [0]}), tmp_path)
+    assert all((dataset.read_mask(i) == odd.lesion(i)).all() for i in range(odd.NUM))
+
+
+def test_a_channel_without_lesion_is_refused(tmp_path):
+    red = odd.colours(odd.BLACK, odd.RED)
+    found = {
+        channel: odd.look(odd.Odd("", red, option={"channel": channel}), tmp_path / channel)
+        for channel in ("red", "blue")
+    }
+    assert found["red"].rule is not None
+    assert [one.kind.name for one in found["blue"].refusals] == ["mask-trivial"]
+
+
+def test_another_channel_is_another_fingerprint(tmp_path):
+    dataset = dataset_of(named("palette black and red"), tmp_path)
+    index = open_dataset(Component(name="folder", parameters={"mask": {"lesion": [1]}}), tmp_path)
+    assert all(np.array_equal(dataset.read_mask(i), index.read_mask(i)) for i in range(odd.NUM))
+    assert dataset.examine().marks == ()
+    assert isinstance(index, FileDataset)
+    assert len(index.examine().marks) == 1

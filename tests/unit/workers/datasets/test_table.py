@@ -4,7 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from workers.catalogue import load
+import pytest
+
+from workers.catalogue import CatalogueError, load
 from workers.catalogue.datasets import DATASETS, complete_dataset
 from workers.datasets.generated import Look
 from workers.datasets.layout import Layout
@@ -60,3 +62,42 @@ def test_neither_torch_nor_ray_is_loaded() -> None:
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("option", "complete"),
+    [
+        ({"lesion": [2, 1, 2]}, {"lesion": [1, 2]}),
+        ({"lesion": [[255, 0, 0], "#00FF00"]}, {"lesion": ["#00ff00", "#ff0000"]}),
+        ({"threshold": 127, "channel": "alpha"}, {"threshold": 127.0, "channel": "alpha"}),
+    ],
+)
+def test_the_option_mask_is_complete_and_in_one_form(option, complete):
+    assert complete_dataset("wound", {"mask": option}) == ("wound", {"mask": complete})
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ({}, "set lesion, threshold or channel"),
+        ({"lesson": [1]}, "keys lesion, threshold, channel"),
+        (5, "keys lesion, threshold, channel"),
+        ({"lesion": []}, "must be a list"),
+        ({"lesion": 1}, "must be a list"),
+        ({"lesion": [True]}, "True is no value of a mask"),
+        ({"lesion": ["red"]}, "'red' is no value of a mask"),
+        ({"lesion": [1, "#ff0000"]}, "only numbers or only colours"),
+        ({"lesion": [1], "threshold": 3}, "not both"),
+        ({"lesion": ["#ff0000"], "channel": "red"}, "leave channel out"),
+        ({"threshold": "127"}, "must be a number"),
+        ({"channel": "grey"}, "'brightest', 'alpha'"),
+    ],
+)
+def test_the_option_mask_is_closed(option, reason):
+    with pytest.raises(CatalogueError, match=reason):
+        complete_dataset("folder", {"mask": option})
+
+
+def test_without_the_option_mask_parameters_are_as_before():
+    assert complete_dataset("folder", {"label": "a"}) == ("folder", {"label": "a"})
+    assert complete_dataset("wound", {"mask": None}) == ("wound", {})

@@ -1,14 +1,8 @@
-"""Odd images and masks as tiny real files, and what Podium does with them: for docs/data.md.
-
-    python -m tests.unit.workers.datasets.odd
-
-writes the tables of the page.
-"""
+"""Odd images and masks as tiny real files, and what Podium decides of them."""
 
 from __future__ import annotations
 
 import io
-import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +18,6 @@ from workers.contract import Component
 from workers.datasets import open_dataset
 from workers.datasets.decision import Decision
 
-PAGE = Path(__file__).resolve().parents[4] / "docs" / "data.md"
 NUM = 6
 SIDE = 48
 
@@ -369,35 +362,3 @@ def look(odd: Odd, folder: Path) -> Decision:
     parameters = {"mask": odd.option} if odd.option else {}
     dataset = open_dataset(Component(name="folder", parameters=parameters), folder)
     return dataset.examine(None, odd.image_size)  # type: ignore[attr-defined, no-any-return]
-
-
-def row(odd: Odd, folder: Path) -> str:
-    """Returns the row of the table."""
-    decision = look(odd, folder)
-    verdict = "refused" if decision.refusals else "read"
-    says = [one.sentence(2) for one in decision.findings]
-    if decision.rule and odd in MASKS:
-        says = [decision.rule.sentence, *says]
-    text = "<br>".join(says).replace("|", "\\|")
-    return f"| {odd.what} | {verdict} | {text} |"
-
-
-def table(oddities: tuple[Odd, ...]) -> str:
-    """Returns the table of docs/data.md."""
-    with tempfile.TemporaryDirectory() as scratch:
-        rows = [row(odd, Path(scratch) / str(i)) for i, odd in enumerate(oddities)]
-    head = "| input | Podium | sentences |\n| --- | --- | --- |\n"
-    return head + "\n".join(rows) + "\n"
-
-
-def fill(page: str) -> str:
-    """Returns docs/data.md with its tables made again."""
-    for name, oddities in (("masks", MASKS), ("images", IMAGES)):
-        head, _, rest = page.partition(f"<!-- generated: {name} -->\n")
-        _, _, tail = rest.partition("<!-- end -->")
-        page = f"{head}<!-- generated: {name} -->\n{table(oddities)}<!-- end -->{tail}"
-    return page
-
-
-if __name__ == "__main__":
-    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
-from tests.unit.workers.datasets import odd
+from tests.unit.workers.datasets import odd, odd_page
 from workers.contract import Component
 from workers.datasets import open_dataset
 from workers.datasets.images import judge_turns
@@ -21,8 +21,8 @@ from workers.datasets.rasters import Header, Raster, UnreadableImageError
 
 
 def test_the_tables_of_the_page_are_what_podium_does():
-    page = odd.PAGE.read_text(encoding="utf-8")
-    assert odd.fill(page) == page, "run `python -m tests.unit.workers.datasets.odd`"
+    page = odd_page.PAGE.read_text(encoding="utf-8")
+    assert odd_page.fill(page) == page, "run `python -m tests.unit.workers.datasets.odd_page`"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

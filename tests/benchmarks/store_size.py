@@ -23,6 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -37,6 +38,7 @@ from tests.benchmarks.machine import parse
 from tests.unit.orchestrator.store.trials import make_result
 from workers.contract import EpochRecord, ImageCounts, TrialResult, TrialSpec
 from workers.identity import trial_id
+from workers.metrics.scores import score_images
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 LOSSES, MODELS, DATASETS = 10, 20, 10
@@ -80,7 +82,11 @@ def result_of(number: int, num_epochs: int, num_images: int) -> TrialResult:
         for n in range(num_images)
     )  # fmt: skip
     result = make_result(number % 100, num_images=num_images)
-    return replace(result, num_epochs=num_epochs, epochs=epochs, images=images, predictions=())
+    counts = np.array([(item.tp, item.fp, item.fn, item.tn) for item in images])
+    return replace(
+        result, num_epochs=num_epochs, epochs=epochs, images=images, predictions=(),
+        best_epoch=num_epochs, best_val_dice=epochs[-1].val_dice, metrics=score_images(counts),
+    )  # fmt: skip
 
 
 def write_some(

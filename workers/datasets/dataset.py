@@ -26,8 +26,8 @@ from workers.datasets.likeness import (
     picture_keys,
 )
 from workers.datasets.masks import MaskFacts, MaskRule, look_at_mask
-from workers.datasets.rasters import Size
 from workers.datasets.siblings import Siblings
+from workers.datasets.unions import MAX_ASPECT_DIFFERENCE, judge_unions, united
 from workers.identity import digest
 
 PREPARATION = 2
@@ -36,9 +36,6 @@ of two preparations never mix: `podium run` refuses to go on with those of anoth
 
 FACTS = 2
 """Raised whenever a file would be described by other facts; part of their memory's name."""
-
-MAX_ASPECT_DIFFERENCE = 0.02
-"""A mask of another size is scaled to its image if the shapes agree this well (a fraction)."""
 
 
 class DatasetNotFoundError(UserError):
@@ -171,11 +168,16 @@ class FileDataset:
         found = (*decision.findings, *judge_images(images), *turn_findings)
         decision = replace(
             decision,
-            findings=tuple(sorted(found, key=lambda one: one.kind.severity != "refused")),
+            findings=found,
             sizes={name: facts.header.size for name, facts in images.items() if facts.header},
             turns=turns,
             bits=image_bits(images),
         )
+        samples = {one.name: (self.image_path(one), one.masks) for one in self.samples}
+        stated = bool(self.mask)
+        found = (*found, *judge_unions(samples, masks, decision, self._named, stated=stated))
+        ordered = tuple(sorted(found, key=lambda one: one.kind.severity != "refused"))
+        decision = replace(decision, findings=ordered)
         return replace(decision, marks=self._marks(decision, images, masks))
 
     def _named(self, path: Path) -> str:
@@ -332,23 +334,8 @@ class FileDataset:
         rule, decision = self._known()
         sample = self.samples[index]
         image = self.image_path(sample)
-        size = decision.sizes[self._named(image)]
-        if decision.turns.get(self._named(image), 1) >= 5:
-            size = Size(size.height, size.width)
-        width, height = (size.width, size.height) if side is None else (side, side)
-        union = np.zeros((height, width), dtype=np.bool_)
-        for path in sample.masks:
-            turn = decision.turns.get(self._named(path), 1)
-            kept = self._kept.mask(path, side, size)
-            if kept is not None and turn == 1:
-                union |= rule.foreground(kept)
-                continue
-            for raster in pictures.read_rasters(path):
-                upright = raster if turn == 1 else raster.turned(turn)
-                fitted = _fitted(upright, size, path, image)
-                # Taking pixels first and applying the rule to those gives the same and is fast.
-                union |= rule.foreground(fitted.nearest(width, height) if side else fitted)
-        return union
+        kept = self._kept
+        return united(image, sample.masks, rule, decision, self._named, side=side, kept=kept)
 
     def siblings(self, cache_dir: Path) -> Siblings:
         """Returns which samples are related: by layout, equal pictures and near duplicates.
@@ -374,26 +361,3 @@ class FileDataset:
             msg = f"{sample.name} has no image file"
             raise ValueError(msg)
         return sample.image
-
-
-def shapes_fit(mask: Size, image: Size) -> bool:
-    """Says whether a mask can be scaled to its image."""
-    ratio = mask.width * image.height / (mask.height * image.width)
-    return abs(ratio - 1) <= MAX_ASPECT_DIFFERENCE
-
-
-def _fitted(
-    raster: pictures.Raster, size: Size, mask_path: Path, image_path: Path
-) -> pictures.Raster:
-    height, width = raster.pixels.shape[:2]
-    if (width, height) == (size.width, size.height):
-        return raster
-    if not shapes_fit(Size(width, height), size):
-        msg = (
-            f"{mask_path}: the mask is {width}x{height} pixels but its image {image_path} is "
-            f"{size.width}x{size.height}: the shapes do not fit; was one of them turned "
-            "(EXIF orientation) or cropped? Store both in the same raster, or remove the pair; "
-            "`podium data verify ROOT` lists all such pairs"
-        )
-        raise UserError(msg)
-    return raster.nearest(size.width, size.height)

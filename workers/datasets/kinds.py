@@ -59,6 +59,15 @@ MASK_OPTION = FindingKind(
 )
 MASK_EMPTY = FindingKind(name="mask-empty", severity="note", text="mask without lesion")
 MASK_FULL = FindingKind(name="mask-full", severity="note", text="mask that is lesion everywhere")
+_UNION = "sample of which all masks together are lesion everywhere"
+UNIONS_FULL = FindingKind(
+    name="unions-full",
+    severity="refused",
+    text=f"{_UNION}, as most samples of the dataset",
+    remedy="one of its files or pages probably shows the background: remove it, or store one mask "
+    "for each image",
+)
+UNION_FULL = FindingKind(name="union-full", severity="note", text=_UNION)
 MASK_FAINT = FindingKind(
     name="mask-faint",
     severity="note",

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from workers.contract import JSONValue
 from workers.datasets import kinds, pictures
-from workers.datasets.dataset import FileDataset, shapes_fit
+from workers.datasets.dataset import FileDataset
 from workers.datasets.findings import Finding, FindingKind, finding
 from workers.datasets.fingerprint import relative_name, remembered
 from workers.datasets.likeness import PICTURES, look_at_picture
+from workers.datasets.unions import shapes_fit
 
 SIZES = "sizes-1"
 """What is remembered; raised when another thing is looked at, or differently."""

@@ -34,7 +34,7 @@ PREPARATION = 2
 """Raised whenever the same files would give other arrays. Part of the fingerprint, so that results
 of two preparations never mix: `podium run` refuses to go on with those of another."""
 
-FACTS = 2
+FACTS = 3
 """Raised whenever a file would be described by other facts; part of their memory's name."""
 
 

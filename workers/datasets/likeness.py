@@ -41,7 +41,7 @@ from workers.datasets.pictures import (
 DECODED_SIDE = 256
 """A JPEG may be decoded reduced for the hash, but not below this side."""
 
-PICTURES, _FULL_PIXELS = f"pictures-{SIMILAR_RULE}-3", "pixels-1"
+PICTURES, _FULL_PIXELS = f"pictures-{SIMILAR_RULE}-4", "pixels-1"
 """What is remembered; raised when another thing is looked at, or differently."""
 
 NUM_BITS = 256

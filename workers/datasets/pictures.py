@@ -261,11 +261,13 @@ def _is_lossy_webp(path: Path) -> bool:
 
 
 def _raster(path: Path, image: Image.Image, *, quickly: bool = True) -> Raster:
+    if quickly and (pixels := _quickly_decoded(path, image)) is not None:
+        return Raster(pixels)
+    if image.format == "PNG":
+        _check_sums(path)
     if image.mode == "P":
         image.load()
         return Raster(np.asarray(image), _palette(image))
-    if quickly and (pixels := _quickly_decoded(path, image)) is not None:
-        return Raster(pixels)
     if image.mode == "1":  # Pillow's bytes of True are 255
         return Raster(np.asarray(image).view(np.uint8) != 0)
     if image.mode in {"L", "LA", "RGB", "RGBA"}:
@@ -275,6 +277,16 @@ def _raster(path: Path, image: Image.Image, *, quickly: bool = True) -> Raster:
     if image.mode in {"I", "F"}:
         return Raster(np.asarray(image))
     return Raster(np.asarray(image.convert("RGB")))
+
+
+def _check_sums(path: Path) -> None:
+    """Refuses a PNG with a wrong checksum, which Pillow heeds only when it is asked to verify."""
+    with _open(path) as image:
+        try:
+            image.verify()
+        except SyntaxError as error:
+            msg = "damaged: a checksum in the file is wrong, or its end is missing"
+            raise ValueError(msg) from error
 
 
 def _quickly_decoded(path: Path, image: Image.Image) -> NDArray[Any] | None:

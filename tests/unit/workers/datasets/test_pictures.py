@@ -89,6 +89,20 @@ def test_broken_files_name_themselves_and_the_remedy(
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "I;16", "RGB", "RGBA"])
+def test_a_png_with_a_wrong_checksum_is_refused(tmp_path: Path, mode: str) -> None:
+    """The pixels of these files decode well: only the checksum of the chunk tells."""
+    path = tmp_path / "a.png"
+    Image.new(mode, (8, 8)).save(path)
+    assert next(pictures.read_rasters(path)).pixels.shape[:2] == (8, 8)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"IDAT")
+    data[start + 4 + int.from_bytes(data[start - 4 : start])] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UnreadableImageError, match="checksum"):
+        list(pictures.read_rasters(path))
+
+
 @pytest.mark.parametrize("name", ["bomb.png", "bomb.tif"])
 def test_decompression_bombs_are_refused_by_size(tmp_path: Path, name: str) -> None:
     path = tmp_path / name

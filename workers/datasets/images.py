@@ -18,6 +18,12 @@ from workers.datasets.rasters import Header
 MIN_SIDE = 32
 """Images with a shorter side are named: the network sees little but interpolation."""
 
+COMMON = 0.999
+"""A level that this fraction of an image's pixels does not exceed is common there."""
+
+MIN_RANGE = 0.125
+"""Less of the range that is kept costs three of the eight bits that the network sees."""
+
 _INKS = frozenset({"CMYK", "SEPARATED"})
 
 
@@ -28,6 +34,7 @@ class ImageFacts:
     Attributes:
         header: Size, format, bits, orientation, pages.
         highest: Largest level of a 16-bit image; None for others.
+        common: Level that nearly all of its colours do not exceed; likewise.
         transparent: Whether alpha varies.
         uniform: Whether all pixels have one colour.
         reason: Why the file cannot be read; None for a readable one.
@@ -35,6 +42,7 @@ class ImageFacts:
 
     header: Header | None
     highest: int | None = None
+    common: int | None = None
     transparent: bool = False
     uniform: bool = False
     reason: str | None = None
@@ -59,12 +67,19 @@ def describe_image(header: Header, picture: AnyPicture) -> ImageFacts:
     """
     has_alpha = picture.ndim == 3 and picture.shape[2] in (2, 4)
     rgb = as_rgb(picture)
+    is_deep = picture.dtype == np.uint16
     return ImageFacts(
         header=header,
-        highest=int(picture.max()) if picture.dtype == np.uint16 else None,
+        highest=int(picture.max()) if is_deep else None,
+        common=_common(picture[..., :-1] if has_alpha else picture) if is_deep else None,
         transparent=has_alpha and bool((picture[..., -1] != picture[0, 0, -1]).any()),
         uniform=bool((rgb[0] == rgb[0, 0]).all() and (rgb == rgb[0, 0]).all()),
     )
+
+
+def _common(levels: AnyPicture) -> int:
+    sums = np.cumsum(np.bincount(levels.ravel()))
+    return int(np.searchsorted(sums, COMMON * levels.size))
 
 
 def judge_images(images: Mapping[str, ImageFacts]) -> tuple[Finding, ...]:
@@ -99,6 +114,7 @@ def judge_images(images: Mapping[str, ImageFacts]) -> tuple[Finding, ...]:
                 if facts.highest is not None and bits < 16
             },
         ),
+        *_faint(images, 2**bits - 1),
         *finding(kinds.IMAGE_INKS, [name for name, h in headers.items() if h.mode in _INKS]),
         *finding(
             kinds.IMAGE_PROFILE,
@@ -117,6 +133,17 @@ def judge_images(images: Mapping[str, ImageFacts]) -> tuple[Finding, ...]:
             },
         ),
     )
+
+
+def _faint(images: Mapping[str, ImageFacts], highest: int) -> tuple[Finding, ...]:
+    """Names the 16-bit images that become nearly black, if half are: one level of one image can."""
+    common = {name: f.common for name, f in images.items() if f.common is not None}
+    faint = {
+        name: f"{COMMON:.1%} of it is at most {level} of {highest}"
+        for name, level in common.items()
+        if level < MIN_RANGE * highest
+    }
+    return finding(kinds.IMAGE_FAINT, faint) if 2 * len(faint) >= len(common) else ()
 
 
 def image_bits(images: Mapping[str, ImageFacts]) -> int:

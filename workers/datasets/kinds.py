@@ -115,6 +115,14 @@ IMAGE_DEPTH = FindingKind(
     severity="note",
     text="image of 16 bits, scaled by the bits that the highest level of the dataset needs",
 )
+IMAGE_FAINT = FindingKind(
+    name="image-faint",
+    severity="note",
+    text="image of 16 bits that uses less than an eighth of the range which the highest level of "
+    "the dataset sets, as half of them or more",
+    remedy="the network sees it nearly black: remove hot pixels, or scale the levels of all images "
+    "alike before you store them",
+)
 IMAGE_INKS = FindingKind(
     name="image-inks", severity="note", text="image in CMYK, converted to RGB without a profile"
 )

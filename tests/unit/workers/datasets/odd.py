@@ -193,6 +193,14 @@ def deep(path: Path, number: int, _: Masks) -> None:
     save(path.with_suffix(".png"), picture(number)[..., 0].astype(np.uint16) * 16)
 
 
+def hot(path: Path, number: int, mask: Masks) -> None:
+    """Writes a grey image of 12 bits in 16; number 2 has one pixel of the highest level."""
+    levels = picture(number)[..., 0].astype(np.uint16) * 16
+    if number == 2:
+        levels[0, 0] = 65535
+    save(path.with_suffix(".png"), levels)
+
+
 def transparent(path: Path, number: int, mask: Masks) -> None:
     """Writes an image that is transparent somewhere."""
     save(path.with_suffix(".png"), np.dstack([picture(number), mask.astype(np.uint8) * 255]))
@@ -327,6 +335,7 @@ MASKS = (
 )
 IMAGES = (
     Odd("12 bits in 16", image=deep),
+    Odd("the same, one pixel of 65535", image=hot),
     Odd("float", image=tiff(lambda i, _: picture(i)[..., 0].astype(np.float32))),
     Odd("CMYK TIFF", image=inks(".tif")),
     Odd("CMYK JPEG", image=inks(".jpg")),

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from tests.unit.workers.datasets import odd, odd_page
 from workers.contract import Component
 from workers.datasets import open_dataset
-from workers.datasets.images import judge_turns
+from workers.datasets.images import ImageFacts, describe_image, judge_images, judge_turns
 from workers.datasets.pictures import decode, resize_mask, resize_mask_by_area
 from workers.datasets.rasters import Header, Raster, UnreadableImageError
 
@@ -54,6 +54,25 @@ def test_the_size_decides_whether_an_orientation_is_applied(image, mask, expecte
 
     turns, findings = judge_turns({"i": (header(*image), {"m": header(*mask)})}, 0.02)
     assert (next((one.kind.name for one in findings), ""), turns) == expected
+
+
+def test_16_bits_that_few_pixels_use_are_named():
+    """One of 1,000 pixels is 0.1 %: 999 are at most 100. Two are more."""
+    header = Header(width=40, height=25, kind="PNG", mode="I;16", bits=16)
+
+    def facts(level: int, num_hot: int) -> ImageFacts:
+        levels = np.full((25, 40), level, np.uint16)
+        levels[0, :num_hot] = 65535
+        return describe_image(header, levels)
+
+    assert (facts(100, 1).common, facts(100, 2).common) == (100, 65535)
+    dark, fair = facts(8191, 1), facts(8192, 1)  # 65535 / 8 = 8191.9
+    for images, named in (
+        ({"a": dark, "b": fair}, ("a",)),
+        ({"a": dark, "b": fair, "c": fair}, ()),
+    ):
+        found = [one for one in judge_images(images) if one.kind.name == "image-faint"]
+        assert tuple(name for one in found for name in one.names) == named
 
 
 def test_turned_pairs_are_read_upright(tmp_path):

@@ -27,6 +27,9 @@ from workers.datasets.rasters import Size
 MAX_SMALL = 64
 """A lesion of the area of so many pixels at the network's size does not vanish there."""
 
+MIN_ENCLOSED = 0.9
+"""A single mask with lesion along this fraction of its border may be exchanged."""
+
 MIN_PROPER = 0.1
 """A smaller fraction of masks that are neither empty nor full is refused."""
 
@@ -223,7 +226,7 @@ def _counted(
     """Returns what follows from the rule: empty, full, inverted and vanishing masks."""
     empty: dict[str, str] = {}
     full: dict[str, str] = {}
-    inverted: list[str] = []
+    along: dict[str, float] = {}
     vanishing: dict[str, str] = {}
     for name, facts in masks.items():
         if (sums := num_lesion(facts, rule)) is None:
@@ -234,8 +237,7 @@ def _counted(
             continue
         table = _table(facts, rule)
         border = sum(n for v, n in table.border if _is_lesion(facts, rule, v, facts.full_scale))
-        if border > sum(n for _, n in table.border) / 2:
-            inverted.append(name)
+        along[name] = border / sum(n for _, n in table.border)
         if table.grid is not None and not any(
             _is_lesion(facts, rule, value, facts.full_scale) for value in table.grid
         ):
@@ -245,7 +247,7 @@ def _counted(
     num_proper = len(masks) - len(empty) - len(full)
     notes = (
         *finding(vanishes, vanishing),
-        *(finding(kinds.MASK_INVERTED, inverted) if 2 * len(inverted) > num_proper else ()),
+        *_exchanged(along),
     )
     is_doubtful = num_proper < MIN_PROPER * len(masks) or 2 * len(full) > len(masks)
     if masks and (num_proper == 0 or (is_doubtful and not stated)):
@@ -255,6 +257,19 @@ def _counted(
         *finding(kinds.MASK_FULL, list(full)),
         *notes,
     )
+
+
+def _exchanged(along: Mapping[str, float]) -> tuple[Finding, ...]:
+    """Returns the masks that may show the background: most of them, or some unlike the others.
+
+    Args:
+        along: Fraction of the border that is lesion, by mask.
+    """
+    inverted = [name for name, fraction in along.items() if fraction > 0.5]
+    if 2 * len(inverted) > len(along):
+        return finding(kinds.MASK_INVERTED, inverted)
+    some = {n: f"{f:.0%} of it" for n, f in along.items() if f >= MIN_ENCLOSED}
+    return finding(kinds.MASK_UNLIKE, some)
 
 
 def _table(facts: MaskFacts, rule: MaskRule) -> Table:

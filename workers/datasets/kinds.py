@@ -85,6 +85,13 @@ MASK_INVERTED = FindingKind(
     remedy="check with `podium data show` whether lesion and background are exchanged; if so, set "
     "parameters: {mask: {lesion: [0]}} of the dataset",
 )
+MASK_UNLIKE = FindingKind(
+    name="mask-unlike",
+    severity="note",
+    text="mask with lesion along its border, unlike the other masks of the dataset",
+    remedy="check with `podium data show` whether lesion and background are exchanged there; if "
+    "so, store it like the others",
+)
 MASK_PAGES = FindingKind(
     name="mask-pages", severity="note", text="mask of several pages or frames, united"
 )

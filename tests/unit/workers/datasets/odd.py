@@ -124,6 +124,12 @@ def pages(path: Path, _: int, mask: Masks) -> None:
     )
 
 
+def both_pages(path: Path, _: int, mask: Masks) -> None:
+    """Writes a TIFF with the lesion and the background as pages."""
+    both = np.stack([mask, ~mask]).astype(np.uint8) * 255
+    tifffile.imwrite(path.with_suffix(".tif"), both, photometric="minisblack")
+
+
 def cmyk(path: Path, number: int, mask: Masks) -> None:
     """Writes a mask in inks."""
     Image.fromarray(mask.astype(np.uint8) * 255).convert("RGB").convert("CMYK").save(
@@ -324,8 +330,10 @@ MASKS = (
     Odd("half of the masks 0 and 1", one_otherwise(PLAIN, levels(0, 1), 3)),
     Odd("a line of 128 between 0 and 255", outlined),
     Odd("lesion 0, background 255", levels(255, 0)),
+    Odd("the same in half of the masks", one_otherwise(PLAIN, levels(255, 0), 3)),
     Odd("CMYK TIFF", cmyk),
     Odd("several pages", pages),
+    Odd("lesion and background as pages", both_pages),
     Odd("pages of two sizes", two_sizes),
     Odd("float with NaN", tiff(lambda _, mask: np.where(mask, 1, np.nan).astype(np.float32))),
     Odd("float 0 and 1", tiff(lambda _, mask: mask.astype(np.float32))),

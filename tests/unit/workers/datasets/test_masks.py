@@ -244,6 +244,17 @@ def test_exchanged_lesion_is_read_with_lesion_0_also_from_one_bit(tmp_path):
     assert all((dataset.read_mask(i) == odd.lesion(i)).all() for i in range(odd.NUM))
 
 
+@pytest.mark.parametrize(("num", "named"), [(6, []), (7, ["2"])])
+def test_one_mask_with_lesion_along_its_border_is_named(tmp_path, num, named):
+    """Of 11x11 pixels 40 are border; the first 10 rows have 29 of it: with 7 more it is 90 %."""
+    centre = np.zeros((11, 11), np.uint8)
+    centre[5, 5] = 255
+    most = np.full((11, 11), 255, np.uint8)
+    most[10, num:] = 0
+    found = decide(facts_of([centre, centre, most], tmp_path)).findings
+    assert [n for one in found if one.kind.name == "mask-unlike" for n in one.names] == named
+
+
 def test_a_channel_without_lesion_is_refused(tmp_path):
     red = odd.colours(odd.BLACK, odd.RED)
     found = {

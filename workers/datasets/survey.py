@@ -24,6 +24,7 @@ from workers.datasets.dataset import Dataset, DatasetNotFoundError, FileDataset
 from workers.datasets.duplicates import duplicate_findings, shared_findings
 from workers.datasets.findings import NUM_NAMES, Finding, FindingKind
 from workers.datasets.fingerprint import relative_name
+from workers.datasets.labels import label_findings
 from workers.datasets.layout import Contents
 from workers.datasets.looks import look_at_files
 from workers.datasets.pairing import IMAGE_WITHOUT_MASK, MASK_WITHOUT_IMAGE
@@ -194,6 +195,7 @@ def survey_contents(
     with suppress(UnreadableImageError):  # `look_at_files` has named it
         siblings = dataset.siblings(cache_dir)
         found += duplicate_findings(dataset, siblings)
+        found += label_findings(dataset, siblings, cache_dir)
     survey = survey.with_findings(found)
     return replace(
         survey,

@@ -52,5 +52,5 @@ def folder_dataset(tmp_path: Path, write_picture: Write, write_mask: Write) -> P
     """Six pairs in images/ and masks/."""
     for i in range(6):
         write_picture(f"images/{i}.png", i)
-        write_mask(f"masks/{i}.png")
+        write_mask(f"masks/{i}.png", where=slice(4, 7 + i % 3))
     return tmp_path

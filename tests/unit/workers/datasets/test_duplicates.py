@@ -13,6 +13,7 @@ from tests.unit.workers.datasets.conftest import Write
 from tests.unit.workers.datasets.test_siblings import decoded, jpeg, photo, with_comment
 from workers.contract import Component, DataProtocol
 from workers.datasets.division import divide
+from workers.datasets.labels import IMAGE_IS_MASK, MASKS_EQUAL
 from workers.datasets.survey import Survey, survey_dataset, with_shared
 
 SIDE = 96
@@ -25,13 +26,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fill(root: Path, files: Mapping[str, bytes | np.ndarray], write_mask: Write) -> Path:
     (root / "images").mkdir(parents=True)
-    for name, content in files.items():
+    for i, (name, content) in enumerate(files.items()):
         path = root / "images" / name
         if isinstance(content, bytes):
             path.write_bytes(content)
         else:
             Image.fromarray(content).save(path)
-        write_mask(str(root / "masks" / f"{path.stem}.png"), size=(SIDE, SIDE))
+        write_mask(
+            str(root / "masks" / f"{path.stem}.png"), size=(SIDE, SIDE), where=slice(i, i + 9)
+        )
     return root
 
 
@@ -69,6 +72,36 @@ def test_equal_and_near_duplicates_are_named_in_groups(
 def test_different_pictures_are_no_finding(tmp_path: Path, cache: Path, write_mask: Write) -> None:
     found = survey(fill(tmp_path / "mine", different(8), write_mask), cache)
     assert found.findings == ()
+
+
+def test_equal_pictures_whose_masks_differ_are_named(
+    tmp_path: Path, cache: Path, write_mask: Write
+) -> None:
+    """`write_mask` draws 4 columns: one row more is 4 pixels."""
+    files = different(5) | {"a.png": photo(9, SIDE), "b.png": photo(9, SIDE)}
+    root = fill(tmp_path / "mine", files, write_mask)
+    for name in ("a", "b"):
+        write_mask(str(root / "masks" / f"{name}.png"), size=(SIDE, SIDE), where=slice(4, 9))
+    assert sentences(survey(root, cache), "equal-pictures-masks-differ") == []
+    write_mask(str(root / "masks" / "b.png"), size=(SIDE, SIDE), where=slice(4, 10))
+    found = survey(root, cache)
+    (one,) = (one for one in found.findings if one.kind.name == "equal-pictures-masks-differ")
+    assert one.names == ("images/b.png",)
+    assert one.details == ("equals images/a.png, 4 px differ",)
+
+
+def test_images_that_are_masks_and_masks_of_one_content_are_named(
+    tmp_path: Path, cache: Path, write_mask: Write
+) -> None:
+    root = fill(tmp_path / "mine", different(5) | {"a.png": photo(9, SIDE)}, write_mask)
+    for i in range(5):
+        write_mask(str(root / "masks" / f"{i}.png"), size=(SIDE, SIDE))
+    mask = write_mask(str(root / "masks" / "a.png"), size=(SIDE, SIDE))
+    (root / "images" / "a.png").write_bytes(mask.read_bytes())
+    found = survey(root, cache)
+    assert found.is_sound
+    assert found.names(IMAGE_IS_MASK) == ("images/a.png",)
+    assert [one.kind for one in found.findings if one.kind == MASKS_EQUAL] == [MASKS_EQUAL]
 
 
 def test_images_of_another_dataset_are_named_in_both(

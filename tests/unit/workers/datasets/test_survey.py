@@ -172,7 +172,7 @@ def test_an_incomplete_official_dataset_is_a_note_with_both_counts(
     for i in range(5):
         write_picture(f"ISIC-2017_Training_Data/ISIC_{i:07d}.jpg", i)
         truth = f"ISIC-2017_Training_Part1_GroundTruth/ISIC_{i:07d}_segmentation.png"
-        write_mask(truth)
+        write_mask(truth, where=slice(4, 7 + i))
     (survey,) = survey_root(tmp_path, cache)
     assert survey.is_sound
     assert not survey.is_complete

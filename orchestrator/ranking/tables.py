@@ -20,8 +20,8 @@ from workers.contract import TrialStatus, UserError
 AXES = ("dataset", "model")
 NO_METRICS = frozenset({
     "schema_version", "repeat", "seed", "best_epoch", "num_epochs", "num_train_images",
-    "num_val_images", "num_test_images", "train_seconds", "peak_memory_bytes", "image_size",
-    "num_threads", "attempt",
+    "num_val_images", "num_test_images", "train_seconds", "peak_memory_bytes",
+    "reserved_memory_bytes", "image_size", "num_threads", "attempt",
 })  # fmt: skip
 """Numbers of the store's trials that do not say how good a trial is: never ranked."""
 

@@ -42,6 +42,11 @@ _OPTIONS = {
 _URI = re.compile(r"(?:\w[\w+.-]{0,30}:/+|s3:)[^\s'\"]+", re.IGNORECASE)
 _USER = re.compile(r"(:/*)(?:[^/@]*|[^/@]*:.*)@")
 _QUERY = re.compile(rf"([?&](?!(?:{'|'.join(_OPTIONS)})=)[^=&#]*=)[^&#]+")
+# The address of a page may have options that are its name, such as where a dataset is found.
+_SECRET_QUERY = re.compile(
+    r"([?&][^=&#]*(?:secret|token|passw|key|sig|credential|auth|session)[^=&#]*=)[^&#]+",
+    re.IGNORECASE,
+)
 
 
 class AddressError(ValueError):
@@ -150,9 +155,10 @@ def hide_credentials(text: str) -> str:
 
     def hide(match: re.Match[str]) -> str:
         uri = match.group()
+        options = _SECRET_QUERY if uri.lower().startswith("http") else _QUERY
         if "@" in uri:  # only then can there be a user
             uri = _USER.sub(r"\1***@", uri, count=1)
-        return _QUERY.sub(r"\1***", uri)
+        return options.sub(r"\1***", uri)
 
     return _URI.sub(hide, text)
 

@@ -26,6 +26,7 @@ from workers.datasets.findings import NUM_NAMES, Finding, FindingKind
 from workers.datasets.fingerprint import relative_name
 from workers.datasets.layout import Contents
 from workers.datasets.looks import look_at_files
+from workers.datasets.naming import spelt
 from workers.datasets.pairing import IMAGE_WITHOUT_MASK, MASK_WITHOUT_IMAGE
 from workers.datasets.pictures import UnreadableImageError
 from workers.datasets.siblings import Siblings, unrelated
@@ -113,7 +114,7 @@ class Survey:
         """
         return {
             "dataset": self.label,
-            "folder": None if self.folder is None else str(self.folder),
+            "folder": None if self.folder is None else spelt(str(self.folder)),
             "num_images": self.num_images,
             "num_pairs": self.num_pairs,
             "num_official": self.num_official,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -174,3 +175,17 @@ def test_an_official_folder_further_down_is_proposed(tmp_path: Path) -> None:
 def test_what_a_layout_does_not_read_is_named(tmp_path: Path) -> None:
     fill(tmp_path, images=["f.dcm", "Thumbs.db", "deep/g.png", ".hidden.png"], masks=["f.nii.gz"])
     assert findings(tmp_path) == {"left-alone": ("images/deep", "images/f.dcm", "masks/f.nii.gz")}
+
+
+def test_name_that_is_not_utf8_is_refused_and_spelt_out(tmp_path: Path) -> None:
+    fill(tmp_path)
+    for folder in ("images", "masks"):
+        try:
+            (tmp_path / folder / os.fsdecode(b"M\xfcller.png")).touch()
+        except OSError:
+            pytest.skip("this file system has UTF-8 names only")
+    assert findings(tmp_path)["name-not-utf8"] == (r"images/M\xfcller.png", r"masks/M\xfcller.png")
+    with pytest.raises(UserError, match=r"not UTF-8 text: 2 \(images/M\\xfcller.png.*rename each"):
+        open_dataset(MINE, tmp_path)
+    (sample,) = [one for one in read_contents(MINE, tmp_path).samples if "M" in one.name]
+    assert (sample.name, sample.group) == (r"M\xfcller", r"M\xfcller")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from workers.contract import JSONValue
 from workers.datasets import kinds
+from workers.datasets.advice import exchanged
 from workers.datasets.evidence import (
     Masks,
     Outcome,
@@ -126,16 +127,25 @@ def stated_rule(option: Mapping[str, JSONValue]) -> MaskRule:
     lesion = option.get("lesion")
     channel = str(option.get("channel") or ("numbers" if lesion else "brightest"))
     threshold = option.get("threshold")
-    where = "" if channel in _PLAIN else f" in the channel {channel}"
+    inverted = bool(option.get("inverted"))
+    values = above = None
     if isinstance(lesion, list):
         values = tuple(value for value in lesion if isinstance(value, int | float | str))
-        sentence = f"lesion = {listed(values)}{where}, everything else is background"
-        return MaskRule(sentence=sentence, channel=channel, lesion=values)  # type: ignore[arg-type]
-    if isinstance(threshold, int | float):
-        sentence = f"lesion = above {threshold:g}{where}"
-        return MaskRule(sentence=sentence, channel=channel, above=threshold)  # type: ignore[arg-type]
-    sentence = f"lesion = above half of full scale{where}"
-    return MaskRule(sentence=sentence, channel=channel)  # type: ignore[arg-type]
+        what = listed(values)
+    elif isinstance(threshold, int | float):
+        above = threshold
+        what = f"above {threshold:g}"
+    else:
+        what = "above half of full scale"
+    where = "" if channel in _PLAIN else f" in the channel {channel}"
+    rest = ", everything else is background" if values and not inverted else ""
+    return MaskRule(
+        sentence=f"lesion = {'everything except ' * inverted}{what}{where}{rest}",
+        channel=channel,  # type: ignore[arg-type]
+        lesion=values,
+        above=above,
+        inverted=inverted,
+    )
 
 
 def table_of(facts: MaskFacts, rule: MaskRule) -> Table | None:
@@ -185,9 +195,7 @@ def is_small(facts: MaskFacts, rule: MaskRule, side: int) -> bool:
 
 
 def _is_lesion(facts: MaskFacts, rule: MaskRule, value: Value, full: int | None) -> bool:
-    if is_bilevel(facts) and not rule.by_colour:
-        return rule.is_white_lesion if value else rule.is_black_lesion
-    return rule.is_lesion(value, full)
+    return rule.is_lesion(value, full, is_bit=is_bilevel(facts))
 
 
 def reads_as_before(facts: MaskFacts, rule: MaskRule, *, index_mask: bool) -> bool:
@@ -206,7 +214,7 @@ def reads_as_before(facts: MaskFacts, rule: MaskRule, *, index_mask: bool) -> bo
     if not rule.by_colour and table is not facts.tables.get("brightest"):
         return False
     if not table.exact:
-        return rule.lesion is None and rule.above is None
+        return rule.lesion is None and rule.above is None and not rule.inverted
     index_mask = index_mask and max(values_of(facts, "brightest"), key=float) in (0, 1)
 
     def before(value: Value) -> bool:
@@ -245,7 +253,7 @@ def _counted(
     num_proper = len(masks) - len(empty) - len(full)
     notes = (
         *finding(vanishes, vanishing),
-        *(finding(kinds.MASK_INVERTED, inverted) if 2 * len(inverted) > num_proper else ()),
+        *(finding(exchanged(rule), inverted) if 2 * len(inverted) > num_proper else ()),
     )
     is_doubtful = num_proper < MIN_PROPER * len(masks) or 2 * len(full) > len(masks)
     if masks and (num_proper == 0 or (is_doubtful and not stated)):

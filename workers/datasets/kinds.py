@@ -73,8 +73,7 @@ MASK_INVERTED = FindingKind(
     name="mask-inverted",
     severity="note",
     text="mask with lesion along most of its border, as most masks of the dataset",
-    remedy="check with `podium data show` whether lesion and background are exchanged; if so, set "
-    "parameters: {mask: {lesion: [0]}} of the dataset",
+    remedy="check with `podium data show` whether lesion and background are exchanged; if so,",
 )
 MASK_PAGES = FindingKind(
     name="mask-pages", severity="note", text="mask of several pages or frames, united"

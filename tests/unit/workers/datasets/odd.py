@@ -316,6 +316,11 @@ MASKS = (
     Odd("half of the masks 0 and 1", one_otherwise(PLAIN, levels(0, 1), 3)),
     Odd("a line of 128 between 0 and 255", outlined),
     Odd("lesion 0, background 255", levels(255, 0)),
+    Odd(
+        "the same, `mask: {inverted: true}`",
+        levels(255, 0),
+        option={"inverted": True},
+    ),
     Odd("CMYK TIFF", cmyk),
     Odd("several pages", pages),
     Odd("pages of two sizes", two_sizes),

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from tests.unit.workers.datasets import odd
+from workers.catalogue.datasets import complete_dataset
 from workers.contract import Component, UserError
 from workers.datasets import open_dataset
 from workers.datasets.cache import load_arrays
@@ -261,3 +263,41 @@ def test_another_channel_is_another_fingerprint(tmp_path):
     assert dataset.examine().marks == ()
     assert isinstance(index, FileDataset)
     assert len(index.examine().marks) == 1
+
+
+INVERTED = {
+    "levels": odd.levels(255, 0),
+    "one bit": lambda path, i, mask: odd.save(path.with_suffix(".png"), ~mask),
+    "dark": odd.levels(100, 0),
+    "16 bits": odd.levels(65535, 0, np.uint16),
+    "JPEG": odd.jpeg(lambda mask: np.where(mask, 0, 255).astype(np.uint8)),
+    "smooth": lambda path, i, mask: odd.smooth(path, i, ~mask),
+    "red": odd.colours(odd.RED, odd.BLACK),
+    "palette": odd.palette(*odd.RED, *odd.BLACK),
+    "dark palette": odd.palette(10, 0, 0, 0, 0, 0),
+    "alpha": odd.colours(odd.OPAQUE, odd.CLEAR),
+}
+
+
+def option_in(remedy: str) -> dict[str, object]:
+    """The first option `mask` that a sentence proposes."""
+    text = remedy.partition("parameters: {mask: ")[2].partition("}}")[0]
+    return dict(yaml.safe_load(text + "}"))
+
+
+@pytest.mark.parametrize("what", INVERTED)
+def test_advice_for_inverted_masks_reads_the_lesion(tmp_path, what):
+    decision = odd.look(odd.Odd(what, INVERTED[what]), tmp_path / "plain")
+    (note,) = [one for one in decision.findings if one.kind.name == "mask-inverted"]
+    option = option_in(note.kind.remedy)
+    read = dataset_of(odd.Odd(what, INVERTED[what], option=option), tmp_path / "turned")
+    assert not [one for one in read.examine(None).findings if one.kind.name == "mask-inverted"]
+    for i in range(odd.NUM):
+        off = np.count_nonzero(read.read_mask(i) != odd.lesion(i))
+        assert off <= (40 if what in ("JPEG", "smooth") else 0)
+
+
+def test_inverted_false_is_the_same_option_as_none():
+    assert complete_dataset("folder", {"mask": {"threshold": 9, "inverted": False}}) == (
+        complete_dataset("folder", {"mask": {"threshold": 9}})
+    )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from workers.contract import JSONValue
 from workers.datasets import kinds
-from workers.datasets.findings import FindingKind
-from workers.datasets.masks import MaskRule
+from workers.datasets.findings import Finding, FindingKind
+from workers.datasets.masks import MaskFacts, MaskRule, Table, Value
+
+Option = dict[str, JSONValue]
+Fits = Callable[[Option, tuple[str, ...]], bool]
+"""Says of an option whether it reads the masks, and lesion and background in those named."""
 
 
 def written(option: Mapping[str, JSONValue]) -> str:
@@ -24,7 +28,7 @@ def _scalar(value: JSONValue) -> str:
 
 def exchanged(rule: MaskRule) -> FindingKind:
     """Returns the kind of masks whose lesion and background seem exchanged, with the option."""
-    option: dict[str, JSONValue] = {}
+    option: Option = {}
     if rule.lesion is not None:
         option["lesion"] = list(rule.lesion)
     if rule.above is not None:
@@ -37,3 +41,112 @@ def exchanged(rule: MaskRule) -> FindingKind:
     todo = f"set {written(option)}" if option else "remove the option mask"
     kind = kinds.MASK_INVERTED
     return replace(kind, remedy=f"{kind.remedy} {todo} of the dataset")
+
+
+def advised(one: Finding, masks: Mapping[str, MaskFacts], fits: Fits) -> Finding:
+    """Returns a finding with the options that read these masks added to its remedy."""
+    seen = _Seen(masks, *_deciding(masks))
+    if one.kind.name not in _ADVICE or not seen.values:
+        return one
+    parts = [one.kind.remedy, *_ADVICE[one.kind.name](seen, one, fits)]
+    return replace(one, kind=replace(one.kind, remedy="; ".join(filter(None, parts))))
+
+
+class _Seen:
+    """What the masks hold where their lesion is.
+
+    Attributes:
+        masks: Facts by name.
+        tables: The table of each that decides.
+        values: All values, in order.
+        is_exact: Whether they are listed as stored, without compression.
+        where: The part of an option that names the channel.
+    """
+
+    def __init__(
+        self, masks: Mapping[str, MaskFacts], channel: str, tables: Mapping[str, Table]
+    ) -> None:
+        self.masks, self.tables = masks, tables
+        values = {v for t in tables.values() for v in t.values if not isinstance(v, str)}
+        self.values = sorted(values)
+        self.is_exact = all(table.exact for table in tables.values()) and not any(
+            facts.header and facts.header.lossy for facts in masks.values()
+        )
+        self.where: Option = {} if channel == "numbers" else {"channel": channel}
+
+    def middle(self) -> Option:
+        """Returns the option of the middle between background and lesion."""
+        scales = {facts.full_scale for facts in self.masks.values()}
+        if len(scales) > 1 and None not in scales:
+            return self.where or {"channel": "brightest"}  # half of each file's full scale
+        full, highest = scales.pop() if len(scales) == 1 else None, self.values[-1]
+        if full is not None and highest > full // 2:
+            return {"threshold": full // 2} | self.where
+        half = 0.5 if full is None and 0.5 < highest <= 1 else highest / 2
+        return {"threshold": half if half < 1 else int(half)} | self.where
+
+
+def _deciding(masks: Mapping[str, MaskFacts]) -> tuple[str, dict[str, Table]]:
+    """Returns the channel that an option must name, and each mask's table of it."""
+    tables: dict[str, Table] = {}
+    for channel, keys in (("numbers", ("index", "brightest")), ("alpha", ("alpha",))):
+        tables = {}
+        for name, facts in masks.items():
+            is_index = channel == "numbers" and "colour" in facts.tables
+            key = keys[0] if is_index and keys[0] in facts.tables else keys[-1]
+            if key in facts.tables:
+                tables[name] = facts.tables[key]
+        if len({value for table in tables.values() for value in table.values}) > 1:
+            return channel, tables
+    return "numbers", tables
+
+
+def _numbers(seen: _Seen, one: Finding, fits: Fits) -> list[str]:
+    lesion: Option = {"lesion": list[JSONValue](seen.values[1:3])} | seen.where
+    above: Option = {"threshold": seen.values[0]} | seen.where
+    if not seen.is_exact:
+        return _grey(seen, one, fits)
+    return [
+        f"for {kind} set {written(option)} of the dataset, {what}"
+        for kind, option, what in (
+            ("classes", lesion, "with the values that are lesion"),
+            ("instances", above, f"every value above {seen.values[0]}"),
+        )
+        if fits(option, one.names)
+    ]
+
+
+def _grey(seen: _Seen, _: Finding, fits: Fits) -> list[str]:
+    option = seen.middle()
+    first = "check that it is a mask, then "
+    if not fits(option, ()):
+        return [f"{first}store it as 0 and 255"]
+    what = ", or another level above which is lesion" if "threshold" in option else ""
+    return [f"{first}set {written(option)} of the dataset{what}"]
+
+
+def _disagrees(seen: _Seen, one: Finding, fits: Fits) -> list[str]:
+    option: Option = {"threshold": 0} | seen.where
+    others = {value for n, t in seen.tables.items() if n not in one.names for value in t.values}
+    if not seen.is_exact or len(others) > 2 or not fits(option, one.names):
+        return []
+    return [f"if every value above 0 is lesion, set {written(option)} of the dataset"]
+
+
+def _trivial(seen: _Seen, _: Finding, fits: Fits) -> list[str]:
+    if len(seen.values) < 2:
+        return []
+    options: list[Option] = [seen.middle()]
+    if seen.is_exact:
+        last: Value = seen.values[-1]
+        options = [{"lesion": [last]} | seen.where, {"threshold": seen.values[0]} | seen.where]
+    good = " or ".join(written(option) for option in options if fits(option, ()))
+    return [f"or say which values are lesion: set {good} of the dataset"] if good else []
+
+
+_ADVICE: dict[str, Callable[[_Seen, Finding, Fits], list[str]]] = {
+    kinds.MASK_NUMBERS.name: _numbers,
+    kinds.MASK_GREY.name: _grey,
+    kinds.MASK_DISAGREES.name: _disagrees,
+    kinds.MASK_TRIVIAL.name: _trivial,
+}

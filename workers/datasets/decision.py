@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from workers.contract import JSONValue
 from workers.datasets import kinds
-from workers.datasets.advice import exchanged
+from workers.datasets.advice import advised, exchanged
 from workers.datasets.evidence import (
     Masks,
     Outcome,
@@ -89,8 +90,18 @@ def decide(
         if facts.header and facts.header.num_pages > 1
     }
     found += finding(kinds.MASK_PAGES, several)
+    found = [advised(one, masks, partial(_fits, masks)) for one in found]
     found.sort(key=lambda one: one.kind.severity != "refused")
     return Decision(rule=None if refusals_in(found) else rule, findings=tuple(found))
+
+
+def _fits(masks: Masks, option: Mapping[str, JSONValue], names: tuple[str, ...]) -> bool:
+    """Tells whether an option reads the masks, and lesion and background in those named."""
+    rule, refusals = _stated(masks, option)
+    if rule is None or refusals or refusals_in(_counted(masks, rule, None, stated=True)):
+        return False
+    sums = [num_lesion(masks[name], rule) for name in names]
+    return all(one is None or 0 < one[0] < one[1] for one in sums)
 
 
 def _stated(masks: Masks, option: Mapping[str, JSONValue]) -> Outcome:

@@ -238,7 +238,7 @@ class MaskRule:
         Args:
             value: A level, an index or a colour.
             full_scale: Of the file.
-            is_bit: Of a mask of one bit, which agrees with all other masks: white is what is marked.
+            is_bit: Of a mask of one bit, which agrees with all other masks by its white.
         """
         return self._is_marked(value, full_scale, is_bit) != self.inverted
 

@@ -301,3 +301,33 @@ def test_inverted_false_is_the_same_option_as_none():
     assert complete_dataset("folder", {"mask": {"threshold": 9, "inverted": False}}) == (
         complete_dataset("folder", {"mask": {"threshold": 9}})
     )
+
+
+SOFT = odd.tiff(lambda i, mask: (mask * 0.7 + i / 50 + np.eye(odd.SIDE) / 9).astype(np.float32))
+ADVISED = {
+    "1 and 2": (odd.levels(1, 2), None, [{"lesion": [2]}, {"threshold": 1}]),
+    "254 and 255": (odd.levels(254, 255), None, [{"lesion": [255]}, {"threshold": 254}]),
+    "3, 1001": (odd.levels(3, 1001, np.uint16), None, [{"lesion": [1001]}, {"threshold": 3}]),
+    "one of 0 and 1": (odd.one_otherwise(odd.PLAIN, odd.levels(0, 1)), None, [{"threshold": 0}]),
+    "one JPEG of 0 and 90": (
+        odd.one_otherwise(odd.PLAIN, odd.jpeg(lambda mask: mask.astype(np.uint8) * 90)), None, [],
+    ),
+    "empty": (odd.levels(0, 0), None, []),
+    "soft": (SOFT, None, [{"threshold": 0.5}]),
+    "threshold 255": (odd.PLAIN, {"threshold": 255}, [{"lesion": [255]}, {"threshold": 0}]),
+    "everything": (odd.PLAIN, {"lesion": [0, 255]}, [{"lesion": [255]}, {"threshold": 0}]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ADVISED)
+def test_each_option_that_a_refusal_proposes_is_accepted(tmp_path, what):
+    write, option, proposed = ADVISED[what]
+    decision = odd.look(odd.Odd(what, write, option=option), tmp_path / "plain")
+    (refused,) = decision.refusals
+    texts = refused.kind.remedy.split("parameters: ")[1:]
+    found = [option_in(f"parameters: {text}") for text in texts]
+    assert found == proposed
+    for i, one in enumerate(found):
+        read = odd.look(odd.Odd(what, write, option=one), tmp_path / str(i))
+        assert read.rule is not None
+        assert not {"mask-empty", "mask-full"} & {note.kind.name for note in read.findings}

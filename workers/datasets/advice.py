@@ -23,6 +23,8 @@ def written(option: Mapping[str, JSONValue]) -> str:
 
 
 def _scalar(value: JSONValue) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -45,11 +47,13 @@ def exchanged(rule: MaskRule) -> FindingKind:
 
 def advised(one: Finding, masks: Mapping[str, MaskFacts], fits: Fits) -> Finding:
     """Returns a finding with the options that read these masks added to its remedy."""
-    seen = _Seen(masks, *_deciding(masks))
-    if one.kind.name not in _ADVICE or not seen.values:
+    if one.kind.name not in _ADVICE:
         return one
-    parts = [one.kind.remedy, *_ADVICE[one.kind.name](seen, one, fits)]
-    return replace(one, kind=replace(one.kind, remedy="; ".join(filter(None, parts))))
+    seen = _Seen(masks, *_deciding(masks))
+    is_uniform = len(seen.values) < 2
+    options = [] if is_uniform else _ADVICE[one.kind.name](seen, one, fits)
+    remedy = "; ".join(filter(None, [one.kind.remedy, *options]))
+    return replace(one, kind=replace(one.kind, remedy=remedy or kinds.MASK_TRIVIAL.remedy))
 
 
 class _Seen:
@@ -88,17 +92,18 @@ class _Seen:
 
 def _deciding(masks: Mapping[str, MaskFacts]) -> tuple[str, dict[str, Table]]:
     """Returns the channel that an option must name, and each mask's table of it."""
-    tables: dict[str, Table] = {}
-    for channel, keys in (("numbers", ("index", "brightest")), ("alpha", ("alpha",))):
-        tables = {}
-        for name, facts in masks.items():
-            is_index = channel == "numbers" and "colour" in facts.tables
-            key = keys[0] if is_index and keys[0] in facts.tables else keys[-1]
-            if key in facts.tables:
-                tables[name] = facts.tables[key]
+    numbers = {
+        name: facts.tables["index" if {"index", "colour"} <= facts.tables.keys() else "brightest"]
+        for name, facts in masks.items()
+    }
+    others = {
+        channel: {n: facts.tables[channel] for n, facts in masks.items() if channel in facts.tables}
+        for channel in ("alpha", "index")
+    }
+    for channel, tables in ({"numbers": numbers} | others).items():
         if len({value for table in tables.values() for value in table.values}) > 1:
             return channel, tables
-    return "numbers", tables
+    return "numbers", numbers
 
 
 def _numbers(seen: _Seen, one: Finding, fits: Fits) -> list[str]:
@@ -134,8 +139,6 @@ def _disagrees(seen: _Seen, one: Finding, fits: Fits) -> list[str]:
 
 
 def _trivial(seen: _Seen, _: Finding, fits: Fits) -> list[str]:
-    if len(seen.values) < 2:
-        return []
     options: list[Option] = [seen.middle()]
     if seen.is_exact:
         last: Value = seen.values[-1]
@@ -144,9 +147,18 @@ def _trivial(seen: _Seen, _: Finding, fits: Fits) -> list[str]:
     return [f"or say which values are lesion: set {good} of the dataset"] if good else []
 
 
+def _compressed(seen: _Seen, _: Finding, fits: Fits) -> list[str]:
+    options: list[Option] = [seen.middle(), seen.middle() | {"inverted": True}]
+    plain, inverted = (written(option) for option in options)
+    if not all(fits(option, ()) for option in options):
+        return []
+    return [f"or set {plain} of the dataset for bright lesions, or {inverted} for dark ones"]
+
+
 _ADVICE: dict[str, Callable[[_Seen, Finding, Fits], list[str]]] = {
     kinds.MASK_NUMBERS.name: _numbers,
     kinds.MASK_GREY.name: _grey,
     kinds.MASK_DISAGREES.name: _disagrees,
     kinds.MASK_TRIVIAL.name: _trivial,
+    kinds.MASK_COMPRESSED.name: _compressed,
 }

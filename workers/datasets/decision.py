@@ -19,12 +19,12 @@ from workers.datasets.evidence import (
     found_out,
     is_bilevel,
     listed,
-    shown,
     values_of,
 )
 from workers.datasets.findings import Finding, finding
 from workers.datasets.masks import MaskFacts, MaskRule, Table, Value
 from workers.datasets.rasters import Size
+from workers.datasets.stated import unfit
 
 MAX_SMALL = 64
 """A lesion of the area of so many pixels at the network's size does not vanish there."""
@@ -107,30 +107,11 @@ def _fits(masks: Masks, option: Mapping[str, JSONValue], names: tuple[str, ...])
 def _stated(masks: Masks, option: Mapping[str, JSONValue]) -> Outcome:
     """Returns the rule that the user states, held against what the files hold."""
     rule = stated_rule(option)
-    tables = [table for facts in masks.values() if (table := table_of(facts, rule)) is not None]
-    if rule.channel in ("alpha", "index", "numbers"):
-        lacking = {name: _LACKS[rule.channel] for name, f in masks.items() if not _has(f, rule)}
-        if lacking:
-            return None, finding(kinds.MASK_OPTION, lacking)
-    present = {value for table in tables for value in table.values}
-    if rule.lesion is not None and all(table.exact for table in tables):
-        absent = [value for value in rule.lesion if value not in present]
-        if absent:
-            detail = f"found: {listed(present)}"
-            return None, finding(kinds.MASK_OPTION, {shown(value): detail for value in absent})
-    return rule, ()
+    refused = unfit(masks, rule, {name: table_of(facts, rule) for name, facts in masks.items()})
+    return (None if refused else rule), refused
 
 
-_LACKS = {
-    "alpha": "has no alpha",
-    "index": "has no palette",
-    "numbers": 'is coloured; name colours: {lesion: ["#ff0000"]}',
-}
 _PLAIN = ("brightest", "numbers")
-
-
-def _has(facts: MaskFacts, rule: MaskRule) -> bool:
-    return table_of(facts, rule) is not None
 
 
 def stated_rule(option: Mapping[str, JSONValue]) -> MaskRule:

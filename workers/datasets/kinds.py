@@ -53,6 +53,18 @@ MASK_OPTION = FindingKind(
     text="option mask does not fit the masks",
     remedy="correct parameters: {mask: ...} of the dataset",
 )
+MASK_COMPRESSED = FindingKind(
+    name="mask-compressed",
+    severity="refused",
+    text="mask with values next to those of lesion, which compression has changed",
+    remedy="store the masks without loss, for example as PNG",
+)
+MASK_PALETTES = FindingKind(
+    name="mask-palettes",
+    severity="refused",
+    text="colour that is lesion in one mask and background in another, because palettes differ",
+    remedy='name colours: set parameters: {mask: {lesion: ["#ff0000"]}} of the dataset',
+)
 MASK_EMPTY = FindingKind(name="mask-empty", severity="note", text="mask without lesion")
 MASK_FULL = FindingKind(name="mask-full", severity="note", text="mask that is lesion everywhere")
 MASK_FAINT = FindingKind(

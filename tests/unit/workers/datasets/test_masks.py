@@ -312,6 +312,11 @@ ADVISED = {
     "one JPEG of 0 and 90": (
         odd.one_otherwise(odd.PLAIN, odd.jpeg(lambda mask: mask.astype(np.uint8) * 90)), None, [],
     ),
+    "black palette": (
+        odd.palette(0, 0, 0, 0, 0, 0),
+        None,
+        [{"lesion": [1], "channel": "index"}, {"threshold": 0, "channel": "index"}],
+    ),
     "empty": (odd.levels(0, 0), None, []),
     "soft": (SOFT, None, [{"threshold": 0.5}]),
     "threshold 255": (odd.PLAIN, {"threshold": 255}, [{"lesion": [255]}, {"threshold": 0}]),
@@ -331,3 +336,44 @@ def test_each_option_that_a_refusal_proposes_is_accepted(tmp_path, what):
         read = odd.look(odd.Odd(what, write, option=one), tmp_path / str(i))
         assert read.rule is not None
         assert not {"mask-empty", "mask-full"} & {note.kind.name for note in read.findings}
+
+
+def test_value_that_is_in_no_mask_is_named_with_those_found(tmp_path):
+    decision = odd.look(odd.Odd("7", odd.PLAIN, option={"lesion": [7]}), tmp_path)
+    (refused,) = decision.refusals
+    assert refused.sentence().startswith(
+        "option mask does not fit the masks: lesion 7 is in no mask; found 0, 255; correct"
+    )
+
+
+def test_single_values_of_compressed_masks_are_refused(tmp_path):
+    write = odd.jpeg(lambda mask: mask.astype(np.uint8) * 255)
+    (tmp_path / "seen").mkdir()
+    for i in range(odd.NUM):
+        write(tmp_path / "seen" / str(i), i, odd.lesion(i))
+    seen = {v for p in (tmp_path / "seen").iterdir() for v in np.unique(np.asarray(Image.open(p)))}
+    for values, kinds in ([255], {"mask-compressed"}), ([v for v in seen if v > 127], set()):
+        option = {"lesion": [int(value) for value in values]}
+        decision = odd.look(odd.Odd("", write, option=option), tmp_path / str(len(values)))
+        assert {one.kind.name for one in decision.refusals} == kinds
+
+
+def test_indices_of_palettes_that_differ_are_refused(tmp_path):
+    def other(path: Path, i: int, mask: odd.Masks) -> None:
+        odd.palette(*odd.RED, *odd.BLACK)(path, i, ~mask)
+
+    write = odd.one_otherwise(odd.palette(*odd.BLACK, *odd.RED), other)
+    decision = odd.look(odd.Odd("two palettes", write, option={"lesion": [1]}), tmp_path / "1")
+    assert {one.kind.name for one in decision.refusals} == {"mask-palettes"}
+    named = odd.look(odd.Odd("colour", write, option={"lesion": ["#ff0000"]}), tmp_path / "2")
+    assert not named.refusals
+
+
+def test_dark_colour_of_a_palette_is_named_as_the_option_takes_it(tmp_path):
+    write = odd.palette(*odd.BLACK, 10, 0, 0)
+    decision = odd.look(odd.Odd("dark", write), tmp_path / "1")
+    assert decision.rule is not None
+    assert decision.rule.sentence == "lesion = colour #0a0000 on black"
+    same = odd.look(odd.Odd("colour", write, option={"lesion": ["#0a0000"]}), tmp_path / "2")
+    assert same.rule is not None
+    assert not same.findings

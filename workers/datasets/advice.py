@@ -9,7 +9,7 @@ from dataclasses import replace
 from workers.contract import JSONValue
 from workers.datasets import kinds
 from workers.datasets.findings import Finding, FindingKind
-from workers.datasets.masks import MaskFacts, MaskRule, Table, Value
+from workers.datasets.masks import MaskFacts, MaskRule, Table
 
 Option = dict[str, JSONValue]
 Fits = Callable[[Option, tuple[str, ...]], bool]
@@ -78,6 +78,10 @@ class _Seen:
         )
         self.where: Option = {} if channel == "numbers" else {"channel": channel}
 
+    def option(self, **keys: JSONValue) -> Option:
+        """Returns an option of these keys for the channel that decides."""
+        return keys | self.where
+
     def middle(self) -> Option:
         """Returns the option of the middle between background and lesion."""
         scales = {facts.full_scale for facts in self.masks.values()}
@@ -85,9 +89,9 @@ class _Seen:
             return self.where or {"channel": "brightest"}  # half of each file's full scale
         full, highest = scales.pop() if len(scales) == 1 else None, self.values[-1]
         if full is not None and highest > full // 2:
-            return {"threshold": full // 2} | self.where
+            return self.option(threshold=full // 2)
         half = 0.5 if full is None and 0.5 < highest <= 1 else highest / 2
-        return {"threshold": half if half < 1 else int(half)} | self.where
+        return self.option(threshold=half if half < 1 else int(half))
 
 
 def _deciding(masks: Mapping[str, MaskFacts]) -> tuple[str, dict[str, Table]]:
@@ -107,8 +111,8 @@ def _deciding(masks: Mapping[str, MaskFacts]) -> tuple[str, dict[str, Table]]:
 
 
 def _numbers(seen: _Seen, one: Finding, fits: Fits) -> list[str]:
-    lesion: Option = {"lesion": list[JSONValue](seen.values[1:3])} | seen.where
-    above: Option = {"threshold": seen.values[0]} | seen.where
+    lesion = seen.option(lesion=[*seen.values[1:3]])
+    above = seen.option(threshold=seen.values[0])
     if not seen.is_exact:
         return _grey(seen, one, fits)
     return [
@@ -131,7 +135,7 @@ def _grey(seen: _Seen, _: Finding, fits: Fits) -> list[str]:
 
 
 def _disagrees(seen: _Seen, one: Finding, fits: Fits) -> list[str]:
-    option: Option = {"threshold": 0} | seen.where
+    option = seen.option(threshold=0)
     others = {value for n, t in seen.tables.items() if n not in one.names for value in t.values}
     if not seen.is_exact or len(others) > 2 or not fits(option, one.names):
         return []
@@ -141,8 +145,8 @@ def _disagrees(seen: _Seen, one: Finding, fits: Fits) -> list[str]:
 def _trivial(seen: _Seen, _: Finding, fits: Fits) -> list[str]:
     options: list[Option] = [seen.middle()]
     if seen.is_exact:
-        last: Value = seen.values[-1]
-        options = [{"lesion": [last]} | seen.where, {"threshold": seen.values[0]} | seen.where]
+        first, last = seen.values[0], seen.values[-1]
+        options = [seen.option(lesion=[last]), seen.option(threshold=first)]
     good = " or ".join(written(option) for option in options if fits(option, ()))
     return [f"or say which values are lesion: set {good} of the dataset"] if good else []
 

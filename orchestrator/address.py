@@ -38,9 +38,15 @@ _OPTIONS = {
 }
 """What may stand in the query of an S3 URI, and how it looks."""
 
-_URI = re.compile(r"(?:\w[\w+.-]*:/+|s3:)[^\s'\"]+", re.IGNORECASE)
+# Names of schemes are short; without a bound, a long word would be read from each of its letters.
+_URI = re.compile(r"(?:\w[\w+.-]{0,30}:/+|s3:)[^\s'\"]+", re.IGNORECASE)
 _USER = re.compile(r"(:/*)(?:[^/@]*|[^/@]*:.*)@")
 _QUERY = re.compile(rf"([?&](?!(?:{'|'.join(_OPTIONS)})=)[^=&#]*=)[^&#]+")
+# The address of a page may have options that are its name, such as where a dataset is found.
+_SECRET_QUERY = re.compile(
+    r"([?&][^=&#]*(?:secret|token|passw|key|sig|credential|auth|session)[^=&#]*=)[^&#]+",
+    re.IGNORECASE,
+)
 
 
 class AddressError(ValueError):
@@ -148,7 +154,11 @@ def hide_credentials(text: str) -> str:
     """Returns a text with `***` for user, password and unknown options of every URI in it."""
 
     def hide(match: re.Match[str]) -> str:
-        return _QUERY.sub(r"\1***", _USER.sub(r"\1***@", match.group(), count=1))
+        uri = match.group()
+        options = _SECRET_QUERY if uri.lower().startswith("http") else _QUERY
+        if "@" in uri:  # only then can there be a user
+            uri = _USER.sub(r"\1***@", uri, count=1)
+        return options.sub(r"\1***", uri)
 
     return _URI.sub(hide, text)
 

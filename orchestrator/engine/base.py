@@ -174,7 +174,7 @@ def _train(
             job.spec, _on_this_node(job.runtime), store.checkpoints(job.trial_id), on_epoch
         )
         _commit(job, store, result, now, pause)
-    except Exception as error:  # noqa: BLE001 - whatever a trial raises must not stop the others
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a trial raises must not stop the others
         return _failed(job, store, error, traceback.format_exc(), now())
     store.delete_checkpoint(job.trial_id)
     diverged = result.status == TrialStatus.DIVERGED
@@ -201,7 +201,7 @@ def _commit(job: TrialJob, store: Store, result: TrialResult, now: Now, pause: P
 
 
 def _failed(
-    job: TrialJob, store: Store, error: Exception, trace: str, failed_at: datetime
+    job: TrialJob, store: Store, error: BaseException, trace: str, failed_at: datetime
 ) -> Outcome:
     """Classes what a trial raised and records it."""
     failure_class = classify_failure(error, capped=0 < (job.gpus or 0) < 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from decimal import Decimal
 from numbers import Real
 from pathlib import Path
@@ -20,8 +21,8 @@ from workers.contract import TrialStatus, UserError
 AXES = ("dataset", "model")
 NO_METRICS = frozenset({
     "schema_version", "repeat", "seed", "best_epoch", "num_epochs", "num_train_images",
-    "num_val_images", "num_test_images", "train_seconds", "peak_memory_bytes", "image_size",
-    "num_threads", "attempt",
+    "num_val_images", "num_test_images", "train_seconds", "peak_memory_bytes",
+    "reserved_memory_bytes", "image_size", "num_threads", "attempt",
 })  # fmt: skip
 """Numbers of the store's trials that do not say how good a trial is: never ranked."""
 
@@ -159,8 +160,12 @@ def _check_columns(table: pd.DataFrame, metric: str, source: Source) -> None:
         raise UserError(msg)
 
 
+_SPREADS = ("std", "sd", "stdev", "var", "sem", "se", "ci", "low", "high", "min", "max")
+"""Ends of names that say how a metric spreads: never proposed in the place of the metric."""
+
+
 def _column_hint(column: str, found: list[str]) -> str:
-    by_lower = {name.lower(): name for name in found}
+    by_lower = {name.lower(): name for name in found if not name.lower().endswith(_SPREADS)}
     close = difflib.get_close_matches(column.lower(), by_lower, n=1, cutoff=0.6)
     hint = f"rename {by_lower[close[0]]!r}? " if close else ""
     return f"{hint}found: {', '.join(found)}"
@@ -217,8 +222,15 @@ def _number_remedy(value: object, columns: pd.Index) -> str:
     text = str(value).strip()
     if text in {str(column) for column in columns}:
         return "this looks like a second header line; keep one"
-    if NUMBER.fullmatch(text.replace(",", ".")):
+    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", text):
+        return (
+            f"if its commas separate thousands, write {text.replace(',', '')}; if one is the "
+            "decimal mark, write a decimal point"
+        )
+    if "," in text and NUMBER.fullmatch(text.replace(",", ".")):
         return f"write {text.replace(',', '.')} with a decimal point"
+    if NUMBER.fullmatch(text):
+        return "it is larger than any number that can be stored; write a finite number"
     if NUMBER.fullmatch(text.rstrip("% ")):
         return f"write {text.rstrip('% ')} without the sign"
     if NUMBER.match(text) and any(mark in text for mark in ("±", "+-", "+/-", "(")):

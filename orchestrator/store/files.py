@@ -24,6 +24,8 @@ _COMPACT = re.compile(r"compact-[0-9a-f]{16}\.parquet")
 _OWN_NAME = re.compile(r"part-[0-9a-f]{20}(?:-[0-9]+)?|compact-[0-9a-f]{16}", re.IGNORECASE)
 _ID_LENGTH = 20
 
+_REMEDY = "; move it out of {}/ (podium verify --quarantine does): readers take it for results"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableFiles:
@@ -105,6 +107,8 @@ def own_files(table: Table, entries: Iterable[FileInfo]) -> tuple[TableFiles, tu
 def foreign_text(table: Table, entry: FileInfo, files: TableFiles) -> str:
     """Says what an entry is that is not of the store, and what else than moving it may help."""
     found = _OWN_NAME.search(entry.name)
+    if entry.is_special:
+        return "a pipe, a socket or a device and no file; delete it yourself"
     if entry.is_folder or found is None:
         return f"not a {'folder' if entry.is_folder else 'file'} of this store"
     stem = found[0].lower()
@@ -127,10 +131,8 @@ def classify(storage: Storage, table: Table, entries: tuple[FileInfo, ...]) -> T
     """
     files, strange = own_files(table, entries)
     for entry in strange:
-        msg = (
-            f"{storage.place}/{entry.path}: {foreign_text(table, entry, files)}; move it out of "
-            f"{table.name}/, where every reader takes it for results (podium verify --quarantine "
-            "does)"
+        msg = f"{storage.place}/{entry.path}: {foreign_text(table, entry, files)}" + (
+            "" if entry.is_special else _REMEDY.format(table.name)
         )
         raise StoreError(msg)
     return files

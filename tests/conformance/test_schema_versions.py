@@ -20,15 +20,16 @@ from workers.contract import UserError
 from workers.identity import trial_id
 
 OLDER = range(1, SCHEMA_VERSION)
+VERSION_5 = {"images": {"train_sibling"}, "trials": {"reserved_memory_bytes"}}
 ADDED: dict[int, dict[str, set[str]]] = {
     1: {
         "predictions": {"logit_mean", "mask_png", "mean_mask_png"},
         "failures": {"gpus"},
-        "images": {"train_sibling"},
+        **VERSION_5,
     },
-    2: {"failures": {"gpus"}, "images": {"train_sibling"}},
-    3: {"images": {"train_sibling"}},
-    4: {"images": {"train_sibling"}},
+    2: {"failures": {"gpus"}, **VERSION_5},
+    3: VERSION_5,
+    4: VERSION_5,
 }
 """Columns that each version lacks."""
 OLD_TABLES = ["trials", "epochs", "images", "predictions", "failures"]

@@ -191,15 +191,13 @@ def test_stopped_and_submitted_again_while_others_look_on(user, server, bucket, 
 
 def test_plain_ray_job_submit_tells_failures_by_its_exit_code(user, tmp_path):
     """The working directory is uploaded; results in it would be lost, so they are refused."""
-    broken = write_pictures(tmp_path / "data", "broken", num=6)
-    for image in (broken / "broken" / "images").iterdir():
-        image.write_bytes(b"not a picture")
-    entries = [
-        {"name": "synthetic-skin", "parameters": {"num_images": 15}},
-        {"name": "folder", "alias": "broken", "root": str(broken)},
+    unknown = {"architecture": "Unet", "encoder": "tu-no_such_network"}
+    models = [
+        {"name": "unet", "parameters": {"width": 4}},
+        {"name": "smp", "alias": "broken", "parameters": unknown},
     ]
     (tmp_path / "code").mkdir()
-    write_config(tmp_path / "code", datasets=entries, repeats=1, losses=["dice"])
+    write_config(tmp_path / "code", models=models, repeats=1, losses=["dice"])
     command = ["submit", "--working-dir", tmp_path / "code"]
     sweep = ["--", "python", "-m", "orchestrator", "run", "sweep.yaml", "--set"]
     code, output, errors = user.ray_job(*command, *sweep, "results=results")

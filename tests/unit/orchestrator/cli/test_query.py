@@ -101,7 +101,7 @@ def test_every_kind_of_value_can_be_written(podium, results):
 def test_a_long_and_wide_table_says_what_it_leaves_out(podium, results):
     out = podium(results, "SELECT t.* FROM trials t, range(50)")[1].decode()
     last = out.splitlines()[-1]
-    assert re.match(r"150 rows; the first 50 shown; \d of 42 columns shown: not .*, message", last)
+    assert re.match(r"150 rows; the first 50 shown; \d of 43 columns shown: not .*, message", last)
     assert out.endswith("; all of it: --format csv, json or parquet\n")
     assert max(map(len, out.splitlines()[:-1])) <= 100
 

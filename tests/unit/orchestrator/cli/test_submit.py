@@ -42,7 +42,7 @@ def command(tmp_path, monkeypatch):
     """Runs the command with a server and returns its exit code."""
 
     def run(server, *, follow=False, stop=False, **changes):
-        monkeypatch.setattr(submit, "JobServer", lambda address: server)
+        monkeypatch.setattr(submit, "JobServer", lambda address, on_wait: server)
         config = write_config(tmp_path, **changes)
         return submit.submit_command(
             config, "http://h:8265", [], [], follow=follow, stop=stop, with_code=False

@@ -31,7 +31,7 @@ class Refusing(Store):
 class Run:
     """Executes one job and notes trainings and pauses."""
 
-    def __init__(self, store, error: Exception | None = None, gpus: float | None = 0.0):
+    def __init__(self, store, error: BaseException | None = None, gpus: float | None = 0.0):
         self.trainings = 0
         self.pauses: list[float] = []
         job = TrialJob(
@@ -102,3 +102,10 @@ def test_a_row_says_the_share_on_which_memory_ran_out(tmp_path, gpus, end):
     assert failure.gpus == gpus
     assert failure.message == f"MemoryError: no room {end}"
     assert failure.traceback.endswith("MemoryError: no room\n")
+
+
+def test_a_trial_that_ends_the_interpreter_is_a_failure_like_any_other(tmp_path):
+    run = Run(Store(tmp_path), SystemExit(3))
+    assert (run.outcome.status, run.outcome.failure_class) == ("failed", FailureClass.BUG)
+    (row,) = Store(tmp_path).failures()
+    assert row.message == "SystemExit: 3"

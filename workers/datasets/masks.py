@@ -223,11 +223,6 @@ class MaskRule:
     inverted: bool = False
 
     @property
-    def table(self) -> str:
-        """The table of `MaskFacts` that decides."""
-        return "colour" if self.by_colour else self.channel
-
-    @property
     def by_colour(self) -> bool:
         """Whether `lesion` holds colours."""
         return self.lesion is not None and isinstance(self.lesion[0], str)
@@ -238,7 +233,7 @@ class MaskRule:
         Args:
             value: A level, an index or a colour.
             full_scale: Of the file.
-            is_bit: Of a mask of one bit, which agrees with all other masks by its white.
+            is_bit: Of a mask of one bit: its white is what other masks mark.
         """
         return self._is_marked(value, full_scale, is_bit) != self.inverted
 

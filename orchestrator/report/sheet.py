@@ -15,6 +15,7 @@ from workers.datasets.dataset import Dataset, FileDataset
 from workers.datasets.duplicates import EQUAL_PICTURES, NEAR_DUPLICATES, SHARED_PICTURES
 from workers.datasets.findings import Finding
 from workers.datasets.fingerprint import relative_name
+from workers.datasets.naming import spelt
 from workers.datasets.pictures import (
     IMAGE_SUFFIXES,
     UnreadableImageError,
@@ -123,7 +124,7 @@ def sheet_part(label: str, surveys: Mapping[str, Survey], number: int) -> Part:
                 None,
                 [
                     f"{survey.num_pairs:,}{official} pairs",
-                    str(survey.folder) if survey.folder else "generated",
+                    spelt(str(survey.folder)) if survey.folder else "generated",
                     survey.masks,
                 ],
             )

@@ -32,11 +32,13 @@ class MaskOptions(BaseModel):
             other value is background.
         threshold: Levels above this are lesion.
         channel: What is looked at: the brightest colour, alpha, one colour, or a palette's index.
+        inverted: Lesion is what the other keys leave: masks whose background is marked.
     """
 
     lesion: tuple[int | str, ...] | None = None
     threshold: float | None = None
     channel: Literal["brightest", "alpha", "red", "green", "blue", "index"] | None = None
+    inverted: bool | None = None
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -54,6 +56,14 @@ class MaskOptions(BaseModel):
             raise ValueError(msg)
         return tuple(sorted(values, key=lambda item: (str(type(item)), item)))
 
+    @field_validator("inverted", mode="before")
+    @classmethod
+    def _only_true(cls, value: object) -> object:
+        if value is not None and not isinstance(value, bool):
+            msg = "must be true or false"
+            raise ValueError(msg)
+        return value or None
+
     @field_validator("threshold", mode="before")
     @classmethod
     def _number(cls, value: object) -> object:
@@ -70,8 +80,8 @@ class MaskOptions(BaseModel):
         if self.lesion and isinstance(self.lesion[0], str) and self.channel:
             msg = "colours in lesion are compared as a whole: leave channel out"
             raise ValueError(msg)
-        if self.lesion is None and self.threshold is None and self.channel is None:
-            msg = "set lesion, threshold or channel"
+        if (self.lesion, self.threshold, self.channel, self.inverted) == (None,) * 4:
+            msg = "set lesion, threshold, channel or inverted"
             raise ValueError(msg)
         return self
 

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from workers.contract import JSONValue
 from workers.datasets import kinds
+from workers.datasets.advice import advised, exchanged
 from workers.datasets.evidence import (
     Masks,
     Outcome,
     found_out,
     is_bilevel,
     listed,
-    shown,
     values_of,
 )
 from workers.datasets.findings import Finding, finding
 from workers.datasets.masks import MaskFacts, MaskRule, Table, Value
 from workers.datasets.rasters import Size
+from workers.datasets.stated import unfit
 
 MAX_SMALL = 64
 """A lesion of the area of so many pixels at the network's size does not vanish there."""
@@ -91,37 +93,28 @@ def decide(
         if facts.header and facts.header.num_pages > 1
     }
     found += finding(kinds.MASK_PAGES, several)
+    found = [advised(one, masks, partial(_fits, masks)) for one in found]
     found.sort(key=lambda one: one.kind.severity != "refused")
     return Decision(rule=None if refusals_in(found) else rule, findings=tuple(found))
+
+
+def _fits(masks: Masks, option: Mapping[str, JSONValue], names: tuple[str, ...]) -> bool:
+    """Tells whether an option reads the masks, and lesion and background in those named."""
+    rule, refusals = _stated(masks, option)
+    if rule is None or refusals or refusals_in(_counted(masks, rule, None, stated=True)):
+        return False
+    sums = [num_lesion(masks[name], rule) for name in names]
+    return all(one is None or 0 < one[0] < one[1] for one in sums)
 
 
 def _stated(masks: Masks, option: Mapping[str, JSONValue]) -> Outcome:
     """Returns the rule that the user states, held against what the files hold."""
     rule = stated_rule(option)
-    tables = [table for facts in masks.values() if (table := table_of(facts, rule)) is not None]
-    if rule.channel in ("alpha", "index", "numbers"):
-        lacking = {name: _LACKS[rule.channel] for name, f in masks.items() if not _has(f, rule)}
-        if lacking:
-            return None, finding(kinds.MASK_OPTION, lacking)
-    present = {value for table in tables for value in table.values}
-    if rule.lesion is not None and all(table.exact for table in tables):
-        absent = [value for value in rule.lesion if value not in present]
-        if absent:
-            detail = f"found: {listed(present)}"
-            return None, finding(kinds.MASK_OPTION, {shown(value): detail for value in absent})
-    return rule, ()
+    refused = unfit(masks, rule, {name: table_of(facts, rule) for name, facts in masks.items()})
+    return (None if refused else rule), refused
 
 
-_LACKS = {
-    "alpha": "has no alpha",
-    "index": "has no palette",
-    "numbers": 'is coloured; name colours: {lesion: ["#ff0000"]}',
-}
 _PLAIN = ("brightest", "numbers")
-
-
-def _has(facts: MaskFacts, rule: MaskRule) -> bool:
-    return table_of(facts, rule) is not None
 
 
 def stated_rule(option: Mapping[str, JSONValue]) -> MaskRule:
@@ -129,16 +122,25 @@ def stated_rule(option: Mapping[str, JSONValue]) -> MaskRule:
     lesion = option.get("lesion")
     channel = str(option.get("channel") or ("numbers" if lesion else "brightest"))
     threshold = option.get("threshold")
-    where = "" if channel in _PLAIN else f" in the channel {channel}"
+    inverted = bool(option.get("inverted"))
+    values = above = None
     if isinstance(lesion, list):
         values = tuple(value for value in lesion if isinstance(value, int | float | str))
-        sentence = f"lesion = {listed(values)}{where}, everything else is background"
-        return MaskRule(sentence=sentence, channel=channel, lesion=values)  # type: ignore[arg-type]
-    if isinstance(threshold, int | float):
-        sentence = f"lesion = above {threshold:g}{where}"
-        return MaskRule(sentence=sentence, channel=channel, above=threshold)  # type: ignore[arg-type]
-    sentence = f"lesion = above half of full scale{where}"
-    return MaskRule(sentence=sentence, channel=channel)  # type: ignore[arg-type]
+        what = listed(values)
+    elif isinstance(threshold, int | float):
+        above = threshold
+        what = f"above {threshold:g}"
+    else:
+        what = "above half of full scale"
+    where = "" if channel in _PLAIN else f" in the channel {channel}"
+    rest = ", everything else is background" if values and not inverted else ""
+    return MaskRule(
+        sentence=f"lesion = {'everything except ' * inverted}{what}{where}{rest}",
+        channel=channel,  # type: ignore[arg-type]
+        lesion=values,
+        above=above,
+        inverted=inverted,
+    )
 
 
 def table_of(facts: MaskFacts, rule: MaskRule) -> Table | None:
@@ -188,9 +190,7 @@ def is_small(facts: MaskFacts, rule: MaskRule, side: int) -> bool:
 
 
 def _is_lesion(facts: MaskFacts, rule: MaskRule, value: Value, full: int | None) -> bool:
-    if is_bilevel(facts) and not rule.by_colour:
-        return rule.is_white_lesion if value else rule.is_black_lesion
-    return rule.is_lesion(value, full)
+    return rule.is_lesion(value, full, is_bit=is_bilevel(facts))
 
 
 def reads_as_before(facts: MaskFacts, rule: MaskRule, *, index_mask: bool) -> bool:
@@ -209,7 +209,7 @@ def reads_as_before(facts: MaskFacts, rule: MaskRule, *, index_mask: bool) -> bo
     if not rule.by_colour and table is not facts.tables.get("brightest"):
         return False
     if not table.exact:
-        return rule.lesion is None and rule.above is None
+        return rule.lesion is None and rule.above is None and not rule.inverted
     index_mask = index_mask and max(values_of(facts, "brightest"), key=float) in (0, 1)
 
     def before(value: Value) -> bool:
@@ -247,7 +247,7 @@ def _counted(
     num_proper = len(masks) - len(empty) - len(full)
     notes = (
         *finding(vanishes, vanishing),
-        *_exchanged(along),
+        *_exchanged(along, rule),
     )
     is_doubtful = num_proper < MIN_PROPER * len(masks) or 2 * len(full) > len(masks)
     if masks and (num_proper == 0 or (is_doubtful and not stated)):
@@ -259,15 +259,16 @@ def _counted(
     )
 
 
-def _exchanged(along: Mapping[str, float]) -> tuple[Finding, ...]:
+def _exchanged(along: Mapping[str, float], rule: MaskRule) -> tuple[Finding, ...]:
     """Returns the masks that may show the background: most of them, or some unlike the others.
 
     Args:
         along: Fraction of the border that is lesion, by mask.
+        rule: How the masks are read.
     """
     inverted = [name for name, fraction in along.items() if fraction > 0.5]
     if 2 * len(inverted) > len(along):
-        return finding(kinds.MASK_INVERTED, inverted)
+        return finding(exchanged(rule), inverted)
     some = {n: f"{f:.0%} of it" for n, f in along.items() if f >= MIN_ENCLOSED}
     return finding(kinds.MASK_UNLIKE, some)
 

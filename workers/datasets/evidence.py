@@ -113,8 +113,7 @@ def _levels(masks: Masks, channel: str) -> Outcome:
         if scale is not None and float(value) > scale // 2:
             return half, ()
         if float(value) > 0 and not lossy:
-            sentence = f"lesion = value {shown(value)} of {{0, {shown(value)}}}"
-            return MaskRule(sentence=sentence, channel=channel, lesion=(value,)), ()  # type: ignore[arg-type]
+            return MaskRule(sentence=half.sentence, channel=channel, lesion=(value,)), ()  # type: ignore[arg-type]
     return _noisy(graded, tables, half)
 
 
@@ -128,7 +127,7 @@ def _half(masks: Masks, channel: str, present: Iterable[Value]) -> MaskRule:
     elif channel == "brightest" and len(coloured) == 1:
         sentence = f"lesion = colour {coloured.pop()} on black"
     elif len(values) == 2 and values[0] == 0:
-        sentence = f"lesion = value {values[1]} of {{0, {values[1]}}}"
+        sentence = f"lesion = value {shown(values[1])} of {{0, {shown(values[1])}}}"
     else:
         sentence = f"lesion = above {cut}"
     where = "" if channel == "brightest" else f" in the channel {channel}"

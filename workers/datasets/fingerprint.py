@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from workers.contract import JSONValue, UserError
+from workers.datasets.naming import spelt
 from workers.datasets.storage import cache_writes, num_build_threads, replace_file, report_look
 
 SETTLED_NS = 2_000_000_000
@@ -25,8 +26,11 @@ Read = Callable[[Path], JSONValue]
 
 
 def relative_name(folder: Path, path: Path) -> str:
-    """Returns the path below `folder`, the same text on every machine (NFC, forward slashes)."""
-    return unicodedata.normalize("NFC", path.relative_to(folder).as_posix())
+    """Returns the path below `folder`, the same text on every machine (NFC, forward slashes).
+
+    Bytes that are not UTF-8, which a survey refuses, are spelt out.
+    """
+    return unicodedata.normalize("NFC", spelt(path.relative_to(folder).as_posix()))
 
 
 def hash_files(

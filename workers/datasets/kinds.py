@@ -1,11 +1,11 @@
-"""The kinds of findings in images and masks, each with its sentence and its remedy."""
+"""The kinds of findings in images and masks, each with its sentence and its remedy.
+
+`workers.datasets.advice` adds the options that read the masks at hand.
+"""
 
 from __future__ import annotations
 
 from workers.datasets.findings import FindingKind
-
-_LESION = "parameters: {mask: {lesion: [1, 2]}}"
-_THRESHOLD = "parameters: {mask: {threshold: 127}}"
 
 UNREADABLE = FindingKind(
     name="unreadable",
@@ -29,33 +29,41 @@ MASK_NUMBERS = FindingKind(
     name="mask-numbers",
     severity="refused",
     text="mask with values of which Podium cannot know which are lesion",
-    remedy=f"for classes set {_LESION} of the dataset, with the values that are lesion; for "
-    "instances set parameters: {mask: {threshold: 0}}, every value above 0",
 )
 MASK_GREY = FindingKind(
     name="mask-grey",
     severity="refused",
     text="mask of many grey levels",
-    remedy=f"check that it is a mask, then set {_THRESHOLD} of the dataset, or another level above "
-    "which is lesion",
 )
 MASK_DISAGREES = FindingKind(
     name="mask-disagrees",
     severity="refused",
     text="mask with other values than the other masks of the dataset",
-    remedy=f"store it like the others, or set {_THRESHOLD} or {_LESION} of the dataset",
+    remedy="store it like the others",
 )
 MASK_TRIVIAL = FindingKind(
     name="mask-trivial",
     severity="refused",
     text="mask without lesion or without background, as most masks of the dataset",
-    remedy=f"say which values are lesion: set {_LESION} or {_THRESHOLD} of the dataset",
+    remedy="check the files: a mask must hold pixels of lesion and of background",
 )
 MASK_OPTION = FindingKind(
     name="mask-option",
     severity="refused",
     text="option mask does not fit the masks",
     remedy="correct parameters: {mask: ...} of the dataset",
+)
+MASK_COMPRESSED = FindingKind(
+    name="mask-compressed",
+    severity="refused",
+    text="mask with values next to those of lesion, which compression has changed",
+    remedy="store the masks without loss, for example as PNG",
+)
+MASK_PALETTES = FindingKind(
+    name="mask-palettes",
+    severity="refused",
+    text="colour that is lesion in one mask and background in another, because palettes differ",
+    remedy='name colours: set parameters: {mask: {lesion: ["#ff0000"]}} of the dataset',
 )
 MASK_EMPTY = FindingKind(name="mask-empty", severity="note", text="mask without lesion")
 MASK_FULL = FindingKind(name="mask-full", severity="note", text="mask that is lesion everywhere")
@@ -82,8 +90,7 @@ MASK_INVERTED = FindingKind(
     name="mask-inverted",
     severity="note",
     text="mask with lesion along most of its border, as most masks of the dataset",
-    remedy="check with `podium data show` whether lesion and background are exchanged; if so, set "
-    "parameters: {mask: {lesion: [0]}} of the dataset",
+    remedy="check with `podium data show` whether lesion and background are exchanged; if so,",
 )
 MASK_UNLIKE = FindingKind(
     name="mask-unlike",

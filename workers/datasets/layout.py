@@ -18,7 +18,7 @@ from pathlib import Path
 from workers.datasets.dataset import Sample
 from workers.datasets.findings import Finding, FindingKind, finding
 from workers.datasets.fingerprint import relative_name
-from workers.datasets.naming import key_beside, masks_among, natural_key, same_name
+from workers.datasets.naming import key_beside, masks_among, natural_key, same_name, spelt
 
 TWO_IMAGES = FindingKind(
     name="two-images",
@@ -276,7 +276,7 @@ def pair(
         if len(found) > 1 and not united(found):
             equal_masks.append(tuple(found))
         elif found and len(paths) == 1:
-            label = unicodedata.normalize("NFC", name(key, paths[0]))
+            label = unicodedata.normalize("NFC", spelt(name(key, paths[0])))
             samples.append(
                 Sample(name=label, image=paths[0], masks=tuple(found), group=group(key) or label)
             )

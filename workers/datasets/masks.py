@@ -213,35 +213,33 @@ class MaskRule:
         channel: What is looked at; with colours in `lesion` the whole colour.
         lesion: Values or colours ("#rrggbb") that are lesion.
         above: Levels above this are lesion.
+        inverted: Everything else is lesion.
     """
 
     sentence: str
     channel: Channel = "brightest"
     lesion: tuple[Value, ...] | None = None
     above: float | None = None
-
-    @property
-    def table(self) -> str:
-        """The table of `MaskFacts` that decides."""
-        return "colour" if self.by_colour else self.channel
+    inverted: bool = False
 
     @property
     def by_colour(self) -> bool:
         """Whether `lesion` holds colours."""
         return self.lesion is not None and isinstance(self.lesion[0], str)
 
-    @property
-    def is_white_lesion(self) -> bool:
-        """Whether white is lesion in a mask of one bit, which agrees with all other masks."""
-        return self.lesion is None or any(value != 0 for value in self.lesion)
+    def is_lesion(self, value: Value, full_scale: int | None, *, is_bit: bool = False) -> bool:
+        """Tells of one value of the deciding table whether it is lesion.
 
-    @property
-    def is_black_lesion(self) -> bool:
-        """Whether black is lesion in a mask of one bit."""
-        return self.lesion is not None and 0 in self.lesion
+        Args:
+            value: A level, an index or a colour.
+            full_scale: Of the file.
+            is_bit: Of a mask of one bit: its white is what other masks mark.
+        """
+        return self._is_marked(value, full_scale, is_bit) != self.inverted
 
-    def is_lesion(self, value: Value, full_scale: int | None) -> bool:
-        """Tells of one value of the deciding table whether it is lesion."""
+    def _is_marked(self, value: Value, full_scale: int | None, is_bit: bool) -> bool:
+        if is_bit and not self.by_colour:
+            return any(bool(one) == bool(value) for one in self.lesion or (255,))
         if self.lesion is not None:
             return value in self.lesion
         if isinstance(value, str):
@@ -252,13 +250,18 @@ class MaskRule:
 
     def foreground(self, raster: Raster) -> NDArray[np.bool_]:
         """Returns (H, W), True where a page is lesion."""
+        marked = self._marked(raster)
+        return ~marked if self.inverted else marked
+
+    def _marked(self, raster: Raster) -> NDArray[np.bool_]:
         if self.by_colour:
             wanted = [int(str(colour)[1:], 16) for colour in self.lesion or ()]
             return np.isin(codes(raster), wanted)
+        if raster.pixels.dtype == np.bool_ and raster.palette is None:
+            white, black = (self._is_marked(value, 255, True) for value in (255, 0))
+            return np.where(raster.pixels, white, black)
         found = levels(raster, self.channel)
         if self.lesion is not None:
-            if raster.pixels.dtype == np.bool_:
-                return np.where(raster.pixels, self.is_white_lesion, self.is_black_lesion)
             return np.isin(found, [value for value in self.lesion if not isinstance(value, str)])
         half = np.iinfo(found.dtype).max // 2 if found.dtype.kind == "u" else 0
         return np.asarray(found > (half if self.above is None else self.above))
@@ -266,7 +269,8 @@ class MaskRule:
     def key(self) -> JSONValue:
         """Returns what the fingerprint of a dataset holds of the rule."""
         lesion: list[JSONValue] | None = None if self.lesion is None else list(self.lesion)
-        return {"channel": self.channel, "lesion": lesion, "above": self.above}
+        inverted: dict[str, JSONValue] = {"inverted": True} if self.inverted else {}
+        return {"channel": self.channel, "lesion": lesion, "above": self.above} | inverted
 
 
 def _level_table(found: NDArray[Any], reduced: NDArray[Any] | None) -> Table:

@@ -11,11 +11,17 @@ from workers.catalogue.datasets import DatasetEntry
 from workers.datasets.findings import Finding, FindingKind, finding
 from workers.datasets.fingerprint import relative_name
 from workers.datasets.layout import LEFT_ALONE, Contents, Layout
-from workers.datasets.naming import nearly_fitting
+from workers.datasets.naming import nearly_fitting, spelt
 
 MIN_PAIRS = 5
 """Least number of pairs that can be split into three parts at the usual fractions."""
 
+NOT_UTF8 = FindingKind(
+    name="name-not-utf8",
+    severity="refused",
+    text="name that is not UTF-8 text",
+    remedy="rename each, for example with `convmv -t utf8`",
+)
 TOO_FEW_PAIRS = FindingKind(name="too-few-pairs", severity="refused", text="too few pairs")
 """Its text is written for each dataset, as is that of `INCOMPLETE`."""
 
@@ -45,8 +51,10 @@ def pairing_findings(entry: DatasetEntry, layout: Layout, contents: Contents) ->
 
     without, orphans = contents.images_without_mask, contents.masks_without_image
     fits = nearly_fitting(without, orphans)
+    meant = [f"of {spelt(image.name)}?" for image in fits.values()]
     united = {s.name: f"{len(s.masks)} masks" for s in contents.samples if len(s.masks) > 1}
     return [
+        *_not_utf8(contents),
         *contents.findings,
         *_too_few(layout, contents, fits),
         *_incomplete(entry, contents),
@@ -54,11 +62,30 @@ def pairing_findings(entry: DatasetEntry, layout: Layout, contents: Contents) ->
         *finding(MASK_WITHOUT_IMAGE, names(orphans)),
         *finding(
             replace(NEARLY_FITS, remedy=f"{NEARLY_FITS.remedy}; read are {layout.reads}"),
-            dict(zip(names(fits), [f"of {image.name}?" for image in fits.values()], strict=True)),
+            dict(
+                zip(
+                    names(fits),
+                    meant,
+                    strict=True,
+                )
+            ),
         ),
         *finding(LEFT_ALONE, names(contents.left_alone)),
         *finding(SEVERAL_MASKS, united),
     ]
+
+
+def _not_utf8(contents: Contents) -> tuple[Finding, ...]:
+    """Refuses names that neither the results nor a page can hold."""
+    folder = contents.folder
+    if spelt(str(folder)) != str(folder):
+        return finding(NOT_UTF8, [spelt(str(folder))])
+    pairs = [p for one in contents.samples for p in (one.image, *one.masks) if p is not None]
+    paths = (*pairs, *contents.images_without_mask, *contents.masks_without_image)
+    names = {path: str(path.relative_to(folder)) for path in paths}
+    return finding(
+        NOT_UTF8, [relative_name(folder, path) for path, n in names.items() if spelt(n) != n]
+    )
 
 
 def _too_few(layout: Layout, contents: Contents, fits: Mapping[Path, Path]) -> tuple[Finding, ...]:
@@ -81,7 +108,7 @@ def _too_few(layout: Layout, contents: Contents, fits: Mapping[Path, Path]) -> t
     if fits:
         mask, image = next(iter(fits.items()))
         text += f"; {len(fits):,} masks nearly fit, such as {mask.name} the image {image.name}"
-    return (Finding(kind=replace(TOO_FEW_PAIRS, text=text), names=()),)
+    return (Finding(kind=replace(TOO_FEW_PAIRS, text=spelt(text)), names=()),)
 
 
 def _incomplete(entry: DatasetEntry, contents: Contents) -> tuple[Finding, ...]:

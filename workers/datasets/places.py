@@ -8,8 +8,9 @@ from pathlib import Path
 
 from workers.catalogue.datasets import DatasetEntry
 from workers.datasets.dataset import DatasetNotFoundError
-from workers.datasets.layout import Layout, list_entries
-from workers.datasets.naming import IMAGE_WORDS, MASK_WORDS, is_role
+from workers.datasets.layout import Layout, list_entries, list_files
+from workers.datasets.naming import IMAGE_WORDS, MASK_WORDS, is_role, masks_among
+from workers.datasets.pictures import IMAGE_SUFFIXES
 
 _DEPTH = 3
 _MAX_FOLDERS = 500
@@ -40,25 +41,35 @@ def not_found(
         if entry.label_is_identity
         else f"get it from {entry.source}{archives}, unpack it there"
     )
-    proposal = ""
+    proposed = ""
     if root is None:
         found = "data.root is not set"
     elif problem is not None:
         found = f"{problem.filename or root}: {problem.strerror}"
     else:
         found = _what_is_there(root, entry)
-        proposal = _proposal(root, layout, places)
+        proposed = proposal(root, layout, places)
     return DatasetNotFoundError(
         f"dataset {label}: not found. Looked in: {found}. Expected there: "
-        f"{', '.join(layout.expected)}; {proposal}{remedy}, or set data.root to the folder that "
-        f"holds {entry.folder}"
+        f"{', '.join(layout.expected)}; {proposed and f'{proposed}; or '}{remedy}, "
+        f"or set data.root to the folder that holds {entry.folder}"
     )
 
 
-def _proposal(root: Path, layout: Layout, places: Mapping[str, object]) -> str:
+def proposal(
+    root: Path, layout: Layout, places: Mapping[str, object], *, todo: str = "set its root to that"
+) -> str:
+    """Returns where a dataset seems to lie, or what to rename or move; empty where neither.
+
+    Args:
+        root: Where it was looked for in vain.
+        layout: How its files should lie.
+        places: As for `Layout.locate`.
+        todo: What to do with a folder that holds it.
+    """
     for folder in _below(root):
         if layout.locate(folder, False, places) is not None:
-            return f"it seems to lie in {folder}: set its root to that; or "
+            return f"it seems to lie in {folder}: {todo}"
     if set(layout.expected) != {"images", "masks"}:
         return ""
     for folder in (root, *_below(root)):
@@ -71,8 +82,20 @@ def _proposal(root: Path, layout: Layout, places: Mapping[str, object]) -> str:
                 for old, new in ((images[0], "images"), (masks[0], "masks"))
                 if old != new
             ]
-            return f"in {folder}, rename {' and '.join(renamed)}; or "
+            return f"in {folder}, rename {' and '.join(renamed)}"
+        if beside := _masks_beside(folder):
+            return (
+                f"in {folder}, move the masks (there seem to be {len(beside)}, such as "
+                f"{beside[0].name}) to masks/ and their images to images/"
+            )
     return ""
+
+
+def _masks_beside(folder: Path) -> list[Path]:
+    with suppress(OSError):
+        files = list_files(folder)
+        return masks_among(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
+    return []
 
 
 def _below(root: Path) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from workers.catalogue import load
 from workers.catalogue.datasets import DATASETS
 from workers.contract import Component, DataProtocol, JSONValue
 from workers.datasets import (
@@ -27,8 +28,10 @@ from workers.datasets.fingerprint import relative_name
 from workers.datasets.labels import label_findings
 from workers.datasets.layout import Contents
 from workers.datasets.looks import look_at_files
+from workers.datasets.naming import spelt
 from workers.datasets.pairing import IMAGE_WITHOUT_MASK, MASK_WITHOUT_IMAGE
 from workers.datasets.pictures import UnreadableImageError
+from workers.datasets.places import proposal
 from workers.datasets.siblings import Siblings, unrelated
 
 DEFAULT_SIZE = DataProtocol().image_size
@@ -114,7 +117,7 @@ class Survey:
         """
         return {
             "dataset": self.label,
-            "folder": None if self.folder is None else str(self.folder),
+            "folder": None if self.folder is None else spelt(str(self.folder)),
             "num_images": self.num_images,
             "num_pairs": self.num_pairs,
             "num_official": self.num_official,
@@ -275,9 +278,13 @@ def survey_root(root: Path, cache_dir: Path) -> list[Survey]:
     if not found:
         expected = sorted({e.folder for e in DATASETS.values() if e.folder is not None})
         looked = reasons[0].partition("Looked in: ")[2].partition(". Expected")[0]
+        layouts = [load(e.open) for e in DATASETS.values() if e.kind == "files"]
+        layouts.sort(key=lambda layout: set(layout.expected) != {"images", "masks"})
+        todo = "name that folder instead"
+        proposed = next(filter(None, (proposal(root, one, {}, todo=todo) for one in layouts)), "")
         msg = (
             f"no dataset found. Looked in: {looked}. Expected one of: {', '.join(expected)}; "
-            "`podium data list` says where to get them"
+            f"{proposed and f'{proposed}; or '}`podium data list` says where to get them"
         )
         raise DatasetNotFoundError(msg)
     return list(with_shared({one.label: one for one in found}).values())

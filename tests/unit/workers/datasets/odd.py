@@ -331,6 +331,11 @@ MASKS = (
     Odd("a line of 128 between 0 and 255", outlined),
     Odd("lesion 0, background 255", levels(255, 0)),
     Odd("the same in half of the masks", one_otherwise(PLAIN, levels(255, 0), 3)),
+    Odd(
+        "the same, `mask: {inverted: true}`",
+        levels(255, 0),
+        option={"inverted": True},
+    ),
     Odd("CMYK TIFF", cmyk),
     Odd("several pages", pages),
     Odd("lesion and background as pages", both_pages),

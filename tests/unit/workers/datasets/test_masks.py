@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from tests.unit.workers.datasets import odd
+from workers.catalogue.datasets import complete_dataset
 from workers.contract import Component, UserError
 from workers.datasets import open_dataset
 from workers.datasets.cache import load_arrays
@@ -272,3 +274,117 @@ def test_another_channel_is_another_fingerprint(tmp_path):
     assert dataset.examine().marks == ()
     assert isinstance(index, FileDataset)
     assert len(index.examine().marks) == 1
+
+
+INVERTED = {
+    "levels": odd.levels(255, 0),
+    "one bit": lambda path, i, mask: odd.save(path.with_suffix(".png"), ~mask),
+    "dark": odd.levels(100, 0),
+    "16 bits": odd.levels(65535, 0, np.uint16),
+    "JPEG": odd.jpeg(lambda mask: np.where(mask, 0, 255).astype(np.uint8)),
+    "smooth": lambda path, i, mask: odd.smooth(path, i, ~mask),
+    "red": odd.colours(odd.RED, odd.BLACK),
+    "palette": odd.palette(*odd.RED, *odd.BLACK),
+    "dark palette": odd.palette(10, 0, 0, 0, 0, 0),
+    "alpha": odd.colours(odd.OPAQUE, odd.CLEAR),
+}
+
+
+def option_in(remedy: str) -> dict[str, object]:
+    """The first option `mask` that a sentence proposes."""
+    text = remedy.partition("parameters: {mask: ")[2].partition("}}")[0]
+    return dict(yaml.safe_load(text + "}"))
+
+
+@pytest.mark.parametrize("what", INVERTED)
+def test_advice_for_inverted_masks_reads_the_lesion(tmp_path, what):
+    decision = odd.look(odd.Odd(what, INVERTED[what]), tmp_path / "plain")
+    (note,) = [one for one in decision.findings if one.kind.name == "mask-inverted"]
+    option = option_in(note.kind.remedy)
+    read = dataset_of(odd.Odd(what, INVERTED[what], option=option), tmp_path / "turned")
+    assert not [one for one in read.examine(None).findings if one.kind.name == "mask-inverted"]
+    for i in range(odd.NUM):
+        off = np.count_nonzero(read.read_mask(i) != odd.lesion(i))
+        assert off <= (40 if what in ("JPEG", "smooth") else 0)
+
+
+def test_inverted_false_is_the_same_option_as_none():
+    assert complete_dataset("folder", {"mask": {"threshold": 9, "inverted": False}}) == (
+        complete_dataset("folder", {"mask": {"threshold": 9}})
+    )
+
+
+SOFT = odd.tiff(lambda i, mask: (mask * 0.7 + i / 50 + np.eye(odd.SIDE) / 9).astype(np.float32))
+ADVISED = {
+    "1 and 2": (odd.levels(1, 2), None, [{"lesion": [2]}, {"threshold": 1}]),
+    "254 and 255": (odd.levels(254, 255), None, [{"lesion": [255]}, {"threshold": 254}]),
+    "3, 1001": (odd.levels(3, 1001, np.uint16), None, [{"lesion": [1001]}, {"threshold": 3}]),
+    "one of 0 and 1": (odd.one_otherwise(odd.PLAIN, odd.levels(0, 1)), None, [{"threshold": 0}]),
+    "one JPEG of 0 and 90": (
+        odd.one_otherwise(odd.PLAIN, odd.jpeg(lambda mask: mask.astype(np.uint8) * 90)), None, [],
+    ),
+    "black palette": (
+        odd.palette(0, 0, 0, 0, 0, 0),
+        None,
+        [{"lesion": [1], "channel": "index"}, {"threshold": 0, "channel": "index"}],
+    ),
+    "empty": (odd.levels(0, 0), None, []),
+    "soft": (SOFT, None, [{"threshold": 0.5}]),
+    "threshold 255": (odd.PLAIN, {"threshold": 255}, [{"lesion": [255]}, {"threshold": 0}]),
+    "everything": (odd.PLAIN, {"lesion": [0, 255]}, [{"lesion": [255]}, {"threshold": 0}]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ADVISED)
+def test_each_option_that_a_refusal_proposes_is_accepted(tmp_path, what):
+    write, option, proposed = ADVISED[what]
+    decision = odd.look(odd.Odd(what, write, option=option), tmp_path / "plain")
+    (refused,) = decision.refusals
+    texts = refused.kind.remedy.split("parameters: ")[1:]
+    found = [option_in(f"parameters: {text}") for text in texts]
+    assert found == proposed
+    for i, one in enumerate(found):
+        read = odd.look(odd.Odd(what, write, option=one), tmp_path / str(i))
+        assert read.rule is not None
+        assert not {"mask-empty", "mask-full"} & {note.kind.name for note in read.findings}
+
+
+def test_value_that_is_in_no_mask_is_named_with_those_found(tmp_path):
+    decision = odd.look(odd.Odd("7", odd.PLAIN, option={"lesion": [7]}), tmp_path)
+    (refused,) = decision.refusals
+    assert refused.sentence().startswith(
+        "option mask does not fit the masks: lesion 7 is in no mask; found 0, 255; correct"
+    )
+
+
+def test_single_values_of_compressed_masks_are_refused(tmp_path):
+    write = odd.jpeg(lambda mask: mask.astype(np.uint8) * 255)
+    (tmp_path / "seen").mkdir()
+    for i in range(odd.NUM):
+        write(tmp_path / "seen" / str(i), i, odd.lesion(i))
+    seen = {v for p in (tmp_path / "seen").iterdir() for v in np.unique(np.asarray(Image.open(p)))}
+    for values, kinds in ([255], {"mask-compressed"}), ([v for v in seen if v > 127], set()):
+        option = {"lesion": [int(value) for value in values]}
+        decision = odd.look(odd.Odd("", write, option=option), tmp_path / str(len(values)))
+        assert {one.kind.name for one in decision.refusals} == kinds
+
+
+def test_indices_of_palettes_that_differ_are_refused(tmp_path):
+    def other(path: Path, i: int, mask: odd.Masks) -> None:
+        odd.palette(*odd.RED, *odd.BLACK)(path, i, ~mask)
+
+    write = odd.one_otherwise(odd.palette(*odd.BLACK, *odd.RED), other)
+    decision = odd.look(odd.Odd("two palettes", write, option={"lesion": [1]}), tmp_path / "1")
+    assert {one.kind.name for one in decision.refusals} == {"mask-palettes"}
+    named = odd.look(odd.Odd("colour", write, option={"lesion": ["#ff0000"]}), tmp_path / "2")
+    assert not named.refusals
+
+
+def test_dark_colour_of_a_palette_is_named_as_the_option_takes_it(tmp_path):
+    write = odd.palette(*odd.BLACK, 10, 0, 0)
+    decision = odd.look(odd.Odd("dark", write), tmp_path / "1")
+    assert decision.rule is not None
+    assert decision.rule.sentence == "lesion = colour #0a0000 on black"
+    same = odd.look(odd.Odd("colour", write, option={"lesion": ["#0a0000"]}), tmp_path / "2")
+    assert same.rule is not None
+    assert not same.findings

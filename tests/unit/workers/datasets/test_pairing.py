@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from workers.contract import Component, UserError
 from workers.datasets import DatasetNotFoundError, findings_of, open_dataset, read_contents
 from workers.datasets.naming import masks_among, nearly_fitting, same_name, subject
+from workers.datasets.survey import survey_root
 
 MINE = Component(name="folder", label="mine")
 LETTERS = "abcde"
@@ -174,3 +177,39 @@ def test_an_official_folder_further_down_is_proposed(tmp_path: Path) -> None:
 def test_what_a_layout_does_not_read_is_named(tmp_path: Path) -> None:
     fill(tmp_path, images=["f.dcm", "Thumbs.db", "deep/g.png", ".hidden.png"], masks=["f.nii.gz"])
     assert findings(tmp_path) == {"left-alone": ("images/deep", "images/f.dcm", "masks/f.nii.gz")}
+
+
+@pytest.mark.parametrize(
+    ("names", "proposed"),
+    [
+        (["images/a.png", "GT/a.png"], "in {root}, rename GT/ to masks/"),
+        (["mine/images/a.png", "mine/masks/a.png"], "it seems to lie in {root}/mine: "),
+        (
+            ["a.png", "a_mask.png", "b.png", "b_mask.png"],
+            "in {root}, move the masks (there seem to be 2, such as a_mask.png) to masks/",
+        ),
+    ],
+)
+def test_folder_and_configuration_propose_the_same(
+    tmp_path: Path, names: list[str], proposed: str
+) -> None:
+    touch(tmp_path, *names)
+    expected = re.escape(f"; {proposed.format(root=tmp_path)}")
+    with pytest.raises(DatasetNotFoundError, match=expected):
+        read_contents(Component(name="folder"), tmp_path)
+    with pytest.raises(DatasetNotFoundError, match=expected):
+        survey_root(tmp_path, tmp_path / "cache")
+
+
+def test_name_that_is_not_utf8_is_refused_and_spelt_out(tmp_path: Path) -> None:
+    fill(tmp_path)
+    for folder in ("images", "masks"):
+        try:
+            (tmp_path / folder / os.fsdecode(b"M\xfcller.png")).touch()
+        except OSError:
+            pytest.skip("this file system has UTF-8 names only")
+    assert findings(tmp_path)["name-not-utf8"] == (r"images/M\xfcller.png", r"masks/M\xfcller.png")
+    with pytest.raises(UserError, match=r"not UTF-8 text: 2 \(images/M\\xfcller.png.*rename each"):
+        open_dataset(MINE, tmp_path)
+    (sample,) = [one for one in read_contents(MINE, tmp_path).samples if "M" in one.name]
+    assert (sample.name, sample.group) == (r"M\xfcller", r"M\xfcller")

@@ -79,7 +79,7 @@ def test_the_option_mask_is_complete_and_in_one_form(option, complete):
 @pytest.mark.parametrize(
     ("option", "reason"),
     [
-        ({}, "set lesion, threshold or channel"),
+        ({}, "set lesion, threshold, channel or inverted"),
         ({"lesson": [1]}, "keys lesion, threshold, channel"),
         (5, "keys lesion, threshold, channel"),
         ({"lesion": []}, "must be a list"),

@@ -1,6 +1,8 @@
 # `make demo`: a small sweep, from configuration to podium. `make test`: everything CI checks.
 PYTHON ?= python3
 VENV := .venv
+CONSTRAINTS ?= constraints.txt
+TORCH ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_RESULTS := results/quickstart
@@ -18,11 +20,11 @@ help:
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit("Podium needs Python 3.11 or newer; try: make PYTHON=python3.11 $(MAKECMDGOALS)" if sys.version_info < (3, 11) else 0)'
 	@echo "== setting up $(VENV): 6 to 7 GB with PyTorch, two to five minutes the first time"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[dev]' $(TORCH)
 	@touch $@
 
 demo: setup

@@ -120,6 +120,7 @@ def plan(
     *,
     retry: frozenset[FailureClass] = frozenset(),
     num_images: Mapping[str, int] | None = None,
+    device: str = "",
 ) -> Plan:
     """Decides what happens to each trial.
 
@@ -132,6 +133,7 @@ def plan(
             there is a larger share of a GPU, which always are.
         num_images: Images of each dataset label, where somebody has counted them; only the
             expected seconds depend on it.
+        device: Name of the GPU, if it is known; likewise.
 
     Raises:
         UserError: A label would stand for two questions, or one question have two labels.
@@ -153,6 +155,7 @@ def plan(
         gpus_per_trial=grid.gpus_per_trial,
         gpu_shares=grid.gpu_shares,
         num_images=num_images or {},
+        device=device,
     )
     estimates: dict[tuple[str, str], Estimate] = {}
     trials: list[PlannedTrial] = []

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from orchestrator.config import SweepConfig, load_config
+from orchestrator.config.gpus import local_gpu
 from orchestrator.cost import num_slots
 from orchestrator.engine.base import Engine, EngineReport, Now, TrialJob, utc_now
 from orchestrator.engine.journal import RunJournal
@@ -320,7 +321,15 @@ def _full_plan(
         standing.damaged,
         retry=frozenset(retry),
         num_images=num_images,
+        device=_gpu_here() if grid.gpus_per_trial else "",
     )
+
+
+@cache
+def _gpu_here() -> str:
+    """Returns the name of this machine's GPU: the shipped table of costs can have it."""
+    found = local_gpu()
+    return found[0] if found else ""
 
 
 def _slots(cpus: int | None, gpus: int | None, grid: Grid) -> int:

@@ -14,6 +14,7 @@ from orchestrator.cost import (
     makespan_seconds,
     num_slots,
 )
+from orchestrator.planner import plan
 from tests.unit.orchestrator.planner.builders import (
     FCN,
     IOU,
@@ -24,7 +25,7 @@ from tests.unit.orchestrator.planner.builders import (
     make_specs,
     row_of,
 )
-from workers.catalogue.costs import gpu_step_seconds, measured_steps
+from workers.catalogue.costs import Measured, Size, gpu_step_seconds, measured_steps
 from workers.catalogue.models import MODELS, complete_model
 from workers.contract import Component
 
@@ -87,6 +88,24 @@ def test_assumed_seconds_on_a_gpu_count_steps_and_say_that_they_are_assumed():
     assert estimate.seconds == pytest.approx(10 * (8 * seconds.step + 3 * seconds.forward))
     assert estimate.source is Source.ASSUMED_GPU
     assert "assumed" in estimate.source
+
+
+def test_a_measured_table_of_the_gpu_at_hand_is_used(monkeypatch):
+    row = Measured(
+        size=Size(parameters=1.0, gmacs_224=gmacs_224(FCN)), image_size=224, batch_size=8,
+        threads=2, seconds_per_step=0.5, seconds_per_forward=0.1, peak_memory_bytes=1e9,
+        reserved_memory_bytes=2e9,
+    )  # fmt: skip
+    tables = {"GPU-9": {"fcn": row}}
+    monkeypatch.setattr(
+        "workers.catalogue.costs.measured_steps", lambda device="cpu": tables.get(device, {})
+    )
+    monkeypatch.setattr("orchestrator.cost.measured_steps", lambda device: tables.get(device, {}))
+    known = make_grid(make_specs([SKIN], [FCN], [IOU]), gpus_per_trial=1)
+    trial = plan(known, {}, device="GPU-9").trials[0]
+    # 8 steps on 60 images and 3 forward passes on 20; 10 epochs.
+    assert trial.expected_seconds == pytest.approx(10 * (8 * 0.5 + 3 * 0.1))
+    assert trial.source is Source.TABLE
 
 
 def test_measured_seconds_of_the_same_dataset_and_model_are_averaged():

@@ -118,7 +118,8 @@ def test_children_do_not_hear_what_their_group_is_told():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_every_signal_that_ends_a_command_is_taken_and_given_back(number):
     heard: list[int] = []
-    signal.signal(number, signal.SIG_DFL)  # where the tests run under nohup, it is ignored
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("the tests run under nohup")
     with handled(lambda *_: None):
         raise_on_signals()
         with pytest.raises(KeyboardInterrupt):

@@ -5,6 +5,7 @@ CONSTRAINTS ?= constraints.txt
 TORCH ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PARTS := tests/unit tests/conformance tests/integration/test_benchmarks.py
 DEMO_RESULTS := results/quickstart
 DEMO_OPTIONS ?=
 GPU_NAME ?= $(shell nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -1 | tr -c 'A-Za-z0-9\n' '-')
@@ -49,13 +50,13 @@ test: setup
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target clusters units
 
 clusters: setup
-	@echo "== pytest: whole sweeps, clusters, stores, kills"
-	@$(BIN)/python -m pytest --ignore=tests/unit
+	@echo "== pytest: whole sweeps, clusters, kills"
+	@$(BIN)/python -m pytest $(addprefix --ignore=,$(PARTS))
 
 # One thread: two of one process wait for each other where another lane needs the core.
 units: lint
-	@echo "== pytest: parts"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit
+	@echo "== pytest: parts, stores, benchmarks in their smallest form"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARTS)
 
 fast: lint
 	@echo "== pytest: tests under 5 s each"

@@ -179,7 +179,7 @@ def test_stopped_and_submitted_again_while_others_look_on(user, server, bucket, 
     assert files.get_file_info(fs.FileSelector(f"{path}/_checkpoints"))
     slow_checkpoints(server, 0)
     code, output, errors = done(user.submit(config, "--follow"))
-    assert code == 0, errors
+    assert code == 0, output[-3000:] + errors
     assert re.search(r"Job tiny-[0-9a-f]{12}-2: SUCCEEDED", output)
     assert f"6 trials: {6 - len(before)} to run, {len(before)} skipped" in output
     (tmp_path / "calm").mkdir()

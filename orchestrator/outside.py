@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from orchestrator.documents import mapping_of
+from orchestrator.untrusted import mapping_of
 from workers.outside import code_digests
 
 

@@ -12,14 +12,14 @@ from orchestrator.ranking.tables import prepare_trials, read_table
 from orchestrator.report.compare import Comparison, PodiumPair, answer_sentence, compare, to_json
 from orchestrator.report.compare_sides import Side, side
 from orchestrator.report.data import ReportData
-from orchestrator.report.wording import (
+from orchestrator.store import Store
+from orchestrator.wording import (
     MISSING,
     count_text,
     minus_text,
     points_text,
     signed_text,
 )
-from orchestrator.store import Store
 from workers.contract import UserError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from orchestrator.ranking.places import tie_rule
 from orchestrator.ranking.tables import check_metric, read_table
 from orchestrator.report.data import ReportData, Sampling, arrange
 from orchestrator.report.figures_files import FIGURE_NAMES, stale_figures
-from orchestrator.report.wording import count_text, signs_text
+from orchestrator.wording import count_text, signs_text
 from workers.contract import UserError
 
 if TYPE_CHECKING:

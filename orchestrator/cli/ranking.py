@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from orchestrator.ranking.metrics import Metric
-    from orchestrator.report.titles import Titles
+    from orchestrator.titles import Titles
 
 COLUMNS = ("protocol_id", "dataset", "model", "loss", "repeat", "status", "dataset_fingerprint")
 """What a ranking reads of the store's trials, besides the metric and the specification."""
@@ -215,7 +215,7 @@ def _text_tables(
 
 
 def _titles(ranking: Ranking, document: Mapping[str, object] | None) -> Titles:
-    from orchestrator.report.titles import choose_titles
+    from orchestrator.titles import choose_titles
 
     blocks = {podium.axis: tuple(podium.blocks) for podium in ranking.podiums}
     return choose_titles(

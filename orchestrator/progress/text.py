@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import IO
 
-from orchestrator.harmless import clean
+from orchestrator.safe_text import clean
 
 
 class Lines:

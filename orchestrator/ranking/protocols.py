@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from orchestrator.documents import spec_of
+from orchestrator.untrusted import spec_of
 
 SECTIONS = ("data", "training")
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from orchestrator.documents import AXES, spec_of
 from orchestrator.ranking.protocols import describe_protocols
+from orchestrator.untrusted import AXES, spec_of
 from workers.contract import UserError
 from workers.identity import digest
 

@@ -13,7 +13,7 @@ from orchestrator.ranking.rows import podium_rows
 from orchestrator.ranking.tables import AXES
 from orchestrator.report.data import Sweep
 from orchestrator.report.data_notes import answer_notes
-from orchestrator.report.wording import (
+from orchestrator.wording import (
     count_text,
     list_text,
     metric_text,

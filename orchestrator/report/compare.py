@@ -19,7 +19,7 @@ from orchestrator.report.compare_cells import (
 )
 from orchestrator.report.compare_facts import Facts, compare_facts
 from orchestrator.report.compare_sides import Side
-from orchestrator.report.wording import count_text, list_text
+from orchestrator.wording import count_text, list_text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from scipy import stats
 from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.protocols import protocol_values
 from orchestrator.report.data import column
-from orchestrator.report.wording import MISSING, signed_text
+from orchestrator.wording import MISSING, signed_text
 
 LEVEL = 0.95
 _SPLIT_KEYS = ("seed", "data.split")

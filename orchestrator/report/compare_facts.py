@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from orchestrator.documents import AXES, mapping_of, spec_of
 from orchestrator.ranking.protocols import protocol_values
 from orchestrator.report.compare_sides import Side
 from orchestrator.report.data import column
-from orchestrator.report.wording import MISSING, list_text
+from orchestrator.untrusted import AXES, mapping_of, spec_of
+from orchestrator.wording import MISSING, list_text
 
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "Machines": {

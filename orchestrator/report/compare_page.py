@@ -7,8 +7,8 @@ from pathlib import Path
 from orchestrator.report.compare import Comparison, answer_sentence
 from orchestrator.report.compare_cells import CellDifference, Difference
 from orchestrator.report.rendering import render
-from orchestrator.report.wording import MISSING
 from orchestrator.report.write import write_file
+from orchestrator.wording import MISSING
 from workers.contract import UserError
 
 MAX_CELLS = 10_000

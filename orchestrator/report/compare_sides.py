@@ -9,7 +9,7 @@ import pandas as pd
 from orchestrator.ranking.metrics import in_percent
 from orchestrator.ranking.podium import Ranking
 from orchestrator.report.data import ReportData, Sweep, arrange
-from orchestrator.report.wording import metric_title
+from orchestrator.wording import metric_title
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import yaml
 
 from orchestrator.config.schema import SweepFile
-from orchestrator.documents import spec_of
 from orchestrator.report.data import Sweep, column
+from orchestrator.untrusted import spec_of
 
 _AXES = ("datasets", "models", "losses")
 _FIRST = ("name", *_AXES, "repeats", "seed", "data", "training")

@@ -15,7 +15,7 @@ from orchestrator.ranking.places import TieRule
 from orchestrator.ranking.podium import Podium, Ranking, rank
 from orchestrator.ranking.rows import podium_rows
 from orchestrator.ranking.tables import prepare_trials
-from orchestrator.report.titles import Titles, choose_titles
+from orchestrator.titles import Titles, choose_titles
 from workers.contract import UserError
 
 TRIAL_KEY = ["dataset", "model", "loss", "repeat"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from orchestrator.outside import changed_code
 from orchestrator.report.data import Sweep, column
-from orchestrator.report.wording import sentence_text
+from orchestrator.wording import sentence_text
 
 
 def surveyed(sweep: Sweep, label: str) -> tuple[str, ...]:

@@ -20,13 +20,14 @@ from orchestrator.report.figures_style import (
     Drawn,
     axes_at,
     inch_axes,
+    provisional_text,
     rows_of,
     text_width,
     wrap,
 )
 from orchestrator.report.loss_means import LossKind, LossMean, bar_metrics, loss_means
 from orchestrator.report.palette import COMPOUND_COLOUR, INK, OTHER_COLOUR, SINGLE_COLOUR
-from orchestrator.report.wording import MISSING, metric_text, metric_title, provisional_text
+from orchestrator.wording import MISSING, metric_text, metric_title
 
 _LOOKS: dict[LossKind, tuple[str, str, str]] = {
     "compound": (COMPOUND_COLOUR, "", "compound loss"),

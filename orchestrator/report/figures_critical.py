@@ -19,11 +19,12 @@ from orchestrator.report.figures_style import (
     NothingToDrawError,
     inch_axes,
     num_lines,
+    provisional_text,
     text_width,
     wrap,
 )
 from orchestrator.report.palette import INK
-from orchestrator.report.wording import metric_title, provisional_text
+from orchestrator.wording import metric_title
 
 _AXIS, _BAR_STEP, _MAX_NAME = 0.5, 0.085, 1.5
 

@@ -27,7 +27,7 @@ from orchestrator.report.figures_style import (
 from orchestrator.report.outlines import outlines
 from orchestrator.report.palette import MUTED
 from orchestrator.report.panels import ImageCounts, image_counts
-from orchestrator.report.wording import MISSING, count_text
+from orchestrator.wording import MISSING, count_text
 
 _GAP, _MAX_TILE, _MAX_COLUMNS = 0.08, 1.6, 6
 _CAPTION = "White outline: true mask. Below: images in all; train / validation / test."

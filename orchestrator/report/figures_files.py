@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from orchestrator.harmless import CsvWriter
 from orchestrator.ranking.text_tables import escape_latex, escape_markdown
+from orchestrator.safe_text import CsvWriter
 
 FIGURE_NAMES = (
     "figure1", "figure2a", "figure2b", "figure2c", "figure3",

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font, LoadFlags
 from matplotlib.text import Text
 
-from orchestrator.report.wording import list_text
+from orchestrator.wording import list_text
 
 BASE = "DejaVu Sans"
 """Comes with matplotlib: figures of Latin, Greek and Cyrillic names are the same on any machine."""

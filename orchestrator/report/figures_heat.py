@@ -22,17 +22,17 @@ from orchestrator.report.figures_style import (
     Drawn,
     inch_axes,
     num_lines,
+    provisional_text,
     text_width,
     wrap,
 )
 from orchestrator.report.heat import HeatCell, HeatTable, heat_table
 from orchestrator.report.palette import HEAT_HIGH, HEAT_LOW, INK, mix
-from orchestrator.report.wording import (
+from orchestrator.wording import (
     MISSING,
     metric_text,
     metric_title,
     points_text,
-    provisional_text,
 )
 
 _MIN_CELL, _MAX_CELL, _NAME, _EDGE = 0.58, 0.85, 1.3, 0.04

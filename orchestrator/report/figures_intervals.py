@@ -19,12 +19,13 @@ from orchestrator.report.figures_style import (
     NothingToDrawError,
     axes_at,
     inch_axes,
+    provisional_text,
     rows_of,
     text_width,
     wrap,
 )
 from orchestrator.report.palette import INK, MUTED, RULE
-from orchestrator.report.wording import list_text, points_text, provisional_text
+from orchestrator.wording import list_text, points_text
 
 _TITLES = {"dataset": "By dataset", "model": "By model", "both": "By dataset and model"}
 _MAX_NAME, _COLUMN, _HEAD, _FOOT, _GAP = 1.3, 0.62, 0.3, 0.42, 0.2

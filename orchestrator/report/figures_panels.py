@@ -25,7 +25,7 @@ from orchestrator.report.figures_style import (
 from orchestrator.report.masks import BINARISATIONS
 from orchestrator.report.palette import TRUTH_LINE
 from orchestrator.report.panels import Panel
-from orchestrator.report.wording import MISSING, count_text, metric_text
+from orchestrator.wording import MISSING, count_text, metric_text
 
 _MARGIN, _LABEL, _GAP, _MAX_LOSSES = 0.05, 0.16, 0.04, 10
 _MIN_TILE, _MAX_TILE, _STEP = 0.44, 0.95, 0.03

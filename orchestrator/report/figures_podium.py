@@ -23,7 +23,7 @@ from orchestrator.report.figures_style import (
 )
 from orchestrator.report.palette import INK, MEDALS, MUTED, mix
 from orchestrator.report.standings import Step, podium_steps
-from orchestrator.report.wording import MISSING, count_text, metric_text, points_text
+from orchestrator.wording import MISSING, count_text, metric_text, points_text
 
 _HEIGHTS = {1: 1.0, 2: 0.72, 3: 0.5}
 _CENTRES = {1: 1.75, 2: 0.65, 3: 2.85}

@@ -22,7 +22,7 @@ from orchestrator.report.figures_style import (
     wrap,
 )
 from orchestrator.report.palette import INK, LINE_COLOURS, MUTED, RULE
-from orchestrator.studies import Finding
+from orchestrator.tune.studies import Finding
 from workers.catalogue.spaces import Range
 
 _COLUMNS, _LEFT, _HEAD, _HEIGHT, _ROW = 3, 0.48, 0.2, 1.35, 1.95

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
+from orchestrator.ranking.results import Podium
 from orchestrator.report.figures_fonts import families_for, lacking_letters
 from orchestrator.report.palette import INK, MUTED
 
@@ -221,3 +222,11 @@ def rows_of(names: Sequence[str], least: float) -> tuple[list[float], float]:
 def num_lines(text: str) -> int:
     """Returns the number of lines of wrapped text."""
     return text.count("\n") + 1
+
+
+def provisional_text(podium: Podium) -> str:
+    """Returns a sentence with a blank before it if trials of a podium are missing, else nothing."""
+    if not podium.provisional:
+        return ""
+    coverage = podium.coverage
+    return f" Provisional: {coverage.present:,} of {coverage.expected:,} trials are in."

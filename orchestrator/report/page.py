@@ -19,7 +19,7 @@ from orchestrator.report.heat_views import HeatView, heat_metrics, heat_views, p
 from orchestrator.report.palette import PREDICTION_COLOUR, TRUTH_COLOUR
 from orchestrator.report.rendering import render
 from orchestrator.report.standings import other_ways_matter, podium_steps, shown_metrics
-from orchestrator.report.wording import MISSING, count_text, duration_text, list_text
+from orchestrator.wording import MISSING, count_text, duration_text, list_text
 
 SCRIPTS = ("tables.js", "heat.js", "curves.js", "copy.js")
 

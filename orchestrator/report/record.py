@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from orchestrator.documents import mapping_of, spec_of
 from orchestrator.report.data import Sweep, column
 from orchestrator.report.data_notes import surveyed
-from orchestrator.report.wording import MISSING, count_text
+from orchestrator.untrusted import mapping_of, spec_of
+from orchestrator.wording import MISSING, count_text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from orchestrator.report import wording
+from orchestrator import wording
 from orchestrator.report.embedded import content_policy
 from orchestrator.report.palette import LINE_COLOURS, LINE_COLOURS_ON_DARK, line_styles
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.fragment import TUNED
 from orchestrator.report.data import Sweep
 from orchestrator.report.evidence import Evidence, PairCell
+from orchestrator.tune.studies import TUNED
 
 
 @dataclass(frozen=True, kw_only=True)

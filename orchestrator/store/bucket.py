@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from orchestrator.address import AddressError, S3Address, hide_credentials, parse_endpoint
-from orchestrator.masking import mask
+from orchestrator.safe_text import mask
 from orchestrator.store.storage import StoreError, StoreHiccupError
 
 CONNECT_SECONDS = 5.0

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from orchestrator.documents import MalformedError, RunShape, check_shape, parse_json
 from orchestrator.store.files import RUNS
 from orchestrator.store.storage import Storage
+from orchestrator.untrusted import MalformedError, RunShape, check_shape, parse_json
 
 HEARTBEAT_SECONDS = 5.0
 """A running driver renews its document this often."""

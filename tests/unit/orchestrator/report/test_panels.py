@@ -12,7 +12,7 @@ from orchestrator.report.examples import examples
 from orchestrator.report.figures_panels import panels_figure
 from orchestrator.report.figures_style import add_caption, drawing_style
 from orchestrator.report.panels import image_counts, panels_like
-from orchestrator.report.titles import Titles
+from orchestrator.titles import Titles
 from tests.unit.orchestrator.report.factory import make_data
 from workers.evaluation import keep_prediction
 

@@ -16,7 +16,6 @@ from orchestrator.config.gpus import local_gpu
 from orchestrator.engine.base import Engine, EngineReport, Now, TrialJob, utc_now
 from orchestrator.engine.journal import RunJournal
 from orchestrator.engine.sharing import SharedRun, remove_dead_drivers
-from orchestrator.outside import changed_code
 from orchestrator.plan.cost import num_slots
 from orchestrator.plan.grid import Grid, build_grid, grid_from_document
 from orchestrator.plan.planner import Action, Plan, PlannedTrial, plan
@@ -24,6 +23,7 @@ from orchestrator.plan.preflight import Preflight, preflight
 from orchestrator.plan.race import is_race, limit
 from orchestrator.plan.survey import DataCheck, Listed, check_data, count_images, list_datasets
 from orchestrator.progress import Progress
+from orchestrator.ranking.protocols import changed_code
 from orchestrator.store import Standing, Store
 from workers.contract import FailureClass, JSONValue, Runtime, TrialSpec, UserError
 from workers.outside import outside_versions

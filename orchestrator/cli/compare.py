@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from orchestrator.cli.output import console, print_json, print_table
 from orchestrator.cli.results import finished_trials, grid_of, is_table, require_results
 from orchestrator.ranking.metrics import Metric, is_known, metric_of
-from orchestrator.ranking.tables import prepare_trials, read_table
+from orchestrator.ranking.table import prepare_trials, read_table
 from orchestrator.report.compare import Comparison, PodiumPair, answer_sentence, compare, to_json
 from orchestrator.report.compare_sides import Side, side
 from orchestrator.report.data import ReportData

@@ -10,7 +10,7 @@ from orchestrator.cli.output import console, print_json
 from orchestrator.cli.results import is_table, require_results
 from orchestrator.ranking.metrics import Metric, metric_of
 from orchestrator.ranking.places import tie_rule
-from orchestrator.ranking.tables import check_metric, read_table
+from orchestrator.ranking.table import check_metric, read_table
 from orchestrator.report.data import ReportData, Sampling, arrange
 from orchestrator.report.figures_files import FIGURE_NAMES, stale_figures
 from orchestrator.wording import count_text, signs_text

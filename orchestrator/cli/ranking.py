@@ -14,12 +14,11 @@ from orchestrator.ranking.certainty import Certainty, PodiumAxis, certainties
 from orchestrator.ranking.metrics import ALL_METRICS, metric_of
 from orchestrator.ranking.podium import rank
 from orchestrator.ranking.power import Power, repeats_to_part
-from orchestrator.ranking.raced import with_stand_ins
-from orchestrator.ranking.results import Podium, Ranking
-from orchestrator.ranking.rows import podium_rows
+from orchestrator.ranking.racing import with_stand_ins
+from orchestrator.ranking.results import Podium, Ranking, podium_rows
 from orchestrator.ranking.scores import Compare, Scores, gather
 from orchestrator.ranking.significance import Significance, significance
-from orchestrator.ranking.tables import check_metric, prepare_trials, read_table
+from orchestrator.ranking.table import check_metric, prepare_trials, read_table
 from orchestrator.ranking.text_tables import block_table, to_csv, to_latex, to_markdown
 from orchestrator.store import TABLES, Store
 from workers.contract import UserError

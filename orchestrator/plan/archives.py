@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from orchestrator.address import S3Address, parse_address
-from orchestrator.store.objects import ObjectStorage
+from orchestrator.store.s3 import ObjectStorage
 from workers.contract import UserError
 from workers.datasets.archive import is_archive, unpack
 from workers.datasets.storage import cache_writes, sync_folder

@@ -10,7 +10,7 @@ from typing import Any
 from scipy import stats
 
 from orchestrator.ranking.podium import Podium
-from orchestrator.ranking.rows import podium_rows
+from orchestrator.ranking.results import podium_rows
 from orchestrator.report.compare_cells import (
     CellDifference,
     LossDifference,

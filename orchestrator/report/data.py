@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.ranking.grid import Grid
+from orchestrator.ranking.coverage import Grid
 from orchestrator.ranking.metrics import Metric, metric_of
 from orchestrator.ranking.places import TieRule
 from orchestrator.ranking.podium import Podium, Ranking, rank
-from orchestrator.ranking.rows import podium_rows
-from orchestrator.ranking.tables import prepare_trials
+from orchestrator.ranking.results import podium_rows
+from orchestrator.ranking.table import prepare_trials
 from orchestrator.titles import Titles, choose_titles
 from workers.contract import UserError
 

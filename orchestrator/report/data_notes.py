@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.outside import changed_code
+from orchestrator.ranking.protocols import changed_code
 from orchestrator.report.data import Sweep, column
 from orchestrator.wording import sentence_text
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.ranking.metrics import METRICS
 from orchestrator.ranking.podium import Podium, block_means, mean
-from orchestrator.ranking.rows import PodiumRow, podium_rows
+from orchestrator.ranking.results import PodiumRow, podium_rows
 from orchestrator.report.data import Sweep
 
 

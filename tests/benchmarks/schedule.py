@@ -24,7 +24,7 @@ from orchestrator.plan.cost import makespan_seconds
 from orchestrator.plan.grid import build_grid
 from orchestrator.plan.planner import Plan, plan
 from orchestrator.progress import Tally
-from orchestrator.progress.forecast import Forecast
+from orchestrator.progress.base import Forecast
 from tests.benchmarks.machine import describe, in_one_line, parse, print_table, save
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "paper.yaml"

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
-from orchestrator.progress.lines import PlainProgress
+from orchestrator.progress.displays import PlainProgress
 from orchestrator.safe_text import CsvWriter, clean, clean_json
 from orchestrator.store import Store
-from tests.unit.orchestrator.store.test_expected import document
+from tests.unit.orchestrator.store.test_views import document
 from tests.unit.orchestrator.store.trials import NOW, make_failure, make_result, make_spec
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\rgone\u202eltr\x08"

@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 
 from orchestrator.plan.grid import grid_from_document
 from orchestrator.plan.planner import plan
-from orchestrator.ranking.protocols import protocol_values
-from orchestrator.ranking.questions import check_questions
+from orchestrator.ranking.protocols import check_questions, protocol_values
 from orchestrator.store import Store, StoreError
-from orchestrator.store.runs import RunRecord, load_run, load_runs, save_run
+from orchestrator.store.drivers import RunRecord, load_run, load_runs, save_run
 from orchestrator.store.storage import open_storage
 from orchestrator.untrusted import MalformedError, grid_document, mapping_of, parse_json, spec_of
 from tests.unit.orchestrator.plan.builders import committed, make_grid, make_specs, row_of
-from tests.unit.orchestrator.store.test_expected import document
+from tests.unit.orchestrator.store.test_views import document
 from workers.contract import UserError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

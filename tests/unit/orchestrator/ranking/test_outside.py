@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from orchestrator.outside import changed_code
+from orchestrator.ranking.protocols import changed_code
 
 OLD, NEW = "0.3+aaaaaaaaaaaa", "0.3+bbbbbbbbbbbb"
 

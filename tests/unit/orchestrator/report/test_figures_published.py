@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from orchestrator.ranking.tables import read_table
+from orchestrator.ranking.table import read_table
 from orchestrator.report.data import ReportData, arrange
 from orchestrator.report.figures_bars import bars_figure
 from orchestrator.report.figures_heat import heat_figure

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.unit.orchestrator.tune.test_studies import row, studies
 
 from orchestrator.report.search_page import write_search_report
 from orchestrator.tune.studies import Finding, candidates_of, fragments
+from tests.unit.orchestrator.tune.test_studies import row, studies
 from workers.contract import UserError
 
 

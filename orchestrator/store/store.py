@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.store import rows
 from orchestrator.store.answer import Answer
-from orchestrator.store.claims import Claims
 from orchestrator.store.codec import encode_part
 from orchestrator.store.compact import CompactionSummary, compact_tables, heal_tables
 from orchestrator.store.documents import SavedCheckpoints, checkpoint_path, load_grids, save_grid
+from orchestrator.store.drivers import Claims, RunRecord, load_runs, run_path, save_run
 from orchestrator.store.feed import Feed
 from orchestrator.store.files import part_path, trial_id_of
 from orchestrator.store.lookup import count_failures, find_trial_row
@@ -27,7 +27,6 @@ from orchestrator.store.rows import (
     FailureRow,
     Standing,
 )
-from orchestrator.store.runs import RunRecord, load_runs, run_path, save_run
 from orchestrator.store.scan import Scan, scan
 from orchestrator.store.schema import CANDIDATES, FAILURES, TABLES, TRIALS, VIEWS
 from orchestrator.store.storage import Storage, StoreError, open_storage

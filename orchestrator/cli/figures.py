@@ -12,7 +12,7 @@ from orchestrator.ranking.metrics import Metric, metric_of
 from orchestrator.ranking.places import tie_rule
 from orchestrator.ranking.table import check_metric, read_table
 from orchestrator.report.data import ReportData, Sampling, arrange
-from orchestrator.report.figures_files import FIGURE_NAMES, stale_figures
+from orchestrator.report.figures.files import FIGURE_NAMES, stale_figures
 from orchestrator.wording import count_text, signs_text
 from workers.contract import UserError
 
@@ -118,7 +118,7 @@ def _read(
 
 
 def _write(found: FigureSet, where: Path, names: Sequence[str], kinds: Sequence[str]) -> None:
-    from orchestrator.report.write import write_file
+    from orchestrator.report.page import write_file
 
     try:
         where.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ def report_command(
     as_json: bool,
 ) -> None:
     """Writes the report of a store and says where it is."""
-    from orchestrator.report.write import write_report
+    from orchestrator.report.page import write_report
 
     store = Store(results)
     require_results(store)

@@ -11,8 +11,7 @@ from orchestrator.ranking.places import TIE_MEANINGS
 from orchestrator.ranking.podium import Podium
 from orchestrator.ranking.results import podium_rows
 from orchestrator.ranking.table import AXES
-from orchestrator.report.data import Sweep
-from orchestrator.report.data_notes import answer_notes
+from orchestrator.report.data import Sweep, answer_notes
 from orchestrator.wording import (
     count_text,
     list_text,

@@ -12,8 +12,8 @@ from matplotlib import font_manager
 
 from orchestrator.report.data import arrange
 from orchestrator.report.figures import make_figures
-from orchestrator.report.figures_fonts import families_for, lacking_note
-from orchestrator.report.figures_style import drawing_style
+from orchestrator.report.figures.fonts import families_for, lacking_note
+from orchestrator.report.figures.style import drawing_style
 from orchestrator.titles import Titles
 from tests.unit.orchestrator.report.factory import make_data
 

@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from orchestrator.ranking.certainty import Certainty, LossCertainty
 from orchestrator.report.data import Sweep
-from orchestrator.report.figures_files import csv_text, table_texts
-from orchestrator.report.figures_style import (
+from orchestrator.report.figures.files import csv_text, table_texts
+from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
     NORMAL,
     SMALL,

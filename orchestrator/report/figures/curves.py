@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from orchestrator.report.curves import MAX_BANDS, CurvePanel
 from orchestrator.report.data import Sweep
-from orchestrator.report.figures_files import csv_text
-from orchestrator.report.figures_style import (
+from orchestrator.report.figures.files import csv_text
+from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
     LINE_HEIGHT,
     NORMAL,

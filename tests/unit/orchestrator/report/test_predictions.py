@@ -11,8 +11,7 @@ from PIL import Image
 
 from orchestrator.report.data import ReportData, arrange
 from orchestrator.report.drawing import draw_example
-from orchestrator.report.examples import MAX_EXAMPLES, examples
-from orchestrator.report.masks import dice
+from orchestrator.report.predictions import MAX_EXAMPLES, dice, examples
 from tests.unit.orchestrator.report.factory import make_data
 
 

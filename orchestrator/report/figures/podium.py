@@ -8,8 +8,8 @@ from matplotlib.patches import Rectangle
 
 from orchestrator.ranking.results import Podium, podium_rows
 from orchestrator.report.data import Sweep
-from orchestrator.report.figures_files import csv_text, table_texts
-from orchestrator.report.figures_style import (
+from orchestrator.report.figures.files import csv_text, table_texts
+from orchestrator.report.figures.style import (
     LARGE,
     LINE_HEIGHT,
     SINGLE_COLUMN,

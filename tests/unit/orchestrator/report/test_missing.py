@@ -7,7 +7,7 @@ import dataclasses
 import pandas as pd
 
 from orchestrator.report.data import arrange
-from orchestrator.report.holes import MAX_LISTED, find_holes
+from orchestrator.report.missing import MAX_LISTED, find_holes
 from tests.unit.orchestrator.report.factory import make_data, make_failure
 
 

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from orchestrator.ranking.significance import CriticalDifference, Significance
 from orchestrator.report.data import Sweep
-from orchestrator.report.figures_files import csv_text, table_texts
-from orchestrator.report.figures_style import (
+from orchestrator.report.figures.files import csv_text, table_texts
+from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
     LINE_HEIGHT,
     SINGLE_COLUMN,

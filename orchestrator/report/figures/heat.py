@@ -13,8 +13,8 @@ from orchestrator.ranking.places import TIE_MEANINGS
 from orchestrator.ranking.results import Podium
 from orchestrator.ranking.text_tables import block_table, to_latex, to_markdown
 from orchestrator.report.data import Sweep
-from orchestrator.report.figures_files import csv_text
-from orchestrator.report.figures_style import (
+from orchestrator.report.figures.files import csv_text
+from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
     LINE_HEIGHT,
     SINGLE_COLUMN,

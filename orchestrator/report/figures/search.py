@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from orchestrator.report.figures_files import csv_text
-from orchestrator.report.figures_style import (
+from orchestrator.report.figures.files import csv_text
+from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
     NORMAL,
     SMALL,

@@ -14,7 +14,7 @@ from PIL import Image
 from orchestrator.report.drawing import outline_path
 from orchestrator.report.palette import TRUTH_COLOUR
 from orchestrator.report.rendering import render
-from orchestrator.report.sheet import Panel, Part
+from orchestrator.report.sheet.samples import Panel, Part
 
 _SMALL = 128
 """A picture below this side is enlarged with sharp pixels, so that a shift by one is seen."""

@@ -11,14 +11,13 @@ from scipy import stats
 
 from orchestrator.ranking.podium import Podium
 from orchestrator.ranking.results import podium_rows
-from orchestrator.report.compare_cells import (
+from orchestrator.report.compare.differences import (
     CellDifference,
     LossDifference,
     cell_differences,
     loss_differences,
 )
-from orchestrator.report.compare_facts import Facts, compare_facts
-from orchestrator.report.compare_sides import Side
+from orchestrator.report.compare.sides import Facts, Side, compare_facts
 from orchestrator.wording import count_text, list_text
 
 

@@ -11,18 +11,16 @@ from orchestrator.report.content import Content
 from orchestrator.report.curves import CurvePanel, curve_panels
 from orchestrator.report.data import Sweep, column
 from orchestrator.report.evidence import Evidence, evidence
-from orchestrator.report.examples import Example, examples
-from orchestrator.report.figures_bars import bars_figure
-from orchestrator.report.figures_critical import critical_figure
-from orchestrator.report.figures_curves import curves_figure
-from orchestrator.report.figures_datasets import datasets_figure
-from orchestrator.report.figures_files import FIGURE_NAMES, file_stem
-from orchestrator.report.figures_fonts import lacking_note
-from orchestrator.report.figures_heat import heat_figure
-from orchestrator.report.figures_intervals import intervals_figure
-from orchestrator.report.figures_panels import panels_figure
-from orchestrator.report.figures_podium import podium_figure
-from orchestrator.report.figures_style import (
+from orchestrator.report.figures.bars import bars_figure
+from orchestrator.report.figures.critical import critical_figure
+from orchestrator.report.figures.curves import curves_figure
+from orchestrator.report.figures.files import FIGURE_NAMES, file_stem
+from orchestrator.report.figures.fonts import lacking_note
+from orchestrator.report.figures.heat import heat_figure
+from orchestrator.report.figures.images import datasets_figure, panels_figure
+from orchestrator.report.figures.intervals import intervals_figure
+from orchestrator.report.figures.podium import podium_figure
+from orchestrator.report.figures.style import (
     FORMATS,
     Drawn,
     NothingToDrawError,
@@ -31,7 +29,7 @@ from orchestrator.report.figures_style import (
     save,
     unknown_letters,
 )
-from orchestrator.report.panels import panels_like
+from orchestrator.report.predictions import Example, examples, panels_like
 
 DOTS_PER_INCH = 300
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from orchestrator.report.outlines import outlines
 from orchestrator.report.palette import INK, MUTED, TRUTH_COLOUR
-from orchestrator.report.sheet import Panel, Part, Tile
+from orchestrator.report.predictions import outlines
+from orchestrator.report.sheet.samples import Panel, Part, Tile
 
 _WIDTH, _MARGIN, _GAP = 1480, 40, 16
 _UNITS = 7

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.report.compare import Comparison, answer_sentence
-from orchestrator.report.compare_cells import CellDifference, Difference
+from orchestrator.report.compare.comparison import Comparison, answer_sentence
+from orchestrator.report.compare.differences import CellDifference, Difference
+from orchestrator.report.page import write_file
 from orchestrator.report.rendering import render
-from orchestrator.report.write import write_file
 from orchestrator.wording import MISSING
 from workers.contract import UserError
 

@@ -15,12 +15,11 @@ import pandas as pd
 import pytest
 from markupsafe import escape
 
-from orchestrator.report import write
+from orchestrator.report import page
 from orchestrator.report.content import collect
 from orchestrator.report.data import TRIAL_KEY, ReportData, Sampling, arrange
 from orchestrator.report.figures import FigureSet
-from orchestrator.report.page import render_page
-from orchestrator.report.write import write_report
+from orchestrator.report.page import render_page, write_report
 from tests.published import grid_document, published_trials
 from tests.unit.orchestrator.report.factory import make_data, make_failure, renamed
 from workers.contract import UserError
@@ -166,7 +165,7 @@ def test_figures_of_an_earlier_report_do_not_stay(tmp_path, monkeypatch):
     data = make_data(1, 1, 2, 1, **SMALL)
     drawn = {"figure1.png": b"one", "figure3_skin.csv": b"two", "podium.svg": b"three"}
     monkeypatch.setattr(
-        write, "draw_figures", lambda content: FigureSet(files=drawn, left_out={}, notes=("boxes",))
+        page, "draw_figures", lambda content: FigureSet(files=drawn, left_out={}, notes=("boxes",))
     )
     write_report(data, tmp_path)
     (tmp_path / "figures" / "mine.png").write_bytes(b"kept")
@@ -195,7 +194,7 @@ def test_two_protocols_are_refused_and_one_can_be_chosen():
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(write, "draw_figures", lambda _: FigureSet(files={}, left_out={}))
+    monkeypatch.setattr(page, "draw_figures", lambda _: FigureSet(files={}, left_out={}))
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file.* cannot be written: .*; choose another --out"):
         write_report(make_data(1, 1, 1, 1, **SMALL), tmp_path / "file" / "out")

@@ -11,8 +11,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from orchestrator.report.data import Sweep
-from orchestrator.report.figures_files import csv_text, table_texts
-from orchestrator.report.figures_style import (
+from orchestrator.report.figures.files import csv_text, table_texts
+from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
     NORMAL,
     SINGLE_COLUMN,
@@ -25,8 +25,8 @@ from orchestrator.report.figures_style import (
     text_width,
     wrap,
 )
-from orchestrator.report.loss_means import LossKind, LossMean, bar_metrics, loss_means
 from orchestrator.report.palette import COMPOUND_COLOUR, INK, OTHER_COLOUR, SINGLE_COLOUR
+from orchestrator.report.standings import LossKind, LossMean, bar_metrics, loss_means
 from orchestrator.wording import MISSING, metric_text, metric_title
 
 _LOOKS: dict[LossKind, tuple[str, str, str]] = {

@@ -19,7 +19,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
 from orchestrator.ranking.results import Podium
-from orchestrator.report.figures_fonts import families_for, lacking_letters
+from orchestrator.report.figures.fonts import families_for, lacking_letters
 from orchestrator.report.palette import INK, MUTED
 
 SINGLE_COLUMN, DOUBLE_COLUMN = 3.5, 7.16

@@ -105,16 +105,7 @@ def _cluster_options(sweep: Sweep) -> ClusterOptions:
     if config is None:
         msg = "only a configuration can be run"
         raise ValueError(msg)
-    minutes = config.runtime.no_progress_minutes
-    return ClusterOptions(
-        address=config.cluster.address,
-        num_cpus=config.cluster.cpus,
-        num_gpus=config.cluster.gpus,
-        trial_cpus=config.resources.cpus,
-        trial_gpus=sweep.grid.gpus_per_trial,
-        max_failures=config.cluster.max_failures,
-        no_progress_seconds=minutes * 60 if minutes is not None else None,
-    )
+    return ClusterOptions.of(config, sweep.grid.gpus_per_trial)
 
 
 def _say_how_to_resume() -> None:

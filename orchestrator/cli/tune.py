@@ -24,21 +24,12 @@ def tune_command(
     search = open_search(path, overrides)
     folder = out or _default_folder(search)
     from orchestrator.engine.ray_cluster import ClusterOptions
+    from orchestrator.engine.ray_tune import RayTuneEngine
     from orchestrator.report.search_page import write_search_report
-    from orchestrator.tune.ray_search import RaySearch
     from orchestrator.tune.sampler import importances
 
     config = search.config
-    engine = RaySearch(
-        ClusterOptions(
-            address=config.cluster.address,
-            num_cpus=config.cluster.cpus,
-            num_gpus=config.cluster.gpus,
-            trial_cpus=config.resources.cpus,
-            trial_gpus=search.grid.gpus_per_trial,
-            max_failures=config.cluster.max_failures,
-        )
-    )
+    engine = RayTuneEngine(ClusterOptions.of(config, search.grid.gpus_per_trial))
     display = make_progress(progress, sys.stderr if as_json else sys.stdout)
     raise_on_signals()
     try:

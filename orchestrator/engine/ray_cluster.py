@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import psutil
 import ray
@@ -24,6 +24,7 @@ from ray._private.utils import get_num_cpus
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import RayError
 
+from orchestrator.config import SweepConfig
 from orchestrator.engine.signals import handled, kept_from_children, stop_signals
 from orchestrator.plan.cost import num_slots
 from workers.contract import UserError
@@ -65,6 +66,20 @@ class ClusterOptions:
     trial_gpus: float = 0
     max_failures: int = 3
     no_progress_seconds: float | None = None
+
+    @classmethod
+    def of(cls, config: SweepConfig, trial_gpus: float) -> Self:
+        """Returns the options that a configuration sets."""
+        minutes = config.runtime.no_progress_minutes
+        return cls(
+            address=config.cluster.address,
+            num_cpus=config.cluster.cpus,
+            num_gpus=config.cluster.gpus,
+            trial_cpus=config.resources.cpus,
+            trial_gpus=trial_gpus,
+            max_failures=config.cluster.max_failures,
+            no_progress_seconds=None if minutes is None else minutes * 60,
+        )
 
 
 class SignalStopper(tune.Stopper):

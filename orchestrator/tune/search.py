@@ -6,17 +6,20 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.config import SweepConfig, load_config
-from orchestrator.engine.base import Now, utc_now
+from orchestrator.engine.base import Engine, Now, utc_now
+from orchestrator.engine.journal import RunJournal
+from orchestrator.engine.sharing import OtherDrivers, remove_dead_drivers
 from orchestrator.plan.grid import Grid, build_grid
 from orchestrator.plan.preflight import preflight
 from orchestrator.plan.survey import list_datasets
 from orchestrator.progress import Progress, SweepFinished, SweepStarted
 from orchestrator.store import Store
 from orchestrator.sweep import message_notes, runtime_of
+from orchestrator.tune.source import SearchSource
 from orchestrator.tune.studies import (
+    Candidate,
     Finding,
     Study,
     candidates_of,
@@ -24,26 +27,17 @@ from orchestrator.tune.studies import (
     studies_of,
     tuned_label,
 )
-from workers.contract import Runtime, TrialSpec, UserError
-
-if TYPE_CHECKING:
-    from orchestrator.tune.ray_search import SearchReport
+from workers.contract import UserError
 
 MAX_LABEL = 64
 
 
-class SearchEngine(Protocol):
-    """Runs searches."""
+@dataclass(frozen=True, kw_only=True)
+class SearchReport:
+    """Result of a run of searches: candidates that failed, and whether the run was stopped."""
 
-    def run(
-        self,
-        studies: Sequence[Study],
-        store: Store,
-        progress: Progress,
-        runtime_of: Callable[[TrialSpec], Runtime],
-    ) -> SearchReport:
-        """Runs what is missing of each search."""
-        ...
+    num_failed: int
+    interrupted: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,16 +56,11 @@ class Search:
 
     def findings(self) -> tuple[Finding, ...]:
         """Returns what each search has found so far."""
-        rows = self.store.candidates()
-        return tuple(
-            Finding(
-                study=study,
-                candidates=candidates_of(
-                    study, [row for row in rows if row.search_id == study.search_id]
-                ),
-            )
-            for study in self.studies
-        )
+        return tuple(Finding(study=one, candidates=self.known(one)) for one in self.studies)
+
+    def known(self, study: Study) -> tuple[Candidate, ...]:
+        """Returns the candidates of one search that have a row; raises StoreError."""
+        return candidates_of(study, self.store.candidates(study.search_id))
 
 
 def open_search(path: Path, overrides: Sequence[str] = ()) -> Search:
@@ -103,7 +92,7 @@ def open_search(path: Path, overrides: Sequence[str] = ()) -> Search:
 
 def run_search(
     search: Search,
-    engine: SearchEngine,
+    engine: Engine,
     progress: Progress,
     now: Now = utc_now,
     on_notes: Callable[[tuple[str, ...]], None] = lambda _: None,
@@ -132,22 +121,30 @@ def run_search(
     )
     found.refuse()
     on_notes(found.notes)
-    search.store.heal(now())
-    total = sum(study.options.trials for study in search.studies)
+    store = search.store
+    remove_dead_drivers(store, now())
+    store.heal(now())
+    total = max(pending, sum(study.options.trials for study in search.studies))
+    journal = RunJournal(progress, store, grid.grid_id, now=now)
+    others = OtherDrivers(
+        store=store, run_id=journal.run_id, on_wait=lambda note: on_notes((note,)), now=now
+    )
     interrupted = False
     try:
-        total = max(total, pending)
-        progress.on(SweepStarted(total, pending, total - pending))
-        report = engine.run(
-            search.studies, search.store, progress, functools.partial(runtime_of, config)
+        journal.on(SweepStarted(total, pending, total - pending))
+        source = SearchSource(
+            search.studies, search.known, others, journal, functools.partial(runtime_of, config)
         )
-        interrupted = report.interrupted
-        progress.on(SweepFinished(interrupted))
+        while not interrupted and not source.is_finished:
+            interrupted = engine.run(source, store).interrupted
+            if not interrupted:
+                source.wait()
+        journal.on(SweepFinished(interrupted))
     finally:
-        progress.close()
+        journal.close()
     ids = {study.search_id for study in search.studies}
-    rows = [row for row in search.store.candidates() if row.search_id in ids]
+    rows = [row for row in store.candidates() if row.search_id in ids]
     on_notes(message_notes([row.message for row in rows if row.status == "completed"], found.notes))
     if not interrupted:
-        search.store.compact(now())
-    return report
+        store.compact(now())
+    return SearchReport(num_failed=source.num_failed, interrupted=interrupted)

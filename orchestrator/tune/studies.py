@@ -38,6 +38,8 @@ class TrainingRow(Protocol):
     def best_val_dice(self) -> float | None: ...  # noqa: D102
     @property
     def val_dice(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def train_seconds(self) -> float: ...  # noqa: D102
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +109,10 @@ class Study:
         """Returns the id of a row of `candidates`: two searches, or candidates, never share one."""
         identity = trial_id(self.spec(position, values))
         return digest({"search": self.search_id, "number": number, "trial": identity})
+
+    def candidate_id(self, number: int) -> str:
+        """Returns the id under which drivers claim and show a candidate, whatever its values."""
+        return digest({"search": self.search_id, "number": number})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,8 +91,8 @@ def test_only_what_may_pass_by_itself_is_transient(tmp_path, error, failure_clas
     [
         (0.25, "(on 0.25 GPU; next on 0.5 GPU)"),
         (0.75, "(on 0.75 GPU; next on a whole GPU)"),
-        (1.0, "(on a whole GPU; that is all there is)"),
-        (0.0, "(on no GPU; that is all there is)"),
+        (1.0, "(on a whole GPU; no larger share exists)"),
+        (0.0, "(on no GPU; no larger share exists)"),
     ],
 )
 def test_a_row_says_the_share_on_which_memory_ran_out(tmp_path, gpus, end):

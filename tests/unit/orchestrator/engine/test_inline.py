@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from orchestrator.engine.base import TrialJob
+from orchestrator.engine.base import JobQueue, TrialJob
 from orchestrator.engine.inline import InlineEngine
 from orchestrator.progress import JsonProgress
 from orchestrator.store import Store
@@ -33,7 +33,8 @@ def run(tmp_path, gpus, error=None):
         runtime=Runtime(data_root=None, cache_dir="unused"),
         gpus=gpus,
     )
-    report = InlineEngine(train).run([job], Store(tmp_path), JsonProgress(io.StringIO()))
+    queue = JobQueue([job], JsonProgress(io.StringIO()))
+    report = InlineEngine(train).run(queue, Store(tmp_path))
     return given[0], report
 
 

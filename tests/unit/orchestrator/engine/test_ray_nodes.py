@@ -8,9 +8,9 @@ import pytest
 from orchestrator.config import load_config
 from orchestrator.engine.base import TrialJob
 from orchestrator.engine.ray_nodes import (
-    NUM_LOOKS,
+    NUM_CHECKS,
     Admission,
-    Finding,
+    NodeReport,
     examine,
     needs_of,
     refuse_unlike,
@@ -21,7 +21,7 @@ from orchestrator.sweep import open_sweep
 from tests.integration.sweeps import write_config, write_pictures
 from workers.contract import Runtime, UserError
 
-GOOD = Finding(fingerprints={"a": "f" * 32}, problems=())
+GOOD = NodeReport(fingerprints={"a": "f" * 32}, problems=())
 
 
 def test_nodes_like_the_driver_are_fine():
@@ -30,8 +30,8 @@ def test_nodes_like_the_driver_are_fine():
 
 
 def test_every_node_that_differs_is_named():
-    other = Finding(fingerprints={"a": "e" * 32}, problems=())
-    without = Finding(fingerprints={}, problems=("dataset a: not found. Looked in: /data",))
+    other = NodeReport(fingerprints={"a": "e" * 32}, problems=())
+    without = NodeReport(fingerprints={}, problems=("dataset a: not found. Looked in: /data",))
     with pytest.raises(UserError) as caught:
         refuse_unlike(GOOD, {"one": GOOD, "two": other, "three": without})
     assert str(caught.value).splitlines()[:3] == [
@@ -72,7 +72,7 @@ def test_a_node_that_has_everything_tells_fingerprints_of_files_only(needs):
     found = examine(needs)
     assert found.problems == ()
     assert set(found.fingerprints) == {"mine"}
-    assert needs.grid_ids
+    assert needs.documents
 
 
 def test_a_node_without_data_names_the_folder(needs, tmp_path):
@@ -95,7 +95,7 @@ def test_results_that_are_not_shared_are_told(needs, tmp_path):
 
 
 def test_the_grid_is_the_one_that_was_saved(needs, tmp_path):
-    assert needs.grid_ids == {build_grid(load_config(tmp_path / "sweep.yaml")).grid_id}
+    assert needs.documents == {build_grid(load_config(tmp_path / "sweep.yaml")).grid_id}
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_node_that_joins_without_the_data_or_with_other_data_says_so(admitted,
     shutil.rmtree(tmp_path / "data")
     problem = admitted.problem("new", lambda: pauses.append(1))
     assert problem.startswith(f"dataset mine: not found. Looked in: {tmp_path}/data")
-    assert len(pauses) == NUM_LOOKS - 1
+    assert len(pauses) == NUM_CHECKS - 1
     write_pictures(tmp_path / "data", "mine", seed=1)
     problem = admitted.problem("new", lambda: None)
     assert problem.startswith("dataset mine: its content differs from the driver's")

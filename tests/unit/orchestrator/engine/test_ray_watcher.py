@@ -12,7 +12,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryErr
 from ray.train._internal.storage import StorageContext
 from ray.tune.experiment import Trial
 
-from orchestrator.engine.base import Outcome, TrialJob, misplaced
+from orchestrator.engine.base import JobQueue, Outcome, TrialJob, misplaced
 from orchestrator.engine.ray_watcher import Attempts, Watcher, error_of
 from orchestrator.plan.retries import MAX_LOST_NODES
 from orchestrator.store import Store
@@ -58,8 +58,8 @@ class Scene:
             "no_progress_seconds": None,
         }
         self.watcher = Watcher(
-            jobs, self.store, self.display, clock=lambda: self.time, now=lambda: NOW,
-            **settings | options,
+            JobQueue(jobs, self.display), self.store, slots=4, clock=lambda: self.time,
+            now=lambda: NOW, **settings | options,
         )  # fmt: skip
 
     def start(self):
@@ -171,7 +171,7 @@ def test_a_trial_that_no_node_can_run_is_given_up(tmp_path):
     scene = Scene(tmp_path, max_failures=0)
     problem = fields(misplaced(IDS[0], "dataset a: not found"))
     num_sent = 0
-    while scene.watcher._queue:
+    while not scene.watcher.is_finished:
         scene.end(scene.start(), **problem)
         num_sent += 1
     assert num_sent == 3 * (MAX_LOST_NODES + 1)
@@ -225,7 +225,8 @@ def test_only_the_process_without_progress_is_ended_and_only_once(tmp_path, monk
     silent, lively = scene.start(), scene.start()
     for second in range(0, 100, 10):
         scene.time = second
-        scene.watcher.on_trial_result(0, [], lively, {"epoch": second + 1, "val_dice": 0.5})
+        result = {"epoch": second + 1, "val_dice": 0.5, "seconds": 9.0}
+        assert scene.watcher.goes_on(lively, result)
         scene.watcher.on_step_end(0, [])
     assert killed == [f"actor of {IDS[0]}"]
     scene.lose(silent)

@@ -31,6 +31,7 @@ class Row:
     status: Literal["completed", "diverged", "pruned"] = "completed"
     val_dice: tuple[float, ...] = (0.25, 0.5)
     best_val_dice: float | None = 0.5
+    train_seconds: float = 1.0
 
 
 def studies(folder, *overrides: str, **changes: Any) -> tuple[Study, ...]:

@@ -132,7 +132,7 @@ class SearchSource:
         self._runtime_of = runtime_of
         self._open: dict[str, _OpenCandidate] = {}
         self._running: dict[str, tuple[_OpenCandidate, CandidateJob]] = {}
-        self._ended = {
+        self._ended = {  # in this run or an earlier one, here or in another driver
             state.study.candidate_id(one.number)
             for state in self._states
             for one in state.known
@@ -245,8 +245,8 @@ class SearchSource:
                 message = f"process {holder.process_id} on {holder.host} is training it"
                 self._progress.on(TrialLeft(key, message))
                 continue
-            state.tried.add(number)
             self._read(state)
+            state.tried.add(number)
             values = dict(still_to_try(state.study, state.known))
             if number in values:
                 candidate = self._propose(state, number, values[number])
@@ -298,7 +298,7 @@ class SearchSource:
             state.known = self._known_of(state.study)
         for one in state.known:
             key = state.study.candidate_id(one.number)
-            if one.status == "partial" or key in self._ended or one.number in state.tried:
+            if one.status == "partial" or key in self._ended or key in self._open:
                 continue
             self._ended.add(key)
             self._show_start(state.study, one.number)
@@ -317,6 +317,7 @@ class SearchSource:
     def _finish(self, candidate: _OpenCandidate, status: str) -> None:
         value = None if candidate.diverged and status != "pruned" else candidate.value
         self._close(candidate)
+        self._ended.add(candidate.key)
         self._progress.on(TrialFinished(candidate.key, status, value, candidate.seconds))
 
     def _fail(self, candidate: _OpenCandidate, failure_class: str, message: str) -> None:

@@ -29,9 +29,10 @@ from workers.catalogue.datasets import DATASETS
 from workers.catalogue.losses import LOSSES
 from workers.catalogue.models import MODELS, complete_model, weights_of
 from workers.contract import Component
-from workers.datasets import layout, looks, open_dataset, pairing
+from workers.datasets import looks, open_dataset
 from workers.datasets.findings import FindingKind
-from workers.datasets.pairing import IMAGE_WITHOUT_MASK
+from workers.datasets.layouts import layout, pairing
+from workers.datasets.layouts.pairing import IMAGE_WITHOUT_MASK
 from workers.datasets.survey import survey_dataset
 from workers.losses import build_loss
 from workers.models import build_model

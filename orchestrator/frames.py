@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.harmless import clean
+from orchestrator.safe_text import clean
 from orchestrator.store import VIEWS, Store
 
 if TYPE_CHECKING:

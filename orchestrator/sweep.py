@@ -13,18 +13,18 @@ from typing import Any
 
 from orchestrator.config import SweepConfig, load_config
 from orchestrator.config.gpus import local_gpu
-from orchestrator.cost import num_slots
 from orchestrator.engine.base import Engine, EngineReport, Now, TrialJob, utc_now
 from orchestrator.engine.journal import RunJournal
 from orchestrator.engine.sharing import SharedRun, remove_dead_drivers
-from orchestrator.grid import Grid, build_grid, grid_from_document
-from orchestrator.outside import changed_code
-from orchestrator.planner import Action, Plan, PlannedTrial, plan
-from orchestrator.preflight import Preflight, preflight
+from orchestrator.plan.cost import num_slots
+from orchestrator.plan.grid import Grid, build_grid, grid_from_document
+from orchestrator.plan.planner import Action, Plan, PlannedTrial, plan
+from orchestrator.plan.preflight import Preflight, preflight
+from orchestrator.plan.race import is_race, limit
+from orchestrator.plan.survey import DataCheck, Listed, check_data, count_images, list_datasets
 from orchestrator.progress import Progress
-from orchestrator.race import is_race, limit
+from orchestrator.ranking.protocols import changed_code
 from orchestrator.store import Standing, Store
-from orchestrator.surveys import DataCheck, Listed, check_data, count_images, list_datasets
 from workers.contract import FailureClass, JSONValue, Runtime, TrialSpec, UserError
 from workers.outside import outside_versions
 
@@ -138,7 +138,7 @@ def run_sweep(
 
     Raises:
         UserError: Results, data, weights or models are not as they should be (see
-            `orchestrator.preflight`); nothing was started then.
+            `orchestrator.plan.preflight`); nothing was started then.
     """
     config = sweep.config
     if config is None:

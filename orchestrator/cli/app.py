@@ -26,7 +26,7 @@ app.add_typer(commands_catalogue.data_app, name="data")
 def main() -> None:
     """Runs the command line; what a user can mend is one message and exit code 2."""
     from orchestrator.address import hide_credentials
-    from orchestrator.harmless import clean
+    from orchestrator.safe_text import clean
     from workers.contract import UserError
 
     code: int | str | None

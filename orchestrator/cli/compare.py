@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING, cast
 from orchestrator.cli.output import console, print_json, print_table
 from orchestrator.cli.results import finished_trials, grid_of, is_table, require_results
 from orchestrator.ranking.metrics import Metric, is_known, metric_of
-from orchestrator.ranking.tables import prepare_trials, read_table
-from orchestrator.report.compare import Comparison, PodiumPair, answer_sentence, compare, to_json
-from orchestrator.report.compare_sides import Side, side
+from orchestrator.ranking.table import prepare_trials, read_table
+from orchestrator.report.compare.comparison import (
+    Comparison,
+    PodiumPair,
+    answer_sentence,
+    compare,
+    to_json,
+)
+from orchestrator.report.compare.sides import Side, side
 from orchestrator.report.data import ReportData
-from orchestrator.report.wording import (
+from orchestrator.store import Store
+from orchestrator.wording import (
     MISSING,
     count_text,
     minus_text,
     points_text,
     signed_text,
 )
-from orchestrator.store import Store
 from workers.contract import UserError
 
 if TYPE_CHECKING:
@@ -49,7 +55,7 @@ def compare_command(
     ]
     found = compare(sides[0], sides[1])
     if out is not None:
-        from orchestrator.report.compare_page import write_comparison
+        from orchestrator.report.compare.page import write_comparison
 
         write_comparison(found, out)
     if as_json:

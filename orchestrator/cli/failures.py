@@ -7,9 +7,9 @@ from typing import Any
 
 from orchestrator.cli.output import print_json, say
 from orchestrator.cli.results import require_results
-from orchestrator.report.wording import count_text
-from orchestrator.retries import share_text
+from orchestrator.plan.retries import share_text
 from orchestrator.store import FailureRow, Store
+from orchestrator.wording import count_text
 from workers.contract import FailureClass
 
 TRACE_LINES = 4

@@ -10,10 +10,10 @@ from orchestrator.cli.output import console, print_json
 from orchestrator.cli.results import is_table, require_results
 from orchestrator.ranking.metrics import Metric, metric_of
 from orchestrator.ranking.places import tie_rule
-from orchestrator.ranking.tables import check_metric, read_table
+from orchestrator.ranking.table import check_metric, read_table
 from orchestrator.report.data import ReportData, Sampling, arrange
-from orchestrator.report.figures_files import FIGURE_NAMES, stale_figures
-from orchestrator.report.wording import count_text, signs_text
+from orchestrator.report.figures.files import FIGURE_NAMES, stale_figures
+from orchestrator.wording import count_text, signs_text
 from workers.contract import UserError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _read(
 
 
 def _write(found: FigureSet, where: Path, names: Sequence[str], kinds: Sequence[str]) -> None:
-    from orchestrator.report.write import write_file
+    from orchestrator.report.page import write_file
 
     try:
         where.mkdir(parents=True, exist_ok=True)

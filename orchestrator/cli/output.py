@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.harmless import clean, clean_json
 from orchestrator.progress.looks import LookProgress
+from orchestrator.safe_text import clean, clean_json
 from workers.datasets.storage import watched_looks
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cli.output import console, print_json, print_table, say, say_aside
-from orchestrator.harmless import CsvWriter, clean, clean_json
+from orchestrator.safe_text import CsvWriter, clean, clean_json
 from orchestrator.store import SAVED_QUERIES, TABLES, Answer, SavedQuery, Store, plain
 from workers.catalogue import nearest
 from workers.contract import UserError

@@ -14,12 +14,11 @@ from orchestrator.ranking.certainty import Certainty, PodiumAxis, certainties
 from orchestrator.ranking.metrics import ALL_METRICS, metric_of
 from orchestrator.ranking.podium import rank
 from orchestrator.ranking.power import Power, repeats_to_part
-from orchestrator.ranking.raced import with_stand_ins
-from orchestrator.ranking.results import Podium, Ranking
-from orchestrator.ranking.rows import podium_rows
+from orchestrator.ranking.racing import with_stand_ins
+from orchestrator.ranking.results import Podium, Ranking, podium_rows
 from orchestrator.ranking.scores import Compare, Scores, gather
 from orchestrator.ranking.significance import Significance, significance
-from orchestrator.ranking.tables import check_metric, prepare_trials, read_table
+from orchestrator.ranking.table import check_metric, prepare_trials, read_table
 from orchestrator.ranking.text_tables import block_table, to_csv, to_latex, to_markdown
 from orchestrator.store import TABLES, Store
 from workers.contract import UserError
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from orchestrator.ranking.metrics import Metric
-    from orchestrator.report.titles import Titles
+    from orchestrator.titles import Titles
 
 COLUMNS = ("protocol_id", "dataset", "model", "loss", "repeat", "status", "dataset_fingerprint")
 """What a ranking reads of the store's trials, besides the metric and the specification."""
@@ -215,7 +214,7 @@ def _text_tables(
 
 
 def _titles(ranking: Ranking, document: Mapping[str, object] | None) -> Titles:
-    from orchestrator.report.titles import choose_titles
+    from orchestrator.titles import choose_titles
 
     blocks = {podium.axis: tuple(podium.blocks) for podium in ranking.podiums}
     return choose_titles(

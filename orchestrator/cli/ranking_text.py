@@ -9,10 +9,9 @@ from orchestrator.cli.output import console, print_table
 from orchestrator.ranking.certainty import Certainty, PairCertainty
 from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.places import TIE_MEANINGS, TIE_RULES
-from orchestrator.ranking.results import Podium, Ranking
-from orchestrator.ranking.rows import PodiumRow, podium_rows
+from orchestrator.ranking.results import Podium, PodiumRow, Ranking, podium_rows
 from orchestrator.ranking.significance import Significance
-from orchestrator.report.wording import count_text, list_text, points_text
+from orchestrator.wording import count_text, list_text, points_text
 
 if TYPE_CHECKING:
     from orchestrator.cli.ranking import RankAnswer, RankOptions

@@ -9,7 +9,7 @@ from orchestrator.cli.output import console, print_json
 from orchestrator.cli.results import finished_trials, grid_of, require_results
 from orchestrator.ranking.metrics import Metric, as_metric
 from orchestrator.ranking.siblings import siblings_query
-from orchestrator.ranking.tables import prepare_trials
+from orchestrator.ranking.table import prepare_trials
 from orchestrator.report.data import ReportData, Sampling
 from orchestrator.store import Store
 from workers.contract import UserError
@@ -29,7 +29,7 @@ def report_command(
     as_json: bool,
 ) -> None:
     """Writes the report of a store and says where it is."""
-    from orchestrator.report.write import write_report
+    from orchestrator.report.page import write_report
 
     store = Store(results)
     require_results(store)

@@ -32,16 +32,16 @@ def show_command(target: str, *, root: Path | None, out: Path, number: int) -> N
         msg = f"--out {out}: there is no folder {out.parent}; create it, or choose another file"
         raise UserError(msg)
     surveys = _surveys(target, root)
-    from orchestrator.report.sheet import sheet_parts
-    from orchestrator.report.write import write_file
+    from orchestrator.report.page import write_file
+    from orchestrator.report.sheet.samples import sheet_parts
 
     parts = sheet_parts(surveys, number)
     if suffix == ".png":
-        from orchestrator.report.sheet_png import draw_sheet
+        from orchestrator.report.sheet.png import draw_sheet
 
         content = draw_sheet(parts)
     else:
-        from orchestrator.report.sheet_page import render_sheet
+        from orchestrator.report.sheet.page import render_sheet
 
         content = render_sheet(list(parts)).encode()
     try:

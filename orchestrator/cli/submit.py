@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.cli.output import print_notes, say, shown_looks
-from orchestrator.report.wording import count_text
-from orchestrator.stopping import raise_on_signals
-from orchestrator.submit import (
+from orchestrator.engine.jobs import (
     EXIT_STOPPED,
     Job,
     JobServer,
@@ -17,7 +15,9 @@ from orchestrator.submit import (
     exit_code,
     prepare,
 )
+from orchestrator.engine.signals import raise_on_signals
 from orchestrator.sweep import survey_config
+from orchestrator.wording import count_text
 from workers.contract import UserError
 
 

@@ -21,11 +21,11 @@ from orchestrator.cli.output import (
 )
 from orchestrator.config.gpus import local_gpu
 from orchestrator.engine.base import Engine, utc_now
-from orchestrator.planner import Action, Plan, plan_summary, summarise_status
+from orchestrator.engine.signals import raise_on_signals
+from orchestrator.plan.planner import Action, Plan, plan_summary, summarise_status
 from orchestrator.progress import Forecast, format_duration, make_progress
-from orchestrator.report.wording import count_text
-from orchestrator.stopping import raise_on_signals
 from orchestrator.sweep import Sweep, check_sweep, open_results, open_sweep, run_sweep
+from orchestrator.wording import count_text
 from workers.contract import FailureClass, UserError
 
 if TYPE_CHECKING:

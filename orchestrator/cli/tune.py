@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cli.output import console, print_json, print_notes, print_table, shown_looks
-from orchestrator.fragment import fragments, tuned_label
+from orchestrator.engine.signals import raise_on_signals
 from orchestrator.progress import make_progress
-from orchestrator.stopping import raise_on_signals
-from orchestrator.studies import Finding
-from orchestrator.tuning import Search, open_search, run_search
+from orchestrator.tune.search import Search, open_search, run_search
+from orchestrator.tune.studies import Finding, fragments, tuned_label
 from workers.contract import UserError
 
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
@@ -25,9 +24,9 @@ def tune_command(
     search = open_search(path, overrides)
     folder = out or _default_folder(search)
     from orchestrator.engine.ray_cluster import ClusterOptions
-    from orchestrator.engine.ray_sampler import importances
-    from orchestrator.engine.ray_search import RaySearch
     from orchestrator.report.search_page import write_search_report
+    from orchestrator.tune.ray_search import RaySearch
+    from orchestrator.tune.sampler import importances
 
     config = search.config
     engine = RaySearch(

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from orchestrator.config.document import read_document
-from orchestrator.config.overrides import apply_overrides
+from orchestrator.config.loading import apply_overrides
 
 _ELSEWHERE = re.compile(r"~|[A-Za-z][A-Za-z0-9+.-]*:/")
 """A home folder, which is each machine's own, and a URI: neither depends on a folder."""

@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from orchestrator.config.gpus import AUTO
-from orchestrator.config.locations import resolve_data, resolve_local, resolve_location
+from orchestrator.config.paths import resolve_data, resolve_local, resolve_location
 from workers.contract import (
     DEFAULT_CACHE,
     SIMILAR_DISTANCE,

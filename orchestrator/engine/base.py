@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
-from orchestrator.archives import unpacked_root
-from orchestrator.masking import mask
+from orchestrator.plan.archives import unpacked_root
+from orchestrator.plan.retries import larger_share, share_text
 from orchestrator.progress import Progress
-from orchestrator.retries import larger_share, share_text
+from orchestrator.safe_text import mask
 from orchestrator.store import CommittedTrial, FailureRecord, Store, StoreError
 from workers.contract import (
     FailureClass,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from orchestrator.engine.base import Now, utc_now
 from orchestrator.progress import Progress
 from orchestrator.store import RunningTrial, RunRecord, Store, StoreError
-from orchestrator.store.runs import HEARTBEAT_SECONDS, finite
+from orchestrator.store.drivers import HEARTBEAT_SECONDS, finite
 
 LEAST_GAP_SECONDS = 1.0
 """Between two writes, however short the trials are."""

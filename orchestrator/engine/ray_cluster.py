@@ -24,8 +24,8 @@ from ray._private.utils import get_num_cpus
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import RayError
 
-from orchestrator.cost import num_slots
-from orchestrator.stopping import handled, kept_from_children, stop_signals
+from orchestrator.engine.signals import handled, kept_from_children, stop_signals
+from orchestrator.plan.cost import num_slots
 from workers.contract import UserError
 
 _TUNE_SETTINGS = {

@@ -16,9 +16,9 @@ import ray
 from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError, WorkerCrashedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from orchestrator.archives import unpacked_root
-from orchestrator.cost import num_slots
 from orchestrator.engine.base import TrialJob
+from orchestrator.plan.archives import unpacked_root
+from orchestrator.plan.cost import num_slots
 from orchestrator.store import Store
 from workers.catalogue.datasets import DATASETS
 from workers.contract import Component, UserError

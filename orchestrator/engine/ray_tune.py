@@ -3,7 +3,7 @@
 Tune schedules and nothing more. What is finished is in the store, so Tune's own state is
 written to a temporary folder and thrown away, and `Tuner.restore` is never used. Every attempt is
 a trial of Tune's own: whether there is another, and with which share of a GPU, is decided in
-`orchestrator.retries`.
+`orchestrator.plan.retries`.
 """
 
 from __future__ import annotations

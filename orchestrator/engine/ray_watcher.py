@@ -26,8 +26,8 @@ from orchestrator.engine.base import (
     report_outcome,
     utc_now,
 )
+from orchestrator.plan.retries import Loss, Tries, after_failure, after_loss, loss_of, stalled
 from orchestrator.progress import Progress, format_duration
-from orchestrator.retries import Loss, Tries, after_failure, after_loss, loss_of, stalled
 from orchestrator.store import Store, StoreError
 from workers.contract import FailureClass
 

@@ -22,7 +22,7 @@ from orchestrator.engine.base import (
 )
 from orchestrator.progress import Progress
 from orchestrator.store import RunRecord, Store
-from orchestrator.store.runs import SILENT
+from orchestrator.store.drivers import SILENT
 from workers.contract import FailureClass
 
 POLL_SECONDS = 2.0

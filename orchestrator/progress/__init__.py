@@ -6,9 +6,8 @@ import os
 import time
 from typing import IO, Literal, get_args
 
-from orchestrator.progress.base import Clock, Progress, Tally, format_duration
-from orchestrator.progress.forecast import Forecast
-from orchestrator.progress.lines import JsonProgress, PlainProgress
+from orchestrator.progress.base import Clock, Forecast, Progress, Tally, format_duration
+from orchestrator.progress.displays import JsonProgress, PlainProgress
 from workers.catalogue import nearest
 from workers.contract import UserError
 
@@ -43,7 +42,7 @@ def make_progress(
     if mode == "live":
         from rich.console import Console
 
-        from orchestrator.progress.live import LiveProgress
+        from orchestrator.progress.displays import LiveProgress
 
         return LiveProgress(Console(file=stream), clock, forecast)
     if mode == "plain":

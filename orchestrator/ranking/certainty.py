@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from orchestrator.ranking.grid import Grid
+from orchestrator.ranking.bootstrap import resample as draw_samples
+from orchestrator.ranking.coverage import Grid
 from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.pairs import (
     Interval,
@@ -21,10 +22,8 @@ from orchestrator.ranking.pairs import (
 )
 from orchestrator.ranking.places import TieRule, tie_rule
 from orchestrator.ranking.podium import listing, rank
-from orchestrator.ranking.raced import with_stand_ins
-from orchestrator.ranking.resampling import resample as draw_samples
-from orchestrator.ranking.results import Podium
-from orchestrator.ranking.rows import podium_rows
+from orchestrator.ranking.racing import with_stand_ins
+from orchestrator.ranking.results import Podium, podium_rows
 from orchestrator.ranking.scores import Compare, Scores, scores_of
 from workers.contract import UserError
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from orchestrator.ranking.bootstrap import observed_differences
 from orchestrator.ranking.places import TIE_TOLERANCE
-from orchestrator.ranking.resampling import observed_differences
 from orchestrator.ranking.scores import Scores, mean_over
 
 DIGITS = 12

@@ -10,13 +10,15 @@ Arrays end in their axes: D datasets, M models, L losses, R repeats, B draws, K 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
-from orchestrator.ranking.scores import mean_over
+from orchestrator.ranking.coverage import Grid
+from orchestrator.ranking.scores import Scores, mean_over
 
 ROUND_SHARE = 8
 """A round adds one repeat to one in so many of the combinations of dataset, model and loss."""
@@ -317,3 +319,37 @@ def _reach(
             after = _order(points_BL + changed_BLL[:, loss], means_BL)
             reach[block, loss] = (np.sort(after, axis=1) != before).any(axis=1).mean()
     return reach
+
+
+def with_stand_ins(scores: Scores, expected: Grid | Mapping[str, object] | int | None) -> Scores:
+    """Returns the scores with what each spared trial is likely to have been: loss + split.
+
+    A spared loss saw fewer splits than the others; plain means would compare the splits too. A
+    combination none of whose trials is there stays empty.
+
+    Args:
+        scores: Of a raced grid, or of any other, which are returned as they are.
+        expected: The grid or its document, which says what was spared.
+    """
+    grid = Grid.from_document(expected) if isinstance(expected, Mapping) else expected
+    if not isinstance(grid, Grid) or not grid.spared or scores.spared_DMLR is not None:
+        return scores
+    where = [
+        {label: place for place, label in enumerate(labels)}
+        for labels in (scores.datasets, scores.models, scores.losses)
+    ]
+    spared: np.ndarray = np.zeros_like(scores.values_DMLR, dtype=bool)
+    for dataset, model, loss, repeat in grid.spared:
+        labels = (dataset, model, loss)
+        place = [known.get(label) for known, label in zip(where, labels, strict=True)]
+        if None not in place and repeat < spared.shape[3]:
+            spared[place[0], place[1], place[2], repeat] = True
+    spared &= np.isnan(scores.values_DMLR)
+    estimates = paired_estimates(scores.values_DMLR, scores.finished_DMLR)
+    spared &= ~np.isnan(estimates)
+    return replace(
+        scores,
+        values_DMLR=np.where(spared, estimates, scores.values_DMLR),
+        finished_DMLR=scores.finished_DMLR | (spared & scores.finished_DML[..., None]),
+        spared_DMLR=spared,
+    )

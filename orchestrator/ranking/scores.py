@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.ranking.metrics import Metric, as_metric
-from orchestrator.ranking.notes import reading_notes
-from orchestrator.ranking.tables import check_table, is_diverged
+from orchestrator.ranking.table import check_table, is_diverged, reading_notes
 from workers.contract import UserError
 
 Compare = Literal["available", "common"]
@@ -97,7 +96,7 @@ def scores_of(table: pd.DataFrame | Scores, metric: str | Metric = "dice") -> Sc
     """Checks a table and returns its scores; scores are returned as they are.
 
     Raises:
-        UserError: The table is not as `orchestrator.ranking.tables.read_table` describes.
+        UserError: The table is not as `orchestrator.ranking.table.read_table` describes.
     """
     if isinstance(table, Scores):
         return table

@@ -8,11 +8,11 @@ from typing import get_args
 
 import pandas as pd
 
-from orchestrator.ranking.grid import Grid
+from orchestrator.ranking.coverage import Grid
 from orchestrator.ranking.places import TieRule
 from orchestrator.ranking.podium import rank
 from orchestrator.ranking.results import Ranking
-from orchestrator.ranking.tables import is_diverged
+from orchestrator.ranking.table import is_diverged
 from workers.contract import SiblingKind
 
 MIN_IMAGES = 5

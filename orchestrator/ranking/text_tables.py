@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.harmless import CsvWriter
 from orchestrator.ranking.results import Podium
+from orchestrator.safe_text import CsvWriter
 
 Title = Callable[[str, str], str]
 """From an axis (`dataset`, `model`, `loss`, or `metric`) and a label to what to call it."""

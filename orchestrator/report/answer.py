@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from orchestrator.ranking.certainty import RESAMPLED_AXES, Certainty
 from orchestrator.ranking.places import TIE_MEANINGS
 from orchestrator.ranking.podium import Podium
-from orchestrator.ranking.rows import podium_rows
-from orchestrator.ranking.tables import AXES
-from orchestrator.report.data import Sweep
-from orchestrator.report.data_notes import answer_notes
-from orchestrator.report.wording import (
+from orchestrator.ranking.results import podium_rows
+from orchestrator.ranking.table import AXES
+from orchestrator.report.data import Sweep, answer_notes
+from orchestrator.wording import (
     count_text,
     list_text,
     metric_text,

@@ -6,17 +6,15 @@ from dataclasses import dataclass
 
 from orchestrator.ranking.siblings import Siblings, find_siblings
 from orchestrator.report.answer import Answer, answer
-from orchestrator.report.configuration import Configuration, configuration
 from orchestrator.report.costs import Costs, costs
 from orchestrator.report.curves import CurvePanel, curve_panels
 from orchestrator.report.data import Sweep
 from orchestrator.report.evidence import Evidence, evidence
-from orchestrator.report.examples import Example, examples
 from orchestrator.report.heat import HeatTable, heat_table
-from orchestrator.report.holes import Holes, find_holes
-from orchestrator.report.record import Record, record
-from orchestrator.report.standings import Standing, standings
-from orchestrator.report.tuned import TunedPair, tuned_pairs
+from orchestrator.report.missing import Holes, find_holes
+from orchestrator.report.predictions import Example, examples
+from orchestrator.report.record import Configuration, Record, configuration, record
+from orchestrator.report.standings import Standing, TunedPair, standings, tuned_pairs
 
 
 @dataclass(frozen=True, kw_only=True)

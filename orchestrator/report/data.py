@@ -9,13 +9,15 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator.ranking.grid import Grid
+from orchestrator.ranking.coverage import Grid
 from orchestrator.ranking.metrics import Metric, metric_of
 from orchestrator.ranking.places import TieRule
 from orchestrator.ranking.podium import Podium, Ranking, rank
-from orchestrator.ranking.rows import podium_rows
-from orchestrator.ranking.tables import prepare_trials
-from orchestrator.report.titles import Titles, choose_titles
+from orchestrator.ranking.protocols import changed_code
+from orchestrator.ranking.results import podium_rows
+from orchestrator.ranking.table import prepare_trials
+from orchestrator.titles import Titles, choose_titles
+from orchestrator.wording import sentence_text
 from workers.contract import UserError
 
 TRIAL_KEY = ["dataset", "model", "loss", "repeat"]
@@ -216,3 +218,37 @@ def _of_trials(table: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 def _sorted(table: pd.DataFrame, *more: str) -> pd.DataFrame:
     keys = [name for name in (*TRIAL_KEY, *more, "trial_id") if name in table]
     return table.sort_values(keys, kind="stable", ignore_index=True) if keys else table
+
+
+def surveyed(sweep: Sweep, label: str) -> tuple[str, ...]:
+    """Returns what a mask of a dataset means, and the notes on its files, as sentences."""
+    survey = _surveys(sweep).get(label, {})
+    notes = [str(note.get("sentence", "")) for note in _notes(survey)]
+    return tuple(sentence_text(text) for text in (str(survey.get("masks") or ""), *notes) if text)
+
+
+def answer_notes(sweep: Sweep) -> tuple[str, ...]:
+    """Returns what makes the numbers those of other data or other code than the names say."""
+    incomplete = [
+        f"Dataset {sweep.title('dataset', label)}: {note.get('sentence')}."
+        for label, survey in _surveys(sweep).items()
+        for note in _notes(survey)
+        if note.get("kind") == "incomplete"
+    ]
+    changed = changed_code(column(sweep.trials, "versions").dropna())
+    return (*incomplete, *map(sentence_text, changed))
+
+
+def _surveys(sweep: Sweep) -> dict[str, Mapping[str, object]]:
+    found = (sweep.document or {}).get("data")
+    known = found if isinstance(found, Mapping) else {}
+    return {
+        str(label): survey
+        for label in sweep.grid.datasets
+        if isinstance(survey := known.get(label), Mapping)
+    }
+
+
+def _notes(survey: Mapping[str, object]) -> list[Mapping[str, object]]:
+    found = survey.get("notes")
+    return [note for note in found if isinstance(note, Mapping)] if isinstance(found, list) else []

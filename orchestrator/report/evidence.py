@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from orchestrator.ranking.certainty import Certainty, PairCertainty, PodiumAxis, certainties
-from orchestrator.ranking.raced import with_stand_ins
+from orchestrator.ranking.racing import with_stand_ins
 from orchestrator.ranking.scores import scores_of
 from orchestrator.ranking.significance import Significance, significance
 from orchestrator.report.data import Sweep

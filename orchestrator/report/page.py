@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from orchestrator.ranking.places import TIE_MEANINGS
 from orchestrator.ranking.results import Podium
 from orchestrator.ranking.siblings import MIN_IMAGES, follows_from_counts
-from orchestrator.report.content import Content
-from orchestrator.report.curve_data import curve_data
-from orchestrator.report.data import Sweep
-from orchestrator.report.drawing import HEIGHT, WIDTH, draw_examples, draw_panel
-from orchestrator.report.drawing_critical import CriticalDiagram, draw_critical
-from orchestrator.report.embedded import embedded_json
-from orchestrator.report.heat import HeatCell
-from orchestrator.report.heat_views import HeatView, heat_metrics, heat_views, place_text
+from orchestrator.report.content import Content, collect
+from orchestrator.report.curves import curve_data
+from orchestrator.report.data import ReportData, ReportFiles, Sweep, arrange
+from orchestrator.report.drawing import (
+    HEIGHT,
+    WIDTH,
+    CriticalDiagram,
+    draw_critical,
+    draw_examples,
+    draw_panel,
+)
+from orchestrator.report.figures import draw_figures
+from orchestrator.report.figures.files import stale_figures
+from orchestrator.report.heat import HeatCell, HeatView, heat_metrics, heat_views, place_text
 from orchestrator.report.palette import PREDICTION_COLOUR, TRUTH_COLOUR
-from orchestrator.report.rendering import render
+from orchestrator.report.rendering import embedded_json, render
 from orchestrator.report.standings import other_ways_matter, podium_steps, shown_metrics
-from orchestrator.report.wording import MISSING, count_text, duration_text, list_text
+from orchestrator.wording import MISSING, count_text, duration_text, list_text
+from workers.contract import UserError
 
 SCRIPTS = ("tables.js", "heat.js", "curves.js", "copy.js")
 
@@ -141,3 +151,54 @@ def _cell_hint(cell: HeatCell) -> str:
     trials = f"{cell.num_present} of {count_text(cell.num_expected, 'trial')}"
     diverged = f", {cell.num_diverged} diverged" if cell.num_diverged else ""
     return f"{trials}{diverged}{f', place {place_text(cell)}' if cell.place else ''}"
+
+
+def write_report(data: ReportData, out: Path) -> ReportFiles:
+    """Writes out/index.html and out/figures with their data; the same store, the same bytes.
+
+    Figures of an earlier report that have nothing to show any more are removed.
+
+    Raises:
+        UserError: There is no trial yet, trials must not be ranked together, or the folder
+            cannot be written.
+    """
+    content = collect(arrange(data))
+    drawn = draw_figures(content)
+    figures = drawn.files
+    page = render_page(content, list(figures))
+    folder = out / "figures"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in stale_figures(folder, figures):
+            path.unlink(missing_ok=True)
+        for name, content_bytes in figures.items():
+            write_file(folder / name, content_bytes)
+        write_file(out / "index.html", page.encode())
+    except OSError as error:
+        msg = f"{error.filename or out}: cannot be written: {error.strerror}; choose another --out"
+        raise UserError(msg) from error
+    return ReportFiles(
+        page=out / "index.html",
+        figures=tuple(folder / name for name in figures),
+        answer=content.answer.sentence,
+        notes=(*content.sweep.missing, *drawn.notes),
+    )
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, readable for everyone.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp makes files that nobody else may read
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

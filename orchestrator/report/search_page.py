@@ -11,11 +11,11 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from orchestrator.report.figures_search import search_figure
-from orchestrator.report.figures_style import drawing_style, save
+from orchestrator.report.figures.search import search_figure
+from orchestrator.report.figures.style import drawing_style, save
+from orchestrator.report.page import write_file
 from orchestrator.report.rendering import render
-from orchestrator.report.write import write_file
-from orchestrator.studies import Candidate, Finding
+from orchestrator.tune.studies import Candidate, Finding
 from workers.contract import JSONValue, UserError
 
 MAX_LISTED = 10

@@ -2,8 +2,8 @@
 
 from orchestrator.store.answer import Answer, plain
 from orchestrator.store.compact import CompactionSummary, TableCompaction
+from orchestrator.store.drivers import RunningTrial, RunRecord
 from orchestrator.store.feed import Feed
-from orchestrator.store.parquet import Store
 from orchestrator.store.rows import (
     CandidateRow,
     CommittedTrial,
@@ -12,10 +12,10 @@ from orchestrator.store.rows import (
     FailureRow,
     Standing,
 )
-from orchestrator.store.runs import RunningTrial, RunRecord
 from orchestrator.store.saved_queries import SAVED_QUERIES, SavedQuery
 from orchestrator.store.schema import SCHEMA_VERSION, TABLES, VIEWS, describe_tables
 from orchestrator.store.storage import StoreError, StoreHiccupError
+from orchestrator.store.store import Store
 from orchestrator.store.verify import REMEDIES, Verification
 
 __all__ = [

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from orchestrator.store.claims import dead_claims
 from orchestrator.store.codec import decode, dense_file
+from orchestrator.store.drivers import dead_claims
 from orchestrator.store.files import (
     CHECKPOINTS,
     COMPACTED,

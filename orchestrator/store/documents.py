@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.documents import MAX_DOCUMENT_BYTES, MalformedError, grid_document
 from orchestrator.store.files import CHECKPOINTS, GRIDS
 from orchestrator.store.storage import Storage, StoreError
+from orchestrator.untrusted import MAX_DOCUMENT_BYTES, MalformedError, grid_document
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from orchestrator.documents import MAX_COLUMN_BYTES, parse_json
 from orchestrator.store.codec import CHECKED
 from orchestrator.store.files import COMPACT, is_as_named, part_key, trial_id_of
 from orchestrator.store.rows import Row, spec_values
@@ -35,6 +34,7 @@ from orchestrator.store.values import (
     totals,
     wrong_values,
 )
+from orchestrator.untrusted import MAX_COLUMN_BYTES, parse_json
 from workers.contract import FailureClass, TrialSpec, TrialStatus
 from workers.identity import trial_id
 

@@ -15,8 +15,14 @@ from typing import BinaryIO, TypeVar
 
 import filelock
 
-from orchestrator.store.retry import PATIENCE, Patience
-from orchestrator.store.storage import Buffer, FileInfo, StoreError, StoreHiccupError
+from orchestrator.store.storage import (
+    PATIENCE,
+    Buffer,
+    FileInfo,
+    Patience,
+    StoreError,
+    StoreHiccupError,
+)
 
 LOCK_WAIT_SECONDS = 60.0
 

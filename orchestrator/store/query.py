@@ -15,14 +15,19 @@ import pyarrow.compute as pc
 
 from orchestrator.store.answer import Answer, convertible, tidy
 from orchestrator.store.documents import read_grids
-from orchestrator.store.expected import TRIAL_COLUMNS, grid_rows
 from orchestrator.store.files import look
 from orchestrator.store.missing import NEEDED_OF_TRIALS, missing_notes
 from orchestrator.store.scan import Scan, scan
 from orchestrator.store.schema import CANDIDATES, DETAIL_TABLES, FAILURES, GRID, TRIALS, VIEWS
 from orchestrator.store.statement import Statement, explain, parse
 from orchestrator.store.storage import Storage, StoreError
-from orchestrator.store.views import needed_of_trials, rows_of, scan_trials
+from orchestrator.store.views import (
+    TRIAL_COLUMNS,
+    grid_rows,
+    needed_of_trials,
+    rows_of,
+    scan_trials,
+)
 from workers.catalogue import nearest
 
 MEMORY_LIMIT = "2GiB"

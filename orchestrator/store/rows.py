@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from orchestrator.documents import CandidateShape, check_shape, parse_json
-from orchestrator.masking import mask
+from orchestrator.safe_text import mask
 from orchestrator.store.schema import SCHEMA_VERSION
 from orchestrator.store.storage import StoreError
+from orchestrator.untrusted import CandidateShape, check_shape, parse_json
 from workers.contract import FailureClass, JSONValue, TrialResult, TrialSpec, TrialStatus
 from workers.identity import protocol_id, trial_id
 

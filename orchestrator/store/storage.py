@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
+import time
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from orchestrator.address import AddressError, S3Address, hide_credentials, parse_address
 from workers.contract import UserError
@@ -30,7 +32,7 @@ class StoreError(UserError):
 class StoreHiccupError(StoreError):
     """The same as what may pass: a lost connection, a throttled request, a stale file handle.
 
-    Storages ask again for a while (see `orchestrator.store.retry`) before anybody sees this.
+    Storages ask again for a while (see `orchestrator.store.storage`) before anybody sees this.
     """
 
 
@@ -125,7 +127,7 @@ def open_storage(location: str | Path) -> Storage:
     """
     # Heavy or mutually dependent modules are met only once a location is opened.
     from orchestrator.store.local import LocalStorage
-    from orchestrator.store.objects import ObjectStorage
+    from orchestrator.store.s3 import ObjectStorage
 
     text = str(location)
     try:
@@ -154,3 +156,56 @@ def _as_spelt(path: Path) -> Path:
                 part = min(same, default=part)
         spelt /= part
     return spelt
+
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long to go on asking, with pauses that double.
+
+    A place that never answered is more likely misnamed than disturbed, so its user is told soon.
+
+    Attributes:
+        first_pause_seconds: The first pause; each is shortened at random by up to a half, so that
+            many workers do not come back at once.
+        longest_pause_seconds: No pause is longer.
+        unknown_seconds: In all, for a place that has not answered this process yet.
+        known_seconds: In all, for a place that has.
+        sleep: Pauses.
+        clock: A monotonic clock, in seconds.
+        answered: The places that have answered.
+    """
+
+    first_pause_seconds: float = 0.5
+    longest_pause_seconds: float = 15.0
+    unknown_seconds: float = 8.0
+    known_seconds: float = 120.0
+    sleep: Callable[[float], None] = time.sleep  # noqa: TID251 - this is where it is injected
+    clock: Callable[[], float] = time.monotonic
+    answered: set[str] = field(default_factory=set)
+
+    def insist(self, place: str, operation: Callable[[], _Answer]) -> _Answer:
+        """Returns what an operation gives, repeating it after each hiccup.
+
+        Raises:
+            StoreHiccupError: The hiccup lasted too long.
+        """
+        started, pause = self.clock(), self.first_pause_seconds
+        while True:
+            try:
+                answer = operation()
+            except StoreHiccupError:
+                limit = self.known_seconds if place in self.answered else self.unknown_seconds
+                if self.clock() - started + pause > limit:
+                    raise
+            else:
+                self.answered.add(place)
+                return answer
+            self.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, self.longest_pause_seconds)
+
+
+PATIENCE = Patience()
+"""Shared by all storages of a process, so that a place is known once it has answered."""

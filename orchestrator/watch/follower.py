@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from orchestrator.grid import Grid, grid_from_document
-from orchestrator.planner import plan
+from orchestrator.plan.grid import Grid, grid_from_document
+from orchestrator.plan.planner import plan
 from orchestrator.ranking.certainty import Certainty, certainties
 from orchestrator.ranking.podium import Podium, rank
-from orchestrator.ranking.rows import podium_rows
-from orchestrator.ranking.tables import prepare_trials
-from orchestrator.report.titles import Titles, choose_titles
+from orchestrator.ranking.results import podium_rows
+from orchestrator.ranking.table import prepare_trials
 from orchestrator.store import Store
+from orchestrator.titles import Titles, choose_titles
 from orchestrator.watch.state import Facts, describe, describe_cell
 from workers.contract import UserError
 

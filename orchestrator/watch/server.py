@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.report.embedded import content_policy
+from orchestrator.report.rendering import content_policy
 from orchestrator.watch.connections import BoundedProtocol
 from orchestrator.watch.follower import Document, Follower
 from workers.contract import UserError

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from orchestrator.planner import Plan, PlannedTrial
+from orchestrator.plan.planner import Plan, PlannedTrial
 from orchestrator.store import CommittedTrial, FailureRow, RunningTrial, RunRecord
 from workers.contract import FailureClass, TrialStatus
 

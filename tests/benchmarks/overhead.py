@@ -34,10 +34,10 @@ from orchestrator.engine.base import TrialJob
 from orchestrator.engine.journal import RunJournal
 from orchestrator.engine.ray_cluster import ClusterOptions
 from orchestrator.engine.ray_tune import RayTuneEngine
-from orchestrator.grid import grid_from_specs
-from orchestrator.planner import plan
+from orchestrator.plan.grid import grid_from_specs
+from orchestrator.plan.planner import plan
 from orchestrator.ranking.podium import rank as rank_losses
-from orchestrator.ranking.tables import prepare_trials
+from orchestrator.ranking.table import prepare_trials
 from orchestrator.store import Store
 from tests.benchmarks.machine import parse
 from workers.catalogue.datasets import DATASETS, complete_dataset

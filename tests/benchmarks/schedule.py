@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.config import load_config
-from orchestrator.cost import makespan_seconds
-from orchestrator.grid import build_grid
-from orchestrator.planner import Plan, plan
+from orchestrator.plan.cost import makespan_seconds
+from orchestrator.plan.grid import build_grid
+from orchestrator.plan.planner import Plan, plan
 from orchestrator.progress import Tally
-from orchestrator.progress.forecast import Forecast
+from orchestrator.progress.base import Forecast
 from tests.benchmarks.machine import describe, in_one_line, parse, print_table, save
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "paper.yaml"

@@ -28,7 +28,7 @@ import pandas as pd
 import yaml
 
 from orchestrator.config import load_config
-from orchestrator.grid import Grid, build_grid
+from orchestrator.plan.grid import Grid, build_grid
 from orchestrator.store import TABLES, Store
 from orchestrator.store.codec import encode_part
 from orchestrator.store.files import part_path

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator.config import load_config
-from orchestrator.grid import build_grid
+from orchestrator.plan.grid import build_grid
 from orchestrator.store import TABLES, Store, rows
 from orchestrator.store.codec import encode_part
 from orchestrator.store.files import part_path

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from orchestrator.archives import local_root, unpacked_root
+from orchestrator.plan.archives import local_root, unpacked_root
 from orchestrator.sweep import open_sweep
 from tests.conftest import ROOT
 from tests.integration.sweeps import assert_same_tables, run, write_config, write_pictures
@@ -121,7 +121,7 @@ def test_a_killed_unpacking_is_begun_anew(tmp_path, put):
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "import orchestrator.archives as archives\n"
+        "import orchestrator.plan.archives as archives\n"
         "def unpack(archive, folder, shown):\n"
         "    (folder / 'mine').mkdir()\n"
         "    os.kill(os.getpid(), 9)\n"

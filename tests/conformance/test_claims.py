@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.store import RunRecord, Store
-from orchestrator.store.runs import SILENT
+from orchestrator.store.drivers import SILENT
 from orchestrator.store.storage import Storage
 from tests.unit.orchestrator.store.trials import NOW
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from orchestrator.store import TABLES, Store, StoreError
 from orchestrator.store.codec import decode, encode_part
-from tests.unit.orchestrator.store.test_expected import document
+from tests.unit.orchestrator.store.test_views import document
 from tests.unit.orchestrator.store.trials import (
     NOW,
     make_candidate,

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.ranking.tables import prepare_trials, read_table
+from orchestrator.ranking.table import prepare_trials, read_table
 from orchestrator.store import TABLES, Store, StoreError, scan
 from orchestrator.store.codec import dense_file, encode_part
 from orchestrator.store.files import compact_path

@@ -12,7 +12,7 @@ import orchestrator as podium
 from orchestrator.store import SAVED_QUERIES, Store
 from orchestrator.store.storage import Storage
 from tests.conformance.conftest import Backend
-from tests.unit.orchestrator.store.test_expected import document, fill
+from tests.unit.orchestrator.store.test_views import document, fill
 from tests.unit.orchestrator.store.trials import NOW
 from workers.contract import UserError
 

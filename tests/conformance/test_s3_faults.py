@@ -10,9 +10,8 @@ import pytest
 from pyarrow import fs
 
 from orchestrator.store import RunRecord, Store, StoreError
-from orchestrator.store.objects import ObjectStorage
-from orchestrator.store.retry import Patience
-from orchestrator.store.storage import StoreHiccupError, open_storage
+from orchestrator.store.s3 import ObjectStorage
+from orchestrator.store.storage import Patience, StoreHiccupError, open_storage
 from tests.conformance.faulty_server import FaultyServer, serve
 from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec
 
@@ -33,7 +32,7 @@ def server(
     """The server, with credentials and endpoint in the environment; it does not fail yet."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{running.port}")
     # The library's own repetitions sleep for real; ours do not.
-    monkeypatch.setattr("orchestrator.store.bucket.NUM_REQUESTS", 1)
+    monkeypatch.setattr("orchestrator.store.s3.NUM_REQUESTS", 1)
     running.requests.clear()
     running.faults.clear()
     yield running
@@ -204,7 +203,7 @@ def test_the_environments_secrets_are_not_shown_either(
 def test_a_wrong_or_silent_endpoint_is_told_within_a_bounded_time(
     s3_environment: None, monkeypatch: pytest.MonkeyPatch, endpoint: str, remedy: str
 ) -> None:
-    monkeypatch.setattr("orchestrator.store.bucket.SILENT_SECONDS", 1.0)
+    monkeypatch.setattr("orchestrator.store.s3.SILENT_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         if endpoint == "silent":
             endpoint = f"127.0.0.1:{silent.getsockname()[1]}"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orchestrator.store import StoreError
-from orchestrator.store.objects import ObjectStorage
+from orchestrator.store.s3 import ObjectStorage
 from orchestrator.store.storage import open_storage
 
 

@@ -21,7 +21,7 @@ from pyarrow import fs
 
 from orchestrator.engine.base import utc_now
 from orchestrator.store import RunRecord, Store
-from orchestrator.store.runs import SILENT
+from orchestrator.store.drivers import SILENT
 from orchestrator.sweep import open_sweep
 from tests.conformance.faulty_server import serve
 from tests.conftest import ROOT

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.engine.ray_cluster import ClusterOptions
-from orchestrator.engine.ray_search import RaySearch, SearchReport
 from orchestrator.progress import JsonProgress
-from orchestrator.tuning import Search, open_search, run_search
+from orchestrator.tune.ray_search import RaySearch, SearchReport
+from orchestrator.tune.search import Search, open_search, run_search
 from tests.integration.sweeps import write_config
 from workers.contract import (
     Checkpoints,

@@ -14,7 +14,7 @@ from PIL import Image
 
 from orchestrator.engine.base import Engine, EngineReport
 from orchestrator.engine.inline import InlineEngine
-from orchestrator.planner import Plan
+from orchestrator.plan.planner import Plan
 from orchestrator.progress import JsonProgress
 from orchestrator.store import Store
 from orchestrator.sweep import open_sweep, run_sweep

@@ -13,7 +13,7 @@ import torch
 from segmentation_models_pytorch.encoders import get_encoder
 
 from orchestrator.config import load_config
-from orchestrator.grid import build_grid, grid_from_document
+from orchestrator.plan.grid import build_grid, grid_from_document
 from orchestrator.store import Store
 from orchestrator.sweep import check_sweep, open_sweep
 from tests.integration.sweeps import run, tables, write_config

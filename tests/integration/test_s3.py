@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from orchestrator.engine.inline import InlineEngine
+from orchestrator.engine.jobs import prepare
 from orchestrator.store import Store
-from orchestrator.submit import prepare
 from tests.conformance.conftest import s3_bucket, s3_environment, s3_port
 from tests.conformance.faulty_server import serve
 from tests.integration.sweeps import run, tables, write_config

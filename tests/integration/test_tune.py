@@ -16,9 +16,9 @@ import pytest
 
 from orchestrator.cli.results import finished_trials
 from orchestrator.config import load_config
-from orchestrator.engine.ray_sampler import importances
 from orchestrator.store import Store
-from orchestrator.tuning import open_search
+from orchestrator.tune.sampler import importances
+from orchestrator.tune.search import open_search
 from tests.conftest import ROOT
 from tests.integration.searches import BEST, made_up_trainer, run, search_config
 from workers.contract import TrialStatus, UserError

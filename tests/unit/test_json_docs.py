@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from orchestrator.config import load_config
-from orchestrator.grid import build_grid
+from orchestrator.plan.grid import build_grid
 from orchestrator.store import TABLES as STORED
 from orchestrator.store import FailureRecord, RunRecord, Store
 from orchestrator.store.codec import decode, encode_part
-from orchestrator.studies import studies_of
+from orchestrator.tune.studies import studies_of
 from tests.integration.sweeps import write_config
 from tests.unit.json_tables import Node, problems, read_tables, rows_of
 from tests.unit.orchestrator.store.trials import NOW, make_candidate, make_result

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from orchestrator.config import load_config
-from orchestrator.grid import build_grid
+from orchestrator.plan.grid import build_grid
 from orchestrator.store import SAVED_QUERIES, Store
 from tests.unit.orchestrator.store.trials import NOW, make_result
 from workers.contract import EpochRecord, UserError

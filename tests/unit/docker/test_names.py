@@ -26,7 +26,7 @@ from ray.scripts import scripts as ray_scripts
 
 from orchestrator.cli.app import app
 from orchestrator.config import load_config
-from orchestrator.submit import STOP_WAIT_SECONDS
+from orchestrator.engine.jobs import STOP_WAIT_SECONDS
 from tests.conftest import ROOT
 from tests.unit.docker.files import DOCKER, compose, interpolated, pods, ray_up, rayjob
 

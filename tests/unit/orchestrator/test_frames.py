@@ -12,7 +12,7 @@ import orchestrator as podium
 from orchestrator.ranking.podium import rank
 from orchestrator.store import TABLES, VIEWS, Store
 from orchestrator.store.files import part_path
-from tests.unit.orchestrator.store.test_expected import document, fill
+from tests.unit.orchestrator.store.test_views import document, fill
 from tests.unit.orchestrator.store.trials import NOW, make_candidate, make_result, make_spec
 from workers.contract import UserError
 from workers.identity import trial_id

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from orchestrator.masking import mask
+from orchestrator.safe_text import mask
 from orchestrator.store.rows import failure_row
 from tests.unit.orchestrator.store.trials import make_failure
 

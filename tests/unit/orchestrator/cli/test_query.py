@@ -15,7 +15,7 @@ import pytest
 from orchestrator.cli import app as command_line
 from orchestrator.store import SAVED_QUERIES, TABLES, Store
 from orchestrator.store.files import part_path
-from tests.unit.orchestrator.store.test_expected import document, fill
+from tests.unit.orchestrator.store.test_views import document, fill
 from tests.unit.orchestrator.store.trials import NOW, make_failure, make_result, make_spec
 from workers.identity import trial_id
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
-from orchestrator.report import write
+from orchestrator.report import page
 from orchestrator.report.figures import FigureSet
 from tests.published import published_trials, with_winner, write_store
 from workers.contract import UserError
@@ -23,7 +23,7 @@ SMALL = SMALL[
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch):
     """Drawing them takes seconds, and they have tests of their own."""
-    monkeypatch.setattr(write, "draw_figures", lambda _: FigureSet(files={}, left_out={}))
+    monkeypatch.setattr(page, "draw_figures", lambda _: FigureSet(files={}, left_out={}))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.cli import submit
-from orchestrator.submit import Job
+from orchestrator.engine.jobs import Job
 from tests.integration.sweeps import write_config, write_pictures
 from workers.contract import UserError
 

@@ -15,11 +15,11 @@ from orchestrator.config.gpus import (
     resident_bytes,
     shares_for,
 )
-from orchestrator.cost import num_slots
-from orchestrator.grid import build_grid, grid_from_document
-from orchestrator.planner import plan
+from orchestrator.plan.cost import num_slots
+from orchestrator.plan.grid import build_grid, grid_from_document
+from orchestrator.plan.planner import plan
 from tests.unit.orchestrator.config.builders import load
-from tests.unit.orchestrator.planner.test_grid import SAVED_AT
+from tests.unit.orchestrator.plan.test_grid import SAVED_AT
 from workers.contract import Component, UserError
 
 GIB = 2.0**30

@@ -11,7 +11,7 @@ import yaml
 from orchestrator.config import load_config
 from orchestrator.config.portable import portable_yaml
 from orchestrator.config.schema import DataRoot, LocalPath, Location, SweepFile
-from orchestrator.grid import build_grid
+from orchestrator.plan.grid import build_grid
 from tests.conftest import ROOT
 from tests.integration.sweeps import write_config
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.config import load_config
-from orchestrator.grid import build_grid
+from orchestrator.plan.grid import build_grid
 from workers.catalogue.losses import STUDY_LOSSES
 from workers.contract import DataProtocol, TrainingProtocol
 

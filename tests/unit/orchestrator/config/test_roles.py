@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from orchestrator.config.schema import Role, SweepFile, TrainingSection
-from orchestrator.grid import build_grid
+from orchestrator.plan.grid import build_grid
 from tests.unit.orchestrator.config.builders import load
 from workers.contract import DataProtocol, TrainingProtocol
 

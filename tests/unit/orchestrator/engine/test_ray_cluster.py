@@ -15,7 +15,7 @@ import ray
 
 from orchestrator.engine import ray_cluster
 from orchestrator.engine.ray_cluster import ClusterOptions, connect
-from orchestrator.stopping import handled, kept_from_children, raise_on_signals, stop_signals
+from orchestrator.engine.signals import handled, kept_from_children, raise_on_signals, stop_signals
 from tests.integration.ray_nodes import free_ports
 from workers.contract import UserError
 

@@ -15,7 +15,7 @@ from orchestrator.engine.ray_nodes import (
     needs_of,
     refuse_unlike,
 )
-from orchestrator.grid import build_grid
+from orchestrator.plan.grid import build_grid
 from orchestrator.store import Store
 from orchestrator.sweep import open_sweep
 from tests.integration.sweeps import write_config, write_pictures

@@ -14,7 +14,7 @@ from ray.tune.experiment import Trial
 
 from orchestrator.engine.base import Outcome, TrialJob, misplaced
 from orchestrator.engine.ray_watcher import Attempts, Watcher, error_of
-from orchestrator.retries import MAX_LOST_NODES
+from orchestrator.plan.retries import MAX_LOST_NODES
 from orchestrator.store import Store
 from tests.unit.orchestrator.store.trials import NOW, make_spec
 from workers.contract import FailureClass, Runtime

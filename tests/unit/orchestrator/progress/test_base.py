@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.progress import Tally, format_duration
-from orchestrator.progress.text import cut, cut_label
+from orchestrator.progress.displays import cut, cut_label
 from tests.unit.orchestrator.progress.story import FakeClock
 
 

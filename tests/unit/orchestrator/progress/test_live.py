@@ -10,8 +10,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.progress import PlainProgress, make_progress
-from orchestrator.progress.lines import JsonProgress
-from orchestrator.progress.live import LiveProgress
+from orchestrator.progress.displays import JsonProgress, LiveProgress
 from tests.unit.orchestrator.progress.story import FakeClock, first_half, second_half
 from workers.contract import UserError
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.ranking import resampling
+from orchestrator.ranking import bootstrap
 from orchestrator.ranking.certainty import certainties, certainty
 from orchestrator.ranking.pairs import effect_size, interval
 from workers.contract import UserError
@@ -147,7 +147,7 @@ def test_chunks_change_nothing(monkeypatch):
     values = noise(6)
     values[2, 3, 1, 0] = np.nan
     once = certainty(cells(values), num_samples=300)
-    monkeypatch.setattr(resampling, "CHUNK_BYTES", 8 * 48 * 7)
+    monkeypatch.setattr(bootstrap, "CHUNK_BYTES", 8 * 48 * 7)
     assert certainty(cells(values), num_samples=300) == once
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from orchestrator.ranking.metrics import ALL_METRICS
 from orchestrator.ranking.podium import rank
-from orchestrator.ranking.rows import podium_rows
-from orchestrator.ranking.tables import NO_METRICS, read_table
+from orchestrator.ranking.results import podium_rows
+from orchestrator.ranking.table import NO_METRICS, read_table
 from orchestrator.store import TABLES
 from tests.unit.orchestrator.ranking.frames import TRIALS, frame
 from workers.contract import UserError

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.ranking.grid import Grid
+from orchestrator.ranking.coverage import Grid
 from orchestrator.ranking.podium import rank
-from orchestrator.ranking.rows import podium_rows
+from orchestrator.ranking.results import podium_rows
 from tests.unit.orchestrator.ranking.frames import TRIALS, frame
 from workers.contract import UserError
 

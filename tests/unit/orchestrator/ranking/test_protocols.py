@@ -7,8 +7,12 @@ import json
 import pandas as pd
 import pytest
 
-from orchestrator.ranking.protocols import describe_protocols, differing_keys, protocol_values
-from orchestrator.ranking.questions import choose_protocol
+from orchestrator.ranking.protocols import (
+    choose_protocol,
+    describe_protocols,
+    differing_keys,
+    protocol_values,
+)
 from workers.contract import UserError
 
 

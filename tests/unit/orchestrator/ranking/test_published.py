@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from orchestrator.ranking.podium import rank
-from orchestrator.ranking.tables import prepare_trials
+from orchestrator.ranking.table import prepare_trials
 from orchestrator.store.schema import TRIALS
 from tests.published import (
     PAPER,

@@ -7,12 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.ranking.grid import Grid
+from orchestrator.ranking.coverage import Grid
 from orchestrator.ranking.podium import rank
-from orchestrator.ranking.raced import with_stand_ins
-from orchestrator.ranking.racing import Race, RaceRules, judge, paired_estimates, podiums, race
+from orchestrator.ranking.racing import (
+    Race,
+    RaceRules,
+    judge,
+    paired_estimates,
+    podiums,
+    race,
+    with_stand_ins,
+)
 from orchestrator.ranking.scores import gather
-from orchestrator.ranking.tables import check_table
+from orchestrator.ranking.table import check_table
 from tests.published import published_dice, published_trials
 
 FEW = RaceRules(num_draws=100)

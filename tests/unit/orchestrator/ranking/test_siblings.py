@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.ranking.grid import Grid
+from orchestrator.ranking.coverage import Grid
 from orchestrator.ranking.siblings import Siblings, find_siblings, siblings_query
 from orchestrator.store import Store
 from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec

@@ -10,11 +10,12 @@ import pytest
 import scikit_posthocs
 from scipy import stats
 
-from orchestrator.ranking.significance import critical_difference, significance
-from orchestrator.ranking.wilcoxon import (
+from orchestrator.ranking.significance import (
+    critical_difference,
     exact_signed_rank,
     holm,
     holm_impossible,
+    significance,
     wilcoxon_holm,
 )
 from workers.contract import UserError

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from orchestrator.ranking.podium import rank
-from orchestrator.ranking.tables import prepare_trials, read_table
+from orchestrator.ranking.table import prepare_trials, read_table
 from tests.unit.orchestrator.store.trials import make_spec
 from workers.contract import UserError
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from orchestrator.ranking.podium import rank
-from orchestrator.ranking.tables import read_table
+from orchestrator.ranking.table import read_table
 from orchestrator.ranking.text_tables import (
     block_table,
     escape_latex,

@@ -13,7 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from orchestrator.report.data import ReportData
-from orchestrator.report.titles import Titles
+from orchestrator.titles import Titles
 
 DATASETS = {
     "synthetic-skin": "Skin (synthetic)",

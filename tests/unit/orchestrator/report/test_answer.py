@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from orchestrator.ranking.tables import read_table
+from orchestrator.ranking.table import read_table
 from orchestrator.report.answer import answer
 from orchestrator.report.data import ReportData, arrange
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from orchestrator.report.compare import compare
-from orchestrator.report.compare_page import write_comparison
-from orchestrator.report.compare_sides import side
+from orchestrator.report.compare.comparison import compare
+from orchestrator.report.compare.page import write_comparison
+from orchestrator.report.compare.sides import side
 from orchestrator.report.content import collect
 from orchestrator.report.data import Sampling, arrange
 from orchestrator.report.page import render_page

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from orchestrator.ranking.metrics import metric_of
-from orchestrator.report.compare import answer_sentence, compare, to_json
-from orchestrator.report.compare_cells import (
+from orchestrator.report.compare.comparison import answer_sentence, compare, to_json
+from orchestrator.report.compare.differences import (
     cell_differences,
     loss_differences,
     paired_difference,
     unpaired_difference,
 )
-from orchestrator.report.compare_sides import side
+from orchestrator.report.compare.sides import side
 from orchestrator.report.data import ReportData
 from tests.unit.orchestrator.report.factory import make_data
 

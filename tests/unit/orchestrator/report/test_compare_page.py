@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from orchestrator.report import compare_page as module
-from orchestrator.report.compare import compare
-from orchestrator.report.compare_page import moved_text, render_comparison, write_comparison
-from orchestrator.report.compare_sides import side
+from orchestrator.report.compare import page as module
+from orchestrator.report.compare.comparison import compare
+from orchestrator.report.compare.page import moved_text, render_comparison, write_comparison
+from orchestrator.report.compare.sides import side
 from tests.unit.orchestrator.report.factory import make_data, renamed
 from workers.contract import UserError
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import pytest
 
 from orchestrator.config.loading import load_config
-from orchestrator.grid import build_grid
-from orchestrator.report.configuration import configuration, runnable
+from orchestrator.plan.grid import build_grid
 from orchestrator.report.data import arrange
+from orchestrator.report.record import configuration, runnable
 from tests.unit.orchestrator.report.factory import make_data
 
 CONFIG = """

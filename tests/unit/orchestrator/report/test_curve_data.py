@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.report import curve_data as module
-from orchestrator.report.curve_data import LEVELS, MISSING, curve_data, pack
+from orchestrator.report import curves as module
+from orchestrator.report.curves import LEVELS, MISSING, curve_data, pack
 from orchestrator.report.data import ReportData, arrange
 from tests.unit.orchestrator.report.factory import make_data
 

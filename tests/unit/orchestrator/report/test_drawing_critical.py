@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.ranking.significance import CriticalDifference
-from orchestrator.report.drawing_critical import WIDTH, draw_critical
+from orchestrator.report.drawing import WIDTH, draw_critical
 
 FOUND = CriticalDifference(
     difference=0.8,

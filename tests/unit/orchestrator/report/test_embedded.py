@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.report.embedded import content_policy, embedded_json
+from orchestrator.report.rendering import content_policy, embedded_json
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 

@@ -10,17 +10,17 @@ from PIL import Image
 
 from orchestrator.report.data import ReportData, arrange
 from orchestrator.report.figures import make_figures
-from orchestrator.report.figures_bars import axis_start, bars_figure
-from orchestrator.report.figures_files import (
+from orchestrator.report.figures.bars import axis_start, bars_figure
+from orchestrator.report.figures.files import (
     FIGURE_NAMES,
     csv_text,
     file_stem,
     stale_figures,
     table_texts,
 )
-from orchestrator.report.figures_intervals import percent_text
-from orchestrator.report.figures_style import drawing_style
-from orchestrator.report.loss_means import loss_means
+from orchestrator.report.figures.intervals import percent_text
+from orchestrator.report.figures.style import drawing_style
+from orchestrator.report.standings import loss_means
 from tests.unit.orchestrator.report.factory import make_data
 
 

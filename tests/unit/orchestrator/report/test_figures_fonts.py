@@ -12,9 +12,9 @@ from matplotlib import font_manager
 
 from orchestrator.report.data import arrange
 from orchestrator.report.figures import make_figures
-from orchestrator.report.figures_fonts import families_for, lacking_note
-from orchestrator.report.figures_style import drawing_style
-from orchestrator.report.titles import Titles
+from orchestrator.report.figures.fonts import families_for, lacking_note
+from orchestrator.report.figures.style import drawing_style
+from orchestrator.titles import Titles
 from tests.unit.orchestrator.report.factory import make_data
 
 RUNIC, WEDGE = "\u16a0", "\U00012000"  # no font of the usual ones has them

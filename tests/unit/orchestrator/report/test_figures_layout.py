@@ -10,16 +10,14 @@ from matplotlib.text import Text
 from orchestrator.report.curves import curve_panels
 from orchestrator.report.data import arrange
 from orchestrator.report.evidence import evidence
-from orchestrator.report.examples import examples
-from orchestrator.report.figures_bars import bars_figure
-from orchestrator.report.figures_critical import critical_figure
-from orchestrator.report.figures_curves import curves_figure
-from orchestrator.report.figures_datasets import datasets_figure
-from orchestrator.report.figures_heat import heat_figure
-from orchestrator.report.figures_intervals import intervals_figure
-from orchestrator.report.figures_panels import panels_figure
-from orchestrator.report.figures_podium import podium_figure
-from orchestrator.report.figures_style import (
+from orchestrator.report.figures.bars import bars_figure
+from orchestrator.report.figures.critical import critical_figure
+from orchestrator.report.figures.curves import curves_figure
+from orchestrator.report.figures.heat import heat_figure
+from orchestrator.report.figures.images import datasets_figure, panels_figure
+from orchestrator.report.figures.intervals import intervals_figure
+from orchestrator.report.figures.podium import podium_figure
+from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
     SINGLE_COLUMN,
     add_caption,
@@ -28,7 +26,7 @@ from orchestrator.report.figures_style import (
     text_width,
     wrap,
 )
-from orchestrator.report.panels import panels_like
+from orchestrator.report.predictions import examples, panels_like
 from tests.unit.orchestrator.report.factory import make_data, renamed
 
 LONG = {

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from orchestrator.ranking.tables import read_table
+from orchestrator.ranking.table import read_table
 from orchestrator.report.data import ReportData, arrange
-from orchestrator.report.figures_bars import bars_figure
-from orchestrator.report.figures_heat import heat_figure
-from orchestrator.report.figures_style import drawing_style, save
+from orchestrator.report.figures.bars import bars_figure
+from orchestrator.report.figures.heat import heat_figure
+from orchestrator.report.figures.style import drawing_style, save
 from tests.published import grid_document, published_trials
 
 PAPER = Path(__file__).parents[3] / "data" / "paper"

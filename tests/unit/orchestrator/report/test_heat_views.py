@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from orchestrator.ranking.podium import rank
-from orchestrator.report import heat_views as module
+from orchestrator.report import heat as module
 from orchestrator.report.data import ReportData, arrange
-from orchestrator.report.heat_views import heat_metrics, heat_views
+from orchestrator.report.heat import heat_metrics, heat_views
 from tests.unit.orchestrator.report.factory import make_data
 
 

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from orchestrator.report.figures_bars import _LOOKS
-from orchestrator.report.figures_heat import _BADGES
+from orchestrator.report.figures.bars import _LOOKS
+from orchestrator.report.figures.heat import _BADGES
 from orchestrator.report.palette import (
     COMPOUND_COLOUR,
     HEAT_HIGH,

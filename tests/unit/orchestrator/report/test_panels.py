@@ -8,11 +8,10 @@ import pandas as pd
 from PIL import Image
 
 from orchestrator.report.data import arrange
-from orchestrator.report.examples import examples
-from orchestrator.report.figures_panels import panels_figure
-from orchestrator.report.figures_style import add_caption, drawing_style
-from orchestrator.report.panels import image_counts, panels_like
-from orchestrator.report.titles import Titles
+from orchestrator.report.figures.images import panels_figure
+from orchestrator.report.figures.style import add_caption, drawing_style
+from orchestrator.report.predictions import examples, image_counts, panels_like
+from orchestrator.titles import Titles
 from tests.unit.orchestrator.report.factory import make_data
 from workers.evaluation import keep_prediction
 

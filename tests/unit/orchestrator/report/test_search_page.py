@@ -6,10 +6,9 @@ import re
 
 import pytest
 
-from orchestrator.fragment import fragments
 from orchestrator.report.search_page import write_search_report
-from orchestrator.studies import Finding, candidates_of
-from tests.unit.orchestrator.test_studies import row, studies
+from orchestrator.tune.studies import Finding, candidates_of, fragments
+from tests.unit.orchestrator.tune.test_studies import row, studies
 from workers.contract import UserError
 
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from orchestrator.report.palette import TRUTH_COLOUR
-from orchestrator.report.sheet import SIDE, Part, sheet_parts
-from orchestrator.report.sheet_page import render_sheet
-from orchestrator.report.sheet_png import draw_sheet
+from orchestrator.report.sheet.page import render_sheet
+from orchestrator.report.sheet.png import draw_sheet
+from orchestrator.report.sheet.samples import SIDE, Part, sheet_parts
 from workers.contract import Component
 from workers.datasets.survey import survey_dataset
 

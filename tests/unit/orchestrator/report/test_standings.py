@@ -10,7 +10,7 @@ import pytest
 from orchestrator.ranking.podium import rank
 from orchestrator.report.data import ReportData, arrange
 from orchestrator.report.standings import podium_steps, shown_metrics, standings
-from orchestrator.report.wording import metric_text, points_text
+from orchestrator.wording import metric_text, points_text
 from tests.unit.orchestrator.report.factory import make_data
 
 GOLDEN = Path(__file__).parent / "golden" / "points.txt"

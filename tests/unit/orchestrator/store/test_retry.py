@@ -11,8 +11,7 @@ import pytest
 
 from orchestrator.store import Store, StoreError
 from orchestrator.store.local import HICCUPS, REMEDIES, LocalStorage
-from orchestrator.store.retry import Patience
-from orchestrator.store.storage import StoreHiccupError
+from orchestrator.store.storage import Patience, StoreHiccupError
 from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec, plain_counts
 
 

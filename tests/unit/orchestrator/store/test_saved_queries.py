@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.store import SAVED_QUERIES, Store
-from tests.unit.orchestrator.store.test_expected import document, fill
+from tests.unit.orchestrator.store.test_views import document, fill
 from tests.unit.orchestrator.store.trials import NOW, make_failure, make_result, make_spec
 from workers.identity import protocol_id, trial_id
 

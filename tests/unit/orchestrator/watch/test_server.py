@@ -18,7 +18,7 @@ import pytest
 import uvicorn
 
 from orchestrator.config import load_config
-from orchestrator.grid import build_grid
+from orchestrator.plan.grid import build_grid
 from orchestrator.store import RunningTrial, RunRecord, Store
 from orchestrator.watch import connections
 from orchestrator.watch import follower as following

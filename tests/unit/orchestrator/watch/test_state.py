@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator.grid import grid_from_specs
-from orchestrator.planner import plan
+from orchestrator.plan.grid import grid_from_specs
+from orchestrator.plan.planner import plan
 from orchestrator.store import FailureRecord, RunningTrial, RunRecord, Store
 from orchestrator.watch.state import Facts, describe, describe_cell
 from tests.unit.orchestrator.store.trials import make_result, make_spec

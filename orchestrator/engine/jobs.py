@@ -1,0 +1,376 @@
+"""A sweep as a job of a Ray cluster: submitted, followed and stopped through its job server."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import logging
+import os
+import re
+import shlex
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from orchestrator.address import hide_credentials
+from orchestrator.config import load_config
+from orchestrator.config.portable import portable_yaml
+from orchestrator.engine.job_requests import (
+    http_address,
+    patiently,
+    proxy_hint,
+    reach_loopback_directly,
+)
+from orchestrator.plan.grid import build_grid
+from workers.contract import UserError
+
+_T = TypeVar("_T")
+
+CONFIG_NAME = "sweep.yaml"
+"""What the configuration is called in the job's working directory, which holds nothing else."""
+
+STOP_WAIT_SECONDS = 60
+"""How long Ray waits, from `stop` to SIGKILL, for a sweep to end by itself. Its own default is 3
+seconds, of which a busy driver may need more."""
+
+MAX_CODE_BYTES = 16 << 20
+"""Podium's own code is a tenth of that; more means that something else lies in its folders."""
+
+EXIT_STOPPED = 130
+
+_STOP_POLL_SECONDS = 0.5
+_TAIL_ATTEMPTS = 5
+_TAIL_RETRY_SECONDS = 2.0
+_CHATTY = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What is submitted.
+
+    Attributes:
+        name: What the sweep is called.
+        stem: Begins the submission id of every job of this sweep; a counter follows.
+        results: Where the results go, an absolute path or a URI.
+        config: The configuration, which means the same in any folder.
+        retry: Failure classes to run again.
+        code: Folders of Podium's own packages that travel along; none: the cluster has it.
+    """
+
+    name: str
+    stem: str
+    results: str
+    config: str
+    retry: tuple[str, ...] = ()
+    code: tuple[Path, ...] = ()
+
+    @property
+    def entrypoint(self) -> str:
+        """The shell command of the job."""
+        command = ["python", "-m", "orchestrator", "run", CONFIG_NAME, "--progress", "plain"]
+        # `exec`: Ray's signal then reaches the sweep itself, with no shell in between.
+        return "exec " + shlex.join([*command, *(f"--retry={item}" for item in self.retry)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as the server tells it.
+
+    Attributes:
+        submission_id: Its id.
+        status: PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED.
+        exit_code: Of its command; None while it runs, when it was stopped or never started.
+        message: What the server says of its end.
+        results: Digest of the place of its results, as `podium submit` left it.
+    """
+
+    submission_id: str
+    status: str
+    exit_code: int | None = None
+    message: str = ""
+    results: str | None = field(default=None, repr=False)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is over, however it ended."""
+        return self.status in ("STOPPED", "SUCCEEDED", "FAILED")
+
+
+def prepare(
+    path: Path,
+    overrides: Sequence[str] = (),
+    retry: Sequence[str] = (),
+    *,
+    with_code: bool = False,
+) -> Submission:
+    """Checks a configuration and makes it ready to travel; nothing is sent.
+
+    Raises:
+        UserError: Something in the configuration has to be mended first.
+    """
+    config = load_config(path, overrides)
+    slug = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")[:40] or "sweep"
+    return Submission(
+        name=config.name,
+        stem=f"{slug}-{build_grid(config).grid_id}",
+        results=config.results,
+        config=portable_yaml(path, overrides),
+        retry=tuple(retry),
+        code=own_code() if with_code else (),
+    )
+
+
+def own_code() -> tuple[Path, ...]:
+    """Returns the folders of the packages that this process runs from.
+
+    Raises:
+        UserError: They hold far more than code.
+    """
+    here = Path(__file__).resolve().parents[1]
+    folders = (here, here.parent / "workers")
+    for folder in folders:
+        files = (file for file in folder.rglob("*") if "__pycache__" not in file.parts)
+        size = sum(file.stat().st_size for file in files if file.is_file())
+        if size > MAX_CODE_BYTES:
+            msg = (
+                f"--with-code: {folder} holds {size >> 20} MiB, at most {MAX_CODE_BYTES >> 20} "
+                "travel with a job; move data and results out of it"
+            )
+            raise UserError(msg)
+    return folders
+
+
+def next_id(stem: str, taken: Sequence[str]) -> str:
+    """Returns the stem with the first number after those that were used: `focal-1f2e-3`."""
+    used = [int(number) for number in (_number(stem, item) for item in taken) if number]
+    return f"{stem}-{max(used, default=0) + 1}"
+
+
+def _number(stem: str, submission_id: str) -> str | None:
+    match = re.fullmatch(re.escape(stem) + r"-(\d+)", submission_id)
+    return match.group(1) if match else None
+
+
+def exit_code(job: Job) -> int:
+    """Returns the exit code of a job that ended: its command's own; 130 where it was stopped.
+
+    Raises:
+        UserError: The command did not run, or nobody knows how it ended.
+    """
+    if job.status == "SUCCEEDED":
+        return 0
+    if job.status == "STOPPED":
+        return EXIT_STOPPED
+    if job.exit_code is None:
+        reason = " ".join(job.message.split()) or "the server gives no reason"
+        msg = f"job {job.submission_id} ended without an exit code: {reason}"
+        raise UserError(msg)
+    return job.exit_code if job.exit_code >= 0 else 128 - job.exit_code
+
+
+class JobServer:
+    """The job server of a cluster's head node; the token comes from Ray's own variables."""
+
+    def __init__(self, address: str, on_wait: Callable[[str], None] = lambda _: None) -> None:
+        """Connects.
+
+        Args:
+            address: Of the dashboard.
+            on_wait: Told what this client waits for.
+
+        Raises:
+            UserError: There is none, it refuses the token, or the address is no HTTP address.
+        """
+        url = http_address(address)
+        self.address = hide_credentials(url)
+        self._on_wait = on_wait
+        reach_loopback_directly(url)
+        with self._explained():
+            from ray.job_submission import JobSubmissionClient
+
+            for name in _CHATTY:
+                logging.getLogger(name).setLevel(logging.WARNING)
+            # Ray lets these win over the address it is given.
+            for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
+                os.environ.pop(name, None)
+            self._client = self._patiently(lambda: JobSubmissionClient(url))
+
+    def jobs(self, submission: Submission) -> tuple[Job, ...]:
+        """Returns the jobs of the same grid with the same results, the oldest first."""
+        with self._explained():
+            found = [_job(details) for details in self._patiently(self._client.list_jobs)]
+        place = _digest(submission.results)
+        mine = [
+            job
+            for job in found
+            if _number(submission.stem, job.submission_id) and job.results == place
+        ]
+        return tuple(sorted(mine, key=lambda job: _by_number(submission.stem, job)))
+
+    def job(self, submission_id: str) -> Job:
+        """Returns one job."""
+        with self._explained():
+            return _job(self._client.get_job_info(submission_id))
+
+    def submit(self, submission: Submission) -> str:
+        """Sends the configuration and starts the job; returns its id."""
+        with self._explained():
+            taken = [item.submission_id or "" for item in self._patiently(self._client.list_jobs)]
+            submission_id = next_id(submission.stem, taken)
+            with tempfile.TemporaryDirectory(prefix="podium-submit-") as folder:
+                (Path(folder) / CONFIG_NAME).write_text(submission.config, encoding="utf-8")
+                send = functools.partial(
+                    self._client.submit_job,
+                    entrypoint=submission.entrypoint,
+                    submission_id=submission_id,
+                    runtime_env=_runtime_environment(folder, submission.code),
+                    metadata={
+                        "podium": submission.name,
+                        "results": _digest(submission.results),
+                    },
+                )
+                return str(self._patiently(send, done=submission_id))
+
+    def _patiently(self, request: Callable[[], _T], done: _T | None = None) -> _T:
+        return patiently(request, self.address, self._on_wait, done)
+
+    def follow(self, submission_id: str, write: Callable[[str], object]) -> Job:
+        """Passes the job's output to `write` as it comes, until the job ends.
+
+        Raises:
+            UserError: The server stopped answering; the job may go on.
+        """
+        log = _Log(write)
+        failures = 0
+        while True:
+            before = log.shown
+            problem = None
+            try:
+                with self._explained():
+                    asyncio.run(self._tail(submission_id, log))
+                job = self.job(submission_id)
+                if job.has_ended:
+                    return job
+            except UserError as error:
+                problem = error
+            failures = 1 if log.shown > before else failures + 1
+            if failures > _TAIL_ATTEMPTS and problem:
+                raise problem
+            _wait(_TAIL_RETRY_SECONDS)
+
+    async def _tail(self, submission_id: str, log: _Log) -> None:
+        log.position = 0
+        async for text in self._client.tail_job_logs(submission_id):
+            log.add(text)
+
+    def stop(self, submission_id: str) -> Job:
+        """Ends a job as Ctrl-C would and waits for its end."""
+        with self._explained():
+            self._client.stop_job(submission_id)
+        # Ray kills what is left after STOP_WAIT_SECONDS.
+        for _ in range(int((STOP_WAIT_SECONDS + 30) / _STOP_POLL_SECONDS)):
+            job = self.job(submission_id)
+            if job.has_ended:
+                return job
+            _wait(_STOP_POLL_SECONDS)
+        msg = (
+            f"job {submission_id} is still {job.status} after {STOP_WAIT_SECONDS + 30} s; try again"
+        )
+        raise UserError(msg)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turns what the client raises into a message with a remedy; it never holds the token."""
+        from ray.exceptions import AuthenticationError
+
+        try:
+            yield
+        except AuthenticationError as error:
+            reason = str(error).partition("\n")[0].partition(". ")[0].strip()
+            msg = (
+                f"{self.address}: {reason}; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or "
+                "RAY_AUTH_TOKEN_PATH) to the cluster's token"
+            )
+            raise UserError(msg) from None
+        except _client_errors() as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            hint = proxy_hint(self.address)
+            if "already exists" in reason:
+                msg = f"somebody submitted this sweep to {self.address} just now; try again"
+                raise UserError(msg) from error
+            if reason.startswith("Request failed with status code"):
+                msg = f"the job server at {self.address} refused: {reason}{hint}"
+                raise UserError(msg) from error
+            msg = (
+                f"no answer from a Ray job server at {self.address}: {reason}; start the head with "
+                "`ray start --head --dashboard-host=0.0.0.0` and ray[default] installed, and check "
+                f"that this machine reaches its port 8265{hint}"
+            )
+            raise UserError(msg) from error
+
+
+@dataclass
+class _Log:
+    """What of a job's output was shown; a tail that begins anew does not show it again."""
+
+    write: Callable[[str], object]
+    shown: int = 0
+    position: int = 0
+
+    def add(self, text: str) -> None:
+        start = max(0, self.shown - self.position)
+        self.position += len(text)
+        if start < len(text):
+            self.write(text[start:])
+            self.shown = self.position
+
+
+def _client_errors() -> tuple[type[Exception], ...]:
+    """Returns what the client raises; without aiohttp it cannot even be made."""
+    aiohttp = sys.modules.get("aiohttp")
+    own = (aiohttp.ClientError,) if aiohttp else ()
+    return (OSError, RuntimeError, ValueError, *own)
+
+
+def _runtime_environment(folder: str, code: Sequence[Path]) -> dict[str, Any]:
+    environment: dict[str, Any] = {
+        "working_dir": folder,
+        "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_SECONDS)},
+    }
+    if code:
+        environment |= {"py_modules": [str(item) for item in code], "excludes": ["__pycache__"]}
+    return environment
+
+
+def _job(details: Any) -> Job:
+    metadata: Mapping[str, str] = details.metadata or {}
+    return Job(
+        submission_id=details.submission_id or "",
+        status=str(getattr(details.status, "value", details.status)),
+        exit_code=details.driver_exit_code,
+        message=details.message or "",
+        results=metadata.get("results"),
+    )
+
+
+def _by_number(stem: str, job: Job) -> int:
+    return int(_number(stem, job.submission_id) or 0)
+
+
+def _digest(results: str) -> str:
+    """Tells two places of results apart without storing either on the cluster."""
+    return hashlib.sha256(results.encode()).hexdigest()[:16]
+
+
+def _wait(seconds: float) -> None:
+    threading.Event().wait(seconds)

@@ -1,0 +1,112 @@
+"""`policy: race`: of a plan, what the race asks for next, what waits, and what is spared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from orchestrator.plan.grid import Grid
+from orchestrator.plan.planner import Action, Plan, PlannedTrial
+from orchestrator.plan.race_state import RaceStanding, Reach
+from orchestrator.ranking.racing import Race, RaceRules, race
+from orchestrator.records import CommittedRow
+from workers.contract import TrialStatus
+
+MAX_REACHES = 5
+"""Blocks named as the reason for a round."""
+SPARED, WAITS = "spared by the race", "waits for the race"
+
+
+class ScoredRow(CommittedRow, Protocol):
+    """A trial with a result and its test Dice, None where it diverged."""
+
+    @property
+    def dice(self) -> float | None: ...  # noqa: D102 - see the table
+
+
+def is_race(grid: Grid) -> bool:
+    """Says whether a grid is raced."""
+    return grid.config.get("policy") == "race"
+
+
+def limit(plan: Plan, committed: Mapping[str, ScoredRow]) -> Plan:
+    """Returns the plan with only those trials pending that the race asks for now.
+
+    The race is run anew over the committed trials, so that it decides the same after any
+    interruption; see `orchestrator.ranking.racing.race`.
+    """
+    found = _run(plan, committed)
+    asked = found.asked_DMLR.ravel()
+    trials = tuple(
+        trial if wanted or trial.status is not None else _held_back(trial, found)
+        for trial, wanted in zip(plan.trials, asked, strict=True)
+    )
+    return replace(plan, trials=trials, race=_standing(plan.grid, trials, found))
+
+
+def rules_of(grid: Grid) -> RaceRules:
+    """Returns the rules that a grid's configuration states."""
+    given: Any = grid.config.get("race") or {}
+    return RaceRules(**given)
+
+
+def _run(plan: Plan, committed: Mapping[str, ScoredRow]) -> Race:
+    grid = plan.grid
+    shape = (len(grid.datasets), len(grid.models), len(grid.losses), grid.repeats)
+    values = np.full(len(plan.trials), np.nan)
+    finished = np.zeros(len(plan.trials), dtype=bool)
+    for position, key in enumerate(grid.trial_ids):
+        row = committed.get(key)
+        if row is not None:
+            finished[position] = TrialStatus(row.status) == TrialStatus.COMPLETED
+            values[position] = row.dice or 0.0
+    lost = np.array([trial.failed for trial in plan.trials])
+    return race(values.reshape(shape), finished.reshape(shape), lost.reshape(shape), rules_of(grid))
+
+
+def _held_back(trial: PlannedTrial, found: Race) -> PlannedTrial:
+    return replace(
+        trial,
+        action=Action.SKIP,
+        reason=SPARED if found.over else WAITS,
+        expected_seconds=0.0,
+        source=None,
+        held_back=True,
+    )
+
+
+def _standing(grid: Grid, trials: tuple[PlannedTrial, ...], found: Race) -> RaceStanding:
+    losses = [component.label for component in grid.losses]
+    judged = found.judgement
+    held = sum(trial.held_back for trial in trials)
+    return RaceStanding(
+        state=found.state,
+        round=found.round,
+        level=rules_of(grid).level,
+        certainty=judged.certainty if judged else None,
+        podium=tuple(losses[position] for position in judged.podium) if judged else (),
+        num_trials=len(trials),
+        num_asked=int(found.asked_DMLR.sum()),
+        num_held_back=held,
+        reaches=_reaches(grid, found),
+    )
+
+
+def _reaches(grid: Grid, found: Race) -> tuple[Reach, ...]:
+    """Returns the blocks whose means still change the podium most often."""
+    if found.judgement is None or found.over:
+        return ()
+    reaches = [
+        Reach(axis=axis, block=block.label, loss=loss.label, share=float(share))
+        for axis, blocks, reach in (
+            ("dataset", grid.datasets, found.judgement.reach_DL),
+            ("model", grid.models, found.judgement.reach_ML),
+        )
+        for block, shares in zip(blocks, reach, strict=True)
+        for loss, share in zip(grid.losses, shares, strict=True)
+        if share > 0
+    ]
+    return tuple(sorted(reaches, key=lambda one: -one.share)[:MAX_REACHES])

@@ -1,0 +1,314 @@
+"""Results on an S3-compatible object store: serialised in memory, then one put."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from pyarrow import fs
+
+from orchestrator.address import AddressError, S3Address, hide_credentials, parse_endpoint, parse_s3
+from orchestrator.safe_text import mask
+from orchestrator.store.storage import (
+    PATIENCE,
+    Buffer,
+    FileInfo,
+    Patience,
+    StoreError,
+    StoreHiccupError,
+)
+
+CONNECT_SECONDS = 5.0
+SILENT_SECONDS = 15.0
+"""A request during which nothing moves for so long has failed."""
+NUM_REQUESTS = 3
+"""How often the library repeats one failed request within a second or two; what still fails then
+is asked for again as a whole, see `orchestrator.store.storage`."""
+
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+
+_HICCUP = re.compile(
+    "NETWORK_CONNECTION|SLOW_DOWN|SlowDown|THROTTL|Throttl|INTERNAL_FAILURE|InternalError"
+    "|SERVICE_UNAVAILABLE|ServiceUnavailable|REQUEST_TIMEOUT|RequestTimeout|OperationAborted"
+    # The library repeated the end of an upload whose first answer was lost.
+    "|NO_SUCH_UPLOAD|NoSuchUpload"
+    r"|HTTP status (?:408|429|500|502|503|504)"
+)
+_CREDENTIALS = (
+    "give credentials that may list, read, write and delete there (AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY, for temporary ones AWS_SESSION_TOKEN too, or AWS_PROFILE)"
+)
+_ENDPOINT = "the endpoint (AWS_ENDPOINT_URL, or ?endpoint_override=HOST:PORT&scheme=http)"
+_REGION = "name the region of the bucket (AWS_DEFAULT_REGION, or ?region=NAME)"
+_REMEDIES = (
+    (r"TOO_SKEWED|TooSkewed", "set the clock of this machine"),
+    (r"ExpiredToken|EXPIRED_TOKEN", f"the session is over: {_CREDENTIALS}"),
+    (r"PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocation|HTTP status 301", _REGION),
+    (
+        r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|UNRECOGNIZED_CLIENT|HTTP status 40[13]",
+        _CREDENTIALS,
+    ),
+    (r"NO_SUCH_BUCKET|there is no bucket", "create the bucket or correct its name"),
+    (r"HTTP status 400", f"{_REGION}, and {_CREDENTIALS}"),
+    (r"HTTP status 507|StorageFull|QuotaExceeded", "free some space there or have it enlarged"),
+    (r"curlCode: 6\b", f"correct the host in {_ENDPOINT}"),
+    (r"curlCode: 7\b", f"nothing listens there: start the store or correct {_ENDPOINT}"),
+    (r"curlCode: (35|60|77)\b", f"the certificate is refused: correct the scheme of {_ENDPOINT}"
+     ", or give the authority's certificate (?tls_ca_file_path=FILE)"),
+    (r"NETWORK_CONNECTION", f"see whether the store answers and correct {_ENDPOINT}"),
+    (_HICCUP.pattern, "the store is disturbed or asked too much; wait"),
+)  # fmt: skip
+_ANY = f"check credentials, bucket, region and {_ENDPOINT}"
+
+
+def is_gone(error: OSError) -> bool:
+    """Says whether a request failed because the object is not there (any more)."""
+    return re.search("NO_SUCH_KEY|NoSuchKey|RESOURCE_NOT_FOUND", str(error)) is not None
+
+
+def open_bucket(address: S3Address) -> tuple[fs.S3FileSystem, str]:
+    """Opens a bucket.
+
+    An endpoint can also come from `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, a region from
+    `AWS_REGION` or `AWS_DEFAULT_REGION`; without either, the store is asked where the bucket is.
+
+    Returns:
+        The file system, and bucket and prefix within it.
+
+    Raises:
+        StoreError: The endpoint of the environment is none, or the bucket's region cannot be
+            found out.
+    """
+    given = dict(address.options)
+    if "endpoint_override" in given:
+        given |= parse_endpoint(given["endpoint_override"])
+    options: dict[str, Any] = {**_endpoint(), **given}
+    region = next((os.environ[name] for name in _REGIONS if os.environ.get(name)), None)
+    try:
+        if region and "region" not in options:
+            options["region"] = region
+        elif "region" not in options and "endpoint_override" not in options:
+            options["region"] = fs.resolve_s3_region(address.bucket)
+        files = fs.S3FileSystem(
+            connect_timeout=CONNECT_SECONDS,
+            request_timeout=SILENT_SECONDS,
+            retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=NUM_REQUESTS),
+            # Up to 5 MB travel in a single request; without this every put would be several.
+            allow_delayed_open=True,
+            **options,
+        )
+    except (OSError, ValueError, pa.ArrowException) as error:
+        # The cause may repeat secrets, so it is not chained.
+        raise explain(address.place, error) from None
+    return files, f"{address.bucket}/{address.key}".rstrip("/")
+
+
+def explain(place: str, error: BaseException) -> StoreError:
+    """Returns what to tell the user of an error: the place, the reason, the remedy, no secret."""
+    reason = " ".join(str(error).split())
+    # The remedy first: a short secret may hide the words that tell what happened.
+    remedy = next((text for sign, text in _REMEDIES if re.search(sign, reason)), _ANY)
+    kind = StoreHiccupError if _HICCUP.search(reason) else StoreError
+    return kind(f"{place}: {mask(reason, place)}; {remedy}; then run the same command again")
+
+
+def _endpoint() -> dict[str, str]:
+    name = next((name for name in _ENDPOINTS if os.environ.get(name)), None)
+    if name is None:
+        return {}
+    try:
+        return parse_endpoint(os.environ[name])
+    except AddressError as error:
+        msg = f"{name}: {hide_credentials(os.environ[name])}: {error}"
+        raise StoreError(msg) from None
+
+
+NUM_DOWNLOADS = 16
+_CHUNK_BYTES = 8 << 20
+
+_Answer = TypeVar("_Answer")
+
+
+class ObjectStorage:
+    """Objects below one prefix of a bucket."""
+
+    def __init__(self, uri: str, *, patience: Patience = PATIENCE) -> None:
+        """Opens the bucket; nothing is read or written yet."""
+        address = parse_s3(uri)
+        self.location = str(address)
+        self.place = address.place
+        self._patience = patience
+        # Opening may ask where the bucket is, but says nothing of whether it can be reached.
+        opening = f"open {self.place}"
+        self._files, self._root = patience.insist(opening, lambda: open_bucket(address))
+
+    def write(self, path: str, data: Buffer) -> None:
+        """Puts an object, whole or not at all.
+
+        Arrow publishes what an open stream holds so far when the stream is dropped, for example
+        by Ctrl-C between opening and writing. No signal reaches a thread, and the thread is waited
+        for.
+        """
+        buffer = pa.py_buffer(data)
+        with ThreadPoolExecutor(1) as pool:
+            self._insist(
+                path, lambda: pool.submit(self._put, self._absolute(path), buffer).result()
+            )
+
+    def mark(self, path: str) -> None:
+        """Puts an empty object."""
+        self.write(path, b"")
+
+    def read(self, path: str) -> bytes | None:
+        """Returns an object's bytes, or None."""
+
+        def read() -> bytes | None:
+            try:
+                with self._files.open_input_stream(self._absolute(path)) as stream:
+                    data: bytes = stream.read()
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                if is_gone(error):  # deleted between being opened and read
+                    return None
+                raise
+            return data
+
+        return self._insist(path, read)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ObjectStorage) and other.location == self.location
+
+    def __hash__(self) -> int:
+        return hash(self.location)
+
+    def list(self, folder: str, prefix: str = "") -> tuple[FileInfo, ...]:
+        """Returns the objects and prefixes directly below a folder whose names begin so."""
+        selector = fs.FileSelector(self._absolute(folder), allow_not_found=True)
+
+        def entries() -> tuple[fs.FileInfo, ...]:
+            found = self._files.get_file_info(selector)
+            if not found:
+                self._check_bucket()
+            return tuple(found)
+
+        found = self._insist(folder, entries)
+        named = (_info(folder, info) for info in found if info.base_name.startswith(prefix))
+        return tuple(sorted(named, key=lambda info: info.path))
+
+    def delete(self, path: str) -> None:
+        """Removes an object if it is there."""
+
+        def delete() -> None:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.delete_file(self._absolute(path))
+
+        self._insist(path, delete)
+
+    def delete_folder(self, folder: str) -> None:
+        """Removes the object that stands for an empty folder."""
+
+        def delete() -> None:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.delete_dir(self._absolute(folder))
+
+        if not self.list(folder):
+            self._insist(folder, delete)
+
+    def exists(self, path: str) -> bool:
+        """Says whether the object is there."""
+        info = self._insist(path, lambda: self._files.get_file_info(self._absolute(path)))
+        return bool(info.type == fs.FileType.File)
+
+    @contextlib.contextmanager
+    def local_copies(self, paths: Sequence[str]) -> Iterator[Mapping[str, Path]]:
+        """Downloads the objects into a folder that is removed afterwards."""
+        with tempfile.TemporaryDirectory(prefix="podium-") as scratch:
+
+            def download(path: str) -> tuple[str, Path] | None:
+                data = self.read(path)
+                if data is None:
+                    return None
+                copy = Path(scratch) / path
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(data)
+                return path, copy
+
+            with ThreadPoolExecutor(NUM_DOWNLOADS) as pool:
+                yield dict(pair for pair in pool.map(download, paths) if pair)
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> Iterator[None]:  # noqa: ARG002 - part of the protocol
+        """Keeps nobody out: an object store has no lock."""
+        yield
+
+    def stamp(self, path: str) -> str:
+        """Returns what changes with an object's content: its ETag, else its size and time.
+
+        Raises:
+            StoreError: There is no such object, or it cannot be asked for.
+        """
+
+        def ask() -> str:
+            info = self._files.get_file_info(self._absolute(path))
+            if info.type != fs.FileType.File:
+                raise FileNotFoundError("there is no such object")  # noqa: EM101 - explained below
+            with self._files.open_input_file(self._absolute(path)) as file:
+                etag = (file.metadata() or {}).get("ETag", b"").decode()
+            return etag or f"{info.size} {info.mtime}"
+
+        return self._insist(path, ask)
+
+    def download(self, path: str, target: Path) -> None:
+        """Copies an object into a file, a few MiB at a time.
+
+        Raises:
+            StoreError: The object cannot be read.
+            OSError: The file cannot be written.
+        """
+        source = self._insist(path, lambda: self._files.open_input_file(self._absolute(path)))
+        with source, target.open("wb") as file:
+            size = source.size()
+            for start in range(0, size, _CHUNK_BYTES):
+                length = min(_CHUNK_BYTES, size - start)
+                file.write(self._insist(path, functools.partial(source.read_at, length, start)))
+
+    def _put(self, path: str, buffer: pa.Buffer) -> None:
+        stream = self._files.open_output_stream(path)
+        stream.write(buffer)
+        stream.close()
+
+    def _absolute(self, path: str) -> str:
+        return f"{self._root}/{path}"
+
+    def _check_bucket(self) -> None:
+        # Arrow lists a bucket that does not exist as if it were empty.
+        bucket = self._root.partition("/")[0]
+        if self._files.get_file_info(bucket).type == fs.FileType.NotFound:
+            raise OSError(f"there is no bucket {bucket!r}")  # noqa: EM102 - explained by the caller
+
+    def _insist(self, path: str, operation: Callable[[], _Answer]) -> _Answer:
+        def explained() -> _Answer:
+            try:
+                return operation()
+            except OSError as error:
+                place = f"{self.place}/{path}"
+                raise explain(place, error) from None  # the cause may repeat secrets
+
+        return self._patience.insist(self.location, explained)
+
+
+def _info(folder: str, info: fs.FileInfo) -> FileInfo:
+    path = f"{folder}/{info.base_name}"
+    if info.type == fs.FileType.Directory:
+        return FileInfo(path=path, size_bytes=0, modified_at=None, is_folder=True)
+    return FileInfo(path=path, size_bytes=info.size, modified_at=info.mtime)

@@ -1,0 +1,398 @@
+"""The searches of a configuration and what the store knows of each: pure, nothing is started."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice, product
+from typing import Literal, Protocol
+
+import yaml
+
+from orchestrator.config import SweepConfig
+from orchestrator.config.schema import TuneSection
+from orchestrator.tune.spaces import spaces_of
+from workers.catalogue.losses import LEARNING_RATE, value_of, with_values
+from workers.catalogue.spaces import Range, Space
+from workers.contract import Component, JSONValue, TrialSpec
+from workers.identity import digest, trial_id
+
+Values = Mapping[str, JSONValue]
+
+
+class TrainingRow(Protocol):
+    """What is needed of a row of `candidates`."""
+
+    @property
+    def trial_id(self) -> str: ...  # noqa: D102 - see the table
+    @property
+    def number(self) -> int: ...  # noqa: D102
+    @property
+    def parameters(self) -> Values: ...  # noqa: D102
+    @property
+    def status(self) -> Literal["completed", "diverged", "pruned"]: ...  # noqa: D102
+    @property
+    def best_val_dice(self) -> float | None: ...  # noqa: D102
+    @property
+    def val_dice(self) -> tuple[float, ...]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """One search: a loss, the trainings that judge a candidate, and where its parameters may lie.
+
+    Attributes:
+        loss: The loss as the configuration has it; its parameters are candidate 0.
+        group: Label of the dataset or model (or both) it is about; empty: all of them.
+        cells: One training for each dataset, model and repeat, measured on validation images.
+        space: What is searched.
+        options: Budget, pruning and sampler.
+    """
+
+    loss: Component
+    group: tuple[str, ...]
+    cells: tuple[TrialSpec, ...]
+    space: Space
+    options: TuneSection
+
+    @cached_property
+    def search_id(self) -> str:
+        """Identity of the search. The budget is no part of it: a search can be prolonged."""
+        return digest(
+            {
+                "cells": [trial_id(cell) for cell in self.cells],
+                "space": {key: domain.to_json() for key, domain in self.space.items()},
+                "random_trials": self.options.random_trials,
+                "pruning": self.options.pruning,
+                "grace_epochs": self.grace_epochs if self.options.pruning != "none" else None,
+            },
+            length=12,
+        )
+
+    @property
+    def label(self) -> str:
+        """Short name for people."""
+        return " · ".join((self.loss.label, *self.group))
+
+    @property
+    def max_epochs(self) -> int:
+        """Epochs of one training at most."""
+        return self.cells[0].training.max_epochs
+
+    @property
+    def grace_epochs(self) -> int:
+        """Epochs before which no candidate is stopped."""
+        return self.options.grace_epochs or max(1, self.max_epochs // 4)
+
+    @cached_property
+    def defaults(self) -> Values:
+        """What candidate 0 tries."""
+        return default_values(self.loss, self.space, self.cells[0].training.learning_rate)
+
+    def component(self, values: Values) -> Component:
+        """Returns the loss with these values."""
+        parameters = with_values(self.loss.name, self.loss.parameters, values)
+        if parameters.get(LEARNING_RATE) == self.cells[0].training.learning_rate:
+            del parameters[LEARNING_RATE]  # the protocol's own: nothing else is asked
+        return replace(self.loss, parameters=parameters)
+
+    def spec(self, position: int, values: Values) -> TrialSpec:
+        """Returns what one training of a candidate asks."""
+        return replace(self.cells[position], loss=self.component(values))
+
+    def training_id(self, number: int, position: int, values: Values) -> str:
+        """Returns the id of a row of `candidates`: two searches, or candidates, never share one."""
+        identity = trial_id(self.spec(position, values))
+        return digest({"search": self.search_id, "number": number, "trial": identity})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One set of values and its trainings so far, in the order of the study's cells.
+
+    Attributes:
+        num_cells: Trainings it needs.
+        max_epochs: See `Study`.
+    """
+
+    number: int
+    values: Values
+    rows: tuple[TrainingRow, ...]
+    num_cells: int
+    max_epochs: int
+
+    @property
+    def status(self) -> Literal["completed", "diverged", "pruned", "partial"]:
+        """How it ended; `partial` while trainings are missing."""
+        found = {row.status for row in self.rows}
+        if "pruned" in found:
+            return "pruned"
+        if len(self.rows) < self.num_cells:
+            return "partial"
+        return "diverged" if "diverged" in found else "completed"
+
+    @property
+    def value(self) -> float | None:
+        """Mean validation Dice of its trainings, a diverged one counting 0; None unless ended."""
+        if self.status in ("pruned", "partial"):
+            return None
+        return sum(training_value(row) for row in self.rows) / self.num_cells
+
+    def curve(self) -> Iterator[tuple[int, float]]:
+        """Yields (step, mean of the best validation Dice so far) of every epoch."""
+        before: list[float] = []
+        for position, row in enumerate(self.rows):
+            best = 0.0
+            for epoch, dice in enumerate(row.val_dice, start=1):
+                best = max(best, dice)
+                yield step_of(position, epoch, self.max_epochs), running_mean(before, best)
+            before.append(training_value(row))
+
+
+def step_of(position: int, epoch: int, max_epochs: int) -> int:
+    """Returns how far a candidate is, the same for all of them at the same training and epoch."""
+    return position * max_epochs + epoch
+
+
+def running_mean(before: Sequence[float], best: float) -> float:
+    """Returns the mean of the trainings before and the best epoch of this one."""
+    return (sum(before) + best) / (len(before) + 1)
+
+
+def training_value(row: TrainingRow) -> float:
+    """Returns what one training counts: its best validation Dice, 0 when it diverged."""
+    return row.best_val_dice or 0.0 if row.status == "completed" else 0.0
+
+
+def studies_of(config: SweepConfig) -> tuple[Study, ...]:
+    """Returns the searches of a configuration, in the order of its losses.
+
+    Raises:
+        UserError: A space is refused; see `orchestrator.tune.spaces`.
+    """
+    spaces = spaces_of(config)
+    by_dataset, by_model = (axis in config.tune.separate for axis in ("dataset", "model"))
+    datasets = [(one,) for one in config.datasets] if by_dataset else [config.datasets]
+    models = [(one,) for one in config.models] if by_model else [config.models]
+    data = replace(config.data.protocol(), measured_on="val")
+    training = config.training.protocol()
+    studies = []
+    for loss, some_datasets, some_models in product(config.losses, datasets, models):
+        cells = (
+            TrialSpec(
+                dataset=dataset,
+                model=model,
+                loss=loss,
+                repeat=repeat,
+                seed=config.seed,
+                data=data,
+                training=training,
+            )
+            for dataset, model, repeat in product(some_datasets, some_models, range(config.repeats))
+        )
+        names = (some_datasets[0].label,) * by_dataset + (some_models[0].label,) * by_model
+        studies.append(
+            Study(
+                loss=loss,
+                group=names,
+                cells=tuple(cells),
+                space=spaces[loss.label],
+                options=config.tune,
+            )
+        )
+    return tuple(studies)
+
+
+def default_values(loss: Component, space: Space, learning_rate: float) -> Values:
+    """Returns the values that a loss has without a search."""
+    values = {key: value_of(loss.name, loss.parameters, key) for key in space}
+    if LEARNING_RATE in space and values[LEARNING_RATE] is None:
+        values[LEARNING_RATE] = learning_rate
+    return values
+
+
+def candidates_of(study: Study, rows: Iterable[TrainingRow]) -> tuple[Candidate, ...]:
+    """Gathers the rows of a search by candidate, in the order of their numbers.
+
+    Two drivers of one search may have tried different values under one number: both count.
+    """
+    tried: dict[tuple[int, str], dict[str, TrainingRow]] = {}
+    for row in rows:
+        key = (row.number, json.dumps(dict(row.parameters), sort_keys=True))
+        tried.setdefault(key, {})[row.trial_id] = row
+    found = []
+    for (number, _), own in sorted(tried.items()):
+        values = next(iter(own.values())).parameters
+        ids = [study.training_id(number, place, values) for place in range(len(study.cells))]
+        known: list[TrainingRow] = []
+        for key_ in ids:
+            if key_ not in own:
+                break
+            known.append(own[key_])
+        found.append(
+            Candidate(
+                number=number,
+                values=values,
+                rows=tuple(known),
+                num_cells=len(study.cells),
+                max_epochs=study.max_epochs,
+            )
+        )
+    return tuple(found)
+
+
+def still_to_try(study: Study, known: Sequence[Candidate]) -> tuple[tuple[int, Values | None], ...]:
+    """Returns what to do next: numbers with their values, or None where the sampler decides.
+
+    Candidates that were interrupted come first; number 0 is the defaults.
+    """
+    interrupted = [(one.number, one.values) for one in known if one.status == "partial"]
+    taken = {one.number for one in known}
+    missing = study.options.trials - len(known)
+    fresh = (number for number in range(study.options.trials + len(taken)) if number not in taken)
+    new = [
+        (number, study.defaults if number == 0 else None)
+        for number in islice(fresh, max(0, missing))
+    ]
+    return (*interrupted, *new)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What a search has found so far.
+
+    Attributes:
+        candidates: In the order of their numbers.
+    """
+
+    study: Study
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def ended(self) -> tuple[tuple[Candidate, float], ...]:
+        """The candidates that have a value, with it."""
+        return tuple((one, one.value) for one in self.candidates if one.value is not None)
+
+    @property
+    def best(self) -> tuple[Candidate, float] | None:
+        """The candidate of the highest value above 0, the earliest of equal ones.
+
+        A value of 0 means that every training diverged or found nothing: such a candidate is not
+        the best of anything.
+        """
+        found = (pair for pair in self.ended if pair[1] > 0)
+        return max(found, key=lambda pair: (pair[1], -pair[0].number), default=None)
+
+    @property
+    def default(self) -> float | None:
+        """What the loss's own parameters reach; None where they did not end."""
+        return next((value for one, value in self.ended if one.number == 0), None)
+
+    @property
+    def num_pruned(self) -> int:
+        """Candidates stopped as hopeless."""
+        return sum(one.status == "pruned" for one in self.candidates)
+
+    @property
+    def num_diverged(self) -> int:
+        """Candidates with a training that diverged."""
+        return sum(one.status == "diverged" for one in self.candidates)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the best should know, one sentence each."""
+        found = []
+        best = self.best
+        counts = f"{self.num_diverged} of {len(self.ended)} candidates diverged"
+        if best is None and self.ended:
+            found.append(
+                f"no best, since no candidate reached a validation Dice above 0; {counts}: lower "
+                "training.learning_rate, or search another space"
+            )
+        elif self.num_diverged:
+            found.append(f"{counts} in at least one training, which counts 0")
+        if best is not None:
+            found += [
+                f"{key}: the best value, {value:.3g}, lies at the {end} of its range "
+                f"({domain.low:g} to {domain.high:g}); a better one may lie beyond: widen the "
+                "range in tune.spaces if the loss allows it"
+                for key, domain in self.study.space.items()
+                if isinstance(domain, Range)
+                and isinstance(value := best[0].values[key], int | float)
+                and (end := domain.end_at(value))
+            ]
+        return tuple(found)
+
+    @property
+    def num_ended(self) -> int:
+        """Candidates that count against the budget: all but those under way."""
+        return sum(one.status != "partial" for one in self.candidates)
+
+    @property
+    def complete(self) -> bool:
+        """True when the budget is spent."""
+        return self.num_ended >= self.study.options.trials
+
+
+TUNED = " (tuned)"
+"""What the label of a tuned loss ends with; a report shows such a loss beside its default."""
+
+
+def tuned_label(study: Study) -> str:
+    """Returns what a loss is called once it is tuned."""
+    if not study.group:
+        return f"{study.loss.label}{TUNED}"
+    return f"{study.loss.label} (tuned for {', '.join(study.group)})"
+
+
+def fragments(findings: Iterable[Finding]) -> dict[str, str]:
+    """Returns {file name: text} of the losses at their best, one file a group.
+
+    A loss none of whose candidates has ended is left out.
+    """
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in findings:
+        if finding.best is not None:
+            groups.setdefault(finding.study.group, []).append(finding)
+    return {_name(group): _text(group, found) for group, found in groups.items()}
+
+
+def _name(group: tuple[str, ...]) -> str:
+    safe = (re.sub(r"[^A-Za-z0-9.]+", "-", label).strip("-.") or "other" for label in group)
+    return "-".join(("losses", *safe)) + ".yaml"
+
+
+def _text(group: tuple[str, ...], findings: list[Finding]) -> str:
+    about = f" for {' and '.join(group)}" if group else ""
+    lines = [
+        f"# Each loss at its best{about} by validation Dice, from `podium tune`. To include it:",
+        "#   losses: [bce, focal, {from: THIS FILE}]",
+    ]
+    entries = []
+    for finding in findings:
+        best = finding.best
+        if best is None:
+            continue
+        candidate, value = best
+        default = "unknown" if finding.default is None else f"{finding.default:.4f}"
+        state = "" if finding.complete else f" of {finding.study.options.trials}, unfinished"
+        lines.append(
+            f"# {finding.study.loss.label}: {value:.4f}, default {default}; candidate "
+            f"{candidate.number}, {finding.num_ended} tried{state}; search "
+            f"{finding.study.search_id}"
+        )
+        component = finding.study.component(candidate.values)
+        entries.append(
+            {
+                "name": component.name,
+                "alias": tuned_label(finding.study),
+                "parameters": dict(component.parameters),
+            }
+        )
+    body = yaml.safe_dump(
+        {"losses": entries}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=98
+    )
+    return "\n".join(lines) + "\n" + body

@@ -1,0 +1,86 @@
+"""One label, one question: what would mix in the tables is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.plan.planner import plan
+from tests.unit.orchestrator.plan.builders import (
+    FCN,
+    IOU,
+    SKIN,
+    WOUND,
+    committed,
+    make_grid,
+    make_specs,
+    row_of,
+)
+from workers.contract import Component, UserError
+
+FOCAL = Component(name="focal", parameters={"alpha": 0.8, "gamma": 0.2})
+FOCAL_2 = Component(name="focal", parameters={"alpha": 0.8, "gamma": 2.0})
+
+
+def refusal(grid_losses: list[Component], stored_losses: list[Component], **protocol) -> str:
+    # The stored trials are of another dataset, so that no trial of the grid is among them.
+    grid = make_grid(make_specs([SKIN], [FCN], grid_losses))
+    rows = map(row_of, make_specs([WOUND], [FCN], stored_losses, **protocol))
+    with pytest.raises(UserError) as caught:
+        plan(grid, committed(*rows))
+    return str(caught.value)
+
+
+def test_a_label_that_stands_for_another_question_is_refused():
+    assert refusal([FOCAL_2], [FOCAL]) == (
+        "loss 'focal': in the results this label stands for focal with "
+        '{"alpha": 0.8, "gamma": 0.2}, and here for something else; give it an alias here, or set '
+        "results to another location"
+    )
+
+
+def test_a_question_under_another_label_is_refused():
+    assert refusal([replace(FOCAL, label="mine")], [FOCAL]) == (
+        "loss 'mine': in the results the same question is labelled 'focal'; use that alias here, "
+        "or set results to another location"
+    )
+
+
+def test_the_same_trial_under_another_label_is_refused():
+    specs = make_specs([SKIN], [FCN], [FOCAL])
+    renamed = [replace(spec, model=replace(FCN, label="old-fcn")) for spec in specs]
+    with pytest.raises(UserError, match=r"model 'fcn'.*labelled 'old-fcn'"):
+        plan(make_grid(specs), committed(*map(row_of, renamed)))
+
+
+def test_every_conflict_is_named_once():
+    stored = [replace(FOCAL, label="x"), replace(IOU, label="y")]
+    assert refusal([FOCAL, IOU], stored).count("\n") == 1
+
+
+def test_many_conflicts_are_counted():
+    losses = [Component(name="focal", parameters={"gamma": n}, label=f"f{n}") for n in range(9)]
+    moved = [replace(c, label=f"g{n}") for n, c in enumerate(losses)]
+    assert refusal(losses, moved).splitlines()[-1] == "and 4 more"
+
+
+def test_another_protocol_may_use_the_label_for_something_else():
+    grid = make_grid(make_specs([SKIN], [FCN], [FOCAL_2]))
+    rows = map(row_of, make_specs([WOUND], [FCN], [FOCAL], seed=7))
+    assert len(plan(grid, committed(*rows)).pending) == 2
+
+
+def test_other_labels_of_the_same_results_do_not_matter():
+    grid = make_grid(make_specs([SKIN], [FCN], [replace(FOCAL_2, label="focal-g2")]))
+    rows = map(row_of, make_specs([WOUND], [FCN], [FOCAL]))
+    assert len(plan(grid, committed(*rows)).pending) == 2
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("Focal", "focal"), ("\u00e9", "E\u0301"), ("\ufb01", "FI")]
+)
+def test_a_label_that_differs_by_case_or_unicode_form_alone_is_refused(ours, theirs):
+    theirs = replace(FOCAL, label=theirs)
+    message = refusal([replace(FOCAL_2, label=ours)], [theirs])
+    assert message.startswith(f"loss {ours!r}: the results have a label {theirs.label!r} for some")

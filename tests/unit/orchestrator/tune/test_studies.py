@@ -1,0 +1,217 @@
+"""Searches as data: what they try, what their rows mean, and the losses at their best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+
+from orchestrator.config import load_config
+from orchestrator.tune.studies import (
+    Finding,
+    Study,
+    Values,
+    candidates_of,
+    fragments,
+    still_to_try,
+    studies_of,
+)
+from tests.integration.sweeps import write_config
+from workers.contract import UserError
+
+SEARCH: dict[str, Any] = {"losses": ["focal", "bce"], "repeats": 2, "tune": {"trials": 3}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    trial_id: str
+    number: int
+    parameters: Values
+    status: Literal["completed", "diverged", "pruned"] = "completed"
+    val_dice: tuple[float, ...] = (0.25, 0.5)
+    best_val_dice: float | None = 0.5
+
+
+def studies(folder, *overrides: str, **changes: Any) -> tuple[Study, ...]:
+    return studies_of(load_config(write_config(folder, **(SEARCH | changes)), overrides))
+
+
+def row(study: Study, number: int, position: int, values: Values, **changes: Any) -> Row:
+    key = study.training_id(number, position, values)
+    return Row(trial_id=key, number=number, parameters=values, **changes)
+
+
+def test_one_search_a_loss_over_all_that_the_grid_trains(tmp_path):
+    focal, bce = studies(tmp_path)
+    assert (focal.label, bce.label) == ("focal", "bce")
+    assert [cell.repeat for cell in focal.cells] == [0, 1]
+    assert {cell.data.measured_on for cell in focal.cells} == {"val"}
+    assert focal.defaults == {"alpha": 0.8, "gamma": 0.2, "learning_rate": 0.001}
+    assert focal.component(focal.defaults).parameters == {"alpha": 0.8, "gamma": 0.2}
+
+
+def test_separate_searches_by_dataset_and_model(tmp_path):
+    two = [{"name": "synthetic-skin"}, {"name": "synthetic-wound"}]
+    found = studies(tmp_path, "tune.separate=[dataset, model]", datasets=two)
+    assert [study.label for study in found] == [
+        "focal · synthetic-skin · unet-4", "focal · synthetic-wound · unet-4",
+        "bce · synthetic-skin · unet-4", "bce · synthetic-wound · unet-4",
+    ]  # fmt: skip
+    assert len({study.search_id for study in found}) == 4
+
+
+def test_a_search_is_another_one_where_it_asks_something_else_but_not_with_more_budget(tmp_path):
+    (first, *_) = studies(tmp_path)
+    same = ("tune.trials=50", "resources.cpus=2", "name=other", "tune.grace_epochs=1")
+    assert {studies(tmp_path, text)[0].search_id for text in same} == {first.search_id}
+    others = (
+        "seed=1", "repeats=1", "tune.random_trials=2", "tune.pruning=asha",
+        "tune.spaces={focal: {gamma: {low: 0, high: 1}}}", "losses.0={name: focal, alias: f, "
+        "parameters: {gamma: 1}}", "training.max_epochs=9",
+    )  # fmt: skip
+    found = {studies(tmp_path, text)[0].search_id for text in others}
+    assert len(found) == len(others)
+    assert first.search_id not in found
+
+
+def test_a_candidate_by_hand(tmp_path):
+    (study, _) = studies(tmp_path)
+    values = study.defaults
+    rows = [row(study, 0, 0, values), row(study, 0, 1, values, val_dice=(0.1,), best_val_dice=0.1)]
+    (one,) = candidates_of(study, rows)
+    assert one.status == "completed"
+    assert one.value == pytest.approx(0.3)
+    assert list(one.curve()) == [(1, 0.25), (2, 0.5), (3, pytest.approx(0.3))]
+    (partial,) = candidates_of(study, rows[:1])
+    assert (partial.status, partial.value) == ("partial", None)
+    (pruned,) = candidates_of(study, [row(study, 0, 0, values, status="pruned")])
+    assert (pruned.status, pruned.value) == ("pruned", None)
+    gone = row(study, 0, 1, values, status="diverged", best_val_dice=0.4)
+    (diverged,) = candidates_of(study, [rows[0], gone])
+    assert (diverged.status, diverged.value) == ("diverged", 0.25)
+
+
+def test_what_was_interrupted_comes_first_and_no_number_twice(tmp_path):
+    (study, _) = studies(tmp_path)
+    assert still_to_try(study, ()) == ((0, study.defaults), (1, None), (2, None))
+    other = {**study.defaults, "gamma": 2.0}
+    rows = [row(study, 1, place, other) for place in (0, 1)] + [row(study, 2, 0, other)]
+    known = candidates_of(study, rows)
+    assert still_to_try(study, known) == ((2, other), (0, study.defaults))
+    # Two drivers tried different values under one number: both count.
+    both = candidates_of(study, [*rows[:2], *(row(study, 1, p, study.defaults) for p in (0, 1))])
+    assert [one.number for one in both] == [1, 1]
+    assert still_to_try(study, both) == ((0, study.defaults),)
+
+
+def test_rows_of_another_question_are_no_part_of_it(tmp_path):
+    focal, _ = studies(tmp_path)
+    (longer, _) = studies(tmp_path, "training.max_epochs=9")
+    (one,) = candidates_of(longer, [row(focal, 0, 0, focal.defaults)])
+    assert one.rows == ()
+
+
+def test_the_fragment_is_a_list_of_losses_that_a_grid_can_include(tmp_path):
+    found = []
+    for study, gamma in zip(studies(tmp_path), ({"gamma": 1e-05}, {}), strict=True):
+        best = {**study.defaults, **gamma, "learning_rate": 0.004}
+        rows = [row(study, 0, p, study.defaults, best_val_dice=0.4) for p in (0, 1)]
+        rows += [row(study, 1, p, best) for p in (0, 1)]
+        found.append(Finding(study=study, candidates=candidates_of(study, rows)))
+    ((name, text),) = fragments(found).items()
+    assert name == "losses.yaml"
+    assert "# focal: 0.5000, default 0.4000; candidate 1, 2 tried of 3, unfinished" in text
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    grid = write_config(tmp_path, losses=["focal", {"from": name}])
+    losses = load_config(grid).losses
+    assert [loss.label for loss in losses] == ["focal", "focal (tuned)", "bce (tuned)"]
+    assert losses[1].parameters == {"alpha": 0.8, "gamma": 1e-05, "learning_rate": 0.004}
+    assert losses[2].parameters == {"learning_rate": 0.004}
+
+
+def finding(study: Study, *candidates: tuple[Values, dict[str, Any]]) -> Finding:
+    """A search whose candidates have two trainings each, both with these changes."""
+    rows = [
+        row(study, number, place, values, **changes)
+        for number, (values, changes) in enumerate(candidates)
+        for place in (0, 1)
+    ]
+    return Finding(study=study, candidates=candidates_of(study, rows))
+
+
+@pytest.mark.parametrize("changes", [{"status": "diverged"}, {"best_val_dice": 0.0}])
+def test_a_search_in_which_nothing_was_reached_has_no_best_and_no_entry(tmp_path, changes):
+    (study, _) = studies(tmp_path)
+    other = {**study.defaults, "gamma": 2.0}
+    found = finding(study, (study.defaults, changes), (other, changes))
+    assert found.best is None
+    assert fragments([found]) == {}
+    number = 2 if "status" in changes else 0
+    assert found.num_diverged == number
+    (note,) = found.notes
+    assert note.startswith("no best, since no candidate reached a validation Dice above 0; ")
+    assert f"{number} of 2 candidates diverged: lower training.learning_rate" in note
+
+
+def test_a_best_beside_diverged_candidates_stays_and_they_are_counted(tmp_path):
+    (study, _) = studies(tmp_path)
+    other = {**study.defaults, "gamma": 2.0}
+    found = finding(study, (study.defaults, {"status": "diverged"}), (other, {}))
+    assert found.best is not None
+    assert (found.best[0].number, found.best[1]) == (1, 0.5)
+    assert found.notes == ("1 of 2 candidates diverged in at least one training, which counts 0",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "ends"),
+    [
+        ({"gamma": 0.1}, ["gamma: the best value, 0.1, lies at the lower end of its range (0 "]),
+        ({"gamma": 0.11}, []),
+        ({"gamma": 4.9}, ["gamma: the best value, 4.9, lies at the upper end of its range (0 "]),
+        # From 0.0001 to 0.01 on a logarithmic scale: 2 % of it is a factor of 1.096.
+        ({"learning_rate": 0.0092, "gamma": 5.0}, ["gamma", "learning_rate"]),
+        ({"learning_rate": 0.0091}, []),
+        ({"learning_rate": 0.000109}, ["learning_rate: the best value, 0.000109, lies at the"]),
+    ],
+)  # fmt: skip
+def test_a_best_value_at_an_end_of_its_range_is_noted(tmp_path, changes, ends):
+    (study, _) = studies(tmp_path)
+    found = finding(study, ({**study.defaults, **changes}, {}))
+    assert len(found.notes) == len(ends)
+    for note, expected in zip(sorted(found.notes), ends, strict=True):
+        assert note.startswith(expected)
+        assert note.endswith("widen the range in tune.spaces if the loss allows it")
+
+
+REFUSED = [
+    ("{focla: {gamma: null}}", r"tune\.spaces\.focla: .*no loss of this file; did you mean"),
+    ("{focal: {gama: null, x: [1, 2]}}", r"focal\.x: \[1, 2\]: unknown parameter"),
+    ("{'*': {gama: null}}", r"tune\.spaces\.\*\.gama: null: no loss of this file has it; did you"),
+    ("{focal: {gamma: {low: 2, high: 1}}}", "low must be below high"),
+    ("{focal: {gamma: {low: 0, high: 1, log: true}}}", "a logarithmic range begins above 0"),
+    ("{focal: {gamma: {low: -1, high: 1}}}", r"focal\.gamma: .*greater than or equal to 0"),
+    ("{focal: {gamma: {low: 1, high: 2}}}", "leaves out the default 0.2"),
+    ("{focal: {gamma: {low: 0}}}", r"must be \{low: "),
+    ("{focal: {gamma: {low: true, high: 2}}}", "low and high must be numbers"),
+    ("{focal: {gamma: {low: 0, high: 2, log: 1}}}", "log must be true or false"),
+    ("{focal: {gamma: 3}}", r"must be \{low: "),
+    ("{focal: {gamma: [0.2]}}", "at least two"),
+    ("{focal: {gamma: [0.2, true]}}", "true is taken as 1"),
+    ("{bce: {learning_rate: null}}", "nothing is left to search"),
+    ("{'*': {learning_rate: {low: 0.01, high: 1}}}", "leaves out the default 0.001"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spaces", "message"), REFUSED)
+def test_a_wrong_space_is_refused_with_its_place(tmp_path, spaces, message):
+    with pytest.raises(UserError, match=message):
+        studies(tmp_path, f"tune.spaces={spaces}")
+
+
+def test_choices_are_searched_where_the_configuration_names_them(tmp_path):
+    (dice,) = studies(
+        tmp_path, losses=["dice"], tune={"spaces": {"dice": {"sums": ["batch", "image"]}}}
+    )
+    assert list(dice.space) == ["smooth", "learning_rate", "sums"]
+    assert dice.defaults["sums"] == "batch"

@@ -137,7 +137,7 @@ def slow_checkpoints(server: FaultyServer, seconds: float) -> None:
     server.decide = decide
 
 
-@pytest.mark.timeout(400)  # 45 s alone; two sweeps of 240 epochs wait wherever others compute
+@pytest.mark.timeout(400)  # seven commands load Ray; 480 epochs
 def test_stopped_and_submitted_again_while_others_look_on(user, server, bucket, tmp_path):
     """Results are on S3; whoever looks has nothing but their URI and credentials."""
     slow_checkpoints(server, 0.1)

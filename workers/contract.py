@@ -20,7 +20,7 @@ MaskResize = Literal["nearest", "area"]
 
 
 SIMILAR_RULE = 1
-"""Raised when the perceptual hash changes (`workers.datasets.likeness`): trials with
+"""Raised when the perceptual hash changes (`workers.datasets.likeness.pictures`): trials with
 `split_unit: similar` get other ids then, and results of two rules never mix."""
 
 SIMILAR_DISTANCE = 24
@@ -93,7 +93,7 @@ class DataProtocol:
         similar_rule: Version of the rule that finds near duplicates; away from 1 only with
             `split_unit: similar`.
         mask_resize: How masks come to the network's size: the nearest pixel, or by area, which
-            keeps every lesion (`workers.datasets.pictures.resize_mask_by_area`).
+            keeps every lesion (`workers.datasets.files.pictures.resize_mask_by_area`).
 
     A field marked `later` came after trials had ids: at its default it is not part of them.
     """

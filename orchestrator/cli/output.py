@@ -14,7 +14,7 @@ from rich.text import Text
 
 from orchestrator.progress.looks import LookProgress
 from orchestrator.safe_text import clean, clean_json
-from workers.datasets.storage import watched_looks
+from workers.datasets.files.storage import watched_looks
 
 
 class _Console(Console):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.address import S3Address, parse_address
-from workers.datasets.archive import SUFFIXES, is_archive
+from workers.datasets.files.archive import SUFFIXES, is_archive
 
 
 def resolve_location(text: str, folder: Path) -> str:

@@ -12,8 +12,8 @@ from filelock import FileLock
 from orchestrator.address import S3Address, parse_address
 from orchestrator.store.s3 import ObjectStorage
 from workers.contract import UserError
-from workers.datasets.archive import is_archive, unpack
-from workers.datasets.storage import cache_writes, sync_folder
+from workers.datasets.files.archive import is_archive, unpack
+from workers.datasets.files.storage import cache_writes, sync_folder
 from workers.identity import digest
 
 

@@ -13,7 +13,7 @@ from workers.catalogue.datasets import DATASETS
 from workers.contract import Component, JSONValue, UserError
 from workers.datasets import DatasetNotFoundError, generated_dataset, read_contents
 from workers.datasets.division import divide
-from workers.datasets.layout import Contents
+from workers.datasets.layouts.layout import Contents
 from workers.datasets.survey import Survey, survey_contents, survey_generated, with_shared
 
 Listed = Contents | DatasetNotFoundError | None

@@ -17,7 +17,7 @@ _TERMINAL_SECONDS, _FILE_SECONDS = 0.2, 10.0
 
 
 class LookProgress:
-    """Told by `workers.datasets.storage.watched_looks`."""
+    """Told by `workers.datasets.files.storage.watched_looks`."""
 
     def __init__(self, stream: IO[str], clock: Clock = time.monotonic) -> None:
         """Args: stream: Where lines go. clock: Monotonic seconds."""

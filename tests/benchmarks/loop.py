@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from tests.benchmarks.machine import describe, in_one_line, parse, print_table, save
 from workers.contract import Component, DataProtocol, Runtime, TrainingProtocol, TrialSpec
 from workers.datasets.cache import DatasetArrays
-from workers.datasets.siblings import unrelated
+from workers.datasets.likeness.siblings import unrelated
 from workers.datasets.split import Split
 from workers.environment import device_name, prepare_process
 from workers.evaluation import count_images

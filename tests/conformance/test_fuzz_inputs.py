@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from orchestrator.config import load_config
 from orchestrator.plan.grid import build_grid
 from workers.contract import UserError
-from workers.datasets.archive import unpack
+from workers.datasets.files.archive import unpack
 
 NAMES = st.sampled_from(
     ["a", "a/b", "a/b/c", "./d", "../out", "/tmp/podium-out", "a/../../out", "e/./f", "", ".", "..",

@@ -177,7 +177,7 @@ def _busi(name: str, title: str, layout: str, num_images: int) -> DatasetEntry:
     return DatasetEntry(
         name=name,
         title=title,
-        open=f"workers.datasets.busi:{layout}",
+        open=f"workers.datasets.layouts.busi:{layout}",
         num_images=num_images,
         folder="Dataset_BUSI_with_GT",
         source="https://scholar.cu.edu.eg/?q=afahmy/pages/dataset",
@@ -192,7 +192,7 @@ _PUBLIC = (
     DatasetEntry(
         name="isic-2017",
         title="ISIC-2017",
-        open="workers.datasets.isic:LAYOUT",
+        open="workers.datasets.layouts.isic:LAYOUT",
         num_images=2750,
         folder="ISIC-2017_{Training,Validation,Test_v2}_Data",
         source="https://challenge.isic-archive.com/data/#2017",
@@ -207,7 +207,7 @@ _PUBLIC = (
     DatasetEntry(
         name="wound",
         title="Wound",
-        open="workers.datasets.wound:LAYOUT",
+        open="workers.datasets.layouts.wound:LAYOUT",
         num_images=1010,
         folder="Foot Ulcer Segmentation Challenge",
         source="https://github.com/uwm-bigdata/wound-segmentation (folder data)",
@@ -219,7 +219,7 @@ _PUBLIC = (
     DatasetEntry(
         name="cvc-clinicdb",
         title="CVC-ClinicDB",
-        open="workers.datasets.cvc:LAYOUT",
+        open="workers.datasets.layouts.cvc:LAYOUT",
         options=CvcOptions,
         num_images=612,
         folder="CVC-ClinicDB",
@@ -232,7 +232,7 @@ _PUBLIC = (
     DatasetEntry(
         name="kvasir-seg",
         title="Kvasir-SEG",
-        open="workers.datasets.kvasir:LAYOUT",
+        open="workers.datasets.layouts.kvasir:LAYOUT",
         num_images=1000,
         folder="Kvasir-SEG",
         source="https://datasets.simula.no/kvasir-seg/",
@@ -245,7 +245,7 @@ _PUBLIC = (
     DatasetEntry(
         name="folder",
         title="Folder",
-        open="workers.datasets.folder:LAYOUT",
+        open="workers.datasets.layouts.folder:LAYOUT",
         options=FolderOptions,
         num_images=None,
         folder="images/ and masks/",

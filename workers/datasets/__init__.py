@@ -14,9 +14,9 @@ from workers.contract import Component, UserError
 from workers.datasets.dataset import Dataset, DatasetNotFoundError, FileDataset, Sample
 from workers.datasets.findings import Finding
 from workers.datasets.generated import GeneratedDataset
-from workers.datasets.layout import Contents, Layout
-from workers.datasets.pairing import MIN_PAIRS, pairing_findings
-from workers.datasets.places import not_found
+from workers.datasets.layouts.layout import Contents, Layout
+from workers.datasets.layouts.pairing import MIN_PAIRS, pairing_findings
+from workers.datasets.layouts.places import not_found
 
 __all__ = [
     "MIN_PAIRS",

@@ -24,9 +24,14 @@ from numpy.typing import NDArray
 
 from workers.contract import DataProtocol, MaskResize
 from workers.datasets.dataset import Dataset
-from workers.datasets.pictures import reduce_image, resize_image, resize_mask_by_area
-from workers.datasets.siblings import Siblings
-from workers.datasets.storage import cache_writes, num_build_threads, replace_file, sync_folder
+from workers.datasets.files.pictures import reduce_image, resize_image, resize_mask_by_area
+from workers.datasets.files.storage import (
+    cache_writes,
+    num_build_threads,
+    replace_file,
+    sync_folder,
+)
+from workers.datasets.likeness.siblings import Siblings
 
 CACHE_VERSION = 2
 """Raised whenever the same arrays would have another form. Where the same files would give other

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.contract import JSONValue, UserError
-from workers.datasets import pictures
-from workers.datasets.decision import Decision, decide, is_small, reads_as_before
-from workers.datasets.fingerprint import Read, hash_files, relative_name, remembered
-from workers.datasets.images import ImageFacts, image_bits, judge_images, judge_turns
-from workers.datasets.kept import Kept
-from workers.datasets.likeness import (
+from workers.datasets.files import pictures
+from workers.datasets.files.fingerprint import Read, hash_files, relative_name, remembered
+from workers.datasets.files.images import ImageFacts, image_bits, judge_images, judge_turns
+from workers.datasets.files.kept import Kept
+from workers.datasets.likeness.pictures import (
     PICTURES,
     classes,
     equal_pictures,
@@ -25,9 +24,10 @@ from workers.datasets.likeness import (
     look_at_picture,
     picture_keys,
 )
-from workers.datasets.masks import MaskFacts, MaskRule, look_at_mask
-from workers.datasets.siblings import Siblings
-from workers.datasets.unions import MAX_ASPECT_DIFFERENCE, judge_unions, united
+from workers.datasets.likeness.siblings import Siblings
+from workers.datasets.masks.decision import Decision, decide, is_small, reads_as_before
+from workers.datasets.masks.rule import MaskFacts, MaskRule, look_at_mask
+from workers.datasets.masks.unions import MAX_ASPECT_DIFFERENCE, judge_unions, united
 from workers.identity import digest
 
 PREPARATION = 2
@@ -104,7 +104,7 @@ class FileDataset:
     """A dataset in files.
 
     Rules for all of them: which pixels of the masks are lesion is decided once for the dataset
-    (`workers.datasets.decision`). An empty mask is a valid answer and is kept.
+    (`workers.datasets.masks.decision`). An empty mask is a valid answer and is kept.
 
     Attributes:
         folder: The dataset's own folder.

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.datasets.dataset import Sample
-from workers.datasets.pictures import resize_mask
-from workers.datasets.siblings import Siblings, unrelated
+from workers.datasets.files.pictures import resize_mask
+from workers.datasets.likeness.siblings import Siblings, unrelated
 from workers.identity import digest
 from workers.seeding import derive_seed
 

@@ -1,6 +1,6 @@
 """The kinds of findings in images and masks, each with its sentence and its remedy.
 
-`workers.datasets.advice` adds the options that read the masks at hand.
+`workers.datasets.masks.advice` adds the options that read the masks at hand.
 """
 
 from __future__ import annotations

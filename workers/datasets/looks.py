@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from workers.contract import JSONValue
-from workers.datasets import kinds, pictures
+from workers.datasets import kinds
 from workers.datasets.dataset import FileDataset
+from workers.datasets.files import pictures
+from workers.datasets.files.fingerprint import relative_name, remembered
 from workers.datasets.findings import Finding, FindingKind, finding
-from workers.datasets.fingerprint import relative_name, remembered
-from workers.datasets.likeness import PICTURES, look_at_picture
-from workers.datasets.unions import shapes_fit
+from workers.datasets.likeness.pictures import PICTURES, look_at_picture
+from workers.datasets.masks.unions import shapes_fit
 
 SIZES = "sizes-1"
 """What is remembered; raised when another thing is looked at, or differently."""

@@ -22,17 +22,17 @@ from workers.datasets import (
     read_contents,
 )
 from workers.datasets.dataset import Dataset, DatasetNotFoundError, FileDataset
-from workers.datasets.duplicates import duplicate_findings, shared_findings
+from workers.datasets.files.fingerprint import relative_name
+from workers.datasets.files.pictures import UnreadableImageError
 from workers.datasets.findings import NUM_NAMES, Finding, FindingKind
-from workers.datasets.fingerprint import relative_name
-from workers.datasets.labels import label_findings
-from workers.datasets.layout import Contents
+from workers.datasets.layouts.layout import Contents
+from workers.datasets.layouts.naming import spelt
+from workers.datasets.layouts.pairing import IMAGE_WITHOUT_MASK, MASK_WITHOUT_IMAGE
+from workers.datasets.layouts.places import proposal
+from workers.datasets.likeness.duplicates import duplicate_findings, shared_findings
+from workers.datasets.likeness.labels import label_findings
+from workers.datasets.likeness.siblings import Siblings, unrelated
 from workers.datasets.looks import look_at_files
-from workers.datasets.naming import spelt
-from workers.datasets.pairing import IMAGE_WITHOUT_MASK, MASK_WITHOUT_IMAGE
-from workers.datasets.pictures import UnreadableImageError
-from workers.datasets.places import proposal
-from workers.datasets.siblings import Siblings, unrelated
 
 DEFAULT_SIZE = DataProtocol().image_size
 """The network's size where no configuration names one: lesions that vanish there are named."""

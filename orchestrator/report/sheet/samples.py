@@ -12,17 +12,17 @@ from PIL import Image
 
 from workers.contract import SIMILAR_DISTANCE, UserError
 from workers.datasets.dataset import Dataset, FileDataset
-from workers.datasets.duplicates import EQUAL_PICTURES, NEAR_DUPLICATES, SHARED_PICTURES
-from workers.datasets.findings import Finding
-from workers.datasets.fingerprint import relative_name
-from workers.datasets.naming import spelt
-from workers.datasets.pictures import (
+from workers.datasets.files.fingerprint import relative_name
+from workers.datasets.files.pictures import (
     IMAGE_SUFFIXES,
     UnreadableImageError,
     as_rgb,
     decode,
     read_rasters,
 )
+from workers.datasets.findings import Finding
+from workers.datasets.layouts.naming import spelt
+from workers.datasets.likeness.duplicates import EQUAL_PICTURES, NEAR_DUPLICATES, SHARED_PICTURES
 from workers.datasets.survey import Survey
 
 SIDE = 320

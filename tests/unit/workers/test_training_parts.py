@@ -22,7 +22,7 @@ from workers.contract import (
     UserError,
 )
 from workers.datasets.cache import DatasetArrays
-from workers.datasets.siblings import unrelated
+from workers.datasets.likeness.siblings import unrelated
 from workers.datasets.split import Split
 from workers.evaluation import choose_examples
 from workers.failures import classify_failure, spoils_process

@@ -16,7 +16,7 @@ from PIL import Image
 
 from workers.contract import Component
 from workers.datasets import open_dataset
-from workers.datasets.decision import Decision
+from workers.datasets.masks.decision import Decision
 
 NUM = 6
 SIDE = 48

@@ -15,7 +15,7 @@ from tests.unit.workers.datasets.conftest import Write
 from workers.contract import Component, UserError
 from workers.datasets import open_dataset
 from workers.datasets.cache import load_arrays
-from workers.datasets.pictures import resize_image, resize_mask
+from workers.datasets.files.pictures import resize_image, resize_mask
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 MINE = Component(name="folder", label="mine")

@@ -11,7 +11,7 @@ import tifffile
 from tests.unit.workers.datasets.conftest import Write
 from workers.contract import Component
 from workers.datasets import DatasetNotFoundError
-from workers.datasets.storage import watched_looks
+from workers.datasets.files.storage import watched_looks
 from workers.datasets.survey import Survey, survey_dataset, survey_root
 
 MINE = Component(name="folder", label="mine")
@@ -123,7 +123,7 @@ def test_a_second_survey_reads_no_file_that_did_not_change(
     folder_dataset: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A file that changed a moment ago is read again: let every file be old.
-    monkeypatch.setattr("workers.datasets.fingerprint.SETTLED_NS", -(10**12))
+    monkeypatch.setattr("workers.datasets.files.fingerprint.SETTLED_NS", -(10**12))
     looks: list[tuple[int, int]] = []
 
     def survey() -> Survey:

@@ -9,7 +9,7 @@ import pytest
 from workers.catalogue import CatalogueError, load
 from workers.catalogue.datasets import DATASETS, complete_dataset
 from workers.datasets.generated import Look
-from workers.datasets.layout import Layout
+from workers.datasets.layouts.layout import Layout
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 

@@ -1,0 +1,1 @@
+"""Pictures that are equal or nearly so, and what that means for splits."""

@@ -1,0 +1,1 @@
+"""Masks: which of their pixels are lesion, decided once for a dataset."""

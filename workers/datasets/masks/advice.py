@@ -1,0 +1,168 @@
+"""What to do about masks that are refused or doubtful: options that read these masks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from workers.contract import JSONValue
+from workers.datasets import kinds
+from workers.datasets.findings import Finding, FindingKind
+from workers.datasets.masks.rule import MaskFacts, MaskRule, Table
+
+Option = dict[str, JSONValue]
+Fits = Callable[[Option, tuple[str, ...]], bool]
+"""Says of an option whether it reads the masks, and lesion and background in those named."""
+
+
+def written(option: Mapping[str, JSONValue]) -> str:
+    """Returns an option `mask` as a configuration names it."""
+    pairs = ", ".join(f"{key}: {_scalar(value)}" for key, value in option.items())
+    return f"parameters: {{mask: {{{pairs}}}}}"
+
+
+def _scalar(value: JSONValue) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def exchanged(rule: MaskRule) -> FindingKind:
+    """Returns the kind of masks whose lesion and background seem exchanged, with the option."""
+    option: Option = {}
+    if rule.lesion is not None:
+        option["lesion"] = list(rule.lesion)
+    if rule.above is not None:
+        option["threshold"] = rule.above
+    usual = "brightest" if rule.lesion is None else "numbers"
+    if not rule.by_colour and rule.channel != usual:
+        option["channel"] = rule.channel
+    if not rule.inverted:
+        option["inverted"] = True
+    todo = f"set {written(option)}" if option else "remove the option mask"
+    kind = kinds.MASK_INVERTED
+    return replace(kind, remedy=f"{kind.remedy} {todo} of the dataset")
+
+
+def advised(one: Finding, masks: Mapping[str, MaskFacts], fits: Fits) -> Finding:
+    """Returns a finding with the options that read these masks added to its remedy."""
+    if one.kind.name not in _ADVICE:
+        return one
+    seen = _Seen(masks, *_deciding(masks))
+    is_uniform = len(seen.values) < 2
+    options = [] if is_uniform else _ADVICE[one.kind.name](seen, one, fits)
+    remedy = "; ".join(filter(None, [one.kind.remedy, *options]))
+    return replace(one, kind=replace(one.kind, remedy=remedy or kinds.MASK_TRIVIAL.remedy))
+
+
+class _Seen:
+    """What the masks hold where their lesion is.
+
+    Attributes:
+        masks: Facts by name.
+        tables: The table of each that decides.
+        values: All values, in order.
+        is_exact: Whether they are listed as stored, without compression.
+        where: The part of an option that names the channel.
+    """
+
+    def __init__(
+        self, masks: Mapping[str, MaskFacts], channel: str, tables: Mapping[str, Table]
+    ) -> None:
+        self.masks, self.tables = masks, tables
+        values = {v for t in tables.values() for v in t.values if not isinstance(v, str)}
+        self.values = sorted(values)
+        self.is_exact = all(table.exact for table in tables.values()) and not any(
+            facts.header and facts.header.lossy for facts in masks.values()
+        )
+        self.where: Option = {} if channel == "numbers" else {"channel": channel}
+
+    def option(self, **keys: JSONValue) -> Option:
+        """Returns an option of these keys for the channel that decides."""
+        return keys | self.where
+
+    def middle(self) -> Option:
+        """Returns the option of the middle between background and lesion."""
+        scales = {facts.full_scale for facts in self.masks.values()}
+        if len(scales) > 1 and None not in scales:
+            return self.where or {"channel": "brightest"}  # half of each file's full scale
+        full, highest = scales.pop() if len(scales) == 1 else None, self.values[-1]
+        if full is not None and highest > full // 2:
+            return self.option(threshold=full // 2)
+        half = 0.5 if full is None and 0.5 < highest <= 1 else highest / 2
+        return self.option(threshold=half if half < 1 else int(half))
+
+
+def _deciding(masks: Mapping[str, MaskFacts]) -> tuple[str, dict[str, Table]]:
+    """Returns the channel that an option must name, and each mask's table of it."""
+    numbers = {
+        name: facts.tables["index" if {"index", "colour"} <= facts.tables.keys() else "brightest"]
+        for name, facts in masks.items()
+    }
+    others = {
+        channel: {n: facts.tables[channel] for n, facts in masks.items() if channel in facts.tables}
+        for channel in ("alpha", "index")
+    }
+    for channel, tables in ({"numbers": numbers} | others).items():
+        if len({value for table in tables.values() for value in table.values}) > 1:
+            return channel, tables
+    return "numbers", numbers
+
+
+def _numbers(seen: _Seen, one: Finding, fits: Fits) -> list[str]:
+    lesion = seen.option(lesion=[*seen.values[1:3]])
+    above = seen.option(threshold=seen.values[0])
+    if not seen.is_exact:
+        return _grey(seen, one, fits)
+    return [
+        f"for {kind} set {written(option)} of the dataset, {what}"
+        for kind, option, what in (
+            ("classes", lesion, "with the values that are lesion"),
+            ("instances", above, f"every value above {seen.values[0]}"),
+        )
+        if fits(option, one.names)
+    ]
+
+
+def _grey(seen: _Seen, _: Finding, fits: Fits) -> list[str]:
+    option = seen.middle()
+    first = "check that it is a mask, then "
+    if not fits(option, ()):
+        return [f"{first}store it as 0 and 255"]
+    what = ", or another level above which is lesion" if "threshold" in option else ""
+    return [f"{first}set {written(option)} of the dataset{what}"]
+
+
+def _disagrees(seen: _Seen, one: Finding, fits: Fits) -> list[str]:
+    option = seen.option(threshold=0)
+    others = {value for n, t in seen.tables.items() if n not in one.names for value in t.values}
+    if not seen.is_exact or len(others) > 2 or not fits(option, one.names):
+        return []
+    return [f"if every value above 0 is lesion, set {written(option)} of the dataset"]
+
+
+def _trivial(seen: _Seen, _: Finding, fits: Fits) -> list[str]:
+    options: list[Option] = [seen.middle()]
+    if seen.is_exact:
+        first, last = seen.values[0], seen.values[-1]
+        options = [seen.option(lesion=[last]), seen.option(threshold=first)]
+    good = " or ".join(written(option) for option in options if fits(option, ()))
+    return [f"or say which values are lesion: set {good} of the dataset"] if good else []
+
+
+def _compressed(seen: _Seen, _: Finding, fits: Fits) -> list[str]:
+    options: list[Option] = [seen.middle(), seen.middle() | {"inverted": True}]
+    plain, inverted = (written(option) for option in options)
+    if not all(fits(option, ()) for option in options):
+        return []
+    return [f"or set {plain} of the dataset for bright lesions, or {inverted} for dark ones"]
+
+
+_ADVICE: dict[str, Callable[[_Seen, Finding, Fits], list[str]]] = {
+    kinds.MASK_NUMBERS.name: _numbers,
+    kinds.MASK_GREY.name: _grey,
+    kinds.MASK_DISAGREES.name: _disagrees,
+    kinds.MASK_TRIVIAL.name: _trivial,
+    kinds.MASK_COMPRESSED.name: _compressed,
+}

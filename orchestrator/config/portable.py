@@ -10,29 +10,29 @@ from typing import Any
 
 import yaml
 
-from orchestrator.config.document import read_document
+from orchestrator.config.document import ConfigSource, read_document
 from orchestrator.config.loading import apply_overrides
 
 _ELSEWHERE = re.compile(r"~|[A-Za-z][A-Za-z0-9+.-]*:/")
 """A home folder, which is each machine's own, and a URI: neither depends on a folder."""
 
 
-def portable_yaml(path: Path, overrides: Sequence[str] = ()) -> str:
+def portable_yaml(source: ConfigSource, overrides: Sequence[str] = ()) -> str:
     """Returns a configuration with its overrides applied, named, its paths absolute.
 
     What is left out stays left out, and so does `cluster.address`: where it is submitted says
     which cluster it is.
 
     Args:
-        path: A configuration that `load_config` accepts with these overrides.
+        source: A configuration that `load_config` accepts with these overrides.
         overrides: `KEY=VALUE`, as there.
     """
-    document, _ = apply_overrides(read_document(path), overrides)
+    document, _ = apply_overrides(read_document(source), overrides)
     values = copy.deepcopy(document.values)
-    values["name"] = values.get("name") or path.stem
+    values["name"] = values.get("name") or document.stem
     if isinstance(values.get("cluster"), dict):
         values["cluster"].pop("address", None)
-    folder = path.parent.absolute()
+    folder = document.folder
     _resolve(values, "results", folder)
     for key in ("root", "cache"):
         _resolve(values.get("data"), key, folder)

@@ -22,7 +22,7 @@ from orchestrator.plan.planner import Action, Plan, PlannedTrial, plan
 from orchestrator.plan.preflight import Preflight, preflight
 from orchestrator.plan.race import is_race, limit
 from orchestrator.plan.survey import DataCheck, Listed, check_data, count_images, list_datasets
-from orchestrator.progress import Progress
+from orchestrator.progress import Progress, SweepFinished, SweepStarted
 from orchestrator.ranking.protocols import changed_code
 from orchestrator.store import Standing, Store
 from workers.contract import FailureClass, JSONValue, Runtime, TrialSpec, UserError
@@ -158,7 +158,7 @@ def run_sweep(
     journal = RunJournal(progress, sweep.store, sweep.grid.grid_id, now=now)
     report = EngineReport(outcomes=(), interrupted=False)
     try:
-        journal.sweep_started(total, len(possible), total - len(possible))
+        journal.on(SweepStarted(total, len(possible), total - len(possible)))
         for step in _rounds(sweep):
             shared = SharedRun(
                 engine=engine,
@@ -178,7 +178,7 @@ def run_sweep(
             report = EngineReport(outcomes=outcomes, interrupted=found.interrupted)
             if report.interrupted:
                 break
-        journal.sweep_finished(interrupted=report.interrupted)
+        journal.on(SweepFinished(report.interrupted))
     finally:
         journal.close()
     if all(kept["grid_id"] != document["grid_id"] for kept in sweep.store.grids()):

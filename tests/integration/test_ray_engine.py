@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.engine.ray_cluster import ClusterOptions
 from orchestrator.engine.ray_tune import RayTuneEngine, assigned_gpus
-from orchestrator.progress import JsonProgress
+from orchestrator.progress import JsonProgress, TrialFinished
 from orchestrator.store import Store
 from orchestrator.sweep import open_sweep, run_sweep
 from tests.conftest import ROOT
@@ -55,8 +55,9 @@ def test_the_fiftieth_trial_of_an_actor_equals_a_fresh_process(tmp_path, ray_clu
     order: list[str] = []
 
     class Recorder(JsonProgress):
-        def trial_finished(self, trial_id, status, dice, seconds):
-            order.append(trial_id)
+        def on(self, event):
+            if isinstance(event, TrialFinished):
+                order.append(event.trial_id)
 
     sweep = open_sweep(config)
     engine = RayTuneEngine(ClusterOptions(trial_cpus=2), trainer=process_noting_trainer)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from orchestrator.config import SweepConfig as SweepConfig
     from orchestrator.config import load_config as load_config
     from orchestrator.frames import compact as compact
-    from orchestrator.frames import query as query
     from orchestrator.frames import quarantine as quarantine
+    from orchestrator.frames import query as query
     from orchestrator.frames import read_candidates as read_candidates
     from orchestrator.frames import read_epochs as read_epochs
     from orchestrator.frames import read_failures as read_failures

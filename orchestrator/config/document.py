@@ -91,6 +91,12 @@ _Loader.add_implicit_resolver(
 )
 
 
+def is_config(target: str | Path) -> bool:
+    """Returns whether a target is a configuration file rather than results or a folder of data."""
+    path = Path(target)
+    return path.is_file() or (path.suffix.lower() in (".yaml", ".yml") and not path.is_dir())
+
+
 def read_document(source: ConfigSource) -> Document:
     """Reads a configuration from a file or a dict.
 

@@ -1,7 +1,8 @@
-"""Reads a configuration file as plain values, with the line of each value."""
+"""Reads a configuration, a file or a dict, as plain values with the line of each value."""
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from workers.catalogue import nearest
 from workers.contract import UserError
 
 KeyPath = tuple[str | int, ...]
+ConfigSource = Path | str | Mapping[str, object]
+"""A YAML file, or its content as a dict; paths in a dict are relative to the current folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +25,17 @@ class Document:
     """The values of a file and its overrides, before any check.
 
     Attributes:
-        source: The file as the user named it.
+        source: The file as the user named it, or `configuration` for a dict.
+        folder: Folder that paths in the document are relative to.
+        stem: Name of the sweep if the document gives none.
         values: Keys and values.
         lines: Line of each key path, counted from 1; overridden values have none.
         origins: The override each overridden key path came from, as `KEY=VALUE`.
     """
 
     source: str
+    folder: Path
+    stem: str
     values: dict[str, Any]
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
     origins: Mapping[KeyPath, str] = field(default_factory=dict)
@@ -84,14 +91,25 @@ _Loader.add_implicit_resolver(
 )
 
 
-def read_document(path: Path) -> Document:
-    """Reads a configuration file.
+def is_config(target: str | Path) -> bool:
+    """Returns whether a target is a configuration file rather than results or a folder of data."""
+    path = Path(target)
+    return path.is_file() or (path.suffix.lower() in (".yaml", ".yml") and not path.is_dir())
+
+
+def read_document(source: ConfigSource) -> Document:
+    """Reads a configuration from a file or a dict.
 
     Raises:
         UserError: The file is missing, not a regular file, empty, too large, not UTF-8, not YAML,
-            or not a mapping; it holds a key twice, or a number that is not plain decimal.
+            or not a mapping; it holds a key twice, or a number that is not plain decimal; or a
+            value of the dict has a type that YAML does not have.
     """
-    source = str(path)
+    if isinstance(source, Mapping):
+        return Document(
+            source="configuration", folder=Path.cwd(), stem="sweep", values=_plain(source)
+        )
+    path, source = Path(source), str(source)
     text = _read_text(path)
     lines: dict[KeyPath, int] = {}
     try:
@@ -106,7 +124,27 @@ def read_document(path: Path) -> Document:
         kind = "a list" if isinstance(values, list) else "a single value"
         msg = f"{source}: is {kind}; it must hold keys and values such as 'datasets: [...]'"
         raise UserError(msg)
-    return Document(source=source, values=values, lines=lines)
+    return Document(
+        source=source, folder=path.parent.absolute(), stem=path.stem, values=values, lines=lines
+    )
+
+
+def _plain(values: Mapping[str, object]) -> dict[str, Any]:
+    """Returns a copy of a dict with the types that a file would have given."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, Path):
+            return str(value)
+        msg = f"{value!r} is of type {type(value).__name__}"
+        raise TypeError(msg)
+
+    try:
+        text = json.dumps(dict(values), default=plain, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"configuration: {error}; use text, numbers, booleans, None, lists and dicts"
+        raise UserError(msg) from None
+    copied: dict[str, Any] = json.loads(text)
+    return copied
 
 
 def parse_yaml(text: str, lines: dict[KeyPath, int] | None = None) -> Any:  # noqa: ANN401 - YAML

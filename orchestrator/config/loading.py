@@ -1,4 +1,4 @@
-"""Reads a configuration file with its overrides and returns a checked, complete sweep."""
+"""Reads a configuration with its overrides and returns a checked, complete sweep."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from orchestrator.config.axes import Axis, include_losses, learning_rate_of, read_axis
 from orchestrator.config.document import (
+    ConfigSource,
     Document,
     KeyPath,
     RefusedValueError,
@@ -120,8 +121,8 @@ class SweepConfig:
     """A checked sweep: complete parameters, absolute paths.
 
     Attributes:
-        path: The configuration file.
-        name: Name of the sweep; by default the file's name without its ending.
+        source: The file it came from, or `configuration` for a dict.
+        name: Name of the sweep; by default the stem of the file, or `sweep` for a dict.
         roots: Folder of each dataset label; None for generated data.
         weights: Path of given weights by model label.
         results: Absolute path or URI of the results.
@@ -129,7 +130,7 @@ class SweepConfig:
             share then becomes `resources.gpus`.
     """
 
-    path: Path
+    source: str
     name: str
     datasets: tuple[Component, ...]
     models: tuple[Component, ...]
@@ -150,7 +151,7 @@ class SweepConfig:
     gpu_shares: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, JSONValue]:
-        """Returns all values except the file's path as plain JSON values."""
+        """Returns all values except `source` as plain JSON values."""
         document: dict[str, JSONValue] = {"name": self.name}
         for axis in ("datasets", "models", "losses"):
             document[axis] = [
@@ -168,18 +169,19 @@ class SweepConfig:
         return document | {"results": self.results}
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
+def load_config(source: ConfigSource, overrides: Sequence[str] = ()) -> SweepConfig:
     """Reads, overrides and checks a configuration.
 
     Args:
-        path: A YAML file; paths in it, and in the overrides, are relative to its folder.
+        source: A YAML file, or its content as a dict. Paths in it, and in the overrides, are
+            relative to the folder of the file, or for a dict to the current folder.
         overrides: `KEY=VALUE` with a dotted key and a YAML value, as given to `--set`.
 
     Raises:
         UserError: Every problem of the configuration, one line each.
     """
-    document, problems = apply_overrides(read_document(path), overrides)
-    folder = path.parent.absolute()
+    document, problems = apply_overrides(read_document(source), overrides)
+    folder = document.folder
     document = include_losses(document, folder)
     # A section that is missing or empty takes its defaults, which need the folder too.
     filled: dict[str, Any] = {key: {} for key in _ALL_SECTIONS if document.values.get(key) is None}
@@ -195,8 +197,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
     _refuse_memory(document, checked, models.components, datasets.components)
     resources, gpu_shares = _resolve_gpus(document, checked, models.components, datasets.components)
     return SweepConfig(
-        path=path,
-        name=checked.name or path.stem,
+        source=document.source,
+        name=checked.name or document.stem,
         datasets=datasets.components,
         models=models.components,
         losses=losses.components,

@@ -10,29 +10,29 @@ from typing import Any
 
 import yaml
 
-from orchestrator.config.document import read_document
+from orchestrator.config.document import ConfigSource, read_document
 from orchestrator.config.loading import apply_overrides
 
 _ELSEWHERE = re.compile(r"~|[A-Za-z][A-Za-z0-9+.-]*:/")
 """A home folder or a URI, which do not depend on the configuration's folder."""
 
 
-def portable_yaml(path: Path, overrides: Sequence[str] = ()) -> str:
+def portable_yaml(source: ConfigSource, overrides: Sequence[str] = ()) -> str:
     """Returns a configuration with its overrides, a name, and absolute paths.
 
     Keys that are not set stay unset. `cluster.address` is removed, because the job server that
     receives the configuration belongs to one cluster.
 
     Args:
-        path: A configuration that `load_config` accepts with these overrides.
+        source: A configuration that `load_config` accepts with these overrides.
         overrides: `KEY=VALUE`, as there.
     """
-    document, _ = apply_overrides(read_document(path), overrides)
+    document, _ = apply_overrides(read_document(source), overrides)
     values = copy.deepcopy(document.values)
-    values["name"] = values.get("name") or path.stem
+    values["name"] = values.get("name") or document.stem
     if isinstance(values.get("cluster"), dict):
         values["cluster"].pop("address", None)
-    folder = path.parent.absolute()
+    folder = document.folder
     _resolve(values, "results", folder)
     for key in ("root", "cache"):
         _resolve(values.get("data"), key, folder)

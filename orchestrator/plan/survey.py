@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.config import ConfigSource, is_config, load_config
 from orchestrator.plan.archives import local_root
-from orchestrator.plan.grid import Grid
+from orchestrator.plan.grid import Grid, build_grid
 from orchestrator.store import CommittedTrial
 from workers.catalogue.datasets import DATASETS
-from workers.contract import Component, JSONValue, UserError
+from workers.contract import DEFAULT_CACHE, Component, JSONValue, UserError
 from workers.datasets import DatasetNotFoundError, generated_dataset, read_contents
 from workers.datasets.division import divide
 from workers.datasets.layouts.layout import Contents
-from workers.datasets.survey import Survey, survey_contents, survey_generated, with_shared
+from workers.datasets.survey import (
+    Survey,
+    survey_contents,
+    survey_generated,
+    survey_root,
+    with_shared,
+)
 
 Listed = Contents | DatasetNotFoundError | None
 """Contents of a dataset's folder; the reason why it cannot be read; or None for an archive that is
@@ -177,3 +184,35 @@ def _changed(label: str, fingerprint: str, known: Collection[str]) -> list[str]:
         f"trained on (fingerprint now {fingerprint[:12]}, then {min(known)[:12]}); restore the "
         "files and the version of Podium, or set results to another location"
     ]
+
+
+def survey_config(config: ConfigSource, overrides: Sequence[str] = (), *, fetch: bool) -> DataCheck:
+    """Surveys all datasets of a configuration as its trials will read them.
+
+    Args:
+        config: The configuration.
+        overrides: As for `load_config`.
+        fetch: Whether to unpack archives that are not here yet.
+
+    Raises:
+        UserError: The configuration is wrong, or the cache folder cannot be written.
+    """
+    loaded = load_config(config, overrides)
+    grid, cache = build_grid(loaded), Path(loaded.data.cache)
+    listed = list_datasets(grid.datasets, grid.roots, cache, fetch=fetch)
+    return check_data(grid, grid.datasets, listed, (), cache)
+
+
+def survey(target: ConfigSource) -> Mapping[str, Survey]:
+    """Surveys the datasets of a configuration, or all datasets in a folder, by label.
+
+    Raises:
+        UserError: The configuration is wrong, a dataset of it is absent, or the folder holds none.
+    """
+    if isinstance(target, str | Path) and not is_config(target):
+        cache = Path(DEFAULT_CACHE).expanduser()
+        return {found.label: found for found in survey_root(Path(target), cache)}
+    checked = survey_config(target, fetch=True)
+    if checked.absent:
+        raise UserError("\n".join(checked.absent))
+    return checked.surveys

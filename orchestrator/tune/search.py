@@ -14,8 +14,8 @@ from orchestrator.plan.grid import Grid, build_grid
 from orchestrator.plan.preflight import preflight
 from orchestrator.plan.survey import list_datasets
 from orchestrator.progress import Progress, SweepFinished, SweepStarted
+from orchestrator.run import message_notes, runtime_of
 from orchestrator.store import Store
-from orchestrator.sweep import message_notes, runtime_of
 from orchestrator.tune.studies import (
     Finding,
     Study,

@@ -15,8 +15,9 @@ from orchestrator.cli.app import app
 from orchestrator.config import load_config
 from orchestrator.engine.inline import InlineEngine
 from orchestrator.progress import JsonProgress
+from orchestrator.run import run_sweep
 from orchestrator.store import Store
-from orchestrator.sweep import open_results, open_sweep, run_sweep
+from orchestrator.sweep import open_results, open_sweep
 from tests.integration.sweeps import write_config
 from tests.unit.orchestrator.store.trials import make_result
 from workers.contract import UserError
@@ -65,7 +66,10 @@ class MadeUp:
 
 def run(path, trainer, *overrides):
     sweep = open_sweep(path, overrides)
-    return run_sweep(sweep, InlineEngine(trainer), JsonProgress(io.StringIO()))
+    ended = run_sweep(
+        sweep, InlineEngine(trainer), JsonProgress(io.StringIO()), on_notes=lambda _: None
+    )
+    return ended.report, ended.plan
 
 
 def test_the_first_plan_asks_for_the_first_repeats_alone(tmp_path):

@@ -215,10 +215,6 @@ class Engine(Protocol):
         ...
 
 
-class StoppedTrainingError(SystemExit):
-    """Ends a training whose source stops it; it leaves no failure row."""
-
-
 def execute(
     job: TrialJob,
     store: Store,
@@ -231,10 +227,10 @@ def execute(
 
     A job that another driver is training does not run, and neither does one that has its row
     already (its process ended between commit and report). A failure becomes a row in `failures`.
+    KeyboardInterrupt from `on_epoch` stops the training without a row.
 
     Raises:
         StoreError: The failure row cannot be written.
-        StoppedTrainingError: `on_epoch` raised it.
     """
     if job.run_id is None:
         return _train(job, store, trainer, on_epoch, now, pause)
@@ -286,8 +282,6 @@ def _train(
             job.spec, _on_this_node(job.runtime), store.checkpoints(job.trial_id), on_epoch
         )
         outcome = _commit(job, store, result, now, pause)
-    except StoppedTrainingError:
-        raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - no error may stop the other jobs
         return _failed(job, store, error, traceback.format_exc(), now())
     store.delete_checkpoint(job.trial_id)

@@ -10,12 +10,15 @@ from orchestrator.engine.base import (
     EngineReport,
     JobSource,
     Outcome,
-    StoppedTrainingError,
     TrialJob,
     execute,
 )
 from orchestrator.store import Store
 from workers.contract import EpochRecord, Trainer
+
+
+class _StoppedTrainingError(KeyboardInterrupt):
+    """Ends a training that its source stops; like Ctrl-C, it leaves no failure row."""
 
 
 class InlineEngine:
@@ -37,11 +40,11 @@ class InlineEngine:
 
             def on_epoch(record: EpochRecord, trial_id: str = job.trial_id) -> None:
                 if not source.goes_on(trial_id, record.epoch, record.val_dice, record.seconds):
-                    raise StoppedTrainingError
+                    raise _StoppedTrainingError
 
             try:
                 outcome = execute(_placed(job, os.environ), store, self._trainer, on_epoch)
-            except StoppedTrainingError:
+            except _StoppedTrainingError:
                 outcome = Outcome(trial_id=job.trial_id, status="pruned")
             except KeyboardInterrupt:
                 return EngineReport(outcomes=tuple(outcomes), interrupted=True)

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import math
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,6 @@ from ray import cloudpickle, tune
 from orchestrator.engine.base import (
     EngineReport,
     JobSource,
-    StoppedTrainingError,
     TrialJob,
     execute,
     misplaced,
@@ -176,10 +176,16 @@ def _run_in_actor(config: Mapping[str, Any], reference: ray.ObjectRef[bytes]) ->
         if now - last_report >= job.report_interval_seconds:
             last_report = now
             keys = ("epoch", "val_dice", "seconds")
-            _report({key: getattr(record, key) for key in keys})
+            try:
+                tune.report({key: getattr(record, key) for key in keys})
+            except SystemExit as error:  # Tune ends a stopped attempt in this way
+                raise KeyboardInterrupt from error
 
     trainer = shared.trainer or _run_trial()
-    outcome = execute(job, Store(shared.location), trainer, on_epoch)
+    try:
+        outcome = execute(job, Store(shared.location), trainer, on_epoch)
+    except KeyboardInterrupt:
+        sys.exit(0)  # Tune treats any other exception as an error of the attempt
     tune.report({"outcome": dataclasses.asdict(outcome), "done": not outcome.spoiled})
     if outcome.spoiled:
         raise _SpoiledProcessError(outcome.message)
@@ -189,14 +195,6 @@ def _run_trial() -> Trainer:
     from workers.run import run_trial
 
     return run_trial
-
-
-def _report(values: dict[str, Any]) -> None:
-    """Reports an epoch; Tune exits the thread here if the driver stops the training."""
-    try:
-        tune.report(values)
-    except SystemExit as stop:
-        raise StoppedTrainingError(stop.code) from None
 
 
 def assigned_gpus(

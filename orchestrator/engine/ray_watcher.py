@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
 import re
 import time
 from collections import Counter, deque
@@ -11,11 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import ray
-from ray import cloudpickle, tune
+from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -27,6 +24,7 @@ from orchestrator.engine.base import (
     record_failure,
     utc_now,
 )
+from orchestrator.engine.ray_private import error_of, kill_attempt
 from orchestrator.plan.retries import Loss, Tries, after_failure, after_loss, loss_of, stalled
 from orchestrator.progress import format_duration
 from orchestrator.store import Store, StoreError
@@ -198,7 +196,7 @@ class Watcher(tune.Callback):
         for name in stalled(waiting, now, limit):
             running = self._running[name]
             running.killed_after = now - running.progress_at
-            ray.kill(running.trial.temporary_state.ray_actor)
+            kill_attempt(running.trial)
 
     def _close(self, trial: Any) -> _Running | None:
         self._open.discard(attempt_name(trial))
@@ -293,23 +291,6 @@ class EarlyStops(FIFOScheduler):
         """Decides whether an attempt goes on after an epoch."""
         goes_on = self._watcher.goes_on(trial, result)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
-
-
-def error_of(trial: Any) -> tuple[BaseException | None, str]:
-    """Returns the error that ended an attempt, and its text; None if Tune did not keep the error.
-
-    Tune writes both into its log folder. Its own `get_error` reads the storage, which receives
-    them only at the end of the experiment.
-    """
-    error, text = None, ""
-    if trial.error_file:
-        with suppress(OSError):
-            text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
-    if trial.pickled_error_file:
-        # The class of the error may exist only on the worker.
-        with suppress(OSError, ImportError, AttributeError, TypeError, pickle.UnpicklingError):
-            error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
-    return error, text
 
 
 def _loss(error: BaseException | None, trace: str) -> Loss:

@@ -22,7 +22,6 @@ from orchestrator.progress.base import (
     format_duration,
 )
 from orchestrator.progress.displays import JsonProgress, PlainProgress
-from workers.catalogue import nearest
 from workers.contract import UserError
 
 __all__ = [
@@ -71,5 +70,7 @@ def make_progress(
         return PlainProgress(stream, clock, forecast)
     if mode == "json":
         return JsonProgress(stream, clock, forecast)
+    from workers.catalogue import nearest
+
     msg = f"--progress {mode}: unknown mode; {nearest(mode, get_args(ProgressMode))}"
     raise UserError(msg)

@@ -10,13 +10,14 @@ from pathlib import Path
 from orchestrator.config import SweepConfig, load_config
 from orchestrator.engine.base import Engine, Now, utc_now
 from orchestrator.engine.journal import RunJournal
+from orchestrator.engine.setup import EngineName, make_engine, no_room
 from orchestrator.engine.sharing import OtherDrivers, remove_dead_drivers
 from orchestrator.plan.grid import Grid, build_grid
 from orchestrator.plan.preflight import preflight
 from orchestrator.plan.survey import list_datasets
 from orchestrator.progress import Progress, SweepFinished, SweepStarted
+from orchestrator.run import message_notes, runtime_of
 from orchestrator.store import Store
-from orchestrator.sweep import message_notes, runtime_of
 from orchestrator.tune.source import SearchSource
 from orchestrator.tune.studies import (
     Candidate,
@@ -92,7 +93,8 @@ def open_search(path: Path, overrides: Sequence[str] = ()) -> Search:
 
 def run_search(
     search: Search,
-    engine: Engine,
+    engine: EngineName | Engine = "ray",
+    *,
     progress: Progress,
     now: Now = utc_now,
     on_notes: Callable[[tuple[str, ...]], None] = lambda _: None,
@@ -108,8 +110,11 @@ def run_search(
     pending = sum(len(still_to_try(one.study, one.candidates)) for one in search.findings())
     if not pending:
         return None
-    config, cache = search.config, Path(search.config.data.cache)
-    grid = search.grid
+    config, grid, cache = search.config, search.grid, Path(search.config.data.cache)
+    problems: tuple[str, ...] = ()
+    if isinstance(engine, str):
+        problems = no_room(engine, config, grid)
+        engine = make_engine(engine, config, grid)
     found = preflight(
         grid,
         grid.trials,
@@ -119,7 +124,7 @@ def run_search(
         location=search.store.location,
         fetch=True,
     )
-    found.refuse()
+    found.refuse(problems)
     on_notes(found.notes)
     store = search.store
     remove_dead_drivers(store, now())

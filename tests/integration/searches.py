@@ -83,4 +83,4 @@ def run(
     """Runs a search on the session's cluster; `cpus=2` lets one candidate run at a time."""
     search = open_search(config, overrides)
     engine = RayTuneEngine(ClusterOptions(trial_cpus=cpus), trainer=trainer)
-    return search, run_search(search, engine, JsonProgress(io.StringIO()))
+    return search, run_search(search, engine, progress=JsonProgress(io.StringIO()))

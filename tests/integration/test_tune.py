@@ -155,7 +155,7 @@ def test_a_killed_search_ends_like_an_undisturbed_one(tmp_path):
     assert out.decode().count('"event": "trial_started"') == 5 - skipped
     assert (results / "tuned" / "index.html").exists()
     search = open_search(whole)
-    run_search(search, InlineEngine(), JsonProgress(io.StringIO()))
+    run_search(search, InlineEngine(), progress=JsonProgress(io.StringIO()))
     assert tried(results) == tried(whole.parent / "results")
 
 

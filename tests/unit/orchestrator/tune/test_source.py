@@ -16,8 +16,8 @@ from orchestrator.engine.inline import InlineEngine
 from orchestrator.engine.ray_nodes import examine, needs_of
 from orchestrator.engine.sharing import OtherDrivers
 from orchestrator.progress import JsonProgress
+from orchestrator.run import runtime_of
 from orchestrator.store import RunRecord
-from orchestrator.sweep import runtime_of
 from orchestrator.tune.search import Search, SearchReport, open_search, run_search
 from orchestrator.tune.source import SearchSource
 from tests.integration.searches import made_up_trainer, search_config
@@ -28,7 +28,7 @@ ASHA = {"trials": 14, "random_trials": 6, "pruning": "asha", "grace_epochs": 1}
 def run(config, *overrides: str, trainer=made_up_trainer):
     """Runs a search in this process; returns it, its report and the events."""
     stream, search = io.StringIO(), open_search(config, overrides)
-    report = run_search(search, InlineEngine(trainer), JsonProgress(stream))
+    report = run_search(search, InlineEngine(trainer), progress=JsonProgress(stream))
     return search, report, [json.loads(line) for line in stream.getvalue().splitlines()]
 
 

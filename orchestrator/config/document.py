@@ -1,4 +1,4 @@
-"""A configuration as plain values, with the line of the file that each value came from."""
+"""Reads a configuration as plain values, with the line of the file that each value came from."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ConfigSource = Path | str | Mapping[str, object]
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """What a file and its overrides say, before anything is checked.
+    """The values of a file and its overrides, before any check.
 
     Attributes:
         source: The file as the user named it, or `configuration` for a dict.
@@ -43,8 +43,8 @@ class Document:
 
 MAX_FILE_BYTES = 1 << 20
 MAX_VALUES = 30_000
-"""Values of a document, an alias counted with all that it stands for; a hundred characters of text
-count as one."""
+"""Most values of a document. An alias counts with all values that it stands for; a hundred
+characters of text count as one value."""
 _CHARACTERS_PER_VALUE = 100
 
 _PLAIN_NUMBER = re.compile(
@@ -56,19 +56,19 @@ _TAGS = ("null", "bool", "int", "float", "str", "seq", "map")
 
 
 class RefusedValueError(yaml.MarkedYAMLError):
-    """YAML that is understood, and could be meant in another way or is too much."""
+    """YAML that can be parsed, but is ambiguous or too large."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 without its traps: `1e-3` is a number here, a date stays text, and text ends.
+    """YAML 1.1 without its traps: `1e-3` is a number, a date stays text, and text has a limit.
 
-    That 010 is no eight and 1:30 no ninety is seen to in `_index`, which knows the key.
+    `_index` refuses 010 (octal eight) and 1:30 (ninety), because it knows their key.
     """
 
     num_nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Composes a node; a document of too many ends before all of it is read."""
+        """Composes a node; refuses a document of too many nodes before reading all of it."""
         self.num_nodes += 1
         if self.num_nodes > MAX_VALUES:
             raise _too_many(self.get_mark())
@@ -101,9 +101,9 @@ def read_document(source: ConfigSource) -> Document:
     """Reads a configuration from a file or a dict.
 
     Raises:
-        UserError: The file is missing, no regular file, empty, too large, not UTF-8, not YAML, not
-            a mapping, says one key twice, or holds a number in another form than the decimal one;
-            or a value of the dict has a type that YAML does not have.
+        UserError: The file is missing, not a regular file, empty, too large, not UTF-8, not YAML,
+            or not a mapping; it holds a key twice, or a number that is not plain decimal; or a
+            value of the dict has a type that YAML does not have.
     """
     if isinstance(source, Mapping):
         return Document(
@@ -148,11 +148,11 @@ def _plain(values: Mapping[str, object]) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, lines: dict[KeyPath, int] | None = None) -> Any:  # noqa: ANN401 - YAML
-    """Parses one YAML document; see `read_document` for what is refused.
+    """Parses one YAML document; `read_document` lists what it refuses.
 
     Args:
         text: The document.
-        lines: Filled with the line of each key path.
+        lines: Receives the line of each key path.
 
     Raises:
         yaml.YAMLError: The text is not YAML.
@@ -178,13 +178,13 @@ def _read_text(path: Path) -> str:
     try:
         kind = stat.S_IFMT(path.stat().st_mode)
         if kind not in (stat.S_IFREG, stat.S_IFDIR):
-            msg = f"{path}: is a pipe or a device; save the text as a file and name that"
+            msg = f"{path}: is a pipe or a device; save the text as a file and name that file"
             raise UserError(msg)
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) <= MAX_FILE_BYTES:
             return data.decode("utf-8-sig")
-        msg = f"{path}: is larger than {MAX_FILE_BYTES >> 20} MiB, which no configuration is"
+        msg = f"{path}: is larger than {MAX_FILE_BYTES >> 20} MiB, too large for a configuration"
     except FileNotFoundError:
         known = _siblings(path.parent)
         hint = nearest(path.name, known) if known else f"{path.parent} holds no .yaml file"
@@ -208,7 +208,7 @@ def _siblings(folder: Path) -> list[str]:
 
 
 def _describe(error: yaml.YAMLError) -> str:
-    """Returns `:line:column: what is wrong`, as far as YAML says."""
+    """Returns `:line:column: problem`, as far as YAML reports them."""
     if isinstance(error, RefusedValueError):
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         return f"{line}: {error.problem}"
@@ -228,13 +228,13 @@ def _index(
     above: tuple[yaml.Node, ...] = (),
     done: dict[int, int] | None = None,
 ) -> int:
-    """Notes lines and returns the number of values; refuses what `read_document` says."""
+    """Records lines and returns the number of values; refuses what `read_document` lists."""
     done = {} if done is None else done
     mark = node.start_mark
     lines.setdefault(path, mark.line + 1)
     if any(node is other for other in above):
         raise yaml.composer.ComposerError(None, None, "an alias refers to itself", mark)
-    if id(node) in done:  # aliases may repeat a node: its first place is enough
+    if id(node) in done:  # aliases may repeat a node: its first position is enough
         return done[id(node)]
     number = 1
     if isinstance(node, yaml.ScalarNode):
@@ -263,7 +263,7 @@ def _too_many(mark: yaml.Mark | None) -> RefusedValueError:
 
 
 def _check_number(node: yaml.ScalarNode, path: KeyPath) -> None:
-    """Refuses a number that means another one than a reader thinks: 010, 1:30, 0x10, 1_000."""
+    """Refuses numbers that YAML reads in another way than people: 010, 1:30, 0x10, 1_000."""
     if node.tag.rpartition(":")[2] not in ("int", "float"):
         return
     text = node.value
@@ -289,9 +289,9 @@ def _children(node: yaml.Node) -> list[tuple[str | int, yaml.Node]]:
     seen: dict[str, tuple[int, yaml.Node]] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            continue  # construction refuses or keeps it; it has no path of its own
+            continue  # construction refuses or keeps it; it has no key path
         if key.value in seen:
-            msg = f"the key {key.value!r} is said twice, first in line {seen[key.value][0]}"
+            msg = f"the key {key.value!r} occurs twice, first in line {seen[key.value][0]}"
             raise yaml.composer.ComposerError(None, None, msg, key.start_mark)
         seen[key.value] = (key.start_mark.line + 1, value)
     return [(key, value) for key, (_, value) in seen.items()]

@@ -1,4 +1,4 @@
-"""The datasets of a sweep: each is listed once and surveyed once for a whole command."""
+"""The datasets of a sweep: each is listed once and surveyed once per command."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ from workers.datasets.survey import (
 )
 
 Listed = Contents | DatasetNotFoundError | None
-"""What a dataset's folder holds; why it cannot be read; None for an archive not unpacked here."""
+"""Contents of a dataset's folder; the reason why it cannot be read; or None for an archive that is
+not unpacked on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataCheck:
-    """What is known of the datasets of a sweep before it starts, by label.
+    """Checks of the datasets of a sweep before it starts, by label.
 
     Attributes:
-        surveys: Of each dataset that is here.
-        fingerprints: Of the content of each that can be used.
-        num_train: Numbers of training images, over the repeats.
-        absent: What is not on this machine; another one may have it.
-        refusals: Why trials of some datasets cannot be trained anywhere.
+        surveys: Survey of each dataset on this machine.
+        fingerprints: Fingerprint of the content of each dataset that can be used.
+        num_train: Numbers of training images over the repeats.
+        absent: What is missing on this machine; another machine may have it.
+        refusals: Why trials of some datasets cannot be trained on any machine.
         notes: What the user should know.
     """
 
@@ -48,7 +49,7 @@ class DataCheck:
     notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, JSONValue]:
-        """Returns what the store keeps of the surveys, for reports."""
+        """Returns the part of the surveys that the store keeps for reports."""
         return {
             label: {
                 "num_pairs": survey.num_pairs,
@@ -68,10 +69,10 @@ def list_datasets(
     """Lists the folders of datasets in files, by label.
 
     Args:
-        components: The datasets; generated ones are left out.
+        components: The datasets; generated ones are skipped.
         roots: Root of each label.
         cache: Cache folder of this node.
-        fetch: Whether to unpack archives that are not here yet.
+        fetch: Whether to unpack archives that are not unpacked yet.
     """
     listed: dict[str, Listed] = {}
     for component in components:
@@ -110,14 +111,14 @@ def check_data(
     committed: Iterable[CommittedTrial],
     cache: Path,
 ) -> DataCheck:
-    """Surveys every dataset that is needed, before any trial would fail on it.
+    """Surveys every dataset of the pending trials, before a trial could fail on it.
 
     Args:
         grid: The sweep.
         components: The datasets of its pending trials.
         listed: From `list_datasets`.
-        committed: Finished trials; those of the same protocol must have seen the same data.
-        cache: Where the content of files is remembered.
+        committed: Finished trials; those of the same protocol must have used the same data.
+        cache: Folder in which facts about files are remembered.
 
     Raises:
         UserError: The cache folder cannot be written.
@@ -153,7 +154,7 @@ def check_data(
 def _survey(
     grid: Grid, components: Iterable[Component], listed: Mapping[str, Listed], cache: Path
 ) -> tuple[dict[str, Survey], list[str], list[str]]:
-    """Returns the surveys by label, why others are absent, and which are still packed."""
+    """Returns the surveys by label, the absent datasets, and the packed archives."""
     surveys: dict[str, Survey] = {}
     absent: list[str] = []
     packed: list[str] = []
@@ -179,9 +180,9 @@ def _changed(label: str, fingerprint: str, known: Collection[str]) -> list[str]:
     if not known or fingerprint in known:
         return []
     return [
-        f"dataset {label!r}: its content is not what the finished trials were trained on "
-        f"(fingerprint {fingerprint[:12]}, theirs {min(known)[:12]}); bring the files back, and "
-        "the version of Podium, or set results to another location"
+        f"dataset {label!r}: its content differs from the content that the finished trials were "
+        f"trained on (fingerprint now {fingerprint[:12]}, then {min(known)[:12]}); restore the "
+        "files and the version of Podium, or set results to another location"
     ]
 
 

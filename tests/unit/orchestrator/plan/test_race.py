@@ -186,7 +186,7 @@ def test_plan_status_rank_and_report_say_that_it_was_raced(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"repeats": 2}, r"race\.first_repeats: 2: nothing can be spared of 2 repeats"),
+        ({"repeats": 2}, r"race\.first_repeats: 2: no trial of 2 repeats can be spared"),
         (
             {"race": {"budget": 0.3}},
             r"race\.budget: 0\.3: the first 2 of 5 repeats alone",

@@ -1,4 +1,4 @@
-"""Reads a configuration as plain values, with the line of the file that each value came from."""
+"""Reads a configuration, a file or a dict, as plain values with the line of each value."""
 
 from __future__ import annotations
 

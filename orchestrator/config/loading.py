@@ -121,9 +121,8 @@ class SweepConfig:
     """A checked sweep: complete parameters, absolute paths.
 
     Attributes:
-        source: The configuration file, or `configuration` for a dict.
-        name: Name of the sweep; by default the file's name without its ending, or `sweep` for a
-            dict.
+        source: The file it came from, or `configuration` for a dict.
+        name: Name of the sweep; by default the stem of the file, or `sweep` for a dict.
         roots: Folder of each dataset label; None for generated data.
         weights: Path of given weights by model label.
         results: Absolute path or URI of the results.
@@ -152,7 +151,7 @@ class SweepConfig:
     gpu_shares: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, JSONValue]:
-        """Returns everything except `source` as plain JSON values."""
+        """Returns all values except `source` as plain JSON values."""
         document: dict[str, JSONValue] = {"name": self.name}
         for axis in ("datasets", "models", "losses"):
             document[axis] = [

@@ -122,7 +122,8 @@ def execute(
 
     A trial that another driver is training is left to it, and one already committed (the process
     died between its commit and its report) is not run again. A failure becomes a row in
-    `failures`; only the failure to write that row is raised.
+    `failures`; only the failure to write that row is raised. KeyboardInterrupt from `on_epoch`
+    means that the run was stopped: it is passed on and leaves no row.
     """
     if job.run_id is None:
         return _train(job, store, trainer, on_epoch, now, pause)

@@ -47,11 +47,6 @@ EXIT_STOPPED = 130
 _STOP_POLL_SECONDS = 0.5
 _TAIL_ATTEMPTS = 5
 _TAIL_RETRY_SECONDS = 2.0
-_CHATTY = (
-    "ray.dashboard.modules.dashboard_sdk",
-    "ray.dashboard.modules.job.sdk",
-    "ray._private.runtime_env.packaging",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +193,9 @@ class JobServer:
         with self._explained():
             from ray.job_submission import JobSubmissionClient
 
-            for name in _CHATTY:
+            from orchestrator.engine.ray_private import JOB_LOGGERS
+
+            for name in JOB_LOGGERS:
                 logging.getLogger(name).setLevel(logging.WARNING)
             # Ray lets these win over the address it is given.
             for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 from orchestrator.plan.archives import unpacked_root
 from orchestrator.plan.retries import larger_share, share_text
-from orchestrator.progress import Progress
+from orchestrator.progress import Event, Progress, TrialFailed, TrialFinished, TrialLeft
 from orchestrator.safe_text import mask
 from orchestrator.store import CommittedTrial, FailureRecord, Store, StoreError
 from workers.contract import (
@@ -259,9 +259,11 @@ def record_failure(
 
 def report_outcome(outcome: Outcome, progress: Progress) -> None:
     """Shows the end of a trial."""
+    event: Event
     if outcome.status == "elsewhere":
-        progress.trial_left(outcome.trial_id, outcome.message)
+        event = TrialLeft(outcome.trial_id, outcome.message)
     elif outcome.status == "failed" and outcome.failure_class is not None:
-        progress.trial_failed(outcome.trial_id, outcome.failure_class, outcome.message)
+        event = TrialFailed(outcome.trial_id, outcome.failure_class, outcome.message)
     else:
-        progress.trial_finished(outcome.trial_id, outcome.status, outcome.dice, outcome.seconds)
+        event = TrialFinished(outcome.trial_id, outcome.status, outcome.dice, outcome.seconds)
+    progress.on(event)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from orchestrator.address import hide_credentials
-from orchestrator.config import load_config
+from orchestrator.config import ConfigSource, load_config
 from orchestrator.config.portable import portable_yaml
 from orchestrator.engine.job_requests import (
     http_address,
@@ -102,7 +102,7 @@ class Job:
 
 
 def prepare(
-    path: Path,
+    config: ConfigSource,
     overrides: Sequence[str] = (),
     retry: Sequence[str] = (),
     *,
@@ -113,13 +113,13 @@ def prepare(
     Raises:
         UserError: Something in the configuration has to be mended first.
     """
-    config = load_config(path, overrides)
-    slug = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")[:40] or "sweep"
+    loaded = load_config(config, overrides)
+    slug = re.sub(r"[^a-z0-9]+", "-", loaded.name.lower()).strip("-")[:40] or "sweep"
     return Submission(
-        name=config.name,
-        stem=f"{slug}-{build_grid(config).grid_id}",
-        results=config.results,
-        config=portable_yaml(path, overrides),
+        name=loaded.name,
+        stem=f"{slug}-{build_grid(loaded).grid_id}",
+        results=loaded.results,
+        config=portable_yaml(config, overrides),
         retry=tuple(retry),
         code=own_code() if with_code else (),
     )

@@ -25,7 +25,7 @@ from orchestrator.engine.base import (
 )
 from orchestrator.engine.ray_private import error_of, kill_attempt
 from orchestrator.plan.retries import Loss, Tries, after_failure, after_loss, loss_of, stalled
-from orchestrator.progress import Progress, format_duration
+from orchestrator.progress import EpochEnded, Progress, TrialLeft, TrialStarted, format_duration
 from orchestrator.store import Store, StoreError
 from workers.contract import FailureClass
 
@@ -122,7 +122,7 @@ class Watcher(tune.Callback):
         """Shows that a trial begins."""
         job = self._jobs[trial.config["trial_id"]]
         self._running[attempt_name(trial)] = _Running(trial, self._clock())
-        self._progress.trial_started(job.trial_id, job.label)
+        self._progress.on(TrialStarted(job.trial_id, job.label))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: object
@@ -135,7 +135,8 @@ class Watcher(tune.Callback):
             running = self._running.get(attempt_name(trial))
             if running:
                 running.progress_at, running.epoch = self._clock(), result["epoch"]
-            self._progress.epoch(trial.config["trial_id"], result["epoch"], result["val_dice"])
+            event = EpochEnded(trial.config["trial_id"], result["epoch"], result["val_dice"])
+            self._progress.on(event)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:
         """Takes the loss of a trial's process or node."""
@@ -218,7 +219,7 @@ class Watcher(tune.Callback):
         if after is not None:
             self._tries[outcome.trial_id] = after
             self._queue.append(outcome.trial_id)
-            self._progress.trial_left(outcome.trial_id, outcome.message)
+            self._progress.on(TrialLeft(outcome.trial_id, outcome.message))
             return
         self.outcomes.append(outcome)
         report_outcome(outcome, self._progress)

@@ -15,9 +15,10 @@ import pytest
 
 from orchestrator.engine.ray_cluster import ClusterOptions
 from orchestrator.engine.ray_tune import RayTuneEngine, assigned_gpus
-from orchestrator.progress import JsonProgress
+from orchestrator.progress import JsonProgress, TrialFinished
+from orchestrator.run import run_sweep
 from orchestrator.store import Store
-from orchestrator.sweep import open_sweep, run_sweep
+from orchestrator.sweep import open_sweep
 from tests.conftest import ROOT
 from tests.integration.ray_nodes import wait
 from tests.integration.sweeps import assert_same_tables, run, tables, write_config
@@ -29,7 +30,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 def run_on_ray(config, *overrides, trainer=None, **options):
     sweep = open_sweep(config, overrides)
     engine = RayTuneEngine(ClusterOptions(**options), trainer=trainer)
-    return run_sweep(sweep, engine, JsonProgress(io.StringIO()))
+    ended = run_sweep(sweep, engine, JsonProgress(io.StringIO()), on_notes=lambda _: None)
+    return ended.report, ended.plan
 
 
 def test_ray_gives_the_numbers_of_a_single_process(tmp_path, ray_cluster, monkeypatch):
@@ -57,8 +59,9 @@ def test_the_fiftieth_trial_of_an_actor_equals_a_fresh_process(tmp_path, ray_clu
     order: list[str] = []
 
     class Recorder(JsonProgress):
-        def trial_finished(self, trial_id, status, dice, seconds):
-            order.append(trial_id)
+        def on(self, event):
+            if isinstance(event, TrialFinished):
+                order.append(event.trial_id)
 
     sweep = open_sweep(config)
     engine = RayTuneEngine(ClusterOptions(trial_cpus=2), trainer=process_noting_trainer)

@@ -31,8 +31,11 @@ class Display:
     def __init__(self):
         self.calls: list[tuple[str, str]] = []
 
-    def __getattr__(self, name):
-        return lambda key, *rest, **named: self.calls.append((name, key))
+    def on(self, event):
+        self.calls.append((event.name, event.trial_id))
+
+    def close(self):
+        pass
 
 
 class Scene:

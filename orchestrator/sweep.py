@@ -24,7 +24,8 @@ from orchestrator.plan.race import is_race, limit
 from orchestrator.plan.survey import DataCheck, Listed, check_data, count_images, list_datasets
 from orchestrator.progress import Progress
 from orchestrator.ranking.protocols import changed_code
-from orchestrator.store import Standing, Store
+from orchestrator.records import ResultsForPlan
+from orchestrator.store import Store
 from workers.contract import FailureClass, JSONValue, Runtime, TrialSpec, UserError
 from workers.outside import outside_versions
 
@@ -227,7 +228,7 @@ def _wanted(sweep: Sweep) -> set[str]:
     before = {trial.trial_id: trial.attempt for trial in sweep.plan.pending}
     return {
         trial.trial_id
-        for trial in _full_plan(sweep.grid, sweep.store.standing()).trials
+        for trial in _full_plan(sweep.grid, sweep.store.results_for_plan()).trials
         if trial.status is None
         and (sweep.plan.race is None or trial.trial_id in before)
         and (trial.action != Action.SKIP or trial.attempt == before.get(trial.trial_id))
@@ -303,22 +304,22 @@ def _plan(
     retry: Collection[FailureClass] = (),
     num_images: Mapping[str, int] | None = None,
 ) -> Plan:
-    standing = store.standing()
-    found = _full_plan(grid, standing, retry, num_images)
-    return limit(found, standing.committed) if is_race(grid) else found
+    results = store.results_for_plan()
+    found = _full_plan(grid, results, retry, num_images)
+    return limit(found, results.committed) if is_race(grid) else found
 
 
 def _full_plan(
     grid: Grid,
-    standing: Standing,
+    results: ResultsForPlan,
     retry: Collection[FailureClass] = (),
     num_images: Mapping[str, int] | None = None,
 ) -> Plan:
     return plan(
         grid,
-        standing.committed,
-        standing.failures,
-        standing.damaged,
+        results.committed,
+        results.failures,
+        results.damaged,
         retry=frozenset(retry),
         num_images=num_images,
         device=_gpu_here() if grid.gpus_per_trial else "",

@@ -8,7 +8,8 @@ from typing import Any
 from orchestrator.cli.output import print_json, say
 from orchestrator.cli.results import require_results
 from orchestrator.plan.retries import share_text
-from orchestrator.store import FailureRow, Store
+from orchestrator.records import FailureRow
+from orchestrator.store import Store
 from orchestrator.wording import count_text
 from workers.contract import FailureClass
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import secrets
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from orchestrator.safe_text import CsvWriter, clean, clean_json
 from orchestrator.store import SAVED_QUERIES, TABLES, Answer, SavedQuery, Store, plain
 from workers.catalogue import nearest
 from workers.contract import UserError
+from workers.durable import replace_file
 
 MAX_ROWS, MAX_CELL = 50, 48
 """What a table on a terminal shows."""
@@ -219,19 +217,11 @@ def _write(path: Path, data: bytes) -> None:
     if path.exists() and not path.is_file():
         msg = f"--out {path}: not a file; choose another name"
         raise UserError(msg)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with beside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        replace_file(path, data)
     except OSError as error:
         msg = f"--out {path}: cannot be written: {error.strerror}; choose another file"
         raise UserError(msg) from error
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def chosen_format(format_name: str | None, as_json: bool) -> str:

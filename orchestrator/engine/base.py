@@ -16,8 +16,9 @@ from typing import Literal, Protocol
 from orchestrator.plan.archives import unpacked_root
 from orchestrator.plan.retries import larger_share, share_text
 from orchestrator.progress import Progress
+from orchestrator.records import CommittedTrial, FailureRecord
 from orchestrator.safe_text import mask
-from orchestrator.store import CommittedTrial, FailureRecord, Store, StoreError
+from orchestrator.store import Store, StoreError
 from workers.contract import (
     FailureClass,
     OnEpoch,

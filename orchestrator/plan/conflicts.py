@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from orchestrator.plan.grid import Grid
-from orchestrator.records import CommittedRow
+from orchestrator.records import CommittedTrial
 from orchestrator.untrusted import AXES, spec_of
 from workers.contract import Component, UserError
 from workers.identity import digest, folded
@@ -15,7 +15,7 @@ from workers.identity import digest, folded
 _MAX_SHOWN = 5
 
 
-def refuse_conflicts(grid: Grid, rows: Iterable[CommittedRow]) -> None:
+def refuse_conflicts(grid: Grid, rows: Iterable[CommittedTrial]) -> None:
     """Compares the grid's labels with those of committed trials of the same protocol.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.plan.archives import local_root
 from orchestrator.plan.grid import Grid
-from orchestrator.store import CommittedTrial
+from orchestrator.records import CommittedTrial
 from workers.catalogue.datasets import DATASETS
 from workers.contract import Component, JSONValue, UserError
 from workers.datasets import DatasetNotFoundError, generated_dataset, read_contents

@@ -4,14 +4,6 @@ from orchestrator.store.answer import Answer, plain
 from orchestrator.store.compact import CompactionSummary, TableCompaction
 from orchestrator.store.drivers import RunningTrial, RunRecord
 from orchestrator.store.feed import Feed
-from orchestrator.store.rows import (
-    CandidateRow,
-    CommittedTrial,
-    DamagedFile,
-    FailureRecord,
-    FailureRow,
-    Standing,
-)
 from orchestrator.store.saved_queries import SAVED_QUERIES, SavedQuery
 from orchestrator.store.schema import SCHEMA_VERSION, TABLES, VIEWS, describe_tables
 from orchestrator.store.storage import StoreError, StoreHiccupError
@@ -25,17 +17,11 @@ __all__ = [
     "TABLES",
     "VIEWS",
     "Answer",
-    "CandidateRow",
-    "CommittedTrial",
     "CompactionSummary",
-    "DamagedFile",
-    "FailureRecord",
-    "FailureRow",
     "Feed",
     "RunRecord",
     "RunningTrial",
     "SavedQuery",
-    "Standing",
     "Store",
     "StoreError",
     "StoreHiccupError",

@@ -25,7 +25,8 @@ from orchestrator.store.files import (
 from orchestrator.store.lookup import all_diverged
 from orchestrator.store.scan import Unreadable, connect_sorting, scan
 from orchestrator.store.schema import CANDIDATES, DETAIL_TABLES, FAILURES, TABLES, TRIALS, Table
-from orchestrator.store.storage import TEMPORARY, Buffer, FileInfo, Storage, StoreError
+from orchestrator.store.storage import Buffer, FileInfo, Storage, StoreError
+from workers.durable import TEMPORARY
 
 STALE = timedelta(hours=1)
 """Age at which nobody can still be writing a file: a commit takes well under a second."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.records import CommittedTrial, FailureRow
 from orchestrator.store import rows
 from orchestrator.store.documents import load_grids
 from orchestrator.store.drivers import RunRecord, load_runs
 from orchestrator.store.files import GRIDS, look, trial_id_of
 from orchestrator.store.missing import missing_notes
-from orchestrator.store.rows import CommittedTrial, FailureRow
 from orchestrator.store.scan import scan
 from orchestrator.store.schema import EPOCHS, FAILURES, TRIALS, Table
 from orchestrator.store.storage import Storage

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from orchestrator.store.storage import (
     StoreError,
     StoreHiccupError,
 )
+from workers.durable import replace_file, sync_folder
 
 LOCK_WAIT_SECONDS = 60.0
 
@@ -80,19 +80,8 @@ class LocalStorage:
         target = self.root / path
 
         def write() -> None:
-            beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
             _make_folder(target.parent)
-            try:
-                with beside.open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                beside.replace(target)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    beside.unlink()
-                raise
-            _sync_folder(target.parent)
+            replace_file(target, data)
 
         self._insist(path, write)
 
@@ -217,7 +206,7 @@ def _make_folder(folder: Path) -> None:
     if folder.parent != folder:
         _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
 def _info(path: str, status: os.stat_result) -> FileInfo:
@@ -228,15 +217,3 @@ def _info(path: str, status: os.stat_result) -> FileInfo:
         )
     modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
     return FileInfo(path=path, size_bytes=status.st_size, modified_at=modified_at)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems cannot sync a folder; they make the rename durable themselves.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
-import re
 import time
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,11 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar
 
-from orchestrator.address import AddressError, S3Address, hide_credentials, parse_address
 from workers.contract import UserError
-
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
-"""Name of a file being written: `.NAME.<random>.tmp`, which no reader of Parquet looks at."""
 
 Buffer: TypeAlias = bytes | memoryview
 """What can be written; a view of a mapped file need not fit into memory."""
@@ -114,48 +106,6 @@ class Storage(Protocol):
     def lock(self, name: str) -> AbstractContextManager[object]:
         """Keeps others out as a courtesy where the place can; nothing relies on it."""
         ...
-
-
-def open_storage(location: str | Path) -> Storage:
-    """Opens a local path, a `file://` URI or an `s3://bucket/prefix` URI.
-
-    An S3 URI takes options in its query (see `orchestrator.address`), such as
-    `?endpoint_override=host:port&scheme=http`; credentials come from the AWS environment alone.
-
-    Raises:
-        StoreError: The location cannot be understood or opened.
-    """
-    # Heavy or mutually dependent modules are met only once a location is opened.
-    from orchestrator.store.local import LocalStorage
-    from orchestrator.store.s3 import ObjectStorage
-
-    text = str(location)
-    try:
-        found = parse_address(text)
-    except AddressError as error:
-        msg = f"{hide_credentials(text)}: {error}"
-        raise StoreError(msg) from None
-    if isinstance(found, S3Address):
-        return ObjectStorage(str(found))
-    return LocalStorage(_as_spelt(_absolute(Path(found).expanduser())))
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
-
-
-def _as_spelt(path: Path) -> Path:
-    """Returns a path as its folders are spelt: `é` may be one character there, and two here."""
-    spelt = Path(path.anchor)
-    for part in path.parts[1:]:
-        if not part.isascii() and not (spelt / part).exists():
-            wanted = unicodedata.normalize("NFC", part)
-            with contextlib.suppress(OSError):
-                names = (entry.name for entry in spelt.iterdir())
-                same = (name for name in names if unicodedata.normalize("NFC", name) == wanted)
-                part = min(same, default=part)
-        spelt /= part
-    return spelt
 
 
 _Answer = TypeVar("_Answer")

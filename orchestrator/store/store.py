@@ -7,6 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.records import (
+    CandidateRow,
+    CommittedTrial,
+    DamagedFile,
+    FailureRecord,
+    FailureRow,
+    ResultsForPlan,
+)
 from orchestrator.store import rows
 from orchestrator.store.answer import Answer
 from orchestrator.store.codec import encode_part
@@ -17,19 +25,12 @@ from orchestrator.store.feed import Feed
 from orchestrator.store.files import part_path, trial_id_of
 from orchestrator.store.lookup import count_failures, find_trial_row
 from orchestrator.store.missing import NEEDED_OF_TRIALS, missing_notes
+from orchestrator.store.opening import open_storage
 from orchestrator.store.quarantine import quarantine
 from orchestrator.store.query import answer, load
-from orchestrator.store.rows import (
-    CandidateRow,
-    CommittedTrial,
-    DamagedFile,
-    FailureRecord,
-    FailureRow,
-    Standing,
-)
 from orchestrator.store.scan import Scan, scan
 from orchestrator.store.schema import CANDIDATES, FAILURES, TABLES, TRIALS, VIEWS
-from orchestrator.store.storage import Storage, StoreError, open_storage
+from orchestrator.store.storage import Storage, StoreError
 from orchestrator.store.verify import Verification, verify
 from orchestrator.store.views import (
     candidate_rows,
@@ -153,15 +154,15 @@ class Store:
         """
         return _committed(scan_trials(self._storage))
 
-    def standing(self) -> Standing:
-        """Returns what a plan needs to know, with `trials` read once.
+    def results_for_plan(self) -> ResultsForPlan:
+        """Returns the rows that a plan is made from; reads `trials` once.
 
         Raises:
             StoreError: A table cannot be read, or a newer version wrote it.
         """
         trials = scan_trials(self._storage)
         found = failure_rows(self._storage, trials).to_pylist()
-        return Standing(
+        return ResultsForPlan(
             committed=_committed(trials),
             failures=tuple(rows.failure_row_of(row) for row in found),
             damaged=tuple(self._damaged(trials)),

@@ -273,7 +273,7 @@ class Round:
             or path.parent.name in ("_claims", "_checkpoints", "_runs")
             or (path.parent.name in inside and path.suffix != ".parquet")
         ]
-        return [*wrong, *(self.folder / "cache").rglob("*.building")]
+        return [*wrong, *(self.folder / "cache").rglob(".*.tmp")]
 
     def retrained(self) -> set[str]:
         """Returns trials of which a checkpoint was written after they were known as committed."""

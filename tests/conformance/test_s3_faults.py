@@ -10,8 +10,9 @@ import pytest
 from pyarrow import fs
 
 from orchestrator.store import RunRecord, Store, StoreError
+from orchestrator.store.opening import open_storage
 from orchestrator.store.s3 import ObjectStorage
-from orchestrator.store.storage import Patience, StoreHiccupError, open_storage
+from orchestrator.store.storage import Patience, StoreHiccupError
 from tests.conformance.faulty_server import FaultyServer, serve
 from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec
 

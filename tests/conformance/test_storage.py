@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orchestrator.store import StoreError
+from orchestrator.store.opening import open_storage
 from orchestrator.store.s3 import ObjectStorage
-from orchestrator.store.storage import open_storage
 
 
 def test_a_written_file_is_read_listed_replaced_and_deleted(storage):

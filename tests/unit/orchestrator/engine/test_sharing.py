@@ -15,7 +15,8 @@ import pytest
 from orchestrator.engine.base import EngineReport, TrialJob
 from orchestrator.engine.inline import InlineEngine
 from orchestrator.engine.sharing import POLL_SECONDS, SharedRun, remove_dead_drivers
-from orchestrator.store import FailureRecord, RunRecord, Store
+from orchestrator.records import FailureRecord
+from orchestrator.store import RunRecord, Store
 from tests.unit.orchestrator.engine.test_journal import Display
 from tests.unit.orchestrator.store.trials import make_result, make_spec
 from workers.contract import FailureClass, Runtime, TrialResult

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from orchestrator.store import TABLES, VIEWS, Store, StoreError, plain, query, statement
 from orchestrator.store.answer import tidy
 from orchestrator.store.files import part_path
-from orchestrator.store.storage import open_storage
+from orchestrator.store.opening import open_storage
 from orchestrator.store.views import rows_of
 from tests.unit.orchestrator.store.trials import NOW, make_failure, make_result, make_spec
 from workers.identity import trial_id

@@ -78,7 +78,7 @@ def open_results(location: str) -> Sweep:
     store = Store(location)
     documents = store.grids()
     if not documents:
-        msg = f"{store.place}: no sweep was started here; give a configuration or its results"
+        msg = f"{store.name}: no sweep was started here; give a configuration or its results"
         raise UserError(msg)
     grid = grid_from_document(documents[-1])
     return Sweep(
@@ -152,7 +152,7 @@ def run_sweep(
     remove_dead_drivers(sweep.store, now())
     told = (*checked.notes, *_other_drivers(sweep.store, now()))
     on_notes(told)
-    sweep.store.heal(now())
+    sweep.store.clean_up(now())
     document = _document(sweep, checked, now())
     sweep.store.save_grid(document)
     total = len(sweep.plan.trials)
@@ -238,7 +238,7 @@ def _wanted(sweep: Sweep) -> set[str]:
 def _other_drivers(store: Store, now: datetime) -> tuple[str, ...]:
     """Says who else is working on these results."""
     return tuple(
-        f"{store.place}: process {run.process_id} on {run.host} has been working on these results "
+        f"{store.name}: process {run.process_id} on {run.host} has been working on these results "
         f"since {run.started_at:%Y-%m-%d %H:%M} UTC: of its {run.num_pending} trials "
         f"{run.num_ended} have ended and {len(run.running)} are running; those are left to it"
         for run in store.runs()

@@ -31,7 +31,7 @@ def failures_command(
     for row in found:
         say("\n".join(describe(row, now.get(row.trial_id))) + "\n\n")
     which = f" of class {failure_class}" if failure_class else ""
-    say(f"{count_text(len(found), 'failed attempt')}{which} in {store.place}\n")
+    say(f"{count_text(len(found), 'failed attempt')}{which} in {store.name}\n")
     bugs = {row.trial_id for row in found if row.failure_class == FailureClass.BUG} - set(now)
     if bugs:
         say(f"{retry_hint(len(bugs), 'bug')}\n")

@@ -114,7 +114,7 @@ def _read(
     data = read_report(
         store, protocol=protocol, metric=measure, ties=tie_rule(ties), sampling=Sampling()
     )
-    return data, None if "://" in store.place else Path(store.place) / "figures"
+    return data, None if "://" in store.name else Path(store.name) / "figures"
 
 
 def _write(found: FigureSet, where: Path, names: Sequence[str], kinds: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.cli.output import console, print_json, print_table, say, say_aside
 from orchestrator.safe_text import CsvWriter, clean, clean_json
-from orchestrator.store import SAVED_QUERIES, TABLES, Answer, SavedQuery, Store, plain
+from orchestrator.store import SAVED_QUERIES, TABLES, QueryResult, SavedQuery, Store, json_value
 from workers.catalogue import nearest
 from workers.contract import UserError
 from workers.durable import replace_file
@@ -86,11 +86,11 @@ def query_command(results: str, question: Question, format_name: str, out: Path 
         sys.stdout.buffer.flush()
 
 
-def encode(answer: Answer, format_name: str) -> bytes:
+def encode(answer: QueryResult, format_name: str) -> bytes:
     """Returns an answer as CSV, JSON (a list of objects) or Parquet."""
     if format_name == "parquet":
         return answer.to_parquet()
-    rows = ([plain(value) for value in row] for row in answer.rows())
+    rows = ([json_value(value) for value in row] for row in answer.rows())
     if format_name == "json":
         records = [dict(zip(answer.columns, row, strict=True)) for row in rows]
         document = json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False)
@@ -120,9 +120,9 @@ def _format(given: str, out: Path | None) -> str:
 
 def _refuse_store_folder(store: Store, out: Path) -> None:
     """Sees to it that no answer is taken for results."""
-    if "://" in store.place:
+    if "://" in store.name:
         return
-    target, root = out.expanduser().resolve(), Path(store.place).resolve()
+    target, root = out.expanduser().resolve(), Path(store.name).resolve()
     if target.is_relative_to(root) and target != root:
         first = target.relative_to(root).parts[0]
         if first in TABLES or first.startswith(("_", ".")):
@@ -163,7 +163,7 @@ def _parameter(text: str) -> tuple[str, str]:
     return name.lstrip("$"), value
 
 
-def _print(answer: Answer) -> None:
+def _print(answer: QueryResult) -> None:
     """Prints the rows and columns that fit, and says what does not."""
     rows = [[_cell(value) for value in row] for row in answer.rows(MAX_ROWS)]
     names = [_line(name) for name in answer.columns]
@@ -199,7 +199,7 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - any value of a database
         return f"<{len(value):,} bytes>"
     if isinstance(value, float):
         return f"{value:.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"
-    value = plain(value)
+    value = json_value(value)
     text = _line(str(_csv_cell(value)))
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
 

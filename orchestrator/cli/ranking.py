@@ -166,9 +166,9 @@ def _read(
     _check_column(options.metric)
     found = store.read("trials", [*COLUMNS, options.metric, "spec"])
     if found.empty:
-        msg = f"{store.place}: no trial is finished yet; podium status {store.place} tells more"
+        msg = f"{store.name}: no trial is finished yet; podium status {store.name} tells more"
         raise UserError(msg)
-    trials = prepare_trials(found, metric=measure, protocol=options.protocol, source=store.place)
+    trials = prepare_trials(found, metric=measure, protocol=options.protocol, source=store.name)
     return trials, grid_of(store, trials)
 
 

@@ -65,7 +65,7 @@ def read_report(
         UserError: There is no finished trial, or the trials must not be ranked together.
     """
     trials = finished_trials(store)
-    chosen = prepare_trials(trials, metric=metric, protocol=protocol, source=store.place)
+    chosen = prepare_trials(trials, metric=metric, protocol=protocol, source=store.name)
     return ReportData(
         trials=trials,
         epochs=store.read("epochs"),
@@ -77,12 +77,12 @@ def read_report(
         ties=cast("TieRule", ties),
         protocol=protocol,
         sampling=sampling,
-        missing=store.missing(set(chosen["trial_id"])),
+        missing=store.missing_details(set(chosen["trial_id"])),
     )
 
 
 def _default_folder(store: Store) -> Path:
-    if "://" in store.place:
-        msg = f"{store.place}: --out FOLDER: say where to write the report on this machine"
+    if "://" in store.name:
+        msg = f"{store.name}: --out FOLDER: say where to write the report on this machine"
         raise UserError(msg)
-    return Path(store.place) / "report"
+    return Path(store.name) / "report"

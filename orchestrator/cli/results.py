@@ -38,7 +38,7 @@ def compact_command(results: str, as_json: bool) -> None:
             )
             for t in summary.tables
         ],
-        title=store.place,
+        title=store.name,
         numeric=frozenset({"rows", "files before", "files after", "bytes before", "bytes after"}),
     )
 
@@ -82,7 +82,7 @@ def finished_trials(store: Store) -> pd.DataFrame:
     """
     trials = store.read("trials")
     if trials.empty:
-        msg = f"{store.place}: no trial is finished yet; podium status {store.place} tells more"
+        msg = f"{store.name}: no trial is finished yet; podium status {store.name} tells more"
         raise UserError(msg)
     return trials
 
@@ -94,5 +94,5 @@ def require_results(store: Store) -> None:
         UserError: Neither a grid nor a trial is there.
     """
     if not store.grids() and store.read("trials", ["trial_id"]).empty:
-        msg = f"{store.place}: no results here; expected a folder that `podium run` filled"
+        msg = f"{store.name}: no results here; expected a folder that `podium run` filled"
         raise UserError(msg)

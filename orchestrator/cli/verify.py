@@ -17,7 +17,7 @@ def verify_command(results: str, *, quarantine: bool, as_json: bool) -> int:
     store = Store(results)
     found = store.verify(utc_now())
     if not found.num_files:
-        msg = f"{store.place}: no results here; expected a folder that `podium run` filled"
+        msg = f"{store.name}: no results here; expected a folder that `podium run` filled"
         raise UserError(msg)
     moved = store.quarantine(found) if quarantine and found.problems else ()
     if as_json:
@@ -29,7 +29,7 @@ def verify_command(results: str, *, quarantine: bool, as_json: bool) -> int:
 
 def _document(store: Store, found: Verification, moved: tuple[str, ...]) -> dict[str, object]:
     return {
-        "results": store.place,
+        "results": store.name,
         "num_files": found.num_files,
         "num_trials": found.num_trials,
         "problems": [
@@ -56,7 +56,7 @@ def _print(store: Store, found: Verification, moved: tuple[str, ...], *, quarant
 
     if found.problems:
         for problem in found.problems:
-            say(f"{store.place}/{problem.path}: {problem.problem}")
+            say(f"{store.name}/{problem.path}: {problem.problem}")
         kinds = dict.fromkeys(problem.kind for problem in found.problems)
         print_table(
             ["kind", "files", "what to do"],
@@ -67,7 +67,7 @@ def _print(store: Store, found: Verification, moved: tuple[str, ...], *, quarant
             numeric=frozenset({"files"}),
         )
     for path in moved:
-        say(f"moved to {store.place}/{path}")
+        say(f"moved to {store.name}/{path}")
     counts = [f"{found.num_files} files", f"{found.num_trials} trials whole"]
     if found.mended_trials:
         verb = "are now" if quarantine else "are not"

@@ -26,7 +26,7 @@ def watch_command(results: str, host: str, port: int) -> None:
     bound = open_socket(host, port)
     # A token that the user chose is not shown again.
     address = page_address(host, bound, None if chosen else token)
-    console().print(f"Watching {store.place} at {address}", markup=False, soft_wrap=True)
+    console().print(f"Watching {store.name} at {address}", markup=False, soft_wrap=True)
     if chosen:
         console().print(f"The page asks for the token in {TOKEN_VARIABLE}: append ?token=TOKEN")
     console().print("Ctrl-C stops; the sweep goes on.")

@@ -130,7 +130,7 @@ def execute(
     claims, holder = store.claims(job.run_id), None
     # Without a claim two drivers may train the trial; the first commit still wins.
     with suppress(StoreError):
-        holder = claims.take(job.trial_id, now())
+        holder = claims.claim(job.trial_id, now())
     if holder is not None:
         message = f"process {holder.process_id} on {holder.host} is training it"
         return Outcome(trial_id=job.trial_id, status="elsewhere", message=message)

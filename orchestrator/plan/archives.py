@@ -63,7 +63,7 @@ def _names_archive(root: str) -> bool:
 
 def _folder(root: str, cache_dir: Path) -> Path:
     address = parse_address(root)
-    name = address.place if isinstance(address, S3Address) else root
+    name = address.without_options if isinstance(address, S3Address) else root
     key = digest([name, _stamp(address)], length=16)
     return cache_dir / "archives" / f"{Path(name).name.partition('.')[0]}-{key}"
 
@@ -93,7 +93,7 @@ def _build(root: str, folder: Path, cache_dir: Path) -> None:
         if isinstance(address, S3Address):
             storage, path = _object(address)
             storage.download(path, scratch / "archive")
-            unpack(scratch / "archive", building, address.place)
+            unpack(scratch / "archive", building, address.without_options)
         else:
             unpack(Path(address), building, address)
         return building

@@ -15,12 +15,12 @@ from typing import BinaryIO, TypeVar
 import filelock
 
 from orchestrator.store.storage import (
-    PATIENCE,
+    RETRY_POLICY,
     Buffer,
     FileInfo,
-    Patience,
+    RetryPolicy,
     StoreError,
-    StoreHiccupError,
+    TemporaryStoreError,
 )
 from workers.durable import replace_file, sync_folder
 
@@ -43,7 +43,7 @@ REMEDIES: dict[int, str] = {
 }
 """What to do about an error of the operating system, by its number."""
 
-HICCUPS = frozenset(
+TEMPORARY_ERRORS = frozenset(
     number
     for name in (
         *("EIO", "EAGAIN", "EINTR", "EBUSY", "ENOLCK", "ETIMEDOUT", "ESTALE", "EREMOTEIO"),
@@ -55,7 +55,7 @@ HICCUPS = frozenset(
 """Errors that a file server which is busy or starts again gives, and that pass."""
 _LASTING = "the disk or its file server fails; check it, then run the same command again"
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class LocalStorage:
     """Files below one folder, an absolute path, of a file system with an atomic rename."""
 
     root: Path
-    patience: Patience = field(default=PATIENCE, compare=False, repr=False)
+    retry_policy: RetryPolicy = field(default=RETRY_POLICY, compare=False, repr=False)
 
     @property
     def location(self) -> str:
@@ -71,7 +71,7 @@ class LocalStorage:
         return str(self.root)
 
     @property
-    def place(self) -> str:
+    def name(self) -> str:
         """The folder."""
         return str(self.root)
 
@@ -83,9 +83,9 @@ class LocalStorage:
             _make_folder(target.parent)
             replace_file(target, data)
 
-        self._insist(path, write)
+        self._retried(path, write)
 
-    def mark(self, path: str) -> None:
+    def touch(self, path: str) -> None:
         """Makes an empty file, without the syncs that cost a write most of its time."""
         target = self.root / path
 
@@ -93,7 +93,7 @@ class LocalStorage:
             _make_folder(target.parent)
             target.touch()
 
-        self._insist(path, touch)
+        self._retried(path, touch)
 
     def read(self, path: str) -> bytes | None:
         """Returns a file's bytes, or None."""
@@ -103,7 +103,7 @@ class LocalStorage:
                 return file.read()
             return None
 
-        return self._insist(path, read)
+        return self._retried(path, read)
 
     def list(self, folder: str, prefix: str = "") -> tuple[FileInfo, ...]:
         """Returns the entries of a folder whose names begin so."""
@@ -122,11 +122,11 @@ class LocalStorage:
                         found.append(_info(f"{folder}/{entry.name}", entry.stat()))
             return tuple(sorted(found, key=lambda info: info.path))
 
-        return self._insist(folder, entries)
+        return self._retried(folder, entries)
 
     def delete(self, path: str) -> None:
         """Removes a file if it is there."""
-        self._insist(path, lambda: (self.root / path).unlink(missing_ok=True))
+        self._retried(path, lambda: (self.root / path).unlink(missing_ok=True))
 
     def delete_folder(self, folder: str) -> None:
         """Removes a folder if it is empty."""
@@ -138,11 +138,11 @@ class LocalStorage:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
                     raise
 
-        self._insist(folder, delete)
+        self._retried(folder, delete)
 
     def exists(self, path: str) -> bool:
         """Says whether the file is there."""
-        return self._insist(path, lambda: (self.root / path).is_file())
+        return self._retried(path, lambda: (self.root / path).is_file())
 
     @contextlib.contextmanager
     def local_copies(self, paths: Sequence[str]) -> Iterator[Mapping[str, Path]]:
@@ -161,26 +161,26 @@ class LocalStorage:
             with contextlib.suppress(filelock.Timeout, NotImplementedError):
                 lock.acquire(timeout=LOCK_WAIT_SECONDS)
 
-        self._insist(f".{name}.lock", acquire)
+        self._retried(f".{name}.lock", acquire)
         try:
             yield
         finally:
             lock.release()
 
-    def _insist(self, path: str, operation: Callable[[], _Answer]) -> _Answer:
-        def explained() -> _Answer:
+    def _retried(self, path: str, operation: Callable[[], _Result]) -> _Result:
+        def explained() -> _Result:
             try:
                 return operation()
             except OSError as error:
                 raise self._explain(path, error) from error
 
-        return self.patience.insist(self.place, explained)
+        return self.retry_policy.run(self.name, explained)
 
     def _explain(self, path: str, error: OSError) -> StoreError:
         reason, number = error.strerror or str(error), error.errno or 0
         remedy = REMEDIES.get(number, _LASTING)
         place = error.filename if remedy == _FOLDER else self.root / path
-        kind = StoreHiccupError if number in HICCUPS else StoreError
+        kind = TemporaryStoreError if number in TEMPORARY_ERRORS else StoreError
         return kind(f"{place}: {reason}; {remedy}")
 
 

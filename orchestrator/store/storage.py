@@ -21,7 +21,7 @@ class StoreError(UserError):
     """The results cannot be read or written; the message names the file and the remedy."""
 
 
-class StoreHiccupError(StoreError):
+class TemporaryStoreError(StoreError):
     """The same as what may pass: a lost connection, a throttled request, a stale file handle.
 
     Storages ask again for a while (see `orchestrator.store.storage`) before anybody sees this.
@@ -67,7 +67,7 @@ class Storage(Protocol):
         ...
 
     @property
-    def place(self) -> str:
+    def name(self) -> str:
         """The location as messages show it, without options."""
         ...
 
@@ -75,7 +75,7 @@ class Storage(Protocol):
         """Puts a file in place, whole, durable and at once; replaces an older one."""
         ...
 
-    def mark(self, path: str) -> None:
+    def touch(self, path: str) -> None:
         """Puts an empty file in place, which a crash of the machine may lose."""
         ...
 
@@ -108,11 +108,11 @@ class Storage(Protocol):
         ...
 
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """How long to go on asking, with pauses that double.
 
     A place that never answered is more likely misnamed than disturbed, so its user is told soon.
@@ -136,26 +136,26 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
     answered: set[str] = field(default_factory=set)
 
-    def insist(self, place: str, operation: Callable[[], _Answer]) -> _Answer:
+    def run(self, place: str, operation: Callable[[], _Result]) -> _Result:
         """Returns what an operation gives, repeating it after each hiccup.
 
         Raises:
-            StoreHiccupError: The hiccup lasted too long.
+            TemporaryStoreError: The hiccup lasted too long.
         """
         started, pause = self.clock(), self.first_pause_seconds
         while True:
             try:
-                answer = operation()
-            except StoreHiccupError:
+                result = operation()
+            except TemporaryStoreError:
                 limit = self.known_seconds if place in self.answered else self.unknown_seconds
                 if self.clock() - started + pause > limit:
                     raise
             else:
                 self.answered.add(place)
-                return answer
+                return result
             self.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, self.longest_pause_seconds)
 
 
-PATIENCE = Patience()
+RETRY_POLICY = RetryPolicy()
 """Shared by all storages of a process, so that a place is known once it has answered."""

@@ -263,7 +263,7 @@ class Round:
 
     def leftovers(self) -> Collection[Path]:
         """Returns files that a reader could take for data, or that healing leaves for ever."""
-        Store(self.results).heal(datetime.now(UTC) + timedelta(hours=2))
+        Store(self.results).clean_up(datetime.now(UTC) + timedelta(hours=2))
         files = [path for path in self.results.rglob("*") if path.is_file()]
         inside = ("trials", "epochs", "images", "predictions", "failures")
         wrong = [

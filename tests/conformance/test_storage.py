@@ -86,7 +86,7 @@ def test_the_location_keeps_its_options_and_the_place_shows_none(s3_port):
     )
     assert storage.location == location
     assert storage == open_storage(location)
-    assert storage.place == "s3://no-such-bucket/x"
+    assert storage.name == "s3://no-such-bucket/x"
 
 
 def test_what_is_no_file_content_leaves_the_old_file(storage):

@@ -57,7 +57,7 @@ class Scene:
     def __init__(self, folder: Path, **changes: object) -> None:
         self.store = Store(folder)
         self.store.save_run(driver("other", **changes))
-        assert self.store.claims("other").take(IDS[1], START) is None
+        assert self.store.claims("other").claim(IDS[1], START) is None
         self.elapsed = timedelta(0)
         self.trained: list[str] = []
         self.notes: list[str] = []

@@ -10,7 +10,7 @@ from orchestrator.store.opening import open_storage
 @pytest.mark.parametrize("form", ["{path}", "file://{path}", "file://localhost{path}"])
 def test_a_local_place_has_several_names(tmp_path, form):
     storage = open_storage(form.format(path=tmp_path))
-    assert storage.location == storage.place == str(tmp_path)
+    assert storage.location == storage.name == str(tmp_path)
 
 
 def test_a_relative_path_is_made_absolute(tmp_path, monkeypatch):

@@ -215,7 +215,7 @@ def examine(needs: Needs) -> NodeReport:
         store = Store(needs.location)
         if needs.documents - _documents(store, needs.documents):
             problems.append(
-                f"results: what the driver wrote to {store.place} is not seen there; set results "
+                f"results: what the driver wrote to {store.name} is not seen there; set results "
                 "to a folder that all nodes share, or to s3://bucket/prefix"
             )
     except UserError as error:

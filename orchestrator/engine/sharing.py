@@ -24,7 +24,6 @@ from orchestrator.engine.base import (
 from orchestrator.progress import Progress
 from orchestrator.store import RunRecord, Store
 from orchestrator.store.drivers import SILENT
-from workers.contract import FailureClass
 
 POLL_SECONDS = 2.0
 """Pause between two checks of another driver's claims, if no other job is pending."""
@@ -137,7 +136,7 @@ class SharedRun:
             outcome = Outcome(
                 trial_id=trial_id,
                 status="failed",
-                failure_class=FailureClass(last.failure_class),
+                failure_class=last.failure_class,
                 message=last.message,
             )
         self._outcomes[trial_id] = outcome

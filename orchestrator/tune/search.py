@@ -128,7 +128,7 @@ def run_search(
     on_notes(found.notes)
     store = search.store
     remove_dead_drivers(store, now())
-    store.heal(now())
+    store.clean_up(now())
     total = max(pending, sum(study.options.trials for study in search.studies))
     journal = RunJournal(progress, store, grid.grid_id, now=now)
     others = OtherDrivers(

@@ -285,7 +285,7 @@ class SearchSource:
     def _claim(self, key: str) -> RunRecord | None:
         # Without a claim two drivers may try the candidate; then both count.
         with suppress(StoreError):
-            return self._claims.take(key, self._others.now())
+            return self._claims.claim(key, self._others.now())
         return None
 
     def _release(self, key: str) -> None:

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import ClassVar
 
 from orchestrator.engine.base import Outcome, TrialJob
-from orchestrator.store import CandidateRow, Store
+from orchestrator.records import CandidateRow
+from orchestrator.store import Store
 from orchestrator.tune.studies import Values
 from workers.contract import TrialResult, TrialStatus
 

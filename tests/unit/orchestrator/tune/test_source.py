@@ -220,7 +220,7 @@ def test_a_training_that_a_lost_driver_still_runs_is_waited_for(config):
     assert job is not None
     claims = first.search.store.claims("a")
     claims.release(first.search.studies[0].candidate_id(0))
-    assert claims.take(job.trial_id, datetime.now(UTC)) is None
+    assert claims.claim(job.trial_id, datetime.now(UTC)) is None
     while second.step():
         pass
     assert second.numbers() == [1, 1, 2, 2, 3, 3]

@@ -1,4 +1,4 @@
-"""A search from configuration to the losses at their best: what `podium tune` calls."""
+"""Searches from a configuration to the best parameters of each loss; `podium tune` calls it."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class SearchReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What a configuration searches, and where the results are.
+    """The searches of a configuration, and their store.
 
     Attributes:
-        grid: The grid of the same configuration: what a candidate is trained on.
-        studies: One search for each loss, or for each loss, dataset and model.
+        grid: The grid of the same configuration, with the data and models of all trainings.
+        studies: One search per loss, or per loss, dataset and model.
     """
 
     config: SweepConfig
@@ -56,7 +56,7 @@ class Search:
     studies: tuple[Study, ...]
 
     def findings(self) -> tuple[Finding, ...]:
-        """Returns what each search has found so far."""
+        """Returns what each search has found so far; raises StoreError."""
         return tuple(Finding(study=one, candidates=self.known(one)) for one in self.studies)
 
     def known(self, study: Study) -> tuple[Candidate, ...]:
@@ -68,7 +68,7 @@ def open_search(path: Path, overrides: Sequence[str] = ()) -> Search:
     """Reads a configuration; nothing is written or started.
 
     Raises:
-        UserError: Something in the configuration or the results has to be mended first.
+        UserError: The user must fix something in the configuration or the results first.
     """
     config = load_config(path, overrides)
     studies = studies_of(config)
@@ -99,13 +99,13 @@ def run_search(
     now: Now = utc_now,
     on_notes: Callable[[tuple[str, ...]], None] = lambda _: None,
 ) -> SearchReport | None:
-    """Runs what is missing of every search and compacts the store.
+    """Runs the pending candidates of every search and compacts the store.
 
     Returns:
-        What this run came to; None where nothing was left to do.
+        The result of this run; None if no candidate was pending.
 
     Raises:
-        UserError: Data, weights or models are not as they should be; nothing was started then.
+        UserError: Data, weights, models or resources do not allow the run; nothing was started.
     """
     pending = sum(len(still_to_try(one.study, one.candidates)) for one in search.findings())
     if not pending:

@@ -119,7 +119,7 @@ def test_a_log_that_begins_anew_is_not_shown_twice():
 )
 def test_an_address_that_no_dashboard_has_is_refused(address):
     with pytest.raises(
-        UserError, match=r"--address .*must be the dashboard's, such as http://HEAD"
+        UserError, match=r"--address .*must be the address of the dashboard, such as http://HEAD"
     ) as caught:
         JobServer(address)
     assert "hush" not in str(caught.value)

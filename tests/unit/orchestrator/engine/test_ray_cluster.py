@@ -22,7 +22,7 @@ from workers.contract import UserError
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """A port that takes connections and never answers."""
+    """A port that accepts connections and never answers."""
     with socket.socket() as listening:
         listening.bind(("", 0))
         listening.listen(8)

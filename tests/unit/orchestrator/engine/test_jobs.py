@@ -54,7 +54,7 @@ def test_only_the_configuration_travels(tmp_path):
 
 def test_code_that_is_mostly_data_is_refused(monkeypatch):
     monkeypatch.setattr("orchestrator.engine.jobs.MAX_CODE_BYTES", 1 << 10)
-    with pytest.raises(UserError, match=r"--with-code: .*orchestrator holds .* MiB, at most"):
+    with pytest.raises(UserError, match=r"--with-code: .*orchestrator holds .* MiB, but a job can"):
         own_code()
     assert MAX_CODE_BYTES > 1 << 20
 

@@ -39,7 +39,7 @@ def tried(results):
     return frame.sort_values(["search_id", "number"]).to_dict("records")
 
 
-def test_it_finds_a_known_optimum_with_the_same_budget_for_every_loss(tmp_path, ray_cluster):
+def test_a_search_finds_a_known_optimum_within_its_budget(tmp_path, ray_cluster):
     config = search_config(
         tmp_path, losses=["focal", "bce"], tune={"trials": 24, "random_trials": 8}
     )
@@ -59,7 +59,7 @@ def test_it_finds_a_known_optimum_with_the_same_budget_for_every_loss(tmp_path, 
     assert run(config)[1] is None  # nothing is left
 
 
-def test_stopped_candidates_are_rows_and_no_podium_sees_any(tmp_path, ray_cluster):
+def test_stopped_candidates_are_rows_outside_every_podium(tmp_path, ray_cluster):
     config = search_config(tmp_path, repeats=2, tune=ASHA | {"pruning": "hyperband"})
     search, _ = run(config)
     (finding,) = search.findings()
@@ -83,7 +83,7 @@ def test_stopped_candidates_are_rows_and_no_podium_sees_any(tmp_path, ray_cluste
     assert counted["n"].sum() == len(rows)
 
 
-def test_failures_are_rows_and_the_numbers_are_tried_again(tmp_path, ray_cluster):
+def test_failed_candidates_are_rows_and_are_tried_again(tmp_path, ray_cluster):
     broken = tmp_path / "broken"
     broken.touch()
 
@@ -106,7 +106,7 @@ def test_failures_are_rows_and_the_numbers_are_tried_again(tmp_path, ray_cluster
     assert [one.number for one in search.findings()[0].candidates] == [0, 1, 2]
 
 
-def test_divergence_counts_as_nothing_reached(tmp_path, ray_cluster):
+def test_a_diverged_candidate_counts_as_0(tmp_path, ray_cluster):
     def diverges(spec, runtime, checkpoints, on_epoch):
         result = made_up_trainer(spec, runtime, checkpoints, on_epoch)
         return replace(result, status=TrialStatus.DIVERGED, message="NaN")
@@ -179,7 +179,7 @@ def test_two_searches_on_one_store_try_each_candidate_once(tmp_path):
 
 
 @pytest.mark.sample
-def test_the_real_sample_with_a_tiny_budget_and_the_grid_that_follows(tmp_path, sample_data):
+def test_a_grid_includes_the_tuned_losses_of_real_data(tmp_path, sample_data):
     real = {
         "datasets": ["kvasir-seg"],
         "losses": ["iou+focal"],

@@ -24,7 +24,7 @@ from workers.contract import Runtime, UserError
 GOOD = NodeReport(fingerprints={"a": "f" * 32}, problems=())
 
 
-def test_nodes_like_the_driver_are_fine():
+def test_nodes_like_the_driver_are_accepted():
     refuse_unlike(GOOD, {"one": GOOD, "two": GOOD})
     refuse_unlike(GOOD, {})
 
@@ -68,7 +68,7 @@ def needs(tmp_path):
     return needs_of(jobs, sweep.store)
 
 
-def test_a_node_that_has_everything_tells_fingerprints_of_files_only(needs):
+def test_a_good_node_reports_fingerprints_of_files(needs):
     found = examine(needs)
     assert found.problems == ()
     assert set(found.fingerprints) == {"mine"}
@@ -87,14 +87,14 @@ def test_a_node_with_other_data_has_another_fingerprint(needs, tmp_path):
     assert examine(needs).fingerprints["mine"] != before["mine"]
 
 
-def test_results_that_are_not_shared_are_told(needs, tmp_path):
+def test_results_that_are_not_shared_are_reported(needs, tmp_path):
     shutil.rmtree(tmp_path / "results")
     (problem,) = examine(needs).problems
     assert problem.startswith(f"results: what the driver wrote to {tmp_path}/results is not seen")
     assert Store(str(tmp_path / "results")).grids() == []
 
 
-def test_the_grid_is_the_one_that_was_saved(needs, tmp_path):
+def test_needs_name_the_saved_grid(needs, tmp_path):
     assert needs.documents == {build_grid(load_config(tmp_path / "sweep.yaml")).grid_id}
 
 
@@ -103,13 +103,13 @@ def admitted(needs):
     return Admission(node_ids={"old"}, needs=needs, fingerprints=examine(needs).fingerprints)
 
 
-def test_a_node_of_the_start_is_not_asked_again_and_a_good_new_one_may_train(admitted, tmp_path):
+def test_only_nodes_that_join_later_are_checked(admitted, tmp_path):
     assert admitted.problem("new") is None
     shutil.rmtree(tmp_path / "data")
     assert admitted.problem("old") is None
 
 
-def test_a_node_that_joins_is_given_time_for_its_mounts(admitted, tmp_path):
+def test_a_node_that_joins_has_time_for_its_mounts(admitted, tmp_path):
     (tmp_path / "data").rename(tmp_path / "later")
     pauses = []
 
@@ -124,7 +124,7 @@ def test_a_node_that_joins_is_given_time_for_its_mounts(admitted, tmp_path):
     assert admitted.problem("new", pause) is None  # it is not asked again
 
 
-def test_a_node_that_joins_without_the_data_or_with_other_data_says_so(admitted, tmp_path):
+def test_a_node_that_joins_with_other_data_is_refused(admitted, tmp_path):
     pauses = []
     shutil.rmtree(tmp_path / "data")
     problem = admitted.problem("new", lambda: pauses.append(1))

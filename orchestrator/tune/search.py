@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.config import SweepConfig, load_config
 from orchestrator.engine.base import Engine, Now, utc_now
-from orchestrator.engine.journal import RunJournal
+from orchestrator.engine.heartbeat import Heartbeat
 from orchestrator.engine.setup import EngineName, make_engine, no_room
 from orchestrator.engine.sharing import OtherDrivers, remove_dead_drivers
 from orchestrator.plan.grid import Grid, build_grid
@@ -130,23 +130,23 @@ def run_search(
     remove_dead_drivers(store, now())
     store.clean_up(now())
     total = max(pending, sum(study.options.trials for study in search.studies))
-    journal = RunJournal(progress, store, grid.grid_id, now=now)
+    heartbeat = Heartbeat(progress, store, grid.grid_id, now=now)
     others = OtherDrivers(
-        store=store, run_id=journal.run_id, on_wait=lambda note: on_notes((note,)), now=now
+        store=store, run_id=heartbeat.run_id, on_wait=lambda note: on_notes((note,)), now=now
     )
     interrupted = False
     try:
-        journal.on(SweepStarted(total, pending, total - pending))
+        heartbeat.on(SweepStarted(total, pending, total - pending))
         source = SearchSource(
-            search.studies, search.known, others, journal, functools.partial(runtime_of, config)
+            search.studies, search.known, others, heartbeat, functools.partial(runtime_of, config)
         )
         while not interrupted and not source.is_finished:
             interrupted = engine.run(source, store).interrupted
             if not interrupted:
                 source.wait()
-        journal.on(SweepFinished(interrupted))
+        heartbeat.on(SweepFinished(interrupted))
     finally:
-        journal.close()
+        heartbeat.close()
     ids = {study.search_id for study in search.studies}
     rows = [row for row in store.candidates() if row.search_id in ids]
     on_notes(message_notes([row.message for row in rows if row.status == "completed"], found.notes))

@@ -195,8 +195,8 @@ def test_stopped_attempts_leave_no_failure_and_stay_pending(tmp_path, ray_cluste
 
     config = write_config(tmp_path)
     engine = RayTuneEngine(ClusterOptions(), trainer=endless)
-    report, _ = run_sweep(open_sweep(config), engine, StopsOnce(io.StringIO()))
-    assert report.interrupted
+    ended = run_sweep(open_sweep(config), engine, StopsOnce(io.StringIO()))
+    assert ended.report.interrupted
     wait(1)  # a row would come from processes that Tune is still ending
     assert not Store(str(tmp_path / "results")).failures()
     assert len(open_sweep(config).plan.pending) == 4

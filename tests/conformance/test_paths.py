@@ -146,7 +146,7 @@ def test_labels_written_over_are_found_and_restored(
     found = store.verify(LATER)
     assert {problem.kind for problem in found.problems} == {"labels"}
     assert found.broken_trials == frozenset()
-    assert (len(found.mended_trials), found.num_trials) == (4, 0)
+    assert (len(found.relabelled_trials), found.num_trials) == (4, 0)
     if name == "normal form":
         with pytest.raises(UserError, match="written over; podium verify RESULTS --quarantine"):
             prepare_trials(store.read("trials"))

@@ -197,8 +197,8 @@ def test_the_environments_secrets_are_not_shown_either(
     ("endpoint", "remedy"),
     [
         ("no-such-host.invalid:9000", "correct the host in the endpoint"),
-        ("127.0.0.1:9", "nothing listens there: start the store or correct the endpoint"),
-        ("silent", "see whether the store answers"),
+        ("127.0.0.1:9", "no server listens there: start the store or correct the endpoint"),
+        ("silent", "check that the store answers"),
     ],
 )
 def test_a_wrong_or_silent_endpoint_is_told_within_a_bounded_time(

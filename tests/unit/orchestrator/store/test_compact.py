@@ -190,7 +190,7 @@ def test_a_changed_compacted_file_is_not_hidden_by_its_successor(store, tmp_path
     path.write_bytes(data[:60] + bytes([data[60] ^ 4]) + data[61:])
     store.compact(NOW)  # nothing to merge, nothing is written
     store.commit(make_spec(9), make_result(9), committed_at=NOW)
-    with pytest.raises(StoreError, match=f"{path}: is not what was written.*--quarantine"):
+    with pytest.raises(StoreError, match=f"{path}: was altered.*--quarantine"):
         store.compact(NOW)
     store.quarantine(store.verify(NOW))
     store.compact(NOW)

@@ -63,7 +63,7 @@ def test_every_column_says_what_it_means():
 
 def test_the_documentation_lists_every_column_once():
     text = describe_tables()
-    assert text.startswith("## trials\n\nOne row a finished trial; ")
+    assert text.startswith("## trials\n\nOne row per finished trial; ")
     assert "| train_seconds | number | s |  | Wall time of all epochs, over all attempts |" in text
     assert "| best_epoch | integer | epoch | yes | Epoch of the best validation Dice |" in text
     rows = [line for line in text.splitlines() if line.startswith("| ") and "---" not in line]

@@ -98,7 +98,7 @@ def _other(table: str, _data: bytes) -> bytes:
 @pytest.mark.timeout(240)
 @given(data=st.data(), damage=damages)
 @pytest.mark.parametrize("folder", [*TABLES, "_grids"])
-def test_readers_name_what_they_cannot_read(
+def test_readers_report_unreadable_files(
     whole: Path, folder: str, tmp_path: Path, data: st.DataObject, damage: Damage
 ) -> None:
     root = tmp_path / "results"
@@ -139,7 +139,7 @@ def _special(path: Path, kind: str) -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder"])
 @pytest.mark.parametrize("whole", ["parts"], indirect=True)
-def test_readers_wait_for_nothing_that_is_no_file(whole: Path, tmp_path: Path, kind: str) -> None:
+def test_readers_do_not_wait_for_pipes(whole: Path, tmp_path: Path, kind: str) -> None:
     folders = ("trials", "images", "_grids", "_runs") if kind == "pipe" else ("trials",)
     for folder in folders:
         root = tmp_path / folder / "results"

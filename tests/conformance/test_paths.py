@@ -99,7 +99,7 @@ def test_s3_prefix_and_temporary_folder_named_like_columns(
     assert store.read("trials").equals(expected)
 
 
-def test_a_wildcard_beside_a_backslash_is_refused_aloud(plain: Path, tmp_path: Path) -> None:
+def test_wildcard_with_a_backslash_is_refused(plain: Path, tmp_path: Path) -> None:
     place = shutil.copytree(plain, tmp_path / "a\\b*" / "results")
     with pytest.raises(StoreError, match=r"a\\b\*.*cannot be read; rename the folder"):
         Store(place).committed()
@@ -132,7 +132,7 @@ DAMAGES: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("compacted", [False, True])
 @pytest.mark.parametrize("name", DAMAGES)
-def test_labels_written_over_are_found_and_restored(
+def test_overwritten_labels_are_found_and_restored(
     plain: Path, tmp_path: Path, name: str, compacted: bool
 ) -> None:
     """What the detection of such folders did to stores: rows that disagree with their `spec`."""
@@ -173,7 +173,7 @@ def write_over(table: TableSchema, path: Path, values: dict[str, object]) -> Non
         (path.parents[1] / compacted_path(table, data)).write_bytes(data)
 
 
-def test_a_name_that_looks_the_same_is_the_same(plain: Path, tmp_path: Path) -> None:
+def test_names_in_another_normal_form_are_the_same(plain: Path, tmp_path: Path) -> None:
     composed, apart = (unicodedata.normalize(form, "Gr\xf6\xdfe \xe9") for form in ("NFC", "NFD"))
     assert composed != apart
     place = shutil.copytree(plain, tmp_path / apart / "results")

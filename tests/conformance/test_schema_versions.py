@@ -60,7 +60,7 @@ def test_the_files_are_of_an_older_version(old: Path, version: int) -> None:
     assert [len(list((old / table).glob("part-*"))) for table in OLD_TABLES] == [2, 2, 2, 1, 2]
 
 
-def test_results_of_older_versions_are_read_added_to_and_compacted(old: Path, version: int) -> None:
+def test_older_results_can_be_read_extended_and_compacted(old: Path, version: int) -> None:
     store = Store(old)
     rows = {table: store.read(table) for table in TABLES}
     assert [len(found) for found in rows.values()] == [5, 10, 10, 3, 2, 0]

@@ -108,7 +108,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "results"
 
 
-def test_two_at_once_train_every_trial_once(
+def test_two_drivers_train_every_trial_once(
     start: Start, tmp_path: Path, undisturbed: Path
 ) -> None:
     config = write_config(tmp_path, losses=LOSSES, training=TRAINING)
@@ -122,7 +122,7 @@ def test_two_at_once_train_every_trial_once(
     assert_same_tables(undisturbed, tmp_path / "results")
 
 
-def test_overlapping_grids_share_what_they_have_in_common(
+def test_overlapping_grids_share_their_common_trials(
     start: Start, tmp_path: Path, undisturbed: Path
 ) -> None:
     configs = []
@@ -138,7 +138,7 @@ def test_overlapping_grids_share_what_they_have_in_common(
     assert_same_tables(undisturbed, tmp_path / "results")
 
 
-def test_the_second_says_what_the_first_does_and_takes_over_when_it_is_killed(
+def test_second_driver_takes_over_from_a_killed_one(
     start: Start, tmp_path: Path, undisturbed: Path
 ) -> None:
     config = write_config(tmp_path, losses=LOSSES, training=TRAINING)
@@ -169,7 +169,7 @@ def test_the_second_says_what_the_first_does_and_takes_over_when_it_is_killed(
     assert_same_tables(undisturbed, tmp_path / "results")
 
 
-def test_a_lost_machine_is_waited_for_a_minute(start: Start, tmp_path: Path) -> None:
+def test_lost_machine_is_waited_for_one_minute(start: Start, tmp_path: Path) -> None:
     """The document of a driver on another machine that wrote a minute ago, but for five seconds."""
     config = write_config(tmp_path, losses=["dice"], repeats=1)
     store = Store(str(tmp_path / "results"))
@@ -194,7 +194,7 @@ def test_a_lost_machine_is_waited_for_a_minute(start: Start, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("s3_environment")
-def test_on_an_object_store_too(
+def test_two_drivers_on_an_object_store(
     start: Start, tmp_path: Path, s3_bucket: str, undisturbed: Path
 ) -> None:
     location = f"s3://{s3_bucket}/results"

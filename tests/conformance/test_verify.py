@@ -83,7 +83,7 @@ def flip(data: bytes) -> bytes:
     return data[:60] + bytes([data[60] ^ 4]) + data[61:]
 
 
-def test_nothing_is_wrong_with_what_the_store_wrote(store: Store) -> None:
+def test_written_store_has_no_problems(store: Store) -> None:
     for _ in range(2):
         found = store.verify(LATER)
         assert found.problems == ()
@@ -138,7 +138,7 @@ ON_S3 = ("flipped trial", "torn images", "other trial's")
     [*(("local", name) for name in BROKEN), *(("s3", name) for name in ON_S3)],
     indirect=["backend"],
 )
-def test_a_broken_part_is_named_moved_and_trained_again(
+def test_broken_part_is_reported_moved_and_trained_again(
     store: Store, storage: Storage, backend: Backend, name: str
 ) -> None:
     table, kind, new = BROKEN[name]
@@ -164,9 +164,7 @@ def test_a_broken_part_is_named_moved_and_trained_again(
 
 
 @pytest.mark.parametrize("table", ["epochs", "images"])
-def test_a_trial_without_its_details_is_run_again(
-    store: Store, storage: Storage, table: str
-) -> None:
+def test_trial_without_details_is_trained_again(store: Store, storage: Storage, table: str) -> None:
     storage.delete(part(table, 1))
     (problem,) = store.verify(LATER).problems
     assert (problem.path, problem.kind) == (part("trials", 1), "incomplete")
@@ -178,7 +176,7 @@ def test_a_trial_without_its_details_is_run_again(
 
 
 @pytest.mark.parametrize("table", ["trials", "epochs", "images", "failures"])
-def test_a_broken_compacted_file_costs_only_what_it_held(
+def test_broken_compacted_file_costs_only_its_trials(
     store: Store, storage: Storage, table: str
 ) -> None:
     store.compact(NOW)
@@ -215,7 +213,7 @@ def test_a_flipped_bit_costs_only_its_row_group(
     assert store.verify(LATER).problems == ()
 
 
-def test_an_older_compacted_file_is_held_against_its_name(store: Store, storage: Storage) -> None:
+def test_older_compacted_file_is_checked_against_its_name(store: Store, storage: Storage) -> None:
     """Without checksums of its pages nothing of it can be trusted once a bit differs."""
     import pyarrow as pa
 
@@ -255,7 +253,7 @@ def test_foreign_files_grids_and_orphans(store: Store, storage: Storage) -> None
     assert len(store.committed()) == 2
 
 
-def test_what_was_just_written_is_no_orphan(store: Store, storage: Storage) -> None:
+def test_new_details_are_no_orphans(store: Store, storage: Storage) -> None:
     storage.delete(part("trials", 0))
     now = storage.list("images")[0].modified_at
     assert now is not None
@@ -263,9 +261,7 @@ def test_what_was_just_written_is_no_orphan(store: Store, storage: Storage) -> N
     assert store.verify(now + timedelta(hours=2)).problems != ()
 
 
-def test_a_torn_part_that_is_compacted_already_costs_nothing(
-    store: Store, storage: Storage
-) -> None:
+def test_torn_part_of_a_compacted_trial_costs_nothing(store: Store, storage: Storage) -> None:
     data = storage.read(part("trials", 0)) or b""
     store.compact(NOW)
     storage.write(part("trials", 0), data[:-9])
@@ -275,7 +271,7 @@ def test_a_torn_part_that_is_compacted_already_costs_nothing(
     assert len(store.committed()) == COUNT
 
 
-def test_a_second_quarantine_keeps_the_first(store: Store, storage: Storage) -> None:
+def test_second_quarantine_keeps_files_of_the_first(store: Store, storage: Storage) -> None:
     for content in (b"one", b"two"):
         storage.write(part("images", 0), content)
         store.quarantine(store.verify(LATER))
@@ -285,7 +281,7 @@ def test_a_second_quarantine_keeps_the_first(store: Store, storage: Storage) -> 
 
 
 @LOCAL
-def test_images_that_give_other_metrics_are_found(store: Store, storage: Storage) -> None:
+def test_metrics_that_contradict_images_are_found(store: Store, storage: Storage) -> None:
     change(storage, part("images", 1), rows_changed("images", tp=50))
     (problem,) = store.verify(LATER).problems
     assert (problem.path, problem.kind) == (part("trials", 1), "values")
@@ -294,7 +290,7 @@ def test_images_that_give_other_metrics_are_found(store: Store, storage: Storage
 
 
 @LOCAL
-def test_an_epoch_that_is_not_counted_from_one_is_found(store: Store, storage: Storage) -> None:
+def test_epochs_that_do_not_start_at_one_are_found(store: Store, storage: Storage) -> None:
     def later(data: bytes) -> bytes:
         import pyarrow as pa
         from pyarrow import parquet

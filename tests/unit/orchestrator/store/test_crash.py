@@ -69,7 +69,7 @@ def num_operations(tmp_path: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("torn", [False, True], ids=["between", "within"])
-def test_killed_at_any_operation_the_same_sweep_ends_the_same(tmp_path, torn):
+def test_kill_at_any_operation_does_not_change_the_results(tmp_path, torn):
     number = num_operations(tmp_path / "whole")
     assert number > 30
     expected = tables(tmp_path / "whole")
@@ -114,7 +114,7 @@ def act(store: Store, action: str, number: int) -> None:
 @settings(deadline=None, max_examples=25)
 @example(steps=[(("fail", 0), None), (("commit", 3), 5)])  # dies between a diverged trial's rows
 @given(steps=st.lists(st.tuples(ACTIONS, st.none() | st.integers(1, 9)), max_size=8))
-def test_any_sequence_of_actions_and_deaths_keeps_one_row_a_trial(tmp_path_factory, steps):
+def test_random_actions_and_kills_keep_one_row_per_trial(tmp_path_factory, steps):
     root = tmp_path_factory.mktemp("store")
     committed: set[str] = set()
     for (action, number), dies_at in steps:

@@ -42,7 +42,7 @@ def failing(times: int) -> Callable[[], str]:
     return operation
 
 
-def test_pauses_double_and_the_answer_comes() -> None:
+def test_pauses_double_until_the_operation_succeeds() -> None:
     clock = Clock()
     policy = clock.policy()
     assert policy.run("place", failing(4)) == "answer"
@@ -50,7 +50,7 @@ def test_pauses_double_and_the_answer_comes() -> None:
         assert longest / 2 <= pause <= longest
 
 
-def test_an_unknown_place_is_given_up_within_seconds_a_known_one_within_minutes() -> None:
+def test_known_location_is_retried_longer_than_an_unknown_one() -> None:
     clock = Clock()
     policy = clock.policy()
     with pytest.raises(TemporaryStoreError):
@@ -64,7 +64,7 @@ def test_an_unknown_place_is_given_up_within_seconds_a_known_one_within_minutes(
     assert max(clock.pauses) <= policy.longest_pause_seconds
 
 
-def test_what_does_not_pass_is_not_tried_again() -> None:
+def test_permanent_error_is_not_retried() -> None:
     clock, asked = Clock(), []
 
     def operation() -> None:
@@ -77,7 +77,7 @@ def test_what_does_not_pass_is_not_tried_again() -> None:
 
 
 @pytest.mark.parametrize("number", sorted(TEMPORARY_ERRORS))
-def test_commits_outlast_a_file_server_that_stumbles(
+def test_commits_survive_temporary_errors_of_a_file_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     clock, calls, fsync = Clock(), [0], os.fsync
@@ -97,7 +97,7 @@ def test_commits_outlast_a_file_server_that_stumbles(
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_a_hiccup_that_lasts_is_told_with_file_and_remedy(
+def test_lasting_temporary_error_has_file_and_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> int:
@@ -111,7 +111,7 @@ def test_a_hiccup_that_lasts_is_told_with_file_and_remedy(
 
 
 @pytest.mark.parametrize("number", sorted(REMEDIES))
-def test_what_only_the_user_can_mend_is_told_at_once(
+def test_errors_that_need_the_user_are_reported_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refuse(*_: object) -> int:

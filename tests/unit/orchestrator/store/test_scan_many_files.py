@@ -33,7 +33,7 @@ def fill(root: Path) -> Store:
 
 
 @pytest.mark.parametrize("files_at_once", [1, 2, 3, 5])
-def test_rows_do_not_depend_on_how_many_files_are_read_at_once(
+def test_rows_do_not_depend_on_files_per_statement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files_at_once: int
 ) -> None:
     store = fill(tmp_path / "results")

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 from pyarrow import parquet
 
-import orchestrator as podium
+import podium
 from orchestrator.store import Store
 from orchestrator.store.files import part_path
 from orchestrator.store.schema import TABLES

@@ -198,7 +198,7 @@ def refuse_lost(storage: Storage, lost: tuple[Unreadable, ...]) -> None:
 
 
 def clean_up_tables(storage: Storage, finished: set[str], now: datetime) -> tuple[str, ...]:
-    """Removes what killed processes left behind and finishes interrupted compactions.
+    """Removes files left by killed processes and finishes interrupted compactions.
 
     Removes these files:
 

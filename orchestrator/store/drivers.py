@@ -49,7 +49,7 @@ class RunningTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """What one driver (`podium run`) is doing.
+    """The state of one driver (`podium run`).
 
     Attributes:
         run_id: Id of the run; names the document.

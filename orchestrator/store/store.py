@@ -375,7 +375,7 @@ class Store:
             return quarantine(self._storage, found)
 
     def clean_up(self, now: datetime) -> tuple[str, ...]:
-        """Removes what killed processes left behind and finishes interrupted compactions.
+        """Removes files left by killed processes and finishes interrupted compactions.
 
         Removes temporary files and details of unfinished trials, both if older than an hour at
         `now`, checkpoints of finished trials, and claims of drivers that no longer run.

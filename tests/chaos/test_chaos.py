@@ -1,4 +1,4 @@
-"""The short form: every part of a real cluster is killed once, at an instant that matters."""
+"""The short form: every process of a real cluster is killed once, at a critical instant."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEED = 20
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all rounds have their folders, beside an undisturbed run."""
+    """The folder of all rounds, with the results of an undisturbed run."""
     folder = tmp_path_factory.mktemp("chaos")
     (folder / "undisturbed").mkdir()
     run(write_config(folder / "undisturbed", **CHANGES))

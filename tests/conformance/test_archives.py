@@ -1,4 +1,4 @@
-"""A data root that is an archive, in a file or on an S3-compatible server, unpacked once."""
+"""Archives as data roots, in a file or on an S3-compatible server: unpacked once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Put = Callable[[Path], str]
 
 @pytest.fixture(params=["file", "s3"])
 def put(request: pytest.FixtureRequest, tmp_path: Path) -> Put:
-    """Puts an archive in its place and returns the data root."""
+    """Uploads or moves an archive and returns the data root."""
     if request.param == "file":
         place = tmp_path / "mounted"
         place.mkdir()

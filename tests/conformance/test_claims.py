@@ -1,4 +1,4 @@
-"""Claims on trials: at most one driver has one, on every kind of place, and the dead have none."""
+"""Claims: at most one live driver claims a trial, on every kind of storage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def driver(run_id: str, heartbeat: datetime = NOW) -> RunRecord:
 
 @pytest.fixture
 def store(storage: Storage) -> Store:
-    """A store at which two drivers are at work."""
+    """A store with two running drivers."""
     store = Store(storage.location, storage=storage)
     for run_id in NAMES:
         store.save_run(driver(run_id))

@@ -1,4 +1,4 @@
-"""Whole commands on a file system that is full at the worst moment, and again with room."""
+"""Commands on a file system that becomes full, and again after space is free."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN = f"{PODIUM} run %s --engine inline --progress plain"
 
 
 def shell(mount: tuple[str, ...], script: str) -> list[str]:
-    """Runs a script in a namespace of its own; returns the lines of both outputs."""
+    """Runs a script in a separate namespace; returns the lines of both outputs."""
     done = subprocess.run(
         [*mount, script],
         cwd=ROOT,
@@ -38,7 +38,7 @@ def shell(mount: tuple[str, ...], script: str) -> list[str]:
 def test_full_disk_at_a_checkpoint_fails_only_that_trial(
     tmp_path: Path, mount: tuple[str, ...]
 ) -> None:
-    """The failures are rows, every trial has its turn, and with room the same command ends."""
+    """Failures are rows, every trial is started, and with free space the same command completes."""
     small = tmp_path / "small"
     config = write_config(tmp_path, results=str(small / "results"))
     command = RUN % config

@@ -1,4 +1,4 @@
-"""Whatever is done to a file: no reader crashes, and what it cannot read it names."""
+"""Random damage to files: no reader crashes, and each names the files it cannot read."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def readers(store: Store) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Everything that reads."""
+    """Yields all readers with their names."""
     yield "committed", store.committed
     yield "failures", store.failures
     yield "damaged", store.damaged
@@ -87,7 +87,7 @@ damages = st.one_of(
 
 
 def _other(table: str, _data: bytes) -> bytes:
-    """A whole file of some table, in the place of another."""
+    """An intact file of one table under the name of another."""
     return encode_part(TABLES[table], [])
 
 

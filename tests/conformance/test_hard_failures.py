@@ -1,4 +1,4 @@
-"""Real signals, real full disks and real read-only file systems, in processes of their own."""
+"""Real signals, full disks and read-only file systems, in separate processes."""
 
 from __future__ import annotations
 

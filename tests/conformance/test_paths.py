@@ -1,4 +1,4 @@
-"""No path, folder or name is ever data: results read the same wherever they lie."""
+"""Paths and names are never data: results read the same in any folder."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FOLDERS = [
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with rows in every table, in a folder of letters."""
+    """A store with rows in every table, in a folder with a plain name."""
     root = tmp_path_factory.mktemp("plain") / "results"
     store = Store(root)
     for number in range(4):
@@ -57,7 +57,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def everything(store: Store) -> dict[str, object]:
-    """What readers of every kind say."""
+    """Returns the results of every kind of reader."""
     answers: dict[str, object] = {
         name: store.query(f"SELECT * FROM {name}").table.to_pylist() for name in TABLES
     }
@@ -135,7 +135,7 @@ DAMAGES: dict[str, dict[str, object]] = {
 def test_overwritten_labels_are_found_and_restored(
     plain: Path, tmp_path: Path, name: str, compacted: bool
 ) -> None:
-    """What the detection of such folders did to stores: rows that disagree with their `spec`."""
+    """Rows that contradict their `spec`, as the detection of such folders once produced them."""
     place = shutil.copytree(plain, tmp_path / "results")
     store = Store(place)
     if compacted:

@@ -48,7 +48,7 @@ def driver(run_id: str, num_pending: int) -> RunRecord:
 
 
 def quick() -> RetryPolicy:
-    """As patient as for a place that is known, without waiting."""
+    """A retry policy as for a known location, without pauses."""
     return RetryPolicy(sleep=lambda _seconds: None, unknown_seconds=1000)
 
 
@@ -73,7 +73,7 @@ def test_sweep_survives_every_nth_request_failing(
 
 
 def test_object_deleted_in_a_read_counts_as_missing(server: FaultyServer, s3_bucket: str) -> None:
-    """Its size is asked for first; another driver's compaction may delete it before the rest."""
+    """A compaction can delete the object between the two requests of a read."""
     storage = ObjectStorage(f"s3://{s3_bucket}", retry_policy=quick())
     storage.write("trials/part-a.parquet", b"row" * 1000)  # room for the refusal
     server.every(1, ["NoSuchKey"], f"GET /{s3_bucket}/trials/part-a.parquet")
@@ -87,7 +87,7 @@ def test_object_deleted_in_a_read_counts_as_missing(server: FaultyServer, s3_buc
 def test_claim_stays_valid_while_its_driver_writes(
     server: FaultyServer, s3_bucket: str, before: int, after: int
 ) -> None:
-    """A read is two requests; between them the document becomes longer, or shorter."""
+    """Between the two requests of a read, the document becomes longer or shorter."""
     store = Store("", storage=ObjectStorage(f"s3://{s3_bucket}", retry_policy=quick()))
     store.save_run(driver("1", num_pending=before))
     store.save_run(driver("2", num_pending=0))
@@ -115,7 +115,7 @@ def test_claim_stays_valid_while_its_driver_writes(
 def test_no_truncated_object_ever_becomes_visible(
     server: FaultyServer, s3_bucket: str, fault: str, part: str
 ) -> None:
-    """A checkpoint of 25 MB travels in three parts; one of its requests fails for ever."""
+    """A checkpoint of 25 MB is sent in three parts; one of its requests always fails."""
     storage = ObjectStorage(
         f"s3://{s3_bucket}", retry_policy=RetryPolicy(unknown_seconds=0, known_seconds=0)
     )
@@ -166,7 +166,7 @@ def test_refused_request_is_reported_at_once_with_a_remedy(
     code: str,
     remedy: str,
 ) -> None:
-    """Also for a question whose answer has no body that would say more than its status."""
+    """Also for a request whose response has only a status and no body."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
     storage = ObjectStorage(f"s3://{s3_bucket}/results", retry_policy=quick())

@@ -1,4 +1,4 @@
-"""Results of older versions are read, compacted and added to; those of a newer are refused."""
+"""Results of older versions are read, compacted and extended; those of a newer one are refused."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def version(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def old(tmp_path: Path, version: int) -> Path:
-    """A copy of real files that an older version wrote."""
+    """A copy of real files of an older version."""
     made = ROOT / "tests" / "data" / f"store_v{version}" / "results"
     return Path(shutil.copytree(made, tmp_path / "results"))
 

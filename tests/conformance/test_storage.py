@@ -1,4 +1,4 @@
-"""What every storage does, run over every kind of place."""
+"""The storage protocol, for every kind of storage."""
 
 import signal
 import threading
@@ -98,7 +98,7 @@ def test_invalid_content_keeps_the_old_file(storage):
 
 
 def test_an_interrupted_put_publishes_the_whole_object(s3_environment, s3_bucket, monkeypatch):
-    """Dropping an open stream would publish an empty one."""
+    """Dropping an open stream would publish an empty object."""
     storage = ObjectStorage(f"s3://{s3_bucket}/results")
     files = storage._files
     main_thread = threading.get_ident()

@@ -1,4 +1,4 @@
-"""Two `podium run` on one store: every trial is trained once, by either, or by whoever is left."""
+"""Two drivers on one store: every trial is trained once, also if one of them is killed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TRAINING = {"max_epochs": 16, "patience": 16, "batch_size": 4}
 
 
 class Driver:
-    """A `podium run` in a process of its own."""
+    """A `podium run` in a separate process."""
 
     def __init__(self, config: Path, engine: str = "inline") -> None:
         self.process = subprocess.Popen(
@@ -82,7 +82,7 @@ Start = Callable[..., Driver]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts drivers and leaves none behind."""
+    """Starts drivers and ends them after the test."""
     started = []
 
     def start(config: Path, engine: str = "inline") -> Driver:
@@ -170,7 +170,7 @@ def test_second_driver_takes_over_from_a_killed_one(
 
 
 def test_lost_machine_is_waited_for_one_minute(start: Start, tmp_path: Path) -> None:
-    """The document of a driver on another machine that wrote a minute ago, but for five seconds."""
+    """Returns the document of a driver on another machine, written 55 seconds ago."""
     config = write_config(tmp_path, losses=["dice"], repeats=1)
     store = Store(str(tmp_path / "results"))
     (trial_id,) = (trial.trial_id for trial in open_sweep(config).plan.pending)
@@ -216,7 +216,7 @@ def test_two_clusters_share_one_store(
     undisturbed: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Epochs last a second until both clusters train, however late one of them starts."""
+    """Epochs last a second until both clusters train, even if one of them starts late."""
     server, stop = serve()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
     location, both_train = f"s3://{s3_bucket}/clusters", threading.Event()

@@ -1,4 +1,4 @@
-"""`verify` finds what is wrong, `quarantine` moves it aside, and the same sweep makes it whole."""
+"""`verify` finds problems, `quarantine` moves files aside, and the next run trains the rest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ IDS = [trial_id(make_spec(number)) for number in range(COUNT)]
 
 
 def sweep(store: Store) -> None:
-    """Commits what is missing."""
+    """Commits the missing trials."""
     for number in range(COUNT):
         store.commit(make_spec(number), make_result(number), committed_at=NOW)
 
@@ -79,7 +79,7 @@ def without(*names: str) -> Callable[[bytes], bytes]:
 
 
 def flip(data: bytes) -> bytes:
-    """Flips a bit of the first page's values, which plain readers do not notice."""
+    """Flips a bit in the values of the first page, which plain readers do not detect."""
     return data[:60] + bytes([data[60] ^ 4]) + data[61:]
 
 
@@ -214,7 +214,7 @@ def test_a_flipped_bit_costs_only_its_row_group(
 
 
 def test_older_compacted_file_is_checked_against_its_name(store: Store, storage: Storage) -> None:
-    """Without checksums of its pages nothing of it can be trusted once a bit differs."""
+    """In a file without page checksums, one altered bit makes all rows unusable."""
     import pyarrow as pa
 
     from orchestrator.store.codec import encode_rows

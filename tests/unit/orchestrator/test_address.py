@@ -1,4 +1,4 @@
-"""Addresses: one normal form each, or a refusal that shows no secret."""
+"""Addresses: one normal form each, or an error without secrets."""
 
 from __future__ import annotations
 

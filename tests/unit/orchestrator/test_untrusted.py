@@ -1,4 +1,4 @@
-"""Documents that others wrote, damaged or forged: refused in words, within bounds, at once."""
+"""Malformed documents: refused at once, with a message, within limits."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_compacted_file_is_sorted_and_has_the_schema(store, tmp_path):
 
 
 def test_part_of_a_compacted_trial_is_removed(store, tmp_path):
-    """What a slower cluster may write that shares the grid, between its look and its write."""
+    """A slower cluster with the same grid can write a part after a compaction."""
     parts = {path: path.read_bytes() for path in tmp_path.rglob("part-*")}
     store.compact(NOW)
     for path, data in parts.items():
@@ -109,7 +109,7 @@ def test_a_torn_part_of_a_compacted_trial_is_removed(store, tmp_path):
 
 
 def test_overlapping_compacted_files_are_merged(store, tmp_path):
-    """What two compactions at once may leave on an object store."""
+    """Two compactions at once can leave this on an object store."""
     found = scan(LocalStorage(tmp_path), TRIALS)
     for start in (0, 1):
         data = encode_rows(found.rows.slice(start, 2))
@@ -183,7 +183,7 @@ def test_commits_during_compactions_are_never_lost(tmp_path):
 
 
 def test_altered_compacted_file_is_refused_by_compaction(store, tmp_path):
-    """A flipped bit that still decodes would come into a new file with a right checksum."""
+    """Without a check, a flipped bit would get a right checksum in the new file."""
     store.compact(NOW)
     (path,) = (tmp_path / "images").glob("compact-*")
     data = path.read_bytes()

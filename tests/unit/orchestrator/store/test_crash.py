@@ -1,4 +1,4 @@
-"""Whatever instant a process dies at, the same commands again end with the same tables."""
+"""A kill at any instant: the same commands again end with the same tables."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ LATER = NOW + timedelta(days=36_500)
 
 @pytest.fixture(autouse=True)
 def _no_sync(monkeypatch):
-    """The disk is not what dies here, and a thousand syncs take their time."""
+    """Skips syncs: only processes die here, and a thousand syncs are slow."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def sweep(store: Store, done: Callable[[int], None] = lambda number: None) -> None:
-    """Commits, fails and compacts as two runs of a sweep do; trials that are there are skipped."""
+    """Commits, fails and compacts as two runs of a sweep do; skips finished trials."""
 
     def run(number: int, *, diverged: bool = False) -> None:
         if store.find_committed(trial_id(make_spec(number))) is None:

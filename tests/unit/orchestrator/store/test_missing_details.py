@@ -1,4 +1,4 @@
-"""Rows that completed trials once had and that are not there any more: every reader says so."""
+"""Deleted rows of completed trials: every reader reports them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IDS = [trial_id(make_spec(number)) for number in range(6)]
 
 @pytest.fixture
 def store(tmp_path):
-    """Six trials of which 3 diverged; 0, 2 and 4 are of repeat 0 and keep a prediction."""
+    """Six trials: 3 diverged; 0, 2 and 4 are of repeat 0 and have a prediction."""
     store = Store(tmp_path)
     for number in range(6):
         result = make_result(number, diverged=number == 3)
@@ -68,7 +68,7 @@ def test_deleted_folder_is_reported(store):
 
 @pytest.mark.parametrize(("asked", "number"), [(2, 1), (0, 0), (None, 0)])
 def test_missing_predictions_follow_the_configured_number(store, asked, number):
-    """Without any prediction left only the sweep's configuration tells that there were some."""
+    """If all predictions are deleted, only the configuration says that there were some."""
     protocol = next(iter(store.committed().values())).protocol_id
     if asked is not None:
         config = {"runtime": {"example_images": asked}}

@@ -1,4 +1,4 @@
-"""Queries: right numbers, only the results, and answers to mistakes."""
+"""Queries: right numbers, access to results only, and messages for mistakes."""
 
 from __future__ import annotations
 

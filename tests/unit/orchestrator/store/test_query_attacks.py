@@ -1,4 +1,4 @@
-"""Queries that mean harm: what they may not reach, and what they may take."""
+"""Hostile queries: what they cannot reach, and limits of memory and time."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ FUNCTIONS_OF_THE_MOMENT = frozenset({
 
 
 def test_every_impure_function_is_allowed_or_refused():
-    """A new version of the database must not bring one that nobody has looked at."""
+    """A new version of the database must not bring a function without a decision."""
     sql = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
     found = {name for (name,) in query._sandbox().execute(sql).fetchall()}
     assert found - statement.REFUSED_FUNCTIONS - FUNCTIONS_OF_THE_MOMENT == set()
@@ -201,7 +201,7 @@ SELECT getenv('HOME')
 
 @pytest.mark.parametrize("sql", SECOND_WALL)
 def test_database_has_no_access_to_files(sql, tmp_path, monkeypatch):
-    """Even where a statement came past the check, it would reach nothing."""
+    """A statement that passed the check would still have no access."""
     monkeypatch.chdir(tmp_path)
     frame = Store(tmp_path).read("trials")
     assert frame.empty

@@ -1,4 +1,4 @@
-"""How long a failing place is asked again, on a clock that only pauses move."""
+"""Repeated operations after temporary errors, with a clock that only pauses advance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec, pl
 
 
 class Clock:
-    """Moves only when somebody sleeps."""
+    """A clock that only its own `sleep` advances."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -45,7 +45,7 @@ def failing(times: int) -> Callable[[], str]:
 def test_pauses_double_until_the_operation_succeeds() -> None:
     clock = Clock()
     policy = clock.policy()
-    assert policy.run("place", failing(4)) == "answer"
+    assert policy.run("location", failing(4)) == "answer"
     for pause, longest in zip(clock.pauses, (0.5, 1.0, 2.0, 4.0), strict=True):
         assert longest / 2 <= pause <= longest
 
@@ -54,12 +54,12 @@ def test_known_location_is_retried_longer_than_an_unknown_one() -> None:
     clock = Clock()
     policy = clock.policy()
     with pytest.raises(TemporaryStoreError):
-        policy.run("place", failing(1000))
+        policy.run("location", failing(1000))
     assert 2 <= clock.seconds <= policy.unknown_seconds
-    policy.run("place", failing(0))
+    policy.run("location", failing(0))
     before = clock.seconds
     with pytest.raises(TemporaryStoreError):
-        policy.run("place", failing(1000))
+        policy.run("location", failing(1000))
     assert 60 <= clock.seconds - before <= policy.known_seconds
     assert max(clock.pauses) <= policy.longest_pause_seconds
 
@@ -72,7 +72,7 @@ def test_permanent_error_is_not_retried() -> None:
         raise StoreError("no")
 
     with pytest.raises(StoreError):
-        clock.policy().run("place", operation)
+        clock.policy().run("location", operation)
     assert (len(asked), clock.pauses) == (1, [])
 
 

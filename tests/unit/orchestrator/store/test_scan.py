@@ -44,7 +44,7 @@ def test_missing_nullable_column_of_an_older_file_is_null(root):
 
 
 def test_only_the_first_file_of_a_trial_counts(root):
-    """A second run with more epochs must not be mixed with the first one's."""
+    """A second training with more epochs must not be mixed with the first one."""
     part = min((root / "epochs").iterdir())
     rows = pq.read_table(part)
     pq.write_table(rows.slice(0, 1), root / "epochs" / "compact-0123456789abcdef.parquet")
@@ -100,7 +100,7 @@ def test_a_torn_compacted_file_is_named_with_its_remedy(root):
 
 
 def test_file_with_a_temporary_read_error_is_read_again(root, tmp_path_factory):
-    """As when a file server stumbles: the file is whole, so its trial is not taken for lost."""
+    """After a temporary error of a file server, the file is intact and its trial counts."""
     torn = tmp_path_factory.mktemp("torn") / "file.parquet"
     torn.write_bytes(b"")
     looks = []

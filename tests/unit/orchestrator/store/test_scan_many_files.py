@@ -1,4 +1,4 @@
-"""Reading and merging more files than the database is given at once."""
+"""Reads and compactions of more files than one statement takes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NUM_TRIALS = 7
 
 
 def fill(root: Path) -> Store:
-    """Leaves a store as a killed compaction may: files of both kinds, and one trial in both."""
+    """Makes a store as a killed compaction can leave it: one trial is in files of both kinds."""
     store = Store(root)
     for number in range(NUM_TRIALS):
         store.commit(make_spec(number), make_result(number), committed_at=NOW)

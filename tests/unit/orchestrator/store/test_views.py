@@ -1,4 +1,4 @@
-"""The view `grid`: every trial asked for, with what became of it."""
+"""The view `grid`: every requested trial with its status."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUM_TRIALS = 12
 def document(
     grid_id: str = "first", saved_at: str = "2026-01-01", **changes: Any
 ) -> dict[str, Any]:
-    """Describes the grid that `make_spec` numbers: 3 datasets, 1 model, 2 losses, 2 repeats."""
+    """Returns the document of the grid of `make_spec`: 3 datasets, 1 model, 2 losses, 2 repeats."""
     return {
         "grid_id": grid_id,
         "saved_at": saved_at,

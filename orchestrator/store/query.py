@@ -34,7 +34,7 @@ MEMORY_LIMIT = "2GiB"
 """Memory for joins, sorts and aggregates; nothing is written to a disk."""
 MAX_RESULT_BYTES = 2**30
 EXTRA_BYTES = 5 * 2**30
-"""Address space that a query can add to the process: more than both limits above."""
+"""Address space that a query can add to the process: more than the sum of both limits above."""
 INTERRUPTS, INTERRUPT_SECONDS = 5, 0.2
 _BATCH_ROWS = 100_000
 

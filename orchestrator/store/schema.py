@@ -388,11 +388,8 @@ def describe_tables() -> str:
     """Returns the tables and their columns as Markdown, for the documentation."""
     parts = []
     for table in VIEWS.values():
-        lines = [f"## {table.name}", "", table.description, ""]
-        lines += [
-            "| column | type | unit | may be null | meaning |",
-            "| --- | --- | --- | --- | --- |",
-        ]
+        head = "| column | type | unit | may be null | meaning |\n| --- | --- | --- | --- | --- |"
+        lines = [f"## {table.name}", "", table.description, "", head]
         lines += [
             f"| {c.name} | {c.kind} | {c.unit} | {'yes' if c.nullable else ''} | {c.description} |"
             for c in table.columns

@@ -200,7 +200,7 @@ def _incomplete(
         for trial, promised in trials.items():
             count = found.get(trial, 0)
             if promised.is_completed and count != getattr(promised, what):
-                example = f"{count} rows in {table.name} where {what} is {getattr(promised, what)}"
+                example = f"{count} rows in {table.name}, but {what} is {getattr(promised, what)}"
                 holder = _holder(facts[TRIALS.name], trial)
                 wrong.setdefault(holder, []).append(trial)
         for path, ids in wrong.items():

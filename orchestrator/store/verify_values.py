@@ -55,7 +55,7 @@ class TrialFacts:
         """Returns a contradiction within the row, or None."""
         for name, value in zip(ALL_METRICS, self.metrics, strict=True):
             if self.is_completed == (value is None):
-                return f"{name} is {value} although the trial {self._ended}"
+                return f"{name} is {value}, but the trial {self._ended}"
         epoch, best = self.best
         if (epoch is None) != (best is None) or (epoch or 0) > self.num_epochs:
             return f"best_epoch is {epoch} of {self.num_epochs} with a best_val_dice of {best}"
@@ -130,9 +130,9 @@ def wrong_curves(
     for trial, (first, last, best) in found.items():
         facts = trials[trial]
         if (first, last) != (1, facts.num_epochs):
-            yield trial, f"epochs {first} to {last} where num_epochs is {facts.num_epochs}"
+            yield trial, f"epochs {first} to {last}, but num_epochs is {facts.num_epochs}"
         elif facts.best[1] is None or abs(facts.best[1] - best) > TOLERANCE:
-            yield trial, f"best_val_dice is {facts.best[1]} where its epochs give {best}"
+            yield trial, f"best_val_dice is {facts.best[1]}, but its epochs give {best}"
 
 
 def wrong_metrics(
@@ -152,4 +152,4 @@ def wrong_metrics(
         if bad.any():
             which = int(np.argmax(bad))
             problem = f"{ALL_METRICS[which]} is {is_now[which]}"
-            yield trial, f"{problem} where its test images give {should[which]}"
+            yield trial, f"{problem}, but its test images give {should[which]}"

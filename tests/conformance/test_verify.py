@@ -168,7 +168,7 @@ def test_trial_without_details_is_trained_again(store: Store, storage: Storage, 
     storage.delete(part(table, 1))
     (problem,) = store.verify(LATER).problems
     assert (problem.path, problem.kind) == (part("trials", 1), "incomplete")
-    assert problem.problem.startswith(f"0 rows in {table} where num_")
+    assert problem.problem.startswith(f"0 rows in {table}, but num_")
     store.quarantine(store.verify(LATER))
     assert set(store.committed()) == set(IDS) - {IDS[1]}
     sweep(store)
@@ -286,7 +286,7 @@ def test_metrics_that_contradict_images_are_found(store: Store, storage: Storage
     (problem,) = store.verify(LATER).problems
     assert (problem.path, problem.kind) == (part("trials", 1), "values")
     # By hand: tp 50 and fp = fn = 99 give 100 / 298; the trial says 2 / 200.
-    assert problem.problem.startswith(f"dice is 0.01 where its test images give {100 / 298}")
+    assert problem.problem.startswith(f"dice is 0.01, but its test images give {100 / 298}")
 
 
 @LOCAL
@@ -300,7 +300,7 @@ def test_epochs_that_do_not_start_at_one_are_found(store: Store, storage: Storag
 
     change(storage, part("epochs", 1), later)
     (problem,) = store.verify(LATER).problems
-    assert problem.problem.startswith("epochs 2 to 3 where num_epochs is 2")
+    assert problem.problem.startswith("epochs 2 to 3, but num_epochs is 2")
 
 
 @LOCAL
@@ -309,7 +309,7 @@ def test_a_metric_of_a_diverged_trial_is_found(store: Store, storage: Storage) -
     path = part_path(TABLES["trials"], trial_id(make_spec(7)))
     change(storage, path, rows_changed("trials", dice=0.5))
     (problem,) = store.verify(LATER).problems
-    assert problem.problem.startswith("dice is 0.5 where the trial diverged")
+    assert problem.problem.startswith("dice is 0.5, but the trial diverged")
 
 
 @LOCAL

@@ -102,7 +102,7 @@ def test_copies_of_files_are_foreign_and_moved_by_quarantine(tmp_path, table, co
 
 
 def test_only_copy_of_a_file_gets_a_renaming_remedy(tmp_path):
-    with pytest.raises(StoreError, match=rf"part-{ID}.parquet, which is not here: .*give it that"):
+    with pytest.raises(StoreError, match=rf"part-{ID}.parquet, which does not exist: .*give it"):
         classify(LocalStorage(tmp_path), TRIALS, (entry(f"part-{ID} (1).parquet"),))
 
 

@@ -193,7 +193,7 @@ def _print_podiums(found: Comparison, pair: PodiumPair) -> None:
         ),
     )
     tau = (
-        "cannot be said: it needs two losses in both, and no podium that is all level"
+        "undefined: it needs two losses in both, and two losses with unequal points in each"
         if pair.tau is None
         else f"{minus_text(f'{pair.tau:+.2f}')} over {count_text(pair.num_common, 'loss')}"
     )
@@ -241,9 +241,7 @@ def _print_differences(found: Comparison) -> None:
 def _print_facts(found: Comparison) -> None:
     facts = found.facts
     if not facts.differing:
-        print_line(
-            f"Nothing differs in the {facts.num_compared} settings, versions and devices compared."
-        )
+        print_line(f"The {facts.num_compared} settings, versions and devices compared are equal.")
         return
     print_table(
         ["what", "of", "A", "B"],

@@ -65,10 +65,10 @@ def failures(
 
 
 def retry_hint(num_trials: int, failure_class: str) -> str:
-    """Returns how to run trials again whose failure is final unless the user retries them."""
+    """Returns how to run trials again whose failure is final without --retry."""
     return (
-        f"{count_text(num_trials, 'trial')} failed by {failure_class} and will not be tried again "
-        f"until you ask for it: fix the cause, then add --retry {failure_class} to podium run"
+        f"{count_text(num_trials, 'trial')} failed by {failure_class} and will not be run again by "
+        f"default: fix the cause, then add --retry {failure_class} to podium run"
     )
 
 
@@ -253,8 +253,8 @@ def watch(
     address = page_address(host, bound, None if chosen else token)
     print_line(f"Watching {store.place} at {address}")
     if chosen:
-        print_line(f"The page asks for the token in {TOKEN_VARIABLE}: append ?token=TOKEN")
-    print_line("Ctrl-C stops; the sweep goes on.")
+        print_line(f"The page needs the token in {TOKEN_VARIABLE}: append ?token=TOKEN")
+    print_line("Ctrl-C stops the page; the sweep continues.")
     serve(build_app(follower, token=token), bound)
 
 

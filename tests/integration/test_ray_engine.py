@@ -245,5 +245,5 @@ def test_a_signal_to_the_whole_group_stops_within_seconds_and_goes_on_later(tmp_
     assert time.monotonic() - began < 30  # 2 s where nothing else runs
     assert process.returncode == 130, errors
     assert "Stopped after" in output
-    assert "the same command goes on from here" in errors
+    assert "run the same command again to continue" in errors
     assert list((tmp_path / "results" / "_checkpoints").rglob("*"))

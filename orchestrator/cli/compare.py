@@ -134,14 +134,14 @@ def _data(target: str, *, measure: Metric, protocol: str | None, ties: str) -> R
     store = Store(target)
     require_results(store)
     trials = finished_trials(store)
-    chosen = prepare_trials(trials, metric=measure, protocol=protocol, source=store.place)
+    chosen = prepare_trials(trials, metric=measure, protocol=protocol, source=store.name)
     return ReportData(
         trials=trials,
         grid=grid_of(store, chosen),
         metric=measure,
         ties=rule,
         protocol=protocol,
-        missing=store.missing(set(chosen["trial_id"])),
+        missing=store.missing_details(set(chosen["trial_id"])),
     )
 
 

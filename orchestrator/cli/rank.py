@@ -205,9 +205,9 @@ def _read(
     _check_column(measure.name)
     found = store.read("trials", [*COLUMNS, measure.name, "spec"])
     if found.empty:
-        msg = f"{store.place}: no trial is finished yet; podium status {store.place} tells more"
+        msg = f"{store.name}: no trial is finished yet; podium status {store.name} tells more"
         raise UserError(msg)
-    trials = prepare_trials(found, metric=measure, protocol=protocol, source=store.place)
+    trials = prepare_trials(found, metric=measure, protocol=protocol, source=store.name)
     return trials, grid_of(store, trials)
 
 

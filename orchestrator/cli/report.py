@@ -98,7 +98,7 @@ def _read_results(
     from orchestrator.report.data import ReportData
 
     trials = finished_trials(store)
-    chosen = prepare_trials(trials, metric=metric, protocol=protocol, source=store.place)
+    chosen = prepare_trials(trials, metric=metric, protocol=protocol, source=store.name)
     return ReportData(
         trials=trials,
         epochs=store.read("epochs"),
@@ -110,15 +110,15 @@ def _read_results(
         ties=tie_rule(ties),
         protocol=protocol,
         sampling=sampling,
-        missing=store.missing(set(chosen["trial_id"])),
+        missing=store.missing_details(set(chosen["trial_id"])),
     )
 
 
 def _default_folder(store: Store) -> Path:
-    if "://" in store.place:
-        msg = f"{store.place}: --out FOLDER: say where to write the report on this machine"
+    if "://" in store.name:
+        msg = f"{store.name}: --out FOLDER: say where to write the report on this machine"
         raise UserError(msg)
-    return Path(store.place) / "report"
+    return Path(store.name) / "report"
 
 
 def figures(
@@ -230,21 +230,21 @@ def _read_target(
     store = Store(target)
     require_results(store)
     data = _read_results(store, protocol=protocol, metric=measure, ties=ties, sampling=Sampling())
-    return data, None if "://" in store.place else Path(store.place) / "figures"
+    return data, None if "://" in store.name else Path(store.name) / "figures"
 
 
 def _write_figures(
     found: FigureSet, where: Path, names: Sequence[str], kinds: Sequence[str]
 ) -> None:
     from orchestrator.report.figures.files import stale_figures
-    from orchestrator.report.page import write_file
+    from workers.durable import replace_file
 
     try:
         where.mkdir(parents=True, exist_ok=True)
         for path in stale_figures(where, found.files, names, [*kinds, *_TEXTS]):
             path.unlink()
         for name, content in found.files.items():
-            write_file(where / name, content)
+            replace_file(where / name, content)
     except OSError as error:
         msg = (
             f"{error.filename or where}: cannot be written: {error.strerror}; choose another --out"

@@ -26,7 +26,8 @@ from workers.contract import FailureClass, UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from orchestrator.store import FailureRow, Store, Verification
+    from orchestrator.records import FailureRow
+    from orchestrator.store import Store, Verification
 
 TRACE_LINES = 4
 """Last lines of a traceback that are shown: where the error happened, and its message."""
@@ -58,7 +59,7 @@ def failures(
     for row in found:
         say("\n".join(_failure_lines(row, now.get(row.trial_id))) + "\n\n")
     which = f" of class {failure_class}" if failure_class else ""
-    say(f"{count_text(len(found), 'failed attempt')}{which} in {store.place}\n")
+    say(f"{count_text(len(found), 'failed attempt')}{which} in {store.name}\n")
     bugs = {row.trial_id for row in found if row.failure_class == FailureClass.BUG} - set(now)
     if bugs:
         say(f"{retry_hint(len(bugs), 'bug')}\n")
@@ -138,7 +139,7 @@ def compact(results: ResultsArgument, as_json: JsonOption = False) -> None:
             )
             for t in summary.tables
         ],
-        title=store.place,
+        title=store.name,
         numeric=frozenset({"rows", "files before", "files after", "bytes before", "bytes after"}),
     )
 
@@ -165,7 +166,7 @@ def verify(
     store = Store(results)
     found = store.verify(utc_now())
     if not found.num_files:
-        msg = f"{store.place}: no results here; expected a folder that `podium run` filled"
+        msg = f"{store.name}: no results here; expected a folder that `podium run` filled"
         raise UserError(msg)
     moved = store.quarantine(found) if quarantine and found.problems else ()
     if as_json:
@@ -181,7 +182,7 @@ def _verification_json(
     from orchestrator.store import REMEDIES
 
     return {
-        "results": store.place,
+        "results": store.name,
         "num_files": found.num_files,
         "num_trials": found.num_trials,
         "problems": [
@@ -206,7 +207,7 @@ def _print_verification(
     from orchestrator.store import REMEDIES
 
     for problem in found.problems:
-        print_line(f"{store.place}/{problem.path}: {problem.problem}")
+        print_line(f"{store.name}/{problem.path}: {problem.problem}")
     if found.problems:
         kinds = dict.fromkeys(problem.kind for problem in found.problems)
         print_table(
@@ -218,7 +219,7 @@ def _print_verification(
             numeric=frozenset({"files"}),
         )
     for path in moved:
-        print_line(f"moved to {store.place}/{path}")
+        print_line(f"moved to {store.name}/{path}")
     counts = [f"{found.num_files} files", f"{found.num_trials} trials whole"]
     if found.mended_trials:
         verb = "are now" if quarantine else "are not"
@@ -251,7 +252,7 @@ def watch(
     bound = open_socket(host, port)
     # A token that the user chose is not shown again.
     address = page_address(host, bound, None if chosen else token)
-    print_line(f"Watching {store.place} at {address}")
+    print_line(f"Watching {store.name} at {address}")
     if chosen:
         print_line(f"The page needs the token in {TOKEN_VARIABLE}: append ?token=TOKEN")
     print_line("Ctrl-C stops the page; the sweep continues.")
@@ -312,7 +313,7 @@ def finished_trials(store: Store) -> pd.DataFrame:
     """
     trials = store.read("trials")
     if trials.empty:
-        msg = f"{store.place}: no trial is finished yet; podium status {store.place} tells more"
+        msg = f"{store.name}: no trial is finished yet; podium status {store.name} tells more"
         raise UserError(msg)
     return trials
 
@@ -324,5 +325,5 @@ def require_results(store: Store) -> None:
         UserError: Neither a grid nor a trial is there.
     """
     if not store.grids() and store.read("trials", ["trial_id"]).empty:
-        msg = f"{store.place}: no results here; expected a folder that `podium run` filled"
+        msg = f"{store.name}: no results here; expected a folder that `podium run` filled"
         raise UserError(msg)

@@ -139,7 +139,7 @@ class Follower:
         )
         return Facts(
             name=grid.name,
-            place=self._store.place,
+            place=self._store.name,
             plan=plan(grid, committed, self._feed.failures()),
             committed=committed,
             failures=self._feed.failures(),
@@ -154,13 +154,13 @@ class Follower:
         if own.empty:
             return {}
         try:
-            table = prepare_trials(own, source=self._store.place)
+            table = prepare_trials(own, source=self._store.name)
             ranking = rank(table, expected=document)
             drawn = certainties(
                 table, expected=document, axes=("dataset", "model"), num_samples=NUM_SAMPLES
             )
             sure = {str(axis): found for axis, found in drawn.items()}
-            self._notes = (*ranking.notes, *self._feed.missing())
+            self._notes = (*ranking.notes, *self._feed.missing_details())
             return {
                 podium.axis: _describe_podium(podium, sure[podium.axis])
                 for podium in ranking.podiums
@@ -171,7 +171,7 @@ class Follower:
 
     def _describe(self) -> Document:
         if self._facts is None:
-            return _encode({"place": self._store.place, "axes": [], "drivers": []})
+            return _encode({"place": self._store.name, "axes": [], "drivers": []})
         return _encode(
             describe(self._facts, self._now()) | {"podium": self._podium, "notes": self._notes}
         )

@@ -93,7 +93,7 @@ def test_every_running_job_of_the_sweep_is_stopped(command, capsys):
     server = Server([RUNNING])
     assert command(server, stop=True) == 0
     assert server.calls == ["stop tiny-1f-1"]
-    assert "Job tiny-1f-1: STOPPED; the same sweep submitted again" in capsys.readouterr().out
+    assert "Job tiny-1f-1: STOPPED; submit the same sweep again" in capsys.readouterr().out
 
 
 def test_a_cluster_without_podium_is_told_the_remedy(command):

@@ -8,7 +8,6 @@ from typing import IO, Literal, get_args
 
 from orchestrator.progress.base import Clock, Forecast, Progress, Tally, format_duration
 from orchestrator.progress.displays import JsonProgress, PlainProgress
-from workers.catalogue import nearest
 from workers.contract import UserError
 
 __all__ = [
@@ -49,5 +48,7 @@ def make_progress(
         return PlainProgress(stream, clock, forecast)
     if mode == "json":
         return JsonProgress(stream, clock, forecast)
+    from workers.catalogue import nearest
+
     msg = f"--progress {mode}: unknown mode; {nearest(mode, get_args(ProgressMode))}"
     raise UserError(msg)

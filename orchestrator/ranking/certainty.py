@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from orchestrator.ranking.bootstrap import resample as draw_samples
+from orchestrator.ranking.choices import Compare, PodiumAxis, TieRule
 from orchestrator.ranking.pairs import (
     Interval,
     PairCertainty,
@@ -17,10 +18,9 @@ from orchestrator.ranking.pairs import (
     interval,
     turn_round,
 )
-from orchestrator.ranking.places import TieRule
 from orchestrator.ranking.podium import Podium, podium_rows
 from orchestrator.ranking.rank import rank
-from orchestrator.ranking.scores import Compare, Scores
+from orchestrator.ranking.scores import Scores
 from workers.contract import UserError
 
 __all__ = [
@@ -30,12 +30,10 @@ __all__ = [
     "Interval",
     "LossCertainty",
     "PairCertainty",
-    "PodiumAxis",
     "certainties",
     "certainty",
 ]
 
-PodiumAxis = Literal["dataset", "model", "both"]
 PODIUM_AXES: tuple[PodiumAxis, ...] = get_args(PodiumAxis)
 ResampledAxis = Literal["dataset", "model", "repeat"]
 RESAMPLED_AXES: tuple[ResampledAxis, ...] = get_args(ResampledAxis)

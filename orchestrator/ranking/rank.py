@@ -9,10 +9,11 @@ from fractions import Fraction
 import numpy as np
 
 from orchestrator.ranking.agreement import Agreement, UnitRanks, agreement_of, unit_ranks
+from orchestrator.ranking.choices import Compare, TieRule
 from orchestrator.ranking.coverage import Coverage
-from orchestrator.ranking.places import TIE_RULES, Placing, TieRule, place_losses
+from orchestrator.ranking.places import TIE_RULES, Placing, place_losses
 from orchestrator.ranking.podium import Block, Podium, Points, Ranking, steps
-from orchestrator.ranking.scores import Compare, Scores, block_means
+from orchestrator.ranking.scores import Scores, block_means
 from workers.contract import UserError
 
 

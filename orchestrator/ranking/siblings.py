@@ -8,8 +8,8 @@ from typing import get_args
 
 import pandas as pd
 
+from orchestrator.ranking.choices import TieRule
 from orchestrator.ranking.coverage import ExpectedTrials
-from orchestrator.ranking.places import TieRule
 from orchestrator.ranking.podium import Ranking
 from orchestrator.ranking.rank import rank
 from orchestrator.ranking.scores import scores_of

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from typer.main import get_command
 
 from orchestrator.cli.app import app
-from orchestrator.cli.ranking import RankOptions, rank_command
+from orchestrator.cli.rank import rank
 from orchestrator.config import load_config
 from orchestrator.store import describe_tables
 from workers.catalogue.costs import TABLE
@@ -215,7 +215,7 @@ def test_the_models_losses_and_podiums_of_the_readme(capsys):
     assert all(f"| `{name}` | {entry.title} |" in text_of(README) for name, entry in LOSSES.items())
     for ties in ("split", "order"):
         table = ROOT / "tests" / "data" / "paper" / "fig2_dice_by_dataset.csv"
-        rank_command(RankOptions(target=str(table), ties=ties, num_samples=0), as_json=False)
+        rank(str(table), ties=ties, samples=0)
         head = [line.rstrip() for line in capsys.readouterr().out.splitlines()[:7]]
         assert "\n".join(head) in text_of(README)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.output import print_json, print_json_rows
+from orchestrator.cli.shared import print_json, print_json_rows
 from orchestrator.plan.planner import plan, plan_summary, summarise_status
 from tests.unit.orchestrator.plan.builders import (
     FCN,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator.frames import (
         query,
+        rank,
         read_candidates,
         read_epochs,
         read_failures,
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
         read_predictions,
         read_trials,
     )
-    from orchestrator.ranking.podium import rank
 
 __all__ = [
     "query",
@@ -43,8 +43,7 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    module = "orchestrator.ranking.podium" if name == "rank" else "orchestrator.frames"
-    return getattr(importlib.import_module(module), name)
+    return getattr(importlib.import_module("orchestrator.frames"), name)
 
 
 def __dir__() -> list[str]:

@@ -91,7 +91,7 @@ class RepeatNoise:
     num_repeats: int
 
 
-def repeats_to_part(
+def repeats_to_separate(
     scores: Scores,
     podium: Podium,
     *,

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import orchestrator as podium
-from orchestrator.ranking.podium import rank
 from orchestrator.store import TABLES, VIEWS, Store
 from orchestrator.store.files import part_path
 from tests.unit.orchestrator.store.test_views import document, fill
@@ -59,7 +58,6 @@ def test_a_query_gives_a_frame(results):
 
 
 def test_rank_takes_the_frame(results):
-    assert podium.rank is rank
     assert list(podium.rank(podium.read_trials(results)).podiums)
 
 

@@ -89,7 +89,7 @@ def read_target(
     path = Path(target)
     if path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir():
         if protocol:
-            msg = f"--protocol {protocol}: {target} is a table without protocols; leave the option out"
+            msg = f"--protocol {protocol}: {target} is a table without protocols; leave it out"
             raise UserError(msg)
         return Target(name=str(target), table=read_table(path, metric=measure))
     store = Store(target)

@@ -15,7 +15,6 @@ from workers.contract import DEFAULT_CACHE, Component, UserError
 if TYPE_CHECKING:
     from workers.datasets.survey import Survey
 
-CONFIG_SUFFIXES = (".yaml", ".yml")
 SHEET_SUFFIXES = (".html", ".htm", ".png")
 
 app = typer.Typer(no_args_is_help=True, help="Datasets: those known, and those on disk.")
@@ -39,31 +38,17 @@ def verify_data(
 
     Exit code 0: each dataset can be trained on. 1: one cannot. 2: none was found.
     """
+    from orchestrator.plan.survey import survey
     from workers.datasets.findings import NUM_NAMES
 
     with shown_looks():
-        surveys = _surveys(target)
+        surveys = survey(target)
     if as_json:
-        print_json([survey.to_json() for survey in surveys.values()])
+        print_json([found.to_json() for found in surveys.values()])
     else:
-        for survey in surveys.values():
-            _print_survey(survey, None if every_name else NUM_NAMES)
-    raise typer.Exit(int(not all(survey.is_sound for survey in surveys.values())))
-
-
-def _surveys(target: Path) -> Mapping[str, Survey]:
-    """Returns the surveys of a configuration or of the datasets in a folder, by label."""
-    if target.suffix.lower() in CONFIG_SUFFIXES and target.is_file():
-        from orchestrator.sweep import survey_config
-
-        found = survey_config(target, fetch=True)
-        if found.absent:
-            raise UserError("\n".join(found.absent))
-        return found.surveys
-    from workers.datasets.survey import survey_root
-
-    cache = Path(DEFAULT_CACHE).expanduser()
-    return {survey.label: survey for survey in survey_root(target, cache)}
+        for found in surveys.values():
+            _print_survey(found, None if every_name else NUM_NAMES)
+    raise typer.Exit(int(not all(found.is_sound for found in surveys.values())))
 
 
 def _print_survey(survey: Survey, num_names: int | None) -> None:
@@ -135,6 +120,7 @@ def show_data(
 
 def _named_surveys(target: str, root: Path | None) -> Mapping[str, Survey]:
     """Returns the surveys of a folder, a configuration or a dataset by its name."""
+    from orchestrator.plan.survey import survey
     from workers.catalogue import nearest
     from workers.catalogue.datasets import DATASETS, complete_dataset
     from workers.datasets.survey import survey_dataset
@@ -154,4 +140,4 @@ def _named_surveys(target: str, root: Path | None) -> Mapping[str, Survey]:
             f"{nearest(target, DATASETS)}"
         )
         raise UserError(msg)
-    return _surveys(path)
+    return survey(path)

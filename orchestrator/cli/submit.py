@@ -130,7 +130,7 @@ def _check_data(path: Path, overrides: Sequence[str]) -> None:
     Raises:
         UserError: The job would refuse one of them.
     """
-    from orchestrator.sweep import survey_config
+    from orchestrator.plan.survey import survey_config
 
     with shown_looks():
         found = survey_config(path, overrides, fetch=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -26,15 +26,11 @@ from orchestrator.cli.shared import (
     shown_looks,
 )
 from orchestrator.engine.signals import raise_on_signals
-from orchestrator.progress import Forecast, format_duration, make_progress
+from orchestrator.progress import format_duration
 from orchestrator.wording import count_text
-from workers.contract import FailureClass, UserError
+from workers.contract import UserError
 
 if TYPE_CHECKING:
-    from orchestrator.config import SweepConfig
-    from orchestrator.engine.base import Engine
-    from orchestrator.engine.ray_cluster import ClusterOptions
-    from orchestrator.plan.grid import Grid
     from orchestrator.plan.planner import Plan
     from orchestrator.sweep import Sweep
 
@@ -54,11 +50,10 @@ def run(
     Exit code 0: every trial has a result. 1: some trials failed. 2: you must fix something first.
     130: stopped by Ctrl-C.
     """
-    from orchestrator.sweep import open_sweep, run_sweep
+    from orchestrator.run import run_sweep
+    from orchestrator.sweep import open_sweep
 
-    sweep = open_sweep(config, overrides or (), [FailureClass(item) for item in retry or ()])
-    forecast = Forecast({item.trial_id: item.expected_seconds for item in sweep.plan.pending})
-    display = make_progress(progress, sys.stdout, forecast=forecast)
+    sweep = open_sweep(config, overrides or (), retry or ())
     raise_on_signals()
     try:
         with shown_looks() as looks:
@@ -67,78 +62,16 @@ def run(
                 looks.close()
                 print_notes(notes)
 
-            report, after = run_sweep(
-                sweep,
-                make_engine(engine, sweep),
-                display,
-                on_notes=on_notes,
-                problems=_no_room(sweep, engine),
-            )
+            ended = run_sweep(sweep, engine, progress, on_notes=on_notes)
     except KeyboardInterrupt:
-        display.close()
         _say_how_to_resume()
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    if report.interrupted:
+    if ended.report.interrupted:
         _say_how_to_resume()
         raise typer.Exit(EXIT_INTERRUPTED)
+    after = ended.plan
     _say_end(after, sweep, to_stdout=progress != "json")
     raise typer.Exit(EXIT_FAILED_TRIALS if after.pending or after.failed else EXIT_DONE)
-
-
-def make_engine(name: str, sweep: Sweep) -> Engine:
-    """Returns the engine of a name; Ray is imported only if it is used."""
-    if name == "inline":
-        from orchestrator.engine.inline import InlineEngine
-
-        return InlineEngine()
-    from orchestrator.engine.ray_tune import RayTuneEngine
-
-    return RayTuneEngine(cluster_options(_config(sweep), sweep.grid))
-
-
-def _no_room(sweep: Sweep, engine: str) -> tuple[str, ...]:
-    """Returns why an engine cannot hold a pending trial; empty if a cluster is named."""
-    from orchestrator.config.gpus import local_gpu
-
-    gpus = sweep.grid.gpus_per_trial
-    if not sweep.plan.pending or not (gpus or sweep.grid.cpus_per_trial > 1):
-        return ()
-    if engine == "inline":
-        text = (
-            f"resources.gpus: {gpus:g}: --engine inline trains on this machine, and nvidia-smi "
-            "tells of no GPU here; leave it out, or add --set resources.gpus=0"
-        )
-        return (text,) if gpus and local_gpu() is None else ()
-    from orchestrator.engine.ray_cluster import check_room
-
-    try:
-        check_room(cluster_options(_config(sweep), sweep.grid))
-    except UserError as error:
-        return (str(error),)
-    return ()
-
-
-def cluster_options(config: SweepConfig, grid: Grid) -> ClusterOptions:
-    """Returns the Ray cluster of a configuration, and the room of one trial on it."""
-    from orchestrator.engine.ray_cluster import ClusterOptions
-
-    minutes = config.runtime.no_progress_minutes
-    return ClusterOptions(
-        address=config.cluster.address,
-        num_cpus=config.cluster.cpus,
-        num_gpus=config.cluster.gpus,
-        trial_cpus=config.resources.cpus,
-        trial_gpus=grid.gpus_per_trial,
-        max_failures=config.cluster.max_failures,
-        no_progress_seconds=minutes * 60 if minutes is not None else None,
-    )
-
-
-def _config(sweep: Sweep) -> SweepConfig:
-    if sweep.config is None:
-        msg = "only a configuration can be run"
-        raise ValueError(msg)
-    return sweep.config
 
 
 def _say_how_to_resume() -> None:
@@ -196,30 +129,25 @@ def plan(
 
     Exit code 2: `podium run` would refuse to start.
     """
-    from orchestrator.plan.planner import plan_summary
-    from orchestrator.sweep import check_sweep, open_sweep
+    from orchestrator.sweep import plan as plan_sweep
 
-    sweep = open_sweep(config, overrides or (), [FailureClass(item) for item in retry or ()])
     with shown_looks():
-        found = check_sweep(sweep, fetch=False)
-    absent = (*found.absent, *_no_room(sweep, "ray"))
-    notes = [*found.notes, *(f"not on this machine: {text}" for text in absent if elsewhere)]
-    refusals = [*(absent if not elsewhere else ()), *found.refusals]
-    summary: dict[str, Any] = plan_summary(sweep.plan, slots or sweep.slots)
-    summary |= {"notes": notes, "refusals": refusals}
+        found = plan_sweep(config, overrides or (), retry or (), slots=slots, elsewhere=elsewhere)
+    trials = found.sweep.plan.trials
     if as_json:
-        print_json_rows(summary, "trials", (trial.to_json() for trial in sweep.plan.trials))
+        print_json_rows(found.summary, "trials", (trial.to_json() for trial in trials))
     else:
-        _print_axes(summary)
-        _print_reasons(sweep.plan)
-        _print_cost(summary)
-    if refusals:
-        if absent and not elsewhere:
-            refusals.append("If the sweep will run on another machine, plan it with --elsewhere.")
-        raise UserError("podium run would refuse this sweep:\n" + "\n".join(refusals))
+        _print_axes(found.summary)
+        _print_reasons(found.sweep.plan)
+        _print_cost(found.summary)
+    if found.refusals:
+        lines = ["podium run would refuse this sweep:", *found.refusals]
+        if found.absent:
+            lines.append("If the sweep will run on another machine, plan it with --elsewhere.")
+        raise UserError("\n".join(lines))
 
 
-def _print_axes(summary: dict[str, Any]) -> None:
+def _print_axes(summary: Mapping[str, Any]) -> None:
     from orchestrator.plan.planner import Action
 
     actions = [action.value for action in Action]
@@ -253,7 +181,7 @@ def _print_reasons(plan: Plan) -> None:
     )
 
 
-def _print_cost(summary: dict[str, Any]) -> None:
+def _print_cost(summary: Mapping[str, Any]) -> None:
     wall = format_duration(summary["expected_wall_seconds"])
     print_line(
         f"Expected: {wall} on {count_text(summary['slots'], 'slot')}, "
@@ -278,19 +206,10 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Count finished, failed and missing trials; estimate the time for the rest."""
-    from orchestrator.engine.base import utc_now
-    from orchestrator.plan.planner import summarise_status
-    from orchestrator.sweep import open_results, open_sweep
+    from orchestrator.sweep import status as status_of
 
-    path = Path(target)
-    is_config = path.is_file() or path.suffix in (".yaml", ".yml")
-    if overrides and not is_config:
-        msg = f"--set {overrides[0]}: only a configuration can be changed; {target} is not one"
-        raise UserError(msg)
-    sweep = open_sweep(path, overrides or ()) if is_config else open_results(target)
-    summary: dict[str, Any] = summarise_status(sweep.plan, sweep.store.failures(), sweep.slots)
-    now = utc_now()
-    summary["drivers"] = [run.describe(now) for run in sweep.store.runs() if run.is_alive(now)]
+    found = status_of(target, overrides or ())
+    sweep, summary = found.sweep, found.summary
     if as_json:
         print_json(summary)
         return

@@ -21,7 +21,7 @@ from orchestrator.cli.shared import (
     print_table,
     shown_looks,
 )
-from orchestrator.cli.sweep import EXIT_DONE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED, cluster_options
+from orchestrator.cli.sweep import EXIT_DONE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED
 from orchestrator.engine.signals import raise_on_signals
 from orchestrator.progress import make_progress
 from workers.contract import UserError
@@ -46,6 +46,7 @@ def tune(
     Exit code 0: every search has its candidates. 1: some failed. 2: you must fix something first.
     130: stopped by Ctrl-C.
     """
+    from orchestrator.engine.setup import cluster_options
     from orchestrator.report.search_page import write_search_report
     from orchestrator.tune.ray_search import RaySearch
     from orchestrator.tune.sampler import importances

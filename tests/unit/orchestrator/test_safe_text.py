@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
-from orchestrator.progress.displays import PlainProgress
+from orchestrator.progress import PlainProgress, SweepStarted, TrialFailed, TrialStarted
 from orchestrator.safe_text import CsvWriter, clean, clean_json
 from orchestrator.store import Store
 from tests.unit.orchestrator.store.test_views import document
@@ -87,9 +87,9 @@ def test_no_command_prints_what_a_terminal_obeys(results: Path, command: list[st
 def test_progress_lines_are_harmless():
     stream = io.StringIO()
     progress = PlainProgress(stream, clock=lambda: 0.0)
-    progress.sweep_started(1, 1, 0)
-    progress.trial_started("a", f"set{EVIL} · u · {EVIL} · 0")
-    progress.trial_failed("a", "bug", f"{EVIL}\nmore")
+    progress.on(SweepStarted(1, 1, 0))
+    progress.on(TrialStarted("a", f"set{EVIL} · u · {EVIL} · 0"))
+    progress.on(TrialFailed("a", "bug", f"{EVIL}\nmore"))
     assert "FAILED bug" in stream.getvalue()
     assert not OBEYED.search(stream.getvalue())
 

@@ -93,7 +93,7 @@ class Scene:
         return set(IDS) - set(self.store.committed()) - failed
 
     def calls(self, name: str) -> list[str]:
-        return [args[0] for called, args, _ in self.display.calls if called == name]
+        return [event.trial_id for event in self.display.calls if event.name == name]
 
 
 def test_what_another_finishes_is_not_trained_here(tmp_path):

@@ -13,7 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from orchestrator.ranking.choices import TieRule
-from orchestrator.ranking.table import TrialTable, check_trials
+from orchestrator.ranking.table import check_trials
 from orchestrator.report.data import ReportData, Sampling, Sweep, arrange
 from orchestrator.titles import Titles
 
@@ -44,7 +44,7 @@ LEVELS = {"iou+focal": 0.012, "bce": 0.011, "dice+bce": 0.010, "iou": 0.008, "fo
 class Tables:
     """The tables of a store before the check; tests take rows away or change them."""
 
-    trials: pd.DataFrame | TrialTable
+    trials: pd.DataFrame
     epochs: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
     failures: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
     predictions: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
@@ -58,11 +58,8 @@ class Tables:
     missing: tuple[str, ...] = ()
 
     def checked(self) -> ReportData:
-        trials = self.trials
-        if not isinstance(trials, TrialTable):
-            trials = check_trials(trials, metric=self.metric, protocol=self.protocol)
         return ReportData(
-            trials=trials,
+            trials=check_trials(self.trials, metric=self.metric, protocol=self.protocol),
             epochs=self.epochs,
             failures=self.failures,
             predictions=self.predictions,

@@ -66,7 +66,7 @@ def test_provisional_says_how_much_is_missing():
 
 
 def test_a_tie_rule_that_changes_the_leader_is_named():
-    trials = read_table(PAPER / "fig2_dice_by_dataset.csv")
+    trials = read_table(PAPER / "fig2_dice_by_dataset.csv").rows
     (note,) = answer(arranged(Tables(trials=trials))).notes
     assert note.startswith("By dataset, 1 tie touched the three first places; tied places share")
     assert "Under the rule “min” IoUFocal and BCE would lead." in note

@@ -83,7 +83,7 @@ def run_sweep(
     remove_dead_drivers(sweep.store, now())
     told = (*checked.notes, *_other_drivers(sweep.store, now()))
     on_notes(told)
-    sweep.store.heal(now())
+    sweep.store.clean_up(now())
     document = _document(sweep, checked, now())
     sweep.store.save_grid(document)
     total = len(sweep.plan.trials)
@@ -167,7 +167,7 @@ def _wanted(sweep: Sweep) -> set[str]:
     before = {trial.trial_id: trial.attempt for trial in sweep.plan.pending}
     return {
         trial.trial_id
-        for trial in full_plan(sweep.grid, sweep.store.standing()).trials
+        for trial in full_plan(sweep.grid, sweep.store.results_for_plan()).trials
         if trial.status is None
         and (sweep.plan.race is None or trial.trial_id in before)
         and (trial.action != Action.SKIP or trial.attempt == before.get(trial.trial_id))
@@ -177,7 +177,7 @@ def _wanted(sweep: Sweep) -> set[str]:
 def _other_drivers(store: Store, now: datetime) -> tuple[str, ...]:
     """Returns a note for each other driver that works on these results."""
     return tuple(
-        f"{store.place}: process {run.process_id} on {run.host} has been working on these results "
+        f"{store.name}: process {run.process_id} on {run.host} has been working on these results "
         f"since {run.started_at:%Y-%m-%d %H:%M} UTC: of its {run.num_pending} trials "
         f"{run.num_ended} have ended and {len(run.running)} are running; this driver does not "
         "train the running ones"

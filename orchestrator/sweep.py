@@ -21,7 +21,8 @@ from orchestrator.plan.preflight import Preflight, preflight
 from orchestrator.plan.race import is_race, limit
 from orchestrator.plan.survey import Listed, count_images, list_datasets
 from orchestrator.ranking.protocols import changed_code
-from orchestrator.store import Standing, Store
+from orchestrator.records import ResultsForPlan
+from orchestrator.store import Store
 from workers.contract import FailureClass, TrialSpec, UserError
 from workers.outside import outside_versions
 
@@ -87,7 +88,7 @@ def open_results(results: str | Path) -> Sweep:
     store = Store(results)
     documents = store.grids()
     if not documents:
-        msg = f"{store.place}: no sweep was started here; give a configuration or its results"
+        msg = f"{store.name}: no sweep was started here; give a configuration or its results"
         raise UserError(msg)
     grid = grid_from_document(documents[-1])
     return Sweep(
@@ -246,23 +247,23 @@ def plan_grid(
     num_images: Mapping[str, int] | None = None,
 ) -> Plan:
     """Plans a grid on its results; a race plans only its current round."""
-    standing = store.standing()
-    found = full_plan(grid, standing, retry, num_images)
-    return limit(found, standing.committed) if is_race(grid) else found
+    results = store.results_for_plan()
+    found = full_plan(grid, results, retry, num_images)
+    return limit(found, results.committed) if is_race(grid) else found
 
 
 def full_plan(
     grid: Grid,
-    standing: Standing,
+    results: ResultsForPlan,
     retry: Collection[str] = (),
     num_images: Mapping[str, int] | None = None,
 ) -> Plan:
     """Plans a grid as if it were no race."""
     return plan_trials(
         grid,
-        standing.committed,
-        standing.failures,
-        standing.damaged,
+        results.committed,
+        results.failures,
+        results.damaged,
         retry=frozenset(map(FailureClass, retry)),
         num_images=num_images,
         device=_gpu_here() if grid.gpus_per_trial else "",

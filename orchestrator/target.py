@@ -45,7 +45,7 @@ class Target:
     @property
     def missing(self) -> tuple[str, ...]:
         """A sentence for each table of the results in which completed trials lack rows."""
-        return self.store.missing(set(self.table.rows["trial_id"])) if self.store else ()
+        return self.store.missing_details(set(self.table.rows["trial_id"])) if self.store else ()
 
     def folder(self, name: str) -> Path:
         """Returns the folder of this name in the results, or for a file in the working directory.
@@ -97,10 +97,10 @@ def read_target(
     _check_column(metric)
     trials = store.read("trials", None if columns is None else [*columns, metric])
     if trials.empty:
-        msg = f"{store.place}: no trial is finished yet; podium status {store.place} tells more"
+        msg = f"{store.name}: no trial is finished yet; podium status {store.name} tells more"
         raise UserError(msg)
-    table = check_trials(trials, metric=measure, protocol=protocol, source=store.place)
-    return Target(name=store.place, table=table, grid=_grid_of(store, table.rows), store=store)
+    table = check_trials(trials, metric=measure, protocol=protocol, source=store.name)
+    return Target(name=store.name, table=table, grid=_grid_of(store, table.rows), store=store)
 
 
 def require_results(store: Store) -> None:
@@ -110,7 +110,7 @@ def require_results(store: Store) -> None:
         UserError: The location has neither a grid nor a trial.
     """
     if not store.grids() and store.read("trials", ["trial_id"]).empty:
-        msg = f"{store.place}: no results here; expected a folder that `podium run` filled"
+        msg = f"{store.name}: no results here; expected a folder that `podium run` filled"
         raise UserError(msg)
 
 

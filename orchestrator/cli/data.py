@@ -94,8 +94,8 @@ def show_data(
         msg = f"--out {out}: there is no folder {out.parent}; create it, or choose another file"
         raise UserError(msg)
     surveys = _named_surveys(target, root)
-    from orchestrator.report.page import write_file
     from orchestrator.report.sheet.samples import sheet_parts
+    from workers.durable import replace_file
 
     parts = sheet_parts(surveys, number)
     if suffix == ".png":
@@ -107,7 +107,7 @@ def show_data(
 
         content = render_sheet(list(parts)).encode()
     try:
-        write_file(out, content)
+        replace_file(out, content)
     except OSError as error:
         msg = f"--out {out}: cannot be written: {error.strerror}; choose another file"
         raise UserError(msg) from error

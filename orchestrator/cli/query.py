@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import secrets
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -27,9 +24,10 @@ from orchestrator.cli.shared import (
 from orchestrator.safe_text import CsvWriter, clean, clean_json
 from orchestrator.wording import count_text
 from workers.contract import UserError
+from workers.durable import replace_file
 
 if TYPE_CHECKING:
-    from orchestrator.store import Answer, SavedQuery, Store
+    from orchestrator.store import QueryResult, SavedQuery, Store
 
 MAX_ROWS, MAX_CELL = 50, 48
 """Rows, and characters of a cell, that a table on a terminal shows."""
@@ -123,13 +121,13 @@ def _chosen_format(format_name: str | None, as_json: bool) -> str:
     return "json" if as_json else format_name or "table"
 
 
-def _encode(answer: Answer, format_name: str) -> bytes:
+def _encode(answer: QueryResult, format_name: str) -> bytes:
     """Returns an answer as CSV, JSON (a list of objects) or Parquet."""
-    from orchestrator.store import plain
+    from orchestrator.store import json_value
 
     if format_name == "parquet":
         return answer.to_parquet()
-    rows = ([plain(value) for value in row] for row in answer.rows())
+    rows = ([json_value(value) for value in row] for row in answer.rows())
     if format_name == "json":
         records = [dict(zip(answer.columns, row, strict=True)) for row in rows]
         document = json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False)
@@ -161,9 +159,9 @@ def _refuse_store_folder(store: Store, out: Path) -> None:
     """Refuses to write an answer among the files of the results."""
     from orchestrator.store import TABLES
 
-    if "://" in store.place:
+    if "://" in store.name:
         return
-    target, root = out.expanduser().resolve(), Path(store.place).resolve()
+    target, root = out.expanduser().resolve(), Path(store.name).resolve()
     if target.is_relative_to(root) and target != root:
         first = target.relative_to(root).parts[0]
         if first in TABLES or first.startswith(("_", ".")):
@@ -209,7 +207,7 @@ def _parameter(text: str) -> tuple[str, str]:
     return name.lstrip("$"), value
 
 
-def _print(answer: Answer) -> None:
+def _print(answer: QueryResult) -> None:
     """Prints the rows and columns that fit, and names the columns that do not."""
     rows = [[_cell(value) for value in row] for row in answer.rows(MAX_ROWS)]
     names = [_line(name) for name in answer.columns]
@@ -239,7 +237,7 @@ def _listed(names: list[str]) -> str:
 
 def _cell(value: Any) -> str:  # noqa: ANN401 - any value of a database
     """Returns a value for people: short, on one line, and harmless to a terminal."""
-    from orchestrator.store import plain
+    from orchestrator.store import json_value
 
     if value is None:
         return "-"
@@ -247,7 +245,7 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - any value of a database
         return f"<{len(value):,} bytes>"
     if isinstance(value, float):
         return f"{value:.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"
-    value = plain(value)
+    value = json_value(value)
     text = _line(str(_csv_cell(value)))
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
 
@@ -265,16 +263,8 @@ def _write(path: Path, data: bytes) -> None:
     if path.exists() and not path.is_file():
         msg = f"--out {path}: not a file; choose another name"
         raise UserError(msg)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with beside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        replace_file(path, data)
     except OSError as error:
         msg = f"--out {path}: cannot be written: {error.strerror}; choose another file"
         raise UserError(msg) from error
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)

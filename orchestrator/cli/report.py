@@ -183,14 +183,14 @@ def _write_figures(
     found: FigureSet, where: Path, names: Sequence[str], kinds: Sequence[str]
 ) -> None:
     from orchestrator.report.figures.files import stale_figures
-    from orchestrator.report.page import write_file
+    from workers.durable import replace_file
 
     try:
         where.mkdir(parents=True, exist_ok=True)
         for path in stale_figures(where, found.files, names, [*kinds, *_TEXTS]):
             path.unlink()
         for name, content in found.files.items():
-            write_file(where / name, content)
+            replace_file(where / name, content)
     except OSError as error:
         msg = (
             f"{error.filename or where}: cannot be written: {error.strerror}; choose another --out"

@@ -23,7 +23,8 @@ from orchestrator.wording import count_text
 from workers.contract import FailureClass, UserError
 
 if TYPE_CHECKING:
-    from orchestrator.store import FailureRow, Store, Verification
+    from orchestrator.records import FailureRow
+    from orchestrator.store import Store, Verification
 
 TRACE_LINES = 4
 """Last lines of a traceback that are shown: where the error happened, and its message."""
@@ -56,7 +57,7 @@ def failures(
     for row in found:
         say("\n".join(_failure_lines(row, now.get(row.trial_id))) + "\n\n")
     which = f" of class {failure_class}" if failure_class else ""
-    say(f"{count_text(len(found), 'failed attempt')}{which} in {store.place}\n")
+    say(f"{count_text(len(found), 'failed attempt')}{which} in {store.name}\n")
     bugs = {row.trial_id for row in found if row.failure_class == FailureClass.BUG} - set(now)
     if bugs:
         say(f"{retry_hint(len(bugs), 'bug')}\n")
@@ -137,7 +138,7 @@ def compact(results: ResultsArgument, as_json: JsonOption = False) -> None:
             )
             for t in summary.tables
         ],
-        title=store.place,
+        title=store.name,
         numeric=frozenset({"rows", "files before", "files after", "bytes before", "bytes after"}),
     )
 
@@ -164,7 +165,7 @@ def verify(
     store = Store(results)
     found = store.verify(utc_now())
     if not found.num_files:
-        msg = f"{store.place}: no results here; expected a folder that `podium run` filled"
+        msg = f"{store.name}: no results here; expected a folder that `podium run` filled"
         raise UserError(msg)
     moved = store.quarantine(found) if quarantine and found.problems else ()
     if as_json:
@@ -180,7 +181,7 @@ def _verification_json(
     from orchestrator.store import REMEDIES
 
     return {
-        "results": store.place,
+        "results": store.name,
         "num_files": found.num_files,
         "num_trials": found.num_trials,
         "problems": [
@@ -205,7 +206,7 @@ def _print_verification(
     from orchestrator.store import REMEDIES
 
     for problem in found.problems:
-        print_line(f"{store.place}/{problem.path}: {problem.problem}")
+        print_line(f"{store.name}/{problem.path}: {problem.problem}")
     if found.problems:
         kinds = dict.fromkeys(problem.kind for problem in found.problems)
         print_table(
@@ -217,7 +218,7 @@ def _print_verification(
             numeric=frozenset({"files"}),
         )
     for path in moved:
-        print_line(f"moved to {store.place}/{path}")
+        print_line(f"moved to {store.name}/{path}")
     counts = [f"{found.num_files} files", f"{found.num_trials} trials whole"]
     if found.mended_trials:
         verb = "are now" if quarantine else "are not"
@@ -250,7 +251,7 @@ def watch(
     bound = open_socket(host, port)
     # A token that the user chose is not shown again.
     address = page_address(host, bound, None if chosen else token)
-    print_line(f"Watching {store.place} at {address}")
+    print_line(f"Watching {store.name} at {address}")
     if chosen:
         print_line(f"The page asks for the token in {TOKEN_VARIABLE}: append ?token=TOKEN")
     print_line("Ctrl-C stops; the sweep goes on.")

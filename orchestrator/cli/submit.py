@@ -55,9 +55,9 @@ def submit(
 
     With --follow the exit codes are those of `podium run`: 0, 1, 2, or 130 if the job was stopped.
     """
-    from orchestrator.engine.jobs import JobServer, prepare
+    from orchestrator.engine.jobs import JobServer, prepare_job
 
-    submission = prepare(config, overrides or (), retry or (), with_code=with_code)
+    submission = prepare_job(config, overrides or (), retry or (), with_code=with_code)
     server = JobServer(address, on_wait=lambda text: print_notes((text,)))
     running = [job for job in server.jobs(submission) if not job.has_ended]
     if stop:

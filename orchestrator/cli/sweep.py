@@ -89,17 +89,17 @@ def _say_end(after: Plan, sweep: Sweep, *, to_stdout: bool) -> None:
         if trial.failure and trial.status is None and not trial.held_back
     ]
     done = sum(trial.status is not None for trial in after.trials)
-    tell(f"{done} of {len(after.trials)} trials have a result in {sweep.store.place}\n")
+    tell(f"{done} of {len(after.trials)} trials have a result in {sweep.store.name}\n")
     if after.race:
         tell(f"{after.race.sentence()}\n")
     if lost:
         classes = ", ".join(sorted({str(trial.failure) for trial in lost}))
-        tell(f"{len(lost)} failed ({classes}): podium status {sweep.store.place}\n")
+        tell(f"{len(lost)} failed ({classes}): podium status {sweep.store.name}\n")
         tell("".join(f"{line}\n" for line in retry_hints(after)))
     elif done == len(after.trials) or (after.race and after.race.over):
         protocols = {row.protocol_id for row in sweep.store.committed().values()}
         choice = f" --protocol {sweep.grid.protocol_id}" if len(protocols) > 1 else ""
-        tell(f"Next: podium rank {sweep.store.place}{choice}\n")
+        tell(f"Next: podium rank {sweep.store.name}{choice}\n")
 
 
 def retry_hints(plan: Plan) -> list[str]:
@@ -221,7 +221,7 @@ def status(
     print_table(
         ["state", "trials"],
         [*rows, ("all", summary["num_trials"])],
-        title=f"{summary['name']}: {sweep.store.place}",
+        title=f"{summary['name']}: {sweep.store.name}",
         numeric=frozenset({"trials"}),
     )
     if race:
@@ -236,7 +236,7 @@ def status(
             ],
             numeric=frozenset({"trials"}),
         )
-        hints = (f"Tracebacks: podium failures {sweep.store.place}", *retry_hints(sweep.plan))
+        hints = (f"Tracebacks: podium failures {sweep.store.name}", *retry_hints(sweep.plan))
         print_line("\n".join(hints))
     for driver in summary["drivers"]:
         print_line(

@@ -90,10 +90,10 @@ def tune(
 
 
 def _default_folder(search: Search) -> Path:
-    if "://" in search.store.place:
-        msg = f"{search.store.place}: --out FOLDER: say where to write the report on this machine"
+    if "://" in search.store.name:
+        msg = f"{search.store.name}: --out FOLDER: say where to write the report on this machine"
         raise UserError(msg)
-    return Path(search.store.place) / "tuned"
+    return Path(search.store.name) / "tuned"
 
 
 def _say_how_to_resume() -> None:

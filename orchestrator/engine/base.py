@@ -16,8 +16,9 @@ from typing import Literal, Protocol
 from orchestrator.plan.archives import unpacked_root
 from orchestrator.plan.retries import larger_share, share_text
 from orchestrator.progress import Event, Progress, TrialFailed, TrialFinished, TrialLeft
+from orchestrator.records import CommittedTrial, FailureRecord
 from orchestrator.safe_text import mask
-from orchestrator.store import CommittedTrial, FailureRecord, Store, StoreError
+from orchestrator.store import Store, StoreError
 from workers.contract import (
     FailureClass,
     OnEpoch,
@@ -130,7 +131,7 @@ def execute(
     claims, holder = store.claims(job.run_id), None
     # Without a claim two drivers may train the trial; the first commit still wins.
     with suppress(StoreError):
-        holder = claims.take(job.trial_id, now())
+        holder = claims.claim(job.trial_id, now())
     if holder is not None:
         message = f"process {holder.process_id} on {holder.host} is training it"
         return Outcome(trial_id=job.trial_id, status="elsewhere", message=message)

@@ -101,7 +101,7 @@ class Job:
         return self.status in ("STOPPED", "SUCCEEDED", "FAILED")
 
 
-def prepare(
+def prepare_job(
     config: ConfigSource,
     overrides: Sequence[str] = (),
     retry: Sequence[str] = (),

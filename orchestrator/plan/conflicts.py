@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from orchestrator.config.axes import identity_of
 from orchestrator.plan.grid import Grid
-from orchestrator.records import CommittedRow
+from orchestrator.records import CommittedTrial
 from orchestrator.untrusted import AXES, spec_of
 from workers.contract import UserError
 from workers.identity import digest, folded
@@ -16,7 +16,7 @@ from workers.identity import digest, folded
 _MAX_SHOWN = 5
 
 
-def refuse_conflicts(grid: Grid, rows: Iterable[CommittedRow]) -> None:
+def refuse_conflicts(grid: Grid, rows: Iterable[CommittedTrial]) -> None:
     """Compares the grid's labels with those of committed trials of the same protocol.
 
     Raises:

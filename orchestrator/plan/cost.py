@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.records import CommittedRow
+from orchestrator.records import CommittedTrial
 from workers.catalogue.costs import gpu_step_seconds, measured_steps, model_size, pass_seconds
 from workers.catalogue.datasets import DATASETS
 from workers.contract import Component, TrialSpec, TrialStatus
@@ -53,7 +53,7 @@ class CostModel:
 
     def __init__(
         self,
-        rows: Iterable[CommittedRow],
+        rows: Iterable[CommittedTrial],
         specs: Iterable[TrialSpec],
         protocol_id: str,
         *,
@@ -134,13 +134,13 @@ class CostModel:
             seconds=self._num_epochs(spec) * epoch, source=source or EstimateSource.ASSUMED_GPU
         )
 
-    def _usable(self, row: CommittedRow) -> bool:
+    def _usable(self, row: CommittedTrial) -> bool:
         on_gpu = not row.device.lower().startswith("cpu")
         timed = math.isfinite(row.train_seconds) and row.train_seconds > 0
         done = row.status == TrialStatus.COMPLETED and row.num_epochs > 0
         return timed and done and on_gpu == (self._gpus > 0)
 
-    def _add(self, row: CommittedRow, *, own: bool) -> None:
+    def _add(self, row: CommittedTrial, *, own: bool) -> None:
         threads = 1.0 if self._gpus > 0 else max(1, row.num_threads) / self._threads
         seconds = row.train_seconds * threads
         if own:

@@ -15,7 +15,7 @@ from orchestrator.plan.cost import CostModel, Estimate, EstimateSource, makespan
 from orchestrator.plan.grid import Grid
 from orchestrator.plan.race_state import RaceState
 from orchestrator.plan.retries import share_after, share_text
-from orchestrator.records import CommittedRow, DamagedRow, FailedRow
+from orchestrator.records import CommittedTrial, DamagedFile, FailureRow
 from workers.contract import FailureClass, JSONValue, TrialSpec, TrialStatus, UserError
 
 MAX_CAUSES = 5
@@ -114,9 +114,9 @@ class Plan:
 
 def plan(
     grid: Grid,
-    committed: Mapping[str, CommittedRow],
-    failures: Iterable[FailedRow] = (),
-    damaged: Iterable[DamagedRow] = (),
+    committed: Mapping[str, CommittedTrial],
+    failures: Iterable[FailureRow] = (),
+    damaged: Iterable[DamagedFile] = (),
     *,
     retry: frozenset[FailureClass] = frozenset(),
     num_images: Mapping[str, int] | None = None,
@@ -143,7 +143,6 @@ def plan(
         raise UserError(msg)
     rows = list(committed.values())
     refuse_conflicts(grid, rows)
-    results = {key: TrialStatus(row.status) for key, row in committed.items()}
     failures = tuple(failures)
     last, shares = _last_failures(failures), _failed_shares(failures)
     torn = {item.trial_id: item.path for item in damaged}
@@ -164,9 +163,10 @@ def plan(
         if block not in estimates:  # no estimate depends on loss or repeat
             estimates[block] = costs.estimate(spec)
         before = _NOTHING
-        if key in results or key in last or key in torn:
+        row = committed.get(key)
+        if row is not None or key in last or key in torn:
             before = _Before(
-                status=results.get(key),
+                status=None if row is None else row.status,
                 failure=last.get(key),
                 damaged=torn.get(key),
                 short_of_memory=key in shares,
@@ -189,7 +189,7 @@ class _Before:
     """
 
     status: TrialStatus | None
-    failure: FailedRow | None
+    failure: FailureRow | None
     damaged: str | None
     short_of_memory: bool
     failed_share: float | None
@@ -228,7 +228,7 @@ def _decide(
         return PlannedTrial(
             spec=spec, trial_id=trial_id, action=Action.SKIP, reason=status.value, status=status
         )
-    failure_class = FailureClass(failure.failure_class) if failure else None
+    failure_class = failure.failure_class if failure else None
     attempts = failure.attempt if failure else 0
     what = f"{failure_class} (attempt {attempts})"
     share = before.next_share(configured_gpus)
@@ -268,7 +268,7 @@ def _decide(
     )
 
 
-def _failed_shares(failures: Iterable[FailedRow]) -> dict[str, float | None]:
+def _failed_shares(failures: Iterable[FailureRow]) -> dict[str, float | None]:
     """Returns, for each trial that ran out of memory, the largest GPU share on which it did."""
     shares: dict[str, float | None] = {}
     for row in failures:
@@ -278,8 +278,8 @@ def _failed_shares(failures: Iterable[FailedRow]) -> dict[str, float | None]:
     return shares
 
 
-def _last_failures(failures: Iterable[FailedRow]) -> dict[str, FailedRow]:
-    last: dict[str, FailedRow] = {}
+def _last_failures(failures: Iterable[FailureRow]) -> dict[str, FailureRow]:
+    last: dict[str, FailureRow] = {}
     for row in failures:
         if row.trial_id not in last or row.attempt >= last[row.trial_id].attempt:
             last[row.trial_id] = row
@@ -324,7 +324,7 @@ def plan_summary(plan: Plan, slots: int) -> dict[str, Any]:
     }
 
 
-def summarise_status(plan: Plan, failures: Iterable[FailedRow], slots: int) -> dict[str, Any]:
+def summarise_status(plan: Plan, failures: Iterable[FailureRow], slots: int) -> dict[str, Any]:
     """Returns the JSON of `podium status --json`.
 
     Each trial is exactly one of completed, diverged, failed and pending. `failures` counts, by
@@ -349,15 +349,14 @@ def summarise_status(plan: Plan, failures: Iterable[FailedRow], slots: int) -> d
 
 
 def _unresolved_failures(
-    trials: Mapping[str, PlannedTrial], failures: Iterable[FailedRow]
+    trials: Mapping[str, PlannedTrial], failures: Iterable[FailureRow]
 ) -> dict[str, JSONValue]:
     unresolved: dict[str, list[tuple[PlannedTrial, str]]] = {}
     for key, row in _last_failures(failures).items():
-        failure_class = FailureClass(row.failure_class)
         trial = trials.get(key)
-        diverged = failure_class == FailureClass.DIVERGED
+        diverged = row.failure_class is FailureClass.DIVERGED
         if trial is not None and (trial.status is None or diverged):
-            unresolved.setdefault(failure_class.value, []).append((trial, row.message))
+            unresolved.setdefault(row.failure_class.value, []).append((trial, row.message))
     return {name: _summarise_failures(found) for name, found in unresolved.items()}
 
 

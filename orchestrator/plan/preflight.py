@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.plan.grid import Grid
 from orchestrator.plan.survey import DataCheck, Listed, check_data
-from orchestrator.store import CommittedTrial
+from orchestrator.records import CommittedTrial
 from workers.catalogue.models import input_normalisation, weights_of
 from workers.contract import Component, TrialSpec, UserError
 from workers.requirements import batch_problem, left_out_note, size_problem, supervision_problem

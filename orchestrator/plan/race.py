@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from orchestrator.plan.grid import Grid
 from orchestrator.plan.planner import Action, Plan, PlannedTrial
 from orchestrator.plan.race_state import RaceState, Reach
 from orchestrator.ranking.racing import Race, RaceRules, race
-from orchestrator.records import CommittedRow
+from orchestrator.records import CommittedTrial
 from workers.contract import TrialStatus
 
 MAX_REACHES = 5
@@ -20,19 +20,12 @@ MAX_REACHES = 5
 SPARED, WAITS = "spared by the race", "waits for the race"
 
 
-class ScoredRow(CommittedRow, Protocol):
-    """A finished trial and its test Dice, None if it diverged."""
-
-    @property
-    def dice(self) -> float | None: ...  # noqa: D102 - see the table
-
-
 def is_race(grid: Grid) -> bool:
     """Returns whether a grid has `policy: race`."""
     return grid.config.get("policy") == "race"
 
 
-def limit(plan: Plan, committed: Mapping[str, ScoredRow]) -> Plan:
+def limit(plan: Plan, committed: Mapping[str, CommittedTrial]) -> Plan:
     """Returns the plan in which only the trials of the race's current round are pending.
 
     The race is recomputed from the finished trials, so that it decides the same after any
@@ -53,7 +46,7 @@ def rules_of(grid: Grid) -> RaceRules:
     return RaceRules(**given)
 
 
-def _run(plan: Plan, committed: Mapping[str, ScoredRow]) -> Race:
+def _run(plan: Plan, committed: Mapping[str, CommittedTrial]) -> Race:
     grid = plan.grid
     shape = (len(grid.datasets), len(grid.models), len(grid.losses), grid.repeats)
     values = np.full(len(plan.trials), np.nan)
@@ -61,7 +54,7 @@ def _run(plan: Plan, committed: Mapping[str, ScoredRow]) -> Race:
     for position, key in enumerate(grid.trial_ids):
         row = committed.get(key)
         if row is not None:
-            finished[position] = TrialStatus(row.status) == TrialStatus.COMPLETED
+            finished[position] = row.status is TrialStatus.COMPLETED
             values[position] = row.dice or 0.0
     lost = np.array([trial.failed for trial in plan.trials])
     return race(values.reshape(shape), finished.reshape(shape), lost.reshape(shape), rules_of(grid))

@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.config import ConfigSource, is_config, load_config
 from orchestrator.plan.archives import local_root
 from orchestrator.plan.grid import Grid, build_grid
-from orchestrator.store import CommittedTrial
+from orchestrator.records import CommittedTrial
 from workers.catalogue.datasets import DATASETS
 from workers.contract import DEFAULT_CACHE, Component, JSONValue, UserError
 from workers.datasets import DatasetNotFoundError, generated_dataset, read_contents

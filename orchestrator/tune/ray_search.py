@@ -22,7 +22,8 @@ from orchestrator.engine.base import TrialJob, record_failure, utc_now
 from orchestrator.engine.ray_cluster import ClusterOptions, connect, quiet_tune, stop_on_signals
 from orchestrator.engine.ray_tune import assigned_gpus
 from orchestrator.progress import EpochEnded, Progress, TrialFailed, TrialFinished, TrialStarted
-from orchestrator.store import CandidateRow, Store, StoreError
+from orchestrator.records import CandidateRow
+from orchestrator.store import Store, StoreError
 from orchestrator.tune.sampler import StoredSearch, scheduler_of
 from orchestrator.tune.studies import (
     Study,

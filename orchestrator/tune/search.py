@@ -132,7 +132,7 @@ def run_search(
     )
     found.refuse()
     on_notes(found.notes)
-    search.store.heal(now())
+    search.store.clean_up(now())
     total = sum(study.options.trials for study in search.studies)
     interrupted = False
     try:

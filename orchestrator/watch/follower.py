@@ -141,7 +141,7 @@ class Follower:
         )
         return Facts(
             name=grid.name,
-            place=self._store.place,
+            place=self._store.name,
             plan=plan(grid, committed, self._feed.failures()),
             committed=committed,
             failures=self._feed.failures(),
@@ -156,12 +156,12 @@ class Follower:
         if own.empty:
             return {}
         try:
-            table = check_trials(own, source=self._store.place)
+            table = check_trials(own, source=self._store.name)
             scores = scores_of(table, ExpectedTrials.from_document(document))
             ranking = rank(scores)
             drawn = certainties(scores, axes=("dataset", "model"), num_samples=NUM_SAMPLES)
             sure = {str(axis): found for axis, found in drawn.items()}
-            self._notes = (*ranking.notes, *self._feed.missing())
+            self._notes = (*ranking.notes, *self._feed.missing_details())
             return {
                 podium.axis: _describe_podium(podium, sure[podium.axis])
                 for podium in ranking.podiums
@@ -172,7 +172,7 @@ class Follower:
 
     def _describe(self) -> Document:
         if self._facts is None:
-            return _encode({"place": self._store.place, "axes": [], "drivers": []})
+            return _encode({"place": self._store.name, "axes": [], "drivers": []})
         return _encode(
             describe(self._facts, self._now()) | {"podium": self._podium, "notes": self._notes}
         )

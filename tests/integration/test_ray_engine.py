@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.engine.ray_cluster import ClusterOptions
 from orchestrator.engine.ray_tune import RayTuneEngine, assigned_gpus
-from orchestrator.progress import JsonProgress, TrialFinished
+from orchestrator.progress import EpochEnded, JsonProgress, TrialFinished
 from orchestrator.run import run_sweep
 from orchestrator.store import Store
 from orchestrator.sweep import open_sweep
@@ -188,15 +188,14 @@ def test_stopped_attempts_leave_no_failure_and_stay_pending(tmp_path, ray_cluste
     class StopsOnce(JsonProgress):
         stopped = False
 
-        def epoch(self, trial_id, epoch, val_dice):
-            if not self.stopped:
+        def on(self, event):
+            if isinstance(event, EpochEnded) and not self.stopped:
                 self.stopped = True
                 os.kill(os.getpid(), signal.SIGTERM)
 
     config = write_config(tmp_path)
     engine = RayTuneEngine(ClusterOptions(), trainer=endless)
-    report, _ = run_sweep(open_sweep(config), engine, StopsOnce(io.StringIO()))
-    assert report.interrupted
+    assert run_sweep(open_sweep(config), engine, StopsOnce(io.StringIO())).report.interrupted
     wait(1)  # a row would come from processes that Tune is still ending
     assert not Store(str(tmp_path / "results")).failures()
     assert len(open_sweep(config).plan.pending) == 4

@@ -22,7 +22,9 @@ PROJECT = PYPROJECT["project"]
 DEPENDENCIES = {
     canonicalize_name(item.name): item for item in map(Requirement, PROJECT["dependencies"])
 }
-PACKAGES = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+WHEEL = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
+PACKAGES = [name for name in WHEEL if (ROOT / name).is_dir()]
+FILES = [ROOT / name for name in WHEEL if name not in PACKAGES]
 
 
 def modules(path: Path) -> Iterator[str]:
@@ -57,7 +59,7 @@ def test_every_package_says_that_it_is_typed():
 def test_dependencies_are_what_the_packages_import():
     """What only tests import belongs to the extra `dev`."""
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
-    imported = {name for path in files for name in modules(path)}
+    imported = {name for path in [*files, *FILES] for name in modules(path)}
     outside = imported - sys.stdlib_module_names - set(PACKAGES)
     distributions = importlib.metadata.packages_distributions()
     needed = {canonicalize_name(distributions[name][0]) for name in outside}

@@ -148,7 +148,7 @@ def test_foreign_documents_are_left_out_and_old_ones_healed_away(store, tmp_path
     (folder / "torn.json").write_text('{"run_id"')
     (folder / "note.txt").write_text("hello")
     assert store.runs() == [record()]
-    store.heal(datetime.now(UTC))
+    store.clean_up(datetime.now(UTC))
     assert len(list(folder.iterdir())) == 4
-    store.heal(datetime.now(UTC) + timedelta(hours=2))
+    store.clean_up(datetime.now(UTC) + timedelta(hours=2))
     assert list(folder.iterdir()) == []

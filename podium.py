@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from orchestrator.config import load_config as load_config
     from orchestrator.engine.jobs import JobServer as JobServer
     from orchestrator.engine.jobs import prepare_job as prepare_job
+    from orchestrator.frames import certainty as certainty
     from orchestrator.frames import query as query
+    from orchestrator.frames import rank as rank
     from orchestrator.frames import read_candidates as read_candidates
     from orchestrator.frames import read_epochs as read_epochs
     from orchestrator.frames import read_failures as read_failures
@@ -28,10 +30,8 @@ if TYPE_CHECKING:
     from orchestrator.frames import read_images as read_images
     from orchestrator.frames import read_predictions as read_predictions
     from orchestrator.frames import read_trials as read_trials
+    from orchestrator.frames import significance as significance
     from orchestrator.plan.survey import survey as survey
-    from orchestrator.ranking.certainty import certainty as certainty
-    from orchestrator.ranking.podium import rank as rank
-    from orchestrator.ranking.significance import significance as significance
     from orchestrator.run import SweepRun as SweepRun
     from orchestrator.run import run_sweep as run_sweep
     from orchestrator.store import Store as Store
@@ -76,9 +76,9 @@ _MODULES = {
     "read_predictions": "orchestrator.frames",
     "read_trials": "orchestrator.frames",
     # Its podium: `podium rank`.
-    "certainty": "orchestrator.ranking.certainty",
-    "rank": "orchestrator.ranking.podium",
-    "significance": "orchestrator.ranking.significance",
+    "certainty": "orchestrator.frames",
+    "rank": "orchestrator.frames",
+    "significance": "orchestrator.frames",
     # The building blocks: `podium list`.
     "DATASETS": "workers.catalogue.datasets",
     "LOSSES": "workers.catalogue.losses",

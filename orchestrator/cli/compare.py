@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.results import finished_trials, grid_of, is_table, require_results
 from orchestrator.cli.shared import (
     HigherOption,
     JsonOption,
@@ -31,10 +30,8 @@ from orchestrator.wording import (
 from workers.contract import UserError
 
 if TYPE_CHECKING:
-    from orchestrator.ranking.metrics import Metric
     from orchestrator.report.compare.comparison import Comparison, PodiumPair
     from orchestrator.report.compare.sides import Side
-    from orchestrator.report.data import ReportData
 
 MAX_CELLS = 12
 """Rows of single combinations that the terminal shows; JSON and the page have all."""
@@ -104,45 +101,22 @@ def _read(
     protocol: str | None,
     ties: str,
 ) -> Side:
-    from orchestrator.ranking.metrics import metric_of
+    from orchestrator.ranking.places import tie_rule
     from orchestrator.report.compare.sides import side
+    from orchestrator.report.data import ReportData
+    from orchestrator.target import read_target
 
     try:
-        measure = metric_of(metric, lower_is_better=direction)
-        return side(letter, target, _data(target, measure=measure, protocol=protocol, ties=ties))
+        read = read_target(target, metric=metric, lower_is_better=direction, protocol=protocol)
+        data = ReportData(
+            trials=read.table, grid=read.grid, ties=tie_rule(ties), missing=read.missing
+        )
+        return side(letter, target, data)
     except UserError as error:
         # The reader of one table speaks of --protocol and --metric; here each side has its own.
         own = {"a": "", "b": "-b"}[letter.lower()]
         text = str(error).replace("--protocol", f"--protocol-{letter.lower()}")
         raise UserError(text.replace("--metric ", f"--metric{own} ")) from error
-
-
-def _data(target: str, *, measure: Metric, protocol: str | None, ties: str) -> ReportData:
-    from orchestrator.ranking.places import tie_rule
-    from orchestrator.ranking.table import prepare_trials, read_table
-    from orchestrator.report.data import ReportData
-    from orchestrator.store import Store
-
-    rule = tie_rule(ties)
-    if is_table(target):
-        if protocol:
-            msg = f"--protocol {protocol}: {target} is a table and holds no protocols"
-            raise UserError(msg)
-        return ReportData(
-            trials=read_table(Path(target), metric=measure), grid=None, metric=measure, ties=rule
-        )
-    store = Store(target)
-    require_results(store)
-    trials = finished_trials(store)
-    chosen = prepare_trials(trials, metric=measure, protocol=protocol, source=store.name)
-    return ReportData(
-        trials=trials,
-        grid=grid_of(store, chosen),
-        metric=measure,
-        ties=rule,
-        protocol=protocol,
-        missing=store.missing_details(set(chosen["trial_id"])),
-    )
 
 
 def _print(found: Comparison) -> None:

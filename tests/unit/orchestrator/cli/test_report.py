@@ -59,7 +59,7 @@ def test_report_says_what_it_found_and_where(stores, tmp_path):
 def test_report_refuses_what_it_cannot_show(stores, tmp_path):
     with pytest.raises(UserError, match="no results here"):
         call("report", tmp_path / "nothing")
-    with pytest.raises(UserError, match=r"no column 'dise'.*'dice'"):
+    with pytest.raises(UserError, match=r"--metric dise: is no column.*known metrics: dice"):
         call("report", stores / "a", "--metric", "dise")
 
 

@@ -37,8 +37,9 @@ from orchestrator.engine.ray_tune import RayTuneEngine
 from orchestrator.plan.grid import grid_from_specs
 from orchestrator.plan.planner import plan
 from orchestrator.progress import Event, SweepStarted, TrialFailed, TrialFinished
-from orchestrator.ranking.podium import rank as rank_losses
-from orchestrator.ranking.table import prepare_trials
+from orchestrator.ranking.rank import rank as rank_losses
+from orchestrator.ranking.scores import scores_of
+from orchestrator.ranking.table import check_trials
 from orchestrator.store import Store
 from tests.benchmarks.machine import parse
 from workers.catalogue.datasets import DATASETS, complete_dataset
@@ -174,7 +175,7 @@ def run_podium(specs: list[TrialSpec], results: Path) -> dict[str, Any]:
     seconds["compact"] = time.perf_counter() - began
     began = time.perf_counter()
     trials = store.read("trials")
-    rank_losses(prepare_trials(trials))
+    rank_losses(scores_of(check_trials(trials)))
     seconds["rank"] = time.perf_counter() - began
     if len(trials) != len(specs) or again:
         raise RuntimeError(f"{len(trials)} rows and {len(again)} pending of {len(specs)} trials")

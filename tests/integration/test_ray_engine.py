@@ -245,5 +245,5 @@ def test_a_sweep_continues_after_a_signal_to_its_group(tmp_path):
     assert time.monotonic() - began < 30  # 2 s where nothing else runs
     assert process.returncode == 130, errors
     assert "Stopped after" in output
-    assert "the same command goes on from here" in errors
+    assert "run the same command again to continue" in errors
     assert list((tmp_path / "results" / "_checkpoints").rglob("*"))

@@ -15,11 +15,11 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.cli.results import finished_trials
 from orchestrator.config import load_config
 from orchestrator.engine.inline import InlineEngine
 from orchestrator.progress import JsonProgress
 from orchestrator.store import Store
+from orchestrator.target import read_target
 from orchestrator.tune.sampler import importances
 from orchestrator.tune.search import open_search, run_search
 from tests.conftest import ROOT
@@ -76,7 +76,7 @@ def test_stopped_candidates_are_rows_outside_every_podium(tmp_path, ray_cluster)
     assert {row.spec.data.measured_on for row in rows} == {"val"}
     assert store.committed() == {}
     with pytest.raises(UserError, match="no trial is finished yet"):
-        finished_trials(store)
+        read_target(store.name)
     names = store.read("candidates").columns
     assert not {"dice", "iou", "recall", "precision"} & set(names)  # no test metric has a place
     counted = store.query("SELECT status, count(*) AS n FROM candidates GROUP BY 1").to_pandas()

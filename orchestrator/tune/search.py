@@ -18,15 +18,14 @@ from orchestrator.plan.survey import list_datasets
 from orchestrator.progress import Progress, SweepFinished, SweepStarted
 from orchestrator.run import message_notes, runtime_of
 from orchestrator.store import Store
+from orchestrator.tune.results import SearchResult, tuned_label
 from orchestrator.tune.source import SearchSource
 from orchestrator.tune.studies import (
     Candidate,
-    Finding,
     Study,
     candidates_of,
     still_to_try,
     studies_of,
-    tuned_label,
 )
 from workers.contract import UserError
 
@@ -55,9 +54,9 @@ class Search:
     store: Store
     studies: tuple[Study, ...]
 
-    def findings(self) -> tuple[Finding, ...]:
+    def results(self) -> tuple[SearchResult, ...]:
         """Returns what each search has found so far; raises StoreError."""
-        return tuple(Finding(study=one, candidates=self.known(one)) for one in self.studies)
+        return tuple(SearchResult(study=one, candidates=self.known(one)) for one in self.studies)
 
     def known(self, study: Study) -> tuple[Candidate, ...]:
         """Returns the candidates of one search that have a row; raises StoreError."""
@@ -107,7 +106,7 @@ def run_search(
     Raises:
         UserError: Data, weights, models or resources do not allow the run; nothing was started.
     """
-    pending = sum(len(still_to_try(one.study, one.candidates)) for one in search.findings())
+    pending = sum(len(still_to_try(one.study, one.candidates)) for one in search.results())
     if not pending:
         return None
     config, grid, cache = search.config, search.grid, Path(search.config.data.cache)

@@ -46,7 +46,7 @@ def test_a_search_finds_a_known_optimum_within_its_budget(tmp_path, ray_cluster)
     search, report = run(config, cpus=2)
     assert report is not None
     assert (report.num_failed, report.interrupted) == (0, False)
-    focal, bce = search.findings()
+    focal, bce = search.results()
     assert focal.num_ended == bce.num_ended == 24
     assert focal.default == pytest.approx(0.9 - 0.02 * 1.8**2 - 0.2 * math.log10(2) ** 2)
     assert focal.best is not None
@@ -62,12 +62,12 @@ def test_a_search_finds_a_known_optimum_within_its_budget(tmp_path, ray_cluster)
 def test_stopped_candidates_are_rows_outside_every_podium(tmp_path, ray_cluster):
     config = search_config(tmp_path, repeats=2, tune=ASHA | {"pruning": "hyperband"})
     search, _ = run(config)
-    (finding,) = search.findings()
-    assert finding.num_ended == 14
+    (result,) = search.results()
+    assert result.num_ended == 14
     store = search.store
     rows = store.candidates()
-    assert finding.default is not None  # the default is never stopped
-    for one in finding.candidates:
+    assert result.default is not None  # the default is never stopped
+    for one in result.candidates:
         if one.status == "pruned":
             assert one.rows[-1].status == "pruned"
             assert len(one.rows[-1].val_dice) <= 2
@@ -103,7 +103,7 @@ def test_failed_candidates_are_rows_and_are_tried_again(tmp_path, ray_cluster):
     assert "KeyError: 'no such thing'" in failures[0].traceback
     broken.unlink()
     search, _ = run(config, trainer=fails)
-    assert [one.number for one in search.findings()[0].candidates] == [0, 1, 2]
+    assert [one.number for one in search.results()[0].candidates] == [0, 1, 2]
 
 
 def test_a_diverged_candidate_counts_as_0(tmp_path, ray_cluster):
@@ -112,10 +112,10 @@ def test_a_diverged_candidate_counts_as_0(tmp_path, ray_cluster):
         return replace(result, status=TrialStatus.DIVERGED, message="NaN")
 
     search, _ = run(search_config(tmp_path, tune={"trials": 2}), trainer=diverges)
-    (finding,) = search.findings()
-    assert [one.status for one in finding.candidates] == ["diverged", "diverged"]
-    assert finding.default == 0.0
-    assert finding.best is None
+    (result,) = search.results()
+    assert [one.status for one in result.candidates] == ["diverged", "diverged"]
+    assert result.default == 0.0
+    assert result.best is None
 
 
 def start(config, *overrides: str):
@@ -169,9 +169,9 @@ def test_two_searches_on_one_store_try_each_candidate_once(tmp_path):
     kill_after(first, results, 4)
     _, err = second.communicate(timeout=150)
     assert second.returncode == 0, err.decode()
-    for finding in open_search(config).findings():
-        assert [one.number for one in finding.candidates] == [0, 1, 2, 3, 4]
-        assert finding.complete
+    for result in open_search(config).results():
+        assert [one.number for one in result.candidates] == [0, 1, 2, 3, 4]
+        assert result.complete
     assert len(Store(str(results)).candidates()) == 10
     assert Store(str(results)).failures() == ()
     with contextlib.suppress(ProcessLookupError):

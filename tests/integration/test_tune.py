@@ -24,7 +24,7 @@ from orchestrator.tune.sampler import importances
 from orchestrator.tune.search import open_search, run_search
 from tests.conftest import ROOT
 from tests.integration.searches import BEST, made_up_trainer, run, search_config
-from workers.contract import TrialStatus, UserError
+from workers.contract import FailureClass, TrialStatus, UserError
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -104,6 +104,35 @@ def test_failed_candidates_are_rows_and_are_tried_again(tmp_path, ray_cluster):
     broken.unlink()
     search, _ = run(config, trainer=fails)
     assert [one.number for one in search.results()[0].candidates] == [0, 1, 2]
+
+
+def test_lost_stalled_and_hungry_candidates_are_repeated(tmp_path, ray_cluster):
+    """Number 0 loses its process, number 1 stalls, and number 2 needs half a GPU."""
+
+    def troubled(spec, runtime, checkpoints, on_epoch):
+        from workers.identity import trial_id
+
+        marker = tmp_path / f"{runtime.gpu_share} {trial_id(spec)}"
+        number = len({path.name.split()[1] for path in tmp_path.glob("0.* *")} - {trial_id(spec)})
+        is_first = not marker.exists()
+        marker.touch()
+        if is_first and number == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if is_first and number == 1:
+            time.sleep(600)
+        if number == 2 and runtime.gpu_share < 0.5:
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+        return made_up_trainer(spec, runtime, checkpoints, on_epoch)
+
+    config = search_config(tmp_path, resources={"gpus": 0.25}, tune={"trials": 3})
+    search, report = run(config, trainer=troubled, cpus=2, trial_gpus=0.25, no_progress_seconds=6)
+    assert report is not None
+    assert (report.num_failed, report.interrupted) == (0, False)
+    assert [one.number for one in search.results()[0].candidates] == [0, 1, 2]
+    failures = search.store.failures()
+    assert [row.failure_class for row in failures].count(FailureClass.INFRASTRUCTURE) == 2
+    (memory,) = (row for row in failures if row.failure_class is FailureClass.OUT_OF_MEMORY)
+    assert memory.message.endswith("(on 0.25 GPU; next on 0.5 GPU)")
 
 
 def test_a_diverged_candidate_counts_as_0(tmp_path, ray_cluster):

@@ -30,15 +30,16 @@ import psutil
 import ray
 from ray import tune
 
-from orchestrator.engine.base import TrialJob
+from orchestrator.engine.base import JobQueue, TrialJob
 from orchestrator.engine.journal import RunJournal
 from orchestrator.engine.ray_cluster import ClusterOptions
 from orchestrator.engine.ray_tune import RayTuneEngine
 from orchestrator.plan.grid import grid_from_specs
 from orchestrator.plan.planner import plan
 from orchestrator.progress import Event, SweepStarted, TrialFailed, TrialFinished
-from orchestrator.ranking.podium import rank as rank_losses
-from orchestrator.ranking.table import prepare_trials
+from orchestrator.ranking.rank import rank as rank_losses
+from orchestrator.ranking.scores import scores_of
+from orchestrator.ranking.table import check_trials
 from orchestrator.store import Store
 from tests.benchmarks.machine import parse
 from workers.catalogue.datasets import DATASETS, complete_dataset
@@ -162,7 +163,7 @@ def run_podium(specs: list[TrialSpec], results: Path) -> dict[str, Any]:
     began = time.perf_counter()
     engine = RayTuneEngine(ClusterOptions(trial_cpus=1), trainer=no_op_trainer)
     journal.on(SweepStarted(len(specs), len(jobs), 0))
-    engine.run(jobs, store, journal)
+    engine.run(JobQueue(jobs, journal), store)
     journal.close()
     seconds["tune_and_commit"] = time.perf_counter() - began
     num_files_before = sum(1 for path in results.rglob("*") if path.is_file())
@@ -174,7 +175,7 @@ def run_podium(specs: list[TrialSpec], results: Path) -> dict[str, Any]:
     seconds["compact"] = time.perf_counter() - began
     began = time.perf_counter()
     trials = store.read("trials")
-    rank_losses(prepare_trials(trials))
+    rank_losses(scores_of(check_trials(trials)))
     seconds["rank"] = time.perf_counter() - began
     if len(trials) != len(specs) or again:
         raise RuntimeError(f"{len(trials)} rows and {len(again)} pending of {len(specs)} trials")

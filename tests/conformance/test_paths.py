@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.ranking.table import prepare_trials, read_table
+from orchestrator.ranking.table import check_trials, read_table
 from orchestrator.store import TABLES, Store, StoreError, scan
 from orchestrator.store.codec import compacted_file, encode_part
 from orchestrator.store.files import compacted_path
@@ -117,7 +117,7 @@ def test_tables_read_the_same_in_any_folder(tmp_path: Path, folder: str, suffix:
         "parquet": table.to_parquet,
     }
     write[suffix](path)
-    found = read_table(path)
+    found = read_table(path).rows
     assert list(found.columns) == ["dataset", "loss", "dice"]
     assert found["loss"].tolist() == ["bce", "dice"]
 
@@ -149,7 +149,7 @@ def test_overwritten_labels_are_found_and_restored(
     assert (len(found.relabelled_trials), found.num_trials) == (4, 0)
     if name == "normal form":
         with pytest.raises(UserError, match="written over; podium verify RESULTS --quarantine"):
-            prepare_trials(store.read("trials"))
+            check_trials(store.read("trials"))
     assert store.quarantine(found)
     for table, rows in whole.items():
         assert store.read(table).equals(rows), table

@@ -159,7 +159,7 @@ def test_second_driver_takes_over_from_a_killed_one(
     assert f"process {first.process.pid} on " in notes[0]
     assert re.search(r"of its 8 trials 0 have ended and [01] are running; those are", notes[0])
     assert f"1 that process {first.process.pid} on " in notes[1]
-    assert "what it leaves undone is trained here" in notes[1]
+    assert "this driver trains those that remain unfinished" in notes[1]
     assert len(Store(str(tmp_path / "results")).committed()) == 7
     first.kill()
     assert second.end()[0] == 0

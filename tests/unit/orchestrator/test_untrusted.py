@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from orchestrator.plan.grid import grid_from_document
 from orchestrator.plan.planner import plan
-from orchestrator.ranking.protocols import check_questions, protocol_values
+from orchestrator.ranking.protocols import check_definitions, protocol_values
 from orchestrator.store import Store, StoreError
 from orchestrator.store.drivers import RunRecord, load_run, load_runs, save_run
 from orchestrator.store.opening import open_storage
@@ -160,7 +160,7 @@ def test_malformed_specification_is_refused_in_rank_and_plan(text):
     frame = pd.DataFrame({"repeat": range(len(rows)), "spec": texts})
     frame.loc[0, "spec"] = text
     with pytest.raises(UserError, match=r"of 1 trial cannot be read.*podium verify"):
-        check_questions(frame, "table")
+        check_definitions(frame, "table")
     if text:
         damaged = replace(rows[0], spec=text)
         with pytest.raises(UserError, match=r"its specification in the results cannot be read"):
@@ -169,7 +169,7 @@ def test_malformed_specification_is_refused_in_rank_and_plan(text):
 
 def test_column_with_another_meaning_is_unchanged():
     frame = pd.DataFrame({"loss": ["a", "b"], "spec": ["v1", "v2"]})
-    check_questions(frame, "table")
+    check_definitions(frame, "table")
 
 
 values = st.recursive(

@@ -20,7 +20,7 @@ MaskResize = Literal["nearest", "area"]
 
 
 SIMILAR_RULE = 1
-"""Raised when the perceptual hash changes (`workers.datasets.likeness.pictures`): trials with
+"""Raised when the perceptual hash changes (`workers.datasets.likeness.hashing`): trials with
 `split_unit: similar` get other ids then, and results of two rules never mix."""
 
 SIMILAR_DISTANCE = 24

@@ -13,7 +13,7 @@ from torch import nn
 
 from workers.catalogue.models import input_normalisation, min_train_batch
 from workers.catalogue.weights import Weights
-from workers.checkpoint import Progress
+from workers.checkpoint import TrainingState
 from workers.contract import (
     Checkpoints,
     Component,
@@ -96,7 +96,7 @@ def run_trial(
     loss = build_loss(spec.loss.name, **spec.loss.parameters)
     torch.manual_seed(derive_seed(spec.seed, "training", spec.repeat))
     try:
-        progress = train(
+        state = train(
             model,
             loss,
             task,
@@ -109,15 +109,15 @@ def run_trial(
                 spec.model.name, spec.model.parameters, spec.data.image_size
             ),
         )
-        return _result(spec, runtime, task, arrays, progress, model, sources)
+        return _result(spec, runtime, task, arrays, state, model, sources)
     except DivergedError as error:
-        progress, message = error.progress, str(error)
+        state, message = error.state, str(error)
     except NonFiniteOutputError as error:
-        message = f"test with the weights of epoch {progress.best_epoch}: {error}"
+        message = f"test with the weights of epoch {state.best_epoch}: {error}"
     except RuntimeError as error:
         _explain_nondeterminism(spec, error)
         raise
-    return _result(spec, runtime, task, arrays, progress, None, sources, message=message)
+    return _result(spec, runtime, task, arrays, state, None, sources, message=message)
 
 
 def _explain_nondeterminism(spec: TrialSpec, error: RuntimeError) -> None:
@@ -146,7 +146,7 @@ def _load_task(
     )
     _refuse_changed(spec.dataset, runtime, arrays.fingerprint)
     split = split_indices(
-        arrays.siblings.groups(spec.data),
+        arrays.relations.groups(spec.data),
         spec.data.split,
         unit=spec.data.split_unit,
         seed=spec.seed,
@@ -217,7 +217,7 @@ def _result(
     runtime: Runtime,
     task: Task,
     arrays: DatasetArrays,
-    progress: Progress,
+    state: TrainingState,
     model: nn.Module | None,
     sources: Mapping[str, str],
     message: str | None = None,
@@ -234,7 +234,7 @@ def _result(
     tested = model is not None and spec.data.measured_on == "test"
     if model is not None and tested:
         counts = count_images(model, task, task.indices(test))
-        siblings = arrays.siblings.in_train(task.split.train, test, spec.data.similar_distance)
+        siblings = arrays.relations.in_train(task.split.train, test, spec.data.similar_distance)
         number = runtime.num_examples if spec.repeat == 0 else 0
         predictions = predict_examples(
             model, task, choose_examples(task.source_masks, test, number)
@@ -244,10 +244,10 @@ def _result(
     return TrialResult(
         status=TrialStatus.DIVERGED if model is None else TrialStatus.COMPLETED,
         metrics=score_images(counts) if tested else {},
-        num_epochs=progress.epoch,
-        best_epoch=progress.best_epoch,
-        best_val_dice=progress.best_dice,
-        epochs=tuple(progress.history),
+        num_epochs=state.epoch,
+        best_epoch=state.best_epoch,
+        best_val_dice=state.best_dice,
+        epochs=tuple(state.history),
         images=tuple(
             ImageCounts(image=task.names[i], tp=tp, fp=fp, fn=fn, tn=tn, train_sibling=sibling)
             for i, (tp, fp, fn, tn), sibling in zip(
@@ -258,7 +258,7 @@ def _result(
         num_train_images=len(task.split.train),
         num_val_images=len(task.split.val),
         num_test_images=len(task.split.test),
-        train_seconds=progress.seconds,
+        train_seconds=state.seconds,
         peak_memory_bytes=peak_memory_bytes(task.device),
         reserved_memory_bytes=reserved_memory_bytes(task.device),
         device=device_name(task.device),

@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from workers.checkpoint import Progress, pack, unpack
+from workers.checkpoint import TrainingState, pack, unpack
 from workers.contract import (
     Checkpoints,
     EpochRecord,
@@ -33,9 +33,9 @@ MAX_SAVING_FRACTION = 0.02
 class DivergedError(Exception):
     """The loss or the output became NaN or infinite; the trial ends with the worst result."""
 
-    def __init__(self, message: str, progress: Progress) -> None:
+    def __init__(self, message: str, state: TrainingState) -> None:
         super().__init__(message)
-        self.progress = progress
+        self.state = state
 
 
 def train(
@@ -50,7 +50,7 @@ def train(
     checkpoint_interval_seconds: float,
     min_train_batch: int = 1,
     clock: Callable[[], float] = time.monotonic,
-) -> Progress:
+) -> TrainingState:
     """Trains until early stopping or the last epoch, then restores the best weights.
 
     The state is saved at the end of an epoch once `checkpoint_interval_seconds` have passed since
@@ -81,26 +81,26 @@ def train(
     )
     trained = compiled(model) if protocol.compiled else model
     saved = checkpoints.load()
-    progress = saved and unpack(saved, checkpoint_key, model, optimizer, task.device)
-    if not progress:
-        progress = Progress()
-    for record in progress.history:
+    state = saved and unpack(saved, checkpoint_key, model, optimizer, task.device)
+    if not state:
+        state = TrainingState()
+    for record in state.history:
         on_epoch(record)
     last_save, pause_seconds = clock(), checkpoint_interval_seconds
-    while not progress.is_over(max_epochs=protocol.max_epochs, patience=protocol.patience):
-        record = _run_epoch(model, trained, loss, task, optimizer, progress, min_train_batch, clock)
-        progress.update(record, model)
+    while not state.is_over(max_epochs=protocol.max_epochs, patience=protocol.patience):
+        record = _run_epoch(model, trained, loss, task, optimizer, state, min_train_batch, clock)
+        state.update(record, model)
         on_epoch(record)
         began = clock()
         if began - last_save >= pause_seconds:
-            checkpoints.save(pack(checkpoint_key, progress, model, optimizer))
+            checkpoints.save(pack(checkpoint_key, state, model, optimizer))
             last_save = clock()
             if checkpoint_interval_seconds:
                 pause_seconds = max(
                     checkpoint_interval_seconds, (last_save - began) / MAX_SAVING_FRACTION
                 )
-    model.load_state_dict(progress.best_weights)
-    return progress
+    model.load_state_dict(state.best_weights)
+    return state
 
 
 def compiled(model: nn.Module) -> nn.Module:
@@ -117,23 +117,23 @@ def _run_epoch(
     loss: Loss,
     task: Task,
     optimizer: torch.optim.Optimizer,
-    progress: Progress,
+    state: TrainingState,
     min_train_batch: int,
     clock: Callable[[], float],
 ) -> EpochRecord:
     began = clock()
-    epoch = progress.epoch + 1
+    epoch = state.epoch + 1
     train_loss = train_epoch(trained, loss, task, optimizer, epoch, min_train_batch)
     if not math.isfinite(train_loss):
         message = f"the training loss became {train_loss} in epoch {epoch}"
-        raise DivergedError(message, progress)
+        raise DivergedError(message, state)
     if epoch == 1:
         _refuse_zero_gradients(optimizer)
     try:
         counts = count_images(model, task, task.indices(task.split.val))
     except NonFiniteOutputError as error:
         message = f"validation in epoch {epoch}: {error}"
-        raise DivergedError(message, progress) from error
+        raise DivergedError(message, state) from error
     scores = score_images(counts)
     return EpochRecord(
         epoch=epoch,

@@ -37,7 +37,7 @@ _ENCODER_GMACS_224 = {"unet": 5.98, "unetpp": 14.08, "deeplabv3plus": 6.04}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size:
+class ModelSize:
     """Trainable parameters, and 1e9 multiply-adds of one 1x3x224x224 forward pass."""
 
     parameters: float
@@ -59,7 +59,7 @@ class Measured:
         reserved_memory_bytes: Reserved by torch on a GPU; None on a CPU.
     """
 
-    size: Size
+    size: ModelSize
     image_size: int
     batch_size: int
     threads: int
@@ -100,7 +100,7 @@ def measured_steps(device: str = "cpu") -> Mapping[str, Measured]:
     document = json.loads(TABLE.read_text(encoding="utf-8")).get(device, {"models": {}})
     return {
         name: Measured(
-            size=Size(parameters=row["parameters"], gmacs_224=row["gmacs_224"]),
+            size=ModelSize(parameters=row["parameters"], gmacs_224=row["gmacs_224"]),
             image_size=document["image_size"],
             batch_size=document["batch_size"],
             threads=document["threads"],
@@ -120,7 +120,7 @@ def traced_steps() -> Mapping[str, Traced]:
     return {name: Traced(**row) for name, row in document["models"].items()}
 
 
-def model_size(name: str, parameters: Parameters) -> Size:
+def model_size(name: str, parameters: Parameters) -> ModelSize:
     """Returns a model's size, as far as the catalogue tells it.
 
     A plain network's size grows with the square of its width, also of DUCK-Net's filters. A name
@@ -129,10 +129,10 @@ def model_size(name: str, parameters: Parameters) -> Size:
     if name not in MODELS:
         return model_size("unet", {})
     entry = MODELS[name]
-    whole = Size(parameters=entry.parameters, gmacs_224=entry.gmacs_224)
+    whole = ModelSize(parameters=entry.parameters, gmacs_224=entry.gmacs_224)
     for variant in entry.variants:
         if _is_variant(variant, parameters):
-            return Size(parameters=variant.parameters, gmacs_224=variant.gmacs_224)
+            return ModelSize(parameters=variant.parameters, gmacs_224=variant.gmacs_224)
     try:
         default = complete_model(name, {})[1]
     except CatalogueError:
@@ -141,9 +141,9 @@ def model_size(name: str, parameters: Parameters) -> Size:
         width, usual = parameters.get(key), default.get(key)
         if isinstance(width, int) and isinstance(usual, int):
             ratio = (width / usual) ** 2
-            return Size(parameters=whole.parameters * ratio, gmacs_224=whole.gmacs_224 * ratio)
+            return ModelSize(parameters=whole.parameters * ratio, gmacs_224=whole.gmacs_224 * ratio)
     if parameters.get("encoder") != default.get("encoder") and name in _ENCODER_GMACS_224:
-        return Size(parameters=whole.parameters, gmacs_224=_ENCODER_GMACS_224[name])
+        return ModelSize(parameters=whole.parameters, gmacs_224=_ENCODER_GMACS_224[name])
     return whole
 
 
@@ -234,7 +234,7 @@ def _traced(name: str) -> list[Traced]:
     return [table[name]] if name in table else list(table.values())
 
 
-def _growth(name: str, size: Size) -> float:
+def _growth(name: str, size: ModelSize) -> float:
     """Returns how many times the activations of the default model a form of it keeps.
 
     They grow with the width, multiply-adds with its square; with the depth both grow alike. The

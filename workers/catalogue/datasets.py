@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from workers.catalogue import CatalogueError, Options, complete_options, nearest
-from workers.catalogue.table import Table
+from workers.catalogue.entries import Catalogue
 from workers.contract import JSONValue
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -147,7 +147,7 @@ class DatasetEntry:
     Attributes:
         name: Name in configurations.
         title: Name in reports.
-        open: `module:attribute`: a `Layout` for files, a `Look` for generated data.
+        open: `module:attribute`: a `Layout` for files, an `ImageGenerator` for generated data.
         options: Parameters it takes.
         kind: Whether it reads files or generates images.
         num_images: Usable image-mask pairs of the complete dataset; None where it varies.
@@ -257,11 +257,11 @@ _PUBLIC = (
 )
 
 
-def _synthetic(name: str, title: str, look: str) -> DatasetEntry:
+def _synthetic(name: str, title: str, generator: str) -> DatasetEntry:
     return DatasetEntry(
         name=name,
         title=title,
-        open=f"workers.datasets.synthetic.{look}",
+        open=f"workers.datasets.synthetic.{generator}",
         options=SyntheticOptions,
         kind="generated",
         num_images=None,
@@ -273,8 +273,8 @@ def _synthetic(name: str, title: str, look: str) -> DatasetEntry:
 
 
 _GENERATED = (
-    _synthetic("synthetic-skin", "Synthetic Skin", "skin:LOOK"),
-    _synthetic("synthetic-wound", "Synthetic Wound", "wound:LOOK"),
+    _synthetic("synthetic-skin", "Synthetic Skin", "skin:GENERATOR"),
+    _synthetic("synthetic-wound", "Synthetic Wound", "wound:GENERATOR"),
     _synthetic("synthetic-endoscopy-wide", "Synthetic Endoscopy Wide", "endoscopy:WIDE"),
     _synthetic("synthetic-endoscopy-close", "Synthetic Endoscopy Close", "endoscopy:CLOSE"),
     _synthetic("synthetic-ultrasound-benign", "Synthetic Ultrasound Benign", "ultrasound:BENIGN"),
@@ -283,7 +283,7 @@ _GENERATED = (
     ),
 )
 
-DATASETS = Table("podium.datasets", DatasetEntry, _PUBLIC + _GENERATED)
+DATASETS = Catalogue("podium.datasets", DatasetEntry, _PUBLIC + _GENERATED)
 
 
 def complete_dataset(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, JSONValue]]:

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from workers.catalogue import CatalogueError, Options, complete_options, nearest
+from workers.catalogue.entries import Catalogue
 from workers.catalogue.spaces import Domain, Range, Space
-from workers.catalogue.table import Table
 from workers.contract import JSONValue
 
 LEARNING_RATE = "learning_rate"
@@ -103,7 +103,7 @@ _OWN = (
     ),
 )
 
-LOSSES = Table("podium.losses", LossEntry, _OWN)
+LOSSES = Catalogue("podium.losses", LossEntry, _OWN)
 
 STUDY_LOSSES = (
     "iou", "dice", "bce", "focal",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workers.catalogue import CatalogueError, Options, complete_options, nearest
+from workers.catalogue.entries import Catalogue
 from workers.catalogue.model_options import (
     BackboneOptions,
     ColonFormerOptions,
@@ -19,7 +20,6 @@ from workers.catalogue.model_options import (
     UNetOptions,
     UNetPlusPlusOptions,
 )
-from workers.catalogue.table import Table
 from workers.catalogue.weights import (
     Weights,
     encoder_weights,
@@ -251,7 +251,7 @@ _OWN = (
     ),
 )
 
-MODELS = Table("podium.models", ModelEntry, _OWN)
+MODELS = Catalogue("podium.models", ModelEntry, _OWN)
 
 
 def complete_model(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, JSONValue]]:

@@ -15,8 +15,8 @@ from workers.datasets.dataset import Dataset, DatasetNotFoundError, FileDataset,
 from workers.datasets.findings import Finding
 from workers.datasets.generated import GeneratedDataset
 from workers.datasets.layouts.layout import Contents, Layout
+from workers.datasets.layouts.not_found import not_found_error
 from workers.datasets.layouts.pairing import MIN_PAIRS, pairing_findings
-from workers.datasets.layouts.places import not_found
 
 __all__ = [
     "MIN_PAIRS",
@@ -65,7 +65,7 @@ def generated_dataset(component: Component) -> GeneratedDataset:
     options = SyntheticOptions.model_validate(parameters)
     return GeneratedDataset(
         name=component.label,
-        look=load(DATASETS[name].open),
+        generator=load(DATASETS[name].open),
         num_images=options.num_images,
         seed=options.seed,
         size=options.size,
@@ -111,13 +111,13 @@ def read_contents(component: Component, root: Path | None, *, strict: bool = Fal
         raise UserError(msg)
     layout: Layout = load(entry.open)
     # `folder` is also found under the user's alias.
-    places = parameters | ({"label": component.label} if entry.label_is_identity else {})
+    locating = parameters | ({"label": component.label} if entry.label_is_identity else {})
     problem: OSError | None = None
     try:
-        folder = root and layout.locate(root, strict, places)
+        folder = root and layout.locate(root, strict, locating)
         if folder:
             # How masks are read is no matter of where they lie.
             return layout.index(folder, **{k: v for k, v in parameters.items() if k != "mask"})
     except OSError as error:
         problem = error
-    raise not_found(component.label, entry, layout, root, places, problem)
+    raise not_found_error(component.label, entry, layout, root, locating, problem)

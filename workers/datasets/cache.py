@@ -31,7 +31,7 @@ from workers.datasets.files.storage import (
     replace_file,
     sync_folder,
 )
-from workers.datasets.likeness.siblings import Siblings
+from workers.datasets.likeness.relations import ImageRelations
 
 CACHE_VERSION = 2
 """Raised whenever the same arrays would have another form. Where the same files would give other
@@ -52,20 +52,20 @@ class DatasetArrays:
         images: (N, S, S, 3) levels in 0..255, read-only memory map.
         masks: (N, S, S), 0 or 1, read-only memory map.
         names: Sample names, in the order of the arrays.
-        siblings: Which of them are related, and how.
+        relations: Which of them are related, and how.
         fingerprint: Of the content they came from.
     """
 
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
     names: tuple[str, ...]
-    siblings: Siblings
+    relations: ImageRelations
     fingerprint: str
 
     @property
     def groups(self) -> tuple[str, ...]:
         """Group of each sample by layout and equal pictures, as with `split_unit: group`."""
-        return self.siblings.groups(DataProtocol(split_unit="group"))
+        return self.relations.groups(DataProtocol(split_unit="group"))
 
 
 def load_arrays(
@@ -93,11 +93,11 @@ def load_arrays(
     if arrays is not None:
         return arrays
     num_bytes = len(dataset.samples) * image_size**2 * 4
-    siblings = dataset.siblings(cache_dir)
+    relations = dataset.relations(cache_dir)
     with cache_writes(cache_dir, num_bytes), FileLock(entry.with_name(entry.name + ".lock")):
         arrays = _open(entry, fingerprint)
         if arrays is None:
-            _build(dataset, _Form(image_size, mask_resize), entry, siblings)
+            _build(dataset, _Form(image_size, mask_resize), entry, relations)
             arrays = _open(entry, fingerprint)
     if arrays is None:
         msg = f"{entry} vanished while it was read; does something clean the cache folder?"
@@ -111,17 +111,17 @@ def _open(entry: Path, fingerprint: str) -> DatasetArrays | None:
         index = json.loads((entry / "index.json").read_text(encoding="utf-8"))
         images = np.load(entry / "images.npy", mmap_mode="r")
         masks = np.load(entry / "masks.npy", mmap_mode="r")
-        names, siblings = tuple(index["names"]), Siblings.from_json(index["siblings"])
+        names, relations = tuple(index["names"]), ImageRelations.from_json(index["siblings"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not len(images) == len(masks) == len(names) == len(siblings.layout):
+    if not len(images) == len(masks) == len(names) == len(relations.layout):
         return None
     return DatasetArrays(
-        images=images, masks=masks, names=names, siblings=siblings, fingerprint=fingerprint
+        images=images, masks=masks, names=names, relations=relations, fingerprint=fingerprint
     )
 
 
-def _build(dataset: Dataset, form: _Form, entry: Path, siblings: Siblings) -> None:
+def _build(dataset: Dataset, form: _Form, entry: Path, relations: ImageRelations) -> None:
     """Builds the entry; the caller holds its lock, so whatever lies in the way is a leftover."""
     building = entry.with_name(entry.name + ".building")
     for leftover in (building, entry):
@@ -132,7 +132,7 @@ def _build(dataset: Dataset, form: _Form, entry: Path, siblings: Siblings) -> No
         _write_arrays(dataset, form, building)
         index = {
             "names": [sample.name for sample in dataset.samples],
-            "siblings": siblings.to_json(),
+            "siblings": relations.to_json(),
         }
         replace_file(building / "index.json", json.dumps(index).encode())
         building.rename(entry)
@@ -166,7 +166,7 @@ def prepare_image(
 
 
 def _prepare(dataset: Dataset, index: int, form: _Form) -> _Prepared:
-    image = dataset.kept_image(index, form.side)
+    image = dataset.resized_image(index, form.side)
     if image is None:
         image, _ = prepare_image(dataset, index, form.side)
     if form.mask_resize == "area":

@@ -14,19 +14,19 @@ from workers.contract import JSONValue, UserError
 from workers.datasets.files import pictures
 from workers.datasets.files.fingerprint import Read, hash_files, relative_name, remembered
 from workers.datasets.files.images import ImageFacts, image_bits, judge_images, judge_turns
-from workers.datasets.files.kept import Kept
-from workers.datasets.likeness.pictures import (
+from workers.datasets.files.resized import ResizedPictures
+from workers.datasets.likeness.hashing import (
     PICTURES,
     classes,
     equal_pictures,
     hashes_of,
+    inspect_picture,
     label_pairs,
-    look_at_picture,
     picture_keys,
 )
-from workers.datasets.likeness.siblings import Siblings
+from workers.datasets.likeness.relations import ImageRelations
 from workers.datasets.masks.decision import Decision, decide, is_small, reads_as_before
-from workers.datasets.masks.rule import MaskFacts, MaskRule, look_at_mask
+from workers.datasets.masks.rule import MaskFacts, MaskRule, inspect_mask
 from workers.datasets.masks.unions import MAX_ASPECT_DIFFERENCE, judge_unions, united
 from workers.identity import digest
 
@@ -51,7 +51,7 @@ class Sample:
         image: The image file; None where it is generated.
         masks: The mask files, to be united; none where they are generated.
         group: What belongs together by layout (a video sequence), else the sample's own name.
-            Equal pictures are joined later, when they are decoded (`Dataset.siblings`).
+            Equal pictures are joined later, when they are decoded (`Dataset.relations`).
     """
 
     name: str
@@ -86,7 +86,7 @@ class Dataset(Protocol):
         """Returns the image (H, W, 3), in full or with both sides at least `min_side`."""
         ...
 
-    def kept_image(self, index: int, side: int) -> NDArray[np.uint8] | None:
+    def resized_image(self, index: int, side: int) -> NDArray[np.uint8] | None:
         """Returns an image as the cache holds it (side, side, 3), if a first look kept it."""
         ...
 
@@ -94,7 +94,7 @@ class Dataset(Protocol):
         """Returns the mask (H, W) at the image's full size, or the nearest pixels (side, side)."""
         ...
 
-    def siblings(self, cache_dir: Path) -> Siblings:
+    def relations(self, cache_dir: Path) -> ImageRelations:
         """Returns which samples are related: by layout, equal pictures and near duplicates."""
         ...
 
@@ -124,7 +124,9 @@ class FileDataset:
         default_factory=dict, init=False, compare=False, repr=False
     )
 
-    _kept: Kept = field(default_factory=Kept, init=False, compare=False, repr=False)
+    _resized: ResizedPictures = field(
+        default_factory=ResizedPictures, init=False, compare=False, repr=False
+    )
 
     def examine(self, cache_dir: Path | None = None, image_size: int | None = None) -> Decision:
         """Returns how the files are read, and what is odd in them.
@@ -189,7 +191,7 @@ class FileDataset:
         what = f"masks-{FACTS}" if side is None else f"masks-{FACTS}-{side}"
 
         def look(path: Path) -> JSONValue:
-            return look_at_mask(path, side, self._kept.add_mask).to_json()
+            return inspect_mask(path, side, self._resized.add_mask).to_json()
 
         found = self._looked(paths, cache_dir, what, look)
         return {name: MaskFacts.from_json(facts) for name, facts in found.items()}
@@ -197,7 +199,7 @@ class FileDataset:
     def _image_facts(self, cache_dir: Path | None) -> dict[str, ImageFacts]:
         paths = [self.image_path(sample) for sample in self.samples]
         found = self._looked(
-            paths, cache_dir, PICTURES, lambda path: look_at_picture(path, self._kept.add_image)
+            paths, cache_dir, PICTURES, lambda path: inspect_picture(path, self._resized.add_image)
         )
         return {
             name: ImageFacts.from_json(seen["facts"])
@@ -262,7 +264,7 @@ class FileDataset:
             UserError: A file cannot be read, the cache folder cannot be written, or what the masks
                 mean cannot be known.
         """
-        self._kept.side = image_size
+        self._resized.side = image_size
         _, decision = self._known(cache_dir)
         files = [
             path for sample in self.samples for path in (self.image_path(sample), *sample.masks)
@@ -310,12 +312,12 @@ class FileDataset:
         turn = decision.turns.get(self._named(path), 1)
         return rgb if turn == 1 else pictures.Raster(rgb).turned(turn).pixels
 
-    def kept_image(self, index: int, side: int) -> NDArray[np.uint8] | None:
+    def resized_image(self, index: int, side: int) -> NDArray[np.uint8] | None:
         """Returns an image as the cache holds it (side, side, 3), if a first look kept it."""
         path = self.image_path(self.samples[index])
-        kept = self._kept.image(path, side)
+        found = self._resized.take_image(path, side)
         _, decision = self._known()
-        return kept if self._named(path) not in decision.turns else None
+        return found if self._named(path) not in decision.turns else None
 
     def read_mask(self, index: int, *, side: int | None = None) -> NDArray[np.bool_]:
         """Returns the union (H, W) of the sample's masks at the image's full size.
@@ -334,10 +336,11 @@ class FileDataset:
         rule, decision = self._known()
         sample = self.samples[index]
         image = self.image_path(sample)
-        kept = self._kept
-        return united(image, sample.masks, rule, decision, self._named, side=side, kept=kept)
+        return united(
+            image, sample.masks, rule, decision, self._named, side=side, resized=self._resized
+        )
 
-    def siblings(self, cache_dir: Path) -> Siblings:
+    def relations(self, cache_dir: Path) -> ImageRelations:
         """Returns which samples are related: by layout, equal pictures and near duplicates.
 
         What was seen in a picture is remembered in `cache_dir`.
@@ -348,7 +351,7 @@ class FileDataset:
         """
         paths = [self.image_path(sample) for sample in self.samples]
         keys = picture_keys(self.folder, paths, cache_dir)
-        return Siblings(
+        return ImageRelations(
             layout=tuple(sample.group for sample in self.samples),
             equal=equal_pictures(self.folder, paths, keys, cache_dir),
             hashes=hashes_of(keys),

@@ -56,9 +56,9 @@ def divide(survey: Survey, data: DataProtocol, seed: int, repeats: Iterable[int]
         seed: Seed of the sweep.
         repeats: Numbers of the repeats.
     """
-    if survey.siblings is None or not survey.is_sound:
+    if survey.relations is None or not survey.is_sound:
         return Division(num_train=frozenset())
-    groups = survey.siblings.groups(data)
+    groups = survey.relations.groups(data)
     num_train: set[int] = set()
     blind: list[str] = []
     related: list[int] = []
@@ -74,7 +74,7 @@ def divide(survey: Survey, data: DataProtocol, seed: int, repeats: Iterable[int]
         num_train.add(len(split.train))
         if survey.without_lesion.issuperset(split.val.tolist()):
             blind.append(str(repeat))
-        kinds = survey.siblings.in_train(split.train, split.test, data.similar_distance)
+        kinds = survey.relations.in_train(split.train, split.test, data.similar_distance)
         related.append(sum(kind != "none" for kind in kinds))
         num_test.append(len(split.test))
     return Division(

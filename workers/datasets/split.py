@@ -49,7 +49,7 @@ def split_indices(
     fractions as the best of 8 random orders of the groups. The loss plays no part in it.
 
     Args:
-        groups: Group of each sample (`Siblings.groups`); `unit="image"` uses only their number.
+        groups: Group of each sample; `unit="image"` uses only their number.
         fractions: Shares of train, validation and test; they sum to 1.
         unit: What is never torn.
         seed: Seed of the sweep.

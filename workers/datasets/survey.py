@@ -25,14 +25,14 @@ from workers.datasets.dataset import Dataset, DatasetNotFoundError, FileDataset
 from workers.datasets.files.fingerprint import relative_name
 from workers.datasets.files.pictures import UnreadableImageError
 from workers.datasets.findings import NUM_NAMES, Finding, FindingKind
+from workers.datasets.inspection import inspect_files
 from workers.datasets.layouts.layout import Contents
 from workers.datasets.layouts.naming import spelt
+from workers.datasets.layouts.not_found import proposal
 from workers.datasets.layouts.pairing import IMAGE_WITHOUT_MASK, MASK_WITHOUT_IMAGE
-from workers.datasets.layouts.places import proposal
 from workers.datasets.likeness.duplicates import duplicate_findings, shared_findings
 from workers.datasets.likeness.labels import label_findings
-from workers.datasets.likeness.siblings import Siblings, unrelated
-from workers.datasets.looks import look_at_files
+from workers.datasets.likeness.relations import ImageRelations, unrelated
 
 DEFAULT_SIZE = DataProtocol().image_size
 """The network's size where no configuration names one: lesions that vanish there are named."""
@@ -54,7 +54,7 @@ class Survey:
         remarks: What the layout decides by rule, "read as PNG"; shown by `podium data verify`.
         findings: Everything odd, refusals first.
         without_lesion: Numbers of the samples whose mask is empty.
-        siblings: Which samples are related; None where an image cannot be read.
+        relations: Which samples are related, and how; None where an image cannot be read.
     """
 
     label: str
@@ -67,7 +67,7 @@ class Survey:
     remarks: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     without_lesion: frozenset[int] = frozenset()
-    siblings: Siblings | None = None
+    relations: ImageRelations | None = None
 
     @property
     def refusals(self) -> tuple[str, ...]:
@@ -171,7 +171,7 @@ def survey_generated(component: Component) -> Survey:
         folder=None,
         num_images=num,
         num_pairs=num,
-        siblings=unrelated(tuple(sample.group for sample in dataset.samples)),
+        relations=unrelated(tuple(sample.group for sample in dataset.samples)),
     )
 
 
@@ -193,19 +193,19 @@ def survey_contents(
         return survey
     dataset = dataset_of(component, contents)
     decision = dataset.examine(cache_dir, image_size)
-    found = [*look_at_files(dataset, cache_dir, decision.turns), *decision.findings]
-    siblings = None
-    with suppress(UnreadableImageError):  # `look_at_files` has named it
-        siblings = dataset.siblings(cache_dir)
-        found += duplicate_findings(dataset, siblings)
-        found += label_findings(dataset, siblings, cache_dir)
+    found = [*inspect_files(dataset, cache_dir, decision.turns), *decision.findings]
+    relations = None
+    with suppress(UnreadableImageError):  # `inspect_files` has named it
+        relations = dataset.relations(cache_dir)
+        found += duplicate_findings(dataset, relations)
+        found += label_findings(dataset, relations, cache_dir)
     survey = survey.with_findings(found)
     return replace(
         survey,
         dataset=dataset,
         masks=decision.rule.sentence if decision.rule else "",
         without_lesion=_without_lesion(dataset, found),
-        siblings=siblings,
+        relations=relations,
     )
 
 
@@ -216,9 +216,9 @@ def with_shared(surveys: Mapping[str, Survey]) -> dict[str, Survey]:
         surveys: By label.
     """
     known = {
-        label: (survey.dataset, survey.siblings)
+        label: (survey.dataset, survey.relations)
         for label, survey in surveys.items()
-        if isinstance(survey.dataset, FileDataset) and survey.siblings is not None
+        if isinstance(survey.dataset, FileDataset) and survey.relations is not None
     }
     shared = shared_findings(known)
     return {label: one.with_findings(shared.get(label, ())) for label, one in surveys.items()}

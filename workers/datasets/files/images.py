@@ -32,7 +32,7 @@ class ImageFacts:
     """What one image file holds.
 
     Attributes:
-        header: Size, format, bits, orientation, pages.
+        header: RasterSize, format, bits, orientation, pages.
         highest: Largest level of a 16-bit image; None for others.
         common: Level that nearly all of its colours do not exceed; likewise.
         transparent: Whether alpha varies.

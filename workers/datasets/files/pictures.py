@@ -26,7 +26,7 @@ from workers.datasets.files.rasters import (
     valid_orientation,
 )
 from workers.datasets.files.rasters import Raster as Raster
-from workers.datasets.files.rasters import Size as Size
+from workers.datasets.files.rasters import RasterSize as RasterSize
 from workers.datasets.files.rasters import UnreadableImageError as UnreadableImageError
 from workers.datasets.files.tiffs import pages_of, tiff_header, tiff_raster
 

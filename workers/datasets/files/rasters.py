@@ -38,7 +38,7 @@ class UnreadableImageError(UserError):
 
 
 @dataclass(frozen=True)
-class Size:
+class RasterSize:
     """Width and height of a stored raster, pixels."""
 
     width: int
@@ -138,9 +138,9 @@ class Header:
         return self.kind in ("JPEG", "MPO")
 
     @property
-    def size(self) -> Size:
-        """Size of the stored raster."""
-        return Size(self.width, self.height)
+    def size(self) -> RasterSize:
+        """RasterSize of the stored raster."""
+        return RasterSize(self.width, self.height)
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:

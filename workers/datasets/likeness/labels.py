@@ -10,7 +10,7 @@ from workers.contract import UserError
 from workers.datasets.dataset import FileDataset
 from workers.datasets.files.fingerprint import hash_files, relative_name
 from workers.datasets.findings import Finding, FindingKind, finding
-from workers.datasets.likeness.siblings import Siblings
+from workers.datasets.likeness.relations import ImageRelations
 
 MASKS_DIFFER = FindingKind(
     name="equal-pictures-masks-differ",
@@ -32,7 +32,9 @@ MASKS_EQUAL = FindingKind(
 )
 
 
-def label_findings(dataset: FileDataset, siblings: Siblings, cache_dir: Path) -> list[Finding]:
+def label_findings(
+    dataset: FileDataset, relations: ImageRelations, cache_dir: Path
+) -> list[Finding]:
     """Returns equal pictures whose masks differ, images that are masks, and masks of one content.
 
     Raises:
@@ -44,7 +46,7 @@ def label_findings(dataset: FileDataset, siblings: Siblings, cache_dir: Path) ->
         return relative_name(dataset.folder, path)
 
     differ: dict[str, str] = {}
-    for i, first in enumerate(siblings.equal.tolist()):
+    for i, first in enumerate(relations.equal.tolist()):
         if i == first:
             continue
         with suppress(UserError):  # a refused dataset has no masks that could be compared

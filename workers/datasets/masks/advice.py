@@ -9,7 +9,7 @@ from dataclasses import replace
 from workers.contract import JSONValue
 from workers.datasets import kinds
 from workers.datasets.findings import Finding, FindingKind
-from workers.datasets.masks.rule import MaskFacts, MaskRule, Table
+from workers.datasets.masks.rule import MaskFacts, MaskRule, ValueCounts
 
 Option = dict[str, JSONValue]
 Fits = Callable[[Option, tuple[str, ...]], bool]
@@ -68,7 +68,7 @@ class _Seen:
     """
 
     def __init__(
-        self, masks: Mapping[str, MaskFacts], channel: str, tables: Mapping[str, Table]
+        self, masks: Mapping[str, MaskFacts], channel: str, tables: Mapping[str, ValueCounts]
     ) -> None:
         self.masks, self.tables = masks, tables
         values = {v for t in tables.values() for v in t.values if not isinstance(v, str)}
@@ -94,7 +94,7 @@ class _Seen:
         return self.option(threshold=half if half < 1 else int(half))
 
 
-def _deciding(masks: Mapping[str, MaskFacts]) -> tuple[str, dict[str, Table]]:
+def _deciding(masks: Mapping[str, MaskFacts]) -> tuple[str, dict[str, ValueCounts]]:
     """Returns the channel that an option must name, and each mask's table of it."""
     numbers = {
         name: facts.tables["index" if {"index", "colour"} <= facts.tables.keys() else "brightest"]

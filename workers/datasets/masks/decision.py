@@ -13,7 +13,7 @@ from functools import partial
 
 from workers.contract import JSONValue
 from workers.datasets import kinds
-from workers.datasets.files.rasters import Size
+from workers.datasets.files.rasters import RasterSize
 from workers.datasets.findings import Finding, finding
 from workers.datasets.masks.advice import advised, exchanged
 from workers.datasets.masks.evidence import (
@@ -24,8 +24,8 @@ from workers.datasets.masks.evidence import (
     listed,
     values_of,
 )
-from workers.datasets.masks.rule import MaskFacts, MaskRule, Table, Value
-from workers.datasets.masks.stated import unfit
+from workers.datasets.masks.option import option_misfits
+from workers.datasets.masks.rule import MaskFacts, MaskRule, Value, ValueCounts
 
 MAX_SMALL = 64
 """A lesion of the area of so many pixels at the network's size does not vanish there."""
@@ -44,7 +44,7 @@ class Decision:
     Attributes:
         rule: None where a finding is refused.
         findings: What is odd, refusals first.
-        sizes: Size of each readable image as stored, by file.
+        sizes: RasterSize of each readable image as stored, by file.
         turns: EXIF orientation that is applied, by file.
         bits: How many bits the 16-bit images use.
         marks: What the fingerprint holds beside the files, because they are read otherwise than
@@ -53,7 +53,7 @@ class Decision:
 
     rule: MaskRule | None
     findings: tuple[Finding, ...] = ()
-    sizes: Mapping[str, Size] = field(default_factory=dict)
+    sizes: Mapping[str, RasterSize] = field(default_factory=dict)
     turns: Mapping[str, int] = field(default_factory=dict)
     bits: int = 16
     marks: tuple[JSONValue, ...] = ()
@@ -111,7 +111,9 @@ def _fits(masks: Masks, option: Mapping[str, JSONValue], names: tuple[str, ...])
 def _stated(masks: Masks, option: Mapping[str, JSONValue]) -> Outcome:
     """Returns the rule that the user states, held against what the files hold."""
     rule = stated_rule(option)
-    refused = unfit(masks, rule, {name: table_of(facts, rule) for name, facts in masks.items()})
+    refused = option_misfits(
+        masks, rule, {name: table_of(facts, rule) for name, facts in masks.items()}
+    )
     return (None if refused else rule), refused
 
 
@@ -144,7 +146,7 @@ def stated_rule(option: Mapping[str, JSONValue]) -> MaskRule:
     )
 
 
-def table_of(facts: MaskFacts, rule: MaskRule) -> Table | None:
+def table_of(facts: MaskFacts, rule: MaskRule) -> ValueCounts | None:
     """Returns the table of a file that decides which of its pixels are lesion."""
     if rule.by_colour:
         return facts.tables.get("colour") or _as_colours(facts)
@@ -155,7 +157,7 @@ def table_of(facts: MaskFacts, rule: MaskRule) -> Table | None:
     return facts.tables.get(rule.channel)
 
 
-def _as_colours(facts: MaskFacts) -> Table | None:
+def _as_colours(facts: MaskFacts) -> ValueCounts | None:
     """Returns the grey levels of a file as colours."""
     table = facts.tables.get("brightest")
     if table is None or facts.full_scale != 255:
@@ -164,7 +166,7 @@ def _as_colours(facts: MaskFacts) -> Table | None:
     def colour(value: Value) -> str:
         return f"#{int(value):02x}{int(value):02x}{int(value):02x}"
 
-    return Table(
+    return ValueCounts(
         counts=tuple((colour(value), count) for value, count in table.counts),
         border=tuple((colour(value), count) for value, count in table.border),
         grid=None if table.grid is None else tuple(map(colour, table.grid)),
@@ -274,5 +276,5 @@ def _exchanged(along: Mapping[str, float], rule: MaskRule) -> tuple[Finding, ...
     return finding(kinds.MASK_UNLIKE, some)
 
 
-def _table(facts: MaskFacts, rule: MaskRule) -> Table:
-    return table_of(facts, rule) or Table(counts=())
+def _table(facts: MaskFacts, rule: MaskRule) -> ValueCounts:
+    return table_of(facts, rule) or ValueCounts(counts=())

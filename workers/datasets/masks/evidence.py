@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from workers.datasets import kinds
 from workers.datasets.findings import Finding, finding
-from workers.datasets.masks.rule import MAX_PALETTE, MaskFacts, MaskRule, Table, Value
+from workers.datasets.masks.rule import MAX_PALETTE, MaskFacts, MaskRule, Value, ValueCounts
 
 BLACK = "#000000"
 
@@ -92,7 +92,7 @@ def _colours(masks: Masks) -> tuple[Finding, ...]:
     return finding(kinds.MASK_COLOURS, details)
 
 
-def _frequent(table: Table) -> list[Value]:
+def _frequent(table: ValueCounts) -> list[Value]:
     most = sorted(table.counts, key=lambda item: -item[1])
     return [value for value, _ in most]
 
@@ -148,13 +148,13 @@ class _Bands:
     bright: int
 
 
-def _bands(table: Table, full: int) -> _Bands:
+def _bands(table: ValueCounts, full: int) -> _Bands:
     dark = sum(count for value, count in table.counts if float(value) <= EDGE * full)
     bright = sum(count for value, count in table.counts if float(value) >= (1 - EDGE) * full)
     return _Bands(dark, sum(count for _, count in table.counts) - dark - bright, bright)
 
 
-def _noisy(masks: Masks, tables: Mapping[str, Table], half: MaskRule) -> Outcome:
+def _noisy(masks: Masks, tables: Mapping[str, ValueCounts], half: MaskRule) -> Outcome:
     """Returns the rule of masks that are dark and bright but for smooth edges and compression."""
     details = {name: f"values {listed(tables[name].values)}" for name in masks}
     if any(facts.full_scale is None for facts in masks.values()):
@@ -205,7 +205,7 @@ def _add(
 
 
 def _doubtful(
-    masks: Masks, tables: Mapping[str, Table], bands: Mapping[str, _Bands]
+    masks: Masks, tables: Mapping[str, ValueCounts], bands: Mapping[str, _Bands]
 ) -> tuple[Finding, ...]:
     """Returns single masks that disagree with dark and bright, and those with values between."""
     faint: dict[str, str] = {}
@@ -226,7 +226,7 @@ def _doubtful(
     )
 
 
-def _is_speckled(facts: MaskFacts, table: Table) -> bool:
+def _is_speckled(facts: MaskFacts, table: ValueCounts) -> bool:
     """Tells whether faint values are scattered, as compression leaves them, and cover no areas."""
     if facts.header and facts.header.lossy:
         return True
@@ -235,7 +235,7 @@ def _is_speckled(facts: MaskFacts, table: Table) -> bool:
     return flat < faint * (MAX_FLAT_PAIR if len(table.counts) == 2 else MAX_FLAT)
 
 
-def _sums(tables: Iterable[Table]) -> dict[Value, int]:
+def _sums(tables: Iterable[ValueCounts]) -> dict[Value, int]:
     sums: dict[Value, int] = {}
     for table in tables:
         for value, count in table.counts:

@@ -1,6 +1,6 @@
 """What a mask file holds, and the one rule by which pixels of a dataset's masks are lesion.
 
-A file is looked at once (`look_at_mask`), whatever the rule will be: its tables count every level
+A file is looked at once (`inspect_mask`), whatever the rule will be: its tables count every level
 of the brightest channel, every colour, index and alpha. The rule is decided over all files
 (`workers.datasets.masks.decision`) and applied to each page as it is stored
 (`MaskRule.foreground`).
@@ -38,7 +38,7 @@ _CHANNELS: tuple[Channel, ...] = ("red", "green", "blue")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class ValueCounts:
     """How often each value occurs in a file.
 
     Attributes:
@@ -60,7 +60,7 @@ class Table:
         return tuple(value for value, _ in self.counts)
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Table:
+    def from_json(cls, document: Mapping[str, Any]) -> ValueCounts:
         """Rebuilds what `MaskFacts.to_json` wrote."""
         grid = document["grid"]
         return cls(
@@ -76,7 +76,7 @@ class MaskFacts:
     """What one mask file holds.
 
     Attributes:
-        header: Size, format, bits, orientation, pages.
+        header: RasterSize, format, bits, orientation, pages.
         tables: Counts by channel: `brightest` always, `alpha` where there is one, `index` with a
             palette; where channels differ `red`, `green`, `blue`, `colour`, and `corner`: each
             channel of a colour cut to 0 or 255.
@@ -87,7 +87,7 @@ class MaskFacts:
     """
 
     header: Header | None
-    tables: Mapping[str, Table] = field(default_factory=dict)
+    tables: Mapping[str, ValueCounts] = field(default_factory=dict)
     flat: tuple[tuple[Value, int], ...] = ()
     alpha_agrees: bool = True
     reason: str | None = None
@@ -110,14 +110,14 @@ class MaskFacts:
         header = document["header"]
         return cls(
             header=None if header is None else Header(**header),
-            tables={key: Table.from_json(table) for key, table in document["tables"].items()},
+            tables={key: ValueCounts.from_json(table) for key, table in document["tables"].items()},
             flat=tuple((value, count) for value, count in document["flat"]),
             alpha_agrees=document["alpha_agrees"],
             reason=document["reason"],
         )
 
 
-def look_at_mask(
+def inspect_mask(
     path: Path, side: int | None = None, keep: Callable[[Path, Raster], None] | None = None
 ) -> MaskFacts:
     """Returns what a mask file holds; never raises for what is in it.
@@ -152,7 +152,7 @@ def look_at_mask(
 def _page_facts(header: Header, raster: Raster, side: int | None) -> MaskFacts:
     small = None if side is None else raster.nearest(side, side)
 
-    def table(channel: Channel) -> Table:
+    def table(channel: Channel) -> ValueCounts:
         reduced = None if small is None else levels(small, channel)
         return _level_table(levels(raster, channel), reduced)
 
@@ -274,11 +274,11 @@ class MaskRule:
         return {"channel": self.channel, "lesion": lesion, "above": self.above} | inverted
 
 
-def _level_table(found: NDArray[Any], reduced: NDArray[Any] | None) -> Table:
+def _level_table(found: NDArray[Any], reduced: NDArray[Any] | None) -> ValueCounts:
     edges = (found[0], found[-1], found[1:-1, 0], found[1:-1, -1])
     border = np.concatenate([edge.ravel() for edge in edges])
     counts, exact = _counts(found)
-    return Table(
+    return ValueCounts(
         counts=counts,
         border=_counts(border)[0],
         grid=None if reduced is None else tuple(value for value, _ in _counts(reduced)[0]),
@@ -316,7 +316,7 @@ def _number(value: Any) -> int | float:  # noqa: ANN401 - any numpy scalar
     return int(number) if number.is_integer() else number
 
 
-def _colour_tables(rgb: NDArray[np.uint8], small: Raster | None) -> tuple[Table, Table]:
+def _colour_tables(rgb: NDArray[np.uint8], small: Raster | None) -> tuple[ValueCounts, ValueCounts]:
     colours = Image.fromarray(rgb)
     exact = colours.getcolors(4096) or []
     most = sorted(exact, reverse=True)[:MAX_VALUES]
@@ -324,13 +324,13 @@ def _colour_tables(rgb: NDArray[np.uint8], small: Raster | None) -> tuple[Table,
     edges = (rgb[0], rgb[-1], rgb[1:-1, 0], rgb[1:-1, -1])
     border = Image.fromarray(np.concatenate(edges)[None]).getcolors(4096) or []
     return (
-        Table(
+        ValueCounts(
             counts=tuple(sorted((_hex(colour), count) for count, colour in most)),
             border=tuple(sorted((_hex(colour), count) for count, colour in border)),
             grid=None if small is None else tuple(f"#{c:06x}" for c in np.unique(codes(small))),
             exact=0 < len(exact) <= MAX_VALUES,
         ),
-        Table(counts=tuple(sorted((_hex(colour), count) for count, colour in corners))),
+        ValueCounts(counts=tuple(sorted((_hex(colour), count) for count, colour in corners))),
     )
 
 
@@ -353,7 +353,7 @@ def _hex(colour: Any) -> str:  # noqa: ANN401 - a tuple, as Pillow gives it
     return "#" + "".join(f"{channel:02x}" for channel in colour)
 
 
-def _flat(found: NDArray[Any], table: Table) -> tuple[tuple[Value, int], ...]:
+def _flat(found: NDArray[Any], table: ValueCounts) -> tuple[tuple[Value, int], ...]:
     full = np.iinfo(found.dtype).max if found.dtype.kind == "u" else None
     between = [value for value in table.values if value != 0 and value != full]
     if full is None or not between or not table.exact or min(found.shape) < 3:
@@ -385,10 +385,10 @@ def _summed(parts: Sequence[tuple[tuple[Value, int], ...]]) -> tuple[tuple[Value
     return tuple(sorted(sums.items(), key=lambda item: (str(type(item[0])), item[0])))
 
 
-def _joined(tables: Sequence[Table]) -> Table:
+def _joined(tables: Sequence[ValueCounts]) -> ValueCounts:
     """Returns the sum of the tables of several pages."""
     grids = [table.grid for table in tables if table.grid is not None]
-    return Table(
+    return ValueCounts(
         counts=_summed([table.counts for table in tables]),
         border=_summed([table.border for table in tables]),
         grid=tuple(dict.fromkeys(value for grid in grids for value in grid)) if grids else None,

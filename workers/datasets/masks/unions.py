@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from workers.contract import UserError
 from workers.datasets import kinds
 from workers.datasets.files import pictures
-from workers.datasets.files.kept import Kept
-from workers.datasets.files.rasters import Size
+from workers.datasets.files.rasters import RasterSize
+from workers.datasets.files.resized import ResizedPictures
 from workers.datasets.findings import Finding, finding
 from workers.datasets.masks.decision import Decision, num_lesion
 from workers.datasets.masks.rule import MaskFacts, MaskRule
@@ -36,7 +36,7 @@ def united(
     named: Named,
     *,
     side: int | None = None,
-    kept: Kept | None = None,
+    resized: ResizedPictures | None = None,
 ) -> NDArray[np.bool_]:
     """Returns the union (H, W) of a sample's masks at the image's full size.
 
@@ -49,7 +49,7 @@ def united(
         decision: Sizes and turns of the files.
         named: Gives a file's name in the decision.
         side: If given, the nearest pixels (side, side) of the same.
-        kept: Masks that a first look kept.
+        resized: Masks that the inspection kept at the network's size.
 
     Raises:
         UnreadableImageError: A file cannot be decoded.
@@ -57,12 +57,12 @@ def united(
     """
     size = decision.sizes[named(image)]
     if decision.turns.get(named(image), 1) >= 5:
-        size = Size(size.height, size.width)
+        size = RasterSize(size.height, size.width)
     width, height = (size.width, size.height) if side is None else (side, side)
     union = np.zeros((height, width), dtype=np.bool_)
     for path in masks:
         turn = decision.turns.get(named(path), 1)
-        small = None if kept is None else kept.mask(path, side, size)
+        small = None if resized is None else resized.take_mask(path, side, size)
         if small is not None and turn == 1:
             union |= rule.foreground(small)
             continue
@@ -101,7 +101,7 @@ def judge_unions(
         num = sum(one.header.num_pages for one in facts if one.header)
         if num < 2 or _covered(facts, decision.rule) < MIN_SUM:
             continue
-        with suppress(UserError):  # of another shape: `look_at_files` names it
+        with suppress(UserError):  # of another shape: `inspect_files` names it
             if united(image, paths, decision.rule, decision, named).all():
                 full[name] = f"{num} masks or pages"
     is_most = 2 * len(full) > len(samples) and (not stated or len(full) == len(samples))
@@ -118,19 +118,19 @@ def _covered(facts: Sequence[MaskFacts], rule: MaskRule) -> float:
     return covered
 
 
-def shapes_fit(mask: Size, image: Size) -> bool:
+def shapes_fit(mask: RasterSize, image: RasterSize) -> bool:
     """Says whether a mask can be scaled to its image."""
     ratio = mask.width * image.height / (mask.height * image.width)
     return abs(ratio - 1) <= MAX_ASPECT_DIFFERENCE
 
 
 def _fitted(
-    raster: pictures.Raster, size: Size, mask_path: Path, image_path: Path
+    raster: pictures.Raster, size: RasterSize, mask_path: Path, image_path: Path
 ) -> pictures.Raster:
     height, width = raster.pixels.shape[:2]
     if (width, height) == (size.width, size.height):
         return raster
-    if not shapes_fit(Size(width, height), size):
+    if not shapes_fit(RasterSize(width, height), size):
         msg = (
             f"{mask_path}: the mask is {width}x{height} pixels but its image {image_path} is "
             f"{size.width}x{size.height}: the shapes do not fit; was one of them turned "

@@ -18,7 +18,7 @@ Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Grid:
+class PixelPositions:
     """Positions of pixel centres.
 
     Attributes:
@@ -31,11 +31,11 @@ class Grid:
 
 
 @lru_cache(maxsize=8)
-def grid(size: int) -> Grid:
+def pixel_positions(size: int) -> PixelPositions:
     """Returns the pixel positions of a square image."""
     line = ((np.arange(size) + 0.5) / size).astype(np.float32)
     y, x = np.meshgrid(line, line, indexing="ij")
-    return Grid(x, y)
+    return PixelPositions(x, y)
 
 
 @lru_cache(maxsize=64)
@@ -115,7 +115,7 @@ class Outline:
             size: Side of the field, pixels.
             num_waves: Use only the first so many waves, for a smoother outline.
         """
-        at = grid(size)
+        at = pixel_positions(size)
         dx, dy = at.x - np.float32(self.x), at.y - np.float32(self.y)
         cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
         u = (dx * cos + dy * sin) / np.float32(self.radius_x)
@@ -148,7 +148,7 @@ def waves(
 
 def curve(rng: np.random.Generator, size: int, width: float, bend: float) -> Field:
     """Returns a soft bent line across the image: 1 on it, 0 away from it."""
-    at = grid(size)
+    at = pixel_positions(size)
     angle = rng.uniform(0, np.pi)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     u = (at.x - 0.5) * cos + (at.y - 0.5) * sin
@@ -160,7 +160,7 @@ def curve(rng: np.random.Generator, size: int, width: float, bend: float) -> Fie
 
 def spots(rng: np.random.Generator, size: int, num: int, radius: float) -> Field:
     """Returns soft round spots of random place and size: up to 1 inside, 0 away from them."""
-    at = grid(size)
+    at = pixel_positions(size)
     total = np.zeros((size, size), dtype=np.float32)
     for _ in range(num):
         x, y = rng.uniform(0, 1, 2).astype(np.float32)
@@ -171,7 +171,7 @@ def spots(rng: np.random.Generator, size: int, num: int, radius: float) -> Field
 
 def light(rng: np.random.Generator, size: int, unevenness: float) -> Field:
     """Returns uneven illumination around 1: a slope and a bright place."""
-    at = grid(size)
+    at = pixel_positions(size)
     slope_x, slope_y = rng.normal(0, unevenness, 2).astype(np.float32)
     x, y = rng.uniform(0.2, 0.8, 2).astype(np.float32)
     fall = np.float32(rng.uniform(0.3, 1.2) * unevenness * 2)

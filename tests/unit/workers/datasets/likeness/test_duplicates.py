@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from tests.unit.workers.datasets.conftest import Write
-from tests.unit.workers.datasets.likeness.test_siblings import decoded, jpeg, photo, with_comment
+from tests.unit.workers.datasets.likeness.test_relations import decoded, jpeg, photo, with_comment
 from workers.contract import Component, DataProtocol
 from workers.datasets.division import divide
+from workers.datasets.likeness.hashing import classes, label_pairs
 from workers.datasets.likeness.labels import IMAGE_IS_MASK, MASKS_EQUAL
 from workers.datasets.survey import Survey, survey_dataset, with_shared
 
@@ -157,9 +158,12 @@ def test_the_fingerprint_changes_only_where_groups_did(
         fill(tmp_path / name, files, write_mask) for name, files in (("s", same), ("o", other))
     ]
     now = [prints(root) for root in roots]
-    monkeypatch.setattr(
-        "workers.datasets.dataset.FileDataset._newly_joined", lambda *_: []
-    )  # as it was before pictures were compared by pixels
+
+    def joined_by_bytes(_: Path, paths: list[Path], *__: object) -> np.ndarray:
+        """Joins pictures as an earlier version did, which did not compare pixels."""
+        return classes(len(paths), label_pairs([path.read_bytes() for path in paths]))
+
+    monkeypatch.setattr("workers.datasets.dataset.equal_pictures", joined_by_bytes)
     before = [prints(root) for root in roots]
     assert now[0] == before[0]
     assert now[1] != before[1]

@@ -20,7 +20,7 @@ from workers.datasets.cache import load_arrays
 from workers.datasets.dataset import FileDataset
 from workers.datasets.files.rasters import Raster
 from workers.datasets.masks.decision import Decision, decide
-from workers.datasets.masks.rule import MaskFacts, MaskRule, look_at_mask
+from workers.datasets.masks.rule import MaskFacts, MaskRule, inspect_mask
 
 READ = [item for item in odd.MASKS if "0 to N" not in item.what]
 
@@ -141,7 +141,7 @@ def test_colours_of_a_jpeg_are_told_apart(tmp_path):
 def test_options_by_hand(tmp_path, option, expected):
     pixels = np.array([[0, 1, 2, 3]], np.uint8)
     odd.save(tmp_path / "a.png", pixels)
-    decision = decide({"a": look_at_mask(tmp_path / "a.png")}, option)
+    decision = decide({"a": inspect_mask(tmp_path / "a.png")}, option)
     assert decision.rule is not None
     assert decision.rule.foreground(Raster(pixels)).tolist() == expected
 
@@ -166,7 +166,7 @@ def facts_of(levels: list[np.ndarray], folder: Path, ending: str = ".png") -> di
     for i, pixels in enumerate(levels):
         path = folder / f"{i}{ending}"
         odd.save(path, pixels)
-        found[str(i)] = look_at_mask(path, 8)
+        found[str(i)] = inspect_mask(path, 8)
     return found
 
 

@@ -1,6 +1,6 @@
-"""Siblings: images of one dataset that show the same thing, so that one tells about the other.
+"""Relations of the images of one dataset: which of them show the same thing.
 
-Two images are siblings if they are equal pictures, near duplicates, or of one group of the layout
+Two images are *siblings* if they are equal pictures, near duplicates, or in one group of the layout
 (frames of one video sequence).
 """
 
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.contract import SIMILAR_RULE, DataProtocol, SiblingKind, SpecificationError
-from workers.datasets.likeness.pictures import NUM_BITS, classes, label_pairs, near_pairs
+from workers.datasets.likeness.hashing import NUM_BITS, classes, label_pairs, near_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
-class Siblings:
-    """What relates the images of a dataset; N images in the order of its samples.
+class ImageRelations:
+    """How the N images of a dataset are related, in the order of its samples.
 
     Attributes:
         layout: Group of each image by the layout, else a name of its own.
@@ -83,7 +83,7 @@ class Siblings:
         }
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Siblings:
+    def from_json(cls, document: Mapping[str, Any]) -> ImageRelations:
         """Rebuilds what `to_json` wrote.
 
         Raises:
@@ -100,6 +100,6 @@ class Siblings:
         return cls(layout=layout, equal=equal, hashes=hashes)
 
 
-def unrelated(layout: tuple[str, ...]) -> Siblings:
-    """Returns the siblings of images that are related by their layout alone."""
-    return Siblings(layout=layout, equal=np.arange(len(layout)), hashes=None)
+def unrelated(layout: tuple[str, ...]) -> ImageRelations:
+    """Returns the relations of images that are related only by their layout."""
+    return ImageRelations(layout=layout, equal=np.arange(len(layout)), hashes=None)

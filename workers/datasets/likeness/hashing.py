@@ -68,7 +68,7 @@ class PictureKey:
     pixels: str | None
 
 
-def look_at_picture(
+def inspect_picture(
     path: Path, keep: Callable[[Path, AnyPicture], None] | None = None
 ) -> JSONValue:
     """Returns what is remembered of a picture: facts, hash and key, or why it cannot be read.
@@ -173,7 +173,7 @@ def picture_keys(folder: Path, paths: Sequence[Path], cache_dir: Path) -> tuple[
         UnreadableImageError: A picture cannot be decoded.
         UserError: The cache folder cannot be written.
     """
-    seen = remembered(folder, paths, cache_dir, PICTURES, look_at_picture)
+    seen = remembered(folder, paths, cache_dir, PICTURES, inspect_picture)
     keys = []
     for path in paths:
         facts: Any = seen[path]

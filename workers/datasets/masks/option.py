@@ -8,7 +8,7 @@ from dataclasses import replace
 from workers.datasets import kinds
 from workers.datasets.findings import Finding, finding
 from workers.datasets.masks.evidence import EDGE, Masks, listed, shown
-from workers.datasets.masks.rule import MaskFacts, MaskRule, Table, Value
+from workers.datasets.masks.rule import MaskFacts, MaskRule, Value, ValueCounts
 
 _LACKS = {
     "alpha": "has no alpha",
@@ -17,7 +17,9 @@ _LACKS = {
 }
 
 
-def unfit(masks: Masks, rule: MaskRule, tables: Mapping[str, Table | None]) -> tuple[Finding, ...]:
+def option_misfits(
+    masks: Masks, rule: MaskRule, tables: Mapping[str, ValueCounts | None]
+) -> tuple[Finding, ...]:
     """Returns why a stated rule cannot be applied to these masks; nothing where it can.
 
     Args:
@@ -39,7 +41,7 @@ def unfit(masks: Masks, rule: MaskRule, tables: Mapping[str, Table | None]) -> t
     )
 
 
-def _absent(lesion: tuple[Value, ...], tables: Mapping[str, Table]) -> tuple[Finding, ...]:
+def _absent(lesion: tuple[Value, ...], tables: Mapping[str, ValueCounts]) -> tuple[Finding, ...]:
     present = {value for table in tables.values() for value in table.values}
     absent = [value for value in lesion if value not in present]
     if not absent or not all(table.exact for table in tables.values()):
@@ -50,7 +52,7 @@ def _absent(lesion: tuple[Value, ...], tables: Mapping[str, Table]) -> tuple[Fin
 
 
 def _compressed(
-    lesion: tuple[Value, ...], masks: Masks, tables: Mapping[str, Table]
+    lesion: tuple[Value, ...], masks: Masks, tables: Mapping[str, ValueCounts]
 ) -> tuple[Finding, ...]:
     """Refuses values that compression has scattered: those next to them would be background."""
     found: dict[str, str] = {}
@@ -74,7 +76,7 @@ def _distance(one: Value, other: Value) -> float:
 
 
 def _two_palettes(
-    lesion: tuple[Value, ...], masks: Masks, tables: Mapping[str, Table]
+    lesion: tuple[Value, ...], masks: Masks, tables: Mapping[str, ValueCounts]
 ) -> tuple[Finding, ...]:
     """Refuses indices whose colour is lesion in one file and background in another."""
     marked: dict[Value, set[Value]] = {}

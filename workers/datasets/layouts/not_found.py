@@ -17,12 +17,12 @@ _MAX_FOLDERS = 500
 """A root may hold anything; looking for a dataset below it ends after this many folders."""
 
 
-def not_found(
+def not_found_error(
     label: str,
     entry: DatasetEntry,
     layout: Layout,
     root: Path | None,
-    places: Mapping[str, object],
+    parameters: Mapping[str, object],
     problem: OSError | None = None,
 ) -> DatasetNotFoundError:
     """Returns the error of a dataset that is not there.
@@ -32,7 +32,7 @@ def not_found(
         entry: Its entry in the catalogue.
         layout: How its files should lie.
         root: Where it was looked for.
-        places: As for `Layout.locate`.
+        parameters: As for `Layout.locate`.
         problem: Why the folder could not be read.
     """
     archives = f" ({', '.join(entry.archives)})" if entry.archives else ""
@@ -48,7 +48,7 @@ def not_found(
         found = f"{problem.filename or root}: {problem.strerror}"
     else:
         found = _what_is_there(root, entry)
-        proposed = proposal(root, layout, places)
+        proposed = proposal(root, layout, parameters)
     return DatasetNotFoundError(
         f"dataset {label}: not found. Looked in: {found}. Expected there: "
         f"{', '.join(layout.expected)}; {proposed and f'{proposed}; or '}{remedy}, "
@@ -57,18 +57,22 @@ def not_found(
 
 
 def proposal(
-    root: Path, layout: Layout, places: Mapping[str, object], *, todo: str = "set its root to that"
+    root: Path,
+    layout: Layout,
+    parameters: Mapping[str, object],
+    *,
+    todo: str = "set its root to that",
 ) -> str:
     """Returns where a dataset seems to lie, or what to rename or move; empty where neither.
 
     Args:
         root: Where it was looked for in vain.
         layout: How its files should lie.
-        places: As for `Layout.locate`.
+        parameters: As for `Layout.locate`.
         todo: What to do with a folder that holds it.
     """
     for folder in _below(root):
-        if layout.locate(folder, False, places) is not None:
+        if layout.locate(folder, False, parameters) is not None:
             return f"it seems to lie in {folder}: {todo}"
     if set(layout.expected) != {"images", "masks"}:
         return ""

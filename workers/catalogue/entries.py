@@ -22,7 +22,7 @@ class Named(Protocol):
 Entry = TypeVar("Entry", bound=Named)
 
 
-class Table(MutableMapping[str, Entry], Generic[Entry]):
+class Catalogue(MutableMapping[str, Entry], Generic[Entry]):
     """Entries by name: Podium's own in their written order, then other packages' by name.
 
     Another package adds an entry through an entry point of the group, whose name is the entry's

@@ -8,7 +8,7 @@ import pytest
 
 from workers.catalogue import CatalogueError, load
 from workers.catalogue.datasets import DATASETS, complete_dataset
-from workers.datasets.generated import Look
+from workers.datasets.generated import ImageGenerator
 from workers.datasets.layouts.layout import Layout
 
 REPOSITORY = Path(__file__).resolve().parents[4]
@@ -25,9 +25,8 @@ def test_names() -> None:
 
 def test_every_entry_points_to_its_code_and_states_its_facts() -> None:
     for name, entry in DATASETS.items():
-        expected = Look if entry.kind == "generated" else Layout
+        expected = ImageGenerator if entry.kind == "generated" else Layout
         assert isinstance(load(entry.open), expected), name
-        assert entry.name == name
         assert entry.title
         assert entry.source
         assert entry.citation
@@ -37,7 +36,7 @@ def test_every_entry_points_to_its_code_and_states_its_facts() -> None:
             assert entry.archives
 
 
-def test_rules_and_looks_have_distinct_names() -> None:
+def test_rules_and_generators_have_distinct_names() -> None:
     objects = [load(entry.open) for entry in DATASETS.values()]
     labels = [item.rules if isinstance(item, Layout) else item.name for item in objects]
     assert len(set(labels)) == len(labels)

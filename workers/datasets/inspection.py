@@ -15,7 +15,7 @@ from workers.datasets.dataset import FileDataset
 from workers.datasets.files import pictures
 from workers.datasets.files.fingerprint import relative_name, remembered
 from workers.datasets.findings import Finding, FindingKind, finding
-from workers.datasets.likeness.pictures import PICTURES, look_at_picture
+from workers.datasets.likeness.hashing import PICTURES, inspect_picture
 from workers.datasets.masks.unions import shapes_fit
 
 SIZES = "sizes-1"
@@ -49,13 +49,13 @@ class Seen:
     height: int = 0
     reason: str | None = None
 
-    def size_after(self, orientation: int) -> pictures.Size:
+    def size_after(self, orientation: int) -> pictures.RasterSize:
         """Returns the size of the raster once it is turned."""
         sides = (self.width, self.height)
-        return pictures.Size(*(reversed(sides) if orientation >= 5 else sides))
+        return pictures.RasterSize(*(reversed(sides) if orientation >= 5 else sides))
 
 
-def look_at_files(dataset: FileDataset, cache_dir: Path, turns: Mapping[str, int]) -> list[Finding]:
+def inspect_files(dataset: FileDataset, cache_dir: Path, turns: Mapping[str, int]) -> list[Finding]:
     """Returns which files cannot be read, and which masks do not fit their image.
 
     Args:
@@ -97,7 +97,7 @@ def look_at_files(dataset: FileDataset, cache_dir: Path, turns: Mapping[str, int
 
 
 def _seen(folder: Path, paths: Iterable[Path], cache_dir: Path, what: str) -> dict[Path, Seen]:
-    look = look_at_picture if what == PICTURES else _look_at_header
+    look = inspect_picture if what == PICTURES else _inspect_header
     found = remembered(folder, paths, cache_dir, what, look)
     known = {field.name for field in fields(Seen)}
     return {
@@ -107,7 +107,7 @@ def _seen(folder: Path, paths: Iterable[Path], cache_dir: Path, what: str) -> di
     }
 
 
-def _look_at_header(path: Path) -> JSONValue:
+def _inspect_header(path: Path) -> JSONValue:
     try:
         header = pictures.read_header(path)
     except pictures.UnreadableImageError as error:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from workers.catalogue.entries import Catalogue
 from workers.catalogue.losses import LossEntry, RegionOptions
-from workers.catalogue.table import Table
 from workers.contract import UserError
 
 GROUP = "podium.losses"
@@ -47,8 +47,8 @@ def site(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-def table() -> Table[LossEntry]:
-    return Table(GROUP, LossEntry, [entry("own")])
+def table() -> Catalogue[LossEntry]:
+    return Catalogue(GROUP, LossEntry, [entry("own")])
 
 
 def test_own_entries_come_first_then_others_by_name_with_their_origin(site):

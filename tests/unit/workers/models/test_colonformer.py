@@ -10,7 +10,7 @@ import torch
 from timm.layers.drop import DropPath
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate
 
-from tests.unit.workers.models.demands import count
+from tests.unit.workers.models.demands import count, without_memory
 from tests.unit.workers.models.filling import fill, noise, reference_shapes, relative_error
 from workers.models import build_model
 from workers.models.colonformer import ColonFormer, PyramidHead
@@ -35,8 +35,7 @@ def filled(started):
 
 
 def test_the_default_has_the_authors_order_and_parameters_of_every_part():
-    with torch.device("meta"):
-        model = build_model("colonformer")
+    model = without_memory("colonformer")
     assert isinstance(model, ColonFormer)
     state = model.state_dict()
     assert [tuple(tensor.shape) for tensor in state.values()] == [shape for _, shape in REFERENCE]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tests.unit.workers.models.demands import without_memory
 from tests.unit.workers.models.filling import (
     by_reference_name,
     fill,
@@ -92,14 +93,12 @@ class Functions:
 
 
 def test_the_state_dict_has_the_reference_order():
-    with torch.device("meta"):
-        state = build(filters=17).state_dict()
+    state = without_memory("duck-net").state_dict()
     assert [tuple(t.shape) for t in state.values()] == [shape for _, shape in REFERENCE]
 
 
 def test_parameters_of_every_block():
-    with torch.device("meta"):
-        model = build(filters=17)
+    model = without_memory("duck-net")
     counts: Counter[str] = Counter()
     for (name, _), tensor in zip(REFERENCE, model.state_dict(keep_vars=True).values(), strict=True):
         counts[name.split(".")[0]] += tensor.numel() * tensor.requires_grad

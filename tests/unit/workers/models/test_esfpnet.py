@@ -9,7 +9,7 @@ import torch
 from timm.layers.drop import DropPath
 from torch.nn import functional
 
-from tests.unit.workers.models.demands import count
+from tests.unit.workers.models.demands import count, without_memory
 from tests.unit.workers.models.filling import fill, noise, reference_shapes, relative_error
 from workers.models import build_model
 from workers.models.esfpnet import LinearPrediction
@@ -60,7 +60,7 @@ def expected_logits(state, maps):
 
 
 def test_the_default_has_the_authors_order_and_parameters_of_every_part():
-    model = build_model("esfpnet")
+    model = without_memory("esfpnet")
     state = model.state_dict()
     assert [tuple(tensor.shape) for tensor in state.values()] == [shape for _, shape in REFERENCE]
     # The encoder's own names are the authors'.

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import conv_transpose2d, interpolate
 
+from tests.unit.workers.models.demands import without_memory
 from tests.unit.workers.models.filling import fill, noise, reference_shapes
-from workers.models import build_model
 from workers.models.fcn import FCN8s, bilinear_kernel
 
 # The layers' names in wkentaro/pytorch-fcn and here, where they are not counted through.
@@ -28,8 +28,7 @@ def own_name(name):
 
 
 def test_the_references_tensors_map_by_the_table():
-    with torch.device("meta"):
-        state = build_model("fcn").state_dict()
+    state = without_memory("fcn").state_dict()
     mapped = {own_name(name): shape for name, shape in reference_shapes("fcn")}
     assert mapped == {name: tuple(tensor.shape) for name, tensor in state.items()}
 

@@ -1,4 +1,4 @@
-"""The state of an unfinished training as bytes, and back."""
+"""Packs the state of an unfinished trial into bytes, and restores it from them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _HEAD_BYTES = len(_MAGIC) + _CHECK_BYTES
 
 @dataclass(kw_only=True)
 class TrainingState:
-    """How far a training has come.
+    """The finished epochs of a training, and its best weights so far.
 
     Attributes:
-        history: One record a finished epoch.
-        best_epoch: Epoch of the best validation Dice; None before the first.
+        history: One record per finished epoch.
+        best_epoch: Epoch of the best validation Dice; None before the first epoch.
         best_weights: The state dict of that epoch.
         seconds: Wall time of all finished epochs.
     """
@@ -42,7 +42,7 @@ class TrainingState:
         return self.history[-1].epoch if self.history else 0
 
     def update(self, record: EpochRecord, model: nn.Module) -> None:
-        """Adds a finished epoch; keeps a copy of the weights where it is the best so far."""
+        """Adds a finished epoch; copies the weights if its validation Dice is the best so far."""
         self.history.append(record)
         self.seconds += record.seconds
         if self.best_dice is None or record.val_dice > self.best_dice:
@@ -50,7 +50,7 @@ class TrainingState:
             self.best_weights = {key: value.clone() for key, value in model.state_dict().items()}
 
     def is_over(self, *, max_epochs: int, patience: int) -> bool:
-        """Whether training stops here: enough epochs, or no better Dice for `patience` epochs."""
+        """Whether training ends: at `max_epochs`, or `patience` epochs without a better Dice."""
         waited = self.epoch - (self.best_epoch or 0)
         return self.epoch >= max_epochs or (self.epoch > 0 and waited >= patience)
 
@@ -58,7 +58,7 @@ class TrainingState:
 def pack(
     key: str, state: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> memoryview:
-    """Returns everything a training needs to go on bit for bit, as the one copy on the host."""
+    """Returns all that a training needs to continue bit for bit; the only copy on the host."""
     buffer = io.BytesIO()
     buffer.write(_MAGIC + bytes(_CHECK_BYTES))
     document = {
@@ -89,12 +89,12 @@ def unpack(
 ) -> TrainingState | None:
     """Restores model, optimizer and random state from `pack`'s bytes.
 
-    The state is read on the host, and every tensor goes where a fresh training has it. Adam counts
-    its steps on the host: a counter on the device would make each later step wait for it.
+    The state is read on the host; every tensor goes to the device that a fresh training uses. Adam
+    counts its steps on the host: a counter on the device would make each later step wait for it.
 
     Returns:
-        The progress, or None where the bytes are torn, of another version or of another trial;
-        the training then starts from the beginning.
+        The state, or None if the bytes are damaged, of another version or of another trial: the
+        training then starts from the beginning.
     """
     document = _load(content)
     if document is None or document["version"] != CHECKPOINT_VERSION or document["key"] != key:
@@ -114,7 +114,7 @@ def unpack(
 
 
 def _load(content: bytes | memoryview) -> Mapping[str, Any] | None:
-    """Reads the state; None where the bytes are not whole or not a checkpoint at all."""
+    """Reads the state; returns None if the bytes are damaged or are no checkpoint."""
     head, body = content[:_HEAD_BYTES], content[_HEAD_BYTES:]
     if head != _MAGIC + _check(body):
         return None

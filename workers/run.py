@@ -67,22 +67,23 @@ from workers.weights import file_sha256, weight_files
 def run_trial(
     spec: TrialSpec, runtime: Runtime, checkpoints: Checkpoints, on_epoch: OnEpoch
 ) -> TrialResult:
-    """Trains one combination and scores it on its test images, if the question is about them.
+    """Trains one trial and, if it is measured on test images, scores it on them.
 
     Args:
-        spec: The question.
-        runtime: Where and with what to answer it.
-        checkpoints: Where an unfinished training is kept.
-        on_epoch: Called once an epoch, also for the epochs of a checkpoint gone on from.
+        spec: What to train.
+        runtime: Where and with what the trial runs.
+        checkpoints: Where the state of an unfinished trial is saved.
+        on_epoch: Called once per epoch, also for the epochs that a checkpoint already has.
 
     Returns:
-        The result; its status is `diverged` where the loss, or the output on a validation or test
+        The result; its status is `diverged` if the loss, or the output on a validation or test
         image, became NaN or infinite.
 
     Raises:
-        UserError: The data is missing or unreadable, or too small for the split.
-        SpecificationError: The network cannot be built, its least batch not be filled, its outputs
-            are not as many as their weights, or network or loss return what they may not.
+        UserError: The data is missing, unreadable or too small for the split.
+        SpecificationError: The network cannot be built, a training step has too few images, the
+            number of auxiliary weights does not fit, or network or loss return something that is
+            not allowed.
     """
     device = prepare_process(spec.training, runtime)
     task, arrays = _load_task(spec, runtime, device)
@@ -121,10 +122,10 @@ def run_trial(
 
 
 def _explain_nondeterminism(spec: TrialSpec, error: RuntimeError) -> None:
-    """Raises SpecificationError where the network has an operation that torch refuses.
+    """Raises SpecificationError if the network has an operation that torch refuses.
 
-    On CUDA torch refuses an operation without a deterministic form; the networks of the catalogue
-    have none (`workers.models.resampling`), one from another package can.
+    On CUDA torch refuses an operation without a deterministic form. The networks of the catalogue
+    have no such operation (`workers.models.resampling`); a network from another package can.
     """
     operation, found, _ = str(error).partition(" does not have a deterministic implementation")
     if found:
@@ -153,7 +154,7 @@ def _load_task(
         repeat=spec.repeat,
     )
     if spec.data.measured_on == "val":
-        # From here on nothing knows which images the test would be made of.
+        # From here on nothing in the trial knows the test images.
         split = replace(split, test=np.zeros(0, dtype=np.int64))
     task = prepare_task(
         arrays,

@@ -27,7 +27,7 @@ from workers.task import Task
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 MAX_SAVING_FRACTION = 0.02
-"""Most of a training's time that saving its state may take: that of FCN has 2 GiB."""
+"""Largest fraction of a training's time spent on saving its state (2 GiB for FCN)."""
 
 
 class DivergedError(Exception):
@@ -53,27 +53,27 @@ def train(
 ) -> TrainingState:
     """Trains until early stopping or the last epoch, then restores the best weights.
 
-    The state is saved at the end of an epoch once `checkpoint_interval_seconds` have passed since
-    the last save, and fifty times what that save took. A training that goes on from a saved state
-    ends with the same bits as one that was never stopped (CPU): the order of images depends on the
-    epoch alone, and everything else that is random is in the state.
+    The state is saved at the end of an epoch if `checkpoint_interval_seconds` have passed since the
+    last save, and at least fifty times the duration of that save. On a CPU, a training that
+    continues from a saved state ends with the same bits as one that was never stopped: the order
+    of images depends only on seed, repeat and epoch, and all other random state is saved.
 
     Args:
         model: On the task's device.
         loss: Takes (logits_BCHW, target_BHW).
         task: The images and the protocol.
-        checkpoints: Where the state is kept.
+        checkpoints: Where the state is saved.
         on_epoch: Called with each epoch's record, also those of a saved state.
         learning_rate: Step size of the optimizer.
-        checkpoint_key: Names the question and the data; a state under another key is not used.
-        checkpoint_interval_seconds: See above; 0 saves every epoch, whatever it takes.
-        min_train_batch: Smaller batches are left out.
+        checkpoint_key: Names the trial and its data; a state under another key is not used.
+        checkpoint_interval_seconds: See above; 0 saves after every epoch.
+        min_train_batch: Smaller batches are not trained on.
         clock: Monotonic seconds.
 
     Raises:
         DivergedError: The summed loss of an epoch, or a logit of a validation image, is not finite.
-        SpecificationError: The model or the loss returned what it may not, or no weight got a
-            gradient: at the first step none at all, or in the whole first epoch only zeros.
+        SpecificationError: The model or the loss returned something that is not allowed, no weight
+            got a gradient in the first step, or all gradients of the first epoch were zero.
     """
     protocol = task.training
     optimizer = torch.optim.Adam(
@@ -106,7 +106,7 @@ def train(
 def compiled(model: nn.Module) -> nn.Module:
     """Returns the same network behind torch.compile, for training.
 
-    It is compiled for two sizes, full batches and the last one. Evaluation would add many more.
+    It is compiled for two sizes: full batches and the last batch. Evaluation would add many more.
     """
     return cast("nn.Module", torch.compile(model, dynamic=False))
 
@@ -154,7 +154,7 @@ def _backward(step_loss: Tensor, model: nn.Module, *, is_first: bool) -> None:
     """Computes the gradients.
 
     Raises:
-        SpecificationError: No weight got one. That is looked at once an epoch.
+        SpecificationError: No weight got a gradient. This is checked once per epoch.
     """
     if step_loss.requires_grad:
         step_loss.backward()
@@ -165,10 +165,10 @@ def _backward(step_loss: Tensor, model: nn.Module, *, is_first: bool) -> None:
 
 
 def _refuse_zero_gradients(optimizer: torch.optim.Optimizer) -> None:
-    """Raises SpecificationError where every gradient so far was zero, as Adam's memory of them is.
+    """Raises SpecificationError if every gradient so far was zero, as Adam's second moments show.
 
-    A loss that has no slope on one batch may have one on the next: therefore after an epoch. The
-    first weight with another gradient ends the search, so that the host waits once.
+    A loss without a slope on one batch can have one on the next, so this is checked after an epoch.
+    The first weight with another gradient ends the search, so that the host waits once.
     """
     if not any(state["exp_avg_sq"].any() for state in optimizer.state.values()):
         message = f"in the whole first epoch every weight got the gradient 0, {_REMEDY}"
@@ -178,13 +178,13 @@ def _refuse_zero_gradients(optimizer: torch.optim.Optimizer) -> None:
 def supervised_loss(
     loss: Loss, output: SegmentationOutput, target_BHW: Tensor, protocol: TrainingProtocol
 ) -> Tensor:
-    """Returns the loss of the prediction plus, with deep supervision, those of the other maps.
+    """Returns the loss of the prediction plus, with deep supervision, the losses of the other maps.
 
-    The maps are `SegmentationOutput.supervised`, each times its weight; with weight 0 it is left
-    out.
+    The maps are `SegmentationOutput.supervised`; each loss is multiplied by its weight. A map with
+    weight 0 is skipped.
 
     Raises:
-        ValueError: There are several weights, and not as many as maps.
+        ValueError: There are several weights, but not one per map.
     """
     total = loss(output.logits_BCHW, target_BHW)
     weights = protocol.auxiliary_weight
@@ -211,10 +211,10 @@ def train_epoch(
 ) -> float:
     """Runs one epoch of steps; the host waits for the device once, at the end.
 
-    A last batch of fewer than `min_train_batch` images is left out.
+    A last batch of fewer than `min_train_batch` images is not trained on.
 
     Returns:
-        Mean loss per training image; NaN or infinite where any step's loss was.
+        Mean loss per training image; NaN or infinite if the loss of any step was.
 
     Raises:
         SpecificationError: As in `train`.

@@ -43,7 +43,8 @@ def open_dataset(component: Component, root: Path | None) -> Dataset:
 
     Raises:
         DatasetNotFoundError: The folder is missing, wrong or not readable.
-        UserError: There are fewer than five pairs, or it is ambiguous which mask is whose.
+        UserError: There are fewer than five pairs, or it is ambiguous which mask belongs to which
+            image.
         CatalogueError: The name or a parameter is unknown.
     """
     if DATASETS[complete_dataset(component.name, component.parameters)[0]].kind == "generated":
@@ -87,18 +88,18 @@ def dataset_of(component: Component, contents: Contents) -> FileDataset:
 
 
 def findings_of(component: Component, contents: Contents) -> list[Finding]:
-    """Returns what the names of a dataset's files say."""
+    """Returns the findings from the names of a dataset's files."""
     entry = DATASETS[component.name]
     return pairing_findings(entry, load(entry.open), contents)
 
 
 def read_contents(component: Component, root: Path | None, *, strict: bool = False) -> Contents:
-    """Returns what the folder of a dataset in files holds, paired or not.
+    """Returns the contents of the folder of a dataset in files, paired or not.
 
     Args:
         component: Name and parameters.
         root: As for `open_dataset`.
-        strict: Take the root itself only if it bears the official name.
+        strict: Use the root itself only if it has the official name.
 
     Raises:
         DatasetNotFoundError: The folder is missing, wrong or not readable.
@@ -116,7 +117,7 @@ def read_contents(component: Component, root: Path | None, *, strict: bool = Fal
     try:
         folder = root and layout.locate(root, strict, locating)
         if folder:
-            # How masks are read is no matter of where they lie.
+            # The option `mask` does not change which files are paired.
             return layout.index(folder, **{k: v for k, v in parameters.items() if k != "mask"})
     except OSError as error:
         problem = error

@@ -1,8 +1,8 @@
 """Decoded and resized images of one dataset, built once per node and mapped into memory by all.
 
 A cache entry is a folder `arrays/<fingerprint>-<side>-v<version>` with images.npy, masks.npy and
-index.json. It is built under a file lock in a folder beside it, made durable, and renamed: an
-entry that is visible is complete. What a killed build left is removed by the next one.
+index.json. It is built under a file lock in a folder next to it, made durable, and renamed: a
+visible entry is complete. The next build removes what a killed build left.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from workers.datasets.files.storage import (
 from workers.datasets.likeness.relations import ImageRelations
 
 CACHE_VERSION = 2
-"""Raised whenever the same arrays would have another form. Where the same files would give other
-arrays, `dataset.PREPARATION` is raised."""
+"""Raised when the same arrays have another form. If the same files give other arrays,
+`dataset.PREPARATION` is raised."""
 
 MIN_REDUCTION = 3
 MIN_DECODED_SIDE = 448
@@ -53,7 +53,7 @@ class DatasetArrays:
         masks: (N, S, S), 0 or 1, read-only memory map.
         names: Sample names, in the order of the arrays.
         relations: Which of them are related, and how.
-        fingerprint: Of the content they came from.
+        fingerprint: Fingerprint of the dataset.
     """
 
     images: NDArray[np.uint8]
@@ -71,20 +71,20 @@ class DatasetArrays:
 def load_arrays(
     dataset: Dataset, image_size: int, cache_dir: Path, mask_resize: MaskResize = "nearest"
 ) -> DatasetArrays:
-    """Returns all images and masks at one size, building them if this node has not yet.
+    """Returns all images and masks at one size; builds them if this node does not have them.
 
-    Safe when several processes ask at once: one builds, the others wait and share.
+    Several processes can call it at once: one builds, the others wait and share the result.
 
     Args:
-        dataset: What to load.
+        dataset: The dataset to load.
         image_size: Side of the square arrays, pixels.
         cache_dir: Cache folder of this node (`data.cache`).
-        mask_resize: How masks come to that size.
+        mask_resize: How masks are resized.
 
     Raises:
         UnreadableImageError: A file cannot be decoded; it is named.
-        UserError: A mask does not fit its image, what the masks mean cannot be known, or the cache
-            folder is full or not writable.
+        UserError: A mask does not fit its image, the meaning of the masks is not known, or the
+            cache folder is full or not writable.
     """
     fingerprint = dataset.fingerprint(cache_dir, image_size)
     by = "" if mask_resize == "nearest" else f"-{mask_resize}"
@@ -196,7 +196,7 @@ def _write_arrays(dataset: Dataset, form: _Form, folder: Path) -> None:
 
 
 def _in_order(dataset: Dataset, form: _Form, indices: Iterable[int]) -> Iterator[_Prepared]:
-    """Prepares with a few threads, a few images ahead, so that memory stays bounded."""
+    """Prepares images with a few threads, a few images ahead, so that memory stays bounded."""
     num_threads = num_build_threads()
     remaining = iter(indices)
     with ThreadPoolExecutor(num_threads) as pool:

@@ -61,7 +61,7 @@ class GeneratedDataset:
     """A dataset drawn on demand: picture `index` depends only on generator, seed, size and index.
 
     Attributes:
-        name: What messages call it.
+        name: Name in messages.
         generator: Draws the pictures.
         num_images: Number of pairs.
         seed: Random seed of the whole dataset.

@@ -1,4 +1,4 @@
-"""Pretrained weights into a network: every key of its backbone, or a message that names the key."""
+"""Loads pretrained weights into a network: every key must fit, or the message names it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _VGG16_FULLY_CONNECTED = {
 def load_weights(network: nn.Module, weights: Weights, file: Path) -> None:
     """Fills the parts of a network that weights belong to, and nothing else.
 
-    Batch norm's step counters may be missing; head and classifier of the file are left out.
+    Step counters of batch norm can be missing; head and classifier of the file are not used.
 
     Args:
         network: Built with random weights.
@@ -96,7 +96,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
     return {str(key): value for key, value in content.items()}
 
 
-def _read(file: Path) -> Any:  # noqa: ANN401 - whatever somebody saved
+def _read(file: Path) -> Any:  # noqa: ANN401 - a file can hold any object
     if file.suffix != ".safetensors":
         return torch.load(file, map_location="cpu", weights_only=True)
     from safetensors import SafetensorError

@@ -58,7 +58,7 @@ def duplicate_findings(dataset: FileDataset, relations: ImageRelations) -> list[
 def shared_findings(
     datasets: Mapping[str, tuple[FileDataset, ImageRelations]],
 ) -> dict[str, list[Finding]]:
-    """Returns for each dataset its images that are in another one too.
+    """Returns for each dataset a finding on its images that are also in another dataset.
 
     Args:
         datasets: By label.

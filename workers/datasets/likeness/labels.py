@@ -1,4 +1,4 @@
-"""Labels that cannot all be right: equal pictures with two masks, images that are their masks."""
+"""Labels that cannot all be right: equal pictures with different masks, images that are masks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MASKS_EQUAL = FindingKind(
 def label_findings(
     dataset: FileDataset, relations: ImageRelations, cache_dir: Path
 ) -> list[Finding]:
-    """Returns equal pictures whose masks differ, images that are masks, and masks of one content.
+    """Returns findings on equal pictures whose masks differ, images that are masks, and equal masks.
 
     Raises:
         UserError: The cache folder cannot be written.
@@ -70,7 +70,7 @@ def label_findings(
 
 
 def _are_equal(folder: Path, files: Iterable[Path], cache_dir: Path) -> bool:
-    """Tells whether files have the same bytes; reads none where sizes already differ."""
+    """Returns whether files have the same bytes; reads none if their sizes differ."""
     paths = list(files)
     if len({path.stat().st_size for path in paths}) != 1:
         return False

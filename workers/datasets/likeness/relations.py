@@ -22,7 +22,7 @@ class ImageRelations:
     """How the N images of a dataset are related, in the order of its samples.
 
     Attributes:
-        layout: Group of each image by the layout, else a name of its own.
+        layout: Group of each image by the layout, or a unique name if it has none.
         equal: (N,) number of the first image with an equal picture.
         hashes: (N, 4) perceptual hashes; None for generated images, which are drawn independently.
     """
@@ -32,7 +32,7 @@ class ImageRelations:
     hashes: NDArray[np.uint64] | None
 
     def groups(self, data: DataProtocol) -> tuple[str, ...]:
-        """Returns the group of each image that no split may tear apart.
+        """Returns the group of each image; a split never divides a group.
 
         With `split_unit: similar` near duplicates are joined too; otherwise the groups are those
         of `group`.
@@ -75,7 +75,7 @@ class ImageRelations:
         return tuple(kinds.get(i, "none") for i in test.tolist())
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the same as plain JSON values."""
+        """Returns the relations as plain JSON values."""
         return {
             "layout": list(self.layout),
             "equal": self.equal.tolist(),
@@ -87,7 +87,7 @@ class ImageRelations:
         """Rebuilds what `to_json` wrote.
 
         Raises:
-            ValueError: It was written otherwise; likewise KeyError and TypeError.
+            ValueError: The document has another form; likewise KeyError and TypeError.
         """
         layout, text = tuple(document["layout"]), document["hashes"]
         equal = np.asarray(document["equal"], dtype=np.int64)

@@ -19,10 +19,10 @@ from workers.datasets.masks.decision import Decision, num_lesion
 from workers.datasets.masks.rule import MaskFacts, MaskRule
 
 MAX_ASPECT_DIFFERENCE = 0.02
-"""A mask of another size is scaled to its image if the shapes agree this well (a fraction)."""
+"""Largest relative difference of aspect ratios at which a mask is scaled to its image."""
 
 MIN_SUM = 0.99
-"""Masks that together cover less of an image cannot be lesion everywhere; scaling may add a few
+"""Masks that together cover less of an image cannot be lesion everywhere; scaling can add a few
 pixels."""
 
 Named = Callable[[Path], str]
@@ -69,7 +69,7 @@ def united(
         for raster in pictures.read_rasters(path):
             upright = raster if turn == 1 else raster.turned(turn)
             fitted = _fitted(upright, size, path, image)
-            # Taking pixels first and applying the rule to those gives the same and is fast.
+            # Selecting pixels first and then applying the rule gives the same result and is fast.
             union |= rule.foreground(fitted.nearest(width, height) if side else fitted)
     return union
 
@@ -82,16 +82,16 @@ def judge_unions(
     *,
     stated: bool,
 ) -> tuple[Finding, ...]:
-    """Returns the samples whose masks are lesion everywhere only together.
+    """Returns the samples whose masks are lesion everywhere only when they are united.
 
-    Few are decoded: those whose masks have enough lesion for it.
+    Only samples whose masks have enough lesion for this are decoded.
 
     Args:
         samples: Image and masks of each sample by its name.
-        masks: What each mask file holds.
+        masks: Facts on each mask file.
         decision: How the files are read.
         named: Gives a file's name in `masks` and in the decision.
-        stated: Whether the user has said which pixels are lesion.
+        stated: Whether the option `mask` says which pixels are lesion.
     """
     if decision.rule is None or decision.refusals:
         return ()
@@ -101,7 +101,7 @@ def judge_unions(
         num = sum(one.header.num_pages for one in facts if one.header)
         if num < 2 or _covered(facts, decision.rule) < MIN_SUM:
             continue
-        with suppress(UserError):  # of another shape: `inspect_files` names it
+        with suppress(UserError):  # masks of another shape; `inspect_files` names them
             if united(image, paths, decision.rule, decision, named).all():
                 full[name] = f"{num} masks or pages"
     is_most = 2 * len(full) > len(samples) and (not stated or len(full) == len(samples))
@@ -109,7 +109,7 @@ def judge_unions(
 
 
 def _covered(facts: Sequence[MaskFacts], rule: MaskRule) -> float:
-    """Returns at most how much of an image masks cover, a fraction; may exceed 1."""
+    """Returns an upper bound of the fraction of an image that masks cover; it can exceed 1."""
     covered = 0.0
     for one in facts:
         sums = num_lesion(one, rule)
@@ -119,7 +119,7 @@ def _covered(facts: Sequence[MaskFacts], rule: MaskRule) -> float:
 
 
 def shapes_fit(mask: RasterSize, image: RasterSize) -> bool:
-    """Says whether a mask can be scaled to its image."""
+    """Returns whether a mask can be scaled to its image."""
     ratio = mask.width * image.height / (mask.height * image.width)
     return abs(ratio - 1) <= MAX_ASPECT_DIFFERENCE
 

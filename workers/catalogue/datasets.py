@@ -31,7 +31,8 @@ class MaskOptions(BaseModel):
         lesion: Values of the lesion: levels, indices of a coloured palette, or colours; every
             other value is background.
         threshold: Levels above this are lesion.
-        channel: Channel that decides: the brightest colour, alpha, one colour, or a palette's index.
+        channel: Channel that decides: the brightest colour, alpha, one colour, or a palette's
+            index.
         inverted: The pixels that the other keys do not select are lesion.
     """
 

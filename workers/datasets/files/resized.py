@@ -1,4 +1,4 @@
-"""Pictures that a first look leaves behind at the network's size, so that none is decoded twice."""
+"""Pictures that the inspection keeps at the network's size, so that none is decoded twice."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from workers.datasets.files.pictures import AnyPicture, as_rgb, reduce_image
 from workers.datasets.files.rasters import Raster, RasterSize
 
 MAX_BYTES = 256 * 2**20
-"""More is not kept: those files are decoded again."""
+"""Limit of the kept pictures; further files are decoded again."""
 
 
 class ResizedPictures:
-    """Images and masks of one dataset at one size; each is handed out once.
+    """Images and masks of one dataset at one size; each can be taken once.
 
     Attributes:
         side: The network's size; None keeps nothing.

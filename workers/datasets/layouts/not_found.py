@@ -1,4 +1,4 @@
-"""Where a dataset was looked for in vain, what is there instead, and where it seems to lie."""
+"""The error of a dataset that was not found: the searched folder, its content, and a proposal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.datasets.layouts.naming import IMAGE_WORDS, MASK_WORDS, is_role, ma
 
 _DEPTH = 3
 _MAX_FOLDERS = 500
-"""A root may hold anything; looking for a dataset below it ends after this many folders."""
+"""A root can be large; the search for a dataset below it ends after this number of folders."""
 
 
 def not_found_error(
@@ -25,13 +25,13 @@ def not_found_error(
     parameters: Mapping[str, object],
     problem: OSError | None = None,
 ) -> DatasetNotFoundError:
-    """Returns the error of a dataset that is not there.
+    """Returns the error of a dataset that was not found.
 
     Args:
-        label: What messages call it.
+        label: Name in messages.
         entry: Its entry in the catalogue.
-        layout: How its files should lie.
-        root: Where it was looked for.
+        layout: The expected layout of its files.
+        root: The searched folder.
         parameters: As for `Layout.locate`.
         problem: Why the folder could not be read.
     """
@@ -63,13 +63,13 @@ def proposal(
     *,
     todo: str = "set its root to that",
 ) -> str:
-    """Returns where a dataset seems to lie, or what to rename or move; empty where neither.
+    """Returns where a dataset seems to be, or what to rename or move; otherwise an empty text.
 
     Args:
-        root: Where it was looked for in vain.
-        layout: How its files should lie.
+        root: The searched folder.
+        layout: The expected layout of its files.
         parameters: As for `Layout.locate`.
-        todo: What to do with a folder that holds it.
+        todo: What to do with the folder that holds it.
     """
     for folder in _below(root):
         if layout.locate(folder, False, parameters) is not None:
@@ -112,7 +112,7 @@ def _below(root: Path) -> Iterator[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    with suppress(OSError):  # one that may not be read is none that could be proposed
+    with suppress(OSError):  # an unreadable folder cannot be proposed
         return [path for path in list_entries(folder) if path.is_dir()]
     return []
 

@@ -1,4 +1,4 @@
-"""What the names of a dataset's files say: pairs that are missing, ambiguous or nearly fit."""
+"""Findings from the names of a dataset's files: pairs that are missing, ambiguous or nearly fit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_UTF8 = FindingKind(
     remedy="rename each, for example with `convmv -t utf8`",
 )
 TOO_FEW_PAIRS = FindingKind(name="too-few-pairs", severity="refused", text="too few pairs")
-"""Its text is written for each dataset, as is that of `INCOMPLETE`."""
+"""Its text is written for each dataset, like the text of `INCOMPLETE`."""
 
 INCOMPLETE = FindingKind(name="incomplete", severity="note", text="not all official pairs are here")
 IMAGE_WITHOUT_MASK = FindingKind(
@@ -44,7 +44,7 @@ SEVERAL_MASKS = FindingKind(
 
 
 def pairing_findings(entry: DatasetEntry, layout: Layout, contents: Contents) -> list[Finding]:
-    """Returns what the names of the files alone say, refusals and notes."""
+    """Returns the findings from the names of the files alone, refusals and notes."""
 
     def names(paths: Iterable[Path]) -> list[str]:
         return [relative_name(contents.folder, path) for path in paths]

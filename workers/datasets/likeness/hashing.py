@@ -71,7 +71,7 @@ class PictureKey:
 def inspect_picture(
     path: Path, keep: Callable[[Path, AnyPicture], None] | None = None
 ) -> JSONValue:
-    """Returns what is remembered of a picture: facts, hash and key, or the reason if it is unreadable.
+    """Returns the facts, hash and key of a picture, or the reason why it cannot be read.
 
     Args:
         path: The file.

@@ -35,7 +35,7 @@ MASKS_EQUAL = FindingKind(
 def label_findings(
     dataset: FileDataset, relations: ImageRelations, cache_dir: Path
 ) -> list[Finding]:
-    """Returns findings on equal pictures whose masks differ, images that are masks, and equal masks.
+    """Returns equal pictures whose masks differ, images that are masks, and equal masks.
 
     Raises:
         UserError: The cache folder cannot be written.

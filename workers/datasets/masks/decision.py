@@ -101,7 +101,7 @@ def decide(
 
 
 def _fits(masks: Masks, option: Mapping[str, JSONValue], names: tuple[str, ...]) -> bool:
-    """Returns whether an option can read all masks, and gives lesion and background in the named masks."""
+    """Returns whether an option reads all masks, with lesion and background in the named masks."""
     rule, refusals = _stated(masks, option)
     if rule is None or refusals or refusals_in(_counted(masks, rule, None, stated=True)):
         return False
@@ -188,7 +188,7 @@ def num_lesion(facts: MaskFacts, rule: MaskRule) -> tuple[int, int] | None:
 
 
 def is_small(facts: MaskFacts, rule: MaskRule, side: int) -> bool:
-    """Returns whether a lesion can vanish at the network's size, so that it must be inspected there."""
+    """Returns whether a lesion can vanish at the network's size and must be inspected at it."""
     sums = num_lesion(facts, rule)
     return sums is not None and 0 < sums[0] * side**2 < MAX_SMALL * sums[1]
 

@@ -155,7 +155,7 @@ def _bands(table: ValueCounts, full: int) -> _Bands:
 
 
 def _noisy(masks: Masks, tables: Mapping[str, ValueCounts], half: MaskRule) -> Outcome:
-    """Returns the rule of masks that are dark and bright except for smooth edges and compression."""
+    """Returns the rule of masks that are dark and bright, apart from edges and compression."""
     details = {name: f"values {listed(tables[name].values)}" for name in masks}
     if any(facts.full_scale is None for facts in masks.values()):
         values = {value for table in tables.values() for value in table.values}
@@ -178,7 +178,7 @@ def _noisy(masks: Masks, tables: Mapping[str, ValueCounts], half: MaskRule) -> O
 
 
 def _classes(masks: Masks, bright: int, *, few: bool) -> set[Value]:
-    """Returns the values between that are classes, not edges: they cover areas or are the only one."""
+    """Returns the values between that are classes, not edges: they cover areas or are alone."""
     flat: dict[tuple[Value, int], int] = {}
     between: dict[tuple[Value, int], int] = {}
     for facts in masks.values():

@@ -59,7 +59,7 @@ def _gaussian(size: int, width_thousandths: int) -> Field:
 
 
 def noise(rng: np.random.Generator, size: int, cells_y: int, cells_x: int | None = None) -> Field:
-    """Returns smooth noise of mean 0 and standard deviation about 1, with so many cells a side."""
+    """Returns smooth noise of mean 0 and standard deviation about 1, with cells per side."""
     cells_x = cells_x or cells_y
     knots = rng.standard_normal((cells_y + 3, cells_x + 3), dtype=np.float32)
     # A cubic spline of independent knots has about 0.48 of their variance along each axis.
@@ -113,7 +113,7 @@ class Outline:
 
         Args:
             size: Side of the field, pixels.
-            num_waves: Use only the first so many waves, for a smoother outline.
+            num_waves: Number of waves to use, the first ones; fewer give a smoother outline.
         """
         at = pixel_positions(size)
         dx, dy = at.x - np.float32(self.x), at.y - np.float32(self.y)
@@ -159,7 +159,7 @@ def curve(rng: np.random.Generator, size: int, width: float, bend: float) -> Fie
 
 
 def spots(rng: np.random.Generator, size: int, num: int, radius: float) -> Field:
-    """Returns soft round spots of random place and size: up to 1 inside, 0 away from them."""
+    """Returns soft round spots of random position and size: up to 1 inside, 0 away from them."""
     at = pixel_positions(size)
     total = np.zeros((size, size), dtype=np.float32)
     for _ in range(num):
@@ -170,7 +170,7 @@ def spots(rng: np.random.Generator, size: int, num: int, radius: float) -> Field
 
 
 def light(rng: np.random.Generator, size: int, unevenness: float) -> Field:
-    """Returns uneven illumination around 1: a slope and a bright place."""
+    """Returns uneven illumination around 1: a slope and a bright spot."""
     at = pixel_positions(size)
     slope_x, slope_y = rng.normal(0, unevenness, 2).astype(np.float32)
     x, y = rng.uniform(0.2, 0.8, 2).astype(np.float32)
@@ -203,7 +203,7 @@ def finish(
 
 
 def labelled(rng: np.random.Generator, depth: Field, doubt: float) -> NDArray[np.bool_]:
-    """Returns the mask as a tired annotator draws it: the outline wanders by about `doubt`.
+    """Returns the mask of an imprecise annotator: its outline deviates by about `doubt`.
 
     Args:
         rng: Random generator.

@@ -71,8 +71,8 @@ def sigmoid_note(model: nn.Module, task: Task, label: str) -> str | None:
         return None
     return (
         f"model {label!r}: all outputs for {len(indices)} validation images lie "
-        "between 0 and 1, as if they had gone through a sigmoid. Podium takes them for logits: a "
-        "pixel counts as lesion where its output is above 0. If the model ends with a sigmoid, "
+        "between 0 and 1, as if they had gone through a sigmoid. Podium reads them as logits: a "
+        "pixel counts as lesion if its output is above 0. If the model ends with a sigmoid, "
         "remove it"
     )
 

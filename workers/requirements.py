@@ -6,7 +6,7 @@ from workers.catalogue.encoders import least_image_side
 from workers.catalogue.models import min_train_batch, num_supervised
 from workers.contract import TrialSpec
 
-BLIND_VALIDATION = "no validation image has a lesion, so that early stopping has nothing to see"
+BLIND_VALIDATION = "no validation image has a lesion, so that early stopping cannot compare epochs"
 """Note on a repeat in which every epoch has the same score, so that the first counts as best."""
 
 
@@ -43,8 +43,8 @@ def left_out_note(spec: TrialSpec, num_train_images: int) -> str | None:
     if rest == 0 or rest >= least:
         return None
     return (
-        f"the last batch of an epoch, {rest} of {num_train_images} training images, another one "
-        f"every time, is left out: the model needs {least} images in a step"
+        f"the last batch of each epoch ({rest} of {num_train_images} training images, different "
+        f"ones in each epoch) is not trained on: the model needs {least} images in a step"
     )
 
 

@@ -125,19 +125,19 @@ def weight_files(
     weights = weights_of(model.name, model.parameters)
     if pretrained is True:
         return tuple((item, fetch(item, cache_dir)) for item in weights)
-    place = f"model {model.label!r}: parameters.pretrained"
+    key = f"model {model.label!r}: parameters.pretrained"
     if given is None:
-        msg = f"{place}: the file of content {pretrained} is needed and no path is known"
+        msg = f"{key}: the file with content {pretrained} is needed; set `pretrained` to its path"
         raise UserError(msg)
     try:
         files = given_files(weights, Path(given))
     except UserError as error:
-        msg = f"{place}: {error}; put it there on every node, or on a shared file system"
+        msg = f"{key}: {error}; put it there on every node, or on a shared file system"
         raise UserError(msg) from error
     found = content_id(files)
     if is_content_id(pretrained) and found != pretrained:
         msg = (
-            f"{place}: {given} on this machine is not the file the trial was planned with "
+            f"{key}: {given} on this machine is not the file the trial was planned with "
             f"(content {found[:19]}, expected {str(pretrained)[:19]}); copy that file here"
         )
         raise UserError(msg)
@@ -177,7 +177,9 @@ def find_cached(weights: Weights, cache_dir: Path) -> Path | None:
 def _download(weights: Weights, folder: Path) -> Path:
     """Fetches beside, then replaces, so that no process ever sees half a file."""
     if weights.hub is None:
-        msg = f"{weights.name}: Podium knows no place to fetch it from; name a file"
+        msg = (
+            f"{weights.name}: Podium does not know where to download it; set `pretrained` to a file"
+        )
         raise UserError(msg)
     from huggingface_hub import hf_hub_download
     from huggingface_hub.utils.tqdm import disable_progress_bars

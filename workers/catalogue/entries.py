@@ -108,7 +108,7 @@ class Catalogue(MutableMapping[str, Entry], Generic[Entry]):
             entry = point.load()
         except Exception as error:  # noqa: BLE001 - another package's import may raise anything
             reason = f"cannot be loaded: {type(error).__name__}: {error}"
-            self._refuse(point, f"{reason}; mend or uninstall that package")
+            self._refuse(point, f"{reason}; fix or uninstall the package")
         if not isinstance(entry, self._kind):
             self._refuse(point, f"is a {type(entry).__name__}, not a {self._kind.__name__}")
         if entry.name != point.name:

@@ -134,7 +134,7 @@ def split_loss(name: str) -> tuple[str, ...]:
             raise CatalogueError(("name",), name, f"{culprit}; {known}")
         if parts.count(part) > 1:
             remedy = f"name {part!r} once and give it a weight"
-            raise CatalogueError(("name",), name, f"{part!r} is there twice; {remedy}")
+            raise CatalogueError(("name",), name, f"{part!r} is named twice; {remedy}")
     return parts
 
 
@@ -162,7 +162,7 @@ def complete_loss(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[s
     known = ("weights", *parts, LEARNING_RATE)
     for key in parameters:
         if key not in known:
-            remedy = f"options of a part go under its name, as {parts[-1]}: {{OPTION: VALUE}}"
+            remedy = f"options of a component go under its name, as {parts[-1]}: {{OPTION: VALUE}}"
             reason = f"unknown parameter of a sum; {nearest(key, known)}; {remedy}"
             raise CatalogueError(("parameters", str(key)), parameters[key], reason)
     weights = dict(zip(parts, _weights(parameters.get("weights"), len(parts)), strict=True))
@@ -249,7 +249,9 @@ def _weights(weights: object, num_parts: int) -> list[float]:
         return [1.0] * num_parts
     path = ("parameters", "weights")
     if not isinstance(weights, Sequence) or isinstance(weights, str) or len(weights) != num_parts:
-        raise CatalogueError(path, weights, f"expected a list of {num_parts} numbers, one a part")
+        raise CatalogueError(
+            path, weights, f"expected a list of {num_parts} numbers, one per component"
+        )
     for weight in weights:
         number = isinstance(weight, int | float) and not isinstance(weight, bool)
         if not number or not math.isfinite(weight) or weight < 0:

@@ -43,7 +43,7 @@ def _refuse_beside_encoder(values: Mapping[str, Any], *keys: str) -> None:
         if values.get(key):
             kind, message = (
                 "beside_encoder",
-                "{key} is of the plain form, encoder of smp's; give one",
+                "{key} belongs to the plain form and encoder to smp's form; set only one",
             )
             raise PydanticCustomError(kind, message, {"key": key})
 

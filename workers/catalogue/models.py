@@ -278,11 +278,13 @@ def weights_of(name: str, parameters: Parameters) -> tuple[Weights, ...]:
 def _check_weights(weights: tuple[Weights, ...], pretrained: JSONValue) -> None:
     path = ("parameters", "pretrained")
     if not weights:
-        reason = "the plain form has no pretrained weights; name an encoder, as encoder: resnet34"
+        reason = (
+            "the plain form has no pretrained weights; name an encoder, such as encoder: resnet34"
+        )
         raise CatalogueError(path, pretrained, reason)
     for item in weights:
         if pretrained is True and item.hub is None:
-            reason = f"Podium knows no weights of {item.name}; name a file of its state dict"
+            reason = f"Podium knows no weights of {item.name}; set `pretrained` to a state dict"
             raise CatalogueError(path, pretrained, reason)
 
 

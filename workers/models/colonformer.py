@@ -26,9 +26,9 @@ class PyramidHead(nn.Module):
     """UPerNet (Xiao et al., arXiv:1807.10221): pyramid pooling, then a feature pyramid.
 
     The deepest map is pooled to 1, 2, 3 and 6 bins per side and joined with them. The next deeper
-    map is added to each other map, and all four are joined at the size of the finest. Every resize is
-    bilinear with align_corners False. The authors add in place to the output of a ReLU, which torch
-    no longer differentiates; the sum here is a new tensor.
+    map is added to each of the other maps, and all four are joined at the finest size. Every resize
+    is bilinear with align_corners False. The authors add in place to the output of a ReLU, which
+    torch no longer differentiates; the sum here is a new tensor.
 
     Initialisation as mmsegmentation's: convolutions N(0, 2 / fan-out), the last N(0, 0.01^2) with
     zero bias.

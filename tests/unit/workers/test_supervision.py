@@ -159,8 +159,8 @@ def test_batches_that_are_refused_or_left_out(model, size, batch, images, refuse
         assert "raise training.batch_size or use more images" in problem
     elif left_out:
         assert note == (
-            "the last batch of an epoch, 1 of 9 training images, another one every time, is left "
-            "out: the model needs 2 images in a step"
+            "the last batch of each epoch (1 of 9 training images, different ones in each epoch) "
+            "is not trained on: the model needs 2 images in a step"
         )
     else:
         assert note is None

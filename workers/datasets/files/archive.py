@@ -100,7 +100,7 @@ def unpack(archive: Path, folder: Path, shown: str) -> None:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # an error of the disk; damage has no errno or EINVAL
         reason = str(error).partition("\n")[0].rstrip(":")
-        msg = f"{shown}: is no readable archive ({reason}); make it again, or check its transfer"
+        msg = f"{shown}: is not a readable archive ({reason}); make it again, or check its transfer"
         raise UserError(msg) from error
 
 
@@ -165,7 +165,7 @@ def _refuse_kind(name: str, is_file: bool, *, is_link: bool) -> None:
         )
         raise _RefusedError(msg)
     if not is_file:
-        msg = f"{name!r} is a device, a pipe or the like; pack files and folders only"
+        msg = f"{name!r} is a device, a pipe or another special file; pack files and folders only"
         raise _RefusedError(msg)
 
 
@@ -210,8 +210,8 @@ def _write(members: Iterator[_Member], folder: Path, packed_bytes: int) -> None:
             raise _RefusedError(msg)
         if total > limit:
             msg = (
-                f"grows to more than {limit / 1e9:.1f} GB from {packed_bytes / 1e6:.1f} MB, as an "
-                f"archive does that was made to fill disks; {_BY_HAND}"
+                f"grows to more than {limit / 1e9:.1f} GB from {packed_bytes / 1e6:.1f} MB, like "
+                f"an archive that was made to fill disks; {_BY_HAND}"
             )
             raise _RefusedError(msg)
         if total > free:
@@ -220,7 +220,7 @@ def _write(members: Iterator[_Member], folder: Path, packed_bytes: int) -> None:
         _put(member, target, folder)
 
 
-_BY_HAND = "if it is right, unpack it yourself and set data.root to the folder"
+_BY_HAND = "if you trust it, unpack it yourself and set data.root to the folder"
 
 
 def _target(folder: Path, name: str) -> Path:
@@ -233,7 +233,7 @@ def _target(folder: Path, name: str) -> Path:
     parts = name.replace("\\", "/").split("/")
     reason = None
     if name.startswith(("/", "\\")) or ".." in parts or parts[0][1:2] == ":":
-        reason = "would land outside the folder; an archive of data holds relative paths only"
+        reason = "would be outside the folder; an archive of data has only relative paths"
     elif len(parts) > MAX_DEPTH or any(
         len(os.fsencode(text)) > limit
         for text, limit in ((name, MAX_NAME_BYTES), *((part, MAX_PART_BYTES) for part in parts))
@@ -259,7 +259,7 @@ def _put(member: _Member, target: Path, folder: Path) -> None:
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.parent.resolve().is_relative_to(folder):
-            msg = f"{member.name!r} would land in {target.parent.resolve()}, outside {folder}"
+            msg = f"{member.name!r} would be in {target.parent.resolve()}, outside {folder}"
             raise _RefusedError(msg)
         with member.open() as source, target.open("xb") as file:
             left = member.size

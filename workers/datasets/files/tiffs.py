@@ -87,7 +87,7 @@ def tiff_raster(page: Any) -> Raster:  # noqa: ANN401 - tifffile has no types
     channels = 1 if pixels.ndim == 2 else pixels.shape[-1]
     bands = channels in (2, 4) and photometric == tifffile.PHOTOMETRIC.MINISBLACK
     if bands and not set(page.extrasamples) & {1, 2}:
-        msg = f"a TIFF of {channels} bands, none of which is said to be alpha; store grey or colour"
+        msg = f"a TIFF of {channels} bands, none of which is marked as alpha; store grey or colour"
         raise ValueError(msg)
     if pixels.ndim not in (2, 3) or channels > 4 or pixels.dtype.kind not in "buif":
         msg = (

@@ -24,14 +24,14 @@ from workers.datasets.layouts.naming import key_beside, masks_among, natural_key
 TWO_IMAGES = FindingKind(
     name="two-images",
     severity="refused",
-    text="images of one name, whose masks cannot be told apart",
+    text="images of one name, whose masks cannot be assigned",
     remedy="rename or remove one of each",
 )
 TWO_MASKS = FindingKind(
     name="two-masks",
     severity="refused",
     text="several masks of one image, which this layout does not unite",
-    remedy="remove those that are out of date",
+    remedy="remove the outdated masks",
 )
 MASK_AMONG_IMAGES = FindingKind(
     name="mask-among-images",

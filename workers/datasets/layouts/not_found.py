@@ -73,7 +73,7 @@ def proposal(
     """
     for folder in _below(root):
         if layout.locate(folder, False, parameters) is not None:
-            return f"it seems to lie in {folder}: {todo}"
+            return f"it seems to be in {folder}: {todo}"
     if set(layout.expected) != {"images", "masks"}:
         return ""
     for folder in (root, *_below(root)):

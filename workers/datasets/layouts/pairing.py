@@ -35,7 +35,7 @@ MASK_WITHOUT_IMAGE = FindingKind(
 NEARLY_FITS = FindingKind(
     name="nearly-fits",
     severity="note",
-    text="mask whose name would fit an image if it were written otherwise, left out",
+    text="mask whose name nearly fits an image, left out",
     remedy="rename each, or make a folder with links of the right names",
 )
 SEVERAL_MASKS = FindingKind(
@@ -61,7 +61,7 @@ def pairing_findings(entry: DatasetEntry, layout: Layout, contents: Contents) ->
         *finding(IMAGE_WITHOUT_MASK, names(without)),
         *finding(MASK_WITHOUT_IMAGE, names(orphans)),
         *finding(
-            replace(NEARLY_FITS, remedy=f"{NEARLY_FITS.remedy}; read are {layout.reads}"),
+            replace(NEARLY_FITS, remedy=f"{NEARLY_FITS.remedy}; this layout reads {layout.reads}"),
             dict(
                 zip(
                     names(fits),
@@ -94,7 +94,7 @@ def _too_few(layout: Layout, contents: Contents, fits: Mapping[Path, Path]) -> t
         return ()
     text = f"{num} image-mask pairs in {contents.folder}, at least {MIN_PAIRS} are needed"
     if layout.reads:
-        text += f"; read are {layout.reads}"
+        text += f"; this layout reads {layout.reads}"
     others = Counter(
         (path.parent, "folder" if path.is_dir() else path.suffix or "file without ending")
         for path in contents.left_alone
@@ -104,10 +104,10 @@ def _too_few(layout: Layout, contents: Contents, fits: Mapping[Path, Path]) -> t
         for (folder, kind), count in others.most_common(4)
     ]
     if listed:
-        text += f", not what lies there besides: {', '.join(listed)}"
+        text += f"; other files there: {', '.join(listed)}"
     if fits:
         mask, image = next(iter(fits.items()))
-        text += f"; {len(fits):,} masks nearly fit, such as {mask.name} the image {image.name}"
+        text += f"; {len(fits):,} masks nearly fit an image, such as {mask.name} and {image.name}"
     return (Finding(kind=replace(TOO_FEW_PAIRS, text=spelt(text)), names=()),)
 
 

@@ -19,13 +19,13 @@ EQUAL_PICTURES = FindingKind(
     name="equal-pictures",
     severity="note",
     text="pictures with the same pixels",
-    remedy="data.split_unit: group keeps them in one part",
+    remedy="data.split_unit: group keeps them in one subset",
 )
 NEAR_DUPLICATES = FindingKind(
     name="near-duplicates",
     severity="note",
     text="near duplicates",
-    remedy="data.split_unit: similar keeps each group in one part",
+    remedy="data.split_unit: similar keeps each group in one subset",
 )
 SHARED_PICTURES = FindingKind(
     name="shared-pictures",

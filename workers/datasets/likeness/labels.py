@@ -22,7 +22,7 @@ IMAGE_IS_MASK = FindingKind(
     name="image-is-mask",
     severity="note",
     text="image file with the same bytes as its mask",
-    remedy="put the picture in its place",
+    remedy="replace it with the picture",
 )
 MASKS_EQUAL = FindingKind(
     name="masks-equal",

@@ -45,8 +45,8 @@ class ImageRelations:
         if data.split_unit == "similar":
             if data.similar_rule != SIMILAR_RULE:
                 msg = (
-                    f"data.split_unit: similar: near duplicates by rule {data.similar_rule} were "
-                    f"asked for, and this version of Podium finds them by rule {SIMILAR_RULE}; "
+                    f"data.split_unit: similar: the trial needs near duplicates by rule "
+                    f"{data.similar_rule}, but this version of Podium uses rule {SIMILAR_RULE}; "
                     "use the version that planned the trial"
                 )
                 raise SpecificationError(msg)

@@ -76,7 +76,7 @@ def test_an_entry_can_be_added_and_removed_in_this_process(site):
         (
             "alpha = acme_losses:ALPHA",
             "import gone_module",
-            "No module named 'gone_module'; mend or uninstall",
+            "No module named 'gone_module'; fix or uninstall",
         ),
         ("alpha = acme_losses:ALPHA", "1 / 0", "cannot be loaded: ZeroDivisionError"),
         ("alpha = acme_losses:make", CODE, "is a function, not a LossEntry"),

@@ -66,7 +66,7 @@ def test_spaces_around_the_plus_mean_nothing():
         ("fokal", {}, ("name",), "did you mean 'focal'"),
         ("iou+fokal", {}, ("name",), "unknown loss 'fokal'; did you mean 'focal'"),
         ("iou+", {}, ("name",), "unknown loss ''"),
-        ("iou+iou", {}, ("name",), "'iou' is there twice"),
+        ("iou+iou", {}, ("name",), "'iou' is named twice"),
         ("focal", {"gama": 2}, ("parameters", "gama"), "did you mean 'gamma'"),
         ("focal", {"gamma": -1}, ("parameters", "gamma"), "greater than or equal to 0"),
         ("focal", {"alpha": math.inf}, ("parameters", "alpha"), "finite"),

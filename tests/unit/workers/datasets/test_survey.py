@@ -163,7 +163,7 @@ def test_no_pair_says_which_other_files_lie_there(
     (survey,) = survey_root(tmp_path, cache)
     assert (survey.label, survey.num_pairs, survey.is_sound) == ("kvasir-seg", 0, False)
     assert "9 x .png in images, 9 x .png in masks" in survey.refusals[0]
-    assert "read are images/NAME.jpg with masks/NAME.jpg" in survey.refusals[0]
+    assert "this layout reads images/NAME.jpg with masks/NAME.jpg" in survey.refusals[0]
 
 
 def test_an_incomplete_official_dataset_is_a_note_with_both_counts(

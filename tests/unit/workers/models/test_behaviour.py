@@ -22,18 +22,16 @@ SMALL: list[tuple[str, dict[str, Any]]] = [
     ("unetpp", {"encoder": "resnet18"}),
     ("deeplabv3plus", {"encoder": "resnet18"}),
 ]
-
-
-def build(name, parameters, **more):
-    torch.manual_seed(0)
-    return build_model(name, **more, **parameters)
-
-
 # Forms whose layers another form trains too.
 SAME_LAYERS = [
     ("unetpp", {"width": 4, "deep_supervision": False}),
     ("unetpp", {"encoder": "resnet18"}),
 ]
+
+
+def build(name, parameters, **more):
+    torch.manual_seed(0)
+    return build_model(name, **more, **parameters)
 
 
 @pytest.fixture(scope="module", params=SMALL, ids=str)

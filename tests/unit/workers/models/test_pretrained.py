@@ -125,14 +125,17 @@ def without(state: dict[str, torch.Tensor], *keys: str) -> dict[str, torch.Tenso
             lambda s: s | {"conv1.weight": torch.zeros(64, 1, 7, 7)},
             r"has another shape: conv1.weight \(64, 1, 7, 7\) for \(64, 3, 7, 7\)",
         ),
-        (lambda s: s | {"layer9.w": torch.zeros(1)}, "the network has no place for: layer9.w"),
+        (
+            lambda s: s | {"layer9.w": torch.zeros(1)},
+            "keys that the network does not have: layer9.w",
+        ),
         (
             lambda s: {f"encoder.{k}": v for k, v in s.items()},
             r"lacks: conv1.weight, bn1.weight, bn1.bias and \d+ more",
         ),
         (lambda _: [1, 2], "holds a list, not a state dict"),
         (lambda _: {}, "holds a dict, not a state dict"),
-        (lambda s: s | {"epoch": 3}, "epoch: is no tensor"),
+        (lambda s: s | {"epoch": 3}, "epoch: is not a tensor"),
     ],
 )
 def test_a_file_that_does_not_fit_is_named_with_the_key(tmp_path, resnet18, change, message):

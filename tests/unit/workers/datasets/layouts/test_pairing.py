@@ -136,12 +136,12 @@ def test_names_that_nearly_fit_are_proposed(tmp_path: Path) -> None:
     contents = read_contents(MINE, tmp_path)
     sentences = {one.kind.name: one.sentence(1) for one in findings_of(MINE, contents)}
     assert sentences["nearly-fits"].startswith(
-        "mask whose name would fit an image if it were written otherwise, left out: 6 "
+        "mask whose name nearly fits an image, left out: 6 "
         "(masks/0_seg.png (of img_000.jpg?), and 5 more); rename each"
     )
     assert "0 image-mask pairs" in sentences["too-few-pairs"]
     assert (
-        "6 masks nearly fit, such as 0_seg.png the image img_000.jpg"
+        "6 masks nearly fit an image, such as 0_seg.png and img_000.jpg"
         in (sentences["too-few-pairs"])
     )
 
@@ -154,7 +154,7 @@ def test_names_that_nearly_fit_are_proposed(tmp_path: Path) -> None:
         (("images", "annotations"), "rename annotations/ to masks/"),
         (("imagesTr", "labelsTr"), "rename imagesTr/ to images/ and labelsTr/ to masks/"),
         (("Photos", "Ground Truth"), "rename Photos/ to images/ and Ground Truth/ to masks/"),
-        (("train/images", "train/masks"), "it seems to lie in ROOT/train: set its root to that"),
+        (("train/images", "train/masks"), "it seems to be in ROOT/train: set its root to that"),
         (("a/b/images", "a/b/gt"), "in ROOT/a/b, rename gt/ to masks/"),
     ],
 )
@@ -170,7 +170,7 @@ def test_folders_that_would_fit_are_proposed(
 def test_an_official_folder_further_down_is_proposed(tmp_path: Path) -> None:
     touch(tmp_path, "unzipped/kvasir-seg/Kvasir-SEG/images/a.jpg")
     (tmp_path / "unzipped/kvasir-seg/Kvasir-SEG/masks").mkdir()
-    with pytest.raises(DatasetNotFoundError, match=r"it seems to lie in .*kvasir-seg"):
+    with pytest.raises(DatasetNotFoundError, match=r"it seems to be in .*kvasir-seg"):
         read_contents(Component(name="kvasir-seg"), tmp_path)
 
 
@@ -183,7 +183,7 @@ def test_what_a_layout_does_not_read_is_named(tmp_path: Path) -> None:
     ("names", "proposed"),
     [
         (["images/a.png", "GT/a.png"], "in {root}, rename GT/ to masks/"),
-        (["mine/images/a.png", "mine/masks/a.png"], "it seems to lie in {root}/mine: "),
+        (["mine/images/a.png", "mine/masks/a.png"], "it seems to be in {root}/mine: "),
         (
             ["a.png", "a_mask.png", "b.png", "b_mask.png"],
             "in {root}, move the masks (there seem to be 2, such as a_mask.png) to masks/",

@@ -62,11 +62,11 @@ def test_equal_and_near_duplicates_are_named_in_groups(
     assert found.is_sound
     assert sentences(found, "equal-pictures") == [
         "pictures with the same pixels: 1 (images/0.jpg = images/a.jpg = images/b.png); "
-        "data.split_unit: group keeps them in one part"
+        "data.split_unit: group keeps them in one subset"
     ]
     assert sentences(found, "near-duplicates") == [
         "groups of near duplicates (1 pair with hashes that differ in at most 24 of 256 bits): 1 "
-        "(images/1.jpg ~ images/worse.jpg); data.split_unit: similar keeps each group in one part"
+        "(images/1.jpg ~ images/worse.jpg); data.split_unit: similar keeps each group in one subset"
     ]
 
 

@@ -56,7 +56,7 @@ def test_gradients_are_those_of_the_sum_written_by_hand(protocol, weights):
         torch.testing.assert_close(mine, theirs)
 
 
-def test_mutation_is_the_sum_over_the_fifteen_subsets_of_four_maps():
+def test_mutation_loss_is_the_sum_over_15_subsets():
     maps = leaves(4)
     output = SegmentationOutput(maps[3], tuple(maps[:3]), mutation=True)
     value = supervised_loss(LOSS, output, TARGET, TrainingProtocol())
@@ -70,7 +70,7 @@ def test_mutation_is_the_sum_over_the_fifteen_subsets_of_four_maps():
     torch.testing.assert_close(alone, LOSS(maps[3], TARGET))
 
 
-def test_a_weight_of_zero_leaves_an_output_out_whatever_it_is():
+def test_output_with_weight_0_is_not_used():
     (final,) = leaves(1)
     broken = torch.full_like(final, float("nan"))
     protocol = TrainingProtocol(auxiliary_weight=(0.0,))
@@ -78,7 +78,7 @@ def test_a_weight_of_zero_leaves_an_output_out_whatever_it_is():
     assert value.isfinite()
 
 
-def test_other_weights_than_outputs_are_an_error():
+def test_wrong_number_of_output_weights_is_an_error():
     final, other = leaves(2)
     protocol = TrainingProtocol(auxiliary_weight=(1.0, 1.0))
     with pytest.raises(ValueError, match="shorter"):
@@ -101,7 +101,7 @@ def spec(model: str, size: int = 32, **training: Any) -> TrialSpec:
     ("model", "number"),
     [("unetpp", 3), ("caranet", 3), ("colonformer", 3), ("emcad", 14), ("unet", 0)],
 )
-def test_a_list_of_weights_has_to_fit_the_model(model, number):
+def test_list_of_output_weights_must_fit_the_model(model, number):
     assert num_supervised(model, complete_model(model, {})[1]) == number
     assert supervision_problem(spec(model, auxiliary_weight=(1.0,) * (number or 2))) is None
     assert supervision_problem(spec(model, auxiliary_weight=2.0)) is None
@@ -129,7 +129,7 @@ WHOLE = [
 
 
 @pytest.mark.parametrize(("name", "parameters"), [*SMALL, *WHOLE])
-def test_the_catalogue_counts_the_outputs_of_every_model(name, parameters):
+def test_catalogue_has_the_outputs_of_every_model(name, parameters):
     network = without_memory(name, **parameters).eval()
     output = network(torch.zeros(1, 3, 32, 32, device="meta"))
     complete = complete_model(name, parameters)[1]
@@ -150,7 +150,7 @@ def test_the_catalogue_counts_the_outputs_of_every_model(name, parameters):
         ("unet", 32, 1, 1, False, False),
     ],
 )
-def test_batches_that_are_refused_or_left_out(model, size, batch, images, refused, left_out):
+def test_small_batches_are_refused_or_not_trained_on(model, size, batch, images, refused, left_out):
     trial = spec(model, size, batch_size=batch)
     problem, note = batch_problem(trial, images), left_out_note(trial, images)
     assert (problem is not None) == refused

@@ -110,7 +110,7 @@ def devices(model, optimizer, progress):
 
 
 @pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter:UserWarning")
-def test_every_tensor_lies_after_resuming_where_a_fresh_training_has_it():
+def test_resumed_tensors_are_on_the_devices_of_a_fresh_trial():
     trained_on_cpu = trained(2)
     content = pack("id", state_of([0.1], trained_on_cpu[0]), *trained_on_cpu)
     meta = torch.device("meta")
@@ -167,7 +167,7 @@ class SlowSaves:
         (4.0, 0.0, None),
     ],
 )
-def test_saving_takes_two_percent_of_a_training_at_most(seconds, interval, expected, monkeypatch):
+def test_saving_takes_at_most_2_percent_of_a_training(seconds, interval, expected, monkeypatch):
     saves = SlowSaves(seconds)
 
     train_epoch = training.train_epoch
@@ -200,7 +200,7 @@ def test_saving_takes_two_percent_of_a_training_at_most(seconds, interval, expec
 
 @settings(deadline=None, max_examples=30)
 @given(st.data())
-def test_a_torn_or_foreign_checkpoint_is_no_checkpoint(data):
+def test_damaged_or_foreign_checkpoint_is_ignored(data):
     model, optimizer = trained(1)
     content = pack("id", state_of([0.1], model), model, optimizer)
     cut = data.draw(st.integers(0, len(content) - 1))
@@ -248,7 +248,7 @@ def test_failures_fall_into_the_documented_classes(error, expected):
 
 
 @pytest.mark.parametrize("text", ["CUDNN_STATUS_EXECUTION_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"])
-def test_a_library_that_finds_no_room_under_a_cap_is_out_of_memory(text):
+def test_library_without_memory_under_a_cap_is_out_of_memory(text):
     error = RuntimeError(f"CUDA error: {text} when calling `cublasCreate(handle)`")
     assert classify_failure(error, capped=True) == FailureClass.OUT_OF_MEMORY
     assert spoils_process(error)
@@ -266,7 +266,7 @@ def test_a_library_that_finds_no_room_under_a_cap_is_out_of_memory(text):
         (OSError(errno.ENOSPC, "No space left on device"), False),
     ],
 )
-def test_memory_and_device_errors_leave_a_process_that_nobody_should_use(error, spoiled):
+def test_memory_and_device_errors_spoil_the_process(error, spoiled):
     assert spoils_process(error) == spoiled
 
 

@@ -14,7 +14,7 @@ from workers.datasets.layouts.layout import Layout
 REPOSITORY = Path(__file__).resolve().parents[4]
 
 
-def test_names() -> None:
+def test_catalogue_has_these_datasets() -> None:
     assert list(DATASETS) == [
         "isic-2017", "wound", "cvc-clinicdb", "kvasir-seg", "breast-benign", "breast-malignant",
         "folder", "synthetic-skin", "synthetic-wound", "synthetic-endoscopy-wide",
@@ -23,7 +23,7 @@ def test_names() -> None:
     ]  # fmt: skip
 
 
-def test_every_entry_points_to_its_code_and_states_its_facts() -> None:
+def test_entries_point_to_their_code_and_state_their_facts() -> None:
     for name, entry in DATASETS.items():
         expected = ImageGenerator if entry.kind == "generated" else Layout
         assert isinstance(load(entry.open), expected), name

@@ -51,7 +51,7 @@ def table() -> Catalogue[LossEntry]:
     return Catalogue(GROUP, LossEntry, [entry("own")])
 
 
-def test_own_entries_come_first_then_others_by_name_with_their_origin(site):
+def test_entries_are_own_first_then_others_by_name(site):
     install(site, "acme-losses", "beta = acme_losses:BETA\nalpha = acme_losses:ALPHA", CODE)
     found = table()
     assert list(found) == ["own", "alpha", "beta"]

@@ -122,7 +122,7 @@ def test_four_processes_at_once_build_once(root: Path, tmp_path: Path) -> None:
     assert (root / "masks-read").read_text() == 12 * "x"
 
 
-def test_sigkill_during_build_leaves_nothing_a_reader_takes(root: Path, tmp_path: Path) -> None:
+def test_sigkill_during_build_leaves_no_visible_entry(root: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     process = start(root, cache, "die")
     process.communicate(timeout=25)
@@ -175,7 +175,7 @@ def test_a_damaged_entry_is_built_again(root: Path, tmp_path: Path, name: str) -
     assert np.array_equal(load_arrays(dataset, 32, tmp_path / "cache").images, good)
 
 
-def test_an_unreadable_file_is_named(root: Path, tmp_path: Path) -> None:
+def test_unreadable_file_is_named(root: Path, tmp_path: Path) -> None:
     (root / "images" / "4.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(UserError, match=r"cannot be read as a picture: 1 \(images/4\.png.*remove"):
         load_arrays(open_dataset(MINE, root), 32, tmp_path / "cache")

@@ -18,7 +18,7 @@ def make(name: str, **parameters: int) -> Component:
     return Component(name=name, parameters=parameters)
 
 
-def test_there_are_six() -> None:
+def test_catalogue_has_six_generated_datasets() -> None:
     assert len(GENERATORS) == 6
 
 
@@ -61,7 +61,7 @@ def test_fingerprint_covers_generator_and_options(name: str, tmp_path: Path) -> 
         ("synthetic-ultrasound-malignant", 0.04, 0.15, 0),
     ],
 )
-def test_foreground_is_as_rare_as_intended(
+def test_fraction_of_foreground_is_in_range(
     name: str, smallest: float, largest: float, num_empty: int
 ) -> None:
     dataset = open_dataset(make(name), None)
@@ -72,7 +72,7 @@ def test_foreground_is_as_rare_as_intended(
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_no_threshold_on_one_channel_solves_it(name: str) -> None:
+def test_no_threshold_on_one_channel_finds_the_lesion(name: str) -> None:
     """The best grey threshold, either way, stays far from the mask: losses have work to do."""
     dataset = open_dataset(make(name), None)
     images = np.stack([dataset.read_image(i) for i in range(30)]).astype(int)

@@ -16,7 +16,7 @@ from workers.models import build_model
 
 
 @functools.cache
-def without_memory(name: str, **parameters: Any) -> Any:  # noqa: ANN401 - tests use its attributes
+def without_memory(name: str, **parameters: Any) -> Any:
     """Returns a network on torch's meta device: shapes without memory.
 
     It is built once for all tests; each test sets the mode, train or eval.

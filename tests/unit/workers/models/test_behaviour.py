@@ -124,7 +124,7 @@ def train(model, loss, num_steps, learning_rate):
 @pytest.mark.parametrize(
     ("name", "parameters"), [case for case in SMALL if case not in SAME_LAYERS]
 )
-def test_a_few_steps_lower_the_loss(name, parameters):
+def test_twelve_steps_lower_the_loss(name, parameters):
     values = train(build(name, parameters), build_loss("bce"), 12, 3e-3)
     assert values[-1] < 0.8 * values[0]
 

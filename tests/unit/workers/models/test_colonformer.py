@@ -34,7 +34,7 @@ def filled(started):
     return model
 
 
-def test_the_default_has_the_authors_order_and_parameters_of_every_part():
+def test_default_has_the_authors_order_and_parameters():
     model = without_memory("colonformer")
     assert isinstance(model, ColonFormer)
     state = model.state_dict()
@@ -132,7 +132,7 @@ def test_blocks_are_dropped_ever_more_up_to_one_tenth(started):
     assert started.head.dropout.p == 0.1
 
 
-def test_it_starts_as_the_authors_does_without_weights(started):
+def test_initial_weights_are_as_in_the_authors_code(started):
     head = started.head
     kernel = head.join_pools[0].weight  # 128 channels of 3x3
     assert kernel.std().item() == pytest.approx(math.sqrt(2 / (128 * 9)), rel=0.01)

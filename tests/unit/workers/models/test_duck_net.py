@@ -130,7 +130,7 @@ def test_logits_are_those_of_the_authors_code(filled):
     assert [number.item() for number in numbers] == pytest.approx(expected, abs=5e-5)
 
 
-def test_the_separated_convolution_sees_two_pixels_before_and_three_behind():
+def test_separated_convolution_reaches_2_before_3_behind():
     torch.manual_seed(0)
     separated = build(filters=4).stem.branches[-1].eval()
     point = torch.zeros(1, 3, 16, 16)
@@ -146,7 +146,7 @@ def test_batch_norm_has_the_constants_of_keras():
     assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.01)}
 
 
-def test_weights_start_he_uniform_in_blocks_and_glorot_uniform_where_strided():
+def test_initial_weights_are_he_or_glorot_uniform():
     torch.manual_seed(0)
     model = build(filters=8)
     for name, layer in model.named_modules():

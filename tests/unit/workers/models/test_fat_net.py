@@ -117,7 +117,7 @@ class Functions:
         return self.conv("final_conv3", x, padding=1)
 
 
-def test_the_state_dict_has_the_authors_order_less_the_dead_layer():
+def test_state_dict_has_the_authors_order_without_unused_layer():
     state = without_memory("fat-net").state_dict()
     assert [tuple(t.shape) for t in state.values()] == [shape for _, shape in REFERENCE]
 
@@ -138,7 +138,7 @@ def test_parameters_of_every_part():
     assert sum(p.numel() for p in model.parameters()) == sum(found.values()) - found["adapt"]
 
 
-def test_an_adaptation_module_is_one_however_often_it_is_applied():
+def test_adaptation_module_is_shared_between_its_uses():
     model = without_memory("fat-net")
     assert [len(stack) for stack in model.adapt] == [6, 4, 2]
     for module, stack in zip(model.adaptation, model.adapt, strict=True):

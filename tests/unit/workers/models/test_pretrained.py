@@ -146,7 +146,7 @@ def test_a_file_that_does_not_fit_is_named_with_the_key(tmp_path, resnet18, chan
     assert str(file) in str(caught.value)
 
 
-def test_head_and_step_counters_may_be_there_or_not(tmp_path, resnet18):
+def test_head_and_step_counters_are_optional(tmp_path, resnet18):
     counters = [key for key in resnet18 if key.endswith("num_batches_tracked")]
     state = without(resnet18, *counters) | {"fc.weight": torch.zeros(2), "fc.bias": torch.zeros(2)}
     torch.save(state, tmp_path / "w.pth")
@@ -162,7 +162,7 @@ class Evil:
 
 @pytest.mark.parametrize("content", [b"", b"no weights", None])
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
-def test_what_is_no_state_dict_is_refused_and_never_run(tmp_path, capsys, name, content):
+def test_file_without_state_dict_is_refused_and_not_run(tmp_path, capsys, name, content):
     if content is None:
         torch.save({"a": Evil()}, tmp_path / name)
     else:
@@ -173,7 +173,7 @@ def test_what_is_no_state_dict_is_refused_and_never_run(tmp_path, capsys, name, 
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_torn_or_damaged_file_is_refused_wherever_it_breaks(tmp_path, zipped):
+def test_damaged_file_is_refused_wherever_the_damage_is(tmp_path, zipped):
     file = tmp_path / "w.pth"
     state = {"conv1.weight": torch.ones(2, 3), "bn1.bias": torch.ones(2)}
     torch.save(state, file, _use_new_zipfile_serialization=zipped)

@@ -189,7 +189,7 @@ class Trace(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "smp"])
-def test_no_network_calls_an_operation_without_a_deterministic_form(name, replaced):
+def test_networks_call_only_deterministic_operations(name, replaced):
     network = without_memory(name).train()
     image_BCHW = torch.zeros(2, 3, 64, 64, device="meta")
     with Trace() as trace:
@@ -202,7 +202,7 @@ def test_no_network_calls_an_operation_without_a_deterministic_form(name, replac
 
 
 @pytest.mark.parametrize("name", list(LOSSES))
-def test_no_loss_calls_an_operation_without_a_deterministic_form(name):
+def test_losses_call_only_deterministic_operations(name):
     logits_BCHW = torch.randn(2, 1, 8, 8, requires_grad=True)
     target_BHW = torch.randint(0, 2, (2, 8, 8), dtype=torch.uint8)
     with Trace() as trace:

@@ -51,7 +51,7 @@ def test_the_catalogue_names_every_variant():
 
 
 @pytest.mark.parametrize(("name", "parameters", "num_parameters", "gmacs"), DEFAULTS + VARIANTS)
-def test_parameters_to_the_unit_and_gmacs_within_half_a_percent(
+def test_parameters_are_exact_and_gmacs_within_half_a_percent(
     name, parameters, num_parameters, gmacs
 ):
     model = without_memory(name, **parameters)
@@ -61,7 +61,7 @@ def test_parameters_to_the_unit_and_gmacs_within_half_a_percent(
 
 
 @pytest.mark.parametrize("name", STUDIED)
-def test_tensor_shapes_are_those_of_the_reference_less_what_never_runs(name):
+def test_tensor_shapes_equal_the_reference_without_unused(name):
     left_out, num_parameters = LEFT_OUT.get(name, ((), 0))
     expected = Counter(shape for _, shape in reference_shapes(name))
     state = without_memory(name).state_dict()

@@ -70,7 +70,7 @@ def test_parameters_to_the_unit(architecture, encoder, expected):
     assert count(without_memory("smp", architecture=architecture, encoder=encoder)) == expected
 
 
-def test_it_starts_as_the_unet_of_the_same_encoder():
+def test_smp_unet_equals_the_unet_of_the_same_encoder():
     torch.manual_seed(3)
     own = build_model("smp", encoder="resnet18").state_dict()
     torch.manual_seed(3)
@@ -94,7 +94,7 @@ def test_the_name_of_an_architecture_is_free_in_case():
         ({"architecture": "Linknet", "encoder": "mit_b0"}, "it has no map at half the size"),
     ],
 )
-def test_what_cannot_fit_is_refused_before_anything_is_built(parameters, message):
+def test_misfit_in_the_table_is_refused_before_building(parameters, message):
     with pytest.raises(CatalogueError, match=message):
         build_model("smp", **parameters)
 
@@ -109,7 +109,7 @@ def test_what_cannot_fit_is_refused_before_anything_is_built(parameters, message
         ({"architecture": "DPT", "encoder": "tu-vit_small_patch14_dinov2"}, "patches of 14x14"),
     ],
 )
-def test_what_only_building_shows_is_refused_with_the_encoders_name(parameters, message):
+def test_misfit_found_while_building_names_the_encoder(parameters, message):
     with pytest.raises(UserError, match=message) as caught:
         without_memory("smp", **parameters)
     assert f"parameters.encoder: '{parameters['encoder']}'" in str(caught.value)
@@ -143,13 +143,13 @@ def test_smp_refuses_exactly_the_table_of_misfits(architecture, encoders):
     assert refused == {e for e in encoders if misfit(architecture, e)}
 
 
-def test_a_transformer_without_a_class_token_reads_out_without_it():
+def test_transformer_without_class_token_has_no_readout_token():
     # timm's SigLIP pools its tokens; smp would warn.
     model = without_memory("smp", architecture="DPT", encoder="tu-vit_base_patch16_siglip_224")
     assert not model.network.encoder.has_prefix_tokens
 
 
-def test_an_encoder_of_one_image_size_is_refused_at_another():
+def test_encoder_of_fixed_image_size_is_refused_at_others():
     model = without_memory("smp", encoder="tu-swin_tiny_patch4_window7_224").train()
     check_image_side(model, 224)
     with pytest.raises(UserError, match=r"images of 64x64 pixels: .*doesn't match model"):

@@ -59,7 +59,7 @@ def test_names_of_two_normal_forms_are_the_same(text: str, one: str, other: str)
 
 
 @given(st.sets(st.from_regex(r"[a-z]{1,4}[0-9]{0,2}", fullmatch=True), min_size=1, max_size=8))
-def test_masks_named_by_one_habit_are_proposed_for_their_own_image(stems: set[str]) -> None:
+def test_masks_with_a_common_ending_fit_their_images(stems: set[str]) -> None:
     images = {stem: Path(f"images/{stem}.png") for stem in stems if subject(Path(stem)) == stem}
     for habit in ("{}_seg", "{}-mask", "{}_gt", "{}_label", "mask_{}", "{}_mask_2"):
         masks = {Path("masks", habit.format(stem) + ".png"): path for stem, path in images.items()}
@@ -91,7 +91,7 @@ def test_a_mask_among_the_images_is_no_image(tmp_path: Path, ending: str) -> Non
         open_dataset(MINE, tmp_path)
 
 
-def test_an_image_called_mask_is_an_image_where_it_lies_beside_no_other(tmp_path: Path) -> None:
+def test_image_named_mask_without_a_sibling_is_an_image(tmp_path: Path) -> None:
     fill(tmp_path, images=["face_mask.png"], masks=["face_mask.png"])
     assert findings(tmp_path) == {}
     assert "face_mask" in [sample.name for sample in read_contents(MINE, tmp_path).samples]
@@ -174,7 +174,7 @@ def test_an_official_folder_further_down_is_proposed(tmp_path: Path) -> None:
         read_contents(Component(name="kvasir-seg"), tmp_path)
 
 
-def test_what_a_layout_does_not_read_is_named(tmp_path: Path) -> None:
+def test_files_that_a_layout_does_not_read_are_named(tmp_path: Path) -> None:
     fill(tmp_path, images=["f.dcm", "Thumbs.db", "deep/g.png", ".hidden.png"], masks=["f.nii.gz"])
     assert findings(tmp_path) == {"left-alone": ("images/deep", "images/f.dcm", "masks/f.nii.gz")}
 

@@ -91,7 +91,7 @@ def test_equal_pictures_whose_masks_differ_are_named(
     assert one.details == ("equals images/a.png, 4 px differ",)
 
 
-def test_images_that_are_masks_and_masks_of_one_content_are_named(
+def test_images_equal_to_masks_and_equal_masks_are_named(
     tmp_path: Path, cache: Path, write_mask: Write
 ) -> None:
     root = fill(tmp_path / "mine", different(5) | {"a.png": photo(9, SIDE)}, write_mask)
@@ -119,7 +119,7 @@ def test_images_of_another_dataset_are_named_in_both(
     assert b.endswith(": 1 (images/x4.jpg (a: images/4.jpg))")
 
 
-def test_a_split_that_tears_equal_pictures_apart_is_a_note(
+def test_split_that_divides_equal_pictures_gets_a_note(
     tmp_path: Path, cache: Path, write_mask: Write
 ) -> None:
     files = different(6)
@@ -134,7 +134,7 @@ def test_a_split_that_tears_equal_pictures_apart_is_a_note(
     assert whole.findings == ()
 
 
-def test_split_unit_group_without_a_group_is_refused_before_training(
+def test_split_unit_group_without_groups_is_refused(
     tmp_path: Path, cache: Path, write_mask: Write
 ) -> None:
     found = survey(fill(tmp_path / "mine", different(8), write_mask), cache)
@@ -144,7 +144,7 @@ def test_split_unit_group_without_a_group_is_refused_before_training(
     assert divide(found, DataProtocol(split_unit="similar"), 0, range(2)).findings == ()
 
 
-def test_the_fingerprint_changes_only_where_groups_did(
+def test_fingerprint_changes_only_if_groups_change(
     tmp_path: Path, cache: Path, write_mask: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def prints(root: Path) -> str:

@@ -69,7 +69,7 @@ def test_equal_pictures_are_found_by_pixels_in_any_file(photos: Path, tmp_path: 
     assert len(set(groups.values())) == 9
 
 
-def test_near_duplicates_join_what_was_saved_again_or_scaled(photos: Path, tmp_path: Path) -> None:
+def test_near_duplicates_join_resaved_and_scaled_pictures(photos: Path, tmp_path: Path) -> None:
     dataset = open_dataset(MINE, photos)
     names = [sample.name for sample in dataset.samples]
     groups = dataset.relations(tmp_path / "cache").groups(SIMILAR)
@@ -82,7 +82,7 @@ def test_near_duplicates_join_what_was_saved_again_or_scaled(photos: Path, tmp_p
     }
 
 
-def test_a_changed_picture_is_looked_at_again(photos: Path, tmp_path: Path) -> None:
+def test_changed_picture_is_inspected_again(photos: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     before = open_dataset(MINE, photos).relations(cache)
     (photos / "images" / "3.jpg").write_bytes(jpeg(photo(2)))

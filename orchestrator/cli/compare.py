@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated
 
-from orchestrator.cli.output import console, print_json, print_table
-from orchestrator.cli.results import finished_trials, grid_of, is_table, require_results
-from orchestrator.ranking.metrics import Metric, is_known, metric_of
-from orchestrator.ranking.table import prepare_trials, read_table
-from orchestrator.report.compare.comparison import (
-    Comparison,
-    PodiumPair,
-    answer_sentence,
-    compare,
-    to_json,
+import typer
+
+from orchestrator.cli.shared import (
+    HigherOption,
+    JsonOption,
+    LowerOption,
+    MetricOption,
+    TiesOption,
+    console,
+    local_path,
+    lower_is_better,
+    print_json,
+    print_line,
+    print_table,
 )
-from orchestrator.report.compare.sides import Side, side
-from orchestrator.report.data import ReportData
-from orchestrator.store import Store
 from orchestrator.wording import (
     MISSING,
     count_text,
@@ -26,111 +27,83 @@ from orchestrator.wording import (
     points_text,
     signed_text,
 )
-from workers.contract import UserError
 
 if TYPE_CHECKING:
-    from orchestrator.ranking.places import TieRule
+    from orchestrator.report.compare.comparison import Comparison, PodiumPair
 
 MAX_CELLS = 12
 """Rows of single combinations that the terminal shows; JSON and the page have all."""
 
 
-def compare_command(
-    places: tuple[str, str],
-    *,
-    metrics: tuple[str, str],
-    lower_is_better: bool | None,
-    protocols: tuple[str | None, str | None],
-    ties: str,
-    out: Path | None,
-    as_json: bool,
+def compare(
+    a: Annotated[str, typer.Argument(help="Results, or a CSV or Parquet table.", metavar="A")],
+    b: Annotated[
+        str, typer.Argument(help="Other results or table; the same one is allowed.", metavar="B")
+    ],
+    metric: MetricOption = "dice",
+    metric_b: Annotated[
+        str | None, typer.Option(help="The column to rank B by, if it has another name.")
+    ] = None,
+    lower: LowerOption = False,
+    higher: HigherOption = False,
+    protocol_a: Annotated[
+        str | None, typer.Option(help="The protocol of A, if it holds several.")
+    ] = None,
+    protocol_b: Annotated[
+        str | None, typer.Option(help="The protocol of B, if it holds several.")
+    ] = None,
+    ties: TiesOption = "split",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_path, help="Also write one self-contained page here.", metavar="HTML"
+        ),
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Compares two sweeps; prints the result, and writes it as a page where asked."""
-    # Said once, it holds for the columns whose names do not say it.
-    unclear = [metric for metric in metrics if not is_known(metric)]
-    told = dict.fromkeys(unclear or metrics, lower_is_better)
-    sides = [
-        _read(letter, place, metric, told.get(metric), protocol=protocol, ties=ties)
-        for letter, place, metric, protocol in zip("AB", places, metrics, protocols, strict=True)
-    ]
-    found = compare(sides[0], sides[1])
-    if out is not None:
-        from orchestrator.report.compare.page import write_comparison
+    """Show two sweeps side by side: podiums, differences, and unequal settings."""
+    from orchestrator.report.compare.comparison import to_json
+    from orchestrator.report.writing import compare as compare_sweeps
 
-        write_comparison(found, out)
+    found = compare_sweeps(
+        a,
+        b,
+        out,
+        metric=metric,
+        metric_b=metric_b,
+        lower_is_better=lower_is_better(lower, higher),
+        protocol_a=protocol_a,
+        protocol_b=protocol_b,
+        ties=ties,
+    )
     if as_json:
         print_json(to_json(found))
         return
     _print(found)
     if out is not None:
-        console().print(f"Page: {out}", soft_wrap=True, markup=False)
-
-
-def _read(
-    letter: str,
-    place: str,
-    metric: str,
-    lower_is_better: bool | None,
-    *,
-    protocol: str | None,
-    ties: str,
-) -> Side:
-    try:
-        measure = metric_of(metric, lower_is_better=lower_is_better)
-        return side(letter, place, _data(place, measure=measure, protocol=protocol, ties=ties))
-    except UserError as error:
-        # The reader of one table speaks of --protocol and --metric; here each side has its own.
-        own = {"a": "", "b": "-b"}[letter.lower()]
-        text = str(error).replace("--protocol", f"--protocol-{letter.lower()}")
-        raise UserError(text.replace("--metric ", f"--metric{own} ")) from error
-
-
-def _data(place: str, *, measure: Metric, protocol: str | None, ties: str) -> ReportData:
-    rule = cast("TieRule", ties)
-    if is_table(place):
-        if protocol:
-            msg = f"--protocol {protocol}: {place} is a table and holds no protocols"
-            raise UserError(msg)
-        return ReportData(
-            trials=read_table(Path(place), metric=measure), grid=None, metric=measure, ties=rule
-        )
-    store = Store(place)
-    require_results(store)
-    trials = finished_trials(store)
-    chosen = prepare_trials(trials, metric=measure, protocol=protocol, source=store.place)
-    return ReportData(
-        trials=trials,
-        grid=grid_of(store, chosen),
-        metric=measure,
-        ties=rule,
-        protocol=protocol,
-        missing=store.missing(set(chosen["trial_id"])),
-    )
+        print_line(f"Page: {out}")
 
 
 def _print(found: Comparison) -> None:
-    out = console()
-    out.print(answer_sentence(found), style="bold", markup=False)
+    from orchestrator.report.compare.comparison import answer_sentence
+
+    console().print(answer_sentence(found), style="bold", markup=False)
     for one in (found.a, found.b):
         coverage = one.sweep.main_podium.coverage
-        out.print(
+        print_line(
             f"{one.letter}: {one.name}, {one.place}, by {one.metric_text}, "
-            f"{coverage.present:,} of {count_text(coverage.expected, 'trial')}",
-            soft_wrap=True,
-            markup=False,
+            f"{coverage.present:,} of {count_text(coverage.expected, 'trial')}"
         )
-    out.print(
+    print_line(
         f"Combinations of dataset, model and loss: {found.num_common_cells:,} in both, "
-        f"{found.num_only_a:,} only in A, {found.num_only_b:,} only in B",
-        soft_wrap=True,
-        markup=False,
+        f"{found.num_only_a:,} only in A, {found.num_only_b:,} only in B"
     )
     for pair in found.podiums:
         _print_podiums(found, pair)
     _print_differences(found)
     _print_facts(found)
     for note in found.notes:
-        out.print(note, soft_wrap=True, markup=False)
+        print_line(note)
 
 
 def _print_podiums(found: Comparison, pair: PodiumPair) -> None:
@@ -159,11 +132,11 @@ def _print_podiums(found: Comparison, pair: PodiumPair) -> None:
         ),
     )
     tau = (
-        "cannot be said: it needs two losses in both, and no podium that is all level"
+        "undefined: it needs two losses in both, and two losses with unequal points in each"
         if pair.tau is None
         else f"{minus_text(f'{pair.tau:+.2f}')} over {count_text(pair.num_common, 'loss')}"
     )
-    console().print(f"Kendall's τ-b of the two orders: {tau}", soft_wrap=True, markup=False)
+    print_line(f"Kendall's τ-b of the two orders: {tau}")
 
 
 def _print_differences(found: Comparison) -> None:
@@ -207,11 +180,7 @@ def _print_differences(found: Comparison) -> None:
 def _print_facts(found: Comparison) -> None:
     facts = found.facts
     if not facts.differing:
-        console().print(
-            f"Nothing differs in the {facts.num_compared} settings, versions and devices compared.",
-            soft_wrap=True,
-            markup=False,
-        )
+        print_line(f"The {facts.num_compared} settings, versions and devices compared are equal.")
         return
     print_table(
         ["what", "of", "A", "B"],

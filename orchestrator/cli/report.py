@@ -1,40 +1,67 @@
-"""`podium report`."""
+"""`podium report` and `podium figures`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Annotated
 
-from orchestrator.cli.output import console, print_json
-from orchestrator.cli.results import finished_trials, grid_of, require_results
-from orchestrator.ranking.metrics import Metric, as_metric
-from orchestrator.ranking.siblings import siblings_query
-from orchestrator.ranking.table import prepare_trials
-from orchestrator.report.data import ReportData, Sampling
-from orchestrator.store import Store
+import typer
+
+from orchestrator.cli.shared import (
+    HigherOption,
+    JsonOption,
+    LowerOption,
+    MetricOption,
+    ProtocolOption,
+    TableArgument,
+    TiesOption,
+    local_path,
+    lower_is_better,
+    print_json,
+    print_line,
+)
+from orchestrator.wording import count_text, signs_text
 from workers.contract import UserError
 
-if TYPE_CHECKING:
-    from orchestrator.ranking.places import TieRule
 
-
-def report_command(
-    results: str,
-    out: Path | None,
-    *,
-    protocol: str | None,
-    metric: str,
-    ties: str,
-    sampling: Sampling,
-    as_json: bool,
+def report(
+    target: TableArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_path,
+            help="Folder to write; by default RESULTS/report, for a table ./report.",
+        ),
+    ] = None,
+    protocol: ProtocolOption = None,
+    metric: MetricOption = "dice",
+    lower: LowerOption = False,
+    higher: HigherOption = False,
+    ties: TiesOption = "split",
+    margin: Annotated[
+        float, typer.Option(min=0, help="Differences up to this count as equivalent.")
+    ] = 0.005,
+    samples: Annotated[
+        int, typer.Option(min=100, max=100_000, help="Bootstrap samples of the certainty.")
+    ] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    as_json: JsonOption = False,
 ) -> None:
-    """Writes the report of a store and says where it is."""
-    from orchestrator.report.page import write_report
+    """Write one self-contained HTML page, and its figures as files."""
+    from orchestrator.report.writing import report as write
 
-    store = Store(results)
-    require_results(store)
-    data = read_report(store, protocol=protocol, metric=metric, ties=ties, sampling=sampling)
-    files = write_report(data, out or _default_folder(store))
+    files = write(
+        target,
+        out,
+        metric=metric,
+        lower_is_better=lower_is_better(lower, higher),
+        protocol=protocol,
+        ties=ties,
+        margin=margin,
+        num_samples=samples,
+        seed=seed,
+    )
     if as_json:
         print_json(
             {
@@ -45,44 +72,96 @@ def report_command(
             }
         )
         return
-    console().print(files.answer, soft_wrap=True, markup=False)
+    print_line(files.answer)
     for note in files.notes:
-        console().print(f"Note: {note}", soft_wrap=True, markup=False)
-    console().print(f"Report: {files.page}", soft_wrap=True, markup=False)
+        print_line(f"Note: {note}")
+    print_line(f"Report: {files.page}")
     if files.figures:
         where = files.figures[0].parent
-        console().print(
-            f"Figures: {len(files.figures)} files in {where}", soft_wrap=True, markup=False
+        print_line(f"Figures: {len(files.figures)} files in {where}")
+
+
+def figures(
+    target: TableArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_path,
+            help="Folder to write; by default RESULTS/figures, for a table ./figures.",
+        ),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Some of 1, 2a, 2b, 2c, 3, podium, critical_difference, intervals, curves.",
+        ),
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", metavar="KINDS", help="Some of png, svg, pdf.")
+    ] = "png,svg,pdf",
+    metric: MetricOption = "dice",
+    lower: LowerOption = False,
+    higher: HigherOption = False,
+    ties: TiesOption = "split",
+    protocol: ProtocolOption = None,
+    dpi: Annotated[int, typer.Option(min=50, max=1200, help="Dots per inch of PNG files.")] = 300,
+    captions: Annotated[
+        bool, typer.Option(help="Write below each figure what it shows, or leave that to the text.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw the study's figures from these results, each with its data as files."""
+    from orchestrator.report.figures.files import FIGURE_NAMES
+    from orchestrator.report.figures.style import FORMATS
+    from orchestrator.report.writing import figures as draw
+
+    written = draw(
+        target,
+        out,
+        only=_choose("--only", only, FIGURE_NAMES) if only else FIGURE_NAMES,
+        formats=_choose("--format", formats, FORMATS),
+        metric=metric,
+        lower_is_better=lower_is_better(lower, higher),
+        ties=ties,
+        protocol=protocol,
+        dots_per_inch=dpi,
+        captions=captions,
+    )
+    if as_json:
+        print_json(
+            {
+                "folder": str(written.folder),
+                "files": [str(written.folder / name) for name in written.names],
+                "left_out": dict(written.left_out),
+                "notes": list(written.notes),
+            }
         )
+        return
+    for note in written.notes:
+        print_line(f"Note: {signs_text(note)}")
+    for name, reason in written.left_out.items():
+        print_line(f"{name}: left out: {signs_text(reason)}")
+    for stem in sorted({Path(name).stem for name in written.names}):
+        suffixes = " ".join(Path(name).suffix for name in written.names if Path(name).stem == stem)
+        print_line(f"{stem}: {suffixes}")
+    print_line(f"Figures: {count_text(len(written.names), 'file')} in {written.folder}")
 
 
-def read_report(
-    store: Store, *, protocol: str | None, metric: str | Metric, ties: str, sampling: Sampling
-) -> ReportData:
-    """Returns what a report shows of a store.
+def _choose(option: str, text: str, known: Sequence[str]) -> list[str]:
+    """Returns the known names that a comma-separated text chooses, in the order of `known`.
+
+    `2b` is short for `figure2b`.
 
     Raises:
-        UserError: There is no finished trial, or the trials must not be ranked together.
+        UserError: A name is unknown, or there is none.
     """
-    trials = finished_trials(store)
-    chosen = prepare_trials(trials, metric=metric, protocol=protocol, source=store.place)
-    return ReportData(
-        trials=trials,
-        epochs=store.read("epochs"),
-        failures=store.read("failures"),
-        predictions=store.read("predictions"),
-        siblings=store.query(siblings_query(as_metric(metric).name)).to_pandas(),
-        grid=grid_of(store, chosen),
-        metric=metric,
-        ties=cast("TieRule", ties),
-        protocol=protocol,
-        sampling=sampling,
-        missing=store.missing(set(chosen["trial_id"])),
-    )
-
-
-def _default_folder(store: Store) -> Path:
-    if "://" in store.place:
-        msg = f"{store.place}: --out FOLDER: say where to write the report on this machine"
-        raise UserError(msg)
-    return Path(store.place) / "report"
+    chosen = set()
+    for part in text.split(","):
+        word = part.strip().lower()
+        name = word if word in known else f"figure{word.removeprefix('figure').strip()}"
+        if name not in known:
+            msg = f"{option} {text}: {part.strip()!r} is not known; choose from {', '.join(known)}"
+            raise UserError(msg)
+        chosen.add(name)
+    return [name for name in known if name in chosen]

@@ -18,44 +18,29 @@ from typing import Any, NoReturn
 import psutil
 import ray
 from ray import tune
-from ray._private import services
-from ray._private.accelerators import get_accelerator_manager_for_resource
-from ray._private.utils import get_num_cpus
-from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import RayError
 
+from orchestrator.engine import ray_private
 from orchestrator.engine.signals import handled, kept_from_children, stop_signals
 from orchestrator.plan.cost import num_slots
 from workers.contract import UserError
 
-_TUNE_SETTINGS = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-
-
 ANSWER_SECONDS = 20
-"""How long the head of a cluster may take to answer."""
+"""Time in which the head of a cluster must answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterOptions:
-    """Which Ray to use, the share of it that one trial gets, and what becomes of lost ones.
+    """The cluster, the resources of one trial, and the limits for lost trials.
 
     Attributes:
         address: A running cluster; None starts a local one, unless RAY_ADDRESS names one.
         num_cpus: Size of the local cluster; None takes the machine's.
-        num_gpus: Likewise; more than the machine has gives logical GPUs, for scheduling tests.
+        num_gpus: Likewise; more than the machine has gives logical GPUs, to test scheduling.
         trial_cpus: CPUs of one trial.
         trial_gpus: GPUs of one trial, or a fraction of one.
-        max_failures: How often a trial is started again after its process was lost.
-        no_progress_seconds: After how long without an epoch a process is ended; None: never.
+        max_failures: Number of new attempts after losses of a trial's process.
+        no_progress_seconds: Time without an epoch after which a process is ended; None: never.
     """
 
     address: str | None = None
@@ -68,23 +53,23 @@ class ClusterOptions:
 
 
 class SignalStopper(tune.Stopper):
-    """Ends the experiment when told to."""
+    """Ends the experiment after a signal."""
 
     def __init__(self) -> None:
         self.stopped = False
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Never ends a single trial."""
+        """Ends no single trial."""
         return False
 
     def stop_all(self) -> bool:
-        """Says whether to end it."""
+        """Returns whether to end it."""
         return self.stopped
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[SignalStopper]:
-    """Lets Ctrl-C, SIGTERM and SIGHUP end the sweep at the next event; a second one at once."""
+    """Lets Ctrl-C, SIGTERM and SIGHUP end the sweep at the next event; a second signal at once."""
     stopper = SignalStopper()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -98,7 +83,7 @@ def stop_on_signals() -> Iterator[SignalStopper]:
 
 @contextmanager
 def quiet_tune() -> Iterator[None]:
-    """Keeps Tune's own messages, which tell to use `Tuner.restore`, off the terminal."""
+    """Hides the messages of Tune, which recommend `Tuner.restore`."""
     logger = logging.getLogger("ray.tune")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -110,8 +95,8 @@ def quiet_tune() -> Iterator[None]:
 
 @contextmanager
 def connect(options: ClusterOptions) -> Iterator[int]:
-    """Connects to Ray, or starts it, and yields how many trials fit at once."""
-    os.environ.update(_TUNE_SETTINGS)
+    """Connects to Ray, or starts it, and yields the number of slots."""
+    os.environ.update(ray_private.SETTINGS)
     address = options.address or os.environ.get("RAY_ADDRESS") or None
     if ray.is_initialized():
         yield _count_slots(options, is_remote=address is not None)
@@ -129,17 +114,14 @@ def connect(options: ClusterOptions) -> Iterator[int]:
 
 
 def _end_local(others: Collection[psutil.Process]) -> None:
-    """Ends all processes of the local cluster: they do not hear the SIGTERM that Ray would send.
+    """Ends all processes of the local cluster, which ignore the SIGTERM that Ray would send.
 
     Args:
-        others: Children of this process that are none of them.
+        others: Children of this process that do not belong to the cluster.
     """
     own = [process for process in psutil.Process().children() if process not in others]
     everything = [one for process in own for one in (process, *_descendants(process))]
-    node: Any = ray._private.worker._global_node
-    for infos in node.all_processes.values() if node else ():
-        for info in infos:
-            info.process.terminate = info.process.kill
+    ray_private.kill_at_shutdown()
     ray.shutdown()
     for one in everything:
         with suppress(psutil.Error):
@@ -153,31 +135,21 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
 
 
 def check_room(options: ClusterOptions) -> None:
-    """Checks that this machine, where Ray would start on it, can hold one trial.
+    """Checks that this machine can hold one trial, if Ray would start on it.
 
     Raises:
         UserError: It has too few CPUs or GPUs.
     """
     if options.address or os.environ.get("RAY_ADDRESS"):
         return
-    cpus = get_num_cpus() if options.num_cpus is None else options.num_cpus
-    gpus = _num_local_gpus() if options.num_gpus is None else options.num_gpus
+    cpus = ray_private.num_local_cpus() if options.num_cpus is None else options.num_cpus
+    gpus = ray_private.num_local_gpus() if options.num_gpus is None else options.num_gpus
     if not _slots_on(cpus, gpus, options):
         _refuse_no_room(options, cpus, gpus)
 
 
-def _num_local_gpus() -> int:
-    """Counts this machine's GPUs as Ray does when it starts."""
-    manager = get_accelerator_manager_for_resource("GPU")
-    if manager is None:
-        return 0
-    visible = manager.get_current_process_visible_accelerator_ids()
-    found = int(manager.get_current_node_num_accelerators())
-    return found if visible is None else min(found, len(visible))
-
-
 def _start_ray(options: ClusterOptions, address: str | None) -> None:
-    """Reaches the cluster, or starts one on this machine."""
+    """Connects to the cluster, or starts one on this machine."""
     if address is not None:
         _reach(address, "cluster.address" if options.address else "RAY_ADDRESS")
         return
@@ -193,7 +165,7 @@ def _start_ray(options: ClusterOptions, address: str | None) -> None:
 
 
 def _folder_problem(error: OSError) -> str:
-    """Names what Ray could not write: its folder, or the token that it keeps below HOME."""
+    """Names the path that Ray could not write: its folder, or its token below HOME."""
     variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
     folder = os.environ[variable] if variable else "/tmp"
     if error.filename and not Path(error.filename).is_relative_to(Path(folder, "ray")):
@@ -204,12 +176,12 @@ def _folder_problem(error: OSError) -> str:
     place = f"{variable}={folder}" if variable else folder
     return (
         f"{place}: Ray cannot keep its files and sockets there: {error}; set RAY_TMPDIR to a "
-        f"folder of your own with a short path, such as RAY_TMPDIR=/var/tmp/{os.getuid()}"
+        f"folder that you own, with a short path, such as RAY_TMPDIR=/var/tmp/{os.getuid()}"
     )
 
 
 def _reach(address: str, key: str) -> None:
-    """Connects to a cluster, but only to one that answers: Ray itself would wait and wait."""
+    """Connects to a cluster that answers; Ray would wait for minutes for one that does not."""
     problem = _unreachable(address)
     if problem is None:
         try:
@@ -226,11 +198,11 @@ def _reach(address: str, key: str) -> None:
 
 
 def _init(address: str, **options: Any) -> None:
-    """Runs ray.init and keeps the handlers of signals, one of which Ray replaces."""
+    """Runs ray.init and restores the signal handlers, one of which Ray replaces."""
     handlers = {number: signal.getsignal(number) for number in stop_signals()}
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
-    except SystemExit as error:  # what Ray's handler of SIGTERM raises
+    except SystemExit as error:  # raised by Ray's handler of SIGTERM
         raise KeyboardInterrupt from error
     finally:
         if threading.current_thread() is threading.main_thread():
@@ -239,10 +211,10 @@ def _init(address: str, **options: Any) -> None:
 
 
 def _unreachable(address: str) -> str | None:
-    """Asks an address whether it is the head of a cluster; signals are heard meanwhile.
+    """Checks whether an address is the head of a cluster; signals can interrupt the check.
 
     Returns:
-        Why it is not, within ANSWER_SECONDS; None where it is, or where Ray will say so at once.
+        The reason if it is not, within ANSWER_SECONDS; None if it is, or if Ray reports it at once.
     """
     state = f"no connection within {ANSWER_SECONDS} s"
     ended = threading.Event()
@@ -250,16 +222,17 @@ def _unreachable(address: str) -> str | None:
     def ask() -> None:
         nonlocal state
         try:
-            place = services.canonicalize_bootstrap_address(address)
+            place = ray_private.head_address(address)
             host, _, port = (place or address).rpartition("://")[2].rpartition(":")
             if place is not None:
                 socket.create_connection((host.strip("[]"), int(port))).close()
                 state = (
-                    f"what takes connections there does not answer as the head of a cluster within "
-                    f"{ANSWER_SECONDS} s (the port of a head is 6379, that of its dashboard 8265)"
+                    f"a server there accepts connections but does not answer as the head of a "
+                    f"cluster within {ANSWER_SECONDS} s (the port of a head is 6379, that of its "
+                    "dashboard 8265)"
                 )
                 if "://" not in address:
-                    GcsClient(address=place)
+                    ray_private.ask_head(place)
             state = ""
         except (OSError, ValueError, RuntimeError, RayError) as error:
             state = str(error)
@@ -267,7 +240,7 @@ def _unreachable(address: str) -> str | None:
 
     threading.Thread(target=ask, daemon=True).start()
     deadline = time.monotonic() + ANSWER_SECONDS
-    # In short steps: a signal that another thread takes does not end a wait.
+    # In short steps, because a signal that another thread receives does not end a wait.
     while not ended.wait(0.2) and time.monotonic() < deadline:
         pass
     return state or None

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
+from orchestrator.ranking.choices import TieRule
 from workers.contract import UserError
 
-TieRule = Literal["split", "min", "max", "order"]
 TIE_RULES: tuple[TieRule, ...] = get_args(TieRule)
 TIE_MEANINGS: Mapping[str, str] = {
     "split": "tied places share their points evenly",
@@ -72,7 +72,7 @@ def tie_rule(name: str) -> TieRule:
     return TIE_NAMES[name]
 
 
-def place(
+def place_losses(
     means: Mapping[str, float],
     *,
     ties: TieRule,
@@ -174,7 +174,7 @@ def _share(first: int, last: int) -> Fraction:
 
 
 def points_of(means: np.ndarray, *, ties: TieRule, listed: Sequence[int]) -> np.ndarray:
-    """Returns the points of many blocks at once, as `place` gives them.
+    """Returns the points of many blocks at once, as `place_losses` gives them.
 
     Args:
         means: (..., losses); NaN or -inf where a loss has no place.

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from orchestrator.ranking.certainty import Certainty, PairCertainty, PodiumAxis, certainties
-from orchestrator.ranking.racing import with_stand_ins
-from orchestrator.ranking.scores import scores_of
+from orchestrator.ranking.certainty import Certainty, PairCertainty, certainties
+from orchestrator.ranking.choices import PodiumAxis
 from orchestrator.ranking.significance import Significance, significance
 from orchestrator.report.data import Sweep
 
@@ -65,10 +64,8 @@ def evidence(sweep: Sweep) -> Evidence:
     podiums = (*sweep.ranking.podiums, *([sweep.ranking.both] if sweep.ranking.both else []))
     axes = [cast("PodiumAxis", podium.axis) for podium in podiums]
     found = certainties(
-        sweep.trials,
-        metric=sweep.ranking.measure,
+        sweep.scores,
         ties=sweep.ranking.ties,
-        expected=sweep.grid,
         axes=axes,
         num_samples=how.num_samples,
         seed=how.seed,
@@ -77,10 +74,7 @@ def evidence(sweep: Sweep) -> Evidence:
     )
     return Evidence(
         certainties={str(axis): found[axis] for axis in axes},
-        significance=significance(
-            with_stand_ins(scores_of(sweep.trials, sweep.ranking.measure), sweep.grid),
-            alpha=how.alpha,
-        ),
+        significance=significance(sweep.scores, alpha=how.alpha),
     )
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.ranking.metrics import ALL_METRICS
-from orchestrator.ranking.places import place
-from orchestrator.ranking.podium import Podium, mean, rank
+from orchestrator.ranking.places import place_losses
+from orchestrator.ranking.podium import Podium
+from orchestrator.ranking.rank import mean
 from orchestrator.report.data import Sweep, column
 
 
@@ -196,12 +197,7 @@ def heat_metrics(sweep: Sweep) -> tuple[str, ...]:
 
 def heat_views(sweep: Sweep) -> list[HeatView]:
     """Returns the tables by dataset, by model, and by both where the sweep has both."""
-    rankings = {
-        metric: sweep.ranking
-        if metric == sweep.metric
-        else rank(sweep.trials, metric=metric, ties=sweep.ranking.ties, expected=sweep.grid)
-        for metric in heat_metrics(sweep)
-    }
+    rankings = {metric: sweep.ranked_by(metric) for metric in heat_metrics(sweep)}
     views = []
     for position, podium in enumerate(sweep.ranking.podiums):
         tables = {
@@ -240,7 +236,7 @@ def _cell_table(sweep: Sweep, pairs: Sequence[tuple[str, str]], metric: str) -> 
     for pair in pairs:
         block = {loss: means[*pair, loss] for loss in sweep.losses if (*pair, loss) in means}
         gains = {loss: -value if lower else value for loss, value in block.items()}
-        placing = place(gains, ties=sweep.ranking.ties, listed=sweep.losses)
+        placing = place_losses(gains, ties=sweep.ranking.ties, listed=sweep.losses)
         for loss, value in placing.points.items():
             points[loss] += float(value)
         rows["\n".join(pair)] = tuple(

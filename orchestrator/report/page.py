@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from orchestrator.ranking.places import TIE_MEANINGS
-from orchestrator.ranking.results import Podium
+from orchestrator.ranking.podium import Podium
 from orchestrator.ranking.siblings import MIN_IMAGES, follows_from_counts
 from orchestrator.report.content import Content, collect
 from orchestrator.report.curves import curve_data
@@ -30,6 +28,7 @@ from orchestrator.report.rendering import embedded_json, render
 from orchestrator.report.standings import other_ways_matter, podium_steps, shown_metrics
 from orchestrator.wording import MISSING, count_text, duration_text, list_text
 from workers.contract import UserError
+from workers.durable import replace_file
 
 SCRIPTS = ("tables.js", "heat.js", "curves.js", "copy.js")
 
@@ -172,8 +171,8 @@ def write_report(data: ReportData, out: Path) -> ReportFiles:
         for path in stale_figures(folder, figures):
             path.unlink(missing_ok=True)
         for name, content_bytes in figures.items():
-            write_file(folder / name, content_bytes)
-        write_file(out / "index.html", page.encode())
+            replace_file(folder / name, content_bytes)
+        replace_file(out / "index.html", page.encode())
     except OSError as error:
         msg = f"{error.filename or out}: cannot be written: {error.strerror}; choose another --out"
         raise UserError(msg) from error
@@ -183,22 +182,3 @@ def write_report(data: ReportData, out: Path) -> ReportFiles:
         answer=content.answer.sentence,
         notes=(*content.sweep.missing, *drawn.notes),
     )
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, readable for everyone.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp makes files that nobody else may read
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.ranking.metrics import METRICS
-from orchestrator.ranking.podium import Podium, block_means, mean, rank
-from orchestrator.ranking.results import PodiumRow, podium_rows
+from orchestrator.ranking.podium import Podium, PodiumRow, podium_rows
+from orchestrator.ranking.rank import mean, means_by_block
+from orchestrator.ranking.scores import scores_of
 from orchestrator.report.data import Sweep, column
 from orchestrator.report.evidence import Evidence, PairCell
 from orchestrator.tune.studies import TUNED
@@ -100,7 +101,7 @@ def shown_metrics(sweep: Sweep) -> tuple[str, ...]:
 
 
 def _loss_means(sweep: Sweep, metric: str) -> dict[str, float]:
-    blocks = block_means(sweep.trials, sweep.main_podium.axis, metric)
+    blocks = means_by_block(scores_of(sweep.table.by(metric)), sweep.main_podium.axis)
     return {
         loss: mean([row[loss] for row in blocks.values() if loss in row])
         for loss in sweep.losses
@@ -140,11 +141,7 @@ def bar_metrics(sweep: Sweep) -> tuple[str, ...]:
 
 def loss_means(sweep: Sweep, metric: str) -> list[LossMean]:
     """Returns one bar a loss that has a trial, the best first; equal ones by label."""
-    ranking = (
-        sweep.ranking
-        if metric == sweep.metric
-        else rank(sweep.trials, metric=metric, ties=sweep.ranking.ties, expected=sweep.grid)
-    )
+    ranking = sweep.ranked_by(metric)
     kinds = loss_kinds(sweep)
     means = {
         loss: mean for loss, mean in ranking.podiums[0].means.items() if mean is not None

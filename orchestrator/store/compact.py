@@ -1,4 +1,4 @@
-"""Merges a table's files into one, and mends what killed processes left behind."""
+"""Compacts tables, and removes files that killed processes left behind."""
 
 from __future__ import annotations
 
@@ -9,31 +9,39 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from orchestrator.store.codec import decode, dense_file
-from orchestrator.store.drivers import dead_claims
+from orchestrator.store.codec import compacted_file, decode
+from orchestrator.store.drivers import stale_claims
 from orchestrator.store.files import (
     CHECKPOINTS,
     COMPACTED,
     GRIDS,
     RUNS,
-    compact_path,
+    compacted_path,
     is_as_named,
     last_compaction_path,
-    look,
+    list_table,
     trial_id_of,
 )
 from orchestrator.store.lookup import all_diverged
 from orchestrator.store.scan import Unreadable, connect_sorting, scan
-from orchestrator.store.schema import CANDIDATES, DETAIL_TABLES, FAILURES, TABLES, TRIALS, Table
-from orchestrator.store.storage import TEMPORARY, Buffer, FileInfo, Storage, StoreError
+from orchestrator.store.schema import (
+    CANDIDATES,
+    DETAIL_TABLES,
+    FAILURES,
+    TABLES,
+    TRIALS,
+    TableSchema,
+)
+from orchestrator.store.storage import Buffer, FileInfo, Storage, StoreError
+from workers.durable import TEMPORARY
 
 STALE = timedelta(hours=1)
-"""Age at which nobody can still be writing a file: a commit takes well under a second."""
+"""Age from which no process can still be writing a file: a commit takes well under a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableCompaction:
-    """What compaction did to one table."""
+    """Files, bytes and rows of one table before and after its compaction."""
 
     table: str
     num_files_before: int
@@ -45,7 +53,7 @@ class TableCompaction:
 
 @dataclass(frozen=True, kw_only=True)
 class CompactionSummary:
-    """What compaction did, table by table."""
+    """The compaction of each table."""
 
     tables: tuple[TableCompaction, ...]
 
@@ -53,9 +61,9 @@ class CompactionSummary:
 def compact_tables(storage: Storage) -> CompactionSummary:
     """Compacts every table.
 
-    `trials` comes first and the details of a trial follow only once its row is compacted, so
-    that a torn part of `trials` is always a trial whose details are still parts, which the
-    trial's next run overwrites.
+    `trials` comes first, and the details of a trial are compacted only after its row. The details
+    of a trial with a torn part of `trials` are therefore still parts, which its next training
+    overwrites.
 
     Raises:
         StoreError: A file cannot be read or written; nothing is lost.
@@ -68,22 +76,22 @@ def compact_tables(storage: Storage) -> CompactionSummary:
 
 
 def compact_table(
-    storage: Storage, table: Table, finished: set[str] | None = None
+    storage: Storage, table: TableSchema, finished: set[str] | None = None
 ) -> TableCompaction:
-    """Merges a table's files: one new file, durable, before the files it replaces are deleted.
+    """Merges a table's files into one new file, and deletes the old ones once that is durable.
 
-    Only files that were read are deleted, so commits meanwhile are safe, and so are several
-    compactions at once: each deletes only what the file it has just written holds.
+    Only files that were read are deleted. Commits and other compactions at the same time are
+    therefore safe: a compaction deletes only files whose rows are in its new file.
 
     Args:
         storage: Where the files are.
         table: What to compact.
-        finished: The trials whose parts are taken; all by default, as it must not be for details.
+        finished: The trials whose parts are merged. All by default; details need this set.
 
     Raises:
         StoreError: A file cannot be read or written; nothing is lost.
     """
-    before = look(storage, table).all()
+    before = list_table(storage, table).all()
 
     def part_counts(key: str) -> bool:
         return finished is None or trial_id_of(key) in finished
@@ -101,10 +109,10 @@ def compact_table(
             refuse_lost(storage, lost)
         torn = tuple(item.file for item in found.unreadable if item not in lost)
         replaced = (*found.read, *torn)
-        if replaced != found.files.compacts or len(replaced) > 1:
-            _refuse_altered(storage, found.files.compacts)
+        if replaced != found.files.compacted or len(replaced) > 1:
+            _refuse_altered(storage, found.files.compacted)
             _replace(storage, table, merge.data, replaced)
-    after = look(storage, table).all()
+    after = list_table(storage, table).all()
     return TableCompaction(
         table=table.name,
         num_files_before=len(before),
@@ -116,16 +124,16 @@ def compact_table(
 
 
 class _Merge(ExitStack):
-    """Writes the rows of a read into one dense file and keeps only their keys in memory."""
+    """Writes the rows of a read into one compacted file and keeps only their keys in memory."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: TableSchema) -> None:
         super().__init__()
         self._table = table
         self.num_rows = 0
         self.data: Buffer = b""
 
     def consume(self, reader: pa.RecordBatchReader) -> pa.Table:
-        """Takes in the rows; returns the columns of their parts' names, each once."""
+        """Writes the rows; returns the distinct keys of their parts."""
         names = ["trial_id", "attempt"] if "attempt" in self._table.key else ["trial_id"]
         keys = pa.schema([reader.schema.field(name) for name in names]).empty_table()
         self.num_rows = 0
@@ -138,7 +146,7 @@ class _Merge(ExitStack):
                 keys = pa.concat_tables([keys, fresh.group_by(names).aggregate([])])
                 yield batch
 
-        self.data = self.enter_context(dense_file(self._table, batches()))
+        self.data = self.enter_context(compacted_file(self._table, batches()))
         return keys
 
 
@@ -147,8 +155,10 @@ def _compacted_trials(storage: Storage) -> set[str]:
     return found.part_keys()
 
 
-def _replace(storage: Storage, table: Table, data: Buffer, replaced: tuple[FileInfo, ...]) -> None:
-    path = compact_path(table, data)
+def _replace(
+    storage: Storage, table: TableSchema, data: Buffer, replaced: tuple[FileInfo, ...]
+) -> None:
+    path = compacted_path(table, data)
     if path not in {file.path for file in replaced}:
         storage.write(path, data)
     storage.write(last_compaction_path(table), path.encode())
@@ -157,16 +167,16 @@ def _replace(storage: Storage, table: Table, data: Buffer, replaced: tuple[FileI
             storage.delete(file.path)
 
 
-def _refuse_altered(storage: Storage, compacts: tuple[FileInfo, ...]) -> None:
-    """Refuses a compacted file that is not what was written: its successor would hide that."""
-    with storage.local_copies([file.path for file in compacts]) as copies:
-        for file in compacts:
+def _refuse_altered(storage: Storage, compacted: tuple[FileInfo, ...]) -> None:
+    """Refuses an altered compacted file: the file that replaces it would hide the damage."""
+    with storage.local_copies([file.path for file in compacted]) as copies:
+        for file in compacted:
             copy = copies.get(file.path)
             if copy is not None and copy.exists() and not is_as_named(copy, file.name):
                 msg = (
-                    f"{storage.place}/{file.path}: is not what was written, its digest is not that "
-                    "in its name; restore it from a copy, or let podium verify --quarantine keep "
-                    "what is whole of it"
+                    f"{storage.name}/{file.path}: was altered after it was written, because its "
+                    "content does not match the digest in its name; restore it from a copy, or let "
+                    "podium verify --quarantine keep its intact rows"
                 )
                 raise StoreError(msg)
 
@@ -175,29 +185,32 @@ def refuse_lost(storage: Storage, lost: tuple[Unreadable, ...]) -> None:
     """Refuses details of a finished trial that are torn.
 
     Raises:
-        StoreError: There is one; the message says how to have the trial run again.
+        StoreError: A file of details is torn; the message says how to train its trial again.
     """
     for item in lost:
         trial_part = f"{TRIALS.name}/{item.file.name}"
         msg = (
-            f"{storage.place}/{item.file.path}: cannot be read ({item.reason}); restore it "
+            f"{storage.name}/{item.file.path}: cannot be read ({item.reason}); restore it "
             f"from a copy, or delete it together with {trial_part} (podium verify --quarantine "
             "moves both aside) and run again: that one trial is then trained again"
         )
         raise StoreError(msg)
 
 
-def heal_tables(storage: Storage, finished: set[str], now: datetime) -> tuple[str, ...]:
-    """Removes what killed processes left behind and finishes interrupted compactions.
+def clean_up_tables(storage: Storage, finished: set[str], now: datetime) -> tuple[str, ...]:
+    """Removes files left by killed processes and finishes interrupted compactions.
 
-    Removed are temporary files, details and divergences of trials that never got their row, and
-    documents of drivers, all older than an hour, checkpoints of finished trials, and claims of
-    drivers that are gone.
+    Removes these files:
+
+    - temporary files and documents of drivers, if older than an hour;
+    - details and divergences of trials without a row in `trials`, if older than an hour;
+    - checkpoints of finished trials;
+    - claims of drivers that no longer run.
 
     Args:
         storage: Where the files are.
-        finished: The trials that have their row.
-        now: The moment from which ages are counted, with a time zone.
+        finished: The finished trials.
+        now: The current time, with a time zone; ages are counted from it.
 
     Returns:
         The removed files.
@@ -209,9 +222,9 @@ def heal_tables(storage: Storage, finished: set[str], now: datetime) -> tuple[st
     for path in removed:
         storage.delete(path)
     for table in TABLES.values():
-        if _shows_a_key_twice(storage, table):
-            taken = _compacted_trials(storage) if table in DETAIL_TABLES else None
-            compact_table(storage, table, taken)
+        if _has_a_key_twice(storage, table):
+            compacted = _compacted_trials(storage) if table in DETAIL_TABLES else None
+            compact_table(storage, table, compacted)
     return removed
 
 
@@ -223,16 +236,16 @@ def _leftovers(storage: Storage, finished: set[str], now: datetime) -> Iterator[
     for file in storage.list(RUNS):
         if _is_stale(file, now):
             yield file
-    yield from dead_claims(storage, now)
+    yield from stale_claims(storage, now)
     for file in storage.list(CHECKPOINTS):
         if file.name.removesuffix(".pt") in finished:
             yield file
     for table in DETAIL_TABLES:
-        for key, file in look(storage, table).parts.items():
+        for key, file in list_table(storage, table).parts.items():
             if trial_id_of(key) not in finished and _is_stale(file, now):
                 yield file
-    for key, file in look(storage, FAILURES).parts.items():
-        # A diverged trial's row in `failures` comes before its row in `trials`.
+    for key, file in list_table(storage, FAILURES).parts.items():
+        # A diverged trial's row in `failures` is written before its row in `trials`.
         if trial_id_of(key) not in finished and _is_stale(file, now):
             rows = decode(storage.read(file.path) or b"")
             if rows and all_diverged(rows):
@@ -243,11 +256,11 @@ def _is_stale(file: FileInfo, now: datetime) -> bool:
     return file.modified_at is not None and file.modified_at < now - STALE
 
 
-def _shows_a_key_twice(storage: Storage, table: Table) -> bool:
-    files = look(storage, table)
-    if len(files.compacts) > 1:
+def _has_a_key_twice(storage: Storage, table: TableSchema) -> bool:
+    files = list_table(storage, table)
+    if len(files.compacted) > 1:
         return True
-    if not files.compacts or not files.parts:
+    if not files.compacted or not files.parts:
         return False
     compacted = scan(storage, table, columns=table.key, part_counts=lambda _: False)
     return not compacted.part_keys().isdisjoint(files.parts)

@@ -1,11 +1,10 @@
-"""Results on a local or shared file system: written beside, synced, then put in place."""
+"""Results on a local or shared file system."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,19 +15,20 @@ from typing import BinaryIO, TypeVar
 import filelock
 
 from orchestrator.store.storage import (
-    PATIENCE,
+    RETRY_POLICY,
     Buffer,
     FileInfo,
-    Patience,
+    RetryPolicy,
     StoreError,
-    StoreHiccupError,
+    TemporaryStoreError,
 )
+from workers.durable import replace_file, sync_folder
 
 LOCK_WAIT_SECONDS = 60.0
 
 _FULL = "free some space or choose another results location, then run the same command again"
 _PERMISSION = "give this user write access or choose another results location"
-_NO_FILE = "a folder, a pipe, a socket or a device where a file should be; delete it"
+_NO_FILE = "a folder, a pipe, a socket or a device, not a file; delete it"
 _FOLDER = "a results location is a folder; move that file away or choose another location"
 REMEDIES: dict[int, str] = {
     errno.ENOSPC: _FULL,
@@ -41,9 +41,9 @@ REMEDIES: dict[int, str] = {
     errno.ENOTDIR: _FOLDER,
     errno.EEXIST: _FOLDER,
 }
-"""What to do about an error of the operating system, by its number."""
+"""Remedy for an error of the operating system, by its number."""
 
-HICCUPS = frozenset(
+TEMPORARY_ERRORS = frozenset(
     number
     for name in (
         *("EIO", "EAGAIN", "EINTR", "EBUSY", "ENOLCK", "ETIMEDOUT", "ESTALE", "EREMOTEIO"),
@@ -52,10 +52,10 @@ HICCUPS = frozenset(
     )
     if (number := getattr(errno, name, None)) is not None
 )
-"""Errors that a file server which is busy or starts again gives, and that pass."""
+"""Temporary errors of a file server that is busy or restarts."""
 _LASTING = "the disk or its file server fails; check it, then run the same command again"
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class LocalStorage:
     """Files below one folder, an absolute path, of a file system with an atomic rename."""
 
     root: Path
-    patience: Patience = field(default=PATIENCE, compare=False, repr=False)
+    retry_policy: RetryPolicy = field(default=RETRY_POLICY, compare=False, repr=False)
 
     @property
     def location(self) -> str:
@@ -71,40 +71,29 @@ class LocalStorage:
         return str(self.root)
 
     @property
-    def place(self) -> str:
+    def name(self) -> str:
         """The folder."""
         return str(self.root)
 
     def write(self, path: str, data: Buffer) -> None:
-        """Writes beside, syncs, renames over the name and syncs the folder."""
+        """Replaces a file in one step and durably."""
         target = self.root / path
 
         def write() -> None:
-            beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
             _make_folder(target.parent)
-            try:
-                with beside.open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                beside.replace(target)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    beside.unlink()
-                raise
-            _sync_folder(target.parent)
+            replace_file(target, data)
 
-        self._insist(path, write)
+        self._retried(path, write)
 
-    def mark(self, path: str) -> None:
-        """Makes an empty file, without the syncs that cost a write most of its time."""
+    def touch(self, path: str) -> None:
+        """Creates an empty file without the syncs, which take most of the time of a write."""
         target = self.root / path
 
         def touch() -> None:
             _make_folder(target.parent)
             target.touch()
 
-        self._insist(path, touch)
+        self._retried(path, touch)
 
     def read(self, path: str) -> bytes | None:
         """Returns a file's bytes, or None."""
@@ -114,10 +103,10 @@ class LocalStorage:
                 return file.read()
             return None
 
-        return self._insist(path, read)
+        return self._retried(path, read)
 
     def list(self, folder: str, prefix: str = "") -> tuple[FileInfo, ...]:
-        """Returns the entries of a folder whose names begin so."""
+        """Returns the entries of a folder whose names begin with `prefix`."""
 
         def entries() -> tuple[FileInfo, ...]:
             found = []
@@ -128,16 +117,16 @@ class LocalStorage:
                 for entry in entries:
                     if not entry.name.startswith(prefix):
                         continue
-                    # Another process may remove a file between the listing and the look at it.
+                    # Another process may remove a file after the listing.
                     with contextlib.suppress(FileNotFoundError):
                         found.append(_info(f"{folder}/{entry.name}", entry.stat()))
             return tuple(sorted(found, key=lambda info: info.path))
 
-        return self._insist(folder, entries)
+        return self._retried(folder, entries)
 
     def delete(self, path: str) -> None:
         """Removes a file if it is there."""
-        self._insist(path, lambda: (self.root / path).unlink(missing_ok=True))
+        self._retried(path, lambda: (self.root / path).unlink(missing_ok=True))
 
     def delete_folder(self, folder: str) -> None:
         """Removes a folder if it is empty."""
@@ -149,11 +138,11 @@ class LocalStorage:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
                     raise
 
-        self._insist(folder, delete)
+        self._retried(folder, delete)
 
     def exists(self, path: str) -> bool:
         """Says whether the file is there."""
-        return self._insist(path, lambda: (self.root / path).is_file())
+        return self._retried(path, lambda: (self.root / path).is_file())
 
     @contextlib.contextmanager
     def local_copies(self, paths: Sequence[str]) -> Iterator[Mapping[str, Path]]:
@@ -162,9 +151,9 @@ class LocalStorage:
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Waits up to a minute for the lock file `.NAME.lock`, then goes on regardless."""
+        """Waits up to a minute for the lock file `.NAME.lock`, then continues without the lock."""
         if not self.root.is_dir():
-            yield  # Nothing is here to keep others out of.
+            yield  # No process can work in a folder that does not exist.
             return
         lock = filelock.FileLock(self.root / f".{name}.lock")
 
@@ -172,35 +161,35 @@ class LocalStorage:
             with contextlib.suppress(filelock.Timeout, NotImplementedError):
                 lock.acquire(timeout=LOCK_WAIT_SECONDS)
 
-        self._insist(f".{name}.lock", acquire)
+        self._retried(f".{name}.lock", acquire)
         try:
             yield
         finally:
             lock.release()
 
-    def _insist(self, path: str, operation: Callable[[], _Answer]) -> _Answer:
-        def explained() -> _Answer:
+    def _retried(self, path: str, operation: Callable[[], _Result]) -> _Result:
+        def explained() -> _Result:
             try:
                 return operation()
             except OSError as error:
                 raise self._explain(path, error) from error
 
-        return self.patience.insist(self.place, explained)
+        return self.retry_policy.run(self.name, explained)
 
     def _explain(self, path: str, error: OSError) -> StoreError:
         reason, number = error.strerror or str(error), error.errno or 0
         remedy = REMEDIES.get(number, _LASTING)
-        place = error.filename if remedy == _FOLDER else self.root / path
-        kind = StoreHiccupError if number in HICCUPS else StoreError
-        return kind(f"{place}: {reason}; {remedy}")
+        file = error.filename if remedy == _FOLDER else self.root / path
+        kind = TemporaryStoreError if number in TEMPORARY_ERRORS else StoreError
+        return kind(f"{file}: {reason}; {remedy}")
 
 
 def _open_file(path: Path) -> BinaryIO:
-    """Opens a file for reading; a pipe that nobody writes to would be waited for for ever.
+    """Opens a file for reading without waiting for the writer of a pipe.
 
     Raises:
-        StoreError: It is no file.
-        OSError: It cannot be opened.
+        StoreError: The path is not a file.
+        OSError: The file cannot be opened.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -211,13 +200,13 @@ def _open_file(path: Path) -> BinaryIO:
 
 
 def _make_folder(folder: Path) -> None:
-    """Makes a folder and its parents, each durable before a file relies on it."""
+    """Makes a folder and its parents durably, before a file is written into it."""
     if folder.is_dir():
         return
     if folder.parent != folder:
         _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
 def _info(path: str, status: os.stat_result) -> FileInfo:
@@ -228,15 +217,3 @@ def _info(path: str, status: os.stat_result) -> FileInfo:
         )
     modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
     return FileInfo(path=path, size_bytes=status.st_size, modified_at=modified_at)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems cannot sync a folder; they make the rename durable themselves.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)

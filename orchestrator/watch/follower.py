@@ -14,9 +14,11 @@ from typing import Any
 from orchestrator.plan.grid import Grid, grid_from_document
 from orchestrator.plan.planner import plan
 from orchestrator.ranking.certainty import Certainty, certainties
-from orchestrator.ranking.podium import Podium, rank
-from orchestrator.ranking.results import podium_rows
-from orchestrator.ranking.table import prepare_trials
+from orchestrator.ranking.coverage import ExpectedTrials
+from orchestrator.ranking.podium import Podium, podium_rows
+from orchestrator.ranking.rank import rank
+from orchestrator.ranking.scores import scores_of
+from orchestrator.ranking.table import check_trials
 from orchestrator.store import Store
 from orchestrator.titles import Titles, choose_titles
 from orchestrator.watch.state import Facts, describe, describe_cell
@@ -139,7 +141,7 @@ class Follower:
         )
         return Facts(
             name=grid.name,
-            place=self._store.place,
+            place=self._store.name,
             plan=plan(grid, committed, self._feed.failures()),
             committed=committed,
             failures=self._feed.failures(),
@@ -154,13 +156,12 @@ class Follower:
         if own.empty:
             return {}
         try:
-            table = prepare_trials(own, source=self._store.place)
-            ranking = rank(table, expected=document)
-            drawn = certainties(
-                table, expected=document, axes=("dataset", "model"), num_samples=NUM_SAMPLES
-            )
+            table = check_trials(own, source=self._store.name)
+            scores = scores_of(table, ExpectedTrials.from_document(document))
+            ranking = rank(scores)
+            drawn = certainties(scores, axes=("dataset", "model"), num_samples=NUM_SAMPLES)
             sure = {str(axis): found for axis, found in drawn.items()}
-            self._notes = (*ranking.notes, *self._feed.missing())
+            self._notes = (*ranking.notes, *self._feed.missing_details())
             return {
                 podium.axis: _describe_podium(podium, sure[podium.axis])
                 for podium in ranking.podiums
@@ -171,7 +172,7 @@ class Follower:
 
     def _describe(self) -> Document:
         if self._facts is None:
-            return _encode({"place": self._store.place, "axes": [], "drivers": []})
+            return _encode({"place": self._store.name, "axes": [], "drivers": []})
         return _encode(
             describe(self._facts, self._now()) | {"podium": self._podium, "notes": self._notes}
         )

@@ -1,4 +1,4 @@
-"""Queries over both kinds of place; nothing is read that is not named."""
+"""Queries over both kinds of storage; only named tables are read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import orchestrator as podium
+import podium
 from orchestrator.store import SAVED_QUERIES, Store
 from orchestrator.store.storage import Storage
 from tests.conformance.conftest import Backend

@@ -10,8 +10,9 @@ import pytest
 from pyarrow import fs
 
 from orchestrator.store import RunRecord, Store, StoreError
+from orchestrator.store.opening import open_storage
 from orchestrator.store.s3 import ObjectStorage
-from orchestrator.store.storage import Patience, StoreHiccupError, open_storage
+from orchestrator.store.storage import RetryPolicy, TemporaryStoreError
 from tests.conformance.faulty_server import FaultyServer, serve
 from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec
 
@@ -46,24 +47,24 @@ def driver(run_id: str, num_pending: int) -> RunRecord:
     )  # fmt: skip
 
 
-def quick() -> Patience:
-    """As patient as for a place that is known, without waiting."""
-    return Patience(sleep=lambda _seconds: None, unknown_seconds=1000)
+def quick() -> RetryPolicy:
+    """A retry policy as for a known location, without pauses."""
+    return RetryPolicy(sleep=lambda _seconds: None, unknown_seconds=1000)
 
 
 @pytest.mark.parametrize("number", [3, 5, 7])
-def test_a_sweep_survives_that_every_so_manieth_request_fails(
+def test_sweep_survives_every_nth_request_failing(
     server: FaultyServer, s3_bucket: str, number: int
 ) -> None:
     location = f"s3://{s3_bucket}/results"
     server.every(number, PASSING)
-    store = Store("", storage=ObjectStorage(location, patience=quick()))
+    store = Store("", storage=ObjectStorage(location, retry_policy=quick()))
     for trial in range(6):
         store.commit(make_spec(trial), make_result(trial), committed_at=NOW)
         store.checkpoints(f"{trial}").save(b"state")
         store.delete_checkpoint(f"{trial}")
     assert len(server.faults) >= 40 // number
-    assert len(Store("", storage=ObjectStorage(location, patience=quick())).committed()) == 6
+    assert len(Store("", storage=ObjectStorage(location, retry_policy=quick())).committed()) == 6
     store.compact(NOW)
     server.decide = lambda _number, _request: None
     whole = Store(location)
@@ -71,9 +72,9 @@ def test_a_sweep_survives_that_every_so_manieth_request_fails(
     assert whole.damaged() == []
 
 
-def test_an_object_that_goes_while_it_is_read_is_gone(server: FaultyServer, s3_bucket: str) -> None:
-    """Its size is asked for first; another driver's compaction may delete it before the rest."""
-    storage = ObjectStorage(f"s3://{s3_bucket}", patience=quick())
+def test_object_deleted_in_a_read_counts_as_missing(server: FaultyServer, s3_bucket: str) -> None:
+    """A compaction can delete the object between the two requests of a read."""
+    storage = ObjectStorage(f"s3://{s3_bucket}", retry_policy=quick())
     storage.write("trials/part-a.parquet", b"row" * 1000)  # room for the refusal
     server.every(1, ["NoSuchKey"], f"GET /{s3_bucket}/trials/part-a.parquet")
     assert storage.read("trials/part-a.parquet") is None
@@ -83,14 +84,14 @@ def test_an_object_that_goes_while_it_is_read_is_gone(server: FaultyServer, s3_b
 
 
 @pytest.mark.parametrize(("before", "after"), [(4, 4_000_000), (4_000_000, 4)])
-def test_a_claim_holds_while_its_driver_renews_its_document(
+def test_claim_stays_valid_while_its_driver_writes(
     server: FaultyServer, s3_bucket: str, before: int, after: int
 ) -> None:
-    """A read is two requests; between them the document becomes longer, or shorter."""
-    store = Store("", storage=ObjectStorage(f"s3://{s3_bucket}", patience=quick()))
+    """Between the two requests of a read, the document becomes longer or shorter."""
+    store = Store("", storage=ObjectStorage(f"s3://{s3_bucket}", retry_policy=quick()))
     store.save_run(driver("1", num_pending=before))
     store.save_run(driver("2", num_pending=0))
-    assert store.claims("1").take("a" * 20, NOW) is None
+    assert store.claims("1").claim("a" * 20, NOW) is None
     num_reads = 0
 
     def renew(_number: int, request: str) -> None:
@@ -102,7 +103,7 @@ def test_a_claim_holds_while_its_driver_renews_its_document(
                 store.save_run(driver("1", num_pending=pending))
 
     server.decide = renew
-    holder = store.claims("2").take("a" * 20, NOW)
+    holder = store.claims("2").claim("a" * 20, NOW)
     assert holder is not None
     assert holder.run_id == "1"
     num_reads = 0
@@ -114,9 +115,9 @@ def test_a_claim_holds_while_its_driver_renews_its_document(
 def test_no_truncated_object_ever_becomes_visible(
     server: FaultyServer, s3_bucket: str, fault: str, part: str
 ) -> None:
-    """A checkpoint of 25 MB travels in three parts; one of its requests fails for ever."""
+    """A checkpoint of 25 MB is sent in three parts; one of its requests always fails."""
     storage = ObjectStorage(
-        f"s3://{s3_bucket}", patience=Patience(unknown_seconds=0, known_seconds=0)
+        f"s3://{s3_bucket}", retry_policy=RetryPolicy(unknown_seconds=0, known_seconds=0)
     )
     storage.write("_checkpoints/x.pt", b"old")
     method = "POST" if part == "uploadId" else "PUT"
@@ -157,7 +158,7 @@ def _uses(storage: ObjectStorage) -> dict[str, Callable[[], object]]:
         ("XMinioStorageFull", "free some space there"),
     ],
 )
-def test_a_refusal_names_the_place_and_the_remedy_at_once(
+def test_refused_request_is_reported_at_once_with_a_remedy(
     server: FaultyServer,
     s3_bucket: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -165,10 +166,10 @@ def test_a_refusal_names_the_place_and_the_remedy_at_once(
     code: str,
     remedy: str,
 ) -> None:
-    """Also for a question whose answer has no body that would say more than its status."""
+    """Also for a request whose response has only a status and no body."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
-    storage = ObjectStorage(f"s3://{s3_bucket}/results", patience=quick())
+    storage = ObjectStorage(f"s3://{s3_bucket}/results", retry_policy=quick())
     server.every(1, [code])
     with pytest.raises(StoreError) as caught:
         _uses(storage)[use]()
@@ -181,11 +182,11 @@ def test_a_refusal_names_the_place_and_the_remedy_at_once(
     assert "a-key" not in text
 
 
-def test_the_environments_secrets_are_not_shown_either(
+def test_secrets_of_the_environment_are_not_shown(
     server: FaultyServer, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "no")  # what the server answers
-    storage = ObjectStorage(f"s3://{s3_bucket}", patience=quick())
+    storage = ObjectStorage(f"s3://{s3_bucket}", retry_policy=quick())
     server.every(1, ["AccessDenied"])
     with pytest.raises(StoreError, match=r"ListObjectsV2 operation: \*\*\*"):
         storage.list("trials")
@@ -196,11 +197,11 @@ def test_the_environments_secrets_are_not_shown_either(
     ("endpoint", "remedy"),
     [
         ("no-such-host.invalid:9000", "correct the host in the endpoint"),
-        ("127.0.0.1:9", "nothing listens there: start the store or correct the endpoint"),
-        ("silent", "see whether the store answers"),
+        ("127.0.0.1:9", "no server listens there: start the store or correct the endpoint"),
+        ("silent", "check that the store answers"),
     ],
 )
-def test_a_wrong_or_silent_endpoint_is_told_within_a_bounded_time(
+def test_wrong_or_silent_endpoint_is_reported_within_seconds(
     s3_environment: None, monkeypatch: pytest.MonkeyPatch, endpoint: str, remedy: str
 ) -> None:
     monkeypatch.setattr("orchestrator.store.s3.SILENT_SECONDS", 1.0)
@@ -209,18 +210,17 @@ def test_a_wrong_or_silent_endpoint_is_told_within_a_bounded_time(
             endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
         location = f"s3://bucket/results?endpoint_override={endpoint}&scheme=http"
         started = time.monotonic()
-        with pytest.raises(StoreHiccupError) as caught:
+        with pytest.raises(TemporaryStoreError) as caught:
             Store(
-                location, storage=ObjectStorage(location, patience=Patience(unknown_seconds=2))
+                location,
+                storage=ObjectStorage(location, retry_policy=RetryPolicy(unknown_seconds=2)),
             ).grids()
         assert time.monotonic() - started < 20
     assert str(caught.value).startswith("s3://bucket/results/_grids: ")
     assert remedy in str(caught.value)
 
 
-def test_a_store_that_starts_again_meanwhile_is_waited_for(
-    server: FaultyServer, s3_bucket: str
-) -> None:
+def test_restarting_object_store_is_waited_for(server: FaultyServer, s3_bucket: str) -> None:
     outage = [5]
 
     def sleep(_seconds: float) -> None:
@@ -228,8 +228,8 @@ def test_a_store_that_starts_again_meanwhile_is_waited_for(
         if outage[0] == 0:
             server.decide = lambda _number, _request: None
 
-    patience = Patience(sleep=sleep)
-    storage = ObjectStorage(f"s3://{s3_bucket}", patience=patience)
+    patience = RetryPolicy(sleep=sleep)
+    storage = ObjectStorage(f"s3://{s3_bucket}", retry_policy=patience)
     storage.write("trials/x", b"one")
     server.every(1, ["drop-before"])
     storage.write("trials/x", b"two")
@@ -246,7 +246,7 @@ def test_a_store_that_starts_again_meanwhile_is_waited_for(
         ("s3://bucket/x?secret", "option 'secret': unknown"),
     ],
 )
-def test_a_location_that_cannot_be_meant_is_refused(location: str, message: str) -> None:
+def test_meaningless_location_is_refused(location: str, message: str) -> None:
     with pytest.raises(StoreError, match=message):
         open_storage(location)
 
@@ -254,7 +254,7 @@ def test_a_location_that_cannot_be_meant_is_refused(location: str, message: str)
 @pytest.mark.parametrize(
     "url", ["http://HOST/a-path", "http://me:hush-hush@HOST", "https//HOST", "http://HOST?x=1"]
 )
-def test_an_endpoint_of_the_environment_that_is_none_is_named(
+def test_invalid_endpoint_of_the_environment_is_reported(
     s3_environment: None, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
@@ -265,7 +265,7 @@ def test_an_endpoint_of_the_environment_that_is_none_is_named(
 
 @pytest.mark.usefixtures("s3_environment")
 @pytest.mark.parametrize("key", ["buck", "mine", "bucket-of-mine"])
-def test_a_short_key_hides_no_bucket(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+def test_short_secret_does_not_mask_a_bucket(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, key)
     storage = open_storage("s3://bucket-of-mine/a")
@@ -274,13 +274,13 @@ def test_a_short_key_hides_no_bucket(monkeypatch: pytest.MonkeyPatch, key: str) 
     assert str(no.value).startswith("s3://bucket-of-mine/a/trials: ")
 
 
-def test_the_query_may_name_everything_but_credentials(
+def test_location_accepts_every_option_except_credentials(
     server: FaultyServer, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
     query = f"region=eu-central-1&scheme=http&endpoint_override=127.0.0.1%3A{server.port}"
-    storage = ObjectStorage(f"s3://{s3_bucket}/a%20b?{query}", patience=quick())
+    storage = ObjectStorage(f"s3://{s3_bucket}/a%20b?{query}", retry_policy=quick())
     storage.write("trials/x", b"data")
     files = fs.S3FileSystem(endpoint_override=f"127.0.0.1:{server.port}", scheme="http")
     assert files.get_file_info(f"{s3_bucket}/a b/trials/x").size == 4

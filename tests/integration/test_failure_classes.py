@@ -18,8 +18,9 @@ from orchestrator.engine.inline import InlineEngine
 from orchestrator.engine.ray_cluster import ClusterOptions
 from orchestrator.engine.ray_tune import RayTuneEngine
 from orchestrator.progress import JsonProgress
+from orchestrator.run import run_sweep
 from orchestrator.store import Store
-from orchestrator.sweep import open_sweep, run_sweep
+from orchestrator.sweep import open_sweep
 from tests.integration.sweeps import run, write_config
 from tests.unit.orchestrator.store.trials import make_result
 from workers.contract import FailureClass, UserError
@@ -31,7 +32,8 @@ def run_on_ray(config, *overrides, trainer=None, retry=(), **options):
     sweep = open_sweep(config, overrides, retry)
     gpus = sweep.grid.gpus_per_trial
     engine = RayTuneEngine(ClusterOptions(trial_gpus=gpus, **options), trainer=trainer)
-    return run_sweep(sweep, engine, JsonProgress(io.StringIO()))
+    ended = run_sweep(sweep, engine, JsonProgress(io.StringIO()), on_notes=lambda _: None)
+    return ended.report, ended.plan
 
 
 def results_of(config: Path) -> Store:
@@ -73,7 +75,7 @@ def test_memory_asks_for_a_larger_share_up_to_a_whole_gpu_and_for_no_other_batch
     shares = failures.groupby(["loss", "repeat"])["gpus"].apply(list).to_dict()
     assert shares == {("bce", 1): [0.25, 0.5, 1.0], ("dice", 0): [0.25]}
     assert set(failures["failure_class"]) == {"out-of-memory"}
-    assert failures["message"].iloc[2].endswith("(on a whole GPU; that is all there is)")
+    assert failures["message"].iloc[2].endswith("(on a whole GPU; no larger share exists)")
     assert len(report.outcomes) == 4
     assert [(trial.reason, trial.failed) for trial in after.trials if trial.status is None] == [
         ("failed: out-of-memory (attempt 3), use --retry out-of-memory", True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import os
 import pty
 import signal
@@ -14,12 +15,14 @@ import pytest
 
 from orchestrator.engine.ray_cluster import ClusterOptions
 from orchestrator.engine.ray_tune import RayTuneEngine, assigned_gpus
-from orchestrator.progress import JsonProgress
+from orchestrator.progress import EpochEnded, JsonProgress, TrialFinished
+from orchestrator.run import run_sweep
 from orchestrator.store import Store
-from orchestrator.sweep import open_sweep, run_sweep
+from orchestrator.sweep import open_sweep
 from tests.conftest import ROOT
+from tests.integration.ray_nodes import wait
 from tests.integration.sweeps import assert_same_tables, run, tables, write_config
-from workers.contract import FailureClass, UserError
+from workers.contract import EpochRecord, FailureClass, UserError
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -27,7 +30,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 def run_on_ray(config, *overrides, trainer=None, **options):
     sweep = open_sweep(config, overrides)
     engine = RayTuneEngine(ClusterOptions(**options), trainer=trainer)
-    return run_sweep(sweep, engine, JsonProgress(io.StringIO()))
+    ended = run_sweep(sweep, engine, JsonProgress(io.StringIO()), on_notes=lambda _: None)
+    return ended.report, ended.plan
 
 
 def test_ray_gives_the_numbers_of_a_single_process(tmp_path, ray_cluster, monkeypatch):
@@ -55,8 +59,9 @@ def test_the_fiftieth_trial_of_an_actor_equals_a_fresh_process(tmp_path, ray_clu
     order: list[str] = []
 
     class Recorder(JsonProgress):
-        def trial_finished(self, trial_id, status, dice, seconds):
-            order.append(trial_id)
+        def on(self, event):
+            if isinstance(event, TrialFinished):
+                order.append(event.trial_id)
 
     sweep = open_sweep(config)
     engine = RayTuneEngine(ClusterOptions(trial_cpus=2), trainer=process_noting_trainer)
@@ -95,7 +100,7 @@ def process_noting_trainer(spec, runtime, checkpoints, on_epoch):
 
 
 @pytest.mark.parametrize(("share", "num_ids"), [(0.5, 1), (2, 2)])
-def test_every_trial_sees_the_gpus_it_was_assigned(tmp_path, ray_cluster, share, num_ids):
+def test_every_trial_sees_its_assigned_gpus(tmp_path, ray_cluster, share, num_ids):
     report, _ = run_on_ray(write_config(tmp_path), trial_cpus=0.5, trial_gpus=share)
     rows = Store(str(tmp_path / "results")).read("trials")
     assert len(rows) == 4, report.outcomes
@@ -104,7 +109,7 @@ def test_every_trial_sees_the_gpus_it_was_assigned(tmp_path, ray_cluster, share,
         assert set(ids.split(",")) <= {"0", "1"}
 
 
-def test_no_gpu_asked_for_means_none_is_seen():
+def test_a_trial_without_a_gpu_sees_none():
     environment = {"CUDA_VISIBLE_DEVICES": "0,1"}
     assert assigned_gpus(0, [], environment) == ()
     assert environment["CUDA_VISIBLE_DEVICES"] == ""
@@ -114,7 +119,7 @@ def test_no_gpu_asked_for_means_none_is_seen():
     ("requested", "ray_ids", "visible"),
     [(1, [0], "0,1"), (1, [0], "1"), (1, [], ""), (2, [0], "0"), (0.5, [0, 1], "0,1")],
 )
-def test_another_assignment_than_asked_for_is_refused(requested, ray_ids, visible):
+def test_a_wrong_assignment_of_gpus_is_refused(requested, ray_ids, visible):
     with pytest.raises(RuntimeError, match="CUDA_VISIBLE_DEVICES shows"):
         assigned_gpus(requested, ray_ids, {"CUDA_VISIBLE_DEVICES": visible})
 
@@ -140,7 +145,7 @@ def test_a_killed_process_costs_one_failure_row_and_no_result(tmp_path, ray_clus
     assert not after.pending
 
 
-def test_a_trial_that_always_dies_is_given_up_and_stops_nobody(tmp_path, ray_cluster):
+def test_a_trial_that_is_always_lost_does_not_stop_others(tmp_path, ray_cluster):
     def kills_itself(spec, runtime, checkpoints, on_epoch):
         from workers.run import run_trial
 
@@ -172,7 +177,31 @@ def test_an_exception_is_a_failure_row_with_its_traceback(tmp_path, ray_cluster)
     assert failures["traceback"].str.contains("KeyError: 'no such thing'").all()
 
 
-def test_a_share_no_machine_has_is_refused(tmp_path, ray_cluster, monkeypatch):
+def test_stopped_attempts_leave_no_failure_and_stay_pending(tmp_path, ray_cluster):
+    def endless(spec, runtime, checkpoints, on_epoch):
+        for epoch in itertools.count(1):
+            wait(1.1)  # epochs within a second are not reported
+            on_epoch(
+                EpochRecord(epoch=epoch, train_loss=0.5, val_dice=0.5, val_iou=0.4, seconds=1.1)
+            )
+
+    class StopsOnce(JsonProgress):
+        stopped = False
+
+        def on(self, event):
+            if isinstance(event, EpochEnded) and not self.stopped:
+                self.stopped = True
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    config = write_config(tmp_path)
+    engine = RayTuneEngine(ClusterOptions(), trainer=endless)
+    assert run_sweep(open_sweep(config), engine, StopsOnce(io.StringIO())).report.interrupted
+    wait(1)  # a row would come from processes that Tune is still ending
+    assert not Store(str(tmp_path / "results")).failures()
+    assert len(open_sweep(config).plan.pending) == 4
+
+
+def test_a_gpu_share_that_no_machine_has_is_refused(tmp_path, ray_cluster, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(UserError, match=r"needs 1 CPUs and 64 GPUs.*resources\.gpus"):
         run_on_ray(write_config(tmp_path), trial_gpus=64)
@@ -197,7 +226,7 @@ def test_the_live_display_of_a_terminal_runs_to_its_end(tmp_path):
     assert b"1 of 1 trials have a result" in shown
 
 
-def test_a_signal_to_the_whole_group_stops_within_seconds_and_goes_on_later(tmp_path):
+def test_a_sweep_continues_after_a_signal_to_its_group(tmp_path):
     """As a scheduler sends it: Ray's own processes get it too."""
     config = write_config(tmp_path, repeats=1, cluster={"cpus": 1})
     command = [sys.executable, "-m", "orchestrator", "run", str(config), "--progress", "plain"]
@@ -216,5 +245,5 @@ def test_a_signal_to_the_whole_group_stops_within_seconds_and_goes_on_later(tmp_
     assert time.monotonic() - began < 30  # 2 s where nothing else runs
     assert process.returncode == 130, errors
     assert "Stopped after" in output
-    assert "the same command goes on from here" in errors
+    assert "run the same command again to continue" in errors
     assert list((tmp_path / "results" / "_checkpoints").rglob("*"))

@@ -190,15 +190,15 @@ class FileDataset:
     ) -> dict[str, MaskFacts]:
         what = f"masks-{FACTS}" if side is None else f"masks-{FACTS}-{side}"
 
-        def look(path: Path) -> JSONValue:
+        def read(path: Path) -> JSONValue:
             return inspect_mask(path, side, self._resized.add_mask).to_json()
 
-        found = self._looked(paths, cache_dir, what, look)
+        found = self._facts(paths, cache_dir, what, read)
         return {name: MaskFacts.from_json(facts) for name, facts in found.items()}
 
     def _image_facts(self, cache_dir: Path | None) -> dict[str, ImageFacts]:
         paths = [self.image_path(sample) for sample in self.samples]
-        found = self._looked(
+        found = self._facts(
             paths, cache_dir, PICTURES, lambda path: inspect_picture(path, self._resized.add_image)
         )
         return {
@@ -208,12 +208,12 @@ class FileDataset:
             for name, seen in found.items()
         }
 
-    def _looked(
-        self, paths: list[Path], cache_dir: Path | None, what: str, look: Read
+    def _facts(
+        self, paths: list[Path], cache_dir: Path | None, what: str, read: Read
     ) -> dict[str, Any]:
         if cache_dir is None:
-            return {self._named(path): look(path) for path in paths}
-        found = remembered(self.folder, paths, cache_dir, what, look)
+            return {self._named(path): read(path) for path in paths}
+        found = remembered(self.folder, paths, cache_dir, what, read)
         return {self._named(path): found[path] for path in paths}
 
     def _marks(

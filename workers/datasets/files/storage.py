@@ -1,4 +1,4 @@
-"""Durable writes in the cache folder, and the errors they can end in."""
+"""The cache folder: errors of writing to it, progress of long reads, threads that fill it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cache_writes(cache_dir: Path, num_bytes: int | None = None) -> Iterator[None
 
     Args:
         cache_dir: The cache folder of this node.
-        num_bytes: What is about to be written, for the message.
+        num_bytes: Size of the content to write, for the message.
 
     Raises:
         UserError: The folder is full, not writable or cannot be locked.
@@ -48,14 +48,14 @@ def cache_writes(cache_dir: Path, num_bytes: int | None = None) -> Iterator[None
 
 
 Watch = Callable[[Path, int, int], None]
-"""Told the folder, how many of its files were looked at, and how many there are to look at."""
+"""Called with a folder, the number of its inspected files, and the number of files to inspect."""
 
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 @contextmanager
-def watched_looks(watch: Watch) -> Iterator[None]:
-    """Lets `watch` follow every long look at files inside the context."""
+def watched_inspection(watch: Watch) -> Iterator[None]:
+    """Calls `watch` during every inspection of files inside the context."""
     token = _watch.set(watch)
     try:
         yield
@@ -63,34 +63,11 @@ def watched_looks(watch: Watch) -> Iterator[None]:
         _watch.reset(token)
 
 
-def report_look(folder: Path, done: int, total: int) -> None:
-    """Tells who watches how far a look at the files of a folder is."""
+def report_inspection(folder: Path, done: int, total: int) -> None:
+    """Reports how many files of a folder are inspected, if there is a watch."""
     watch = _watch.get()
     if watch is not None:
         watch(folder, done, total)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Replaces a file at once and durably; the caller holds the lock of `path`.
-
-    The temporary name is fixed: what a killed process left is overwritten by the next.
-    """
-    beside = path.with_name(path.name + ".new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def num_build_threads() -> int:

@@ -130,7 +130,7 @@ def _draw(lesion: _Lesion, rng: np.random.Generator, size: int) -> Picture:
 def _speckle(rng: np.random.Generator, echo: Field) -> Field:
     """Returns the log-compressed envelope: echo times speckle, wider than tall.
 
-    One look would be Rayleigh speckle; scanners average a few.
+    A single exposure would be Rayleigh speckle; scanners average a few.
     """
     size = echo.shape[0]
     width = float(rng.uniform(0.011, 0.017))

@@ -18,7 +18,7 @@ DATA = make_data(2, 2, 3, 2, num_epochs=2, predictions=False)
 
 
 def comparison(before=DATA, after=DATA):
-    return compare(side("A", "before", before), side("B", "after", after))
+    return compare(side("A", "before", before.checked()), side("B", "after", after.checked()))
 
 
 def test_it_needs_nothing_else_and_is_the_same_for_rows_in_any_order():

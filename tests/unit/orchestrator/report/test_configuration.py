@@ -10,9 +10,8 @@ import pytest
 
 from orchestrator.config.loading import load_config
 from orchestrator.plan.grid import build_grid
-from orchestrator.report.data import arrange
 from orchestrator.report.record import configuration, runnable
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.report.factory import arranged, make_data
 
 CONFIG = """
 name: Prüfung
@@ -34,7 +33,7 @@ def grid(tmp_path):
 
 def sweep_with(document):
     data = make_data(1, 1, 1, 1, num_epochs=2, predictions=False)
-    return dataclasses.replace(arrange(data), document=document)
+    return dataclasses.replace(arranged(data), document=document)
 
 
 def test_the_yaml_gives_the_same_grid_and_no_credentials(grid, tmp_path):

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.report import curves as module
 from orchestrator.report.curves import LEVELS, MISSING, curve_data, pack
-from orchestrator.report.data import ReportData, arrange
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.report.factory import Tables, arranged, make_data
 
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
@@ -50,7 +49,7 @@ def test_every_kept_epoch_comes_back(dice, step):
 
 def test_every_trial_of_the_sweep_is_there():
     data = make_data(2, 2, 3, 2, num_epochs=9, predictions=False)
-    sweep = arrange(data)
+    sweep = arranged(data)
     found = curve_data(sweep)
     assert found["step"] == 1
     assert len(found["trials"]) == 2 * 2 * 3 * 2
@@ -70,12 +69,12 @@ def test_every_trial_of_the_sweep_is_there():
 def test_a_huge_sweep_keeps_fewer_epochs(monkeypatch):
     monkeypatch.setattr(module, "MAX_POINTS", 40)
     data = make_data(1, 1, 2, 3, num_epochs=24, predictions=False)
-    found = curve_data(arrange(data))
+    found = curve_data(arranged(data))
     assert found["step"] == -(-len(data.epochs) // 40) > 1
     assert sum(len(trial[-1]) / 2 for trial in found["trials"]) <= 40 + 6
 
 
 def test_without_curves_there_is_nothing():
     data = make_data(1, 1, 2, 1, num_epochs=2, predictions=False)
-    assert curve_data(arrange(dataclasses.replace(data, epochs=data.epochs.iloc[:0]))) == {}
-    assert curve_data(arrange(ReportData(trials=data.trials))) == {}
+    assert curve_data(arranged(dataclasses.replace(data, epochs=data.epochs.iloc[:0]))) == {}
+    assert curve_data(arranged(Tables(trials=data.trials))) == {}

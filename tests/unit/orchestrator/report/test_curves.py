@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 from orchestrator.report.curves import MAX_PANELS, CurvePanel, curve_panels
-from orchestrator.report.data import ReportData, arrange
 from orchestrator.report.drawing import HEIGHT, WIDTH, draw_panel
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.report.factory import Tables, arranged, make_data
 
 
 def panel_of(histories, *, status=None) -> CurvePanel:
@@ -29,7 +28,7 @@ def panel_of(histories, *, status=None) -> CurvePanel:
             for e, value in enumerate(history)
         ]
     )
-    (panel,) = curve_panels(arrange(ReportData(trials=trials, epochs=epochs)))
+    (panel,) = curve_panels(arranged(Tables(trials=trials, epochs=epochs)))
     return panel
 
 
@@ -61,14 +60,14 @@ def test_limits_hold_the_means_and_are_round():
 
 
 def test_a_panel_a_dataset_and_not_too_many():
-    panels = curve_panels(arrange(make_data(14, 1, 2, 1, num_epochs=3, predictions=False)))
+    panels = curve_panels(arranged(make_data(14, 1, 2, 1, num_epochs=3, predictions=False)))
     assert len(panels) == MAX_PANELS
     assert [curve.loss for curve in panels[0].curves] == ["bce", "iou"]
 
 
 def test_no_epochs_no_panels():
     data = make_data(1, 1, 1, 1, predictions=False)
-    assert curve_panels(arrange(ReportData(trials=data.trials))) == []
+    assert curve_panels(arranged(Tables(trials=data.trials))) == []
 
 
 @pytest.mark.parametrize("history", [[0.5], [0.1, 0.9], list(np.linspace(0, 1, 200))])
@@ -84,7 +83,7 @@ def test_drawings_stay_inside_and_ticks_are_few(history):
 
 
 def test_bands_only_where_they_do_not_hide_the_lines():
-    few = curve_panels(arrange(make_data(1, 1, 2, 2, num_epochs=3, predictions=False)))[0]
-    many = curve_panels(arrange(make_data(1, 1, 3, 2, num_epochs=3, predictions=False)))[0]
+    few = curve_panels(arranged(make_data(1, 1, 2, 2, num_epochs=3, predictions=False)))[0]
+    many = curve_panels(arranged(make_data(1, 1, 3, 2, num_epochs=3, predictions=False)))[0]
     assert all(curve.band for curve in draw_panel(few).curves)
     assert not any(curve.band for curve in draw_panel(many).curves)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.report.answer import answer
-from orchestrator.report.data import ReportData, Sampling, arrange
+from orchestrator.report.data import Sampling
 from orchestrator.report.evidence import evidence
 from tests.published import grid_document, published_trials, with_winner
+from tests.unit.orchestrator.report.factory import Tables, arranged
 
 FEW = Sampling(num_samples=200)
 
@@ -15,7 +16,7 @@ FEW = Sampling(num_samples=200)
 @pytest.fixture(scope="module")
 def published():
     trials = published_trials(num_repeats=2)
-    return arrange(ReportData(trials=trials, grid=grid_document(trials, 2), sampling=FEW))
+    return arranged(Tables(trials=trials, grid=grid_document(trials, 2), sampling=FEW))
 
 
 def test_a_pair_turned_round_is_the_other_side_of_the_same(published):
@@ -41,7 +42,7 @@ def test_an_unsure_lead_says_so(published):
 
 def test_a_planted_winner_is_sure():
     trials = with_winner(published_trials(num_repeats=2), "Dice", by=0.2)
-    sweep = arrange(ReportData(trials=trials, sampling=FEW))
+    sweep = arranged(Tables(trials=trials, sampling=FEW))
     sentence = answer(sweep, evidence(sweep).certainties).sentence
     assert sentence.startswith("Dice leads both by dataset (18 points")
     assert sentence.endswith(
@@ -53,7 +54,7 @@ def test_a_planted_winner_is_sure():
 def test_what_could_not_be_drawn_is_no_part_of_the_claim():
     trials = published_trials(num_repeats=1)
     one = trials[trials["dataset"] == "Wound"]
-    sweep = arrange(ReportData(trials=one, sampling=FEW))
+    sweep = arranged(Tables(trials=one, sampling=FEW))
     sentence = answer(sweep, evidence(sweep).certainties).sentence
     assert "probability another would under resampling of models alone" in sentence
 
@@ -61,7 +62,7 @@ def test_what_could_not_be_drawn_is_no_part_of_the_claim():
 def test_what_cannot_be_said_is_refused_not_guessed():
     trials = published_trials(num_repeats=1)
     one = trials[(trials["dataset"] == "Wound") & (trials["model"] == "FCN")]
-    sweep = arrange(ReportData(trials=one, sampling=FEW))
+    sweep = arranged(Tables(trials=one, sampling=FEW))
     found = evidence(sweep)
     said = answer(sweep, found.certainties)
     assert said.unsure

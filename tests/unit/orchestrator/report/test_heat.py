@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orchestrator.report.data import ReportData, arrange
 from orchestrator.report.heat import heat_table
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.report.factory import Tables, arranged, make_data
 
 
 def tables(data):
-    sweep = arrange(data)
+    sweep = arranged(data)
     return {podium.axis: heat_table(sweep, podium) for podium in sweep.ranking.podiums}
 
 
@@ -42,7 +41,7 @@ HAND = pd.DataFrame(
 
 
 def test_marks_and_shades_by_hand():
-    table = tables(ReportData(trials=HAND))["dataset"]
+    table = tables(Tables(trials=HAND))["dataset"]
     assert table.losses == ("a", "b", "c", "d")
     a, b, c, d = table.rows["w"]
     assert [cell.place for cell in (a, b, c, d)] == [1, 3, 2, None]

@@ -6,20 +6,19 @@ import dataclasses
 
 import pandas as pd
 
-from orchestrator.report.data import arrange
 from orchestrator.report.missing import MAX_LISTED, find_holes
-from tests.unit.orchestrator.report.factory import make_data, make_failure
+from tests.unit.orchestrator.report.factory import arranged, make_data, make_failure
 
 
 def test_a_complete_sweep_has_no_holes():
-    holes = find_holes(arrange(make_data(2, 1, 2, 1, predictions=False)))
+    holes = find_holes(arranged(make_data(2, 1, 2, 1, predictions=False)))
     assert (holes.num_holes, holes.num_missing, holes.num_failed) == (0, 0, 0)
 
 
 def test_missing_trials_are_counted_by_combination():
     data = make_data(2, 2, 2, 2, predictions=False)
     fewer = dataclasses.replace(data, trials=data.trials.drop(index=[0, 2, 3]))
-    holes = find_holes(arrange(fewer))
+    holes = find_holes(arranged(fewer))
     assert holes.num_missing == 3
     found = {(hole.dataset, hole.model, hole.loss): hole.num_present for hole in holes.holes}
     assert found == {
@@ -31,7 +30,7 @@ def test_missing_trials_are_counted_by_combination():
 def test_long_lists_are_cut_and_counted():
     data = make_data(6, 2, 10, 2, predictions=False)
     fewer = dataclasses.replace(data, trials=data.trials.iloc[:1])
-    holes = find_holes(arrange(fewer))
+    holes = find_holes(arranged(fewer))
     assert len(holes.holes) == MAX_LISTED
     assert (holes.num_holes, holes.num_missing) == (120, 239)
 
@@ -47,7 +46,7 @@ def test_failures_say_how_they_ended():
     )
     data.trials.loc[1, "status"] = "diverged"
     trials = data.trials.drop(index=2)
-    holes = find_holes(arrange(dataclasses.replace(data, trials=trials, failures=failures)))
+    holes = find_holes(arranged(dataclasses.replace(data, trials=trials, failures=failures)))
     assert [(f.failure_class, f.outcome) for f in holes.failed] == [
         ("bug", "open"),
         ("diverged", "counts as 0"),
@@ -65,12 +64,14 @@ def test_failures_say_how_they_ended():
 def test_failures_of_another_protocol_are_not_this_report_s():
     data = make_data(1, 1, 1, 1, predictions=False)
     failures = pd.DataFrame([make_failure(data, 0) | {"protocol_id": "other"}])
-    assert find_holes(arrange(dataclasses.replace(data, failures=failures))).num_failed == 0
+    assert find_holes(arranged(dataclasses.replace(data, failures=failures))).num_failed == 0
 
 
 def test_a_message_as_long_as_a_book_is_cut():
     data = make_data(1, 1, 2, 1, predictions=False)
     long = make_failure(data, 0) | {"message": "x" * 5000, "traceback": "a\n" + "y" * 5000}
-    (failed,) = find_holes(arrange(dataclasses.replace(data, failures=pd.DataFrame([long])))).failed
+    (failed,) = find_holes(
+        arranged(dataclasses.replace(data, failures=pd.DataFrame([long])))
+    ).failed
     assert len(failed.message) == len("x" * 400 + " …")
     assert failed.traceback.splitlines() == ["a", "y" * 400 + " …"]

@@ -7,18 +7,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from orchestrator.ranking.podium import rank
-from orchestrator.report.data import ReportData, arrange
+from orchestrator.ranking.rank import rank
 from orchestrator.report.standings import podium_steps, shown_metrics, standings
 from orchestrator.wording import metric_text, points_text
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.ranking.frames import scored
+from tests.unit.orchestrator.report.factory import Tables, arranged, make_data
 
 GOLDEN = Path(__file__).parent / "golden" / "points.txt"
 
 
 def steps(*rows):
     table = pd.DataFrame(rows, columns=["dataset", "loss", "dice"])
-    podium = rank(table).by_dataset
+    podium = rank(scored(table)).by_dataset
     assert podium is not None
     return [(step.place, step.losses, step.points) for step in podium_steps(podium)]
 
@@ -43,7 +43,7 @@ def test_no_points_or_nothing_but_zeros_no_step():
 
 def test_means_of_every_metric_follow_the_ranking_rule():
     data = make_data(2, 2, 3, 2, predictions=False)
-    sweep = arrange(data)
+    sweep = arranged(data)
     means = data.trials.groupby("loss")[["dice", "iou"]].mean()
     for standing in standings(sweep):
         assert standing.metrics["dice"] == pytest.approx(means.loc[standing.loss, "dice"])
@@ -54,14 +54,14 @@ def test_means_of_every_metric_follow_the_ranking_rule():
 def test_a_metric_some_trials_lack_is_not_shown():
     data = make_data(1, 1, 2, 1, predictions=False)
     data.trials.loc[0, "recall"] = None
-    assert "recall" not in shown_metrics(arrange(data))
+    assert "recall" not in shown_metrics(arranged(data))
     table = pd.DataFrame([("w", "a", 0.5)], columns=["dataset", "loss", "dice"])
-    (standing,) = standings(arrange(ReportData(trials=table)))
+    (standing,) = standings(arranged(Tables(trials=table)))
     assert standing.metrics == {"dice": 0.5}
 
 
 def test_golden_points():
-    sweep = arrange(make_data(6, 2, 4, 2, predictions=False))
+    sweep = arranged(make_data(6, 2, 4, 2, predictions=False))
     lines = [f"{'loss':<10}{'by dataset':>16}{'by model':>16}{'dice':>10}"]
     for standing in standings(sweep):
         cells = [

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.report.content import collect
-from orchestrator.report.data import ReportData, Sampling, arrange
+from orchestrator.report.data import Sampling
 from orchestrator.report.page import render_page
 from tests.published import published_trials
+from tests.unit.orchestrator.report.factory import Tables, arranged
 
 FEW = Sampling(num_samples=100)
 
@@ -15,7 +16,7 @@ FEW = Sampling(num_samples=100)
 def sweep_of(renamed):
     trials = published_trials(num_repeats=2).drop(columns="spec")  # it has the labels too
     trials["loss"] = trials["loss"].replace(renamed)
-    return arrange(ReportData(trials=trials, sampling=FEW))
+    return arranged(Tables(trials=trials, sampling=FEW))
 
 
 def test_the_tuned_loss_stands_beside_its_default():

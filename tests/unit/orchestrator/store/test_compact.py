@@ -8,7 +8,7 @@ import pytest
 from orchestrator.store import SCHEMA_VERSION, TABLES, Store, StoreError
 from orchestrator.store.codec import encode_rows
 from orchestrator.store.compact import STALE, compact_tables
-from orchestrator.store.files import compact_path
+from orchestrator.store.files import compacted_path
 from orchestrator.store.local import LocalStorage
 from orchestrator.store.scan import scan
 from orchestrator.store.schema import TRIALS
@@ -59,7 +59,7 @@ def test_compacting_again_changes_no_file(store, tmp_path):
     assert [done.num_rows for done in summary.tables] == [3, 6, 6, 2, 1, 1]
 
 
-def test_the_same_rows_give_the_same_file_whatever_the_order(store, tmp_path):
+def test_compacted_file_does_not_depend_on_the_order_of_commits(store, tmp_path):
     other = Store(tmp_path / "other")
     for number in (2, 0):
         other.commit(make_spec(number), make_result(number), committed_at=NOW)
@@ -73,7 +73,7 @@ def test_the_same_rows_give_the_same_file_whatever_the_order(store, tmp_path):
         assert names(tmp_path / table) == names(tmp_path / "other" / table)
 
 
-def test_a_compacted_file_is_sorted_and_says_what_it_holds(store, tmp_path):
+def test_compacted_file_is_sorted_and_has_the_schema(store, tmp_path):
     store.compact(NOW)
     (path,) = (tmp_path / "trials").iterdir()
     schema = pq.read_schema(path)
@@ -83,8 +83,8 @@ def test_a_compacted_file_is_sorted_and_says_what_it_holds(store, tmp_path):
     assert rows == sorted(rows, key=lambda row: tuple(row.values()))
 
 
-def test_a_second_run_of_a_compacted_trial_is_removed(store, tmp_path):
-    """What a slower cluster may write that shares the grid, between its look and its write."""
+def test_part_of_a_compacted_trial_is_removed(store, tmp_path):
+    """A slower cluster with the same grid can write a part after a compaction."""
     parts = {path: path.read_bytes() for path in tmp_path.rglob("part-*")}
     store.compact(NOW)
     for path, data in parts.items():
@@ -92,7 +92,7 @@ def test_a_second_run_of_a_compacted_trial_is_removed(store, tmp_path):
     assert plain_counts(tmp_path) == (6, 6, 3)
     assert len(store.committed()) == len(store.read("trials")) == 3
     assert len(store.read("epochs")) == 6
-    store.heal(NOW)
+    store.clean_up(NOW)
     assert plain_counts(tmp_path) == (3, 3, 3)
     assert not list(tmp_path.rglob("part-*"))
 
@@ -103,23 +103,23 @@ def test_a_torn_part_of_a_compacted_trial_is_removed(store, tmp_path):
         (tmp_path / table / f"part-{trial_id(make_spec(0))}.parquet").write_bytes(b"torn")
     assert store.damaged() == []
     assert len(store.read("images")) == 6
-    store.heal(NOW)
+    store.clean_up(NOW)
     assert plain_counts(tmp_path) == (3, 3, 3)
     assert plain_counts(tmp_path, "images") == (6, 6, 3)
 
 
 def test_overlapping_compacted_files_are_merged(store, tmp_path):
-    """What two compactions at once may leave on an object store."""
+    """Two compactions at once can leave this on an object store."""
     found = scan(LocalStorage(tmp_path), TRIALS)
     for start in (0, 1):
         data = encode_rows(found.rows.slice(start, 2))
-        (tmp_path / compact_path(TRIALS, data)).write_bytes(data)
+        (tmp_path / compacted_path(TRIALS, data)).write_bytes(data)
     assert len(store.read("trials")) == 3
-    store.heal(NOW)
+    store.clean_up(NOW)
     assert plain_counts(tmp_path) == (3, 3, 3)
 
 
-def test_details_wait_for_their_trial(store, tmp_path):
+def test_details_of_an_unfinished_trial_are_not_compacted(store, tmp_path):
     (tmp_path / "trials" / f"part-{trial_id(make_spec(1))}.parquet").unlink()
     store.compact(NOW)
     assert f"part-{trial_id(make_spec(1))}.parquet" in names(tmp_path / "epochs")
@@ -128,7 +128,7 @@ def test_details_wait_for_their_trial(store, tmp_path):
     assert plain_counts(tmp_path, "epochs") == (6, 6, 3)
 
 
-def test_leftovers_are_removed_once_they_are_old(store, tmp_path):
+def test_old_leftovers_are_removed(store, tmp_path):
     identity = trial_id(make_spec(9))
     left = [
         tmp_path / "trials" / f".part-{identity}.parquet.0123abcd.tmp",
@@ -145,8 +145,8 @@ def test_leftovers_are_removed_once_they_are_old(store, tmp_path):
         os.utime(path, (NOW.timestamp(), NOW.timestamp()))
     finished = tmp_path / "_checkpoints" / f"{trial_id(make_spec(0))}.pt"
     finished.write_bytes(b"")
-    assert store.heal(NOW + STALE) == (f"_checkpoints/{finished.name}",)
-    removed = store.heal(NOW + STALE + timedelta(seconds=1))
+    assert store.clean_up(NOW + STALE) == (f"_checkpoints/{finished.name}",)
+    removed = store.clean_up(NOW + STALE + timedelta(seconds=1))
     assert sorted(removed) == sorted(path.relative_to(tmp_path).as_posix() for path in left)
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in kept)
@@ -182,15 +182,15 @@ def test_commits_during_compactions_are_never_lost(tmp_path):
     assert len(Store(tmp_path).read("predictions")) == 20
 
 
-def test_a_changed_compacted_file_is_not_hidden_by_its_successor(store, tmp_path):
-    """A flipped bit that still decodes would come into a new file with a right checksum."""
+def test_altered_compacted_file_is_refused_by_compaction(store, tmp_path):
+    """Without a check, a flipped bit would get a right checksum in the new file."""
     store.compact(NOW)
     (path,) = (tmp_path / "images").glob("compact-*")
     data = path.read_bytes()
     path.write_bytes(data[:60] + bytes([data[60] ^ 4]) + data[61:])
     store.compact(NOW)  # nothing to merge, nothing is written
     store.commit(make_spec(9), make_result(9), committed_at=NOW)
-    with pytest.raises(StoreError, match=f"{path}: is not what was written.*--quarantine"):
+    with pytest.raises(StoreError, match=f"{path}: was altered.*--quarantine"):
         store.compact(NOW)
     store.quarantine(store.verify(NOW))
     store.compact(NOW)

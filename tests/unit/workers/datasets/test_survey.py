@@ -11,7 +11,7 @@ import tifffile
 from tests.unit.workers.datasets.conftest import Write
 from workers.contract import Component
 from workers.datasets import DatasetNotFoundError
-from workers.datasets.files.storage import watched_looks
+from workers.datasets.files.storage import watched_inspection
 from workers.datasets.survey import Survey, survey_dataset, survey_root
 
 MINE = Component(name="folder", label="mine")
@@ -128,7 +128,7 @@ def test_second_survey_reads_no_unchanged_file(
 
     def survey() -> Survey:
         looks.clear()
-        with watched_looks(lambda _, done, total: looks.append((done, total))):
+        with watched_inspection(lambda _, done, total: looks.append((done, total))):
             return survey_dataset(MINE, folder_dataset, cache)
 
     first = survey()

@@ -19,7 +19,7 @@ from orchestrator.cli.shared import (
     print_line,
     print_notes,
     print_table,
-    shown_looks,
+    shown_inspection,
 )
 from orchestrator.cli.sweep import EXIT_DONE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED
 from orchestrator.engine.signals import raise_on_signals
@@ -56,7 +56,7 @@ def tune(
     display = make_progress(progress, sys.stderr if as_json else sys.stdout)
     raise_on_signals()
     try:
-        with shown_looks():
+        with shown_inspection():
             report = run_search(search, progress=display, on_notes=print_notes)
     except KeyboardInterrupt:
         display.close()

@@ -326,7 +326,7 @@ class FileDataset:
         A mask of another size but the same shape is scaled to the image (nearest).
 
         Args:
-            index: Of the sample.
+            index: Index of the sample.
             side: If given, the nearest pixels (side, side) of the same.
 
         Raises:

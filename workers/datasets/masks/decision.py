@@ -46,7 +46,7 @@ class Decision:
     Attributes:
         rule: The rule; None if a finding is refused.
         findings: Findings, refusals first.
-        sizes: RasterSize of each readable image as stored, by file.
+        sizes: Size of each readable image as stored, by file.
         turns: EXIF orientation that is applied, by file.
         bits: Number of bits that the 16-bit images use.
         marks: Further parts of the fingerprint, for files that are read otherwise than before there

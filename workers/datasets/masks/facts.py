@@ -34,6 +34,7 @@ MAX_PALETTE = 8
 or compression."""
 
 _CHANNELS: tuple[Channel, ...] = ("red", "green", "blue")
+_CORNERS = ([0] * 128 + [255] * 128) * 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ class ValueCounts:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ValueCounts:
-        """Rebuilds what `MaskFacts.to_json` wrote."""
+        """Rebuilds the counts from `MaskFacts.to_json`."""
         grid = document["grid"]
         return cls(
             counts=tuple((value, count) for value, count in document["counts"]),
@@ -75,14 +76,14 @@ class MaskFacts:
     """Facts on one mask file.
 
     Attributes:
-        header: RasterSize, format, bits, orientation, pages.
+        header: Size, format, bits, orientation, pages.
         tables: Counts by channel: `brightest` always, `alpha` if there is one, `index` with a
             palette; if channels differ `red`, `green`, `blue`, `colour`, and `corner`: colours with
             each channel cut to 0 or 255.
         flat: Values between background and full scale that cover areas, with the number of
             pixels whose four neighbours have the same value. Smooth edges have none.
         alpha_agrees: Whether alpha and colour show the same shape.
-        reason: Why the file cannot be read; None for a readable one.
+        reason: Why the file cannot be read; None for a readable file.
     """
 
     header: Header | None
@@ -105,7 +106,7 @@ class MaskFacts:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> MaskFacts:
-        """Rebuilds what `to_json` wrote."""
+        """Rebuilds the facts from `to_json`."""
         header = document["header"]
         return cls(
             header=None if header is None else Header(**header),
@@ -272,9 +273,6 @@ def codes(raster: Raster) -> NDArray[np.uint32]:
         )
     red, green, blue = (rgb[..., channel].astype(np.uint32) for channel in range(3))
     return np.asarray(red << 16 | green << 8 | blue)
-
-
-_CORNERS = ([0] * 128 + [255] * 128) * 3
 
 
 def _hex(colour: Any) -> str:  # noqa: ANN401 - a tuple, as Pillow gives it

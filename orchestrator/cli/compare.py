@@ -21,8 +21,9 @@ from orchestrator.report.data import ReportData
 from orchestrator.store import Store
 from orchestrator.wording import (
     MISSING,
+    count_of_text,
     count_text,
-    minus_text,
+    decimal_text,
     points_text,
     signed_text,
 )
@@ -115,7 +116,7 @@ def _print(found: Comparison) -> None:
         coverage = one.sweep.main_podium.coverage
         out.print(
             f"{one.letter}: {one.name}, {one.place}, by {one.metric_text}, "
-            f"{coverage.present:,} of {count_text(coverage.expected, 'trial')}",
+            f"{count_of_text(coverage.present, coverage.expected, 'trial')}",
             soft_wrap=True,
             markup=False,
         )
@@ -141,15 +142,11 @@ def _print_podiums(found: Comparison, pair: PodiumPair) -> None:
                 found.title("loss", row.loss),
                 MISSING if row.place_a is None else row.place_a,
                 MISSING if row.place_b is None else row.place_b,
-                MISSING
-                if row.moved is None
-                else minus_text(f"{row.moved:+d}")
-                if row.moved
-                else "0",
+                MISSING if row.moved is None else signed_text(row.moved, 0),
                 _points(row.points_a),
                 _points(row.points_b),
-                _mean(row.mean_a),
-                _mean(row.mean_b),
+                decimal_text(row.mean_a),
+                decimal_text(row.mean_b),
             )
             for row in pair.rows
         ],
@@ -161,7 +158,7 @@ def _print_podiums(found: Comparison, pair: PodiumPair) -> None:
     tau = (
         "cannot be said: it needs two losses in both, and no podium that is all level"
         if pair.tau is None
-        else f"{minus_text(f'{pair.tau:+.2f}')} over {count_text(pair.num_common, 'loss')}"
+        else f"{signed_text(pair.tau, 2)} over {count_text(pair.num_common, 'loss')}"
     )
     console().print(f"Kendall's τ-b of the two orders: {tau}", soft_wrap=True, markup=False)
 
@@ -174,8 +171,8 @@ def _print_differences(found: Comparison) -> None:
         [
             (
                 found.title("loss", entry.loss),
-                minus_text(signed_text(entry.difference.value)),
-                minus_text(entry.difference.interval_text),
+                signed_text(entry.difference.value),
+                entry.difference.interval_text,
                 entry.num_cells,
                 entry.num_better,
                 entry.num_worse,
@@ -193,8 +190,8 @@ def _print_differences(found: Comparison) -> None:
                 None if cell.dataset is None else found.title("dataset", cell.dataset),
                 None if cell.model is None else found.title("model", cell.model),
                 found.title("loss", cell.loss),
-                minus_text(signed_text(cell.difference.value)),
-                minus_text(cell.difference.interval_text),
+                signed_text(cell.difference.value),
+                cell.difference.interval_text,
             )
             for cell in largest
         ],
@@ -222,7 +219,3 @@ def _print_facts(found: Comparison) -> None:
 
 def _points(points: float | None) -> str:
     return MISSING if points is None else points_text(points)
-
-
-def _mean(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.4f}"

@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator.cli.output import console, print_json, print_table, say, say_aside
 from orchestrator.safe_text import CsvWriter, clean, clean_json
 from orchestrator.store import SAVED_QUERIES, TABLES, Answer, SavedQuery, Store, plain
+from orchestrator.wording import count_text
 from workers.catalogue import nearest
 from workers.contract import UserError
 
@@ -180,7 +181,7 @@ def _print(answer: Answer) -> None:
         [row[:num_columns] for row in rows],
         numeric=frozenset(map(_line, answer.numeric)),
     )
-    notes = [f"{answer.num_rows:,} {'row' if answer.num_rows == 1 else 'rows'}"]
+    notes = [count_text(answer.num_rows, "row")]
     if len(rows) < answer.num_rows:
         notes.append(f"the first {len(rows)} shown")
     if num_columns < len(names):

@@ -23,9 +23,9 @@ from orchestrator.config.gpus import local_gpu
 from orchestrator.engine.base import Engine, utc_now
 from orchestrator.engine.signals import raise_on_signals
 from orchestrator.plan.planner import Action, Plan, plan_summary, summarise_status
-from orchestrator.progress import Forecast, format_duration, make_progress
+from orchestrator.progress import Forecast, make_progress
 from orchestrator.sweep import Sweep, check_sweep, open_results, open_sweep, run_sweep
-from orchestrator.wording import count_text
+from orchestrator.wording import count_text, duration_text, hours_text, probability_text
 from workers.contract import FailureClass, UserError
 
 if TYPE_CHECKING:
@@ -219,11 +219,11 @@ def _print_reasons(plan: Plan) -> None:
 
 def _print_cost(summary: dict[str, Any]) -> None:
     out = console()
-    wall = format_duration(summary["expected_wall_seconds"])
+    wall = duration_text(summary["expected_wall_seconds"])
     out.print(
         f"Expected: {wall} on {count_text(summary['slots'], 'slot')}, "
-        f"{summary['expected_gpu_hours']:,.2f} "
-        f"GPU-hours, {summary['expected_cpu_core_hours']:,.2f} CPU-core-hours",
+        f"{hours_text(summary['expected_gpu_hours'])} "
+        f"GPU-hours, {hours_text(summary['expected_cpu_core_hours'])} CPU-core-hours",
         soft_wrap=True,
     )
     for source, count in summary["estimates"].items():
@@ -232,7 +232,7 @@ def _print_cost(summary: dict[str, Any]) -> None:
         out.print(summary["race"]["sentence"], soft_wrap=True, markup=False)
         for reach in summary["race"]["reaches"]:
             line = f"  {reach['loss']} on {reach['axis']} {reach['block']}: its mean there"
-            line += f" decides the podium in {reach['share']:.0%} of the draws"
+            line += f" decides the podium in {probability_text(reach['share'])} of the draws"
             out.print(line, soft_wrap=True, markup=False)
     for note in summary["notes"]:
         out.print(f"note: {note}", soft_wrap=True, markup=False)
@@ -286,5 +286,5 @@ def status_command(target: str, overrides: Sequence[str], as_json: bool) -> None
             highlight=False,
         )
     if summary["pending"]:
-        eta = format_duration(summary["eta_seconds"])
+        eta = duration_text(summary["eta_seconds"])
         console().print(f"Expected for the rest: {eta} on {count_text(summary['slots'], 'slot')}")

@@ -12,6 +12,7 @@ from orchestrator.engine.signals import raise_on_signals
 from orchestrator.progress import make_progress
 from orchestrator.tune.search import Search, open_search, run_search
 from orchestrator.tune.studies import Finding, fragments, tuned_label
+from orchestrator.wording import decimal_text, parameter_text
 from workers.contract import UserError
 
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
@@ -103,13 +104,11 @@ def _to_json(finding: Finding) -> dict[str, Any]:
 
 
 def _print(name: str, findings: Sequence[Finding]) -> None:
-    from orchestrator.report.search_page import value_text
-
     rows = []
     for finding in findings:
         best = finding.best
         values = (
-            ", ".join(f"{key} {value_text(value)}" for key, value in best[0].values.items())
+            ", ".join(f"{key} {parameter_text(value)}" for key, value in best[0].values.items())
             if best
             else None
         )
@@ -118,8 +117,8 @@ def _print(name: str, findings: Sequence[Finding]) -> None:
                 finding.study.label,
                 f"{finding.num_ended}/{finding.study.options.trials}",
                 finding.num_pruned,
-                None if finding.default is None else f"{finding.default:.4f}",
-                None if best is None else f"{best[1]:.4f}",
+                decimal_text(finding.default),
+                decimal_text(best[1] if best else None),
                 values,
             ]
         )

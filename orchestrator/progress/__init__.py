@@ -6,7 +6,7 @@ import os
 import time
 from typing import IO, Literal, get_args
 
-from orchestrator.progress.base import Clock, Forecast, Progress, Tally, format_duration
+from orchestrator.progress.base import Clock, Forecast, Progress, Tally
 from orchestrator.progress.displays import JsonProgress, PlainProgress
 from workers.catalogue import nearest
 from workers.contract import UserError
@@ -18,7 +18,6 @@ __all__ = [
     "Progress",
     "ProgressMode",
     "Tally",
-    "format_duration",
     "make_progress",
 ]
 

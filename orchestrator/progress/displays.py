@@ -14,8 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.progress.base import Clock, Forecast, Running, Tally, format_duration
+from orchestrator.progress.base import Clock, Forecast, Running, Tally
 from orchestrator.safe_text import clean
+from orchestrator.wording import decimal_text, duration_text
 
 
 class Lines:
@@ -89,7 +90,9 @@ class PlainProgress:
         running.epoch, running.val_dice = epoch, val_dice
         if self._due(_EPOCH_INTERVAL_SECONDS):
             number = f"{len(self._tally.running)} running"
-            self._trial(f"{number}, epoch {epoch}, val Dice {val_dice:.3f}", running.label)
+            self._trial(
+                f"{number}, epoch {epoch}, val Dice {decimal_text(val_dice, 3)}", running.label
+            )
 
     def trial_finished(
         self, trial_id: str, status: str, dice: float | None, seconds: float
@@ -97,10 +100,10 @@ class PlainProgress:
         """See `Progress`."""
         label = self._tally.finish(trial_id, status)
         if self._due(_LINE_INTERVAL_SECONDS) or self._tally.ended == self._tally.pending:
-            result = status if dice is None else f"Dice {dice:.3f}"
-            parts = [result, format_duration(seconds)]
+            result = status if dice is None else f"Dice {decimal_text(dice, 3)}"
+            parts = [result, duration_text(seconds)]
             if self._tally.eta_seconds:
-                parts.append(f"ETA {format_duration(self._tally.eta_seconds)}")
+                parts.append(f"ETA {duration_text(self._tally.eta_seconds)}")
             self._trial(", ".join(parts), label)
 
     def trial_failed(self, trial_id: str, failure_class: str, message: str) -> None:
@@ -299,8 +302,8 @@ class LiveProgress:
     def _bar(self) -> RenderableType:
         tally = self._tally
         eta = tally.eta_seconds
-        words = [f"{tally.ended}/{tally.pending}", format_duration(tally.elapsed_seconds)]
-        words += [] if eta is None else [f"ETA {format_duration(eta)}"]
+        words = [f"{tally.ended}/{tally.pending}", duration_text(tally.elapsed_seconds)]
+        words += [] if eta is None else [f"ETA {duration_text(eta)}"]
         grid = Table.grid(expand=True, padding=(0, 1))
         grid.add_column(ratio=1)
         grid.add_column(no_wrap=True)
@@ -316,7 +319,7 @@ class LiveProgress:
         for trial in running[:_MAX_RUNNING_SHOWN]:
             state = "starting"
             if trial.epoch is not None:
-                state = f"epoch {trial.epoch}  val Dice {trial.val_dice:.3f}"
+                state = f"epoch {trial.epoch}  val Dice {decimal_text(trial.val_dice, 3)}"
             grid.add_row(Text(cut_label(trial.label, self._console.width - len(state) - 2)), state)
         more = len(running) - _MAX_RUNNING_SHOWN
         rest = [Text(f"and {more} more running")] if more > 0 else []

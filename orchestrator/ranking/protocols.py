@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.untrusted import AXES, mapping_of, spec_of
+from orchestrator.wording import count_text
 from workers.contract import UserError
 from workers.identity import digest
 from workers.outside import code_digests
@@ -82,7 +83,8 @@ def choose_protocol(trials: pd.DataFrame, protocol: str | None, source: str) -> 
     counts = {str(name): int(number) for name, number in protocols.value_counts().items()}
     described = describe_protocols(trials) if len(counts) > 1 else {}
     listing = ", ".join(
-        f"{name} ({_trials(count)}{f': {described[name]}' if described.get(name) else ''})"
+        f"{name} ({count_text(count, 'trial')}"
+        f"{f': {described[name]}' if described.get(name) else ''})"
         for name, count in sorted(counts.items())
     )
     if protocol is None:
@@ -161,9 +163,9 @@ def _refuse_unreadable(
     if damaged and len(damaged) < len(specs):
         count = int(np.isin(codes, damaged).sum())
         msg = (
-            f"{source}: the specification (column 'spec') of {_trials(count)} cannot be read, so "
-            "it is not known what they answer; podium verify names them, and --quarantine moves "
-            "them aside"
+            f"{source}: the specification (column 'spec') of {count_text(count, 'trial')} cannot "
+            "be read, so it is not known what they answer; podium verify names them, and "
+            "--quarantine moves them aside"
         )
         raise UserError(msg)
 
@@ -199,7 +201,7 @@ def _check_axis(
         if len(questions) > 1:
             listing = "; ".join(
                 f"{question['name']} {json.dumps(question['parameters'], sort_keys=True)} "
-                f"({_trials(counts[label, identity])})"
+                f"({count_text(counts[label, identity], 'trial')})"
                 for identity, question in sorted(questions.items())
             )
             msg = (
@@ -208,10 +210,6 @@ def _check_axis(
                 "separate results folders"
             )
             raise UserError(msg)
-
-
-def _trials(count: int) -> str:
-    return f"{count} trial" if count == 1 else f"{count} trials"
 
 
 def changed_code(rows: Iterable[object], now: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -233,10 +231,7 @@ def changed_code(rows: Iterable[object], now: Mapping[str, str] | None = None) -
         current = code_digests(now or {}).get(key)
         if set(counts) <= {current} or (current is None and len(counts) == 1):
             continue
-        parts = [
-            f"{n:,} {'trials' if n > 1 else 'trial'} with {text}"
-            for text, n in counts.most_common()
-        ]
+        parts = [f"{count_text(n, 'trial')} with {text}" for text, n in counts.most_common()]
         if current is not None:
             parts.append(f"the next ones with {current}")
         sentences.append(

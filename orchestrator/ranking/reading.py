@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from orchestrator.wording import count_text
 from workers.contract import UserError
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".parquet": None, ".pq": None}
@@ -145,17 +146,13 @@ def _check_widths(
     if not wrong:
         return
     row = rows[wrong[0]]
-    found = _count(len(row), "field")
+    found = count_text(len(row), "field")
     more = f"; {len(wrong):,} lines differ from it" if wrong[1:] else ""
     msg = (
         f"{path}: line {lines[wrong[0]]} has {found}, the header has {len(header)} "
         f"({', '.join(header)}){more}; {_width_remedy(row, len(header), _NAMES[separator])}"
     )
     raise UserError(msg)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _width_remedy(row: Sequence[str], width: int, mark: str) -> str:

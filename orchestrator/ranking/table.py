@@ -16,6 +16,7 @@ from orchestrator.ranking.labels import NUMBER, read_labels, read_status
 from orchestrator.ranking.metrics import ALL_METRICS, ROUNDING, Metric, as_metric, in_percent
 from orchestrator.ranking.protocols import check_questions, choose_protocol
 from orchestrator.ranking.reading import Source, read_file
+from orchestrator.wording import count_text
 from workers.contract import TrialStatus, UserError
 
 AXES = ("dataset", "model")
@@ -280,8 +281,7 @@ def _check_range(
 
 
 def _rows(chosen: np.ndarray) -> str:
-    number = int(chosen.sum())
-    return "1 row" if number == 1 else f"{number:,} rows"
+    return count_text(int(chosen.sum()), "row")
 
 
 def _check_duplicates(table: pd.DataFrame, source: Source) -> None:

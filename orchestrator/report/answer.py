@@ -13,12 +13,13 @@ from orchestrator.ranking.results import podium_rows
 from orchestrator.ranking.table import AXES
 from orchestrator.report.data import Sweep, answer_notes
 from orchestrator.wording import (
+    count_of_text,
     count_text,
+    decimal_text,
     list_text,
-    metric_text,
     metric_title,
-    percent_text,
     points_text,
+    probability_text,
 )
 
 SURE = 0.95
@@ -65,7 +66,7 @@ def _sentence(sweep: Sweep, certainties: Mapping[str, Certainty]) -> str:
         return f"No loss leads: all {count_text(sweep.num_present, 'trial')} so far diverged."
     losses = sweep.losses
     if len(losses) == 1:
-        mean = metric_text(sweep.main_podium.means[losses[0]])
+        mean = decimal_text(sweep.main_podium.means[losses[0]])
         only = sweep.title("loss", losses[0])
         name = metric_title(sweep.metric)
         return f"{only} was the only loss tried, with a mean test {name} of {mean}."
@@ -96,8 +97,10 @@ def _sure(leaders: Sequence[str], podium: Podium, certainties: Mapping[str, Cert
     p_first = math.fsum(entry.p_first for entry in found)
     if p_first >= SURE:
         who = "one of them" if len(leaders) > 1 else "it"
-        return f", and with {percent_text(p_first)} probability {who} would again {_drawn(known)}"
-    return f", but with {percent_text(1 - p_first)} probability another would {_drawn(known)}"
+        said = f"{who} would lead again with {probability_text(p_first)} probability"
+        return f", and {_drawn(known)} {said}"
+    said = f"another loss would lead with {probability_text(1 - p_first)} probability"
+    return f", but {_drawn(known)} {said}"
 
 
 def _both_sure(leader: str, certainties: Mapping[str, Certainty]) -> str:
@@ -107,10 +110,14 @@ def _both_sure(leader: str, certainties: Mapping[str, Certainty]) -> str:
         return ""
     drawn = _drawn(next(iter(certainties.values())))
     if min(shares.values()) >= SURE:
-        parts = [f"{percent_text(share)} probability by {axis}" for axis, share in shares.items()]
-        return f", and would again {drawn} with {' and '.join(parts)}"
-    parts = [f"{percent_text(1 - share)} probability by {axis}" for axis, share in shares.items()]
-    return f", but {drawn} another would with {' and '.join(parts)}"
+        return f", and {drawn} it would lead again with {_by_axis(shares)}"
+    others = {axis: 1 - share for axis, share in shares.items()}
+    return f", but {drawn} another loss would lead with {_by_axis(others)}"
+
+
+def _by_axis(shares: Mapping[str, float]) -> str:
+    parts = [f"{probability_text(share)} probability by {axis}" for axis, share in shares.items()]
+    return " and ".join(parts)
 
 
 def _drawn(known: Certainty) -> str:
@@ -154,7 +161,7 @@ def _provisional(sweep: Sweep) -> str | None:
         return None
     missing = coverage.expected - coverage.present
     return (
-        f"Provisional: {coverage.present:,} of {count_text(coverage.expected, 'trial')} are in, "
+        f"Provisional: {count_of_text(coverage.present, coverage.expected, 'trial')} are in, "
         f"and the {missing:,} missing may change any place."
     )
 

@@ -18,7 +18,7 @@ from orchestrator.report.compare.differences import (
     loss_differences,
 )
 from orchestrator.report.compare.sides import Facts, Side, compare_facts
-from orchestrator.wording import count_text, list_text
+from orchestrator.wording import count_of_text, count_text, list_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,8 +183,8 @@ def _notes(a: Side, b: Side, cells: list[CellDifference], *, same_quantity: bool
         if side.sweep.main_podium.provisional:
             coverage = side.sweep.main_podium.coverage
             notes.append(
-                f"{side.letter} is provisional: {coverage.present:,} of "
-                f"{count_text(coverage.expected, 'trial')} are in."
+                f"{side.letter} is provisional: "
+                f"{count_of_text(coverage.present, coverage.expected, 'trial')} are in."
             )
         notes += [f"{side.letter}: {note}" for note in side.sweep.missing]
     return notes

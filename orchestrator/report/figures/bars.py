@@ -27,7 +27,7 @@ from orchestrator.report.figures.style import (
 )
 from orchestrator.report.palette import COMPOUND_COLOUR, INK, OTHER_COLOUR, SINGLE_COLOUR
 from orchestrator.report.standings import LossKind, LossMean, bar_metrics, loss_means
-from orchestrator.wording import MISSING, metric_text, metric_title
+from orchestrator.wording import MISSING, decimal_text, metric_title
 
 _LOOKS: dict[LossKind, tuple[str, str, str]] = {
     "compound": (COMPOUND_COLOUR, "", "compound loss"),
@@ -124,7 +124,7 @@ def _draw_panel(
         if bar.low is not None and bar.high is not None:
             _draw_whisker(axes, row, bar.low, bar.high)
         axes.annotate(
-            metric_text(bar.mean), (1.02, row), xycoords=("axes fraction", "data"),
+            decimal_text(bar.mean), (1.02, row), xycoords=("axes fraction", "data"),
             size=SMALL, va="center", annotation_clip=False,
         )  # fmt: skip
     if start:
@@ -194,7 +194,7 @@ def _texts(sweep: Sweep, bars: dict[str, list[LossMean]]) -> dict[str, str]:
     ]
     columns = ("metric", "position", "loss", "kind", "mean", "lowest_repeat", "highest_repeat")
     by_loss = {
-        metric: {bar.loss: metric_text(bar.mean) for bar in entries}
+        metric: {bar.loss: decimal_text(bar.mean) for bar in entries}
         for metric, entries in bars.items()
     }
     shown = [

@@ -30,7 +30,7 @@ from orchestrator.report.heat import HeatCell, HeatTable, heat_table
 from orchestrator.report.palette import HEAT_HIGH, HEAT_LOW, INK, mix
 from orchestrator.wording import (
     MISSING,
-    metric_text,
+    decimal_text,
     metric_title,
     points_text,
 )
@@ -165,7 +165,7 @@ def _draw_cell(
         Rectangle((x + 0.01, y + 0.01), width - 0.02, height - 0.02, color=face, linewidth=0)
     )
     # Value and mark stand at the right, so that the digits of a column are aligned.
-    text = metric_text(cell.mean, digits) + _mark(cell)
+    text = decimal_text(cell.mean, digits) + _mark(cell)
     end = x + width / 2 + 0.255 + (_MARK_WIDTH if _mark(cell) else 0)
     page.text(end, middle, text, size=SMALL, ha="right", va="center",
               weight="bold" if cell.place == 1 and not cell.joint else "normal")  # fmt: skip

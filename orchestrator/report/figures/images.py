@@ -34,7 +34,7 @@ from orchestrator.report.predictions import (
     image_counts,
     outlines,
 )
-from orchestrator.wording import MISSING, count_text, metric_text
+from orchestrator.wording import MISSING, count_text, decimal_text
 
 _GAP, _MAX_TILE, _MAX_COLUMNS = 0.08, 1.6, 6
 _CAPTION = "White outline: true mask. Below: images in all; train / validation / test."
@@ -292,7 +292,7 @@ def _draw_band(page: Axes, layout: _Layout, panel: Panel, band: Sequence[str], t
                 mask = panel.masks[loss][kind]
                 draw_tile(page, mask.lesion, left, y, tile)
                 draw_outline(page, panel.truth, left, y, tile, colour=TRUTH_LINE, width=0.6)
-                text = metric_text(mask.dice, 3)
+                text = decimal_text(mask.dice, 3)
             page.text(left + tile / 2, y + tile + 0.02, text, size=SMALL, ha="center", va="top")
 
 

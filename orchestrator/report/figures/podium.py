@@ -22,7 +22,7 @@ from orchestrator.report.figures.style import (
 )
 from orchestrator.report.palette import INK, MEDALS, MUTED, mix
 from orchestrator.report.standings import Step, podium_steps
-from orchestrator.wording import MISSING, count_text, metric_text, points_text
+from orchestrator.wording import count_of_text, count_text, decimal_text, points_text
 
 _HEIGHTS = {1: 1.0, 2: 0.72, 3: 0.5}
 _CENTRES = {1: 1.75, 2: 0.65, 3: 2.85}
@@ -66,8 +66,8 @@ def _draw_head(page: Axes, left: float, podium: Podium) -> None:
     middle = left + SINGLE_COLUMN / 2
     page.text(middle, 0.06, f"By {podium.axis}", size=LARGE, weight="bold", ha="center", va="top")
     coverage = podium.coverage
-    facts = f"{count_text(len(podium.blocks), podium.axis)}, {coverage.present:,} of "
-    facts += count_text(coverage.expected, "trial")
+    trials = count_of_text(coverage.present, coverage.expected, "trial")
+    facts = f"{count_text(len(podium.blocks), podium.axis)}, {trials}"
     provisional = ", provisional" if podium.provisional else ""
     page.text(middle, 0.24, facts + provisional, size=SMALL, color=MUTED, ha="center", va="top")
 
@@ -102,7 +102,7 @@ def _texts(sweep: Sweep) -> dict[str, str]:
     ]  # fmt: skip
     shown = [
         (str(axis), sweep.title("loss", loss), str(place), points_text(points),
-         f"{first} / {second} / {third}", MISSING if mean is None else metric_text(mean))
+         f"{first} / {second} / {third}", decimal_text(mean))
         for axis, place, loss, points, first, second, third, mean in rows
     ]  # fmt: skip
     heads = ("Podium by", "Loss", "Place", "Points", "1st / 2nd / 3rd", f"Mean {sweep.metric}")

@@ -35,7 +35,7 @@ def test_a_pair_turned_round_is_the_other_side_of_the_same(published):
 
 def test_an_unsure_lead_says_so(published):
     said = answer(published, evidence(published).certainties)
-    assert "probability another would under resampling" in said.sentence
+    assert "under resampling another loss would lead with" in said.sentence
     assert said.unsure is None
 
 
@@ -45,7 +45,7 @@ def test_a_planted_winner_is_sure():
     sentence = answer(sweep, evidence(sweep).certainties).sentence
     assert sentence.startswith("Dice leads both by dataset (18 points")
     assert sentence.endswith(
-        ", and would again under resampling with over 99 % probability by dataset and over 99 % "
+        ", and under resampling it would lead again with >99 % probability by dataset and >99 % "
         "probability by model."
     )
 
@@ -55,7 +55,7 @@ def test_what_could_not_be_drawn_is_no_part_of_the_claim():
     one = trials[trials["dataset"] == "Wound"]
     sweep = arrange(ReportData(trials=one, sampling=FEW))
     sentence = answer(sweep, evidence(sweep).certainties).sentence
-    assert "probability another would under resampling of models alone" in sentence
+    assert "under resampling of models alone another loss would lead with" in sentence
 
 
 def test_what_cannot_be_said_is_refused_not_guessed():

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.ranking.podium import rank
 from orchestrator.report.data import ReportData, arrange
 from orchestrator.report.standings import podium_steps, shown_metrics, standings
-from orchestrator.wording import metric_text, points_text
+from orchestrator.wording import decimal_text, points_text
 from tests.unit.orchestrator.report.factory import make_data
 
 GOLDEN = Path(__file__).parent / "golden" / "points.txt"
@@ -69,6 +69,6 @@ def test_golden_points():
             for row in standing.rows.values()
         ]
         title = sweep.title("loss", standing.loss)
-        dice = metric_text(standing.metrics["dice"])
+        dice = decimal_text(standing.metrics["dice"])
         lines.append(f"{title:<10}{cells[0]:>16}{cells[1]:>16}{dice:>10}")
     assert "\n".join(lines) + "\n" == GOLDEN.read_text()

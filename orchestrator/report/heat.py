@@ -13,6 +13,7 @@ from orchestrator.ranking.metrics import ALL_METRICS
 from orchestrator.ranking.places import place
 from orchestrator.ranking.podium import Podium, mean, rank
 from orchestrator.report.data import Sweep, column
+from orchestrator.wording import points_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,21 +283,22 @@ def _view(
         ),
         points=first.points,
         values={
-            metric: _values(table) | ({"l": True} if sweep.measure(metric).lower_is_better else {})
+            metric: _values(table) | {"lower_is_better": sweep.measure(metric).lower_is_better}
             for metric, table in tables.items()
         },
     )
 
 
 def _values(table: HeatTable) -> dict[str, Any]:
-    """Returns {v: means, p: places, s: points}, rows and losses in the table's order.
+    """Returns what the page's script shows of one metric, in the table's order of rows and losses.
 
-    With `l` beside them lower values are better.
+    `points` are numbers to sort by, `point_texts` the same as shown.
     """
     return {
-        "v": [[cell.mean for cell in row] for row in table.rows.values()],
-        "p": [[place_text(cell) for cell in row] for row in table.rows.values()],
-        "s": [table.points[loss] for loss in table.losses],
+        "means": [[cell.mean for cell in row] for row in table.rows.values()],
+        "places": [[place_text(cell) for cell in row] for row in table.rows.values()],
+        "points": [table.points[loss] for loss in table.losses],
+        "point_texts": [points_text(table.points[loss]) for loss in table.losses],
     }
 
 

@@ -28,7 +28,7 @@ from orchestrator.report.heat import HeatCell, HeatView, heat_metrics, heat_view
 from orchestrator.report.palette import PREDICTION_COLOUR, TRUTH_COLOUR
 from orchestrator.report.rendering import embedded_json, render
 from orchestrator.report.standings import other_ways_matter, podium_steps, shown_metrics
-from orchestrator.wording import MISSING, count_text, duration_text, list_text
+from orchestrator.wording import FOR_SCRIPTS, MISSING, count_text, duration_text, list_text
 from workers.contract import UserError
 
 SCRIPTS = ("tables.js", "heat.js", "curves.js", "copy.js")
@@ -84,6 +84,7 @@ def _script_data(sweep: Sweep, views: Sequence[HeatView], curves: dict[str, Any]
     return {
         "heat": {view.axis: dict(view.values) for view in views},
         "curves": curves,
+        "wording": FOR_SCRIPTS,
         "titles": {
             axis: [sweep.title(axis, label) for label in sweep.grid.blocks(axis)]
             for axis in ("dataset", "model", "loss")

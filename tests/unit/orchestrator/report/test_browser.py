@@ -135,14 +135,14 @@ def test_filters_and_the_metric(page, report, said):
     shown = page.locator("#heat-status").inner_text()
     assert shown == "Shown: 2 of 3 rows, 2 of 2 rows, 4 of 6 rows; 2 of 4 losses."
     page.select_option("#metric", "recall")
-    values = page.evaluate("data.heat.model.recall.v")
+    values = page.evaluate("data.heat.model.recall.means")
     cell = page.locator("table[data-axis=model] tr[data-r='1'] td[data-c='0']")
     assert cell.locator(".value").inner_text() == f"{values[1][0]:.4f}"
     assert cell.get_attribute("title").startswith(f"{values[1][0]:.6f}, 9 of 9 trials")
     assert "mean test Recall" in page.locator("#heat h3").first.inner_text()
     page.click("#heat-reset")
     assert page.locator("#heat [data-r][hidden]").count() == 0
-    dice = page.evaluate("data.heat.model.dice.v")
+    dice = page.evaluate("data.heat.model.dice.means")
     assert cell.locator(".value").inner_text() == f"{dice[1][0]:.4f}"
     assert said == []
 

@@ -25,8 +25,8 @@ def test_each_metric_has_the_ranking_s_own_numbers():
                 [podium.blocks[name].means[loss] for loss in sweep.losses]
                 for name in sweep.grid.blocks(podium.axis)
             ]
-            assert values["v"] == expected
-            assert values["s"] == [podium.points[loss] for loss in sweep.losses]
+            assert values["means"] == expected
+            assert values["points"] == [podium.points[loss] for loss in sweep.losses]
 
 
 def test_cells_of_dataset_and_model_by_hand():
@@ -75,4 +75,4 @@ def test_the_lowest_distance_is_the_best_of_a_row_and_the_darkest():
         for row in view.rows:
             assert [cell.place for cell in row.cells] == [1, 2, 3]
             assert [cell.shade for cell in row.cells] == pytest.approx([1, 2 / 3, 0])
-        assert view.values["hd95"]["l"]  # for the page's script
+        assert view.values["hd95"]["lower_is_better"]  # for the page's script

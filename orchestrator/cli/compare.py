@@ -202,7 +202,7 @@ def _print_differences(found: Comparison) -> None:
 
 
 def _print_facts(found: Comparison) -> None:
-    facts = found.facts
+    facts = found.settings
     if not facts.differing:
         console().print(
             f"Nothing differs in the {facts.num_compared} settings, versions and devices compared.",

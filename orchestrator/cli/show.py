@@ -33,9 +33,9 @@ def show_command(target: str, *, root: Path | None, out: Path, number: int) -> N
         raise UserError(msg)
     surveys = _surveys(target, root)
     from orchestrator.report.page import write_file
-    from orchestrator.report.sheet.samples import sheet_parts
+    from orchestrator.report.sheet.samples import dataset_sheets
 
-    parts = sheet_parts(surveys, number)
+    parts = dataset_sheets(surveys, number)
     if suffix == ".png":
         from orchestrator.report.sheet.png import draw_sheet
 

@@ -25,7 +25,7 @@ def tune_command(
     search = open_search(path, overrides)
     folder = out or _default_folder(search)
     from orchestrator.engine.ray_cluster import ClusterOptions
-    from orchestrator.report.search_page import write_search_report
+    from orchestrator.report.search_report import write_search_report
     from orchestrator.tune.ray_search import RaySearch
     from orchestrator.tune.sampler import importances
 

@@ -11,7 +11,7 @@ from orchestrator.ranking.places import TIE_MEANINGS
 from orchestrator.ranking.podium import Podium
 from orchestrator.ranking.results import podium_rows
 from orchestrator.ranking.table import AXES
-from orchestrator.report.data import Sweep, answer_notes
+from orchestrator.report.data import RankedSweep, answer_notes
 from orchestrator.wording import (
     count_of_text,
     count_text,
@@ -43,7 +43,7 @@ class Answer:
     notes: tuple[str, ...]
 
 
-def answer(sweep: Sweep, certainties: Mapping[str, Certainty] | None = None) -> Answer:
+def answer(sweep: RankedSweep, certainties: Mapping[str, Certainty] | None = None) -> Answer:
     """Says who leads, on what evidence, and how sure that is.
 
     Args:
@@ -61,7 +61,7 @@ def answer(sweep: Sweep, certainties: Mapping[str, Certainty] | None = None) -> 
     )
 
 
-def _sentence(sweep: Sweep, certainties: Mapping[str, Certainty]) -> str:
+def _sentence(sweep: RankedSweep, certainties: Mapping[str, Certainty]) -> str:
     if sweep.num_diverged == sweep.num_present:
         return f"No loss leads: all {count_text(sweep.num_present, 'trial')} so far diverged."
     losses = sweep.losses
@@ -136,7 +136,7 @@ def _points(podium: Podium) -> str:
     return f"{points_text(points)} {'point' if points == 1 else 'points'}"
 
 
-def _clause(sweep: Sweep, podium: Podium, leaders: Sequence[str]) -> str:
+def _clause(sweep: RankedSweep, podium: Podium, leaders: Sequence[str]) -> str:
     names = [sweep.title("loss", loss) for loss in leaders]
     if len(names) == len(podium.points):
         return f"by {podium.axis} all losses are level with {_points(podium)} each"
@@ -146,7 +146,7 @@ def _clause(sweep: Sweep, podium: Podium, leaders: Sequence[str]) -> str:
     return f"{list_text(names)} share the lead by {podium.axis} with {_points(podium)} each"
 
 
-def _ahead(sweep: Sweep, podium: Podium) -> str:
+def _ahead(sweep: RankedSweep, podium: Podium) -> str:
     rows = podium_rows(podium)
     runners = [row for row in rows if row.place > 1]
     if not runners:
@@ -155,7 +155,7 @@ def _ahead(sweep: Sweep, podium: Podium) -> str:
     return f", ahead of {list_text(second, limit=3)} with {points_text(runners[0].points)}"
 
 
-def _provisional(sweep: Sweep) -> str | None:
+def _provisional(sweep: RankedSweep) -> str | None:
     coverage = sweep.main_podium.coverage
     if coverage.complete:
         return None
@@ -166,7 +166,7 @@ def _provisional(sweep: Sweep) -> str | None:
     )
 
 
-def _tie_notes(sweep: Sweep) -> list[str]:
+def _tie_notes(sweep: RankedSweep) -> list[str]:
     """Says where another way to count tied places would change who leads."""
     notes: list[str] = []
     for podium in sweep.ranking.podiums:
@@ -179,7 +179,7 @@ def _tie_notes(sweep: Sweep) -> list[str]:
     return notes
 
 
-def _other_leaders(sweep: Sweep, podium: Podium) -> str:
+def _other_leaders(sweep: RankedSweep, podium: Podium) -> str:
     changed: dict[tuple[str, ...], list[str]] = {}
     for rule in ("split", "min", "max"):
         leaders = podium.leaders.get(rule, ())

@@ -93,7 +93,7 @@ class ReportFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep:
+class RankedSweep:
     """The same tables checked, joined to one protocol and put in order.
 
     Attributes:
@@ -161,7 +161,7 @@ def column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
     return pd.Series([None] * len(table), index=table.index, dtype=object, name=name)
 
 
-def arrange(data: ReportData) -> Sweep:
+def arrange(data: ReportData) -> RankedSweep:
     """Checks and orders the tables; the same rows in any order give the same sweep.
 
     Raises:
@@ -179,7 +179,7 @@ def arrange(data: ReportData) -> Sweep:
     listed = prepared if data.ties == "order" else trials
     ranking = rank(listed, metric=data.metric, ties=data.ties, expected=data.grid)
     grid = Grid.around(trials, data.grid)
-    return Sweep(
+    return RankedSweep(
         name=str((data.grid or {}).get("name") or "Sweep"),
         trials=trials,
         epochs=_sorted(_of_trials(data.epochs, trials), "epoch"),
@@ -220,14 +220,14 @@ def _sorted(table: pd.DataFrame, *more: str) -> pd.DataFrame:
     return table.sort_values(keys, kind="stable", ignore_index=True) if keys else table
 
 
-def surveyed(sweep: Sweep, label: str) -> tuple[str, ...]:
+def surveyed(sweep: RankedSweep, label: str) -> tuple[str, ...]:
     """Returns what a mask of a dataset means, and the notes on its files, as sentences."""
     survey = _surveys(sweep).get(label, {})
     notes = [str(note.get("sentence", "")) for note in _notes(survey)]
     return tuple(sentence_text(text) for text in (str(survey.get("masks") or ""), *notes) if text)
 
 
-def answer_notes(sweep: Sweep) -> tuple[str, ...]:
+def answer_notes(sweep: RankedSweep) -> tuple[str, ...]:
     """Returns what makes the numbers those of other data or other code than the names say."""
     incomplete = [
         f"Dataset {sweep.title('dataset', label)}: {note.get('sentence')}."
@@ -239,7 +239,7 @@ def answer_notes(sweep: Sweep) -> tuple[str, ...]:
     return (*incomplete, *map(sentence_text, changed))
 
 
-def _surveys(sweep: Sweep) -> dict[str, Mapping[str, object]]:
+def _surveys(sweep: RankedSweep) -> dict[str, Mapping[str, object]]:
     found = (sweep.document or {}).get("data")
     known = found if isinstance(found, Mapping) else {}
     return {

@@ -17,7 +17,7 @@ from orchestrator.report.compare.differences import (
     cell_differences,
     loss_differences,
 )
-from orchestrator.report.compare.sides import Facts, Side, compare_facts
+from orchestrator.report.compare.sides import SettingDifferences, Side, compare_settings
 from orchestrator.wording import count_of_text, count_text, list_text
 
 
@@ -81,7 +81,7 @@ class Comparison:
     podiums: tuple[PodiumPair, ...]
     cells: tuple[CellDifference, ...]
     losses: tuple[LossDifference, ...]
-    facts: Facts
+    settings: SettingDifferences
     num_common_cells: int
     num_only_a: int
     num_only_b: int
@@ -113,7 +113,7 @@ def compare(a: Side, b: Side) -> Comparison:
         ),
         cells=tuple(cells),
         losses=tuple(loss_differences(cells, b.sweep.losses, b.ranking.measure)),
-        facts=compare_facts(a, b),
+        settings=compare_settings(a, b),
         num_common_cells=len(keys_a & keys_b),
         num_only_a=len(keys_a - keys_b),
         num_only_b=len(keys_b - keys_a),
@@ -255,8 +255,8 @@ def to_json(found: Comparison) -> dict[str, Any]:
         "losses": [dataclasses.asdict(entry) for entry in found.losses],
         "cells": [dataclasses.asdict(cell) for cell in found.cells],
         "facts": {
-            "num_compared": found.facts.num_compared,
-            "differing": [dataclasses.asdict(fact) for fact in found.facts.differing],
+            "num_compared": found.settings.num_compared,
+            "differing": [dataclasses.asdict(fact) for fact in found.settings.differing],
         },
         "notes": list(found.notes),
     }

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from orchestrator.ranking.significance import CriticalDifference, Significance
-from orchestrator.report.data import Sweep
+from orchestrator.report.data import RankedSweep
 from orchestrator.report.figures.files import csv_text, table_texts
 from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
@@ -29,7 +29,7 @@ from orchestrator.wording import decimal_text, metric_title, p_equation_text
 _AXIS, _BAR_STEP, _MAX_NAME = 0.5, 0.085, 1.5
 
 
-def critical_figure(sweep: Sweep, tests: Significance) -> Drawn:
+def critical_figure(sweep: RankedSweep, tests: Significance) -> Drawn:
     """Draws mean ranks, the best at the left, and bars over losses that do not differ.
 
     Raises:
@@ -46,7 +46,7 @@ def critical_figure(sweep: Sweep, tests: Significance) -> Drawn:
     )
 
 
-def _draw(sweep: Sweep, found: CriticalDifference) -> Figure:
+def _draw(sweep: RankedSweep, found: CriticalDifference) -> Figure:
     losses = list(found.mean_ranks)
     width = SINGLE_COLUMN if len(losses) <= 4 else DOUBLE_COLUMN
     widest = min(_MAX_NAME, width * 0.28)
@@ -104,7 +104,7 @@ def _draw_axis(
     )
 
 
-def _caption(sweep: Sweep, tests: Significance, found: CriticalDifference) -> str:
+def _caption(sweep: RankedSweep, tests: Significance, found: CriticalDifference) -> str:
     text = f"Mean rank of each loss by {metric_title(sweep.metric)} over {found.num_blocks} dataset"
     text += " × model blocks, the best at the left. Losses under one bar do not differ "
     text += f"significantly (Nemenyi, α = {found.alpha:g}, critical difference "
@@ -115,7 +115,7 @@ def _caption(sweep: Sweep, tests: Significance, found: CriticalDifference) -> st
     return text + provisional_text(sweep.main_podium)
 
 
-def _texts(sweep: Sweep, found: CriticalDifference) -> dict[str, str]:
+def _texts(sweep: RankedSweep, found: CriticalDifference) -> dict[str, str]:
     def groups_of(loss: str) -> str:
         return " ".join(
             chr(ord("a") + number % 26) * (number // 26 + 1)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from orchestrator.ranking.certainty import Certainty, LossCertainty
-from orchestrator.report.data import Sweep
+from orchestrator.report.data import RankedSweep
 from orchestrator.report.figures.files import csv_text, table_texts
 from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
@@ -31,7 +31,7 @@ _TITLES = {"dataset": "By dataset", "model": "By model", "both": "By dataset and
 _MAX_NAME, _COLUMN, _HEAD, _FOOT, _GAP = 1.3, 0.62, 0.3, 0.42, 0.2
 
 
-def intervals_figure(sweep: Sweep, certainties: Sequence[Certainty]) -> Drawn:
+def intervals_figure(sweep: RankedSweep, certainties: Sequence[Certainty]) -> Drawn:
     """Draws one panel a podium.
 
     Raises:
@@ -49,7 +49,7 @@ def intervals_figure(sweep: Sweep, certainties: Sequence[Certainty]) -> Drawn:
     )
 
 
-def _draw(sweep: Sweep, found: Sequence[Certainty]) -> Figure:
+def _draw(sweep: RankedSweep, found: Sequence[Certainty]) -> Figure:
     names = {
         entry.loss: wrap(sweep.title("loss", entry.loss), _MAX_NAME)
         for certainty in found
@@ -124,7 +124,7 @@ def _caption(certainty: Certainty) -> str:
     )
 
 
-def _texts(sweep: Sweep, found: Sequence[Certainty]) -> dict[str, str]:
+def _texts(sweep: RankedSweep, found: Sequence[Certainty]) -> dict[str, str]:
     columns = (
         "axis", "loss", "points", "points_low", "points_high", "place", "place_low", "place_high",
         "p_first", "p_podium", "level", "num_samples", "seed",

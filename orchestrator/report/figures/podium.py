@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from orchestrator.ranking.results import Podium, podium_rows
-from orchestrator.report.data import Sweep
+from orchestrator.report.data import RankedSweep
 from orchestrator.report.figures.files import csv_text, table_texts
 from orchestrator.report.figures.style import (
     LARGE,
@@ -29,7 +29,7 @@ _CENTRES = {1: 1.75, 2: 0.65, 3: 2.85}
 _STEP_WIDTH, _HEAD, _MAX_NAMES = 1.05, 0.5, 4
 
 
-def podium_figure(sweep: Sweep) -> Drawn:
+def podium_figure(sweep: RankedSweep) -> Drawn:
     """Draws one podium an axis that is known."""
     podiums = sweep.ranking.podiums
     steps = {podium.axis: podium_steps(podium) for podium in podiums}
@@ -55,7 +55,7 @@ def podium_figure(sweep: Sweep) -> Drawn:
     return Drawn(name="podium", figure=figure, caption="", texts=_texts(sweep))
 
 
-def _names(sweep: Sweep, step: Step) -> str:
+def _names(sweep: RankedSweep, step: Step) -> str:
     names = [sweep.title("loss", loss) for loss in step.losses]
     if len(names) > _MAX_NAMES:
         names = [*names[: _MAX_NAMES - 1], f"and {len(names) - _MAX_NAMES + 1} more"]
@@ -92,7 +92,7 @@ def _draw_step(axes: Axes, step: Step, names: str) -> None:
               linespacing=1.15)  # fmt: skip
 
 
-def _texts(sweep: Sweep) -> dict[str, str]:
+def _texts(sweep: RankedSweep) -> dict[str, str]:
     columns = ("axis", "place", "loss", "points", "first", "second", "third", "mean")
     rows = [
         (podium.axis, row.place, row.loss, row.points, row.num_first, row.num_second,

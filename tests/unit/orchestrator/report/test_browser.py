@@ -13,9 +13,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from orchestrator.report.compare.comparison import compare
 from orchestrator.report.compare.page import write_comparison
 from orchestrator.report.compare.sides import side
-from orchestrator.report.content import collect
 from orchestrator.report.data import Sampling, arrange
 from orchestrator.report.page import render_page
+from orchestrator.report.sections import compute_sections
 from tests.unit.orchestrator.report.factory import make_data, make_failure
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -38,7 +38,7 @@ def report(tmp_path_factory) -> Path:
     failures = pd.DataFrame([make_failure(data, 0) | {"message": EVIL}])
     data = dataclasses.replace(data, failures=failures, sampling=Sampling(num_samples=100))
     path = Path(tmp_path_factory.mktemp("report")) / "index.html"
-    path.write_text(render_page(collect(arrange(data)), []), encoding="utf-8")
+    path.write_text(render_page(compute_sections(arrange(data)), []), encoding="utf-8")
     return path
 
 
@@ -88,7 +88,7 @@ def test_a_page_that_loads_something_would_be_noticed(page, report, said, tmp_pa
     )
     other.write_text(text.replace("</main>", intruder), encoding="utf-8")
     page.goto(other.as_uri())
-    assert sum("Content Security Policy" in line for line in said) == 2
+    assert sum("Sections Security Policy" in line for line in said) == 2
     assert page.title() == "Podium: Quickstart"
 
 

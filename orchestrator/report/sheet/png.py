@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from orchestrator.report.outlines import outlines
 from orchestrator.report.palette import INK, MUTED, TRUTH_COLOUR
 from orchestrator.report.sheet.samples import DatasetSheet, Picture, Tile
+from orchestrator.wording import count_of_text
 
 _WIDTH, _MARGIN, _GAP = 1480, 40, 16
 _UNITS = 7
@@ -42,7 +43,7 @@ class _Text:
 
 def draw_sheet(sheets: Iterable[DatasetSheet]) -> bytes:
     """Returns the sheet as PNG."""
-    pieces = [_draw_part(sheet) for sheet in sheets]
+    pieces = [_draw_sheet(sheet) for sheet in sheets]
     page = Image.new("RGB", (_WIDTH, sum(piece.height for piece in pieces)), _PAPER)
     top = 0
     for piece in pieces:
@@ -53,7 +54,7 @@ def draw_sheet(sheets: Iterable[DatasetSheet]) -> bytes:
     return buffer.getvalue()
 
 
-def _draw_part(sheet: DatasetSheet) -> Image.Image:
+def _draw_sheet(sheet: DatasetSheet) -> Image.Image:
     width = _WIDTH - 2 * _MARGIN
     head = [
         _wrapped(sheet.title, width, "title", INK),
@@ -63,9 +64,8 @@ def _draw_part(sheet: DatasetSheet) -> Image.Image:
     ]
     rows = _rows(sheet.tiles)
     odd = f"; {sheet.num_odd:,} with a finding" if sheet.num_odd else ""
-    foot = _wrapped(
-        f"{len(sheet.tiles):,} of {sheet.num_known:,} shown{odd}", width, "small", MUTED
-    )
+    shown = count_of_text(len(sheet.tiles), sheet.num_known, "sample")
+    foot = _wrapped(f"{shown} shown{odd}", width, "small", MUTED)
     heights = [max(_tile_height(tile) for tile in row) for row in rows]
     total = _MARGIN + sum(text.height + 4 for text in head) + 20 + foot.height
     page = Image.new("RGB", (_WIDTH, total + sum(height + 22 for height in heights)), _PAPER)
@@ -110,7 +110,7 @@ def _caption(picture: Picture) -> list[_Text]:
     ]
 
 
-def _panel_height(picture: Picture) -> int:
+def _picture_height(picture: Picture) -> int:
     return _shown_size(picture)[1] + 4 + sum(text.height for text in _caption(picture))
 
 
@@ -123,7 +123,7 @@ def _shown_size(picture: Picture) -> tuple[int, int]:
 
 
 def _tile_height(tile: Tile) -> int:
-    pictures = max(_panel_height(picture) for picture in tile.pictures)
+    pictures = max(_picture_height(picture) for picture in tile.pictures)
     return pictures + 4 + sum(text.height for text in _tile_texts(tile))
 
 
@@ -131,14 +131,14 @@ def _draw_tile(
     page: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, left: int, top: int
 ) -> None:
     for place, picture in enumerate(tile.pictures):
-        _draw_panel(page, draw, picture, left + place * (_BOX + _GAP), top)
-    top += max(_panel_height(picture) for picture in tile.pictures) + 4
+        _draw_picture(page, draw, picture, left + place * (_BOX + _GAP), top)
+    top += max(_picture_height(picture) for picture in tile.pictures) + 4
     for text in _tile_texts(tile):
         _write(draw, text, left, top)
         top += text.height
 
 
-def _draw_panel(
+def _draw_picture(
     page: Image.Image, draw: ImageDraw.ImageDraw, picture: Picture, left: int, top: int
 ) -> None:
     width, height = _shown_size(picture)
@@ -190,13 +190,13 @@ def _wrapped(text: str, width: int, style: str, colour: str) -> _Text:
     lines: list[str] = []
     line = ""
     for word in text.split():
-        for sheet in _pieces(word, width, font):
-            longer = f"{line} {sheet}".strip()
+        for piece in _pieces(word, width, font):
+            longer = f"{line} {piece}".strip()
             if font.getlength(longer) <= width:
                 line = longer
             else:
                 lines.append(line)
-                line = sheet
+                line = piece
     return _Text((*filter(None, lines), line), style, colour)
 
 

@@ -1,4 +1,4 @@
-"""What a contact sheet shows of a dataset: which samples, and each picture as Podium reads it."""
+"""The samples that a contact sheet shows of a dataset, with each picture as Podium reads it."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Tile:
     """One sample with what was found in it.
 
     Attributes:
-        notes: What is odd, each in a few words.
-        pictures: The image with its outline, then what helps to judge it.
+        notes: Findings, each in a few words.
+        pictures: The image with its outline, then pictures that help to judge it.
         refused: Whether one of the notes is a refusal.
     """
 
@@ -68,16 +68,16 @@ class Tile:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSheet:
-    """The part of the sheet on one dataset.
+    """What the contact sheet shows of one dataset.
 
     Attributes:
         title: Its label.
-        facts: Counts, folder and what a mask means.
-        refusals: Why it cannot be trained on.
-        notes: What else was found.
-        tiles: Worst first.
-        num_known: Samples, and files without a partner that a finding names.
-        num_odd: Those with a finding.
+        facts: Number of pairs, folder, meaning of the masks.
+        refusals: Findings for which Podium refuses to train on it.
+        notes: Other findings.
+        tiles: Samples with a refusal first.
+        num_known: Number of samples, and of files without a partner that a finding names.
+        num_odd: Number of those with a finding.
     """
 
     title: str
@@ -91,7 +91,7 @@ class DatasetSheet:
 
 @dataclass
 class _Odd:
-    """What was found of one sample, or of one file without a partner."""
+    """Findings of one sample, or of one file without a partner."""
 
     notes: list[str] = field(default_factory=list)
     refused: bool = False
@@ -100,15 +100,15 @@ class _Odd:
 
 
 def dataset_sheet(label: str, surveys: Mapping[str, Survey], number: int) -> DatasetSheet:
-    """Returns what the sheet shows of one dataset.
+    """Returns the contact sheet of one dataset.
 
     First up to three samples of each kind of finding, refusals before notes; then further ones,
     and then ordinary samples, evenly spaced.
 
     Args:
         label: Of the dataset.
-        surveys: Of all datasets, by label: images may be in several.
-        number: Samples at most.
+        surveys: Of all datasets, by label; an image may be in several datasets.
+        number: Largest number of samples.
     """
     survey = surveys[label]
     odd, order = _odd_samples(survey, surveys)
@@ -314,6 +314,6 @@ def _reduced_mask(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[n
 
 
 def dataset_sheets(surveys: Mapping[str, Survey], number: int) -> Iterable[DatasetSheet]:
-    """Returns the part of each dataset, those that are refused first."""
+    """Returns the sheet of each dataset, refused datasets first."""
     labels = sorted(surveys, key=lambda label: surveys[label].is_sound)
     return [dataset_sheet(label, surveys, number) for label in labels]

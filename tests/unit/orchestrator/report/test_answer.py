@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
 from orchestrator.ranking.table import read_table
 from orchestrator.report.answer import answer
 from orchestrator.report.data import ReportData, arrange
-
-PAPER = Path(__file__).parents[3] / "data" / "paper"
+from tests.published import PAPER
 
 
 def say(text, **options):

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A sweep on Slurm: sbatch docker/slurm.sh CONFIG [--set KEY=VALUE ...]. docs/cluster.md
-# Starts Ray on every node of the allocation, submits the sweep and follows it. Near the end of its
-# time it stops the sweep cleanly and queues itself again, and the sweep goes on where it was.
-# The environment with podium must be active when sbatch is called (it is passed on). Variables:
-#   GPUS          GPUs that Ray offers on each node, 0 for none; otherwise those Slurm gave
-#   HEAD_ADDRESS  the first node's address as the others reach it; otherwise the node is asked
-#   JOIN_SECONDS  how long the nodes may take to join the first one; otherwise 120
-#   RAY_FOLDER    Ray's folder on each node, removed at the end; otherwise /tmp/ray-JOB
+# A sweep on Slurm: sbatch docker/slurm.sh CONFIG [--set KEY=VALUE ...]. See docs/cluster.md.
+# The script starts Ray on every node of the allocation, submits the sweep and follows it. Before its time
+# limit, it stops the sweep cleanly and queues itself again. The next job then continues the sweep.
+# Activate the environment with podium before you call sbatch; the job inherits it. Variables:
+#   GPUS          GPUs that Ray offers on each node, 0 for none (default: the GPUs that Slurm assigned)
+#   HEAD_ADDRESS  address of the first node that the other nodes can reach (default: the node reports it)
+#   JOIN_SECONDS  maximum time for the nodes to join the first node (default: 120)
+#   RAY_FOLDER    Ray's folder on each node, removed at the end (default: /tmp/ray-JOB)
 #SBATCH --job-name=podium
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
@@ -24,12 +24,12 @@ if [ $# -lt 1 ]; then
   exit 2
 fi
 
-# One secret a job; srun hands it to the nodes with the rest of the environment.
+# One secret per job; srun passes it to the nodes with the other variables of the environment.
 RAY_AUTH_MODE=token
 RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
 export RAY_AUTH_MODE RAY_AUTH_TOKEN
 
-# Two jobs may share a node: ports and folder are the job's own.
+# Two jobs can run on the same node, so each job has its own ports and folder.
 port=$((20000 + SLURM_JOB_ID % 10000))
 dashboard=$((30000 + SLURM_JOB_ID % 10000))
 folder=${RAY_FOLDER:-/tmp/ray-$SLURM_JOB_ID}
@@ -38,10 +38,10 @@ size=(--num-cpus="$cpus" --num-gpus="${GPUS:-${SLURM_GPUS_ON_NODE:-0}}")
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=${nodes[0]}
 
-# Of its own accord srun does not pass --cpus-per-task on.
+# srun does not pass on --cpus-per-task by default.
 run=(srun --nodes=1 --ntasks=1 --cpus-per-task="$cpus")
 
-# Starts a node's part of the cluster and, once Ray has ended there, removes its folder.
+# Starts Ray on a node and removes its folder after Ray has ended there.
 # shellcheck disable=SC2016  # the node's shell expands it
 on_node='"${@:2}" & trap "kill $!" TERM; wait $! || wait $! || code=$?; rm -rf -- "$1"; exit ${code:-0}'
 start() {
@@ -50,7 +50,7 @@ start() {
 }
 started=()
 
-# Stops where Ray has ended on a node that it was started on.
+# Stops the job if Ray has ended on a node.
 check() {
   local number
   for number in "${!started[@]}"; do
@@ -59,7 +59,7 @@ check() {
   done
 }
 
-# Ends Ray on all nodes and whatever else runs; a second signal does not interrupt it.
+# Ends Ray on all nodes and all other processes of the job; a second signal does not interrupt this.
 # shellcheck disable=SC2329  # a trap calls it
 finish() {
   trap '' TERM USR1
@@ -73,7 +73,7 @@ stop() {
   exit 1
 }
 
-# The first of a node's addresses that another node can reach, IPv4 before IPv6.
+# Prints the first address of a node that other nodes can reach, IPv4 before IPv6.
 reachable() {
   local one found=
   for one in "$@"; do
@@ -127,7 +127,7 @@ ${JOIN_SECONDS:-120} s; they reach the head at $host:$port: if that is wrong, se
   done
 fi
 
-# Slurm's USR1 comes before the time is over; TERM comes from scancel, after which nothing is queued.
+# Slurm sends USR1 before the time limit. scancel sends TERM; after TERM the job is not queued again.
 # shellcheck disable=SC2329  # the trap calls it
 requeue() {
   podium submit "$@" --stop || true

@@ -72,14 +72,14 @@ class S3Address:
     options: tuple[tuple[str, str], ...] = ()
 
     @property
-    def place(self) -> str:
+    def without_options(self) -> str:
         """The address without its options, as messages show it."""
         return f"s3://{self.bucket}/{_escaped(self.key, '?#')}".rstrip("/")
 
     def __str__(self) -> str:
         """Returns the normal form, which `parse_address` takes again."""
         query = "&".join(f"{name}={_escaped(value, '&#+')}" for name, value in self.options)
-        return f"{self.place}?{query}" if query else self.place
+        return f"{self.without_options}?{query}" if query else self.without_options
 
 
 def parse_address(text: str) -> S3Address | str:

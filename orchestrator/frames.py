@@ -1,6 +1,6 @@
 """Results as pandas frames: what a Python program or a notebook reads.
 
-    import orchestrator as podium
+    import podium
     podium.read_trials("results/quickstart")
 
 Every function takes what `podium query` takes as RESULTS: a folder, `file://` or `s3://`. Rows are

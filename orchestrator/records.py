@@ -1,68 +1,150 @@
-"""What planning reads of the store's rows; the store's own types fit."""
-# ruff: noqa: D102 - each name is a column, documented in the store's schema
+"""What planning, the engines and the commands know of trials; the store writes and reads it."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from workers.contract import FailureClass, JSONValue, TrialSpec, TrialStatus
+from workers.identity import trial_id
 
 
-class CommittedRow(Protocol):
-    """A trial with a result; labels are those of the sweep that ran it.
+@dataclass(frozen=True, kw_only=True)
+class FailureRecord:
+    """One attempt that gave no result, or whose training diverged.
 
-    `spec` is the JSON text of `TrialSpec.to_json`.
+    Attributes:
+        spec: What was tried.
+        candidate_id: Which training of a search it was; by default the trial that `spec` asks for.
+        attempt: Counted from 1 within the trial.
+        message: The error in one line.
+        traceback: As the worker saw it; empty if there is none.
+        failed_at: With a time zone.
+        gpus: GPUs it was given, or the share of one; None where nobody said.
     """
 
-    @property
-    def trial_id(self) -> str: ...
-    @property
-    def protocol_id(self) -> str: ...
-    @property
-    def dataset(self) -> str: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def loss(self) -> str: ...
-    @property
-    def repeat(self) -> int: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def train_seconds(self) -> float: ...
-    @property
-    def num_epochs(self) -> int: ...
-    @property
-    def num_train_images(self) -> int: ...
-    @property
-    def num_val_images(self) -> int: ...
-    @property
-    def image_size(self) -> int: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def num_threads(self) -> int: ...
-    @property
-    def spec(self) -> str: ...
-
-
-class FailedRow(Protocol):
-    """An attempt without a result, or whose training diverged."""
+    spec: TrialSpec
+    attempt: int
+    failure_class: FailureClass
+    message: str
+    traceback: str
+    host: str
+    failed_at: datetime
+    gpus: float | None = None
+    candidate_id: str | None = None
 
     @property
-    def trial_id(self) -> str: ...
-    @property
-    def failure_class(self) -> str: ...
-    @property
-    def attempt(self) -> int: ...
-    @property
-    def gpus(self) -> float | None: ...
-    @property
-    def message(self) -> str: ...
+    def trial_id(self) -> str:
+        """Under which id its row stands."""
+        return self.candidate_id or trial_id(self.spec)
 
 
-class DamagedRow(Protocol):
-    """A file of the store that holds something of a trial and cannot be read."""
+@dataclass(frozen=True, kw_only=True)
+class CandidateRow:
+    """One row of `candidates`; names as there, without the version and what is in `spec`.
 
-    @property
-    def trial_id(self) -> str: ...
-    @property
-    def path(self) -> str: ...
+    Attributes:
+        parameters: By name, as the search proposed them.
+        val_dice: Of each epoch.
+    """
+
+    trial_id: str
+    search_id: str
+    number: int
+    spec: TrialSpec
+    status: Literal["completed", "diverged", "pruned"]
+    parameters: Mapping[str, JSONValue]
+    val_dice: tuple[float, ...]
+    best_val_dice: float | None
+    best_epoch: int | None
+    num_epochs: int
+    train_seconds: float
+    committed_at: datetime
+    device: str | None = None
+    host: str | None = None
+    dataset_fingerprint: str | None = None
+    code_version: str | None = None
+    versions: Mapping[str, str] | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommittedTrial:
+    """What planning and progress need to know of a finished trial; names as in `trials`."""
+
+    trial_id: str
+    protocol_id: str
+    dataset: str
+    model: str
+    loss: str
+    dataset_name: str
+    model_name: str
+    loss_name: str
+    repeat: int
+    status: TrialStatus
+    dice: float | None
+    num_epochs: int
+    num_train_images: int
+    num_val_images: int
+    num_test_images: int
+    train_seconds: float
+    image_size: int
+    device: str
+    num_threads: int
+    dataset_fingerprint: str
+    attempt: int
+    spec: str
+    committed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureRow:
+    """One row of `failures`; names as there."""
+
+    trial_id: str
+    protocol_id: str
+    dataset: str
+    model: str
+    loss: str
+    repeat: int
+    attempt: int
+    failure_class: FailureClass
+    message: str
+    traceback: str
+    host: str
+    spec: str
+    failed_at: datetime
+    gpus: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DamagedFile:
+    """A torn part of `trials` or `failures` whose rows no other file holds.
+
+    Attributes:
+        path: Where it is, in full.
+        trial_id: Whose it is. A trial with a torn part of `trials` does not count as finished;
+            its next run puts a whole file in its place.
+        reason: What the reader says of it.
+    """
+
+    path: str
+    trial_id: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsForPlan:
+    """The rows of the results that a plan is made from.
+
+    Attributes:
+        committed: The finished trials by trial id.
+        failures: Every failed attempt, and the row beside each diverged trial.
+        damaged: See `Store.damaged`.
+    """
+
+    committed: Mapping[str, CommittedTrial]
+    failures: tuple[FailureRow, ...]
+    damaged: tuple[DamagedFile, ...]

@@ -28,6 +28,8 @@ settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
+os.environ.pop("COLUMNS", None)  # tables in tests are as wide as in a pipe
+
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell starts what runs in its background so; tests of Ctrl-C need the usual answer to it.
     signal.signal(signal.SIGINT, signal.default_int_handler)

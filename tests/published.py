@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from orchestrator.store import Store
 from orchestrator.store.codec import encode_rows
-from orchestrator.store.files import compact_path
+from orchestrator.store.files import compacted_path
 from orchestrator.store.rows import trial_row
 from orchestrator.store.schema import FAILURES, TRIALS
 from workers.contract import Component, TrialResult, TrialSpec, TrialStatus
@@ -212,7 +212,7 @@ def _write(folder: Path | str, table: Any, frame: pd.DataFrame) -> None:
     rows = pa.Table.from_pandas(frame[columns], schema=table.arrow_schema, preserve_index=False)
     rows = rows.replace_schema_metadata(table.arrow_schema.metadata)
     data = encode_rows(rows)
-    path = Path(folder) / compact_path(table, data)
+    path = Path(folder) / compacted_path(table, data)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from workers.catalogue.costs import GPU_CONTEXT_BYTES
-from workers.contract import Runtime, TrialSpec, UserError
+from workers.contract import Runtime, TrainingProtocol, UserError
 
 RECORDED_PACKAGES = (
     "podium-sweep", "torch", "torchvision", "segmentation-models-pytorch", "timm", "numpy",
@@ -52,7 +52,7 @@ def _set_imports_aside(_num_modules: int) -> None:
     gc.freeze()
 
 
-def prepare_process(spec: TrialSpec, runtime: Runtime) -> torch.device:
+def prepare_process(training: TrainingProtocol, runtime: Runtime) -> torch.device:
     """Brings the process into the state a fresh one would have, and picks the device.
 
     A reused actor keeps its process from trial to trial; everything a trial could inherit is set
@@ -70,13 +70,13 @@ def prepare_process(spec: TrialSpec, runtime: Runtime) -> torch.device:
     torch.set_grad_enabled(True)
     use_gpu = bool(runtime.gpu_ids) and torch.cuda.is_available()
     # Not warn_only: with it the attention of torch keeps its non-deterministic gradient.
-    torch.use_deterministic_algorithms(spec.training.deterministic)
+    torch.use_deterministic_algorithms(training.deterministic)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = not spec.training.deterministic
-    torch.backends.cudnn.deterministic = spec.training.deterministic
-    torch.set_float32_matmul_precision("high" if spec.training.tf32 else "highest")
-    torch.backends.cudnn.allow_tf32 = spec.training.tf32
-    if spec.training.compiled:
+    torch.backends.cudnn.benchmark = not training.deterministic
+    torch.backends.cudnn.deterministic = training.deterministic
+    torch.set_float32_matmul_precision("high" if training.tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = training.tf32
+    if training.compiled:
         _prepare_compiler(Path(runtime.cache_dir))
     _reset_peak_memory(use_gpu=use_gpu)
     if use_gpu:

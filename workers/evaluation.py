@@ -52,10 +52,15 @@ def count_images(model: nn.Module, task: Task, indices: Tensor) -> np.ndarray:
     return found[:, :4]
 
 
-def sigmoid_note(model: nn.Module, task: Task) -> str | None:
-    """Says so where the outputs for a batch of validation images all lie between 0 and 1.
+def sigmoid_note(model: nn.Module, task: Task, label: str) -> str | None:
+    """Returns a note if the outputs for a batch of validation images all lie between 0 and 1.
 
-    They have probably gone through a sigmoid; as logits, nearly all of them mean lesion.
+    The model then probably ends with a sigmoid. Read as logits, nearly all outputs mean lesion.
+
+    Args:
+        model: The trained network.
+        task: The prepared images.
+        label: Label of the model, for the note.
     """
     model.eval()
     indices = task.indices(task.split.val)[: task.batch_size]
@@ -65,7 +70,7 @@ def sigmoid_note(model: nn.Module, task: Task) -> str | None:
     if not (low >= 0 and high <= 1):
         return None
     return (
-        f"model {task.spec.model.label!r}: all outputs for {len(indices)} validation images lie "
+        f"model {label!r}: all outputs for {len(indices)} validation images lie "
         "between 0 and 1, as if they had gone through a sigmoid. Podium takes them for logits: a "
         "pixel counts as lesion where its output is above 0. If the model ends with a sigmoid, "
         "remove it"

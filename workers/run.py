@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from workers.catalogue.models import min_train_batch
+from workers.catalogue.models import input_normalisation, min_train_batch
+from workers.catalogue.weights import Weights
 from workers.checkpoint import Progress
 from workers.contract import (
     Checkpoints,
+    Component,
     ImageCounts,
     OnEpoch,
     Prediction,
@@ -82,11 +84,15 @@ def run_trial(
         SpecificationError: The network cannot be built, its least batch not be filled, its outputs
             are not as many as their weights, or network or loss return what they may not.
     """
-    device = prepare_process(spec, runtime)
+    device = prepare_process(spec.training, runtime)
     task, arrays = _load_task(spec, runtime, device)
     fingerprint = arrays.fingerprint
     _refuse_misfit(spec, len(task.split.train))
-    model, sources = _build_model(spec, runtime, device)
+    files = weight_files(spec.model, runtime.weights, Path(runtime.cache_dir))
+    model = initial_model(spec.model, files, seed=spec.seed, repeat=spec.repeat).to(device)
+    if spec.training.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    sources = {f"weights {item.name}": file_sha256(file)[:12] for item, file in files}
     loss = build_loss(spec.loss.name, **spec.loss.parameters)
     torch.manual_seed(derive_seed(spec.seed, "training", spec.repeat))
     try:
@@ -96,6 +102,7 @@ def run_trial(
             task,
             checkpoints,
             on_epoch,
+            learning_rate=spec.learning_rate,
             checkpoint_key=f"{trial_id(spec)} {fingerprint}",
             checkpoint_interval_seconds=runtime.checkpoint_interval_seconds,
             min_train_batch=min_train_batch(
@@ -137,7 +144,7 @@ def _load_task(
     arrays = load_arrays(
         dataset, spec.data.image_size, Path(runtime.cache_dir), spec.data.mask_resize
     )
-    _refuse_changed(spec, runtime, arrays.fingerprint)
+    _refuse_changed(spec.dataset, runtime, arrays.fingerprint)
     split = split_indices(
         arrays.siblings.groups(spec.data),
         spec.data.split,
@@ -148,14 +155,25 @@ def _load_task(
     if spec.data.measured_on == "val":
         # From here on nothing knows which images the test would be made of.
         split = replace(split, test=np.zeros(0, dtype=np.int64))
-    return prepare_task(spec, arrays, split, device), arrays
+    task = prepare_task(
+        arrays,
+        split,
+        spec.training,
+        device,
+        # Pretrained weights bring their own input scaling.
+        normalisation=input_normalisation(spec.model.name, spec.model.parameters)
+        or spec.data.normalisation,
+        seed=spec.seed,
+        repeat=spec.repeat,
+    )
+    return task, arrays
 
 
-def _refuse_changed(spec: TrialSpec, runtime: Runtime, fingerprint: str) -> None:
+def _refuse_changed(dataset: Component, runtime: Runtime, fingerprint: str) -> None:
     expected = runtime.dataset_fingerprint
     if expected is not None and fingerprint != expected:
         msg = (
-            f"dataset {spec.dataset.label!r}: its content below {runtime.data_root} changed while "
+            f"dataset {dataset.label!r}: its content below {runtime.data_root} changed while "
             f"the sweep ran (fingerprint {fingerprint[:12]}, at the start {expected[:12]}); bring "
             "the files back and run again, or set results to another location"
         )
@@ -172,27 +190,26 @@ def _refuse_misfit(spec: TrialSpec, num_train_images: int) -> None:
         raise SpecificationError(problem)
 
 
-def _build_model(
-    spec: TrialSpec, runtime: Runtime, device: torch.device
-) -> tuple[nn.Module, dict[str, str]]:
-    """Builds the network; its weights depend on (seed, repeat) and never on the loss.
+def initial_model(
+    model: Component, files: Sequence[tuple[Weights, Path]], *, seed: int, repeat: int
+) -> nn.Module:
+    """Returns the untrained network of a trial.
 
-    Returns:
-        The network, and the content of each file of pretrained weights by name.
+    Args:
+        model: Name and parameters.
+        files: Pretrained weights with their files on this node.
+        seed: Seed of the sweep.
+        repeat: Number of the repeat; each repeat has other random weights.
+
+    Raises:
+        SpecificationError: The network cannot be built, or the files do not fit.
     """
-    files = weight_files(spec.model, runtime.weights, Path(runtime.cache_dir))
-    torch.manual_seed(derive_seed(spec.seed, "weights", spec.repeat))
+    torch.manual_seed(derive_seed(seed, "weights", repeat))
     try:
-        model = build_model(
-            spec.model.name, num_classes=1, weight_files=files, **spec.model.parameters
-        )
+        return build_model(model.name, num_classes=1, weight_files=files, **model.parameters)
     except UserError as error:
-        message = f"model {spec.model.label!r}: {error}"
+        message = f"model {model.label!r}: {error}"
         raise SpecificationError(message) from error
-    model = model.to(device)
-    if spec.training.channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    return model, {f"weights {item.name}": file_sha256(file)[:12] for item, file in files}
 
 
 def _result(
@@ -223,7 +240,7 @@ def _result(
             model, task, choose_examples(task.source_masks, test, number)
         )
     if model is not None:
-        notes.append(sigmoid_note(model, task))
+        notes.append(sigmoid_note(model, task, spec.model.label))
     return TrialResult(
         status=TrialStatus.DIVERGED if model is None else TrialStatus.COMPLETED,
         metrics=score_images(counts) if tested else {},

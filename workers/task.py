@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workers.catalogue.models import input_normalisation
 from workers.catalogue.weights import NORMALISATIONS
-from workers.contract import TrialSpec
+from workers.contract import TrainingProtocol
 from workers.datasets.cache import DatasetArrays
 from workers.datasets.split import Split
 from workers.seeding import derive_seed
@@ -19,16 +18,23 @@ from workers.seeding import derive_seed
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One dataset, split and on the device, with the way it is fed to a network.
+    """The images of one dataset on the device, their split, and how to train on them.
+
+    The loss is not part of it: all losses of one (dataset, model, repeat) get the same task.
 
     Attributes:
+        training: The training protocol.
+        seed: Seed of the sweep.
+        repeat: Number of the repeat; with the seed it decides the order of the images.
         images_NHWC: uint8.
         masks_NHW: uint8, 0 or 1.
         scale: (1, 3, 1, 1), multiplies a uint8 image; with `shift`, added after it, it normalises.
         source_images: `images_NHWC` as the cache holds it, on the host; likewise `source_masks`.
     """
 
-    spec: TrialSpec
+    training: TrainingProtocol
+    seed: int
+    repeat: int
     device: torch.device
     images_NHWC: Tensor
     masks_NHW: Tensor
@@ -42,16 +48,16 @@ class Task:
     @property
     def batch_size(self) -> int:
         """Images per step, in training and evaluation."""
-        return self.spec.training.batch_size
+        return self.training.batch_size
 
     def indices(self, part: np.ndarray) -> Tensor:
         """Returns image numbers as an int64 tensor on the device."""
         return torch.from_numpy(np.asarray(part, dtype=np.int64)).to(self.device)
 
     def epoch_order(self, epoch: int) -> Tensor:
-        """Returns the training images of an epoch in their order, which no loss can change."""
+        """Returns the training images of an epoch in their order, from seed, repeat and epoch."""
         generator = torch.Generator().manual_seed(
-            derive_seed(self.spec.seed, "order", self.spec.repeat, epoch)
+            derive_seed(self.seed, "order", self.repeat, epoch)
         )
         order = torch.randperm(len(self.split.train), generator=generator)
         return self.indices(self.split.train)[order.to(self.device)]
@@ -60,29 +66,44 @@ class Task:
         """Returns normalised images (B, 3, H, W) float32 and masks (B, H, W) uint8."""
         images_BCHW = self.images_NHWC[indices].permute(0, 3, 1, 2).float()
         images_BCHW = images_BCHW.mul_(self.scale).add_(self.shift)
-        if not self.spec.training.channels_last:
+        if not self.training.channels_last:
             images_BCHW = images_BCHW.contiguous()
         return images_BCHW, self.masks_NHW[indices]
 
     def autocast(self) -> AbstractContextManager[object]:
         """Returns the arithmetic of the forward pass."""
-        enabled = self.spec.training.precision == "bfloat16"
+        enabled = self.training.precision == "bfloat16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
 def prepare_task(
-    spec: TrialSpec, arrays: DatasetArrays, split: Split, device: torch.device
+    arrays: DatasetArrays,
+    split: Split,
+    training: TrainingProtocol,
+    device: torch.device,
+    *,
+    normalisation: str,
+    seed: int,
+    repeat: int,
 ) -> Task:
     """Puts the images of a trial on its device; on the CPU the node's cache is used in place.
 
-    Pretrained weights bring their own input scaling; it replaces `data.normalisation`.
+    Args:
+        arrays: The images and masks of the dataset.
+        split: Their division into training, validation and test images.
+        training: The training protocol.
+        device: The device of the trial.
+        normalisation: Input scaling, a key of `NORMALISATIONS`.
+        seed: Seed of the sweep.
+        repeat: Number of the repeat.
     """
-    scaling = input_normalisation(spec.model.name, spec.model.parameters)
-    mean, std = (np.asarray(v) for v in NORMALISATIONS[scaling or spec.data.normalisation])
+    mean, std = (np.asarray(v) for v in NORMALISATIONS[normalisation])
     scale = torch.tensor(1 / (255 * std), dtype=torch.float32).view(1, 3, 1, 1)
     shift = torch.tensor(-mean / std, dtype=torch.float32).view(1, 3, 1, 1)
     return Task(
-        spec=spec,
+        training=training,
+        seed=seed,
+        repeat=repeat,
         device=device,
         images_NHWC=_as_tensor(arrays.images).to(device),
         masks_NHW=_as_tensor(arrays.masks).to(device),

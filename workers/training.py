@@ -45,6 +45,7 @@ def train(
     checkpoints: Checkpoints,
     on_epoch: OnEpoch,
     *,
+    learning_rate: float,
     checkpoint_key: str,
     checkpoint_interval_seconds: float,
     min_train_batch: int = 1,
@@ -63,6 +64,7 @@ def train(
         task: The images and the protocol.
         checkpoints: Where the state is kept.
         on_epoch: Called with each epoch's record, also those of a saved state.
+        learning_rate: Step size of the optimizer.
         checkpoint_key: Names the question and the data; a state under another key is not used.
         checkpoint_interval_seconds: See above; 0 saves every epoch, whatever it takes.
         min_train_batch: Smaller batches are left out.
@@ -73,9 +75,9 @@ def train(
         SpecificationError: The model or the loss returned what it may not, or no weight got a
             gradient: at the first step none at all, or in the whole first epoch only zeros.
     """
-    protocol = task.spec.training
+    protocol = task.training
     optimizer = torch.optim.Adam(
-        model.parameters(), lr=task.spec.learning_rate, fused=protocol.fused_optimizer or None
+        model.parameters(), lr=learning_rate, fused=protocol.fused_optimizer or None
     )
     trained = compiled(model) if protocol.compiled else model
     saved = checkpoints.load()
@@ -226,7 +228,7 @@ def train_epoch(
         images_BCHW, target_BHW = task.batch(batch)
         with task.autocast():
             output = output_of(model, images_BCHW)
-            step_loss = supervised_loss(loss, output, target_BHW, task.spec.training)
+            step_loss = supervised_loss(loss, output, target_BHW, task.training)
         optimizer.zero_grad(set_to_none=True)
         _backward(step_loss, model, is_first=not num_images)
         optimizer.step()

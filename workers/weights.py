@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
-import shutil
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from workers.catalogue.models import weights_of
 from workers.catalogue.weights import Weights
 from workers.contract import Component, UserError
+from workers.durable import build_once
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 """Forms a given file may have; all but the first are `torch.save`'s."""
@@ -157,11 +153,11 @@ def fetch(weights: Weights, cache_dir: Path) -> Path:
     folder = cache_dir / "weights"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{weights.file}.lock"):
-            return find_cached(weights, cache_dir) or _download(weights, folder)
+        build_once(folder / weights.file, lambda scratch: _download(weights, scratch))
     except OSError as error:
         msg = f"{folder / weights.file}: cannot be written: {error.strerror or error}"
         raise UserError(msg) from error
+    return folder / weights.file
 
 
 def find_cached(weights: Weights, cache_dir: Path) -> Path | None:
@@ -175,8 +171,8 @@ def find_cached(weights: Weights, cache_dir: Path) -> Path | None:
     return Path(path) if isinstance(path, str) else None
 
 
-def _download(weights: Weights, folder: Path) -> Path:
-    """Fetches beside, then replaces, so that no process ever sees half a file."""
+def _download(weights: Weights, scratch: Path) -> Path:
+    """Fetches the hub's file into a folder and returns where it is."""
     if weights.hub is None:
         msg = f"{weights.name}: Podium knows no place to fetch it from; name a file"
         raise UserError(msg)
@@ -185,20 +181,12 @@ def _download(weights: Weights, folder: Path) -> Path:
 
     _require_hub()
     disable_progress_bars()
-    target = folder / weights.file
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".incoming-") as incoming:
-        try:
-            part = hf_hub_download(weights.hub, _HUB_FILE, local_dir=incoming)
-        except Exception as error:  # the client raises its own, those of requests, and OSError
-            reason = " ".join(str(error).split())[:200]
-            msg = (
-                f"{_HUB_FILE} of {weights.hub} cannot be fetched: {type(error).__name__}: {reason}"
-            )
-            raise UserError(msg) from error
-        with Path(part).open("rb") as stream:
-            os.fsync(stream.fileno())
-        shutil.move(part, target)
-    return target
+    try:
+        return Path(hf_hub_download(weights.hub, _HUB_FILE, local_dir=scratch))
+    except Exception as error:  # the client raises its own, those of requests, and OSError
+        reason = " ".join(str(error).split())[:200]
+        msg = f"{_HUB_FILE} of {weights.hub} cannot be fetched: {type(error).__name__}: {reason}"
+        raise UserError(msg) from error
 
 
 def _require_hub() -> None:

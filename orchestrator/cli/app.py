@@ -1,13 +1,21 @@
-"""The command line; every command imports its libraries itself, so `podium --help` is quick."""
+"""The command line `podium`: its commands in the order of `podium --help`.
+
+A command imports its libraries in its functions, so that `podium --help` is fast.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
-from orchestrator.cli import commands_answers, commands_catalogue, commands_sweeps
+from orchestrator.address import hide_credentials
+from orchestrator.cli import catalogue, compare, data, query, rank, report, results, submit, sweep
+from orchestrator.cli import tune as search
+from orchestrator.safe_text import clean
+from workers.contract import UserError
 
 app = typer.Typer(
     name="podium",
@@ -15,20 +23,51 @@ app = typer.Typer(
     "and see the podium.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(commands_sweeps.app)
-app.add_typer(commands_answers.app)
-app.add_typer(commands_catalogue.list_app, name="list")
-app.add_typer(commands_catalogue.data_app, name="data")
+for command in (
+    sweep.run,
+    submit.submit,
+    search.tune,
+    sweep.plan,
+    sweep.status,
+    results.failures,
+    results.compact,
+    results.verify,
+    rank.rank,
+    report.figures,
+    report.report,
+    compare.compare,
+    results.watch,
+    query.query,
+):
+    app.command()(command)
+app.add_typer(catalogue.app, name="list")
+app.add_typer(data.app, name="data")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"podium {version('podium-sweep')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
-    """Runs the command line; what a user can mend is one message and exit code 2."""
-    from orchestrator.address import hide_credentials
-    from orchestrator.safe_text import clean
-    from workers.contract import UserError
-
+    """Runs the command line; a `UserError` is printed as one message, with exit code 2."""
     code: int | str | None
     try:
         app()

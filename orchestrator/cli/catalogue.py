@@ -1,29 +1,22 @@
-"""`podium list` and `podium data`: what a configuration can name, and what is on disk."""
+"""`podium list`: the names that a configuration can use."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.output import console, print_json, print_table, shown_looks
-from workers.catalogue import Options
-from workers.catalogue.datasets import DATASETS, DatasetEntry
-from workers.catalogue.losses import LOSSES, STUDY_LOSSES, complete_loss, loss_title
-from workers.catalogue.models import (
-    MODELS,
-    ModelEntry,
-    Variant,
-    complete_model,
-    min_train_batch,
-    weights_of,
-)
-from workers.catalogue.weights import Weights
-from workers.contract import DEFAULT_CACHE, JSONValue, UserError
-from workers.datasets.findings import NUM_NAMES
+import typer
+
+from orchestrator.cli.shared import JsonOption, print_json, print_line, print_table
 
 if TYPE_CHECKING:
-    from workers.datasets.survey import Survey
+    from workers.catalogue import Options
+    from workers.catalogue.datasets import DatasetEntry
+    from workers.catalogue.models import ModelEntry, Variant
+    from workers.catalogue.weights import Weights
+    from workers.contract import JSONValue
+
+app = typer.Typer(no_args_is_help=True, help="The names that a configuration can use.")
 
 
 def _defaults(options: type[Options]) -> dict[str, object]:
@@ -34,8 +27,11 @@ def _shown(parameters: dict[str, object]) -> str:
     return ", ".join(f"{key}={value}" for key, value in parameters.items())
 
 
-def list_models_command(as_json: bool) -> None:
-    """Prints the table of models."""
+@app.command("models")
+def list_models(as_json: JsonOption = False) -> None:
+    """The architectures, with parameters, multiply-adds at 224 px and citation."""
+    from workers.catalogue.models import MODELS
+
     if as_json:
         print_json([_model_facts(entry) for entry in MODELS.values()])
         return
@@ -44,6 +40,8 @@ def list_models_command(as_json: bool) -> None:
 
 
 def _model_facts(entry: ModelEntry) -> dict[str, object]:
+    from workers.catalogue.models import MODELS, complete_model, min_train_batch
+
     complete = complete_model(entry.name, {})[1]
     return {
         "name": entry.name,
@@ -71,7 +69,9 @@ def _sizes(item: ModelEntry | Variant) -> dict[str, object]:
 def _weights_by_form(
     entry: ModelEntry,
 ) -> list[tuple[dict[str, JSONValue], tuple[Weights, ...]]]:
-    """Returns the weights of the default form and of each variant that has other ones."""
+    """Returns the weights of the default form and of each variant with different weights."""
+    from workers.catalogue.models import complete_model, weights_of
+
     found: list[tuple[dict[str, JSONValue], tuple[Weights, ...]]] = []
     for options in ({}, *(dict(item.options) for item in entry.variants)):
         weights = weights_of(entry.name, complete_model(entry.name, options)[1])
@@ -94,6 +94,8 @@ def _weights_facts(weights: tuple[Weights, ...]) -> list[dict[str, object]]:
 
 
 def _print_model(entry: ModelEntry) -> None:
+    from workers.catalogue.models import MODELS, complete_model, min_train_batch
+
     complete = complete_model(entry.name, {})[1]
     needs = {side: min_train_batch(entry.name, complete, side) for side in (32, 224)}
     least = f"at least {needs[224]} images a step" if needs[224] > 1 else ""
@@ -122,12 +124,14 @@ def _print_model(entry: ModelEntry) -> None:
 
 
 def _print_facts(head: str, facts: Iterable[tuple[str, str | None]]) -> None:
-    lines = [head, *(f"  {key}: {value}" for key, value in facts if value)]
-    console().print("\n".join(lines), markup=False, soft_wrap=True)
+    print_line("\n".join([head, *(f"  {key}: {value}" for key, value in facts if value)]))
 
 
-def list_losses_command(as_json: bool) -> None:
-    """Prints the losses, and the compound ones of the study, with their parameters."""
+@app.command("losses")
+def list_losses(as_json: JsonOption = False) -> None:
+    """The losses; any sum such as iou+focal is also a loss."""
+    from workers.catalogue.losses import LOSSES, STUDY_LOSSES, complete_loss, loss_title
+
     rows = [
         {
             "name": name,
@@ -149,11 +153,14 @@ def list_losses_command(as_json: bool) -> None:
             for r in rows
         ],
     )
-    console().print("Any other sum is a loss too: x+y, with the option weights.")
+    print_line("Any other sum is a loss too: x+y, with the option weights.")
 
 
-def list_datasets_command(as_json: bool) -> None:
-    """Prints the table of datasets."""
+@app.command("datasets")
+def list_datasets(as_json: JsonOption = False) -> None:
+    """The datasets, with counts, licence, citation and archive names."""
+    from workers.catalogue.datasets import DATASETS
+
     rows = [
         {
             "name": entry.name,
@@ -177,6 +184,8 @@ def list_datasets_command(as_json: bool) -> None:
 
 
 def _print_dataset(entry: DatasetEntry) -> None:
+    from workers.catalogue.datasets import DATASETS
+
     facts = {
         "images": None if entry.num_images is None else f"{entry.num_images:,}",
         "folder": entry.folder,
@@ -188,41 +197,3 @@ def _print_dataset(entry: DatasetEntry) -> None:
         "from": DATASETS.origin(entry.name),
     }
     _print_facts(f"{entry.name}: {entry.title}", facts.items())
-
-
-def verify_command(target: Path, *, every_name: bool, as_json: bool) -> int:
-    """Surveys the datasets under a folder, or those of a configuration.
-
-    Returns:
-        1 where a dataset cannot be trained on, else 0.
-    """
-    with shown_looks():
-        surveys = _surveys(target)
-    if as_json:
-        print_json([survey.to_json() for survey in surveys])
-    else:
-        for survey in surveys:
-            _print_survey(survey, None if every_name else NUM_NAMES)
-    return int(not all(survey.is_sound for survey in surveys))
-
-
-def _surveys(target: Path) -> Sequence[Survey]:
-    if target.suffix in (".yaml", ".yml") and target.is_file():
-        from orchestrator.sweep import survey_config
-
-        found = survey_config(target, fetch=True)
-        if found.absent:
-            raise UserError("\n".join(found.absent))
-        return tuple(found.surveys.values())
-    from workers.datasets.survey import survey_root
-
-    return survey_root(target, Path(DEFAULT_CACHE).expanduser())
-
-
-def _print_survey(survey: Survey, num_names: int | None) -> None:
-    official = "" if survey.num_official is None else f" of {survey.num_official:,} official"
-    state = "every pair can be used" if survey.is_sound else "refused: it cannot be trained on"
-    lines = [f"{survey.label}: {survey.num_pairs:,}{official} pairs, {state} ({survey.folder})"]
-    lines += [f"  {text}" for text in (survey.masks, *survey.remarks) if text]
-    lines += [f"  {one.kind.severity}: {one.sentence(num_names)}" for one in survey.findings]
-    console().print("\n".join(lines), markup=False, soft_wrap=True)

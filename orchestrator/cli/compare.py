@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated
 
-from orchestrator.cli.output import console, print_json, print_table
+import typer
+
 from orchestrator.cli.results import finished_trials, grid_of, is_table, require_results
-from orchestrator.ranking.metrics import Metric, is_known, metric_of
-from orchestrator.ranking.table import prepare_trials, read_table
-from orchestrator.report.compare.comparison import (
-    Comparison,
-    PodiumPair,
-    answer_sentence,
-    compare,
-    to_json,
+from orchestrator.cli.shared import (
+    HigherOption,
+    JsonOption,
+    LowerOption,
+    MetricOption,
+    TiesOption,
+    console,
+    local_path,
+    lower_is_better,
+    print_json,
+    print_line,
+    print_table,
 )
-from orchestrator.report.compare.sides import Side, side
-from orchestrator.report.data import ReportData
-from orchestrator.store import Store
 from orchestrator.wording import (
     MISSING,
     count_of_text,
@@ -30,31 +32,58 @@ from orchestrator.wording import (
 from workers.contract import UserError
 
 if TYPE_CHECKING:
-    from orchestrator.ranking.places import TieRule
+    from orchestrator.ranking.metrics import Metric
+    from orchestrator.report.compare.comparison import Comparison, PodiumPair
+    from orchestrator.report.compare.sides import Side
+    from orchestrator.report.data import ReportData
 
 MAX_CELLS = 12
 """Rows of single combinations that the terminal shows; JSON and the page have all."""
 
 
-def compare_command(
-    places: tuple[str, str],
-    *,
-    metrics: tuple[str, str],
-    lower_is_better: bool | None,
-    protocols: tuple[str | None, str | None],
-    ties: str,
-    out: Path | None,
-    as_json: bool,
+def compare(
+    a: Annotated[str, typer.Argument(help="Results, or a CSV or Parquet table.", metavar="A")],
+    b: Annotated[
+        str, typer.Argument(help="Other results or table; the same one is allowed.", metavar="B")
+    ],
+    metric: MetricOption = "dice",
+    metric_b: Annotated[
+        str | None, typer.Option(help="The column to rank B by, if it has another name.")
+    ] = None,
+    lower: LowerOption = False,
+    higher: HigherOption = False,
+    protocol_a: Annotated[
+        str | None, typer.Option(help="The protocol of A, if it holds several.")
+    ] = None,
+    protocol_b: Annotated[
+        str | None, typer.Option(help="The protocol of B, if it holds several.")
+    ] = None,
+    ties: TiesOption = "split",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_path, help="Also write one self-contained page here.", metavar="HTML"
+        ),
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Compares two sweeps; prints the result, and writes it as a page where asked."""
-    # Said once, it holds for the columns whose names do not say it.
-    unclear = [metric for metric in metrics if not is_known(metric)]
-    told = dict.fromkeys(unclear or metrics, lower_is_better)
+    """Show two sweeps side by side: podiums, differences, and unequal settings."""
+    from orchestrator.ranking.metrics import is_known
+    from orchestrator.report.compare.comparison import compare as compare_sides
+    from orchestrator.report.compare.comparison import to_json
+
+    direction = lower_is_better(lower, higher)
+    metrics = (metric, metric_b or metric)
+    # A direction holds for the columns whose names do not tell it.
+    unclear = [name for name in metrics if not is_known(name)]
+    directions = dict.fromkeys(unclear or metrics, direction)
     sides = [
-        _read(letter, place, metric, told.get(metric), protocol=protocol, ties=ties)
-        for letter, place, metric, protocol in zip("AB", places, metrics, protocols, strict=True)
+        _read(letter, target, name, directions.get(name), protocol=protocol, ties=ties)
+        for letter, target, name, protocol in zip(
+            "AB", (a, b), metrics, (protocol_a, protocol_b), strict=True
+        )
     ]
-    found = compare(sides[0], sides[1])
+    found = compare_sides(sides[0], sides[1])
     if out is not None:
         from orchestrator.report.compare.page import write_comparison
 
@@ -64,21 +93,24 @@ def compare_command(
         return
     _print(found)
     if out is not None:
-        console().print(f"Page: {out}", soft_wrap=True, markup=False)
+        print_line(f"Page: {out}")
 
 
 def _read(
     letter: str,
-    place: str,
+    target: str,
     metric: str,
-    lower_is_better: bool | None,
+    direction: bool | None,
     *,
     protocol: str | None,
     ties: str,
 ) -> Side:
+    from orchestrator.ranking.metrics import metric_of
+    from orchestrator.report.compare.sides import side
+
     try:
-        measure = metric_of(metric, lower_is_better=lower_is_better)
-        return side(letter, place, _data(place, measure=measure, protocol=protocol, ties=ties))
+        measure = metric_of(metric, lower_is_better=direction)
+        return side(letter, target, _data(target, measure=measure, protocol=protocol, ties=ties))
     except UserError as error:
         # The reader of one table speaks of --protocol and --metric; here each side has its own.
         own = {"a": "", "b": "-b"}[letter.lower()]
@@ -86,52 +118,54 @@ def _read(
         raise UserError(text.replace("--metric ", f"--metric{own} ")) from error
 
 
-def _data(place: str, *, measure: Metric, protocol: str | None, ties: str) -> ReportData:
-    rule = cast("TieRule", ties)
-    if is_table(place):
+def _data(target: str, *, measure: Metric, protocol: str | None, ties: str) -> ReportData:
+    from orchestrator.ranking.places import tie_rule
+    from orchestrator.ranking.table import prepare_trials, read_table
+    from orchestrator.report.data import ReportData
+    from orchestrator.store import Store
+
+    rule = tie_rule(ties)
+    if is_table(target):
         if protocol:
-            msg = f"--protocol {protocol}: {place} is a table and holds no protocols"
+            msg = f"--protocol {protocol}: {target} is a table and holds no protocols"
             raise UserError(msg)
         return ReportData(
-            trials=read_table(Path(place), metric=measure), grid=None, metric=measure, ties=rule
+            trials=read_table(Path(target), metric=measure), grid=None, metric=measure, ties=rule
         )
-    store = Store(place)
+    store = Store(target)
     require_results(store)
     trials = finished_trials(store)
-    chosen = prepare_trials(trials, metric=measure, protocol=protocol, source=store.place)
+    chosen = prepare_trials(trials, metric=measure, protocol=protocol, source=store.name)
     return ReportData(
         trials=trials,
         grid=grid_of(store, chosen),
         metric=measure,
         ties=rule,
         protocol=protocol,
-        missing=store.missing(set(chosen["trial_id"])),
+        missing=store.missing_details(set(chosen["trial_id"])),
     )
 
 
 def _print(found: Comparison) -> None:
-    out = console()
-    out.print(answer_sentence(found), style="bold", markup=False)
+    from orchestrator.report.compare.comparison import answer_sentence
+
+    console().print(answer_sentence(found), style="bold", markup=False)
     for one in (found.a, found.b):
         coverage = one.sweep.main_podium.coverage
-        out.print(
+        print_line(
             f"{one.letter}: {one.name}, {one.place}, by {one.metric_text}, "
-            f"{count_of_text(coverage.present, coverage.expected, 'trial')}",
-            soft_wrap=True,
-            markup=False,
+            f"{count_of_text(coverage.present, coverage.expected, 'trial')}"
         )
-    out.print(
+    print_line(
         f"Combinations of dataset, model and loss: {found.num_common_cells:,} in both, "
-        f"{found.num_only_a:,} only in A, {found.num_only_b:,} only in B",
-        soft_wrap=True,
-        markup=False,
+        f"{found.num_only_a:,} only in A, {found.num_only_b:,} only in B"
     )
     for pair in found.podiums:
         _print_podiums(found, pair)
     _print_differences(found)
     _print_facts(found)
     for note in found.notes:
-        out.print(note, soft_wrap=True, markup=False)
+        print_line(note)
 
 
 def _print_podiums(found: Comparison, pair: PodiumPair) -> None:
@@ -160,7 +194,7 @@ def _print_podiums(found: Comparison, pair: PodiumPair) -> None:
         if pair.tau is None
         else f"{signed_text(pair.tau, 2)} over {count_text(pair.num_common, 'loss')}"
     )
-    console().print(f"Kendall's τ-b of the two orders: {tau}", soft_wrap=True, markup=False)
+    print_line(f"Kendall's τ-b of the two orders: {tau}")
 
 
 def _print_differences(found: Comparison) -> None:
@@ -204,10 +238,8 @@ def _print_differences(found: Comparison) -> None:
 def _print_facts(found: Comparison) -> None:
     facts = found.settings
     if not facts.differing:
-        console().print(
-            f"Nothing differs in the {facts.num_compared} settings, versions and devices compared.",
-            soft_wrap=True,
-            markup=False,
+        print_line(
+            f"Nothing differs in the {facts.num_compared} settings, versions and devices compared."
         )
         return
     print_table(

@@ -4,42 +4,96 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import secrets
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from orchestrator.cli.output import console, print_json, print_table, say, say_aside
+import typer
+
+from orchestrator.cli.shared import (
+    JsonOption,
+    console,
+    local_path,
+    print_json,
+    print_line,
+    print_table,
+    say,
+    say_aside,
+)
 from orchestrator.safe_text import CsvWriter, clean, clean_json
-from orchestrator.store import SAVED_QUERIES, TABLES, Answer, SavedQuery, Store, plain
 from orchestrator.wording import count_text
-from workers.catalogue import nearest
 from workers.contract import UserError
+from workers.durable import replace_file
+
+if TYPE_CHECKING:
+    from orchestrator.store import QueryResult, SavedQuery, Store
 
 MAX_ROWS, MAX_CELL = 50, 48
-"""What a table on a terminal shows."""
+"""Rows, and characters of a cell, that a table on a terminal shows."""
 SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".pq": "parquet"}
+AnswerFormat = Literal["table", "csv", "json", "parquet"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """What is asked: a statement or the name of a saved one.
+def query(
+    results: Annotated[
+        str | None, typer.Argument(help="A results folder or URI.", metavar="RESULTS")
+    ] = None,
+    sql: Annotated[
+        str | None, typer.Argument(help="One SELECT statement, in quotes.", metavar="SQL")
+    ] = None,
+    example: Annotated[
+        str | None, typer.Option(help="Run a saved query instead.", metavar="NAME")
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(help="Value of $NAME in the statement.", metavar="NAME=VALUE"),
+    ] = None,
+    examples: Annotated[bool, typer.Option("--examples", help="List the saved queries.")] = False,
+    answer_format: Annotated[
+        AnswerFormat | None,
+        typer.Option("--format", help="By default table, or the format of the name in --out."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=local_path, help="Write a file.", metavar="FILE")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Query the results in SQL: trials, epochs, images, predictions, failures, grid. Read-only."""
+    from orchestrator.store import Store
 
-    Attributes:
-        parameters: As given, `NAME=VALUE`.
-    """
+    chosen = _chosen_format(answer_format, as_json)
+    if examples:
+        _list_examples(as_json)
+        return
+    if results is None:
+        msg = "give the results to ask, or --examples to list the saved queries"
+        raise UserError(msg)
+    name = _format(chosen, out)
+    if name == "parquet" and out is None and sys.stdout.isatty():
+        msg = "--format parquet: not for a terminal; add --out FILE, or pipe it"
+        raise UserError(msg)
+    store = Store(results)
+    if out is not None:
+        _refuse_store_folder(store, out)
+    statement, parameters = _statement(sql, example, param or ())
+    answer = store.query(statement, parameters)
+    for note in answer.notes:
+        say_aside(f"note: {note}\n")
+    if out is not None:
+        _write(out, _encode(answer, name))
+    elif name == "table":
+        _print(answer)
+    elif sys.stdout.isatty():
+        say(_encode(answer, name).decode())
+    else:
+        sys.stdout.buffer.write(_encode(answer, name))
+        sys.stdout.buffer.flush()
 
-    sql: str | None
-    example: str | None
-    parameters: tuple[str, ...] = ()
 
+def _list_examples(as_json: bool) -> None:
+    from orchestrator.store import SAVED_QUERIES
 
-def examples_command(as_json: bool) -> None:
-    """Lists the saved queries."""
     if as_json:
         print_json(
             [
@@ -53,47 +107,27 @@ def examples_command(as_json: bool) -> None:
             ]
         )
         return
-    out = console()
     for saved in SAVED_QUERIES.values():
-        out.print(f"{saved.name}: {saved.question}", style="bold", markup=False, soft_wrap=True)
+        print_line(f"{saved.name}: {saved.question}", style="bold")
         for name, meaning in saved.parameters.items():
-            out.print(f"  --param {name}=VALUE: {meaning}", markup=False, soft_wrap=True)
-        out.print(_indented(saved.sql), markup=False, soft_wrap=True)
+            print_line(f"  --param {name}=VALUE: {meaning}")
+        print_line(_indented(saved.sql))
 
 
-def query_command(results: str, question: Question, format_name: str, out: Path | None) -> None:
-    """Answers a question about results.
-
-    Raises:
-        UserError: The statement cannot be run, or the answer cannot be written.
-    """
-    name = _format(format_name, out)
-    if name == "parquet" and out is None and sys.stdout.isatty():
-        msg = "--format parquet: not for a terminal; add --out FILE, or pipe it"
+def _chosen_format(format_name: str | None, as_json: bool) -> str:
+    if as_json and format_name not in (None, "json"):
+        msg = f"--json and --format {format_name}: give one of them"
         raise UserError(msg)
-    store = Store(results)
-    if out is not None:
-        _refuse_store_folder(store, out)
-    statement, parameters = _statement(question)
-    answer = store.query(statement, parameters)
-    for note in answer.notes:
-        say_aside(f"note: {note}\n")
-    if out is not None:
-        _write(out, encode(answer, name))
-    elif name == "table":
-        _print(answer)
-    elif sys.stdout.isatty():
-        say(encode(answer, name).decode())
-    else:
-        sys.stdout.buffer.write(encode(answer, name))
-        sys.stdout.buffer.flush()
+    return "json" if as_json else format_name or "table"
 
 
-def encode(answer: Answer, format_name: str) -> bytes:
+def _encode(answer: QueryResult, format_name: str) -> bytes:
     """Returns an answer as CSV, JSON (a list of objects) or Parquet."""
+    from orchestrator.store import json_value
+
     if format_name == "parquet":
         return answer.to_parquet()
-    rows = ([plain(value) for value in row] for row in answer.rows())
+    rows = ([json_value(value) for value in row] for row in answer.rows())
     if format_name == "json":
         records = [dict(zip(answer.columns, row, strict=True)) for row in rows]
         document = json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False)
@@ -112,7 +146,7 @@ def _csv_cell(value: object) -> object:
 
 
 def _format(given: str, out: Path | None) -> str:
-    """Returns the format; that of the file's name where none is given."""
+    """Returns the format; by default that of the file's name."""
     if out is None or given != "table":
         return given
     if out.suffix.lower() not in SUFFIXES:
@@ -122,10 +156,12 @@ def _format(given: str, out: Path | None) -> str:
 
 
 def _refuse_store_folder(store: Store, out: Path) -> None:
-    """Sees to it that no answer is taken for results."""
-    if "://" in store.place:
+    """Refuses to write an answer among the files of the results."""
+    from orchestrator.store import TABLES
+
+    if "://" in store.name:
         return
-    target, root = out.expanduser().resolve(), Path(store.place).resolve()
+    target, root = out.expanduser().resolve(), Path(store.name).resolve()
     if target.is_relative_to(root) and target != root:
         first = target.relative_to(root).parts[0]
         if first in TABLES or first.startswith(("_", ".")):
@@ -133,19 +169,24 @@ def _refuse_store_folder(store: Store, out: Path) -> None:
             raise UserError(msg)
 
 
-def _statement(question: Question) -> tuple[str, dict[str, str]]:
-    parameters = dict(_parameter(text) for text in question.parameters)
-    if (question.sql is None) == (question.example is None):
+def _statement(
+    sql: str | None, example: str | None, given: Sequence[str]
+) -> tuple[str, dict[str, str]]:
+    from orchestrator.store import SAVED_QUERIES
+    from workers.catalogue import nearest
+
+    parameters = dict(_parameter(text) for text in given)
+    if (sql is None) == (example is None):
         msg = (
             'give either a statement in quotes, as in podium query RESULTS "SELECT ... FROM '
             'trials", or --example NAME; podium query --examples lists the names'
         )
         raise UserError(msg)
-    if question.example is None:
-        return question.sql or "", parameters
-    saved = SAVED_QUERIES.get(question.example)
+    if example is None:
+        return sql or "", parameters
+    saved = SAVED_QUERIES.get(example)
     if saved is None:
-        msg = f"--example {question.example}: unknown; {nearest(question.example, SAVED_QUERIES)}"
+        msg = f"--example {example}: unknown; {nearest(example, SAVED_QUERIES)}"
         raise UserError(msg)
     _check_parameters(saved, parameters)
     return saved.sql, parameters
@@ -166,8 +207,8 @@ def _parameter(text: str) -> tuple[str, str]:
     return name.lstrip("$"), value
 
 
-def _print(answer: Answer) -> None:
-    """Prints the rows and columns that fit, and says what does not."""
+def _print(answer: QueryResult) -> None:
+    """Prints the rows and columns that fit, and names the columns that do not."""
     rows = [[_cell(value) for value in row] for row in answer.rows(MAX_ROWS)]
     names = [_line(name) for name in answer.columns]
     width, num_columns = 1, 0
@@ -187,7 +228,7 @@ def _print(answer: Answer) -> None:
     if num_columns < len(names):
         notes.append(f"{num_columns} of {len(names)} columns shown: {_listed(names[num_columns:])}")
     hint = "; all of it: --format csv, json or parquet" if len(notes) > 1 else ""
-    console().print("; ".join(notes) + hint, markup=False, soft_wrap=True)
+    print_line("; ".join(notes) + hint)
 
 
 def _listed(names: list[str]) -> str:
@@ -196,13 +237,15 @@ def _listed(names: list[str]) -> str:
 
 def _cell(value: Any) -> str:  # noqa: ANN401 - any value of a database
     """Returns a value for people: short, on one line, and harmless to a terminal."""
+    from orchestrator.store import json_value
+
     if value is None:
         return "-"
     if isinstance(value, bytes):
         return f"<{len(value):,} bytes>"
     if isinstance(value, float):
         return f"{value:.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"
-    value = plain(value)
+    value = json_value(value)
     text = _line(str(_csv_cell(value)))
     return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
 
@@ -216,32 +259,12 @@ def _indented(sql: str) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Puts the file in place whole or not at all."""
+    """Writes the file completely or not at all."""
     if path.exists() and not path.is_file():
         msg = f"--out {path}: not a file; choose another name"
         raise UserError(msg)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with beside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        replace_file(path, data)
     except OSError as error:
         msg = f"--out {path}: cannot be written: {error.strerror}; choose another file"
         raise UserError(msg) from error
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-
-
-def chosen_format(format_name: str | None, as_json: bool) -> str:
-    """Returns the format that two options ask for together.
-
-    Raises:
-        UserError: They contradict each other.
-    """
-    if as_json and format_name not in (None, "json"):
-        msg = f"--json and --format {format_name}: give one of them"
-        raise UserError(msg)
-    return "json" if as_json else format_name or "table"

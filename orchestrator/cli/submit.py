@@ -5,38 +5,64 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from orchestrator.cli.output import print_notes, say, shown_looks
-from orchestrator.engine.jobs import (
-    EXIT_STOPPED,
-    Job,
-    JobServer,
-    Submission,
-    exit_code,
-    prepare,
+import typer
+
+from orchestrator.cli.shared import (
+    ConfigArgument,
+    RetryOption,
+    SetOption,
+    print_notes,
+    say,
+    shown_looks,
 )
 from orchestrator.engine.signals import raise_on_signals
-from orchestrator.sweep import survey_config
 from orchestrator.wording import count_text
 from workers.contract import UserError
 
+if TYPE_CHECKING:
+    from orchestrator.engine.jobs import Job, JobServer, Submission
 
-def submit_command(
-    path: Path,
-    address: str,
-    overrides: Sequence[str],
-    retry: Sequence[str],
-    *,
-    follow: bool,
-    stop: bool,
-    with_code: bool,
-) -> int:
-    """Submits a sweep, or follows or stops the job that already runs it; returns the exit code."""
-    submission = prepare(path, overrides, retry, with_code=with_code)
+
+def submit(
+    config: ConfigArgument,
+    address: Annotated[
+        str,
+        typer.Option(
+            help="The cluster's dashboard, such as http://HEAD:8265.",
+            envvar="RAY_API_SERVER_ADDRESS",
+        ),
+    ],
+    overrides: SetOption = None,
+    retry: RetryOption = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show its output and end with its exit code.")
+    ] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="End the job of this sweep; finished trials are kept.")
+    ] = False,
+    with_code: Annotated[
+        bool,
+        typer.Option(
+            "--with-code",
+            help="Also send the code of this Podium; otherwise the cluster uses its installed "
+            "version.",
+        ),
+    ] = False,
+) -> None:
+    """Run a sweep as a job of a Ray cluster; only the configuration is sent.
+
+    With --follow the exit codes are those of `podium run`: 0, 1, 2, or 130 if the job was stopped.
+    """
+    from orchestrator.engine.jobs import JobServer, prepare_job
+
+    submission = prepare_job(config, overrides or (), retry or (), with_code=with_code)
     server = JobServer(address, on_wait=lambda text: print_notes((text,)))
     running = [job for job in server.jobs(submission) if not job.has_ended]
     if stop:
-        return _stop(server, submission, running)
+        _stop(server, submission, running)
+        return
     if running and not follow:
         msg = (
             f"this sweep runs already at {server.address}, as job {running[-1].submission_id}; "
@@ -48,7 +74,7 @@ def submit_command(
         sys.stderr.write(f"note: this sweep runs already, as job {submission_id}; following it\n")
     else:
         _note_place(submission)
-        _check_data(path, overrides)
+        _check_data(config, overrides or ())
         submission_id = server.submit(submission)
         sys.stdout.write(f"Submitted as job {submission_id} to {server.address}\n")
     if not follow:
@@ -56,11 +82,13 @@ def submit_command(
             f"Next: the same command with --follow, or with --stop; podium status "
             f"{_shown(submission.results)}\n"
         )
-        return 0
-    return _follow(server, submission_id)
+        return
+    raise typer.Exit(_follow(server, submission_id))
 
 
 def _follow(server: JobServer, submission_id: str) -> int:
+    from orchestrator.engine.jobs import EXIT_STOPPED, exit_code
+
     def write(text: str) -> None:
         say(text)
         sys.stdout.flush()
@@ -85,7 +113,7 @@ def _follow(server: JobServer, submission_id: str) -> int:
     return code
 
 
-def _stop(server: JobServer, submission: Submission, running: Sequence[Job]) -> int:
+def _stop(server: JobServer, submission: Submission, running: Sequence[Job]) -> None:
     if not running:
         sys.stdout.write(f"No job of {submission.name} runs at {server.address}\n")
     for job in running:
@@ -94,7 +122,6 @@ def _stop(server: JobServer, submission: Submission, running: Sequence[Job]) -> 
             f"Job {job.submission_id}: {ended.status}; the same sweep submitted again goes on from "
             "here\n"
         )
-    return 0
 
 
 def _check_data(path: Path, overrides: Sequence[str]) -> None:
@@ -103,6 +130,8 @@ def _check_data(path: Path, overrides: Sequence[str]) -> None:
     Raises:
         UserError: The job would refuse one of them.
     """
+    from orchestrator.plan.survey import survey_config
+
     with shown_looks():
         found = survey_config(path, overrides, fetch=False)
     if found.refusals:

@@ -5,41 +5,58 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from orchestrator.cli.output import console, print_json, print_notes, print_table, shown_looks
+import typer
+
+from orchestrator.cli.shared import (
+    ConfigArgument,
+    JsonOption,
+    ProgressOption,
+    SetOption,
+    local_path,
+    print_json,
+    print_line,
+    print_notes,
+    print_table,
+    shown_looks,
+)
+from orchestrator.cli.sweep import EXIT_DONE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED
 from orchestrator.engine.signals import raise_on_signals
 from orchestrator.progress import make_progress
-from orchestrator.tune.search import Search, open_search, run_search
-from orchestrator.tune.studies import Finding, fragments, tuned_label
 from orchestrator.wording import decimal_text, parameter_text
 from workers.contract import UserError
 
-EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 1, 130
+if TYPE_CHECKING:
+    from orchestrator.tune.search import Search
+    from orchestrator.tune.studies import Finding
 
 
-def tune_command(
-    path: Path, overrides: Sequence[str], progress: str, out: Path | None, as_json: bool
-) -> int:
-    """Searches what is missing, writes the report, and says what was found."""
-    search = open_search(path, overrides)
-    folder = out or _default_folder(search)
-    from orchestrator.engine.ray_cluster import ClusterOptions
+def tune(
+    config: ConfigArgument,
+    overrides: SetOption = None,
+    progress: ProgressOption = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=local_path, help="Folder of the report; by default RESULTS/tuned."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search each loss's parameters on validation images; run it again to continue.
+
+    Exit code 0: every search has its candidates. 1: some failed. 2: you must fix something first.
+    130: stopped by Ctrl-C.
+    """
+    from orchestrator.engine.setup import cluster_options
     from orchestrator.report.search_report import write_search_report
     from orchestrator.tune.ray_search import RaySearch
     from orchestrator.tune.sampler import importances
+    from orchestrator.tune.search import open_search, run_search
+    from orchestrator.tune.studies import fragments
 
-    config = search.config
-    engine = RaySearch(
-        ClusterOptions(
-            address=config.cluster.address,
-            num_cpus=config.cluster.cpus,
-            num_gpus=config.cluster.gpus,
-            trial_cpus=config.resources.cpus,
-            trial_gpus=search.grid.gpus_per_trial,
-            max_failures=config.cluster.max_failures,
-        )
-    )
+    search = open_search(config, overrides or ())
+    folder = out or _default_folder(search)
+    engine = RaySearch(cluster_options(search.config, search.grid))
     display = make_progress(progress, sys.stderr if as_json else sys.stdout)
     raise_on_signals()
     try:
@@ -47,12 +64,14 @@ def tune_command(
             report = run_search(search, engine, display, on_notes=print_notes)
     except KeyboardInterrupt:
         display.close()
-        return _stopped()
+        _say_how_to_resume()
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     if report is not None and report.interrupted:
-        return _stopped()
+        _say_how_to_resume()
+        raise typer.Exit(EXIT_INTERRUPTED)
     findings = search.findings()
     files = write_search_report(
-        config.name,
+        search.config.name,
         findings,
         [importances(one.study, one.candidates) for one in findings],
         fragments(findings),
@@ -60,30 +79,31 @@ def tune_command(
     )
     if as_json:
         places = {"page": str(files.page), "fragments": [str(file) for file in files.fragments]}
-        print_json({"name": config.name, "searches": list(map(_to_json, findings))} | places)
+        print_json({"name": search.config.name, "searches": list(map(_to_json, findings))} | places)
     else:
-        _print(config.name, findings)
-        console().print(f"Report: {files.page}", soft_wrap=True, markup=False)
+        _print(search.config.name, findings)
+        print_line(f"Report: {files.page}")
         for file in files.fragments:
             line = f"To compare them in a grid: losses: [..., {{from: {file}}}]"
-            console().print(line, soft_wrap=True, markup=False)
+            print_line(line)
     found_all = all(one.complete and one.best for one in findings)
-    return EXIT_DONE if found_all else EXIT_FAILED
+    raise typer.Exit(EXIT_DONE if found_all else EXIT_FAILED_TRIALS)
 
 
 def _default_folder(search: Search) -> Path:
-    if "://" in search.store.place:
-        msg = f"{search.store.place}: --out FOLDER: say where to write the report on this machine"
+    if "://" in search.store.name:
+        msg = f"{search.store.name}: --out FOLDER: say where to write the report on this machine"
         raise UserError(msg)
-    return Path(search.store.place) / "tuned"
+    return Path(search.store.name) / "tuned"
 
 
-def _stopped() -> int:
+def _say_how_to_resume() -> None:
     sys.stderr.write("Stopped. What was tried is kept; the same command goes on from here.\n")
-    return EXIT_INTERRUPTED
 
 
 def _to_json(finding: Finding) -> dict[str, Any]:
+    from orchestrator.tune.studies import tuned_label
+
     study, best = finding.study, finding.best
     return {
         "search_id": study.search_id,
@@ -132,4 +152,4 @@ def _print(name: str, findings: Sequence[Finding]) -> None:
     for finding in findings:
         for note in finding.notes:
             line = f"note: {finding.study.label}: {note}"
-            console().print(line, soft_wrap=True, markup=False, highlight=False)
+            print_line(line)

@@ -1,5 +1,6 @@
-"""Configurations: YAML in, a checked sweep or a list of what is wrong out."""
+"""Reads a YAML configuration and returns a checked sweep, or refuses it with every problem."""
 
+from orchestrator.config.document import ConfigSource, is_config
 from orchestrator.config.loading import SweepConfig, load_config
 
-__all__ = ["SweepConfig", "load_config"]
+__all__ = ["ConfigSource", "SweepConfig", "is_config", "load_config"]

@@ -1,4 +1,4 @@
-"""The entries of the three axes: looked up in the catalogue, completed, told apart."""
+"""Entries of the three axes: found in the catalogue, completed, and checked for duplicates."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _TABLES: dict[AxisName, Mapping[str, object]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """One axis as far as it could be read.
+    """The entries of one axis that could be read.
 
     Attributes:
         components: Entries in the file's order.
         roots: For datasets: folder of each label that reads files; None for generated data.
         weights: For models: path of each label's given weights.
-        problems: What was wrong with the other entries.
+        problems: What is wrong with the other entries.
     """
 
     components: tuple[Component, ...]
@@ -61,14 +61,14 @@ def read_axis(
     data_root: str | None = None,
     learning_rate: float | None = None,
 ) -> Axis:
-    """Reads the entries of an axis; those that the schema already refused are left out.
+    """Reads the entries of an axis, without those that the schema has refused already.
 
     Args:
-        axis: Which one.
-        items: What the file says.
-        folder: Where its relative paths begin.
-        data_root: Folder of datasets without a root of their own.
-        learning_rate: The protocol's; a loss that names the same one asks nothing else.
+        axis: Name of the axis.
+        items: Its value in the file.
+        folder: Folder to which relative paths refer.
+        data_root: Folder of datasets that have no `root`.
+        learning_rate: Learning rate of the protocol; a loss with the same rate is the plain loss.
     """
     components: dict[KeyPath, Component] = {}
     roots: dict[str, str | None] = {}
@@ -109,7 +109,7 @@ def _component(axis: AxisName, choice: Choice) -> Component:
     if axis == "datasets" and choice.name in DATASETS:
         parameters = _name_data(choice, parameters)
     if choice.alias in _TABLES[axis] and choice.alias != choice.name:
-        reason = f"is the name of another entry; {choice.name!r} needs an alias of its own"
+        reason = f"is the name of another entry; give {choice.name!r} another alias"
         raise CatalogueError(("alias",), choice.alias, reason)
     name, complete = _COMPLETE[axis](choice.name, parameters)
     _refuse_conversions(("parameters",), parameters, complete)
@@ -122,7 +122,7 @@ def _without_rate(component: Component) -> Component:
 
 
 def _by_content(component: Component, folder: Path) -> tuple[Component, str]:
-    """Puts the content of given weights in the place of their path, which is not identity."""
+    """Replaces the path of given weights by a digest of their content: a path is not identity."""
     text = str(component.parameters["pretrained"])
     try:
         path = resolve_local(text, folder)
@@ -135,14 +135,14 @@ def _by_content(component: Component, folder: Path) -> tuple[Component, str]:
 
 
 def _name_data(choice: Choice, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Puts the alias into the identity where it is what names the data."""
+    """Adds the alias to the identity of datasets that only their alias names."""
     if not DATASETS[choice.name].label_is_identity:
         return parameters
     if "label" in parameters:
         raise CatalogueError(("parameters", "label"), parameters["label"], "is set by 'alias'")
     if choice.alias is None:
         example = f"{{name: {choice.name}, alias: my-data, root: ../my-data}}"
-        reason = f"needs an alias, which names your data everywhere; for example {example}"
+        reason = f"needs an alias, the name of your data in all results; for example {example}"
         raise CatalogueError(("alias",), ABSENT, reason)
     return parameters | {"label": choice.alias}
 
@@ -151,12 +151,12 @@ def _root(choice: DatasetChoice, data_root: str | None) -> str | None:
     if DATASETS[choice.name].kind == "files":
         return choice.root or data_root
     if choice.root is not None:
-        raise CatalogueError(("root",), choice.root, "generated data has none; leave it out")
+        raise CatalogueError(("root",), choice.root, "generated data has no root; remove this key")
     return None
 
 
 def _rootless(components: Iterable[Component], roots: Mapping[str, str | None]) -> list[Problem]:
-    """Finds datasets that read files without a folder to read them from."""
+    """Finds datasets of files without a folder."""
     entries = {c.label: DATASETS[c.name] for c in components if roots.get(c.label) is None}
     missing = [f"{k} ({entry.folder})" for k, entry in entries.items() if entry.kind == "files"]
     if not missing:
@@ -170,7 +170,7 @@ def _rootless(components: Iterable[Component], roots: Mapping[str, str | None]) 
 
 
 def _refuse_conversions(path: tuple[str, ...], given: object, complete: object) -> None:
-    """Refuses what the catalogue would quietly convert: true to 1, "64" to 64."""
+    """Refuses values that the catalogue would convert without a note: true to 1, "64" to 64."""
     if isinstance(given, Mapping) and isinstance(complete, Mapping):
         for key in given:
             _refuse_conversions((*path, str(key)), given[key], complete.get(key))
@@ -185,7 +185,7 @@ def _refuse_conversions(path: tuple[str, ...], given: object, complete: object) 
 
 
 def _locate(error: CatalogueError, path: KeyPath, *, bare: bool) -> Problem:
-    """Places a finding of the catalogue; an entry that is a bare name has no keys of its own."""
+    """Adds the key path to an error of the catalogue; an entry that is only a name has no keys."""
     inner = () if bare and error.path == ("name",) else error.path
     if error.value is ABSENT:
         inner = ()
@@ -193,18 +193,18 @@ def _locate(error: CatalogueError, path: KeyPath, *, bare: bool) -> Problem:
 
 
 def _told_apart(components: Mapping[KeyPath, Component]) -> list[Problem]:
-    """Finds labels used twice and questions asked twice."""
+    """Finds labels that are used twice and entries with the same name and parameters."""
     problems: list[Problem] = []
     labels: dict[str, tuple[KeyPath, str]] = {}  # by their folded form
-    questions: dict[str, tuple[KeyPath, str]] = {}
+    identities: dict[str, tuple[KeyPath, str]] = {}
     for path, component in components.items():
         label = component.label
-        question = digest({"name": component.name, "parameters": component.parameters})
-        same_label, same_question = labels.get(folded(label)), questions.get(question)
-        if same_question:
-            where, other = ".".join(map(str, same_question[0])), same_question[1]
-            what = f"{component.name} with {show(component.parameters)}"
-            reason = f"{label!r} and {other!r} ({where}) are one question: {what}; remove one"
+        identity = identity_of(component)
+        same_label, same_identity = labels.get(folded(label)), identities.get(identity)
+        if same_identity:
+            where, other = ".".join(map(str, same_identity[0])), same_identity[1]
+            same = f"{component.name} with {show(component.parameters)}"
+            reason = f"{label!r} and {other!r} ({where}) are both {same}; remove one"
             problems.append(Problem(path=path, reason=reason))
         elif same_label:
             where = ".".join(map(str, same_label[0]))
@@ -212,47 +212,47 @@ def _told_apart(components: Mapping[KeyPath, Component]) -> list[Problem]:
             if same_label[1] != label:
                 reason = (
                     f"differs from {same_label[1]!r} ({where}) by upper and lower case or by the "
-                    "form of its Unicode letters alone, which folders, tables and readers mix up; "
+                    "form of its Unicode letters only, which folders, tables and readers confuse; "
                     "give one of them another alias"
                 )
             problems.append(Problem(path=path, value=label, reason=reason))
         labels.setdefault(folded(label), (path, label))
-        questions.setdefault(question, (path, label))
+        identities.setdefault(identity, (path, label))
     return problems
 
 
 def include_losses(document: Document, folder: Path) -> Document:
     """Returns the document with every `{from: FILE}` replaced by the losses of that file.
 
-    A loss of the file that asks the same question as one that stands in the list already is left
-    out, so that a tuned loss can stand beside the default that it turned out to be.
+    A loss of the file is skipped if the list already has one with the same name and parameters: a
+    search may find that the defaults are best.
 
     Args:
         document: A configuration after its overrides.
-        folder: Where relative paths begin.
+        folder: Folder to which relative paths refer.
 
     Raises:
-        UserError: A file is missing, or holds anything but losses, or a wrong one.
+        UserError: A file is missing, holds anything but losses, or holds a wrong loss.
     """
     items = document.values.get("losses")
     if not isinstance(items, list) or not any(map(_is_include, items)):
         return document
     rate = learning_rate_of(document.values)
     written = [item for item in items if not _is_include(item)]
-    known = {_question(c) for c in read_axis("losses", written, folder, None, rate).components}
+    known = {identity_of(c) for c in read_axis("losses", written, folder, None, rate).components}
     values: list[Any] = []
-    places: list[int] = []
+    positions: list[int] = []
     for position, item in enumerate(items):
         included = [item]
         if _is_include(item):
             included = _read(document, position, item, folder, known, rate)
         values += included
-        places += [position] * len(included)
+        positions += [position] * len(included)
     return replace(
         document,
         values=document.values | {"losses": values},
-        lines=_moved(document.lines, places),
-        origins=_moved(document.origins, places),
+        lines=_moved(document.lines, positions),
+        origins=_moved(document.origins, positions),
     )
 
 
@@ -277,15 +277,15 @@ def _read(
     known: set[str],
     rate: float | None,
 ) -> list[Any]:
-    """Returns the entries of one file that ask something new; adds their questions to `known`."""
-    place: KeyPath = ("losses", position)
+    """Returns the new entries of one file; adds their identities to `known`."""
+    path: KeyPath = ("losses", position)
     if set(item) != {"from"} or not isinstance(item["from"], str):
         reason = "must hold 'from' and nothing else, as in {from: tuned.yaml}"
-        refuse(document, [Problem(path=place, value=item, reason=reason)])
+        refuse(document, [Problem(path=path, value=item, reason=reason)])
     try:
         found = read_document(Path(resolve_local(item["from"], folder)))
     except (UserError, ValueError) as error:
-        refuse(document, [Problem(path=(*place, "from"), value=item["from"], reason=str(error))])
+        refuse(document, [Problem(path=(*path, "from"), value=item["from"], reason=str(error))])
         raise  # not reached: there is a problem
     problems = []
     try:
@@ -297,20 +297,21 @@ def _read(
     refuse(found, [*problems, *axis.problems])
     fresh = []
     for entry, component in zip(entries or (), axis.components, strict=True):
-        if _question(component) not in known:
-            known.add(_question(component))
+        if identity_of(component) not in known:
+            known.add(identity_of(component))
             fresh.append(entry)
     return fresh
 
 
-def _question(component: Component) -> str:
+def identity_of(component: Component) -> str:
+    """Returns a digest of name and parameters: entries with the same one train the same thing."""
     return digest({"name": component.name, "parameters": component.parameters})
 
 
-def _moved(noted: Mapping[KeyPath, Any], places: list[int]) -> dict[KeyPath, Any]:
-    """Returns what is noted by key path with the losses at their new positions."""
+def _moved(noted: Mapping[KeyPath, Any], positions: list[int]) -> dict[KeyPath, Any]:
+    """Returns lines or origins by key path, with the losses at their new positions."""
     kept = {key: value for key, value in noted.items() if key[:1] != ("losses",) or len(key) < 2}
-    for new, old in enumerate(places):
+    for new, old in enumerate(positions):
         for key, value in noted.items():
             if key[:2] == ("losses", old) and (len(key) == 2 or key[2] != "from"):
                 kept["losses", new, *key[2:]] = value

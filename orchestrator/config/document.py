@@ -1,7 +1,8 @@
-"""A configuration file as plain values, with the line each value came from."""
+"""Reads a configuration, a file or a dict, as plain values with the line of each value."""
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 from collections.abc import Mapping
@@ -15,20 +16,26 @@ from workers.catalogue import nearest
 from workers.contract import UserError
 
 KeyPath = tuple[str | int, ...]
+ConfigSource = Path | str | Mapping[str, object]
+"""A YAML file, or its content as a dict; paths in a dict are relative to the current folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """What a file and its overrides say, before anything is checked.
+    """The values of a file and its overrides, before any check.
 
     Attributes:
-        source: The file as the user named it.
+        source: The file as the user named it, or `configuration` for a dict.
+        folder: Folder that paths in the document are relative to.
+        stem: Name of the sweep if the document gives none.
         values: Keys and values.
         lines: Line of each key path, counted from 1; overridden values have none.
         origins: The override each overridden key path came from, as `KEY=VALUE`.
     """
 
     source: str
+    folder: Path
+    stem: str
     values: dict[str, Any]
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
     origins: Mapping[KeyPath, str] = field(default_factory=dict)
@@ -36,8 +43,8 @@ class Document:
 
 MAX_FILE_BYTES = 1 << 20
 MAX_VALUES = 30_000
-"""Values of a document, an alias counted with all that it stands for; a hundred characters of text
-count as one."""
+"""Most values of a document. An alias counts with all values that it stands for; a hundred
+characters of text count as one value."""
 _CHARACTERS_PER_VALUE = 100
 
 _PLAIN_NUMBER = re.compile(
@@ -49,19 +56,19 @@ _TAGS = ("null", "bool", "int", "float", "str", "seq", "map")
 
 
 class RefusedValueError(yaml.MarkedYAMLError):
-    """YAML that is understood, and could be meant in another way or is too much."""
+    """YAML that can be parsed, but is ambiguous or too large."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 without its traps: `1e-3` is a number here, a date stays text, and text ends.
+    """YAML 1.1 without its traps: `1e-3` is a number, a date stays text, and text has a limit.
 
-    That 010 is no eight and 1:30 no ninety is seen to in `_index`, which knows the key.
+    `_index` refuses 010 (octal eight) and 1:30 (ninety), because it knows their key.
     """
 
     num_nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Composes a node; a document of too many ends before all of it is read."""
+        """Composes a node; refuses a document of too many nodes before reading all of it."""
         self.num_nodes += 1
         if self.num_nodes > MAX_VALUES:
             raise _too_many(self.get_mark())
@@ -84,14 +91,25 @@ _Loader.add_implicit_resolver(
 )
 
 
-def read_document(path: Path) -> Document:
-    """Reads a configuration file.
+def is_config(target: str | Path) -> bool:
+    """Returns whether a target is a configuration file rather than results or a folder of data."""
+    path = Path(target)
+    return path.is_file() or (path.suffix.lower() in (".yaml", ".yml") and not path.is_dir())
+
+
+def read_document(source: ConfigSource) -> Document:
+    """Reads a configuration from a file or a dict.
 
     Raises:
-        UserError: The file is missing, no regular file, empty, too large, not UTF-8, not YAML, not
-            a mapping, says one key twice, or holds a number in another form than the decimal one.
+        UserError: The file is missing, not a regular file, empty, too large, not UTF-8, not YAML,
+            or not a mapping; it holds a key twice, or a number that is not plain decimal; or a
+            value of the dict has a type that YAML does not have.
     """
-    source = str(path)
+    if isinstance(source, Mapping):
+        return Document(
+            source="configuration", folder=Path.cwd(), stem="sweep", values=_plain(source)
+        )
+    path, source = Path(source), str(source)
     text = _read_text(path)
     lines: dict[KeyPath, int] = {}
     try:
@@ -106,15 +124,35 @@ def read_document(path: Path) -> Document:
         kind = "a list" if isinstance(values, list) else "a single value"
         msg = f"{source}: is {kind}; it must hold keys and values such as 'datasets: [...]'"
         raise UserError(msg)
-    return Document(source=source, values=values, lines=lines)
+    return Document(
+        source=source, folder=path.parent.absolute(), stem=path.stem, values=values, lines=lines
+    )
+
+
+def _plain(values: Mapping[str, object]) -> dict[str, Any]:
+    """Returns a copy of a dict with the types that a file would have given."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, Path):
+            return str(value)
+        msg = f"{value!r} is of type {type(value).__name__}"
+        raise TypeError(msg)
+
+    try:
+        text = json.dumps(dict(values), default=plain, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"configuration: {error}; use text, numbers, booleans, None, lists and dicts"
+        raise UserError(msg) from None
+    copied: dict[str, Any] = json.loads(text)
+    return copied
 
 
 def parse_yaml(text: str, lines: dict[KeyPath, int] | None = None) -> Any:  # noqa: ANN401 - YAML
-    """Parses one YAML document; see `read_document` for what is refused.
+    """Parses one YAML document; `read_document` lists what it refuses.
 
     Args:
         text: The document.
-        lines: Filled with the line of each key path.
+        lines: Receives the line of each key path.
 
     Raises:
         yaml.YAMLError: The text is not YAML.
@@ -140,13 +178,13 @@ def _read_text(path: Path) -> str:
     try:
         kind = stat.S_IFMT(path.stat().st_mode)
         if kind not in (stat.S_IFREG, stat.S_IFDIR):
-            msg = f"{path}: is a pipe or a device; save the text as a file and name that"
+            msg = f"{path}: is a pipe or a device; save the text as a file and name that file"
             raise UserError(msg)
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) <= MAX_FILE_BYTES:
             return data.decode("utf-8-sig")
-        msg = f"{path}: is larger than {MAX_FILE_BYTES >> 20} MiB, which no configuration is"
+        msg = f"{path}: is larger than {MAX_FILE_BYTES >> 20} MiB, too large for a configuration"
     except FileNotFoundError:
         known = _siblings(path.parent)
         hint = nearest(path.name, known) if known else f"{path.parent} holds no .yaml file"
@@ -170,7 +208,7 @@ def _siblings(folder: Path) -> list[str]:
 
 
 def _describe(error: yaml.YAMLError) -> str:
-    """Returns `:line:column: what is wrong`, as far as YAML says."""
+    """Returns `:line:column: problem`, as far as YAML reports them."""
     if isinstance(error, RefusedValueError):
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         return f"{line}: {error.problem}"
@@ -190,13 +228,13 @@ def _index(
     above: tuple[yaml.Node, ...] = (),
     done: dict[int, int] | None = None,
 ) -> int:
-    """Notes lines and returns the number of values; refuses what `read_document` says."""
+    """Records lines and returns the number of values; refuses what `read_document` lists."""
     done = {} if done is None else done
     mark = node.start_mark
     lines.setdefault(path, mark.line + 1)
     if any(node is other for other in above):
         raise yaml.composer.ComposerError(None, None, "an alias refers to itself", mark)
-    if id(node) in done:  # aliases may repeat a node: its first place is enough
+    if id(node) in done:  # aliases may repeat a node: its first position is enough
         return done[id(node)]
     number = 1
     if isinstance(node, yaml.ScalarNode):
@@ -225,7 +263,7 @@ def _too_many(mark: yaml.Mark | None) -> RefusedValueError:
 
 
 def _check_number(node: yaml.ScalarNode, path: KeyPath) -> None:
-    """Refuses a number that means another one than a reader thinks: 010, 1:30, 0x10, 1_000."""
+    """Refuses numbers that YAML reads in another way than people: 010, 1:30, 0x10, 1_000."""
     if node.tag.rpartition(":")[2] not in ("int", "float"):
         return
     text = node.value
@@ -251,9 +289,9 @@ def _children(node: yaml.Node) -> list[tuple[str | int, yaml.Node]]:
     seen: dict[str, tuple[int, yaml.Node]] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            continue  # construction refuses or keeps it; it has no path of its own
+            continue  # construction refuses or keeps it; it has no key path
         if key.value in seen:
-            msg = f"the key {key.value!r} is said twice, first in line {seen[key.value][0]}"
+            msg = f"the key {key.value!r} occurs twice, first in line {seen[key.value][0]}"
             raise yaml.composer.ComposerError(None, None, msg, key.start_mark)
         seen[key.value] = (key.start_mark.line + 1, value)
     return [(key, value) for key, (_, value) in seen.items()]

@@ -1,4 +1,4 @@
-"""`resources.gpus: auto`: the share of a GPU that one trial's memory asks for."""
+"""`resources.gpus: auto`: the GPU share of one trial, from its memory."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from workers.contract import Component
 AUTO = "auto"
 
 MEMORY_MARGIN = 0.3
-"""Room for what the table does not see: fragments, library workspaces, the CUDA context."""
+"""Added for memory that the table does not count: fragments, workspaces of libraries."""
 
 MAX_TRIALS_PER_GPU = 64
-"""More share nothing but waiting; and Ray's four decimals tell so many shares apart."""
+"""More trials on one GPU would only wait for each other. Up to this number, shares stay distinct
+in Ray's four decimals."""
 
 ASSUMED_NUM_IMAGES = 2_000
-"""For the user's own folders, which nobody has counted here."""
+"""Number of images of a user's own folder before Podium has counted them."""
 
 _BYTES_PER_PIXEL = 4
-"""Three colours and the mask."""
+"""Three colours and one mask."""
 
 _GIB = 1 << 30
 
@@ -32,13 +33,13 @@ def gpu_share(memory_bytes: float, device_memory_bytes: float, margin: float) ->
     """Returns the share of a GPU for a trial: 1 / n, with n the trials that fit side by side.
 
     Args:
-        memory_bytes: What one trial needs.
+        memory_bytes: Memory of one trial.
         device_memory_bytes: Memory of one GPU.
-        margin: Added to what is needed, as a fraction of it.
+        margin: Added to the memory of the trial, as a fraction of it.
 
     Returns:
-        1 where not even two fit; rounded down to Ray's four decimals, so that n of them fit, n at
-        most `MAX_TRIALS_PER_GPU`.
+        1 if two trials do not fit. The share is rounded down to Ray's four decimals, so that n
+        trials fit, with n at most `MAX_TRIALS_PER_GPU`.
 
     Raises:
         ValueError: A number is not positive, or the margin is negative.
@@ -60,10 +61,10 @@ def shares_for(
 ) -> dict[str, float] | None:
     """Returns the share that each model needs on the largest of the datasets, by its label.
 
-    A trial for which it is too little is tried again with twice as much.
+    A trial that runs out of memory is started again with twice its share.
 
     Returns:
-        None where the memory of a GPU is neither given nor told by this machine.
+        None if the memory of a GPU is not given and nvidia-smi reports none.
     """
     name, found = local_gpu() or ("", None)
     device = gpu_memory_gib * _GIB if gpu_memory_gib is not None else found
@@ -97,7 +98,7 @@ def resident_bytes(dataset: Component, image_size: int) -> int:
 
 
 def local_gpu() -> tuple[str, float] | None:
-    """Returns name and memory, in bytes, of this machine's smallest GPU, as nvidia-smi tells it.
+    """Returns name and memory, in bytes, of this machine's smallest GPU, from nvidia-smi.
 
     Returns:
         None without a GPU.

@@ -1,4 +1,4 @@
-"""From a configuration file and its overrides to a checked, complete sweep."""
+"""Reads a configuration with its overrides and returns a checked, complete sweep."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from orchestrator.config.axes import Axis, include_losses, learning_rate_of, read_axis
 from orchestrator.config.document import (
+    ConfigSource,
     Document,
     KeyPath,
     RefusedValueError,
@@ -42,7 +43,7 @@ _MAX_DEPTH = 10
 def apply_overrides(
     document: Document, overrides: Sequence[str]
 ) -> tuple[Document, tuple[Problem, ...]]:
-    """Returns the document with every `a.b=VALUE` set, and what was wrong with the others.
+    """Returns the document with every `a.b=VALUE` set, and the problems of the others.
 
     VALUE is YAML: `losses=[iou, dice]`, `losses.0=bce`, `data.root=null`. A section or list is
     replaced as a whole. Later overrides win.
@@ -109,7 +110,7 @@ def _key(holder: object, part: str, path: list[str | int]) -> str | int:
 
 
 MAX_TRIAL_BYTES = 4 << 40
-"""A trial that no machine could hold is taken for a mistake."""
+"""A trial that needs more memory is refused: no machine could hold it."""
 
 _SECTIONS = ("data", "training", "resources", "cluster", "runtime")
 _ALL_SECTIONS = (*_SECTIONS, "tune", "race")
@@ -120,16 +121,16 @@ class SweepConfig:
     """A checked sweep: complete parameters, absolute paths.
 
     Attributes:
-        path: The file it came from.
-        name: What the sweep is called; the file's stem unless given.
+        source: The file it came from, or `configuration` for a dict.
+        name: Name of the sweep; by default the stem of the file, or `sweep` for a dict.
         roots: Folder of each dataset label; None for generated data.
         weights: Path of given weights by model label.
         results: Absolute path or URI of the results.
-        gpu_shares: Share of a GPU by model label; empty unless `resources.gpus` is `auto`, which
-            becomes the largest of them.
+        gpu_shares: GPU share by model label; empty unless `resources.gpus` is `auto`. The largest
+            share then becomes `resources.gpus`.
     """
 
-    path: Path
+    source: str
     name: str
     datasets: tuple[Component, ...]
     models: tuple[Component, ...]
@@ -150,7 +151,7 @@ class SweepConfig:
     gpu_shares: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, JSONValue]:
-        """Returns everything but the file's own path as plain JSON values."""
+        """Returns all values except `source` as plain JSON values."""
         document: dict[str, JSONValue] = {"name": self.name}
         for axis in ("datasets", "models", "losses"):
             document[axis] = [
@@ -168,18 +169,19 @@ class SweepConfig:
         return document | {"results": self.results}
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
+def load_config(source: ConfigSource, overrides: Sequence[str] = ()) -> SweepConfig:
     """Reads, overrides and checks a configuration.
 
     Args:
-        path: A YAML file; paths in it, and in the overrides, are relative to its folder.
+        source: A YAML file, or its content as a dict. Paths in it, and in the overrides, are
+            relative to the folder of the file, or for a dict to the current folder.
         overrides: `KEY=VALUE` with a dotted key and a YAML value, as given to `--set`.
 
     Raises:
-        UserError: Everything that is wrong, one line each.
+        UserError: Every problem of the configuration, one line each.
     """
-    document, problems = apply_overrides(read_document(path), overrides)
-    folder = path.parent.absolute()
+    document, problems = apply_overrides(read_document(source), overrides)
+    folder = document.folder
     document = include_losses(document, folder)
     # A section that is missing or empty takes its defaults, which need the folder too.
     filled: dict[str, Any] = {key: {} for key in _ALL_SECTIONS if document.values.get(key) is None}
@@ -195,8 +197,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
     _refuse_memory(document, checked, models.components, datasets.components)
     resources, gpu_shares = _resolve_gpus(document, checked, models.components, datasets.components)
     return SweepConfig(
-        path=path,
-        name=checked.name or path.stem,
+        source=document.source,
+        name=checked.name or document.stem,
         datasets=datasets.components,
         models=models.components,
         losses=losses.components,
@@ -220,7 +222,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
 def _check(
     values: Mapping[str, Any], folder: Path, document: Document, found: list[Problem]
 ) -> SweepFile:
-    """Checks all keys and raises what was found, here and before."""
+    """Checks all keys and raises all problems, including those found before."""
     try:
         checked = SweepFile.model_validate(values, context={"folder": folder})
     except ValidationError as error:
@@ -237,7 +239,7 @@ def _resolve_gpus(
     models: Sequence[Component],
     datasets: Sequence[Component],
 ) -> tuple[ResourcesSection, dict[str, float]]:
-    """Puts numbers in the place of `resources.gpus: auto`: the largest share, and each model's."""
+    """Replaces `resources.gpus: auto` by the largest share; also returns each model's share."""
     if checked.resources.gpus != AUTO:
         return checked.resources, {}
     shares = shares_for(
@@ -249,8 +251,8 @@ def _resolve_gpus(
     )
     if shares is None:
         reason = (
-            "needs the memory of one GPU, and nvidia-smi tells none on this machine; set "
-            "cluster.gpu_memory_gib, or a number"
+            "needs the memory of one GPU, and nvidia-smi reports no GPU on this machine; set "
+            "cluster.gpu_memory_gib, or set resources.gpus to a number"
         )
         refuse(document, [Problem(path=("resources", "gpus"), value=AUTO, reason=reason)])
     largest = max((shares or {}).values(), default=0.0)
@@ -258,7 +260,7 @@ def _resolve_gpus(
 
 
 def _data_root(values: Mapping[str, Any], folder: Path) -> str | None:
-    """Returns the data root before anything is checked; a wrong one is reported elsewhere."""
+    """Returns the data root before any check; the schema reports a wrong one."""
     data = values["data"]
     root = data.get("root") if isinstance(data, dict) else None
     try:
@@ -268,12 +270,12 @@ def _data_root(values: Mapping[str, Any], folder: Path) -> str | None:
 
 
 def _refuse_race(document: Document, checked: SweepFile, num_losses: int) -> None:
-    """Refuses a race that could spare nothing, or that has nothing to decide."""
+    """Refuses a race that cannot spare a trial, or that has only one loss."""
     if checked.policy != "race":
         return
     first, repeats = checked.race.first_repeats, checked.repeats
     if first >= repeats:
-        reason = f"nothing can be spared of {repeats} repeats; raise repeats, or use policy: full"
+        reason = f"no trial of {repeats} repeats can be spared; raise repeats, or use policy: full"
         problem = Problem(path=("race", "first_repeats"), value=first, reason=reason)
     elif checked.race.budget < first / repeats:
         reason = (
@@ -302,7 +304,7 @@ def _refuse_memory(
     models: Sequence[Component],
     datasets: Sequence[Component],
 ) -> None:
-    """Refuses what no machine could hold: an exponent too many in a width, a batch or a side."""
+    """Refuses trials that no machine could hold, such as a width with a digit too many."""
     size, batch = checked.data.image_size, checked.training.batch_size
     needs: dict[KeyPath, float] = {
         ("models", n): step_memory_bytes(m.name, m.parameters, image_size=size, batch_size=batch)

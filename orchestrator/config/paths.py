@@ -1,4 +1,4 @@
-"""Where paths point: relative to the configuration's folder, absolute, `~`, or a URI."""
+"""Resolves paths of a configuration: relative to its folder, absolute, `~`, or a URI."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def resolve_location(text: str, folder: Path) -> str:
         folder: Absolute folder of the configuration file.
 
     Raises:
-        ValueError: The text is no address, holds credentials, or names no place on this machine.
+        ValueError: The text is not an address, holds credentials, or names an unknown home folder.
     """
     found = parse_address(text)
     return str(found) if isinstance(found, S3Address) else _absolute(found, folder)
@@ -27,7 +27,7 @@ def resolve_local(text: str, folder: Path) -> str:
     """Returns an absolute local path; see `resolve_location`.
 
     Raises:
-        ValueError: As there, and for any URI but `file:`.
+        ValueError: As `resolve_location`, and for any URI except `file:`.
     """
     found = parse_address(text)
     if isinstance(found, S3Address):
@@ -40,7 +40,7 @@ def resolve_data(text: str, folder: Path) -> str:
     """Returns an absolute local path, or the `s3://` URI of an archive in its normal form.
 
     Raises:
-        ValueError: As `resolve_local`, and for a URI that is no archive or holds credentials.
+        ValueError: As `resolve_local`, and for a URI that is not an archive or holds credentials.
     """
     found = parse_address(text)
     if not isinstance(found, S3Address):

@@ -1,4 +1,4 @@
-"""A configuration that means the same in any folder and on any machine: what is submitted."""
+"""Makes a configuration independent of its folder and machine, so that it can be submitted."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any
 
 import yaml
 
-from orchestrator.config.document import read_document
+from orchestrator.config.document import ConfigSource, read_document
 from orchestrator.config.loading import apply_overrides
 
 _ELSEWHERE = re.compile(r"~|[A-Za-z][A-Za-z0-9+.-]*:/")
-"""A home folder, which is each machine's own, and a URI: neither depends on a folder."""
+"""A home folder or a URI, which do not depend on the configuration's folder."""
 
 
-def portable_yaml(path: Path, overrides: Sequence[str] = ()) -> str:
-    """Returns a configuration with its overrides applied, named, its paths absolute.
+def portable_yaml(source: ConfigSource, overrides: Sequence[str] = ()) -> str:
+    """Returns a configuration with its overrides, a name, and absolute paths.
 
-    What is left out stays left out, and so does `cluster.address`: where it is submitted says
-    which cluster it is.
+    Keys that are not set stay unset. `cluster.address` is removed, because the job server that
+    receives the configuration belongs to one cluster.
 
     Args:
-        path: A configuration that `load_config` accepts with these overrides.
+        source: A configuration that `load_config` accepts with these overrides.
         overrides: `KEY=VALUE`, as there.
     """
-    document, _ = apply_overrides(read_document(path), overrides)
+    document, _ = apply_overrides(read_document(source), overrides)
     values = copy.deepcopy(document.values)
-    values["name"] = values.get("name") or path.stem
+    values["name"] = values.get("name") or document.stem
     if isinstance(values.get("cluster"), dict):
         values["cluster"].pop("address", None)
-    folder = path.parent.absolute()
+    folder = document.folder
     _resolve(values, "results", folder)
     for key in ("root", "cache"):
         _resolve(values.get("data"), key, folder)
@@ -51,7 +51,7 @@ def _resolve(holder: Any, key: str, folder: Path) -> None:  # noqa: ANN401 - YAM
 
 
 class _Dumper(yaml.SafeDumper):
-    """Every text in quotes, so that `1e-3` stays the text it was; nothing by reference."""
+    """Writes all text in quotes, so that the text `1e-3` stays text; uses no references."""
 
     def ignore_aliases(self, _: object) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in words a user can act on."""
+"""Problems of a configuration, as messages with file, line, key, value and remedy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workers.contract import UserError
 
 
 class _Absent:
-    """Stands for 'no value to show', since None is a value."""
+    """Stands for no value to show, because None is a value."""
 
 
 ABSENT = _Absent()
@@ -57,13 +57,13 @@ _WORDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing wrong.
+    """One problem of a configuration.
 
     Attributes:
-        path: Key path inside the configuration; empty for the whole of it.
-        reason: What is wrong and what to do about it.
-        value: The offending value, where showing it helps.
-        origin: The override it came from, when that is known already.
+        path: Key path inside the configuration; empty for the whole file.
+        reason: What is wrong, and the remedy.
+        value: The wrong value, if the message shows it.
+        origin: The override that set the value, if it is known already.
     """
 
     path: KeyPath
@@ -73,7 +73,7 @@ class Problem:
 
 
 def refuse(document: Document, problems: Iterable[Problem]) -> None:
-    """Raises one `UserError` with a line for each problem, if there is any."""
+    """Raises one `UserError` with one line per problem, if there is a problem."""
     ordered = sorted(problems, key=lambda p: _line(document, p.path) or 0)
     if ordered:
         raise UserError("\n".join(describe(document, problem) for problem in ordered))
@@ -104,7 +104,7 @@ def show(value: object) -> str:
 
 
 def translate(error: ErrorDetails, model: type[BaseModel]) -> Problem:
-    """Turns one of pydantic's findings about `model` into a problem."""
+    """Turns one error of pydantic about `model` into a problem."""
     path = tuple(error["loc"])
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
@@ -127,7 +127,7 @@ def translate(error: ErrorDetails, model: type[BaseModel]) -> Problem:
 
 
 def plain(message: str) -> str:
-    """Returns a message of pydantic's in the words used here."""
+    """Returns a message of pydantic in Podium's words."""
     for theirs, ours in _WORDS.items():
         message = message.replace(theirs, ours)
     return message
@@ -186,7 +186,7 @@ def _line(document: Document, path: KeyPath) -> int | None:
 
 
 def _origin(document: Document, path: KeyPath) -> str | None:
-    """Returns the override that set a key path, something above it or something below it."""
+    """Returns the override that set a key path, a key above it or a key below it."""
     above = (path[:n] for n in range(len(path), 0, -1))
     found = [document.origins[key] for key in above if key in document.origins]
     below = [text for key, text in document.origins.items() if path and key[: len(path)] == path]

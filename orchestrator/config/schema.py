@@ -1,4 +1,4 @@
-"""The keys of a configuration file, each with its default, its bounds and its role."""
+"""Keys of a configuration file, each with its default, bounds and role."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ from workers.contract import (
 )
 
 MAX_COUNT = 100_000
-"""Of cores, pictures and attempts; more is a slip of the pen."""
+"""Most cores, pictures or attempts; a larger number is taken for a typing error."""
 MAX_SECONDS = 1e9
-"""Thirty years."""
+"""About thirty years."""
 
 
 class Role(Enum):
-    """Whether a key changes which trials there are (their ids), or only how they are run."""
+    """Whether a key changes the trials and their ids, or only how they run."""
 
     IDENTITY = "identity"
     RUNTIME = "runtime"
 
 
 class Section(BaseModel):
-    """A part of the file: frozen, no unknown keys, no conversions, finite numbers."""
+    """A section of the file: frozen, without unknown keys or conversions, finite numbers only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def refuse_value(reason: str) -> NoReturn:
-    """Raises the error of a check; `reason` reaches the user as it is."""
+    """Raises the error of a check; the user reads `reason` unchanged."""
     kind = "podium"
     raise PydanticCustomError(kind, "{reason}", {"reason": reason})
 
@@ -128,7 +128,7 @@ Label = Annotated[str, AfterValidator(_check_label)]
 
 
 class Choice(Section):
-    """One entry of the axes models and losses: a name, or a name with parameters and an alias."""
+    """One entry of `models` or `losses`: a name, or a name with parameters and an alias."""
 
     name: Annotated[str, Role.IDENTITY] = Field(min_length=1, examples=["unet"])
     alias: Annotated[Label | None, Role.RUNTIME] = None
@@ -146,7 +146,7 @@ class Choice(Section):
 
 
 class DatasetChoice(Choice):
-    """One entry of the axis datasets; `root` overrides `data.root` for it."""
+    """One entry of `datasets`; its `root` overrides `data.root`."""
 
     root: Annotated[DataRoot | None, Role.RUNTIME] = None
 
@@ -171,15 +171,15 @@ class DataSection(Section):
     """Where images are and how they are prepared and split.
 
     Attributes:
-        root: Folder that holds the datasets' own folders, or an archive of it; null where all data
+        root: Folder that holds the folders of the datasets, or an archive of it; null if all data
             is generated.
         image_size: Side of the square input, pixels.
         split: Fractions of train, val and test.
-        split_unit: What is never torn apart: an image; a group of the layout with equal pictures;
-            or, with `similar`, such a group with near duplicates.
-        similar_distance: Bits of 256 in which near duplicates may differ, with `similar`.
+        split_unit: What a split keeps together: an image; a group of the layout with equal
+            pictures; or, with `similar`, such a group with its near duplicates.
+        similar_distance: Most bits of 256 in which near duplicates differ, with `similar`.
         normalisation: Input scaling.
-        mask_resize: How masks come to the network's size: `nearest` pixels, or by `area`.
+        mask_resize: How masks are resized to the network's size: `nearest` pixels, or by `area`.
         cache: Folder of decoded images on each node.
     """
 
@@ -193,7 +193,7 @@ class DataSection(Section):
     cache: Annotated[LocalPath, Role.RUNTIME] = Field(default=DEFAULT_CACHE, validate_default=True)
 
     def protocol(self) -> DataProtocol:
-        """Returns the part that numbers depend on."""
+        """Returns the values that results depend on."""
         return DataProtocol(
             image_size=self.image_size,
             split=(self.split.train, self.split.val, self.split.test),
@@ -209,7 +209,7 @@ class DataSection(Section):
         if self.similar_distance != SIMILAR_DISTANCE and self.split_unit != "similar":
             refuse_value(
                 f"similar_distance has an effect only with split_unit: similar, and split_unit is "
-                f"{self.split_unit}; set it to similar, or leave similar_distance out"
+                f"{self.split_unit}; set it to similar, or remove similar_distance"
             )
         return self
 
@@ -241,9 +241,9 @@ class TrainingSection(Section):
 
 
 class ResourcesSection(Section):
-    """What one trial takes: CPU cores, and GPUs, of which it may take a fraction.
+    """Resources of one trial: CPU cores, and GPUs or a GPU share.
 
-    `gpus: auto` becomes for each model the share that its memory asks for (see `gpus.py`).
+    With `gpus: auto` each model gets the share that its memory needs (see `gpus.py`).
     """
 
     cpus: Annotated[float, Role.RUNTIME] = Field(default=1.0, gt=0, le=MAX_COUNT)
@@ -255,10 +255,11 @@ class ClusterSection(Section):
 
     Attributes:
         address: A running Ray cluster; null starts a local one.
-        cpus: Size of the local cluster, or what the plan assumes of a running one; null: all.
-        gpus: Likewise.
-        gpu_memory_gib: Memory of one GPU, for `resources.gpus: auto`; null asks this machine's.
-        max_failures: How often a trial is started again after its process was lost.
+        cpus: Size of the local cluster, or the size that the plan assumes for a running cluster;
+            null means all cores of this machine.
+        gpus: The same for GPUs.
+        gpu_memory_gib: Memory of one GPU, for `resources.gpus: auto`; null uses this machine's.
+        max_failures: How often Podium starts a trial again after its process was lost.
     """
 
     address: Annotated[ClusterAddress | None, Role.RUNTIME] = None
@@ -269,12 +270,12 @@ class ClusterSection(Section):
 
 
 class RuntimeSection(Section):
-    """What a trial leaves behind besides its numbers, and how long it may be silent.
+    """What a trial stores besides its numbers, and how long it can go without progress.
 
     Attributes:
         checkpoint_interval_seconds: Least time between two checkpoints; 0 means every epoch.
         example_images: Test images whose raw outputs are kept (first repeat only).
-        no_progress_minutes: A trial without an epoch for so long is ended; null: never.
+        no_progress_minutes: Podium ends a trial that completes no epoch in this time; null: never.
     """
 
     checkpoint_interval_seconds: Annotated[float, Role.RUNTIME] = Field(
@@ -287,16 +288,16 @@ class RuntimeSection(Section):
 
 
 class TuneSection(Section):
-    """How `podium tune` searches; a grid pays no attention to it.
+    """How `podium tune` searches; `podium run` does not use it.
 
     Attributes:
-        trials: Candidates of each search, the defaults among them: the same for every loss.
-        separate: Also search by dataset, by model, or by both; else one search a loss.
-        spaces: Where to search, by label of the loss or `*`, then by parameter: `{low, high, log}`,
-            a list of choices, or null for not at all. What is not named is as the catalogue says.
+        trials: Candidates of each search, including the defaults: the same number for every loss.
+        separate: Search separately by dataset, by model, or by both. Otherwise one search per loss.
+        spaces: Search spaces by label of the loss or `*`, then by parameter: `{low, high, log}`, a
+            list of choices, or null for a fixed parameter. Others are as in the catalogue.
         random_trials: Candidates drawn at random before the sampler (TPE) learns from them.
-        pruning: What stops hopeless candidates: nothing, ASHA, or asynchronous Hyperband.
-        grace_epochs: No candidate is stopped before so many epochs; null: a quarter of
+        pruning: What stops poor candidates early: nothing, ASHA, or asynchronous Hyperband.
+        grace_epochs: No candidate is stopped before this epoch; null: a quarter of
             `training.max_epochs`.
     """
 
@@ -314,9 +315,9 @@ class RaceSection(Section):
     """When a race (`policy: race`) stops; see `orchestrator.ranking.racing`.
 
     Attributes:
-        level: Certainty of the full grid's podium.
-        budget: Share of the full grid's trials.
-        first_repeats: Repeats that every combination gets before anything is decided.
+        level: Certainty of the full grid's podium at which the race ends.
+        budget: Fraction of the full grid's trials at which the race ends.
+        first_repeats: Repeats of every combination before the first decision.
     """
 
     level: Annotated[float, Role.RUNTIME] = Field(default=0.95, ge=0.5, le=1)
@@ -325,13 +326,13 @@ class RaceSection(Section):
 
 
 class LossesFile(Section):
-    """What `{from: FILE}` in a list of losses may name; `podium tune` writes such files."""
+    """The file that `{from: FILE}` in a list of losses names; `podium tune` writes such files."""
 
     losses: list[Choice] = Field(min_length=1, examples=["[iou, focal]"])
 
 
 class SweepFile(Section):
-    """The whole file. Defaults are those of the published protocol."""
+    """The whole file. Its defaults are the published protocol."""
 
     name: Annotated[Label | None, Role.RUNTIME] = None
     datasets: list[DatasetChoice] = Field(min_length=1, examples=["[synthetic-skin]"])

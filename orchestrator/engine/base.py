@@ -15,9 +15,10 @@ from typing import Literal, Protocol
 
 from orchestrator.plan.archives import unpacked_root
 from orchestrator.plan.retries import larger_share, share_text
-from orchestrator.progress import Progress
+from orchestrator.progress import Event, Progress, TrialFailed, TrialFinished, TrialLeft
+from orchestrator.records import CommittedTrial, FailureRecord
 from orchestrator.safe_text import mask
-from orchestrator.store import CommittedTrial, FailureRecord, Store, StoreError
+from orchestrator.store import Store, StoreError
 from workers.contract import (
     FailureClass,
     OnEpoch,
@@ -122,14 +123,15 @@ def execute(
 
     A trial that another driver is training is left to it, and one already committed (the process
     died between its commit and its report) is not run again. A failure becomes a row in
-    `failures`; only the failure to write that row is raised.
+    `failures`; only the failure to write that row is raised. KeyboardInterrupt from `on_epoch`
+    means that the run was stopped: it is passed on and leaves no row.
     """
     if job.run_id is None:
         return _train(job, store, trainer, on_epoch, now, pause)
     claims, holder = store.claims(job.run_id), None
     # Without a claim two drivers may train the trial; the first commit still wins.
     with suppress(StoreError):
-        holder = claims.take(job.trial_id, now())
+        holder = claims.claim(job.trial_id, now())
     if holder is not None:
         message = f"process {holder.process_id} on {holder.host} is training it"
         return Outcome(trial_id=job.trial_id, status="elsewhere", message=message)
@@ -258,9 +260,11 @@ def record_failure(
 
 def report_outcome(outcome: Outcome, progress: Progress) -> None:
     """Shows the end of a trial."""
+    event: Event
     if outcome.status == "elsewhere":
-        progress.trial_left(outcome.trial_id, outcome.message)
+        event = TrialLeft(outcome.trial_id, outcome.message)
     elif outcome.status == "failed" and outcome.failure_class is not None:
-        progress.trial_failed(outcome.trial_id, outcome.failure_class, outcome.message)
+        event = TrialFailed(outcome.trial_id, outcome.failure_class, outcome.message)
     else:
-        progress.trial_finished(outcome.trial_id, outcome.status, outcome.dice, outcome.seconds)
+        event = TrialFinished(outcome.trial_id, outcome.status, outcome.dice, outcome.seconds)
+    progress.on(event)

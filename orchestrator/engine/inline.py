@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from orchestrator.engine.base import EngineReport, Outcome, TrialJob, execute, report_outcome
-from orchestrator.progress import Progress
+from orchestrator.progress import EpochEnded, Progress, TrialStarted
 from orchestrator.store import Store
 from workers.contract import EpochRecord, Trainer
 
@@ -27,10 +27,10 @@ class InlineEngine:
         """Runs the jobs in order; see `Engine`."""
         outcomes: list[Outcome] = []
         for job in jobs:
-            progress.trial_started(job.trial_id, job.label)
+            progress.on(TrialStarted(job.trial_id, job.label))
 
             def on_epoch(record: EpochRecord, trial_id: str = job.trial_id) -> None:
-                progress.epoch(trial_id, record.epoch, record.val_dice)
+                progress.on(EpochEnded(trial_id, record.epoch, record.val_dice))
 
             try:
                 outcome = execute(_placed(job, os.environ), store, self._trainer, on_epoch)

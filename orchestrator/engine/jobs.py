@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from orchestrator.address import hide_credentials
-from orchestrator.config import load_config
+from orchestrator.config import ConfigSource, load_config
 from orchestrator.config.portable import portable_yaml
 from orchestrator.engine.job_requests import (
     http_address,
@@ -47,11 +47,6 @@ EXIT_STOPPED = 130
 _STOP_POLL_SECONDS = 0.5
 _TAIL_ATTEMPTS = 5
 _TAIL_RETRY_SECONDS = 2.0
-_CHATTY = (
-    "ray.dashboard.modules.dashboard_sdk",
-    "ray.dashboard.modules.job.sdk",
-    "ray._private.runtime_env.packaging",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +101,8 @@ class Job:
         return self.status in ("STOPPED", "SUCCEEDED", "FAILED")
 
 
-def prepare(
-    path: Path,
+def prepare_job(
+    config: ConfigSource,
     overrides: Sequence[str] = (),
     retry: Sequence[str] = (),
     *,
@@ -118,13 +113,13 @@ def prepare(
     Raises:
         UserError: Something in the configuration has to be mended first.
     """
-    config = load_config(path, overrides)
-    slug = re.sub(r"[^a-z0-9]+", "-", config.name.lower()).strip("-")[:40] or "sweep"
+    loaded = load_config(config, overrides)
+    slug = re.sub(r"[^a-z0-9]+", "-", loaded.name.lower()).strip("-")[:40] or "sweep"
     return Submission(
-        name=config.name,
-        stem=f"{slug}-{build_grid(config).grid_id}",
-        results=config.results,
-        config=portable_yaml(path, overrides),
+        name=loaded.name,
+        stem=f"{slug}-{build_grid(loaded).grid_id}",
+        results=loaded.results,
+        config=portable_yaml(config, overrides),
         retry=tuple(retry),
         code=own_code() if with_code else (),
     )
@@ -198,7 +193,9 @@ class JobServer:
         with self._explained():
             from ray.job_submission import JobSubmissionClient
 
-            for name in _CHATTY:
+            from orchestrator.engine.ray_private import JOB_LOGGERS
+
+            for name in JOB_LOGGERS:
                 logging.getLogger(name).setLevel(logging.WARNING)
             # Ray lets these win over the address it is given.
             for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):

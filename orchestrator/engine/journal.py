@@ -10,7 +10,16 @@ from contextlib import suppress
 from dataclasses import replace
 
 from orchestrator.engine.base import Now, utc_now
-from orchestrator.progress import Progress
+from orchestrator.progress import (
+    EpochEnded,
+    Event,
+    Progress,
+    SweepStarted,
+    TrialFailed,
+    TrialFinished,
+    TrialLeft,
+    TrialStarted,
+)
 from orchestrator.store import RunningTrial, RunRecord, Store, StoreError
 from orchestrator.store.drivers import HEARTBEAT_SECONDS, finite
 
@@ -52,65 +61,31 @@ class RunJournal:
         self._run: RunRecord | None = None
         self._writer = threading.Thread(target=self._write_on, name="podium-journal", daemon=True)
 
-    def sweep_started(self, total: int, pending: int, skipped: int) -> None:
-        """Begins to write, unless there is nothing to run."""
-        self._display.sweep_started(total, pending, skipped)
-        if pending and self._run is None:
-            started = self._now()
-            self._run = RunRecord(
-                run_id=self.run_id,
-                grid_id=self._grid_id,
-                host=platform.node(),
-                process_id=os.getpid(),
-                started_at=started,
-                heartbeat_at=started,
-                num_pending=pending,
-            )
-            # The first claim counts only if this document is there.
-            with suppress(StoreError):
-                self._store.save_run(self._run)
-            self._writer.start()
-
-    def trial_started(self, trial_id: str, label: str) -> None:
-        """Notes the trial; one that starts again begins a new curve."""
-        self._display.trial_started(trial_id, label)
+    def on(self, event: Event) -> None:
+        """Passes an event on and notes it."""
+        self._display.on(event)
         with self._lock:
-            self._running[trial_id] = RunningTrial(
-                trial_id=trial_id, label=label, since=self._now()
-            )
-        self._news.set()
-
-    def epoch(self, trial_id: str, epoch: int, val_dice: float) -> None:
-        """Notes the epoch; epochs of a checkpoint come again and replace their first notes."""
-        self._display.epoch(trial_id, epoch, val_dice)
-        with self._lock:
-            trial = self._running.get(trial_id)
-            if trial:
-                curve = (*trial.val_dice[: epoch - 1], finite(val_dice))
-                self._running[trial_id] = replace(trial, val_dice=curve)
-
-    def trial_finished(
-        self, trial_id: str, status: str, dice: float | None, seconds: float
-    ) -> None:
-        """Counts the trial."""
-        self._display.trial_finished(trial_id, status, dice, seconds)
-        self._end(trial_id)
-
-    def trial_failed(self, trial_id: str, failure_class: str, message: str) -> None:
-        """Counts the trial."""
-        self._display.trial_failed(trial_id, failure_class, message)
-        self._end(trial_id)
-
-    def trial_left(self, trial_id: str, message: str) -> None:
-        """Another driver's trial, or one that waits for its next attempt, is not under way here."""
-        self._display.trial_left(trial_id, message)
-        with self._lock:
-            self._running.pop(trial_id, None)
-        self._news.set()
-
-    def sweep_finished(self, *, interrupted: bool = False) -> None:
-        """Passes it on; `close` ends the writing."""
-        self._display.sweep_finished(interrupted=interrupted)
+            match event:
+                case SweepStarted() if event.pending and self._run is None:
+                    self._start(event.pending)
+                case TrialStarted(trial_id, label):
+                    self._running[trial_id] = RunningTrial(
+                        trial_id=trial_id, label=label, since=self._now()
+                    )
+                case EpochEnded(trial_id) if trial := self._running.get(trial_id):
+                    # Epochs after a checkpoint come again and replace their first notes.
+                    curve = (*trial.val_dice[: event.epoch - 1], finite(event.val_dice))
+                    self._running[trial_id] = replace(trial, val_dice=curve)
+                case TrialFinished(trial_id) | TrialFailed(trial_id):
+                    self._running.pop(trial_id, None)
+                    if self._run:
+                        self._run = replace(self._run, num_ended=self._run.num_ended + 1)
+                case TrialLeft(trial_id):
+                    self._running.pop(trial_id, None)
+                case _:
+                    return
+        if not isinstance(event, EpochEnded):
+            self._news.set()
 
     def close(self) -> None:
         """Stops writing and removes the document, and the claims that killed workers left."""
@@ -120,12 +95,21 @@ class RunJournal:
         if self._writer.is_alive():
             self._writer.join()
 
-    def _end(self, trial_id: str) -> None:
-        with self._lock:
-            self._running.pop(trial_id, None)
-            if self._run:
-                self._run = replace(self._run, num_ended=self._run.num_ended + 1)
-        self._news.set()
+    def _start(self, num_pending: int) -> None:
+        started = self._now()
+        self._run = RunRecord(
+            run_id=self.run_id,
+            grid_id=self._grid_id,
+            host=platform.node(),
+            process_id=os.getpid(),
+            started_at=started,
+            heartbeat_at=started,
+            num_pending=num_pending,
+        )
+        # The first claim counts only if this document is there.
+        with suppress(StoreError):
+            self._store.save_run(self._run)
+        self._writer.start()
 
     def _write_on(self) -> None:
         while True:

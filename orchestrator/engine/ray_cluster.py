@@ -18,27 +18,12 @@ from typing import Any, NoReturn
 import psutil
 import ray
 from ray import tune
-from ray._private import services
-from ray._private.accelerators import get_accelerator_manager_for_resource
-from ray._private.utils import get_num_cpus
-from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.exceptions import RayError
 
+from orchestrator.engine import ray_private
 from orchestrator.engine.signals import handled, kept_from_children, stop_signals
 from orchestrator.plan.cost import num_slots
 from workers.contract import UserError
-
-_TUNE_SETTINGS = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
-
 
 ANSWER_SECONDS = 20
 """How long the head of a cluster may take to answer."""
@@ -111,7 +96,7 @@ def quiet_tune() -> Iterator[None]:
 @contextmanager
 def connect(options: ClusterOptions) -> Iterator[int]:
     """Connects to Ray, or starts it, and yields how many trials fit at once."""
-    os.environ.update(_TUNE_SETTINGS)
+    os.environ.update(ray_private.SETTINGS)
     address = options.address or os.environ.get("RAY_ADDRESS") or None
     if ray.is_initialized():
         yield _count_slots(options, is_remote=address is not None)
@@ -136,10 +121,7 @@ def _end_local(others: Collection[psutil.Process]) -> None:
     """
     own = [process for process in psutil.Process().children() if process not in others]
     everything = [one for process in own for one in (process, *_descendants(process))]
-    node: Any = ray._private.worker._global_node
-    for infos in node.all_processes.values() if node else ():
-        for info in infos:
-            info.process.terminate = info.process.kill
+    ray_private.kill_at_shutdown()
     ray.shutdown()
     for one in everything:
         with suppress(psutil.Error):
@@ -160,20 +142,10 @@ def check_room(options: ClusterOptions) -> None:
     """
     if options.address or os.environ.get("RAY_ADDRESS"):
         return
-    cpus = get_num_cpus() if options.num_cpus is None else options.num_cpus
-    gpus = _num_local_gpus() if options.num_gpus is None else options.num_gpus
+    cpus = ray_private.num_local_cpus() if options.num_cpus is None else options.num_cpus
+    gpus = ray_private.num_local_gpus() if options.num_gpus is None else options.num_gpus
     if not _slots_on(cpus, gpus, options):
         _refuse_no_room(options, cpus, gpus)
-
-
-def _num_local_gpus() -> int:
-    """Counts this machine's GPUs as Ray does when it starts."""
-    manager = get_accelerator_manager_for_resource("GPU")
-    if manager is None:
-        return 0
-    visible = manager.get_current_process_visible_accelerator_ids()
-    found = int(manager.get_current_node_num_accelerators())
-    return found if visible is None else min(found, len(visible))
 
 
 def _start_ray(options: ClusterOptions, address: str | None) -> None:
@@ -250,7 +222,7 @@ def _unreachable(address: str) -> str | None:
     def ask() -> None:
         nonlocal state
         try:
-            place = services.canonicalize_bootstrap_address(address)
+            place = ray_private.head_address(address)
             host, _, port = (place or address).rpartition("://")[2].rpartition(":")
             if place is not None:
                 socket.create_connection((host.strip("[]"), int(port))).close()
@@ -259,7 +231,7 @@ def _unreachable(address: str) -> str | None:
                     f"{ANSWER_SECONDS} s (the port of a head is 6379, that of its dashboard 8265)"
                 )
                 if "://" not in address:
-                    GcsClient(address=place)
+                    ray_private.ask_head(place)
             state = ""
         except (OSError, ValueError, RuntimeError, RayError) as error:
             state = str(error)

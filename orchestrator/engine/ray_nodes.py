@@ -209,7 +209,7 @@ def examine(needs: Needs) -> Finding:
         store = Store(needs.location)
         if needs.grid_ids - {document["grid_id"] for document in store.grids()}:
             problems.append(
-                f"results: what the driver wrote to {store.place} is not seen there; set results "
+                f"results: what the driver wrote to {store.name} is not seen there; set results "
                 "to a folder that all nodes share, or to s3://bucket/prefix"
             )
     except UserError as error:

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import math
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -164,9 +165,15 @@ def _run_in_actor(trial_id: str, gpus: float, book: ray.ObjectRef[bytes]) -> Non
         now = time.monotonic()
         if now - last_report >= _REPORT_INTERVAL_SECONDS:
             last_report = now
-            tune.report({"epoch": record.epoch, "val_dice": record.val_dice})
+            try:
+                tune.report({"epoch": record.epoch, "val_dice": record.val_dice})
+            except SystemExit as error:  # Tune ends a stopped attempt in this way
+                raise KeyboardInterrupt from error
 
-    outcome = execute(job, Store(content["location"]), trainer, on_epoch)
+    try:
+        outcome = execute(job, Store(content["location"]), trainer, on_epoch)
+    except KeyboardInterrupt:
+        sys.exit(0)  # Tune treats any other exception as an error of the attempt
     tune.report({"outcome": dataclasses.asdict(outcome), "done": not outcome.spoiled})
     if outcome.spoiled:
         raise _SpoiledProcessError(outcome.message)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
 import re
 import time
 from collections import Counter, deque
@@ -11,11 +10,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import ray
-from ray import cloudpickle, tune
+from ray import tune
 from ray.tune.search import Searcher
 
 from orchestrator.engine.base import (
@@ -26,8 +23,9 @@ from orchestrator.engine.base import (
     report_outcome,
     utc_now,
 )
+from orchestrator.engine.ray_private import error_of, kill_attempt
 from orchestrator.plan.retries import Loss, Tries, after_failure, after_loss, loss_of, stalled
-from orchestrator.progress import Progress
+from orchestrator.progress import EpochEnded, Progress, TrialLeft, TrialStarted
 from orchestrator.store import Store, StoreError
 from orchestrator.wording import duration_text
 from workers.contract import FailureClass
@@ -125,7 +123,7 @@ class Watcher(tune.Callback):
         """Shows that a trial begins."""
         job = self._jobs[trial.config["trial_id"]]
         self._running[attempt_name(trial)] = _Running(trial, self._clock())
-        self._progress.trial_started(job.trial_id, job.label)
+        self._progress.on(TrialStarted(job.trial_id, job.label))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: object
@@ -138,7 +136,8 @@ class Watcher(tune.Callback):
             running = self._running.get(attempt_name(trial))
             if running:
                 running.progress_at, running.epoch = self._clock(), result["epoch"]
-            self._progress.epoch(trial.config["trial_id"], result["epoch"], result["val_dice"])
+            event = EpochEnded(trial.config["trial_id"], result["epoch"], result["val_dice"])
+            self._progress.on(event)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:
         """Takes the loss of a trial's process or node."""
@@ -182,7 +181,7 @@ class Watcher(tune.Callback):
         for name in stalled(waiting, now, limit):
             running = self._running[name]
             running.killed_after = now - running.progress_at
-            ray.kill(running.trial.temporary_state.ray_actor)
+            kill_attempt(running.trial)
 
     def _close(self, trial: Any) -> _Running | None:
         self._open.discard(attempt_name(trial))
@@ -221,7 +220,7 @@ class Watcher(tune.Callback):
         if after is not None:
             self._tries[outcome.trial_id] = after
             self._queue.append(outcome.trial_id)
-            self._progress.trial_left(outcome.trial_id, outcome.message)
+            self._progress.on(TrialLeft(outcome.trial_id, outcome.message))
             return
         self.outcomes.append(outcome)
         report_outcome(outcome, self._progress)
@@ -263,23 +262,6 @@ class Attempts(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Is never asked."""
-
-
-def error_of(trial: Any) -> tuple[BaseException | None, str]:
-    """Returns what ended an attempt, and its text; None for errors that Tune does not keep.
-
-    Tune writes both beside its logs. Its own `get_error` looks in the storage, where they come
-    only with the end of the experiment.
-    """
-    error, text = None, ""
-    if trial.error_file:
-        with suppress(OSError):
-            text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
-    if trial.pickled_error_file:
-        # The class of the error may exist on the worker alone.
-        with suppress(OSError, ImportError, AttributeError, TypeError, pickle.UnpicklingError):
-            error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
-    return error, text
 
 
 def _loss(error: BaseException | None, trace: str) -> Loss:

@@ -23,7 +23,6 @@ from orchestrator.engine.base import (
 from orchestrator.progress import Progress
 from orchestrator.store import RunRecord, Store
 from orchestrator.store.drivers import SILENT
-from workers.contract import FailureClass
 
 POLL_SECONDS = 2.0
 """Between two looks at what another driver is doing, when nothing else is left to do."""
@@ -139,7 +138,7 @@ class SharedRun:
             outcome = Outcome(
                 trial_id=trial_id,
                 status="failed",
-                failure_class=FailureClass(last.failure_class),
+                failure_class=last.failure_class,
                 message=last.message,
             )
         self._outcomes[trial_id] = outcome

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
-
-from filelock import FileLock
 
 from orchestrator.address import S3Address, parse_address
 from orchestrator.store.s3 import ObjectStorage
 from workers.contract import UserError
 from workers.datasets.files.archive import is_archive, unpack
-from workers.datasets.files.storage import cache_writes, sync_folder
+from workers.datasets.files.storage import cache_writes
+from workers.durable import build_once
 from workers.identity import digest
 
 
@@ -66,7 +63,7 @@ def _names_archive(root: str) -> bool:
 
 def _folder(root: str, cache_dir: Path) -> Path:
     address = parse_address(root)
-    name = address.place if isinstance(address, S3Address) else root
+    name = address.without_options if isinstance(address, S3Address) else root
     key = digest([name, _stamp(address)], length=16)
     return cache_dir / "archives" / f"{Path(name).name.partition('.')[0]}-{key}"
 
@@ -89,35 +86,18 @@ def _object(address: S3Address) -> tuple[ObjectStorage, str]:
 
 
 def _build(root: str, folder: Path, cache_dir: Path) -> None:
-    beside = [folder.with_name(folder.name + ending) for ending in (".building", ".download")]
-    building, download = beside
+    def build(scratch: Path) -> Path:
+        building = scratch / "content"
+        building.mkdir()
+        address = parse_address(root)
+        if isinstance(address, S3Address):
+            storage, path = _object(address)
+            storage.download(path, scratch / "archive")
+            unpack(scratch / "archive", building, address.without_options)
+        else:
+            unpack(Path(address), building, address)
+        return building
+
     with cache_writes(cache_dir):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(folder.name + ".lock")):
-            if folder.is_dir():
-                return
-            _remove(beside)  # what a killed process left; its lock is ours now
-            building.mkdir()
-            try:
-                address = parse_address(root)
-                if isinstance(address, S3Address):
-                    storage, path = _object(address)
-                    storage.download(path, download)
-                    unpack(download, building, address.place)
-                else:
-                    unpack(Path(address), building, address)
-                download.unlink(missing_ok=True)
-                os.sync()  # thousands of files: one call for all
-                building.rename(folder)
-                sync_folder(folder.parent)
-            except BaseException:
-                _remove(beside)
-                raise
-
-
-def _remove(paths: list[Path]) -> None:
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        build_once(folder, build)

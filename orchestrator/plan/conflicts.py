@@ -1,4 +1,4 @@
-"""Refuses a grid whose labels would mean two things in one table of results."""
+"""Refuses a grid if one of its labels has another meaning in the results."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import json
 import unicodedata
 from collections.abc import Iterable, Mapping
 
+from orchestrator.config.axes import identity_of
 from orchestrator.plan.grid import Grid
-from orchestrator.records import CommittedRow
+from orchestrator.records import CommittedTrial
 from orchestrator.untrusted import AXES, spec_of
-from workers.contract import Component, UserError
+from workers.contract import UserError
 from workers.identity import digest, folded
 
 _MAX_SHOWN = 5
 
 
-def refuse_conflicts(grid: Grid, rows: Iterable[CommittedRow]) -> None:
+def refuse_conflicts(grid: Grid, rows: Iterable[CommittedTrial]) -> None:
     """Compares the grid's labels with those of committed trials of the same protocol.
 
     Raises:
-        UserError: A label stands for another question in the results, or a question has another
-            label there; one line each, with the remedy.
+        UserError: A label names another entry in the results, or an entry has another label there;
+            one line each, with the remedy.
     """
     axes = {"dataset": grid.datasets, "model": grid.models, "loss": grid.losses}
-    questions = {
-        axis: {component.label: _question(component) for component in components}
+    identities = {
+        axis: {component.label: identity_of(component) for component in components}
         for axis, components in axes.items()
     }
     problems: dict[str, None] = {}
@@ -33,18 +34,18 @@ def refuse_conflicts(grid: Grid, rows: Iterable[CommittedRow]) -> None:
     for row in rows:
         if row.protocol_id != grid.protocol_id:
             continue
-        # Repeats of one combination are one question: a million rows are parsed once each.
+        # Repeats share the rest of their specification: each combination is parsed once.
         before, _, after = (row.spec or "").rpartition('"repeat":')
         labels = tuple(getattr(row, axis) for axis in AXES)
-        question = (before, after.lstrip(" 0123456789"), labels)
-        if question in known:
+        combination = (before, after.lstrip(" 0123456789"), labels)
+        if combination in known:
             continue
-        known.add(question)
+        known.add(combination)
         document = spec_of(row.spec) if row.spec else dict.fromkeys(AXES)
         if not set(AXES) <= document.keys():
             problems[
-                f"trial {row.trial_id}: its specification in the results cannot be read, so it is "
-                "not known what it answers; podium verify --quarantine moves it aside"
+                f"trial {row.trial_id}: its specification in the results cannot be read; podium "
+                "verify RESULTS --quarantine moves the trial aside"
             ] = None
             continue
         for axis in AXES:
@@ -52,7 +53,7 @@ def refuse_conflicts(grid: Grid, rows: Iterable[CommittedRow]) -> None:
             key = (axis, getattr(row, axis), json.dumps(stored, sort_keys=True))
             if stored and key not in seen:
                 seen.add(key)
-                problems |= dict.fromkeys(_compare(axis, key[1], stored, questions[axis]))
+                problems |= dict.fromkeys(_compare(axis, key[1], stored, identities[axis]))
     if problems:
         shown = list(problems)[:_MAX_SHOWN]
         more = len(problems) - len(shown)
@@ -60,36 +61,32 @@ def refuse_conflicts(grid: Grid, rows: Iterable[CommittedRow]) -> None:
 
 
 def _compare(
-    axis: str, label: str, stored: Mapping[str, object], questions: Mapping[str, str]
+    axis: str, label: str, stored: Mapping[str, object], identities: Mapping[str, str]
 ) -> list[str]:
-    asked = unicodedata.normalize("NFC", str(stored.get("label", label)))
-    if asked != label:
+    written = unicodedata.normalize("NFC", str(stored.get("label", label)))
+    if written != label:
         return [
-            f"{axis} {label!r}: the specification of these results says {asked!r}, so the label "
-            "was written over; podium verify RESULTS --quarantine restores it"
+            f"{axis} {label!r}: the specification of these results says {written!r}, so the "
+            "label was changed; podium verify RESULTS --quarantine restores it"
         ]
-    question = digest({"name": stored["name"], "parameters": stored["parameters"]})
-    if label in questions and questions[label] != question:
+    identity = digest({"name": stored["name"], "parameters": stored["parameters"]})
+    if label in identities and identities[label] != identity:
         parameters = json.dumps(stored["parameters"], sort_keys=True)
         return [
             f"{axis} {label!r}: in the results this label stands for {stored['name']} with "
             f"{parameters}, and here for something else; give it an alias here, or set results "
             "to another location"
         ]
-    alike = [ours for ours in questions if ours != label and folded(ours) == folded(label)]
-    if alike and questions[alike[0]] != question:
+    alike = [ours for ours in identities if ours != label and folded(ours) == folded(label)]
+    if alike and identities[alike[0]] != identity:
         return [
             f"{axis} {alike[0]!r}: the results have a label {label!r} for something else, which "
-            "differs from it by case or Unicode form alone; give it an alias here, or set results "
+            "differs from it by case or Unicode form only; give it an alias here, or set results "
             "to another location"
         ]
     return [
-        f"{axis} {ours!r}: in the results the same question is labelled {label!r}; use that alias "
+        f"{axis} {ours!r}: in the results the same {axis} has the label {label!r}; use that alias "
         "here, or set results to another location"
-        for ours, theirs in questions.items()
-        if theirs == question and ours != label
+        for ours, theirs in identities.items()
+        if theirs == identity and ours != label
     ]
-
-
-def _question(component: Component) -> str:
-    return digest({"name": component.name, "parameters": component.parameters})

@@ -1,4 +1,4 @@
-"""What trials will cost: from measured seconds where there are any, from arithmetic otherwise."""
+"""Expected cost of trials: from measured seconds if there are any, otherwise from arithmetic."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.records import CommittedRow
+from orchestrator.records import CommittedTrial
 from workers.catalogue.costs import gpu_step_seconds, measured_steps, model_size, pass_seconds
 from workers.catalogue.datasets import DATASETS
 from workers.contract import Component, TrialSpec, TrialStatus
 
 ASSUMED_GMACS_PER_CPU_THREAD = 30.0
-"""1e9 multiply-adds a second in training. Measured on one 2020s x86 core: 22 for a U-Net of width
+"""1e9 multiply-adds per second in training. Measured on one 2020s x86 core: 22 for a U-Net of width
 8 at 64 pixels, 57 for one of width 32."""
 
 ASSUMED_NUM_IMAGES = 500
-"""For the user's own folders, until a trial has counted their images."""
+"""Number of images of a user's own folder until a trial has counted them."""
 
 BACKWARD_FACTOR = 3
 """A training step costs three forward passes: one forward, two backward."""
 
 
-class Source(StrEnum):
+class EstimateSource(StrEnum):
     """Where an estimate comes from, best first."""
 
     MEASURED = "measured"
@@ -41,19 +41,19 @@ class Estimate:
     """Expected seconds of one trial and where they come from."""
 
     seconds: float
-    source: Source
+    source: EstimateSource
 
 
 class CostModel:
-    """Estimates trials of one protocol for the given share of a machine.
+    """Estimates the seconds of trials of one protocol on given resources.
 
-    Only rows of completed trials on the same kind of device (CPU or GPU) count; CPU seconds are
-    scaled to the number of threads.
+    It uses completed trials on the same kind of device (CPU or GPU); CPU seconds are scaled to the
+    number of threads.
     """
 
     def __init__(
         self,
-        rows: Iterable[CommittedRow],
+        rows: Iterable[CommittedTrial],
         specs: Iterable[TrialSpec],
         protocol_id: str,
         *,
@@ -67,13 +67,13 @@ class CostModel:
 
         Args:
             rows: Committed trials, of any protocol.
-            specs: The grid's trials, which tell what the labels in the rows stand for.
+            specs: The grid's trials; they define the labels of the rows.
             protocol_id: The grid's protocol.
             cpus_per_trial: Cores of one trial.
             gpus_per_trial: GPUs of one trial; with 0 it runs on the CPU.
-            gpu_shares: Share of a GPU by model label, where it is not `gpus_per_trial`.
-            num_images: Images of each dataset label, where somebody has counted them.
-            device: Name of the GPU, if it is known: the shipped table can have it.
+            gpu_shares: GPU share by model label, if it differs from `gpus_per_trial`.
+            num_images: Number of images by dataset label, if they are counted.
+            device: Name of the GPU, if it is known; the shipped table may contain it.
         """
         self._threads = max(1, int(cpus_per_trial))
         self._gpus = gpus_per_trial
@@ -99,25 +99,25 @@ class CostModel:
         """Returns the expected seconds of a trial."""
         measured = self._seconds.get((spec.dataset.label, spec.model.label))
         if measured:
-            return Estimate(seconds=_mean(measured), source=Source.MEASURED)
+            return Estimate(seconds=_mean(measured), source=EstimateSource.MEASURED)
         pixels = self._pixels(spec)
         if spec.model.label in self._model_work:
             work, seconds = self._model_work[spec.model.label]
-            return Estimate(seconds=pixels * seconds / work, source=Source.SAME_MODEL)
+            return Estimate(seconds=pixels * seconds / work, source=EstimateSource.SAME_MODEL)
         gmacs = pixels * self._gmacs[spec.model.label]
         work, seconds = self._all_work
         if work > 0:
-            return Estimate(seconds=gmacs * seconds / work, source=Source.CALIBRATED)
+            return Estimate(seconds=gmacs * seconds / work, source=EstimateSource.CALIBRATED)
         table = self._pass_seconds.get(spec.model.label)
         if self._gpus > 0:
             return self._on_gpu(spec)
         if table is not None:
-            return Estimate(seconds=pixels * table / BACKWARD_FACTOR, source=Source.TABLE)
+            return Estimate(seconds=pixels * table / BACKWARD_FACTOR, source=EstimateSource.TABLE)
         speed = self._threads * ASSUMED_GMACS_PER_CPU_THREAD
-        return Estimate(seconds=gmacs / speed, source=Source.ASSUMED)
+        return Estimate(seconds=gmacs / speed, source=EstimateSource.ASSUMED)
 
     def _on_gpu(self, spec: TrialSpec) -> Estimate:
-        """Returns the seconds of all batches: a small one costs the host as much as a large one."""
+        """Returns the seconds of all batches; a small batch costs the host as much as a large."""
         train, val = self._num_images(spec)
         batch = spec.training.batch_size
         seconds = gpu_step_seconds(
@@ -129,16 +129,18 @@ class CostModel:
             device=self._device,
         )
         epoch = math.ceil(train / batch) * seconds.step + math.ceil(val / batch) * seconds.forward
-        source = Source.TABLE if spec.model.name in measured_steps(self._device) else None
-        return Estimate(seconds=self._num_epochs(spec) * epoch, source=source or Source.ASSUMED_GPU)
+        source = EstimateSource.TABLE if spec.model.name in measured_steps(self._device) else None
+        return Estimate(
+            seconds=self._num_epochs(spec) * epoch, source=source or EstimateSource.ASSUMED_GPU
+        )
 
-    def _usable(self, row: CommittedRow) -> bool:
+    def _usable(self, row: CommittedTrial) -> bool:
         on_gpu = not row.device.lower().startswith("cpu")
         timed = math.isfinite(row.train_seconds) and row.train_seconds > 0
         done = row.status == TrialStatus.COMPLETED and row.num_epochs > 0
         return timed and done and on_gpu == (self._gpus > 0)
 
-    def _add(self, row: CommittedRow, *, own: bool) -> None:
+    def _add(self, row: CommittedTrial, *, own: bool) -> None:
         threads = 1.0 if self._gpus > 0 else max(1, row.num_threads) / self._threads
         seconds = row.train_seconds * threads
         if own:
@@ -154,7 +156,7 @@ class CostModel:
             self._all_work = (work + pixels * self._gmacs[row.model], spent + seconds)
 
     def _pixels(self, spec: TrialSpec) -> float:
-        """Returns forward passes of a 224x224 image that cost as much as the whole trial."""
+        """Returns how many forward passes of a 224x224 image cost as much as the trial."""
         train, val = self._num_images(spec)
         return self._num_epochs(spec) * _passes(train, val) * (spec.data.image_size / 224) ** 2
 
@@ -164,7 +166,7 @@ class CostModel:
         return self._images.get(label) or _expected_images(spec, self._counted.get(label))
 
     def _num_epochs(self, spec: TrialSpec) -> float:
-        """Returns the mean of the finished trials, those of the same model first."""
+        """Returns the mean over finished trials, of the same model if there are any."""
         epochs = self._epochs.get(spec.model.label) or [
             number for numbers in self._epochs.values() for number in numbers
         ]
@@ -172,12 +174,12 @@ class CostModel:
 
 
 def gmacs_224(model: Component) -> float:
-    """Returns 1e9 multiply-adds of one forward pass at 224x224, as the catalogue tells them."""
+    """Returns 1e9 multiply-adds of one forward pass at 224x224, from the catalogue."""
     return model_size(model.name, model.parameters).gmacs_224
 
 
 def makespan_seconds(seconds: Sequence[float], num_slots: int) -> float:
-    """Returns the wall time of trials started in this order, each in the first free slot.
+    """Returns the wall time of trials that start in this order, each in the first free slot.
 
     Raises:
         ValueError: There is no slot.
@@ -192,9 +194,9 @@ def makespan_seconds(seconds: Sequence[float], num_slots: int) -> float:
 
 
 def num_slots(*, cpus: int, gpus: int, cpus_per_trial: float, gpus_per_trial: float) -> int:
-    """Returns how many trials run at once; 0 when not even one fits.
+    """Returns how many trials run at the same time; 0 if none fits.
 
-    A trial never spreads a fraction over two GPUs: two GPUs hold two trials of 0.6, not three.
+    A GPU share lies on one GPU: two GPUs hold two trials of 0.6, not three.
     """
     by_cpu = math.floor(cpus / cpus_per_trial + 1e-9)
     if gpus_per_trial <= 0:
@@ -210,7 +212,7 @@ def _passes(num_train: float, num_val: float) -> float:
 
 
 def _expected_images(spec: TrialSpec, number: int | None) -> tuple[float, float]:
-    """Returns training and validation images, from the catalogue unless somebody counted."""
+    """Returns training and validation images, from the catalogue if they are not counted."""
     if number is None:
         entry = DATASETS.get(spec.dataset.name)
         generated = spec.dataset.parameters.get("num_images")

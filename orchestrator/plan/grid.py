@@ -1,4 +1,4 @@
-"""The grid of a sweep: every combination as a trial specification with its id."""
+"""The grid of a sweep: the specification and id of every trial."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class Grid:
     """All trials of a sweep, in the configuration's order: datasets, models, losses, repeats.
 
     Attributes:
-        name: What the sweep is called.
+        name: Name of the sweep.
         trials: Specifications; repeats are counted from 0.
         trial_ids: Their ids, in the same order, without duplicates.
-        protocol_id: What all trials share: seed, data and training protocol.
-        datasets: Axis entries, likewise models and losses.
+        protocol_id: Id of what all trials share: seed, data and training protocol.
+        datasets: Entries of the axis; the same for models and losses.
         roots: Local folder of each dataset label; None for generated data.
-        weights: Local path of each model label's given weights.
-        cpus_per_trial: CPU cores one trial takes.
-        gpus_per_trial: GPUs one trial takes; may be a fraction. With `gpus: auto` that of the
+        weights: Local path of given weights by model label.
+        cpus_per_trial: CPU cores of one trial.
+        gpus_per_trial: GPUs of one trial, or a GPU share. With `gpus: auto`, the share of the
             largest model.
-        gpu_shares: With `gpus: auto` the share of each model label; else empty.
+        gpu_shares: GPU share by model label with `gpus: auto`; otherwise empty.
         config: The configuration as JSON values.
     """
 
@@ -66,16 +66,16 @@ class Grid:
     config: Mapping[str, JSONValue]
 
     def gpus_of(self, spec: TrialSpec) -> float:
-        """Returns the GPUs, or the share of one, that a trial is given first."""
+        """Returns the GPUs, or the GPU share, of a trial's first attempt."""
         return self.gpu_shares.get(spec.model.label, self.gpus_per_trial)
 
     @cached_property
     def grid_id(self) -> str:
-        """Identifies the set of trials, in whatever order they are named."""
+        """Returns an id of the set of trials, independent of their order."""
         return digest_of_texts(sorted(self.trial_ids), length=12)
 
     def document(self, saved_at: datetime) -> dict[str, Any]:
-        """Returns what the store keeps beside the results: axes, ids and configuration."""
+        """Returns the document that the store keeps: axes, ids and configuration."""
         return {
             "version": GRID_DOCUMENT_VERSION,
             "grid_id": self.grid_id,
@@ -123,14 +123,14 @@ def grid_from_specs(
     gpu_shares: Mapping[str, float] | None = None,
     config: Mapping[str, JSONValue] | None = None,
 ) -> Grid:
-    """Returns the grid of trials that share one protocol; the axes follow from them.
+    """Returns the grid of trials that share one protocol; their entries are its axes.
 
     Raises:
-        ValueError: There is no trial, two are the same, or their protocols differ.
+        ValueError: There is no trial, two trials are equal, or their protocols differ.
     """
     specs = tuple(trials)
     ids = tuple(trial_ids(specs))
-    # By identity first: the trials of a grid share their parts, and comparing those takes long.
+    # By object identity first: trials share their protocols, and comparing these takes long.
     shared = {(spec.seed, id(spec.data), id(spec.training)): spec for spec in specs}
     protocols = {(spec.seed, spec.data, spec.training) for spec in shared.values()}
     if len(protocols) != 1 or len(set(ids)) != len(ids):
@@ -155,10 +155,10 @@ def grid_from_specs(
 
 
 def grid_from_document(document: Mapping[str, Any]) -> Grid:
-    """Rebuilds the grid that `Grid.document` described, for commands that see only results.
+    """Rebuilds a grid from its document, for commands that have only the results.
 
     Raises:
-        UserError: The document is not one of this version's.
+        UserError: Another version of Podium wrote the document.
     """
     try:
         kept = check_shape(document["config"], _KeptConfig)
@@ -167,10 +167,10 @@ def grid_from_document(document: Mapping[str, Any]) -> Grid:
             if list(grid.trial_ids) == list(document["trial_ids"]):
                 return grid
     except (KeyError, TypeError, ValueError):
-        pass  # said below, like a document whose ids differ
+        pass  # refused below, like a document whose ids differ
     msg = (
         f"the grid document of {document.get('name', 'this sweep')!r} was written by another "
-        "version of podium; give the configuration instead of the results"
+        "version of Podium; name the configuration instead of the results"
     )
     raise UserError(msg)
 
@@ -187,7 +187,7 @@ class _KeptResources(Shape):
 
 
 class _KeptConfig(Shape):
-    """What a grid is rebuilt from; `SweepConfig.to_json` wrote it."""
+    """The part of a grid document from which the grid is rebuilt; see `SweepConfig.to_json`."""
 
     name: Text
     datasets: list[_KeptComponent]

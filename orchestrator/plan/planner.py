@@ -1,4 +1,4 @@
-"""What to do with each trial of a grid, given what the store holds: pure, nothing is started."""
+"""Decides for each trial of a grid whether the next run starts it; pure functions."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from operator import attrgetter
 from typing import Any
 
 from orchestrator.plan.conflicts import refuse_conflicts
-from orchestrator.plan.cost import CostModel, Estimate, Source, makespan_seconds
+from orchestrator.plan.cost import CostModel, Estimate, EstimateSource, makespan_seconds
 from orchestrator.plan.grid import Grid
-from orchestrator.plan.race_state import RaceStanding
+from orchestrator.plan.race_state import RaceState
 from orchestrator.plan.retries import share_after, share_text
-from orchestrator.records import CommittedRow, DamagedRow, FailedRow
+from orchestrator.records import CommittedTrial, DamagedFile, FailureRow
 from workers.contract import FailureClass, JSONValue, TrialSpec, TrialStatus, UserError
 
 MAX_CAUSES = 5
-"""Causes of one failure class that a summary names."""
+"""Most causes of one failure class that a summary lists."""
 
 
 class Action(StrEnum):
-    """What happens to a trial in the next run."""
+    """What the next run does with a trial."""
 
     RUN = "RUN"
     SKIP = "SKIP"
@@ -32,17 +32,17 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedTrial:
-    """One trial and what happens to it.
+    """One trial and what the next run does with it.
 
     Attributes:
         reason: Why, in a few words.
-        expected_seconds: Estimate; 0 for a trial that is skipped.
-        source: Where the estimate comes from; None for a trial that is skipped.
+        expected_seconds: Estimate; 0 for a skipped trial.
+        source: Source of the estimate; None for a skipped trial.
         status: How the trial ended; None while it has no result.
-        failure: Class of the last failure; None without one, or with a result after it.
+        failure: Class of the last failure; None without a failure, or with a result after it.
         attempt: Number of the next attempt, counted from 1.
-        gpus: The share of a GPU that the next attempt gets, if it is not the grid's.
-        held_back: True where a race does not ask for it, now or at all.
+        gpus: GPU share of the next attempt, if it differs from the grid's.
+        held_back: Whether a race spares the trial, or lets it wait.
     """
 
     spec: TrialSpec
@@ -50,7 +50,7 @@ class PlannedTrial:
     action: Action
     reason: str
     expected_seconds: float = 0.0
-    source: Source | None = None
+    source: EstimateSource | None = None
     status: TrialStatus | None = None
     failure: FailureClass | None = None
     attempt: int = 1
@@ -59,22 +59,22 @@ class PlannedTrial:
 
     @property
     def failed(self) -> bool:
-        """True when the trial has no result and is not tried again by itself."""
+        """Whether the trial has no result and the next run does not start it again."""
         return self.action == Action.SKIP and self.status is None and not self.held_back
 
     @property
     def may_run(self) -> bool:
-        """True when the trial is run now, or may be in a later round of a race."""
+        """Whether the trial runs now, or can run in a later round of a race."""
         return self.action != Action.SKIP or self.held_back
 
     @property
     def label(self) -> str:
-        """Short name for people: dataset, model, loss and repeat."""
+        """Short name of the trial: dataset, model, loss and repeat."""
         spec = self.spec
         return f"{spec.dataset.label} · {spec.model.label} · {spec.loss.label} · {spec.repeat}"
 
     def to_json(self) -> dict[str, JSONValue]:
-        """Returns what a listing shows."""
+        """Returns the values of a listing."""
         return {
             "trial_id": self.trial_id,
             "dataset": self.spec.dataset.label,
@@ -90,60 +90,59 @@ class PlannedTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Every trial of a grid exactly once, in the grid's order; `race` where it is raced."""
+    """Every trial of a grid exactly once, in the grid's order; `race` with `policy: race`."""
 
     grid: Grid
     trials: tuple[PlannedTrial, ...]
-    race: RaceStanding | None = None
+    race: RaceState | None = None
 
     @cached_property
     def pending(self) -> tuple[PlannedTrial, ...]:
-        """Trials to run, longest expected first, so that none is left running alone at the end."""
+        """Trials to run, longest expected first, so that no long trial runs alone at the end."""
         pending = (trial for trial in self.trials if trial.action != Action.SKIP)
         return tuple(sorted(pending, key=lambda trial: -trial.expected_seconds))
 
     @cached_property
     def failed(self) -> tuple[PlannedTrial, ...]:
-        """Trials without a result that are not tried again by themselves."""
+        """Trials without a result that the next run does not start again."""
         return tuple(trial for trial in self.trials if trial.failed)
 
     def wall_seconds(self, slots: int) -> float:
-        """Returns the expected wall time of the pending trials on so many slots."""
+        """Returns the expected wall time of the pending trials on `slots` slots."""
         return makespan_seconds([trial.expected_seconds for trial in self.pending], slots)
 
 
 def plan(
     grid: Grid,
-    committed: Mapping[str, CommittedRow],
-    failures: Iterable[FailedRow] = (),
-    damaged: Iterable[DamagedRow] = (),
+    committed: Mapping[str, CommittedTrial],
+    failures: Iterable[FailureRow] = (),
+    damaged: Iterable[DamagedFile] = (),
     *,
     retry: frozenset[FailureClass] = frozenset(),
     num_images: Mapping[str, int] | None = None,
     device: str = "",
 ) -> Plan:
-    """Decides what happens to each trial.
+    """Decides what the next run does with each trial.
 
     Args:
-        grid: What is wanted.
-        committed: Trials with a result by id; other grids' trials are allowed.
+        grid: The sweep.
+        committed: Finished trials by id; trials of other grids are allowed.
         failures: All failures so far.
-        damaged: Files that hold something of a trial and cannot be read.
-        retry: Failure classes to try again besides infrastructure, and out-of-memory as long as
-            there is a larger share of a GPU, which always are.
-        num_images: Images of each dataset label, where somebody has counted them; only the
-            expected seconds depend on it.
-        device: Name of the GPU, if it is known; likewise.
+        damaged: Files of trials that cannot be read.
+        retry: Failure classes to start again, besides those that always are: infrastructure, and
+            out-of-memory while a larger GPU share exists.
+        num_images: Number of images by dataset label, if they are counted; only the expected
+            seconds depend on it.
+        device: Name of the GPU, if it is known; only the expected seconds depend on it.
 
     Raises:
-        UserError: A label would stand for two questions, or one question have two labels.
+        UserError: A label would have two meanings, or one entry two labels.
     """
     if FailureClass.DIVERGED in retry:
         msg = "--retry diverged: a diverged trial is a result; change its parameters or its seed"
         raise UserError(msg)
     rows = list(committed.values())
     refuse_conflicts(grid, rows)
-    results = {key: TrialStatus(row.status) for key, row in committed.items()}
     failures = tuple(failures)
     last, shares = _last_failures(failures), _failed_shares(failures)
     torn = {item.trial_id: item.path for item in damaged}
@@ -164,9 +163,10 @@ def plan(
         if block not in estimates:  # no estimate depends on loss or repeat
             estimates[block] = costs.estimate(spec)
         before = _NOTHING
-        if key in results or key in last or key in torn:
+        row = committed.get(key)
+        if row is not None or key in last or key in torn:
             before = _Before(
-                status=results.get(key),
+                status=None if row is None else row.status,
                 failure=last.get(key),
                 damaged=torn.get(key),
                 short_of_memory=key in shares,
@@ -181,21 +181,21 @@ def plan(
 
 @dataclass(frozen=True, kw_only=True)
 class _Before:
-    """What the store knows of a trial.
+    """What the results hold about a trial.
 
     Attributes:
-        short_of_memory: Whether memory ever ran out.
-        failed_share: The largest share of a GPU on which it did; None where nobody noted it.
+        short_of_memory: Whether an attempt ran out of memory.
+        failed_share: The largest GPU share on which one did; None if it is not known.
     """
 
     status: TrialStatus | None
-    failure: FailedRow | None
+    failure: FailureRow | None
     damaged: str | None
     short_of_memory: bool
     failed_share: float | None
 
     def next_share(self, configured: float) -> float | None:
-        """Returns the share of the next attempt; None where memory ran out on all there is."""
+        """Returns the share of the next attempt; None if memory ran out on the largest share."""
         if not self.short_of_memory:
             return configured
         return share_after(configured, self.failed_share)
@@ -228,14 +228,14 @@ def _decide(
         return PlannedTrial(
             spec=spec, trial_id=trial_id, action=Action.SKIP, reason=status.value, status=status
         )
-    failure_class = FailureClass(failure.failure_class) if failure else None
+    failure_class = failure.failure_class if failure else None
     attempts = failure.attempt if failure else 0
     what = f"{failure_class} (attempt {attempts})"
     share = before.next_share(configured_gpus)
     final = failure_class == FailureClass.BUG or (
         failure_class == FailureClass.OUT_OF_MEMORY and share is None
     )
-    # A damaged result came after whatever failed before it.
+    # A damaged result is newer than every failure before it.
     if damaged is None and final and failure_class not in retry:
         return PlannedTrial(
             spec=spec,
@@ -250,7 +250,7 @@ def _decide(
         action, reason = Action.RETRY, f"damaged file: {damaged}"
     elif failure_class is not None:
         action, reason = Action.RETRY, f"after {what}"
-    if share is None:  # asked for all the same: with all there is
+    if share is None:  # the user asked for a retry: with the largest share
         share = max(configured_gpus, before.failed_share or 0.0)
     larger = share if share > configured_gpus else None
     if larger is not None:
@@ -268,8 +268,8 @@ def _decide(
     )
 
 
-def _failed_shares(failures: Iterable[FailedRow]) -> dict[str, float | None]:
-    """Returns, of each trial that ran out of memory, the largest share on which it did."""
+def _failed_shares(failures: Iterable[FailureRow]) -> dict[str, float | None]:
+    """Returns, for each trial that ran out of memory, the largest GPU share on which it did."""
     shares: dict[str, float | None] = {}
     for row in failures:
         if row.failure_class == FailureClass.OUT_OF_MEMORY:
@@ -278,8 +278,8 @@ def _failed_shares(failures: Iterable[FailedRow]) -> dict[str, float | None]:
     return shares
 
 
-def _last_failures(failures: Iterable[FailedRow]) -> dict[str, FailedRow]:
-    last: dict[str, FailedRow] = {}
+def _last_failures(failures: Iterable[FailureRow]) -> dict[str, FailureRow]:
+    last: dict[str, FailureRow] = {}
     for row in failures:
         if row.trial_id not in last or row.attempt >= last[row.trial_id].attempt:
             last[row.trial_id] = row
@@ -287,11 +287,11 @@ def _last_failures(failures: Iterable[FailedRow]) -> dict[str, FailedRow]:
 
 
 def plan_summary(plan: Plan, slots: int) -> dict[str, Any]:
-    """Returns what `podium plan --json` prints, without its last key `trials`.
+    """Returns the JSON of `podium plan --json`, without its last key `trials`.
 
     Args:
         plan: The plan.
-        slots: Trials that run at once.
+        slots: Number of trials that run at the same time.
     """
     grid, pending = plan.grid, plan.pending
     seconds = sum(trial.expected_seconds for trial in pending)
@@ -317,16 +317,18 @@ def plan_summary(plan: Plan, slots: int) -> dict[str, Any]:
         "expected_wall_seconds": round(plan.wall_seconds(slots), 3),
         "expected_gpu_hours": round(gpu_seconds / 3600, 6),
         "expected_cpu_core_hours": round(seconds * grid.cpus_per_trial / 3600, 6),
-        "estimates": {source.value: sources[source] for source in Source if sources[source]},
+        "estimates": {
+            source.value: sources[source] for source in EstimateSource if sources[source]
+        },
         "race": plan.race.to_json() if plan.race else None,
     }
 
 
-def summarise_status(plan: Plan, failures: Iterable[FailedRow], slots: int) -> dict[str, Any]:
-    """Returns what `podium status --json` prints.
+def summarise_status(plan: Plan, failures: Iterable[FailureRow], slots: int) -> dict[str, Any]:
+    """Returns the JSON of `podium status --json`.
 
-    A trial is in exactly one of completed, diverged, failed and pending. `failures` counts, by
-    class, the trials whose last failure still stands (or that diverged), with one message each.
+    Each trial is exactly one of completed, diverged, failed and pending. `failures` counts, by
+    class, the trials that failed and have no result, or that diverged, with one message each.
     """
     trials = {trial.trial_id: trial for trial in plan.trials}
     num_completed = sum(trial.status == TrialStatus.COMPLETED for trial in plan.trials)
@@ -340,27 +342,26 @@ def summarise_status(plan: Plan, failures: Iterable[FailedRow], slots: int) -> d
         "failed": len(plan.failed),
         "pending": len(plan.pending),
         "race": plan.race.to_json() if plan.race else None,
-        "failures": _standing_failures(trials, failures),
+        "failures": _unresolved_failures(trials, failures),
         "slots": slots,
         "eta_seconds": round(plan.wall_seconds(slots), 3),
     }
 
 
-def _standing_failures(
-    trials: Mapping[str, PlannedTrial], failures: Iterable[FailedRow]
+def _unresolved_failures(
+    trials: Mapping[str, PlannedTrial], failures: Iterable[FailureRow]
 ) -> dict[str, JSONValue]:
-    standing: dict[str, list[tuple[PlannedTrial, str]]] = {}
+    unresolved: dict[str, list[tuple[PlannedTrial, str]]] = {}
     for key, row in _last_failures(failures).items():
-        failure_class = FailureClass(row.failure_class)
         trial = trials.get(key)
-        diverged = failure_class == FailureClass.DIVERGED
+        diverged = row.failure_class is FailureClass.DIVERGED
         if trial is not None and (trial.status is None or diverged):
-            standing.setdefault(failure_class.value, []).append((trial, row.message))
-    return {name: _summarise_failures(found) for name, found in standing.items()}
+            unresolved.setdefault(row.failure_class.value, []).append((trial, row.message))
+    return {name: _summarise_failures(found) for name, found in unresolved.items()}
 
 
 def _summarise_failures(found: Sequence[tuple[PlannedTrial, str]]) -> dict[str, JSONValue]:
-    """Counts the trials of one class and names the causes, the commonest first."""
+    """Counts the trials of one class and lists the causes, the most frequent first."""
     trial, message = found[-1]
     causes = Counter(text for _, text in found)
     examples = {text: example.label for example, text in found}
@@ -382,7 +383,7 @@ def _actions(trials: Iterable[PlannedTrial]) -> dict[str, JSONValue]:
 
 
 def _by_label(plan: Plan, axis: str) -> dict[str, JSONValue]:
-    part = attrgetter(axis)
-    counts = Counter((part(trial.spec).label, trial.action) for trial in plan.trials)
+    entry_of = attrgetter(axis)
+    counts = Counter((entry_of(trial.spec).label, trial.action) for trial in plan.trials)
     labels = dict.fromkeys(label for label, _ in counts)
-    return {label: {one.value: counts[label, one] for one in Action} for label in labels}
+    return {label: {action.value: counts[label, action] for action in Action} for label in labels}

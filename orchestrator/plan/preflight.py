@@ -1,4 +1,4 @@
-"""What must hold before a sweep starts: its data and weights are there, and each model fits."""
+"""Checks before a sweep starts: data and weights are present, and each model fits its data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.plan.grid import Grid
 from orchestrator.plan.survey import DataCheck, Listed, check_data
-from orchestrator.store import CommittedTrial
+from orchestrator.records import CommittedTrial
 from workers.catalogue.models import input_normalisation, weights_of
 from workers.contract import Component, TrialSpec, UserError
 from workers.requirements import batch_problem, left_out_note, size_problem, supervision_problem
@@ -17,12 +17,12 @@ from workers.weights import require_weights
 
 @dataclass(frozen=True, kw_only=True)
 class Preflight:
-    """What was found before a sweep starts.
+    """Result of the checks before a sweep starts.
 
     Attributes:
-        data: Of its datasets.
-        refusals: Why it cannot start, each a sentence with a remedy.
-        absent: What is not on this machine; a plan for another machine can do without.
+        data: Checks of its datasets.
+        refusals: Why the sweep cannot start, each with a remedy.
+        absent: What is missing on this machine; a plan for another machine does not need it.
         notes: What the user should know.
     """
 
@@ -32,13 +32,13 @@ class Preflight:
     notes: tuple[str, ...]
 
     def refuse(self, more: Sequence[str] = ()) -> None:
-        """Ends the command where the sweep cannot start.
+        """Refuses a sweep that cannot start.
 
         Args:
-            more: What else is wrong.
+            more: Other problems.
 
         Raises:
-            UserError: Everything that is wrong, one line each.
+            UserError: Every problem, one line each.
         """
         problems = (*self.absent, *more, *self.refusals)
         if problems:
@@ -55,16 +55,16 @@ def preflight(
     location: str,
     fetch: bool,
 ) -> Preflight:
-    """Looks at everything that the pending trials of a sweep need.
+    """Checks everything that the pending trials of a sweep need.
 
     Args:
         grid: The sweep.
-        trials: Those to run.
+        trials: The trials to run.
         listed: The files of their datasets.
         committed: Finished trials.
         cache_dir: Cache folder of this machine.
-        location: Where the results go.
-        fetch: Whether to fetch weights that are not here yet.
+        location: Location of the results.
+        fetch: Whether to fetch weights that are not on this machine yet.
 
     Raises:
         UserError: The cache folder cannot be written.
@@ -88,26 +88,26 @@ def preflight(
 
 
 def _lost_with_job(location: str) -> list[str]:
-    """Says why results must not go to a folder that Ray removes."""
+    """Refuses results in a folder that Ray removes."""
     parts = Path(location).parts
     if not {"runtime_resources", "working_dir_files"} <= set(parts):
         return []
     return [
-        f"results: {location} lies in the working directory of a Ray job, which each node "
-        "has for itself and Ray removes; set results to a folder that all nodes share, by its "
-        "absolute path, or to s3://bucket/prefix (--set results=...)"
+        f"results: {location} lies in the working directory of a Ray job; each node has its "
+        "own, and Ray removes it; set results to the absolute path of a folder that all nodes "
+        "share, or to s3://bucket/prefix (--set results=...)"
     ]
 
 
 def model_findings(
     trials: Sequence[TrialSpec], num_train: Mapping[str, Iterable[int]]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns what trials would fail on, and notes.
+    """Returns the problems on which trials would fail, and notes.
 
     Args:
-        trials: Those to run.
-        num_train: Numbers of training images by dataset label; none for a dataset that is not
-            here, of which nothing can be said.
+        trials: The trials to run.
+        num_train: Numbers of training images by dataset label; without datasets that are not on
+            this machine.
     """
     problems: dict[str, None] = {}
     notes = {note: None for model in _models(trials) for note in _weights_note(model)}

@@ -1,41 +1,34 @@
-"""`policy: race`: of a plan, what the race asks for next, what waits, and what is spared."""
+"""`policy: race`: which trials of a plan the race runs next, which wait, and which are spared."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from orchestrator.plan.grid import Grid
 from orchestrator.plan.planner import Action, Plan, PlannedTrial
-from orchestrator.plan.race_state import RaceStanding, Reach
+from orchestrator.plan.race_state import RaceState, Reach
 from orchestrator.ranking.racing import Race, RaceRules, race
-from orchestrator.records import CommittedRow
+from orchestrator.records import CommittedTrial
 from workers.contract import TrialStatus
 
 MAX_REACHES = 5
-"""Blocks named as the reason for a round."""
+"""Most blocks that are named as the reason for a round."""
 SPARED, WAITS = "spared by the race", "waits for the race"
 
 
-class ScoredRow(CommittedRow, Protocol):
-    """A trial with a result and its test Dice, None where it diverged."""
-
-    @property
-    def dice(self) -> float | None: ...  # noqa: D102 - see the table
-
-
 def is_race(grid: Grid) -> bool:
-    """Says whether a grid is raced."""
+    """Returns whether a grid has `policy: race`."""
     return grid.config.get("policy") == "race"
 
 
-def limit(plan: Plan, committed: Mapping[str, ScoredRow]) -> Plan:
-    """Returns the plan with only those trials pending that the race asks for now.
+def limit(plan: Plan, committed: Mapping[str, CommittedTrial]) -> Plan:
+    """Returns the plan in which only the trials of the race's current round are pending.
 
-    The race is run anew over the committed trials, so that it decides the same after any
+    The race is recomputed from the finished trials, so that it decides the same after any
     interruption; see `orchestrator.ranking.racing.race`.
     """
     found = _run(plan, committed)
@@ -48,12 +41,12 @@ def limit(plan: Plan, committed: Mapping[str, ScoredRow]) -> Plan:
 
 
 def rules_of(grid: Grid) -> RaceRules:
-    """Returns the rules that a grid's configuration states."""
+    """Returns the rules in a grid's configuration."""
     given: Any = grid.config.get("race") or {}
     return RaceRules(**given)
 
 
-def _run(plan: Plan, committed: Mapping[str, ScoredRow]) -> Race:
+def _run(plan: Plan, committed: Mapping[str, CommittedTrial]) -> Race:
     grid = plan.grid
     shape = (len(grid.datasets), len(grid.models), len(grid.losses), grid.repeats)
     values = np.full(len(plan.trials), np.nan)
@@ -61,7 +54,7 @@ def _run(plan: Plan, committed: Mapping[str, ScoredRow]) -> Race:
     for position, key in enumerate(grid.trial_ids):
         row = committed.get(key)
         if row is not None:
-            finished[position] = TrialStatus(row.status) == TrialStatus.COMPLETED
+            finished[position] = row.status is TrialStatus.COMPLETED
             values[position] = row.dice or 0.0
     lost = np.array([trial.failed for trial in plan.trials])
     return race(values.reshape(shape), finished.reshape(shape), lost.reshape(shape), rules_of(grid))
@@ -78,11 +71,11 @@ def _held_back(trial: PlannedTrial, found: Race) -> PlannedTrial:
     )
 
 
-def _standing(grid: Grid, trials: tuple[PlannedTrial, ...], found: Race) -> RaceStanding:
+def _standing(grid: Grid, trials: tuple[PlannedTrial, ...], found: Race) -> RaceState:
     losses = [component.label for component in grid.losses]
     judged = found.judgement
     held = sum(trial.held_back for trial in trials)
-    return RaceStanding(
+    return RaceState(
         state=found.state,
         round=found.round,
         level=rules_of(grid).level,
@@ -96,7 +89,7 @@ def _standing(grid: Grid, trials: tuple[PlannedTrial, ...], found: Race) -> Race
 
 
 def _reaches(grid: Grid, found: Race) -> tuple[Reach, ...]:
-    """Returns the blocks whose means still change the podium most often."""
+    """Returns the blocks whose means change the podium most often."""
     if found.judgement is None or found.over:
         return ()
     reaches = [

@@ -1,4 +1,4 @@
-"""How far a race is, as plans, results and reports tell it."""
+"""State of a race, for plans, results and reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workers.contract import JSONValue
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """How often the podium would be another if one mean were known: of a loss in one block."""
+    """How often the podium changes when one mean of a loss in one block is fixed."""
 
     axis: str
     block: str
@@ -20,19 +20,19 @@ class Reach:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RaceStanding:
-    """How far a race is.
+class RaceState:
+    """State of a race.
 
     Attributes:
         state: `running`, `certain`, `spent` (the budget) or `complete`.
-        round: The round whose trials are missing, or the last one, from 1.
-        level: Certainty at which it stops.
-        certainty: After the last complete round: that the full grid has this podium.
-        podium: Losses on it, the best first; empty during the first round.
+        round: The current round, or the last one, from 1.
+        level: Certainty at which the race ends.
+        certainty: Probability that the full grid has this podium, after the last complete round.
+        podium: Losses on the podium, the best first; empty during the first round.
         num_trials: Trials of the full grid.
-        num_asked: Trials asked for in all rounds so far.
-        num_held_back: Trials without a result that are not asked for.
-        reaches: What the current round is about, the most important first.
+        num_asked: Trials of all rounds so far.
+        num_held_back: Trials without a result outside these rounds.
+        reaches: Reasons for the current round, the most important first.
     """
 
     state: Literal["running", "certain", "spent", "complete"]
@@ -47,11 +47,11 @@ class RaceStanding:
 
     @property
     def over(self) -> bool:
-        """True once no further trial will be asked for."""
+        """Whether the race has ended."""
         return self.state != "running"
 
     def sentence(self) -> str:
-        """Says how far the race is, in one sentence."""
+        """Returns the state in one sentence."""
         known = f"the full grid of {self.num_trials:,} trials would have the podium"
         podium = f"{known} {', '.join(self.podium)}"
         sure = (
@@ -74,7 +74,7 @@ class RaceStanding:
         )
 
     def to_json(self) -> dict[str, JSONValue]:
-        """Returns everything as plain JSON values."""
+        """Returns all values as plain JSON values."""
         return {
             "state": self.state,
             "round": self.round,

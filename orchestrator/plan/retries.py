@@ -1,4 +1,4 @@
-"""What follows an attempt that gave no result: pure decisions, of the planner and the engines."""
+"""Decides what follows an attempt without a result; pure functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from enum import Enum
 from workers.contract import FailureClass
 
 MAX_LOST_NODES = 20
-"""Lost nodes count against nobody; a trial that takes one node after the other down does."""
+"""A lost node does not count as a failure of its trial. A trial that loses more nodes than this is
+given up, because it may be the cause."""
 
 _NODE_WORDS = ("its node has died", "node was terminated")
 _NODE_KINDS = frozenset(
@@ -19,7 +20,7 @@ _MEMORY_WORDS = ("running low on memory", "due to memory pressure")
 
 
 class Loss(Enum):
-    """What took a trial's process away."""
+    """Why a trial lost its process."""
 
     NODE = "its node was lost"
     PROCESS = "its process ended"
@@ -36,12 +37,12 @@ class Loss(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Tries:
-    """What happened to a trial in this run so far.
+    """Attempts of a trial in this run so far.
 
     Attributes:
-        gpus: The share of the next attempt.
-        num_losses: Attempts lost with their process, but not with their node.
-        num_lost_nodes: Attempts lost with their node.
+        gpus: GPU share of the next attempt.
+        num_losses: Attempts that lost their process but not their node.
+        num_lost_nodes: Attempts that lost their node.
     """
 
     gpus: float
@@ -50,15 +51,15 @@ class Tries:
 
 
 def loss_of(kind: str, text: str, *, preempted: bool = False) -> Loss:
-    """Tells what was lost from the scheduler's error.
+    """Classifies an error of the scheduler.
 
-    A node that vanishes without a word shows as an actor that cannot be reached, long before the
-    cluster declares the node dead.
+    When a node stops without notice, its actor cannot be reached, long before the cluster declares
+    the node dead.
 
     Args:
-        kind: Name of the error's class; empty where it is not known.
-        text: Its message.
-        preempted: Whether the scheduler says that the node was taken away.
+        kind: Name of the error's class; empty if it is not known.
+        text: Message of the error.
+        preempted: Whether the scheduler reports that the node was preempted.
     """
     words = text.lower()
     if any(phrase in words for phrase in _MEMORY_WORDS) or kind == "OutOfMemoryError":
@@ -69,7 +70,7 @@ def loss_of(kind: str, text: str, *, preempted: bool = False) -> Loss:
 
 
 def after_loss(tries: Tries, loss: Loss, *, max_failures: int) -> Tries | None:
-    """Returns what is known when the trial starts again, from its checkpoint; None: given up."""
+    """Returns the attempts so far if the trial starts again, or None if it is given up."""
     if loss is Loss.NODE:
         after = replace(tries, num_lost_nodes=tries.num_lost_nodes + 1)
         return after if after.num_lost_nodes <= MAX_LOST_NODES else None
@@ -78,7 +79,7 @@ def after_loss(tries: Tries, loss: Loss, *, max_failures: int) -> Tries | None:
 
 
 def after_failure(tries: Tries, failure_class: FailureClass) -> Tries | None:
-    """Returns the next attempt after an exception of the trial: only memory asks for one."""
+    """Returns the attempts so far if the trial starts again, with a larger share, or None."""
     if failure_class is not FailureClass.OUT_OF_MEMORY:
         return None
     share = larger_share(tries.gpus)
@@ -86,15 +87,15 @@ def after_failure(tries: Tries, failure_class: FailureClass) -> Tries | None:
 
 
 def larger_share(gpus: float) -> float | None:
-    """Returns twice the share, at most a whole GPU; None where there is no larger one.
+    """Returns twice the share, at most a whole GPU; None if there is no larger share.
 
-    A trial trains on one GPU at most, and the host's memory is not shared out.
+    A trial trains on at most one GPU, and the host's memory is not divided between trials.
     """
     return min(1.0, 2 * gpus) if 0 < gpus < 1 else None
 
 
 def share_text(gpus: float) -> str:
-    """Names a share for people."""
+    """Returns a GPU share in words."""
     if gpus == 0:
         return "no GPU"
     return "a whole GPU" if gpus == 1 else f"{gpus:g} GPU"
@@ -104,11 +105,11 @@ def share_after(configured: float, failed: float | None) -> float | None:
     """Returns the share of a trial's next attempt in a later run, after memory ran out.
 
     Args:
-        configured: What the configuration gives a trial now.
-        failed: The largest share that was too small; None where it is not known.
+        configured: Share that the configuration gives a trial now.
+        failed: The largest share that was too small; None if it is not known.
 
     Returns:
-        None where memory ran out on all there is: a whole GPU, or the host.
+        None if memory ran out on a whole GPU, or on the host.
     """
     if failed is None or (configured == 0) != (failed == 0):
         return configured
@@ -117,11 +118,11 @@ def share_after(configured: float, failed: float | None) -> float | None:
 
 
 def stalled(last_progress: Mapping[str, float], now: float, limit_seconds: float) -> list[str]:
-    """Returns the trials without progress for so long.
+    """Returns the trials that made no progress for `limit_seconds`.
 
     Args:
-        last_progress: Seconds of a monotonic clock, by trial.
-        now: The same clock.
-        limit_seconds: How long is too long.
+        last_progress: Time of the last progress by trial, seconds of a monotonic clock.
+        now: Time now, same clock.
+        limit_seconds: The limit.
     """
     return [key for key, since in last_progress.items() if now - since >= limit_seconds]

@@ -1,35 +1,43 @@
-"""The datasets of a sweep: each is listed once and surveyed once for a whole command."""
+"""The datasets of a sweep: each is listed once and surveyed once per command."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.config import ConfigSource, is_config, load_config
 from orchestrator.plan.archives import local_root
-from orchestrator.plan.grid import Grid
-from orchestrator.store import CommittedTrial
+from orchestrator.plan.grid import Grid, build_grid
+from orchestrator.records import CommittedTrial
 from workers.catalogue.datasets import DATASETS
-from workers.contract import Component, JSONValue, UserError
+from workers.contract import DEFAULT_CACHE, Component, JSONValue, UserError
 from workers.datasets import DatasetNotFoundError, generated_dataset, read_contents
 from workers.datasets.division import divide
 from workers.datasets.layouts.layout import Contents
-from workers.datasets.survey import Survey, survey_contents, survey_generated, with_shared
+from workers.datasets.survey import (
+    Survey,
+    survey_contents,
+    survey_generated,
+    survey_root,
+    with_shared,
+)
 
 Listed = Contents | DatasetNotFoundError | None
-"""What a dataset's folder holds; why it cannot be read; None for an archive not unpacked here."""
+"""Contents of a dataset's folder; the reason why it cannot be read; or None for an archive that is
+not unpacked on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataCheck:
-    """What is known of the datasets of a sweep before it starts, by label.
+    """Checks of the datasets of a sweep before it starts, by label.
 
     Attributes:
-        surveys: Of each dataset that is here.
-        fingerprints: Of the content of each that can be used.
-        num_train: Numbers of training images, over the repeats.
-        absent: What is not on this machine; another one may have it.
-        refusals: Why trials of some datasets cannot be trained anywhere.
+        surveys: Survey of each dataset on this machine.
+        fingerprints: Fingerprint of the content of each dataset that can be used.
+        num_train: Numbers of training images over the repeats.
+        absent: What is missing on this machine; another machine may have it.
+        refusals: Why trials of some datasets cannot be trained on any machine.
         notes: What the user should know.
     """
 
@@ -41,7 +49,7 @@ class DataCheck:
     notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, JSONValue]:
-        """Returns what the store keeps of the surveys, for reports."""
+        """Returns the part of the surveys that the store keeps for reports."""
         return {
             label: {
                 "num_pairs": survey.num_pairs,
@@ -61,10 +69,10 @@ def list_datasets(
     """Lists the folders of datasets in files, by label.
 
     Args:
-        components: The datasets; generated ones are left out.
+        components: The datasets; generated ones are skipped.
         roots: Root of each label.
         cache: Cache folder of this node.
-        fetch: Whether to unpack archives that are not here yet.
+        fetch: Whether to unpack archives that are not unpacked yet.
     """
     listed: dict[str, Listed] = {}
     for component in components:
@@ -103,14 +111,14 @@ def check_data(
     committed: Iterable[CommittedTrial],
     cache: Path,
 ) -> DataCheck:
-    """Surveys every dataset that is needed, before any trial would fail on it.
+    """Surveys every dataset of the pending trials, before a trial could fail on it.
 
     Args:
         grid: The sweep.
         components: The datasets of its pending trials.
         listed: From `list_datasets`.
-        committed: Finished trials; those of the same protocol must have seen the same data.
-        cache: Where the content of files is remembered.
+        committed: Finished trials; those of the same protocol must have used the same data.
+        cache: Folder in which facts about files are remembered.
 
     Raises:
         UserError: The cache folder cannot be written.
@@ -146,7 +154,7 @@ def check_data(
 def _survey(
     grid: Grid, components: Iterable[Component], listed: Mapping[str, Listed], cache: Path
 ) -> tuple[dict[str, Survey], list[str], list[str]]:
-    """Returns the surveys by label, why others are absent, and which are still packed."""
+    """Returns the surveys by label, the absent datasets, and the packed archives."""
     surveys: dict[str, Survey] = {}
     absent: list[str] = []
     packed: list[str] = []
@@ -172,7 +180,39 @@ def _changed(label: str, fingerprint: str, known: Collection[str]) -> list[str]:
     if not known or fingerprint in known:
         return []
     return [
-        f"dataset {label!r}: its content is not what the finished trials were trained on "
-        f"(fingerprint {fingerprint[:12]}, theirs {min(known)[:12]}); bring the files back, and "
-        "the version of Podium, or set results to another location"
+        f"dataset {label!r}: its content differs from the content that the finished trials were "
+        f"trained on (fingerprint now {fingerprint[:12]}, then {min(known)[:12]}); restore the "
+        "files and the version of Podium, or set results to another location"
     ]
+
+
+def survey_config(config: ConfigSource, overrides: Sequence[str] = (), *, fetch: bool) -> DataCheck:
+    """Surveys all datasets of a configuration as its trials will read them.
+
+    Args:
+        config: The configuration.
+        overrides: As for `load_config`.
+        fetch: Whether to unpack archives that are not here yet.
+
+    Raises:
+        UserError: The configuration is wrong, or the cache folder cannot be written.
+    """
+    loaded = load_config(config, overrides)
+    grid, cache = build_grid(loaded), Path(loaded.data.cache)
+    listed = list_datasets(grid.datasets, grid.roots, cache, fetch=fetch)
+    return check_data(grid, grid.datasets, listed, (), cache)
+
+
+def survey(target: ConfigSource) -> Mapping[str, Survey]:
+    """Surveys the datasets of a configuration, or all datasets in a folder, by label.
+
+    Raises:
+        UserError: The configuration is wrong, a dataset of it is absent, or the folder holds none.
+    """
+    if isinstance(target, str | Path) and not is_config(target):
+        cache = Path(DEFAULT_CACHE).expanduser()
+        return {found.label: found for found in survey_root(Path(target), cache)}
+    checked = survey_config(target, fetch=True)
+    if checked.absent:
+        raise UserError("\n".join(checked.absent))
+    return checked.surveys

@@ -1,4 +1,4 @@
-"""What people and programs see while a sweep runs: a live display, plain lines or JSON lines."""
+"""Progress of a running sweep: a live display, plain lines or JSON lines."""
 
 from __future__ import annotations
 
@@ -6,18 +6,38 @@ import os
 import time
 from typing import IO, Literal, get_args
 
-from orchestrator.progress.base import Clock, Forecast, Progress, Tally
+from orchestrator.progress.base import (
+    Clock,
+    EpochEnded,
+    Event,
+    Forecast,
+    Progress,
+    SweepFinished,
+    SweepStarted,
+    Tally,
+    TrialFailed,
+    TrialFinished,
+    TrialLeft,
+    TrialStarted,
+)
 from orchestrator.progress.displays import JsonProgress, PlainProgress
-from workers.catalogue import nearest
 from workers.contract import UserError
 
 __all__ = [
+    "EpochEnded",
+    "Event",
     "Forecast",
     "JsonProgress",
     "PlainProgress",
     "Progress",
     "ProgressMode",
+    "SweepFinished",
+    "SweepStarted",
     "Tally",
+    "TrialFailed",
+    "TrialFinished",
+    "TrialLeft",
+    "TrialStarted",
     "make_progress",
 ]
 
@@ -48,5 +68,7 @@ def make_progress(
         return PlainProgress(stream, clock, forecast)
     if mode == "json":
         return JsonProgress(stream, clock, forecast)
+    from workers.catalogue import nearest
+
     msg = f"--progress {mode}: unknown mode; {nearest(mode, get_args(ProgressMode))}"
     raise UserError(msg)

@@ -1,11 +1,11 @@
-"""What every display is told, and what it counts."""
+"""The events of a sweep, what every display counts, and the forecast of the time left."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from orchestrator.wording import duration_text
 
@@ -13,15 +13,15 @@ _ROUNDS = 5
 
 
 class Forecast:
-    """Learns the pace of a sweep: seconds of a slot for each second that was expected.
+    """Learns the pace of a sweep: measured seconds of a slot per expected second.
 
-    Trials are started longest expected first, so that their number says little of what is left. A
-    trial under way counts with what it can have done at the pace found, at most the whole: else
-    those that stop early would make the pace look better than it is.
+    Trials with the longest expected time start first, so their number says little about the time
+    left. A running trial counts with the work that it can have done at this pace, at most the
+    whole trial. Otherwise trials that stop early would make the pace look better than it is.
     """
 
     def __init__(self, expected_seconds: Mapping[str, float]) -> None:
-        """Args: expected_seconds: Of every trial that is to run, by id."""
+        """Args: expected_seconds: Expected time of every pending trial, by id."""
         self._expected = expected_seconds
         self._waiting = dict(expected_seconds)
         self._begun_at: dict[str, float] = {}
@@ -30,13 +30,13 @@ class Forecast:
         self._slots = 1
 
     def begin(self, trial_id: str, now: float) -> None:
-        """Notes the start of a trial; one that is started again begins anew."""
+        """Notes the start of a trial; a second start replaces the first."""
         self._waiting.pop(trial_id, None)
         self._begun_at[trial_id] = now
         self._slots = max(self._slots, len(self._begun_at))
 
     def end(self, trial_id: str, now: float, *, has_result: bool) -> None:
-        """Notes the end of a trial; a failure says nothing of the pace."""
+        """Notes the end of a trial; a failure does not change the pace."""
         self._waiting.pop(trial_id, None)
         begun_at = self._begun_at.pop(trial_id, None)
         if has_result and begun_at is not None:
@@ -57,7 +57,7 @@ class Forecast:
         return max((waiting + sum(left)) / self._slots, max(left, default=0.0))
 
     def _pace(self, running: list[tuple[float, float]]) -> float:
-        """Returns the pace at which the slots' seconds so far are those of the work done."""
+        """Returns the pace at which the work done explains the seconds that the slots spent."""
         spent = self._ended_seconds + sum(seconds for _, seconds in running)
         pace = self._ended_seconds / self._ended_work
         for _ in range(_ROUNDS):
@@ -67,54 +67,102 @@ class Forecast:
 
 
 Clock = Callable[[], float]
-"""Seconds that never run backwards."""
+"""A monotonic clock, in seconds."""
+
+
+@dataclass(frozen=True)
+class SweepStarted:
+    """Sizes of a sweep: trials in the grid, to run now, and with a result or given up."""
+
+    name: ClassVar = "sweep_started"
+    total: int
+    pending: int
+    skipped: int
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    """A trial begins, or begins again under the same id; `label` names it for people."""
+
+    name: ClassVar = "trial_started"
+    trial_id: str
+    label: str
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """An epoch of a trial ended; epochs are counted from 1."""
+
+    name: ClassVar = "epoch"
+    trial_id: str
+    epoch: int
+    val_dice: float
+
+
+@dataclass(frozen=True)
+class TrialFinished:
+    """A trial has its result: `completed` with its test Dice, or `diverged`."""
+
+    name: ClassVar = "trial_finished"
+    trial_id: str
+    status: str
+    dice: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrialFailed:
+    """A trial ended without a result."""
+
+    name: ClassVar = "trial_failed"
+    trial_id: str
+    failure_class: str
+    message: str
+
+
+@dataclass(frozen=True)
+class TrialLeft:
+    """A trial does not run here now: another driver trains it, or it waits for another attempt."""
+
+    name: ClassVar = "trial_left"
+    trial_id: str
+    message: str
+
+
+@dataclass(frozen=True)
+class SweepFinished:
+    """No trial runs any more; `interrupted` if pending trials remain."""
+
+    name: ClassVar = "sweep_finished"
+    interrupted: bool = False
+
+
+Event = (
+    SweepStarted
+    | TrialStarted
+    | EpochEnded
+    | TrialFinished
+    | TrialFailed
+    | TrialLeft
+    | SweepFinished
+)
 
 
 class Progress(Protocol):
-    """Told what happens in a sweep; every method returns at once and none raises.
+    """Receives the events of a sweep."""
 
-    A trial that is started again keeps its id. `close` is safe at any time and any number of
-    times: it gives the terminal back.
-    """
-
-    def sweep_started(self, total: int, pending: int, skipped: int) -> None:
-        """Trials in the grid, to run now, and with a result or given up."""
-        ...
-
-    def trial_started(self, trial_id: str, label: str) -> None:
-        """A trial begins; `label` names it for people."""
-        ...
-
-    def epoch(self, trial_id: str, epoch: int, val_dice: float) -> None:
-        """An epoch ended; epochs are counted from 1."""
-        ...
-
-    def trial_finished(
-        self, trial_id: str, status: str, dice: float | None, seconds: float
-    ) -> None:
-        """A trial has its result: `completed` with its test Dice, or `diverged`."""
-        ...
-
-    def trial_failed(self, trial_id: str, failure_class: str, message: str) -> None:
-        """A trial ended without a result."""
-        ...
-
-    def trial_left(self, trial_id: str, message: str) -> None:
-        """A trial does not run here now: another driver trains it, or it will be tried again."""
-        ...
-
-    def sweep_finished(self, *, interrupted: bool = False) -> None:
-        """Nothing runs any more; `interrupted` when trials were left."""
+    def on(self, event: Event) -> None:
+        """Takes an event; returns at once and never raises."""
         ...
 
     def close(self) -> None:
-        """Stops displaying."""
+        """Stops displaying and frees the terminal; safe at any time, any number of times."""
         ...
 
 
 @dataclass
 class Running:
-    """A trial under way and its last epoch."""
+    """A running trial and its last epoch."""
 
     label: str
     epoch: int | None = None
@@ -123,12 +171,12 @@ class Running:
 
 @dataclass
 class Tally:
-    """Counts of a sweep under way.
+    """Counts of a running sweep.
 
     Attributes:
         clock: Monotonic seconds.
-        forecast: Tells the time left; without one it follows from the number of trials.
-        running: Trials under way, by id, oldest first.
+        forecast: Estimates the time left; without it the number of trials does.
+        running: Running trials by id, oldest first.
         failures: Class, label and message of failed trials, oldest first.
         left: Labels of trials that another driver is training, by id.
     """
@@ -145,46 +193,48 @@ class Tally:
     left: dict[str, str] = field(default_factory=dict)
     started_at: float = 0.0
 
-    def start(self, total: int, pending: int, skipped: int) -> None:
-        """Notes the size of the sweep."""
-        self.total, self.pending, self.skipped = total, pending, skipped
-        self.started_at = self.clock()
+    def on(self, event: Event) -> str:
+        """Counts an event and returns the label of its trial, its id if it was never started."""
+        now = self.clock()
+        match event:
+            case SweepStarted():
+                self.total, self.pending, self.skipped = event.total, event.pending, event.skipped
+                self.started_at = now
+                return ""
+            case TrialStarted():
+                self.running[event.trial_id] = Running(event.label)
+                if self.forecast:
+                    self.forecast.begin(event.trial_id, now)
+                return event.label
+            case EpochEnded():
+                running = self.running.setdefault(event.trial_id, Running(event.trial_id))
+                running.epoch, running.val_dice = event.epoch, event.val_dice
+                return running.label
+            case TrialFinished() | TrialFailed() | TrialLeft():
+                return self._end(event, now)
+            case SweepFinished():
+                return ""
 
-    def begin(self, trial_id: str, label: str) -> None:
-        """Notes a trial under way."""
-        self.running[trial_id] = Running(label)
+    def _end(self, event: TrialFinished | TrialFailed | TrialLeft, now: float) -> str:
+        trial_id = event.trial_id
+        ended = self.running.pop(trial_id, None)
+        label = ended.label if ended else self.left.pop(trial_id, trial_id)
         if self.forecast:
-            self.forecast.begin(trial_id, self.clock())
-
-    def end(self, trial_id: str, *, has_result: bool) -> str:
-        """Removes a running trial and returns its label."""
-        running = self.running.pop(trial_id, None)
-        if self.forecast:
-            self.forecast.end(trial_id, self.clock(), has_result=has_result)
-        return running.label if running else self.left.pop(trial_id, trial_id)
-
-    def leave(self, trial_id: str) -> str:
-        """Removes a trial that another driver is training and returns its label."""
-        label = self.left[trial_id] = self.end(trial_id, has_result=False)
-        return label
-
-    def finish(self, trial_id: str, status: str) -> str:
-        """Counts a result and returns the trial's label."""
-        if status == "diverged":
-            self.diverged += 1
-        else:
-            self.completed += 1
-        return self.end(trial_id, has_result=True)
-
-    def fail(self, trial_id: str, failure_class: str, message: str) -> str:
-        """Counts a failure and returns the trial's label."""
-        label = self.end(trial_id, has_result=False)
-        self.failures.append((str(failure_class), label, message))
+            self.forecast.end(trial_id, now, has_result=isinstance(event, TrialFinished))
+        match event:
+            case TrialFinished(status="diverged"):
+                self.diverged += 1
+            case TrialFinished():
+                self.completed += 1
+            case TrialFailed():
+                self.failures.append((str(event.failure_class), label, event.message))
+            case TrialLeft():
+                self.left[trial_id] = label
         return label
 
     @property
     def ended(self) -> int:
-        """Trials of this run that ended, however they did."""
+        """Trials of this run that completed, diverged or failed."""
         return self.completed + self.diverged + len(self.failures)
 
     @property
@@ -202,7 +252,7 @@ class Tally:
         return self.elapsed_seconds / self.ended * max(0, self.pending - self.ended)
 
     def summary(self, *, interrupted: bool) -> str:
-        """Returns the sweep's end in one line."""
+        """Returns one line about the end of the sweep."""
         counts = [f"{self.completed} completed"]
         counts += [f"{self.diverged} diverged"] if self.diverged else []
         counts += [f"{len(self.failures)} failed"] if self.failures else []

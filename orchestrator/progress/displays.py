@@ -1,4 +1,4 @@
-"""Plain lines for logs and JSON lines for programs."""
+"""Plain lines for logs, JSON lines for programs, and a live display for a terminal."""
 
 from __future__ import annotations
 
@@ -14,20 +14,31 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.progress.base import Clock, Forecast, Running, Tally
+from orchestrator.progress.base import (
+    Clock,
+    EpochEnded,
+    Event,
+    Forecast,
+    SweepFinished,
+    SweepStarted,
+    Tally,
+    TrialFailed,
+    TrialFinished,
+    TrialLeft,
+)
 from orchestrator.safe_text import clean
 from orchestrator.wording import decimal_text, duration_text
 
 
 class Lines:
-    """Writes whole lines; a reader that went away does not end the sweep."""
+    """Writes whole lines; a reader that closed the stream does not end the sweep."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream: IO[str] | None = stream
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
 
     def write(self, line: str) -> None:
-        """Writes and flushes one line; what the encoding lacks becomes a question mark."""
+        """Writes and flushes one line; a character outside the encoding becomes a question mark."""
         if self._stream is None:
             return
         try:
@@ -39,7 +50,7 @@ class Lines:
 
 
 def first_line(message: str) -> str:
-    """Returns the first line of a message, harmless to a terminal."""
+    """Returns the first line of a message without control characters."""
     return clean(next(iter(message.strip().splitlines()), "no message"))
 
 
@@ -49,7 +60,7 @@ def cut(text: str, width: int) -> str:
 
 
 def cut_label(label: str, width: int) -> str:
-    """Shortens `dataset · model · loss · repeat` at the dataset, or as a whole if that is short."""
+    """Shortens `dataset · model · loss · repeat` in the dataset if that has room, or at its end."""
     label = clean(label)
     first, dot, rest = label.partition(" · ")
     room = width - len(dot + rest) - 3
@@ -64,71 +75,56 @@ _EPOCH_INTERVAL_SECONDS = 10.0
 
 
 class PlainProgress:
-    """Lines for logs: every failure, results at most once a second, a sign of life else."""
+    """Lines for logs: failures, at most one result per second, one epoch per 10 s without news."""
 
     def __init__(
         self, stream: IO[str], clock: Clock = time.monotonic, forecast: Forecast | None = None
     ) -> None:
-        """Args: stream: Where lines go. clock: Monotonic seconds. forecast: Of the time left."""
+        """Args: stream: Receives lines. clock: Monotonic seconds. forecast: Estimates time left."""
         self._lines = Lines(stream)
         self._tally = Tally(clock=clock, forecast=forecast)
         self._last_line_at = -math.inf
         self._shown_failures: set[tuple[str, str]] = set()
 
-    def sweep_started(self, total: int, pending: int, skipped: int) -> None:
-        """See `Progress`."""
-        self._tally.start(total, pending, skipped)
-        self._write(f"{total} trials: {pending} to run, {skipped} skipped")
-
-    def trial_started(self, trial_id: str, label: str) -> None:
-        """See `Progress`."""
-        self._tally.begin(trial_id, label)
-
-    def epoch(self, trial_id: str, epoch: int, val_dice: float) -> None:
-        """See `Progress`."""
-        running = self._tally.running.setdefault(trial_id, Running(trial_id))
-        running.epoch, running.val_dice = epoch, val_dice
-        if self._due(_EPOCH_INTERVAL_SECONDS):
-            number = f"{len(self._tally.running)} running"
-            self._trial(
-                f"{number}, epoch {epoch}, val Dice {decimal_text(val_dice, 3)}", running.label
-            )
-
-    def trial_finished(
-        self, trial_id: str, status: str, dice: float | None, seconds: float
-    ) -> None:
-        """See `Progress`."""
-        label = self._tally.finish(trial_id, status)
-        if self._due(_LINE_INTERVAL_SECONDS) or self._tally.ended == self._tally.pending:
-            result = status if dice is None else f"Dice {decimal_text(dice, 3)}"
-            parts = [result, duration_text(seconds)]
-            if self._tally.eta_seconds:
-                parts.append(f"ETA {duration_text(self._tally.eta_seconds)}")
-            self._trial(", ".join(parts), label)
-
-    def trial_failed(self, trial_id: str, failure_class: str, message: str) -> None:
-        """See `Progress`."""
-        label = self._tally.fail(trial_id, failure_class, message)
-        # A thousand trials that fail alike are one finding; the table `failures` has them all.
-        if (failure_class, message) in self._shown_failures and not self._due(
-            _LINE_INTERVAL_SECONDS
-        ):
-            return
-        self._shown_failures.add((failure_class, message))
-        self._trial(f"FAILED {failure_class}", label)
-        self._write(f"    {first_line(message)}")  # whole: the remedy is at its end
-
-    def trial_left(self, trial_id: str, message: str) -> None:
-        """See `Progress`."""
-        del message  # whoever follows is told once, when there is nothing else to do
-        self._tally.leave(trial_id)
-
-    def sweep_finished(self, *, interrupted: bool = False) -> None:
-        """See `Progress`."""
-        self._write(self._tally.summary(interrupted=interrupted))
+    def on(self, event: Event) -> None:
+        """Writes the lines of an event, if any is due."""
+        label = self._tally.on(event)
+        match event:
+            case SweepStarted():
+                counts = f"{event.pending} to run, {event.skipped} skipped"
+                self._write(f"{event.total} trials: {counts}")
+            case EpochEnded() if self._due(_EPOCH_INTERVAL_SECONDS):
+                state = f"epoch {event.epoch}, val Dice {decimal_text(event.val_dice, 3)}"
+                self._trial(f"{len(self._tally.running)} running, {state}", label)
+            case TrialFinished():
+                self._finished(event, label)
+            case TrialFailed():
+                self._failed(event, label)
+            case SweepFinished():
+                self._write(self._tally.summary(interrupted=event.interrupted))
+            case _:
+                pass  # why a trial is left is said once, when only such trials remain
 
     def close(self) -> None:
         """See `Progress`."""
+
+    def _finished(self, event: TrialFinished, label: str) -> None:
+        tally = self._tally
+        if self._due(_LINE_INTERVAL_SECONDS) or tally.ended == tally.pending:
+            result = event.status if event.dice is None else f"Dice {decimal_text(event.dice, 3)}"
+            parts = [result, duration_text(event.seconds)]
+            if tally.eta_seconds:
+                parts.append(f"ETA {duration_text(tally.eta_seconds)}")
+            self._trial(", ".join(parts), label)
+
+    def _failed(self, event: TrialFailed, label: str) -> None:
+        # One line says enough about a thousand equal failures; the table `failures` has them all.
+        kind = (event.failure_class, event.message)
+        if kind in self._shown_failures and not self._due(_LINE_INTERVAL_SECONDS):
+            return
+        self._shown_failures.add(kind)
+        self._trial(f"FAILED {event.failure_class}", label)
+        self._write(f"    {first_line(event.message)}")  # in full: the remedy is at its end
 
     def _due(self, interval_seconds: float) -> bool:
         return self._tally.clock() - self._last_line_at >= interval_seconds
@@ -143,83 +139,29 @@ class PlainProgress:
 
 
 class JsonProgress:
-    """One JSON object a line for programs, flushed at once; nothing is left out."""
+    """One JSON object per event and line, flushed at once."""
 
     def __init__(
         self, stream: IO[str], clock: Clock = time.monotonic, forecast: Forecast | None = None
     ) -> None:
-        """Args: stream: Where lines go. clock: Monotonic seconds. forecast: Of the time left."""
+        """Args: stream: Receives lines. clock: Monotonic seconds. forecast: Estimates time left."""
         self._lines = Lines(stream)
         self._tally = Tally(clock=clock, forecast=forecast)
 
-    def sweep_started(self, total: int, pending: int, skipped: int) -> None:
-        """See `Progress`."""
-        self._tally.start(total, pending, skipped)
-        self._event("sweep_started", total=total, pending=pending, skipped=skipped)
-
-    def trial_started(self, trial_id: str, label: str) -> None:
-        """See `Progress`."""
-        self._tally.begin(trial_id, label)
-        self._event("trial_started", trial_id=trial_id, label=label)
-
-    def epoch(self, trial_id: str, epoch: int, val_dice: float) -> None:
-        """See `Progress`."""
-        self._event("epoch", trial_id=trial_id, epoch=epoch, val_dice=val_dice)
-
-    def trial_finished(
-        self, trial_id: str, status: str, dice: float | None, seconds: float
-    ) -> None:
-        """See `Progress`."""
-        label = self._tally.finish(trial_id, status)
-        self._event(
-            "trial_finished",
-            trial_id=trial_id,
-            label=label,
-            status=status,
-            dice=dice,
-            seconds=seconds,
-            **self._standing(),
-        )
-
-    def trial_failed(self, trial_id: str, failure_class: str, message: str) -> None:
-        """See `Progress`."""
-        label = self._tally.fail(trial_id, failure_class, message)
-        self._event(
-            "trial_failed",
-            trial_id=trial_id,
-            label=label,
-            failure_class=str(failure_class),
-            message=message,
-            **self._standing(),
-        )
-
-    def trial_left(self, trial_id: str, message: str) -> None:
-        """See `Progress`."""
-        label = self._tally.leave(trial_id)
-        self._event("trial_left", trial_id=trial_id, label=label, message=message)
-
-    def sweep_finished(self, *, interrupted: bool = False) -> None:
-        """See `Progress`."""
-        self._event(
-            "sweep_finished",
-            completed=self._tally.completed,
-            diverged=self._tally.diverged,
-            failed=len(self._tally.failures),
-            interrupted=interrupted,
-        )
-
-    def close(self) -> None:
-        """See `Progress`."""
-
-    def _standing(self) -> dict[str, object]:
-        return {
-            "ended": self._tally.ended,
-            "pending": self._tally.pending,
-            "eta_seconds": self._tally.eta_seconds,
-        }
-
-    def _event(self, event: str, **values: object) -> None:
-        values = {"event": event, "elapsed_seconds": self._tally.elapsed_seconds} | values
+    def on(self, event: Event) -> None:
+        """Writes the line of an event."""
+        tally = self._tally
+        label = tally.on(event)
+        values = vars(event)
+        if isinstance(event, TrialFinished | TrialFailed | TrialLeft):
+            values = {"trial_id": event.trial_id, "label": label} | values
+        if isinstance(event, TrialFinished | TrialFailed):
+            values["ended"], values["pending"] = tally.ended, tally.pending
+            values["eta_seconds"] = tally.eta_seconds
+        if isinstance(event, SweepFinished):
+            counts = {"completed": tally.completed, "diverged": tally.diverged}
+            values = counts | {"failed": len(tally.failures)} | values
+        values = {"event": event.name, "elapsed_seconds": tally.elapsed_seconds} | values
         plain = {
             key: (round(value, 6) if math.isfinite(value) else None)
             if isinstance(value, float)
@@ -227,6 +169,9 @@ class JsonProgress:
             for key, value in values.items()
         }
         self._lines.write(json.dumps(plain, ensure_ascii=True, allow_nan=False))
+
+    def close(self) -> None:
+        """See `Progress`."""
 
 
 _MAX_RUNNING_SHOWN = 8
@@ -239,53 +184,25 @@ class LiveProgress:
     def __init__(
         self, console: Console, clock: Clock = time.monotonic, forecast: Forecast | None = None
     ) -> None:
-        """Args: console: The terminal. clock: Monotonic seconds. forecast: Of the time left."""
+        """Args: console: The terminal. clock: Monotonic seconds. forecast: Estimates time left."""
         self._console = console
         self._tally = Tally(clock=clock, forecast=forecast)
         self._live: Live | None = None
-        self._lock = threading.RLock()  # rich redraws from a thread of its own
+        self._lock = threading.RLock()  # rich redraws from another thread
 
-    def sweep_started(self, total: int, pending: int, skipped: int) -> None:
-        """See `Progress`."""
+    def on(self, event: Event) -> None:
+        """Counts an event; opens the display with the first and prints a summary with the last."""
         with self._lock:
-            self._tally.start(total, pending, skipped)
-        self._live = Live(console=self._console, get_renderable=self.render, refresh_per_second=4)
-        self._live.start()
-
-    def trial_started(self, trial_id: str, label: str) -> None:
-        """See `Progress`."""
-        with self._lock:
-            self._tally.begin(trial_id, label)
-
-    def epoch(self, trial_id: str, epoch: int, val_dice: float) -> None:
-        """See `Progress`."""
-        with self._lock:
-            running = self._tally.running.setdefault(trial_id, Running(trial_id))
-            running.epoch, running.val_dice = epoch, val_dice
-
-    def trial_finished(
-        self, trial_id: str, status: str, dice: float | None, seconds: float
-    ) -> None:
-        """See `Progress`."""
-        del dice, seconds  # the bar has no room for single results; the tables have them
-        with self._lock:
-            self._tally.finish(trial_id, status)
-
-    def trial_failed(self, trial_id: str, failure_class: str, message: str) -> None:
-        """See `Progress`."""
-        with self._lock:
-            self._tally.fail(trial_id, failure_class, message)
-
-    def trial_left(self, trial_id: str, message: str) -> None:
-        """See `Progress`."""
-        del message
-        with self._lock:
-            self._tally.leave(trial_id)
-
-    def sweep_finished(self, *, interrupted: bool = False) -> None:
-        """See `Progress`."""
-        self.close()
-        self._console.print(self._tally.summary(interrupted=interrupted), highlight=False)
+            self._tally.on(event)
+        if isinstance(event, SweepStarted):
+            self._live = Live(
+                console=self._console, get_renderable=self.render, refresh_per_second=4
+            )
+            self._live.start()
+        elif isinstance(event, SweepFinished):
+            self.close()
+            summary = self._tally.summary(interrupted=event.interrupted)
+            self._console.print(summary, highlight=False)
 
     def close(self) -> None:
         """See `Progress`."""

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy import stats
 
-from orchestrator.ranking.places import TieRule, points_of, shared_ranks
+from orchestrator.ranking.choices import TieRule
+from orchestrator.ranking.places import points_of, shared_ranks
 from orchestrator.ranking.scores import Scores, block_means, mean_over
 from workers.contract import JSONValue
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.ranking.places import TieRule, points_of
-from orchestrator.ranking.scores import Compare, Scores, comparable_DML, mean_over
+from orchestrator.ranking.choices import Compare, TieRule
+from orchestrator.ranking.places import points_of
+from orchestrator.ranking.scores import Scores, comparable_DML, mean_over
 
 CHUNK_BYTES = 64 * 2**20
 """Size of one chunk's cell means; a few arrays of this size exist at once."""

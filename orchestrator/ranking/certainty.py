@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.ranking.bootstrap import resample as draw_samples
+from orchestrator.ranking.choices import Compare, PodiumAxis, TieRule
 from orchestrator.ranking.coverage import Grid
 from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.pairs import (
@@ -20,11 +21,11 @@ from orchestrator.ranking.pairs import (
     interval,
     turn_round,
 )
-from orchestrator.ranking.places import TieRule, tie_rule
+from orchestrator.ranking.places import tie_rule
 from orchestrator.ranking.podium import listing, rank
 from orchestrator.ranking.racing import with_stand_ins
 from orchestrator.ranking.results import Podium, podium_rows
-from orchestrator.ranking.scores import Compare, Scores, scores_of
+from orchestrator.ranking.scores import Scores, scores_of
 from workers.contract import UserError
 
 __all__ = [
@@ -34,12 +35,10 @@ __all__ = [
     "Interval",
     "LossCertainty",
     "PairCertainty",
-    "PodiumAxis",
     "certainties",
     "certainty",
 ]
 
-PodiumAxis = Literal["dataset", "model", "both"]
 PODIUM_AXES: tuple[PodiumAxis, ...] = get_args(PodiumAxis)
 ResampledAxis = Literal["dataset", "model", "repeat"]
 RESAMPLED_AXES: tuple[ResampledAxis, ...] = get_args(ResampledAxis)

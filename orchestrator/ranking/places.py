@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
+from orchestrator.ranking.choices import TieRule
 from workers.contract import UserError
 
-TieRule = Literal["split", "min", "max", "order"]
 TIE_RULES: tuple[TieRule, ...] = get_args(TieRule)
 TIE_MEANINGS: Mapping[str, str] = {
     "split": "tied places share their points evenly",

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.ranking.agreement import Agreement, UnitRanks, agreement_of, unit_ranks
+from orchestrator.ranking.choices import Compare, TieRule
 from orchestrator.ranking.coverage import Coverage, Grid, block_coverage
 from orchestrator.ranking.metrics import Metric
-from orchestrator.ranking.places import TIE_RULES, Placing, TieRule, place, tie_rule
+from orchestrator.ranking.places import TIE_RULES, Placing, place, tie_rule
 from orchestrator.ranking.racing import with_stand_ins
 from orchestrator.ranking.results import Block, Podium, Points, Ranking, steps
-from orchestrator.ranking.scores import Compare, Scores, gather, scores_of
+from orchestrator.ranking.scores import Scores, gather, scores_of
 from orchestrator.ranking.scores import block_means as means_by_block
 from workers.contract import UserError
 

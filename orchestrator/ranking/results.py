@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.ranking.agreement import Agreement
+from orchestrator.ranking.choices import Compare, TieRule
 from orchestrator.ranking.coverage import Coverage
 from orchestrator.ranking.metrics import Metric
-from orchestrator.ranking.places import TieRule
-from orchestrator.ranking.scores import Compare
 from workers.contract import JSONValue
 
 Points = Mapping[str, int | float]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
+from orchestrator.ranking.choices import Compare
 from orchestrator.ranking.metrics import Metric, as_metric
 from orchestrator.ranking.table import check_table, is_diverged, reading_notes
 from workers.contract import UserError
 
-Compare = Literal["available", "common"]
 COMPARES: tuple[Compare, ...] = get_args(Compare)
 COLUMNS = ("dataset", "model", "loss", "repeat")
 MAX_COMBINATIONS = 60_000_000

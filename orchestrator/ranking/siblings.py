@@ -8,8 +8,8 @@ from typing import get_args
 
 import pandas as pd
 
+from orchestrator.ranking.choices import TieRule
 from orchestrator.ranking.coverage import Grid
-from orchestrator.ranking.places import TieRule
 from orchestrator.ranking.podium import rank
 from orchestrator.ranking.results import Ranking
 from orchestrator.ranking.table import is_diverged

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from orchestrator.ranking.choices import TieRule
 from orchestrator.ranking.coverage import Grid
 from orchestrator.ranking.metrics import Metric, metric_of
-from orchestrator.ranking.places import TieRule
 from orchestrator.ranking.podium import Podium, Ranking, rank
 from orchestrator.ranking.protocols import changed_code
 from orchestrator.ranking.results import podium_rows

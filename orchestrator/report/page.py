@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from orchestrator.report.standings import other_ways_matter, podium_steps, shown
 from orchestrator.report.statistics import DIAGRAM_WIDTH, CriticalDiagram, draw_critical
 from orchestrator.wording import FOR_SCRIPTS, MISSING, count_text, duration_text, list_text
 from workers.contract import UserError
+from workers.durable import replace_file
 
 SCRIPTS = ("tables.js", "heat.js", "curves.js", "copy.js")
 
@@ -170,8 +169,8 @@ def write_report(data: ReportData, out: Path) -> ReportFiles:
         for path in stale_figures(folder, figures):
             path.unlink(missing_ok=True)
         for name, content in figures.items():
-            write_file(folder / name, content)
-        write_file(out / "index.html", page.encode())
+            replace_file(folder / name, content)
+        replace_file(out / "index.html", page.encode())
     except OSError as error:
         msg = f"{error.filename or out}: cannot be written: {error.strerror}; choose another --out"
         raise UserError(msg) from error
@@ -181,22 +180,3 @@ def write_report(data: ReportData, out: Path) -> ReportFiles:
         answer=sections.answer.sentence,
         notes=(*sections.sweep.missing, *drawn.notes),
     )
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, readable for everyone.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp makes files that nobody else may read
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

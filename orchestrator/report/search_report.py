@@ -12,10 +12,10 @@ from markupsafe import Markup
 
 from orchestrator.report.figures.search import search_figure
 from orchestrator.report.figures.style import drawing_style, save
-from orchestrator.report.page import write_file
 from orchestrator.report.rendering import render
 from orchestrator.tune.studies import Candidate, Finding
 from workers.contract import UserError
+from workers.durable import replace_file
 
 MAX_LISTED = 10
 """Candidates of a search that the page lists, the best first."""
@@ -85,10 +85,10 @@ def write_search_report(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for key, content in figures.items():
-            write_file(folder / key, content)
+            replace_file(folder / key, content)
         for key, text in fragments.items():
-            write_file(out / key, text.encode())
-        write_file(out / "index.html", page.encode())
+            replace_file(out / key, text.encode())
+        replace_file(out / "index.html", page.encode())
     except OSError as error:
         msg = f"{error.filename or out}: cannot be written: {error.strerror}; choose another --out"
         raise UserError(msg) from error

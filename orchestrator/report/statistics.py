@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
-from orchestrator.ranking.certainty import Certainty, PairCertainty, PodiumAxis, certainties
+from orchestrator.ranking.certainty import Certainty, PairCertainty, certainties
+from orchestrator.ranking.choices import PodiumAxis
 from orchestrator.ranking.racing import with_stand_ins
 from orchestrator.ranking.scores import scores_of
 from orchestrator.ranking.significance import CriticalDifference, Significance, significance

@@ -1,20 +1,12 @@
 """The results: Parquet tables below one location, with one atomic commit a trial."""
 
-from orchestrator.store.answer import Answer, plain
 from orchestrator.store.compact import CompactionSummary, TableCompaction
 from orchestrator.store.drivers import RunningTrial, RunRecord
 from orchestrator.store.feed import Feed
-from orchestrator.store.rows import (
-    CandidateRow,
-    CommittedTrial,
-    DamagedFile,
-    FailureRecord,
-    FailureRow,
-    Standing,
-)
+from orchestrator.store.query_result import QueryResult, json_value
 from orchestrator.store.saved_queries import SAVED_QUERIES, SavedQuery
 from orchestrator.store.schema import SCHEMA_VERSION, TABLES, VIEWS, describe_tables
-from orchestrator.store.storage import StoreError, StoreHiccupError
+from orchestrator.store.storage import StoreError, TemporaryStoreError
 from orchestrator.store.store import Store
 from orchestrator.store.verify import REMEDIES, Verification
 
@@ -24,23 +16,17 @@ __all__ = [
     "SCHEMA_VERSION",
     "TABLES",
     "VIEWS",
-    "Answer",
-    "CandidateRow",
-    "CommittedTrial",
     "CompactionSummary",
-    "DamagedFile",
-    "FailureRecord",
-    "FailureRow",
     "Feed",
+    "QueryResult",
     "RunRecord",
     "RunningTrial",
     "SavedQuery",
-    "Standing",
     "Store",
     "StoreError",
-    "StoreHiccupError",
     "TableCompaction",
+    "TemporaryStoreError",
     "Verification",
     "describe_tables",
-    "plain",
+    "json_value",
 ]

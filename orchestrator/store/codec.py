@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from orchestrator.store.rows import Row
-from orchestrator.store.schema import PREDICTIONS, Table
+from orchestrator.store.schema import PREDICTIONS, TableSchema
 from orchestrator.store.storage import Buffer, StoreError
 
 ROW_GROUP_SIZE = 65_536
@@ -20,7 +20,7 @@ CHECKED = {b"podium.page_checksums": b"crc32"}
 """Says in a compacted file that every page carries its checksum."""
 
 
-def encode_part(table: Table, rows: Sequence[Row]) -> bytes:
+def encode_part(table: TableSchema, rows: Sequence[Row]) -> bytes:
     """Returns one trial's rows as a Parquet file.
 
     A single row gains nothing from compression, dictionaries and statistics; thousands of such
@@ -50,7 +50,7 @@ def encode_rows(rows: pa.Table) -> bytes:
 
 
 @contextmanager
-def dense_file(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[Buffer]:
+def compacted_file(table: TableSchema, batches: Iterable[pa.RecordBatch]) -> Iterator[Buffer]:
     """Gives sorted rows as one dense Parquet file: the same bytes for the same rows.
 
     It is built on this machine's disk and mapped, so that no table has to fit into memory.
@@ -82,7 +82,7 @@ def no_room(path: Path, error: Exception) -> StoreError:
     )
 
 
-def _row_groups(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+def _row_groups(table: TableSchema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Regroups rows: where a group ends depends on their number alone."""
     size = PICTURES_GROUP_SIZE if table is PREDICTIONS else ROW_GROUP_SIZE
     waiting: list[pa.RecordBatch] = []

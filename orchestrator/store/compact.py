@@ -9,23 +9,31 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from orchestrator.store.codec import decode, dense_file
-from orchestrator.store.drivers import dead_claims
+from orchestrator.store.codec import compacted_file, decode
+from orchestrator.store.drivers import stale_claims
 from orchestrator.store.files import (
     CHECKPOINTS,
     COMPACTED,
     GRIDS,
     RUNS,
-    compact_path,
+    compacted_path,
     is_as_named,
     last_compaction_path,
-    look,
+    list_table,
     trial_id_of,
 )
 from orchestrator.store.lookup import all_diverged
 from orchestrator.store.scan import Unreadable, connect_sorting, scan
-from orchestrator.store.schema import CANDIDATES, DETAIL_TABLES, FAILURES, TABLES, TRIALS, Table
-from orchestrator.store.storage import TEMPORARY, Buffer, FileInfo, Storage, StoreError
+from orchestrator.store.schema import (
+    CANDIDATES,
+    DETAIL_TABLES,
+    FAILURES,
+    TABLES,
+    TRIALS,
+    TableSchema,
+)
+from orchestrator.store.storage import Buffer, FileInfo, Storage, StoreError
+from workers.durable import TEMPORARY
 
 STALE = timedelta(hours=1)
 """Age at which nobody can still be writing a file: a commit takes well under a second."""
@@ -68,7 +76,7 @@ def compact_tables(storage: Storage) -> CompactionSummary:
 
 
 def compact_table(
-    storage: Storage, table: Table, finished: set[str] | None = None
+    storage: Storage, table: TableSchema, finished: set[str] | None = None
 ) -> TableCompaction:
     """Merges a table's files: one new file, durable, before the files it replaces are deleted.
 
@@ -83,7 +91,7 @@ def compact_table(
     Raises:
         StoreError: A file cannot be read or written; nothing is lost.
     """
-    before = look(storage, table).all()
+    before = list_table(storage, table).all()
 
     def part_counts(key: str) -> bool:
         return finished is None or trial_id_of(key) in finished
@@ -101,10 +109,10 @@ def compact_table(
             refuse_lost(storage, lost)
         torn = tuple(item.file for item in found.unreadable if item not in lost)
         replaced = (*found.read, *torn)
-        if replaced != found.files.compacts or len(replaced) > 1:
-            _refuse_altered(storage, found.files.compacts)
+        if replaced != found.files.compacted or len(replaced) > 1:
+            _refuse_altered(storage, found.files.compacted)
             _replace(storage, table, merge.data, replaced)
-    after = look(storage, table).all()
+    after = list_table(storage, table).all()
     return TableCompaction(
         table=table.name,
         num_files_before=len(before),
@@ -118,7 +126,7 @@ def compact_table(
 class _Merge(ExitStack):
     """Writes the rows of a read into one dense file and keeps only their keys in memory."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: TableSchema) -> None:
         super().__init__()
         self._table = table
         self.num_rows = 0
@@ -138,7 +146,7 @@ class _Merge(ExitStack):
                 keys = pa.concat_tables([keys, fresh.group_by(names).aggregate([])])
                 yield batch
 
-        self.data = self.enter_context(dense_file(self._table, batches()))
+        self.data = self.enter_context(compacted_file(self._table, batches()))
         return keys
 
 
@@ -147,8 +155,10 @@ def _compacted_trials(storage: Storage) -> set[str]:
     return found.part_keys()
 
 
-def _replace(storage: Storage, table: Table, data: Buffer, replaced: tuple[FileInfo, ...]) -> None:
-    path = compact_path(table, data)
+def _replace(
+    storage: Storage, table: TableSchema, data: Buffer, replaced: tuple[FileInfo, ...]
+) -> None:
+    path = compacted_path(table, data)
     if path not in {file.path for file in replaced}:
         storage.write(path, data)
     storage.write(last_compaction_path(table), path.encode())
@@ -164,7 +174,7 @@ def _refuse_altered(storage: Storage, compacts: tuple[FileInfo, ...]) -> None:
             copy = copies.get(file.path)
             if copy is not None and copy.exists() and not is_as_named(copy, file.name):
                 msg = (
-                    f"{storage.place}/{file.path}: is not what was written, its digest is not that "
+                    f"{storage.name}/{file.path}: is not what was written, its digest is not that "
                     "in its name; restore it from a copy, or let podium verify --quarantine keep "
                     "what is whole of it"
                 )
@@ -180,14 +190,14 @@ def refuse_lost(storage: Storage, lost: tuple[Unreadable, ...]) -> None:
     for item in lost:
         trial_part = f"{TRIALS.name}/{item.file.name}"
         msg = (
-            f"{storage.place}/{item.file.path}: cannot be read ({item.reason}); restore it "
+            f"{storage.name}/{item.file.path}: cannot be read ({item.reason}); restore it "
             f"from a copy, or delete it together with {trial_part} (podium verify --quarantine "
             "moves both aside) and run again: that one trial is then trained again"
         )
         raise StoreError(msg)
 
 
-def heal_tables(storage: Storage, finished: set[str], now: datetime) -> tuple[str, ...]:
+def clean_up_tables(storage: Storage, finished: set[str], now: datetime) -> tuple[str, ...]:
     """Removes what killed processes left behind and finishes interrupted compactions.
 
     Removed are temporary files, details and divergences of trials that never got their row, and
@@ -223,15 +233,15 @@ def _leftovers(storage: Storage, finished: set[str], now: datetime) -> Iterator[
     for file in storage.list(RUNS):
         if _is_stale(file, now):
             yield file
-    yield from dead_claims(storage, now)
+    yield from stale_claims(storage, now)
     for file in storage.list(CHECKPOINTS):
         if file.name.removesuffix(".pt") in finished:
             yield file
     for table in DETAIL_TABLES:
-        for key, file in look(storage, table).parts.items():
+        for key, file in list_table(storage, table).parts.items():
             if trial_id_of(key) not in finished and _is_stale(file, now):
                 yield file
-    for key, file in look(storage, FAILURES).parts.items():
+    for key, file in list_table(storage, FAILURES).parts.items():
         # A diverged trial's row in `failures` comes before its row in `trials`.
         if trial_id_of(key) not in finished and _is_stale(file, now):
             rows = decode(storage.read(file.path) or b"")
@@ -243,11 +253,11 @@ def _is_stale(file: FileInfo, now: datetime) -> bool:
     return file.modified_at is not None and file.modified_at < now - STALE
 
 
-def _shows_a_key_twice(storage: Storage, table: Table) -> bool:
-    files = look(storage, table)
-    if len(files.compacts) > 1:
+def _shows_a_key_twice(storage: Storage, table: TableSchema) -> bool:
+    files = list_table(storage, table)
+    if len(files.compacted) > 1:
         return True
-    if not files.compacts or not files.parts:
+    if not files.compacted or not files.parts:
         return False
     compacted = scan(storage, table, columns=table.key, part_counts=lambda _: False)
     return not compacted.part_keys().isdisjoint(files.parts)

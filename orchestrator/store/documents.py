@@ -104,7 +104,7 @@ def load_grids(storage: Storage) -> list[dict[str, Any]]:
     if grids.malformed:
         path, reason = next(iter(grids.malformed.items()))
         msg = (
-            f"{storage.place}/{path}: {reason}; move it aside (podium verify --quarantine does) "
+            f"{storage.name}/{path}: {reason}; move it aside (podium verify --quarantine does) "
             "and run its configuration again, which writes it anew"
         )
         raise StoreError(msg)

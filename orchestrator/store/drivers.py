@@ -27,7 +27,7 @@ SILENT = timedelta(seconds=60)
 MAX_BYTES = 16 << 20
 """Of a driver's document."""
 
-MAX_LOOKS = 5
+MAX_READS = 5
 """How often a document that makes no sense is read; it is written every few seconds at most."""
 
 
@@ -144,7 +144,7 @@ def _read(storage: Storage, path: str) -> RunRecord | None:
     An object is read by two requests, for its size and for so many bytes: where it is replaced
     between them, they do not fit. A driver taken for gone then would lose its claims for a moment.
     """
-    for _ in range(MAX_LOOKS):
+    for _ in range(MAX_READS):
         data = storage.read(path)
         run = None if data is None else _parse(data)
         if data is None or run is not None:
@@ -187,7 +187,7 @@ class Claims:
     storage: Storage
     run_id: str
 
-    def take(
+    def claim(
         self, trial_id: str, now: datetime, pause: Callable[[], None] = _pause
     ) -> RunRecord | None:
         """Claims a trial, unless another live driver holds it.
@@ -205,11 +205,11 @@ class Claims:
         Returns:
             None where the trial is claimed; otherwise the driver that has it.
         """
-        self.storage.mark(self._path(trial_id))
-        holder, met = self._holder(trial_id, now)
+        self.storage.touch(self._path(trial_id))
+        holder, met = self._other_claimant(trial_id, now)
         if holder is not None and met and self.run_id < holder.run_id:
             pause()
-            holder, _ = self._holder(trial_id, now)
+            holder, _ = self._other_claimant(trial_id, now)
         if holder is not None:
             self.release(trial_id)
         return holder
@@ -234,7 +234,7 @@ class Claims:
             if _trial_of(file) in trial_ids and _run_of(file) in alive
         }
 
-    def _holder(self, trial_id: str, now: datetime) -> tuple[RunRecord | None, bool]:
+    def _other_claimant(self, trial_id: str, now: datetime) -> tuple[RunRecord | None, bool]:
         """Returns the live driver with the first other claim by name, and whether it is as new."""
         files = self.storage.list(CLAIMS, prefix=f"{trial_id}.")
         mine = next((file for file in files if _run_of(file) == self.run_id), None)
@@ -249,7 +249,7 @@ class Claims:
         return f"{CLAIMS}/{trial_id}.{self.run_id}"
 
 
-def dead_claims(storage: Storage, now: datetime) -> Iterator[FileInfo]:
+def stale_claims(storage: Storage, now: datetime) -> Iterator[FileInfo]:
     """Yields the claims of drivers that are gone.
 
     Raises:

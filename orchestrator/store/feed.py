@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.records import CommittedTrial, FailureRow
 from orchestrator.store import rows
 from orchestrator.store.documents import load_grids
 from orchestrator.store.drivers import RunRecord, load_runs
-from orchestrator.store.files import GRIDS, look, trial_id_of
-from orchestrator.store.missing import missing_notes
-from orchestrator.store.rows import CommittedTrial, FailureRow
+from orchestrator.store.files import GRIDS, list_table, trial_id_of
+from orchestrator.store.missing_details import missing_details
 from orchestrator.store.scan import scan
-from orchestrator.store.schema import EPOCHS, FAILURES, TRIALS, Table
+from orchestrator.store.schema import EPOCHS, FAILURES, TRIALS, TableSchema
 from orchestrator.store.storage import Storage
 from orchestrator.store.views import refuse_newer, to_pandas
 
@@ -26,7 +26,7 @@ _CURVE = ("epoch", "train_loss", "val_dice", "val_iou")
 class _Follower:
     """The rows of one table, by the key of their part; only files not seen before are read."""
 
-    def __init__(self, storage: Storage, table: Table) -> None:
+    def __init__(self, storage: Storage, table: TableSchema) -> None:
         self._storage = storage
         self._table = table
         self._compacts: set[str] = set()
@@ -41,14 +41,14 @@ class _Follower:
 
     def refresh(self) -> bool:
         """Reads what is new; says whether there was anything."""
-        files = look(self._storage, self._table)
-        compacts = {file.path for file in files.compacts}
+        files = list_table(self._storage, self._table)
+        compacts = {file.path for file in files.compacted}
         if compacts <= self._compacts and self.known.issuperset(files.parts):
             return False
         # A compacted file seen for the first time is read whole: it may hold unseen rows.
         found = scan(self._storage, self._table, part_counts=lambda key: key not in self.known)
         refuse_newer(self._storage, _newest(found.rows))
-        self._compacts |= {file.path for file in found.files.compacts}
+        self._compacts |= {file.path for file in found.files.compacted}
         keys = _part_keys(self._table, found.rows)
         fresh = [key not in self.known for key in keys]
         self.known.update(keys)
@@ -100,13 +100,13 @@ class Feed:
         """Returns table `trials` as `Store.read` does, in any order."""
         return to_pandas(TRIALS, self._trials.rows())
 
-    def missing(self) -> tuple[str, ...]:
+    def missing_details(self) -> tuple[str, ...]:
         """Returns a sentence if completed trials lack their epochs.
 
         Raises:
             StoreError: The results cannot be read.
         """
-        return missing_notes(self._storage, self._trials.rows(), (EPOCHS,))
+        return missing_details(self._storage, self._trials.rows(), (EPOCHS,))
 
     def curve(self, trial_id: str) -> list[dict[str, Any]]:
         """Returns the epochs of one finished trial: epoch, train_loss, val_dice, val_iou.
@@ -127,7 +127,7 @@ class Feed:
         return sorted(epochs, key=lambda row: row["epoch"])
 
 
-def _part_keys(table: Table, found: pa.Table) -> list[str]:
+def _part_keys(table: TableSchema, found: pa.Table) -> list[str]:
     columns: Iterable[list[Any]] = (found.column(name).to_pylist() for name in table.key)
     return ["-".join(map(str, key)) for key in zip(*columns, strict=True)]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.store.schema import Table
+from orchestrator.store.schema import TableSchema
 from orchestrator.store.storage import Buffer, FileInfo, Storage, StoreError
 
 CHECKPOINTS = "_checkpoints"
@@ -16,7 +16,7 @@ GRIDS = "_grids"
 RUNS = "_runs"
 CLAIMS = "_claims"
 COMPACTED = "_compacted"
-COMPACT = "compact-"
+COMPACTED_PREFIX = "compact-"
 
 _PART = re.compile(r"part-([0-9a-f]{20}(?:-[0-9]+)?)\.parquet")
 _COMPACT = re.compile(r"compact-[0-9a-f]{16}\.parquet")
@@ -32,25 +32,25 @@ class TableFiles:
     """The files of one table at one moment.
 
     Attributes:
-        compacts: Compacted files by name; more than one only around a compaction.
+        compacted: Compacted files by name; more than one only around a compaction.
         parts: Files of one trial (or one attempt) each, by `trial_id` or `trial_id-attempt`.
     """
 
-    compacts: tuple[FileInfo, ...]
+    compacted: tuple[FileInfo, ...]
     parts: Mapping[str, FileInfo]
 
     def all(self) -> tuple[FileInfo, ...]:
         """Every file, in the order in which a trial's rows count: compacted first."""
-        return (*self.compacts, *self.parts.values())
+        return (*self.compacted, *self.parts.values())
 
 
-def part_path(table: Table, trial_id: str, attempt: int | None = None) -> str:
+def part_path(table: TableSchema, trial_id: str, attempt: int | None = None) -> str:
     """Returns where a trial's (or an attempt's) own rows are: fixed, so a rerun overwrites."""
     suffix = "" if attempt is None else f"-{attempt}"
     return f"{table.name}/part-{trial_id}{suffix}.parquet"
 
 
-def compact_path(table: Table, data: Buffer) -> str:
+def compacted_path(table: TableSchema, data: Buffer) -> str:
     """Returns where a compacted file with these bytes belongs."""
     return f"{table.name}/compact-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
 
@@ -59,10 +59,10 @@ def is_as_named(path: Path, name: str) -> bool:
     """Says whether a compacted file has the digest that is in its name."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    return name == f"{COMPACT}{digest}.parquet"
+    return name == f"{COMPACTED_PREFIX}{digest}.parquet"
 
 
-def last_compaction_path(table: Table) -> str:
+def last_compaction_path(table: TableSchema) -> str:
     """Returns where a table's last compaction notes its file, before it deletes any other."""
     return f"{COMPACTED}/{table.name}"
 
@@ -85,7 +85,9 @@ def trial_id_of(part_key: str) -> str:
     return part_key[:_ID_LENGTH]
 
 
-def own_files(table: Table, entries: Iterable[FileInfo]) -> tuple[TableFiles, tuple[FileInfo, ...]]:
+def own_files(
+    table: TableSchema, entries: Iterable[FileInfo]
+) -> tuple[TableFiles, tuple[FileInfo, ...]]:
     """Sorts the entries of a table's folder into its files and what is not of the store.
 
     Hidden entries do not count, as for plain readers. A second copy of a file is not of the store:
@@ -101,10 +103,10 @@ def own_files(table: Table, entries: Iterable[FileInfo]) -> tuple[TableFiles, tu
             compacts.append(entry)
         elif not entry.name.startswith((".", "_")):
             strange.append(entry)
-    return TableFiles(compacts=tuple(compacts), parts=parts), tuple(strange)
+    return TableFiles(compacted=tuple(compacts), parts=parts), tuple(strange)
 
 
-def foreign_text(table: Table, entry: FileInfo, files: TableFiles) -> str:
+def foreign_text(table: TableSchema, entry: FileInfo, files: TableFiles) -> str:
     """Says what an entry is that is not of the store, and what else than moving it may help."""
     found = _OWN_NAME.search(entry.name)
     if entry.is_special:
@@ -115,7 +117,7 @@ def foreign_text(table: Table, entry: FileInfo, files: TableFiles) -> str:
     if stem.startswith("part-") and "attempt" not in table.key:
         stem = stem[: len("part-") + _ID_LENGTH]  # `part-ID-1` is a copy of `part-ID` here.
     name = f"{stem}.parquet"
-    if part_key(name) in files.parts or any(file.name == name for file in files.compacts):
+    if part_key(name) in files.parts or any(file.name == name for file in files.compacted):
         return f"a second copy of {name}, and not a file of this store"
     return (
         f"not a file of this store, though named like a copy of {name}, which is not here: if it "
@@ -123,7 +125,7 @@ def foreign_text(table: Table, entry: FileInfo, files: TableFiles) -> str:
     )
 
 
-def classify(storage: Storage, table: Table, entries: tuple[FileInfo, ...]) -> TableFiles:
+def classify(storage: Storage, table: TableSchema, entries: tuple[FileInfo, ...]) -> TableFiles:
     """Sorts the entries of a table's folder; hidden ones do not count, as for plain readers.
 
     Raises:
@@ -131,20 +133,20 @@ def classify(storage: Storage, table: Table, entries: tuple[FileInfo, ...]) -> T
     """
     files, strange = own_files(table, entries)
     for entry in strange:
-        msg = f"{storage.place}/{entry.path}: {foreign_text(table, entry, files)}" + (
+        msg = f"{storage.name}/{entry.path}: {foreign_text(table, entry, files)}" + (
             "" if entry.is_special else _REMEDY.format(table.name)
         )
         raise StoreError(msg)
     return files
 
 
-def compacts(storage: Storage, table: Table) -> tuple[str, ...]:
+def compacts(storage: Storage, table: TableSchema) -> tuple[str, ...]:
     """Returns the paths of the compacted files at one moment."""
-    entries = storage.list(table.name, prefix=COMPACT)
+    entries = storage.list(table.name, prefix=COMPACTED_PREFIX)
     return tuple(entry.path for entry in entries if _COMPACT.fullmatch(entry.name))
 
 
-def look(storage: Storage, table: Table) -> TableFiles:
+def list_table(storage: Storage, table: TableSchema) -> TableFiles:
     """Returns a table's files such that no committed row is missing from them.
 
     A listing made while a compaction deletes parts may show neither a part nor the compacted
@@ -157,6 +159,6 @@ def look(storage: Storage, table: Table) -> TableFiles:
     files = classify(storage, table, storage.list(table.name))
     while True:
         again = classify(storage, table, storage.list(table.name))
-        if [file.path for file in again.compacts] == [file.path for file in files.compacts]:
+        if [file.path for file in again.compacted] == [file.path for file in files.compacted]:
             return files
         files = again

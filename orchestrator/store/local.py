@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +15,14 @@ from typing import BinaryIO, TypeVar
 import filelock
 
 from orchestrator.store.storage import (
-    PATIENCE,
+    RETRY_POLICY,
     Buffer,
     FileInfo,
-    Patience,
+    RetryPolicy,
     StoreError,
-    StoreHiccupError,
+    TemporaryStoreError,
 )
+from workers.durable import replace_file, sync_folder
 
 LOCK_WAIT_SECONDS = 60.0
 
@@ -43,7 +43,7 @@ REMEDIES: dict[int, str] = {
 }
 """What to do about an error of the operating system, by its number."""
 
-HICCUPS = frozenset(
+TEMPORARY_ERRORS = frozenset(
     number
     for name in (
         *("EIO", "EAGAIN", "EINTR", "EBUSY", "ENOLCK", "ETIMEDOUT", "ESTALE", "EREMOTEIO"),
@@ -55,7 +55,7 @@ HICCUPS = frozenset(
 """Errors that a file server which is busy or starts again gives, and that pass."""
 _LASTING = "the disk or its file server fails; check it, then run the same command again"
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class LocalStorage:
     """Files below one folder, an absolute path, of a file system with an atomic rename."""
 
     root: Path
-    patience: Patience = field(default=PATIENCE, compare=False, repr=False)
+    retry_policy: RetryPolicy = field(default=RETRY_POLICY, compare=False, repr=False)
 
     @property
     def location(self) -> str:
@@ -71,7 +71,7 @@ class LocalStorage:
         return str(self.root)
 
     @property
-    def place(self) -> str:
+    def name(self) -> str:
         """The folder."""
         return str(self.root)
 
@@ -80,23 +80,12 @@ class LocalStorage:
         target = self.root / path
 
         def write() -> None:
-            beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
             _make_folder(target.parent)
-            try:
-                with beside.open("xb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                beside.replace(target)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    beside.unlink()
-                raise
-            _sync_folder(target.parent)
+            replace_file(target, data)
 
-        self._insist(path, write)
+        self._retried(path, write)
 
-    def mark(self, path: str) -> None:
+    def touch(self, path: str) -> None:
         """Makes an empty file, without the syncs that cost a write most of its time."""
         target = self.root / path
 
@@ -104,7 +93,7 @@ class LocalStorage:
             _make_folder(target.parent)
             target.touch()
 
-        self._insist(path, touch)
+        self._retried(path, touch)
 
     def read(self, path: str) -> bytes | None:
         """Returns a file's bytes, or None."""
@@ -114,7 +103,7 @@ class LocalStorage:
                 return file.read()
             return None
 
-        return self._insist(path, read)
+        return self._retried(path, read)
 
     def list(self, folder: str, prefix: str = "") -> tuple[FileInfo, ...]:
         """Returns the entries of a folder whose names begin so."""
@@ -133,11 +122,11 @@ class LocalStorage:
                         found.append(_info(f"{folder}/{entry.name}", entry.stat()))
             return tuple(sorted(found, key=lambda info: info.path))
 
-        return self._insist(folder, entries)
+        return self._retried(folder, entries)
 
     def delete(self, path: str) -> None:
         """Removes a file if it is there."""
-        self._insist(path, lambda: (self.root / path).unlink(missing_ok=True))
+        self._retried(path, lambda: (self.root / path).unlink(missing_ok=True))
 
     def delete_folder(self, folder: str) -> None:
         """Removes a folder if it is empty."""
@@ -149,11 +138,11 @@ class LocalStorage:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
                     raise
 
-        self._insist(folder, delete)
+        self._retried(folder, delete)
 
     def exists(self, path: str) -> bool:
         """Says whether the file is there."""
-        return self._insist(path, lambda: (self.root / path).is_file())
+        return self._retried(path, lambda: (self.root / path).is_file())
 
     @contextlib.contextmanager
     def local_copies(self, paths: Sequence[str]) -> Iterator[Mapping[str, Path]]:
@@ -172,26 +161,26 @@ class LocalStorage:
             with contextlib.suppress(filelock.Timeout, NotImplementedError):
                 lock.acquire(timeout=LOCK_WAIT_SECONDS)
 
-        self._insist(f".{name}.lock", acquire)
+        self._retried(f".{name}.lock", acquire)
         try:
             yield
         finally:
             lock.release()
 
-    def _insist(self, path: str, operation: Callable[[], _Answer]) -> _Answer:
-        def explained() -> _Answer:
+    def _retried(self, path: str, operation: Callable[[], _Result]) -> _Result:
+        def explained() -> _Result:
             try:
                 return operation()
             except OSError as error:
                 raise self._explain(path, error) from error
 
-        return self.patience.insist(self.place, explained)
+        return self.retry_policy.run(self.name, explained)
 
     def _explain(self, path: str, error: OSError) -> StoreError:
         reason, number = error.strerror or str(error), error.errno or 0
         remedy = REMEDIES.get(number, _LASTING)
         place = error.filename if remedy == _FOLDER else self.root / path
-        kind = StoreHiccupError if number in HICCUPS else StoreError
+        kind = TemporaryStoreError if number in TEMPORARY_ERRORS else StoreError
         return kind(f"{place}: {reason}; {remedy}")
 
 
@@ -217,7 +206,7 @@ def _make_folder(folder: Path) -> None:
     if folder.parent != folder:
         _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
 def _info(path: str, status: os.stat_result) -> FileInfo:
@@ -228,15 +217,3 @@ def _info(path: str, status: os.stat_result) -> FileInfo:
         )
     modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
     return FileInfo(path=path, size_bytes=status.st_size, modified_at=modified_at)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems cannot sync a folder; they make the rename durable themselves.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)

@@ -14,12 +14,12 @@ from pyarrow import parquet
 from orchestrator.store.codec import decode
 from orchestrator.store.files import attempt_of, compacts, last_compaction_path, part_path
 from orchestrator.store.rows import Row
-from orchestrator.store.schema import FAILURES, TRIALS, Table
+from orchestrator.store.schema import FAILURES, TRIALS, TableSchema
 from orchestrator.store.storage import Storage, StoreError
 from workers.contract import FailureClass
 
 
-def find_trial_row(storage: Storage, trial_id: str, table: Table = TRIALS) -> Row | None:
+def find_trial_row(storage: Storage, trial_id: str, table: TableSchema = TRIALS) -> Row | None:
     """Returns a trial's row of `trials` (or `candidates`), or None; a torn part is no row.
 
     The part is looked for first: compaction deletes it only once the compacted file is there and
@@ -60,7 +60,7 @@ def all_diverged(rows: list[Row]) -> bool:
     return all(row["failure_class"] == FailureClass.DIVERGED for row in rows)
 
 
-def _compacted_rows(storage: Storage, table: Table, trial_id: str) -> list[Row]:
+def _compacted_rows(storage: Storage, table: TableSchema, trial_id: str) -> list[Row]:
     while True:
         noted = storage.read(last_compaction_path(table))
         try:
@@ -72,7 +72,7 @@ def _compacted_rows(storage: Storage, table: Table, trial_id: str) -> list[Row]:
 
 
 @functools.lru_cache(maxsize=8)
-def _compacts(storage: Storage, table: Table, noted: bytes | None) -> tuple[str, ...]:  # noqa: ARG001
+def _compacts(storage: Storage, table: TableSchema, noted: bytes | None) -> tuple[str, ...]:  # noqa: ARG001
     """Lists the compacted files, once for each note of a compaction.
 
     The parts of thousands of trials lie in the same folder: to list it around every trial would
@@ -129,7 +129,7 @@ def _readable(storage: Storage, path: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         msg = (
-            f"{storage.place}/{path}: cannot be read ({reason}); restore it from a copy, or let "
+            f"{storage.name}/{path}: cannot be read ({reason}); restore it from a copy, or let "
             "podium verify --quarantine move it aside"
         )
         raise StoreError(msg) from error

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from orchestrator.store.codec import dense_file, encode_part
-from orchestrator.store.examine import FileFacts
-from orchestrator.store.files import compact_path, last_compaction_path
+from orchestrator.store.codec import compacted_file, encode_part
+from orchestrator.store.files import compacted_path, last_compaction_path
 from orchestrator.store.rows import Row
 from orchestrator.store.scan import BATCH_ROWS, connect_sorting
-from orchestrator.store.schema import CANDIDATES, DETAIL_TABLES, FAILURES, TRIALS, Table
+from orchestrator.store.schema import CANDIDATES, DETAIL_TABLES, FAILURES, TRIALS, TableSchema
 from orchestrator.store.storage import Storage
 from orchestrator.store.verify import Verification
+from orchestrator.store.verify_file import FileFacts
 
 QUARANTINE = "quarantine"
 """Folder below the results that no reader looks into."""
@@ -46,7 +46,7 @@ def quarantine(storage: Storage, found: Verification) -> tuple[str, ...]:
             if _is_concerned(facts, concerned):
                 moved.append(_copy_aside(storage, facts.file.path))
                 rest = _keep_the_rest(storage, table, facts, concerned)
-                if facts.is_compact:
+                if facts.is_compacted:
                     # Workers look for compacted files again once this note differs.
                     storage.write(last_compaction_path(table), rest.encode())
                 if rest != facts.file.path:
@@ -71,27 +71,29 @@ def _is_concerned(facts: FileFacts, broken: frozenset[str]) -> bool:
     return not broken.isdisjoint((*facts.num_rows, *facts.owner))
 
 
-def _keep_the_rest(storage: Storage, table: Table, facts: FileFacts, broken: frozenset[str]) -> str:
+def _keep_the_rest(
+    storage: Storage, table: TableSchema, facts: FileFacts, broken: frozenset[str]
+) -> str:
     """Writes a file without the broken rows and with mended ones; returns its path, or nothing."""
     only_labels = all(one.kind == "labels" for one in facts.findings)
     if facts.is_lost or broken.issuperset(facts.num_rows):
         return ""
-    if not (facts.is_compact or only_labels):
+    if not (facts.is_compacted or only_labels):
         return ""
     with storage.local_copies([facts.file.path]) as copies:
         batches = _good_rows(table, copies[facts.file.path], facts, broken)
-        if not facts.is_compact:
+        if not facts.is_compacted:
             rows = [row for batch in batches for row in batch.to_pylist()]
             storage.write(facts.file.path, encode_part(table, rows))
             return facts.file.path
-        with _sorted(table, batches, facts) as found, dense_file(table, found) as data:
-            path = compact_path(table, data)
+        with _sorted(table, batches, facts) as found, compacted_file(table, found) as data:
+            path = compacted_path(table, data)
             storage.write(path, data)
     return path
 
 
 def _good_rows(
-    table: Table, path: Path, facts: FileFacts, broken: frozenset[str]
+    table: TableSchema, path: Path, facts: FileFacts, broken: frozenset[str]
 ) -> Iterator[pa.RecordBatch]:
     out = pa.array(sorted(broken), pa.string())
     with parquet.ParquetFile(path, page_checksum_verification=True) as content:
@@ -120,7 +122,7 @@ def _mended(rows: pa.Table, field: pa.Field, mended: Mapping[str, Row]) -> pa.Ar
 
 @contextmanager
 def _sorted(
-    table: Table, batches: Iterator[pa.RecordBatch], facts: FileFacts
+    table: TableSchema, batches: Iterator[pa.RecordBatch], facts: FileFacts
 ) -> Iterator[Iterable[pa.RecordBatch]]:
     """Gives rows in the order of the table, which other labels change."""
     if not facts.mended:

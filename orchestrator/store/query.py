@@ -13,10 +13,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.store.answer import Answer, convertible, tidy
 from orchestrator.store.documents import read_grids
-from orchestrator.store.files import look
-from orchestrator.store.missing import NEEDED_OF_TRIALS, missing_notes
+from orchestrator.store.files import list_table
+from orchestrator.store.missing_details import NEEDED_OF_TRIALS, missing_details
+from orchestrator.store.query_result import QueryResult, convertible, tidy
 from orchestrator.store.scan import Scan, scan
 from orchestrator.store.schema import CANDIDATES, DETAIL_TABLES, FAILURES, GRID, TRIALS, VIEWS
 from orchestrator.store.statement import Statement, explain, parse
@@ -39,7 +39,9 @@ INTERRUPTS, INTERRUPT_SECONDS = 5, 0.2
 _BATCH_ROWS = 100_000
 
 
-def answer(storage: Storage, sql: str, parameters: Mapping[str, object] | None = None) -> Answer:
+def run_query(
+    storage: Storage, sql: str, parameters: Mapping[str, object] | None = None
+) -> QueryResult:
     """Runs one SELECT statement over the views of `VIEWS`.
 
     The rows come into an empty database in memory that can reach no file, no network and no
@@ -68,7 +70,7 @@ def answer(storage: Storage, sql: str, parameters: Mapping[str, object] | None =
         for name, rows in tables.items():
             connection.register(name, rows)
         with suppress(_OtherShapeError):
-            return Answer(tidy(_run(connection, statement, given, everything, shape)), notes)
+            return QueryResult(tidy(_run(connection, statement, given, everything, shape)), notes)
     msg = "the results changed under the query; run it again"
     raise StoreError(msg)
 
@@ -99,9 +101,12 @@ def load(
     trials = scan_trials(storage, [*needed, *_needed_of_trials(wanted)])
     grids = read_grids(storage)
     if not (
-        grids.documents or grids.malformed or trials.files.all() or look(storage, CANDIDATES).all()
+        grids.documents
+        or grids.malformed
+        or trials.files.all()
+        or list_table(storage, CANDIDATES).all()
     ):
-        msg = f"{storage.place}: no results here; expected a folder that `podium run` filled"
+        msg = f"{storage.name}: no results here; expected a folder that `podium run` filled"
         raise StoreError(msg)
     scans = [trials]
     if FAILURES.name in wanted or GRID.name in wanted:
@@ -121,9 +126,9 @@ def load(
             rows = rows_of(storage, VIEWS[name], columns, trial_ids, trials=trials)
         tables[name] = rows
     return tables, (
-        *grids.notes(storage.place),
+        *grids.notes(storage.name),
         *_notes(storage, scans),
-        *missing_notes(storage, trials.rows, details, trial_ids),
+        *missing_details(storage, trials.rows, details, trial_ids),
     )
 
 
@@ -145,7 +150,7 @@ class _OtherShapeError(Exception):
 
 def _notes(storage: Storage, scans: Sequence[Scan]) -> tuple[str, ...]:
     return tuple(
-        f"{storage.place}/{item.file.path}: torn, its rows are left out ({item.reason})"
+        f"{storage.name}/{item.file.path}: torn, its rows are left out ({item.reason})"
         for found in scans
         for item in found.lost()
     )

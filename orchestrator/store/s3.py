@@ -18,12 +18,12 @@ from pyarrow import fs
 from orchestrator.address import AddressError, S3Address, hide_credentials, parse_endpoint, parse_s3
 from orchestrator.safe_text import mask
 from orchestrator.store.storage import (
-    PATIENCE,
+    RETRY_POLICY,
     Buffer,
     FileInfo,
-    Patience,
+    RetryPolicy,
     StoreError,
-    StoreHiccupError,
+    TemporaryStoreError,
 )
 
 CONNECT_SECONDS = 5.0
@@ -36,7 +36,7 @@ is asked for again as a whole, see `orchestrator.store.storage`."""
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
-_HICCUP = re.compile(
+_TEMPORARY = re.compile(
     "NETWORK_CONNECTION|SLOW_DOWN|SlowDown|THROTTL|Throttl|INTERNAL_FAILURE|InternalError"
     "|SERVICE_UNAVAILABLE|ServiceUnavailable|REQUEST_TIMEOUT|RequestTimeout|OperationAborted"
     # The library repeated the end of an upload whose first answer was lost.
@@ -65,7 +65,7 @@ _REMEDIES = (
     (r"curlCode: (35|60|77)\b", f"the certificate is refused: correct the scheme of {_ENDPOINT}"
      ", or give the authority's certificate (?tls_ca_file_path=FILE)"),
     (r"NETWORK_CONNECTION", f"see whether the store answers and correct {_ENDPOINT}"),
-    (_HICCUP.pattern, "the store is disturbed or asked too much; wait"),
+    (_TEMPORARY.pattern, "the store is disturbed or asked too much; wait"),
 )  # fmt: skip
 _ANY = f"check credentials, bucket, region and {_ENDPOINT}"
 
@@ -108,7 +108,7 @@ def open_bucket(address: S3Address) -> tuple[fs.S3FileSystem, str]:
         )
     except (OSError, ValueError, pa.ArrowException) as error:
         # The cause may repeat secrets, so it is not chained.
-        raise explain(address.place, error) from None
+        raise explain(address.without_options, error) from None
     return files, f"{address.bucket}/{address.key}".rstrip("/")
 
 
@@ -117,7 +117,7 @@ def explain(place: str, error: BaseException) -> StoreError:
     reason = " ".join(str(error).split())
     # The remedy first: a short secret may hide the words that tell what happened.
     remedy = next((text for sign, text in _REMEDIES if re.search(sign, reason)), _ANY)
-    kind = StoreHiccupError if _HICCUP.search(reason) else StoreError
+    kind = TemporaryStoreError if _TEMPORARY.search(reason) else StoreError
     return kind(f"{place}: {mask(reason, place)}; {remedy}; then run the same command again")
 
 
@@ -135,21 +135,21 @@ def _endpoint() -> dict[str, str]:
 NUM_DOWNLOADS = 16
 _CHUNK_BYTES = 8 << 20
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 class ObjectStorage:
     """Objects below one prefix of a bucket."""
 
-    def __init__(self, uri: str, *, patience: Patience = PATIENCE) -> None:
+    def __init__(self, uri: str, *, retry_policy: RetryPolicy = RETRY_POLICY) -> None:
         """Opens the bucket; nothing is read or written yet."""
         address = parse_s3(uri)
         self.location = str(address)
-        self.place = address.place
-        self._patience = patience
+        self.name = address.without_options
+        self._retry_policy = retry_policy
         # Opening may ask where the bucket is, but says nothing of whether it can be reached.
-        opening = f"open {self.place}"
-        self._files, self._root = patience.insist(opening, lambda: open_bucket(address))
+        opening = f"open {self.name}"
+        self._files, self._root = retry_policy.run(opening, lambda: open_bucket(address))
 
     def write(self, path: str, data: Buffer) -> None:
         """Puts an object, whole or not at all.
@@ -160,11 +160,11 @@ class ObjectStorage:
         """
         buffer = pa.py_buffer(data)
         with ThreadPoolExecutor(1) as pool:
-            self._insist(
+            self._retried(
                 path, lambda: pool.submit(self._put, self._absolute(path), buffer).result()
             )
 
-    def mark(self, path: str) -> None:
+    def touch(self, path: str) -> None:
         """Puts an empty object."""
         self.write(path, b"")
 
@@ -183,7 +183,7 @@ class ObjectStorage:
                 raise
             return data
 
-        return self._insist(path, read)
+        return self._retried(path, read)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ObjectStorage) and other.location == self.location
@@ -201,7 +201,7 @@ class ObjectStorage:
                 self._check_bucket()
             return tuple(found)
 
-        found = self._insist(folder, entries)
+        found = self._retried(folder, entries)
         named = (_info(folder, info) for info in found if info.base_name.startswith(prefix))
         return tuple(sorted(named, key=lambda info: info.path))
 
@@ -212,7 +212,7 @@ class ObjectStorage:
             with contextlib.suppress(FileNotFoundError):
                 self._files.delete_file(self._absolute(path))
 
-        self._insist(path, delete)
+        self._retried(path, delete)
 
     def delete_folder(self, folder: str) -> None:
         """Removes the object that stands for an empty folder."""
@@ -222,11 +222,11 @@ class ObjectStorage:
                 self._files.delete_dir(self._absolute(folder))
 
         if not self.list(folder):
-            self._insist(folder, delete)
+            self._retried(folder, delete)
 
     def exists(self, path: str) -> bool:
         """Says whether the object is there."""
-        info = self._insist(path, lambda: self._files.get_file_info(self._absolute(path)))
+        info = self._retried(path, lambda: self._files.get_file_info(self._absolute(path)))
         return bool(info.type == fs.FileType.File)
 
     @contextlib.contextmanager
@@ -266,7 +266,7 @@ class ObjectStorage:
                 etag = (file.metadata() or {}).get("ETag", b"").decode()
             return etag or f"{info.size} {info.mtime}"
 
-        return self._insist(path, ask)
+        return self._retried(path, ask)
 
     def download(self, path: str, target: Path) -> None:
         """Copies an object into a file, a few MiB at a time.
@@ -275,12 +275,12 @@ class ObjectStorage:
             StoreError: The object cannot be read.
             OSError: The file cannot be written.
         """
-        source = self._insist(path, lambda: self._files.open_input_file(self._absolute(path)))
+        source = self._retried(path, lambda: self._files.open_input_file(self._absolute(path)))
         with source, target.open("wb") as file:
             size = source.size()
             for start in range(0, size, _CHUNK_BYTES):
                 length = min(_CHUNK_BYTES, size - start)
-                file.write(self._insist(path, functools.partial(source.read_at, length, start)))
+                file.write(self._retried(path, functools.partial(source.read_at, length, start)))
 
     def _put(self, path: str, buffer: pa.Buffer) -> None:
         stream = self._files.open_output_stream(path)
@@ -296,15 +296,15 @@ class ObjectStorage:
         if self._files.get_file_info(bucket).type == fs.FileType.NotFound:
             raise OSError(f"there is no bucket {bucket!r}")  # noqa: EM102 - explained by the caller
 
-    def _insist(self, path: str, operation: Callable[[], _Answer]) -> _Answer:
-        def explained() -> _Answer:
+    def _retried(self, path: str, operation: Callable[[], _Result]) -> _Result:
+        def explained() -> _Result:
             try:
                 return operation()
             except OSError as error:
-                place = f"{self.place}/{path}"
+                place = f"{self.name}/{path}"
                 raise explain(place, error) from None  # the cause may repeat secrets
 
-        return self._patience.insist(self.location, explained)
+        return self._retry_policy.run(self.location, explained)
 
 
 def _info(folder: str, info: fs.FileInfo) -> FileInfo:

@@ -15,11 +15,11 @@ import duckdb
 import pyarrow as pa
 
 from orchestrator.store.codec import is_whole, no_room
-from orchestrator.store.files import COMPACT, TableFiles, look, part_key
-from orchestrator.store.schema import SQL_TYPES, Table
+from orchestrator.store.files import COMPACTED_PREFIX, TableFiles, list_table, part_key
+from orchestrator.store.schema import SQL_TYPES, TableSchema
 from orchestrator.store.storage import FileInfo, Storage, StoreError
 
-MAX_LOOKS = 20
+MAX_READS = 20
 """How often a read starts again because files were compacted away under it."""
 BATCH_ROWS = 65_536
 FILES_AT_ONCE = 10_000
@@ -56,7 +56,7 @@ class Scan:
         unreadable: Torn parts; a torn compacted file is an error instead.
     """
 
-    table: Table
+    table: TableSchema
     rows: pa.Table
     files: TableFiles
     read: tuple[FileInfo, ...]
@@ -123,7 +123,7 @@ def _database(
 
 def scan(
     storage: Storage,
-    table: Table,
+    table: TableSchema,
     *,
     columns: Sequence[str] | None = None,
     trial_ids: Collection[str] | None = None,
@@ -152,10 +152,10 @@ def scan(
             cannot be read.
     """
     wanted = tuple(columns if columns is not None else table.column_names)
-    for number in range(MAX_LOOKS):
-        files = look(storage, table)
+    for number in range(MAX_READS):
+        files = list_table(storage, table)
         parts = (file for key, file in files.parts.items() if part_counts(key))
-        chosen = (*files.compacts, *parts)
+        chosen = (*files.compacted, *parts)
         with (
             storage.local_copies([file.path for file in chosen]) as copies,
             connect() as link,
@@ -174,19 +174,19 @@ def scan(
         if all(storage.exists(item.file.path) for item in bad):
             _refuse_torn_compacts(storage, table, bad)
             if isinstance(rows, str):
-                msg = f"{storage.place}/{table.name}: {rows}"
+                msg = f"{storage.name}/{table.name}: {rows}"
                 raise StoreError(msg)
             read = tuple(file for file in chosen if copies[file.path] not in reasons)
             return Scan(table=table, rows=rows, files=files, read=read, unreadable=bad)
-    msg = f"{storage.place}/{table.name}: the files keep changing; run the same command again"
+    msg = f"{storage.name}/{table.name}: the files keep changing; run the same command again"
     raise StoreError(msg)
 
 
-def _refuse_torn_compacts(storage: Storage, table: Table, bad: Sequence[Unreadable]) -> None:
+def _refuse_torn_compacts(storage: Storage, table: TableSchema, bad: Sequence[Unreadable]) -> None:
     for item in bad:
-        if item.file.name.startswith(COMPACT):
+        if item.file.name.startswith(COMPACTED_PREFIX):
             msg = (
-                f"{storage.place}/{item.file.path}: cannot be read ({item.reason}); restore it "
+                f"{storage.name}/{item.file.path}: cannot be read ({item.reason}); restore it "
                 f"from a copy, or move it out of {table.name}/ and run again (podium verify "
                 "--quarantine does, and keeps what is whole of it): then what only it held is lost "
                 "or trained again"
@@ -197,7 +197,7 @@ def _refuse_torn_compacts(storage: Storage, table: Table, bad: Sequence[Unreadab
 @dataclass(frozen=True)
 class _Query:
     connection: duckdb.DuckDBPyConnection
-    table: Table
+    table: TableSchema
     columns: tuple[str, ...]
     trial_ids: Collection[str] | None
     consume: Consume
@@ -234,7 +234,7 @@ class _Query:
     def _run(self, paths: Sequence[Path], consume: Consume, *, by_name: bool) -> pa.Table:
         declared = self.table.arrow_schema
         schema = pa.schema([declared.field(name) for name in self.columns], declared.metadata)
-        compacts = [path for path in paths if path.name.startswith(COMPACT)]
+        compacts = [path for path in paths if path.name.startswith(COMPACTED_PREFIX)]
         held = self._held(compacts) if len(compacts) < len(paths) else set()
         # A part whose rows are compacted already counts no more.
         paths = [path for path in paths if part_key(path.name) not in held]

@@ -57,7 +57,7 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class TableSchema:
     """One table.
 
     Attributes:
@@ -125,7 +125,7 @@ _METRICS = (
     _mean("precision", "Test precision"),
 )
 
-TRIALS = Table(
+TRIALS = TableSchema(
     name="trials",
     description="One row a finished trial; the trial is finished exactly when this row is visible.",
     key=("trial_id",),
@@ -190,7 +190,7 @@ TRIALS = Table(
     ),
 )
 
-EPOCHS = Table(
+EPOCHS = TableSchema(
     name="epochs",
     description="One row an epoch of a finished trial: its learning curve.",
     key=("trial_id", "epoch"),
@@ -208,7 +208,7 @@ EPOCHS = Table(
     ),
 )
 
-IMAGES = Table(
+IMAGES = TableSchema(
     name="images",
     description="One row a test image of a finished trial, from which any average can be made.",
     key=("trial_id", "image"),
@@ -234,7 +234,7 @@ IMAGES = Table(
     ),
 )
 
-PREDICTIONS = Table(
+PREDICTIONS = TableSchema(
     name="predictions",
     description="One row an example image of a finished trial with the model's raw output.",
     key=("trial_id", "image"),
@@ -258,7 +258,7 @@ PREDICTIONS = Table(
     ),
 )
 
-FAILURES = Table(
+FAILURES = TableSchema(
     name="failures",
     description="One row an attempt that gave no result, or whose training diverged.",
     key=("trial_id", "attempt"),
@@ -286,7 +286,7 @@ FAILURES = Table(
     ),
 )
 
-CANDIDATES = Table(
+CANDIDATES = TableSchema(
     name="candidates",
     description=(
         "One row a finished training of `podium tune`: parameters tried on training and validation "
@@ -334,11 +334,11 @@ CANDIDATES = Table(
 DETAIL_TABLES = (EPOCHS, IMAGES, PREDICTIONS)
 """Tables whose rows count only once their trial has its row in `trials`."""
 
-TABLES: dict[str, Table] = {
+TABLES: dict[str, TableSchema] = {
     table.name: table for table in (TRIALS, EPOCHS, IMAGES, PREDICTIONS, FAILURES, CANDIDATES)
 }
 
-GRID = Table(
+GRID = TableSchema(
     name="grid",
     description=(
         "No folder but a view, made from the newest grid of each protocol: one row a trial that "
@@ -368,7 +368,7 @@ GRID = Table(
     ),
 )
 
-VIEWS: dict[str, Table] = {**TABLES, GRID.name: GRID}
+VIEWS: dict[str, TableSchema] = {**TABLES, GRID.name: GRID}
 """What a query can name."""
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
-import re
 import time
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,11 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar
 
-from orchestrator.address import AddressError, S3Address, hide_credentials, parse_address
 from workers.contract import UserError
-
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
-"""Name of a file being written: `.NAME.<random>.tmp`, which no reader of Parquet looks at."""
 
 Buffer: TypeAlias = bytes | memoryview
 """What can be written; a view of a mapped file need not fit into memory."""
@@ -29,7 +21,7 @@ class StoreError(UserError):
     """The results cannot be read or written; the message names the file and the remedy."""
 
 
-class StoreHiccupError(StoreError):
+class TemporaryStoreError(StoreError):
     """The same as what may pass: a lost connection, a throttled request, a stale file handle.
 
     Storages ask again for a while (see `orchestrator.store.storage`) before anybody sees this.
@@ -75,7 +67,7 @@ class Storage(Protocol):
         ...
 
     @property
-    def place(self) -> str:
+    def name(self) -> str:
         """The location as messages show it, without options."""
         ...
 
@@ -83,7 +75,7 @@ class Storage(Protocol):
         """Puts a file in place, whole, durable and at once; replaces an older one."""
         ...
 
-    def mark(self, path: str) -> None:
+    def touch(self, path: str) -> None:
         """Puts an empty file in place, which a crash of the machine may lose."""
         ...
 
@@ -116,53 +108,11 @@ class Storage(Protocol):
         ...
 
 
-def open_storage(location: str | Path) -> Storage:
-    """Opens a local path, a `file://` URI or an `s3://bucket/prefix` URI.
-
-    An S3 URI takes options in its query (see `orchestrator.address`), such as
-    `?endpoint_override=host:port&scheme=http`; credentials come from the AWS environment alone.
-
-    Raises:
-        StoreError: The location cannot be understood or opened.
-    """
-    # Heavy or mutually dependent modules are met only once a location is opened.
-    from orchestrator.store.local import LocalStorage
-    from orchestrator.store.s3 import ObjectStorage
-
-    text = str(location)
-    try:
-        found = parse_address(text)
-    except AddressError as error:
-        msg = f"{hide_credentials(text)}: {error}"
-        raise StoreError(msg) from None
-    if isinstance(found, S3Address):
-        return ObjectStorage(str(found))
-    return LocalStorage(_as_spelt(_absolute(Path(found).expanduser())))
-
-
-def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
-
-
-def _as_spelt(path: Path) -> Path:
-    """Returns a path as its folders are spelt: `é` may be one character there, and two here."""
-    spelt = Path(path.anchor)
-    for part in path.parts[1:]:
-        if not part.isascii() and not (spelt / part).exists():
-            wanted = unicodedata.normalize("NFC", part)
-            with contextlib.suppress(OSError):
-                names = (entry.name for entry in spelt.iterdir())
-                same = (name for name in names if unicodedata.normalize("NFC", name) == wanted)
-                part = min(same, default=part)
-        spelt /= part
-    return spelt
-
-
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """How long to go on asking, with pauses that double.
 
     A place that never answered is more likely misnamed than disturbed, so its user is told soon.
@@ -186,26 +136,26 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
     answered: set[str] = field(default_factory=set)
 
-    def insist(self, place: str, operation: Callable[[], _Answer]) -> _Answer:
+    def run(self, place: str, operation: Callable[[], _Result]) -> _Result:
         """Returns what an operation gives, repeating it after each hiccup.
 
         Raises:
-            StoreHiccupError: The hiccup lasted too long.
+            TemporaryStoreError: The hiccup lasted too long.
         """
         started, pause = self.clock(), self.first_pause_seconds
         while True:
             try:
-                answer = operation()
-            except StoreHiccupError:
+                result = operation()
+            except TemporaryStoreError:
                 limit = self.known_seconds if place in self.answered else self.unknown_seconds
                 if self.clock() - started + pause > limit:
                     raise
             else:
                 self.answered.add(place)
-                return answer
+                return result
             self.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, self.longest_pause_seconds)
 
 
-PATIENCE = Patience()
+RETRY_POLICY = RetryPolicy()
 """Shared by all storages of a process, so that a place is known once it has answered."""

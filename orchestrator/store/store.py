@@ -7,29 +7,30 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.store import rows
-from orchestrator.store.answer import Answer
-from orchestrator.store.codec import encode_part
-from orchestrator.store.compact import CompactionSummary, compact_tables, heal_tables
-from orchestrator.store.documents import SavedCheckpoints, checkpoint_path, load_grids, save_grid
-from orchestrator.store.drivers import Claims, RunRecord, load_runs, run_path, save_run
-from orchestrator.store.feed import Feed
-from orchestrator.store.files import part_path, trial_id_of
-from orchestrator.store.lookup import count_failures, find_trial_row
-from orchestrator.store.missing import NEEDED_OF_TRIALS, missing_notes
-from orchestrator.store.quarantine import quarantine
-from orchestrator.store.query import answer, load
-from orchestrator.store.rows import (
+from orchestrator.records import (
     CandidateRow,
     CommittedTrial,
     DamagedFile,
     FailureRecord,
     FailureRow,
-    Standing,
+    ResultsForPlan,
 )
+from orchestrator.store import rows
+from orchestrator.store.codec import encode_part
+from orchestrator.store.compact import CompactionSummary, clean_up_tables, compact_tables
+from orchestrator.store.documents import SavedCheckpoints, checkpoint_path, load_grids, save_grid
+from orchestrator.store.drivers import Claims, RunRecord, load_runs, run_path, save_run
+from orchestrator.store.feed import Feed
+from orchestrator.store.files import part_path, trial_id_of
+from orchestrator.store.lookup import count_failures, find_trial_row
+from orchestrator.store.missing_details import NEEDED_OF_TRIALS, missing_details
+from orchestrator.store.opening import open_storage
+from orchestrator.store.quarantine import quarantine
+from orchestrator.store.query import load, run_query
+from orchestrator.store.query_result import QueryResult
 from orchestrator.store.scan import Scan, scan
 from orchestrator.store.schema import CANDIDATES, FAILURES, TABLES, TRIALS, VIEWS
-from orchestrator.store.storage import Storage, StoreError, open_storage
+from orchestrator.store.storage import Storage, StoreError
 from orchestrator.store.verify import Verification, verify
 from orchestrator.store.views import (
     candidate_rows,
@@ -73,9 +74,9 @@ class Store:
         return self._storage.location
 
     @property
-    def place(self) -> str:
+    def name(self) -> str:
         """The location as messages show it, without credentials and options."""
-        return self._storage.place
+        return self._storage.name
 
     def commit(
         self,
@@ -153,15 +154,15 @@ class Store:
         """
         return _committed(scan_trials(self._storage))
 
-    def standing(self) -> Standing:
-        """Returns what a plan needs to know, with `trials` read once.
+    def results_for_plan(self) -> ResultsForPlan:
+        """Returns the rows that a plan is made from; reads `trials` once.
 
         Raises:
             StoreError: A table cannot be read, or a newer version wrote it.
         """
         trials = scan_trials(self._storage)
         found = failure_rows(self._storage, trials).to_pylist()
-        return Standing(
+        return ResultsForPlan(
             committed=_committed(trials),
             failures=tuple(rows.failure_row_of(row) for row in found),
             damaged=tuple(self._damaged(trials)),
@@ -209,7 +210,7 @@ class Store:
     def _damaged(self, trials: Scan) -> Iterator[DamagedFile]:
         for item in (*trials.lost(), *scan(self._storage, FAILURES).lost()):
             yield DamagedFile(
-                path=f"{self.place}/{item.file.path}",
+                path=f"{self.name}/{item.file.path}",
                 trial_id=trial_id_of(item.file.name.removeprefix("part-")),
                 reason=item.reason,
             )
@@ -262,16 +263,16 @@ class Store:
         found, notes = load(self._storage, {name: wanted}, trial_ids)
         return to_pandas(VIEWS[name], found[name]), notes
 
-    def missing(self, trial_ids: Collection[str] | None = None) -> tuple[str, ...]:
+    def missing_details(self, trial_ids: Collection[str] | None = None) -> tuple[str, ...]:
         """Returns a sentence for each table in which completed trials lack rows; all by default.
 
         Raises:
             StoreError: The results cannot be read.
         """
         trials = scan_trials(self._storage, NEEDED_OF_TRIALS)
-        return missing_notes(self._storage, trials.rows, trial_ids=trial_ids)
+        return missing_details(self._storage, trials.rows, trial_ids=trial_ids)
 
-    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> Answer:
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> QueryResult:
         """Answers one SELECT statement over the tables and `grid`; reads only.
 
         Args:
@@ -281,7 +282,7 @@ class Store:
         Raises:
             StoreError: The statement cannot be run, or the results cannot be read.
         """
-        return answer(self._storage, sql, parameters)
+        return run_query(self._storage, sql, parameters)
 
     def checkpoints(self, trial_id: str) -> Checkpoints:
         """Returns where a trial keeps its state."""
@@ -350,7 +351,7 @@ class Store:
             StoreError: A file cannot be read or written; nothing is lost.
         """
         with self._storage.lock("compact"):
-            self.heal(now)
+            self.clean_up(now)
             return compact_tables(self._storage)
 
     def verify(self, now: datetime) -> Verification:
@@ -373,7 +374,7 @@ class Store:
         with self._storage.lock("compact"):
             return quarantine(self._storage, found)
 
-    def heal(self, now: datetime) -> tuple[str, ...]:
+    def clean_up(self, now: datetime) -> tuple[str, ...]:
         """Removes what killed processes left behind and finishes interrupted compactions.
 
         Removed are temporary files and details of trials that never got their row, both older
@@ -387,7 +388,7 @@ class Store:
         """
         finished = scan_trials(self._storage).part_keys()
         finished |= scan(self._storage, CANDIDATES, columns=["trial_id"]).part_keys()
-        return heal_tables(self._storage, finished, now)
+        return clean_up_tables(self._storage, finished, now)
 
 
 def _committed(trials: Scan) -> dict[str, CommittedTrial]:

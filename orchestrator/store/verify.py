@@ -8,7 +8,6 @@ from datetime import datetime
 
 from orchestrator.store.compact import STALE
 from orchestrator.store.documents import read_grids
-from orchestrator.store.examine import FileFacts, Finding, Kind, examine
 from orchestrator.store.files import GRIDS, TableFiles, foreign_text, own_files
 from orchestrator.store.schema import (
     CANDIDATES,
@@ -17,10 +16,11 @@ from orchestrator.store.schema import (
     FAILURES,
     IMAGES,
     TRIALS,
-    Table,
+    TableSchema,
 )
 from orchestrator.store.storage import FileInfo, Storage, StoreError
-from orchestrator.store.values import (
+from orchestrator.store.verify_file import FileFacts, FileProblem, Kind, examine
+from orchestrator.store.verify_values import (
     LABELS,
     Totals,
     TrialFacts,
@@ -31,7 +31,7 @@ from orchestrator.store.views import refuse_newer
 
 FILES_AT_ONCE = 1_000
 """So many are on this machine at a time."""
-MAX_LOOKS = 5
+MAX_READS = 5
 
 _AGAIN = "podium verify --quarantine moves it aside, and podium run trains what is missing"
 REMEDIES: dict[Kind, str] = {
@@ -62,7 +62,7 @@ class Verification:
 
     num_files: int
     num_trials: int
-    problems: tuple[Finding, ...]
+    problems: tuple[FileProblem, ...]
     facts: dict[str, list[FileFacts]] = field(repr=False)
 
     @property
@@ -88,17 +88,17 @@ def verify(storage: Storage, now: datetime) -> Verification:
     Raises:
         StoreError: The place cannot be read, or a newer version wrote the results.
     """
-    for _ in range(MAX_LOOKS):
+    for _ in range(MAX_READS):
         found = _look_at_all(storage, now)
         if found is not None:
             return found
-    msg = f"{storage.place}: files were compacted away meanwhile; run podium verify again"
+    msg = f"{storage.name}: files were compacted away meanwhile; run podium verify again"
     raise StoreError(msg)
 
 
 def _look_at_all(storage: Storage, now: datetime) -> Verification | None:
     """Returns what there is; None where a compaction took files away under the look."""
-    strange: list[Finding] = []
+    strange: list[FileProblem] = []
     facts: dict[str, list[FileFacts]] = {}
     # The trials first: what they refer to was there before them.
     for table in (TRIALS, *DETAIL_TABLES, FAILURES, CANDIDATES):
@@ -131,20 +131,20 @@ def _look_at_all(storage: Storage, now: datetime) -> Verification | None:
     )
 
 
-def _own_findings(files: Sequence[FileFacts]) -> Iterator[Finding]:
+def _own_findings(files: Sequence[FileFacts]) -> Iterator[FileProblem]:
     """Yields what is wrong with the files of a table themselves.
 
     A broken part whose rows are compacted already (a killed compaction leaves some) concerns no
     trial any more.
     """
-    compacted = {trial for one in files if one.is_compact for trial in one.num_rows}
+    compacted = {trial for one in files if one.is_compacted for trial in one.num_rows}
     for one in files:
-        superfluous = not one.is_compact and compacted.issuperset(one.owner)
+        superfluous = not one.is_compacted and compacted.issuperset(one.owner)
         for finding in one.findings:
             yield replace(finding, trial_ids=()) if superfluous else finding
 
 
-def _trials_of(problems: Iterable[Finding]) -> frozenset[str]:
+def _trials_of(problems: Iterable[FileProblem]) -> frozenset[str]:
     """Returns the trials that problems concern.
 
     An attempt that failed is not all of its trial, and a candidate of a search is none.
@@ -157,26 +157,28 @@ def _trials_of(problems: Iterable[Finding]) -> frozenset[str]:
     )
 
 
-def _entries(storage: Storage, table: Table) -> tuple[list[FileInfo], list[Finding]]:
+def _entries(storage: Storage, table: TableSchema) -> tuple[list[FileInfo], list[FileProblem]]:
     """Returns a table's files, compacted ones first, and what is not a file of the store."""
     files, strange = own_files(table, storage.list(table.name))
     return list(files.all()), [_foreign(table, entry, files) for entry in strange]
 
 
-def _foreign(table: Table, entry: FileInfo, files: TableFiles) -> Finding:
+def _foreign(table: TableSchema, entry: FileInfo, files: TableFiles) -> FileProblem:
     if entry.is_folder:
         return _no_file(entry)
-    return Finding(path=entry.path, kind="foreign", problem=foreign_text(table, entry, files))
+    return FileProblem(path=entry.path, kind="foreign", problem=foreign_text(table, entry, files))
 
 
-def _no_file(entry: FileInfo) -> Finding:
+def _no_file(entry: FileInfo) -> FileProblem:
     if entry.is_special:
         problem = "a pipe, a socket or a device and no file"
-        return Finding(path=entry.path, kind="special", problem=problem)
-    return Finding(path=entry.path, kind="foreign", problem="not a folder of this store")
+        return FileProblem(path=entry.path, kind="special", problem=problem)
+    return FileProblem(path=entry.path, kind="foreign", problem="not a folder of this store")
 
 
-def _examine_all(storage: Storage, table: Table, files: Sequence[FileInfo]) -> Iterator[FileFacts]:
+def _examine_all(
+    storage: Storage, table: TableSchema, files: Sequence[FileInfo]
+) -> Iterator[FileFacts]:
     for start in range(0, len(files), FILES_AT_ONCE):
         some = files[start : start + FILES_AT_ONCE]
         with storage.local_copies([file.path for file in some]) as copies:
@@ -188,7 +190,7 @@ def _examine_all(storage: Storage, table: Table, files: Sequence[FileInfo]) -> I
 
 def _incomplete(
     trials: dict[str, TrialFacts], facts: dict[str, list[FileFacts]]
-) -> Iterator[Finding]:
+) -> Iterator[FileProblem]:
     """Yields completed trials with fewer or more details than their row says."""
     for table, what in ((EPOCHS, "num_epochs"), (IMAGES, "num_test_images")):
         found = _first_counts(facts[table.name])
@@ -202,7 +204,7 @@ def _incomplete(
                 wrong.setdefault(holder, []).append(trial)
         for path, ids in wrong.items():
             problem = f"{example} ({len(ids)} such trials)"
-            yield Finding(path=path, kind="incomplete", problem=problem, trial_ids=tuple(ids))
+            yield FileProblem(path=path, kind="incomplete", problem=problem, trial_ids=tuple(ids))
 
 
 def _compare_details(
@@ -223,7 +225,7 @@ def _compare_details(
 
 def _disagreeing(
     trials: Mapping[str, TrialFacts], facts: Mapping[str, Sequence[FileFacts]]
-) -> Iterator[Finding]:
+) -> Iterator[FileProblem]:
     """Yields completed trials whose row says other numbers than their details."""
     counts = _first_counts(facts[IMAGES.name])
     curves = _first_totals(trials, facts[EPOCHS.name])
@@ -238,7 +240,7 @@ def _disagreeing(
             by_file.setdefault(_holder(facts[TRIALS.name], trial), {})[trial] = problem
         for path, problems in by_file.items():
             example = f"{next(iter(problems.values()))} ({len(problems)} such trials)"
-            yield Finding(path=path, kind="values", problem=example, trial_ids=tuple(problems))
+            yield FileProblem(path=path, kind="values", problem=example, trial_ids=tuple(problems))
 
 
 def _first_totals(
@@ -255,16 +257,16 @@ def _first_totals(
 
 def _orphans(
     trials: dict[str, TrialFacts], facts: dict[str, list[FileFacts]], now: datetime
-) -> Iterator[Finding]:
+) -> Iterator[FileProblem]:
     """Yields details without a trial; a young part may belong to one that is being committed."""
     told = _trials_of(finding for one in facts[TRIALS.name] for finding in one.findings)
     for table in DETAIL_TABLES:
         for found in facts[table.name]:
             ids = sorted(found.num_rows.keys() - trials.keys() - told)
             written = found.file.modified_at
-            if ids and (found.is_compact or (written is not None and written < now - STALE)):
+            if ids and (found.is_compacted or (written is not None and written < now - STALE)):
                 problem = f"rows of {len(ids)} trials that have no row in {TRIALS.name}"
-                yield Finding(
+                yield FileProblem(
                     path=found.file.path, kind="orphan", problem=problem, trial_ids=tuple(ids)
                 )
 
@@ -282,7 +284,7 @@ def _holder(files: Sequence[FileFacts], trial: str) -> str:
     return next(found.file.path for found in files if trial in found.trials)
 
 
-def _check_grids(storage: Storage) -> tuple[list[Finding], int]:
+def _check_grids(storage: Storage) -> tuple[list[FileProblem], int]:
     files, malformed = storage.list(GRIDS), read_grids(storage).malformed
-    problems = [Finding(path=path, kind="grid", problem=why) for path, why in malformed.items()]
+    problems = [FileProblem(path=path, kind="grid", problem=why) for path, why in malformed.items()]
     return [*problems, *(_no_file(file) for file in files if file.is_folder)], len(files)

@@ -10,10 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.store.compact import refuse_lost
-from orchestrator.store.files import look, trial_id_of
+from orchestrator.store.files import list_table, trial_id_of
 from orchestrator.store.rows import Row
 from orchestrator.store.scan import Scan, scan
-from orchestrator.store.schema import CANDIDATES, FAILURES, GRID, SCHEMA_VERSION, TRIALS, Table
+from orchestrator.store.schema import (
+    CANDIDATES,
+    FAILURES,
+    GRID,
+    SCHEMA_VERSION,
+    TRIALS,
+    TableSchema,
+)
 from orchestrator.store.storage import Storage, StoreError
 from workers.catalogue import nearest
 from workers.contract import FailureClass, TrialStatus
@@ -34,7 +41,7 @@ def scan_trials(storage: Storage, columns: Sequence[str] | None = None) -> Scan:
         StoreError: The table cannot be read, or a newer version wrote it.
     """
     found = None
-    if columns is not None and not look(storage, TRIALS).parts:
+    if columns is not None and not list_table(storage, TRIALS).parts:
         wanted = dict.fromkeys(("schema_version", *columns))
         found = scan(storage, TRIALS, columns=list(wanted))
     if found is None or found.files.parts:
@@ -51,13 +58,13 @@ def refuse_newer(storage: Storage, schema_version: int) -> None:
     """
     if schema_version > SCHEMA_VERSION:
         msg = (
-            f"{storage.place}: written by a newer Podium (schema version {schema_version}, this "
+            f"{storage.name}: written by a newer Podium (schema version {schema_version}, this "
             f"one knows {SCHEMA_VERSION}); upgrade podium-sweep"
         )
         raise StoreError(msg)
 
 
-def known_columns(table: Table, columns: Sequence[str] | None) -> Sequence[str]:
+def known_columns(table: TableSchema, columns: Sequence[str] | None) -> Sequence[str]:
     """Returns the columns wanted of a table, all by default.
 
     Raises:
@@ -72,7 +79,7 @@ def known_columns(table: Table, columns: Sequence[str] | None) -> Sequence[str]:
 
 def rows_of(
     storage: Storage,
-    table: Table,
+    table: TableSchema,
     columns: Sequence[str],
     trial_ids: Collection[str] | None = None,
     *,
@@ -107,7 +114,7 @@ def rows_of(
     return found.select(list(columns))
 
 
-def needed_of_trials(table: Table, columns: Sequence[str]) -> tuple[str, ...]:
+def needed_of_trials(table: TableSchema, columns: Sequence[str]) -> tuple[str, ...]:
     """Returns the columns of `trials` without which these of a table cannot be read."""
     if table is TRIALS:
         return ("trial_id", *columns)
@@ -141,7 +148,7 @@ def candidate_rows(storage: Storage, _: Scan | None = None) -> pa.Table:
     return found
 
 
-def to_pandas(table: Table, rows: pa.Table) -> pd.DataFrame:
+def to_pandas(table: TableSchema, rows: pa.Table) -> pd.DataFrame:
     """Returns rows as a frame whose types do not depend on the values.
 
     Whole numbers that may be missing have pandas' nullable type.
@@ -157,7 +164,7 @@ def to_pandas(table: Table, rows: pa.Table) -> pd.DataFrame:
 
 
 def _details(
-    storage: Storage, table: Table, columns: Sequence[str], wanted: Collection[str]
+    storage: Storage, table: TableSchema, columns: Sequence[str], wanted: Collection[str]
 ) -> pa.Table:
     found = scan(
         storage,

@@ -21,8 +21,9 @@ from ray.tune.schedulers import TrialScheduler
 from orchestrator.engine.base import TrialJob, record_failure, utc_now
 from orchestrator.engine.ray_cluster import ClusterOptions, connect, quiet_tune, stop_on_signals
 from orchestrator.engine.ray_tune import assigned_gpus
-from orchestrator.progress import Progress
-from orchestrator.store import CandidateRow, Store, StoreError
+from orchestrator.progress import EpochEnded, Progress, TrialFailed, TrialFinished, TrialStarted
+from orchestrator.records import CandidateRow
+from orchestrator.store import Store, StoreError
 from orchestrator.tune.sampler import StoredSearch, scheduler_of
 from orchestrator.tune.studies import (
     Study,
@@ -254,7 +255,7 @@ class _Watcher(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:
         number = trial.config["number"]
-        self._progress.trial_started(trial.trial_id, f"{self._study.label} · #{number}")
+        self._progress.on(TrialStarted(trial.trial_id, f"{self._study.label} · #{number}"))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: object
@@ -265,15 +266,16 @@ class _Watcher(tune.Callback):
             place = (result["position"], result["epoch"])
             seen[:] = [one for one in seen if (one["position"], one["epoch"]) < place]
             seen.append(result)
-            self._progress.epoch(trial.trial_id, result["step"], result["value"])
+            self._progress.on(EpochEnded(trial.trial_id, result["step"], result["value"]))
         elif result.get("ended") == "finished":
             seconds = sum(one["seconds"] for one in self._epochs.get(trial.trial_id, ()))
             status = result["status"]
             value = result["value"] if status == "completed" else None
-            self._progress.trial_finished(trial.trial_id, status, value, seconds)
+            self._progress.on(TrialFinished(trial.trial_id, status, value, seconds))
         elif result.get("ended") == "failed":
             self.num_failed += 1
-            self._progress.trial_failed(trial.trial_id, result["failure_class"], result["message"])
+            event = TrialFailed(trial.trial_id, result["failure_class"], result["message"])
+            self._progress.on(event)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Any], trial: Any, **info: object
@@ -304,7 +306,7 @@ class _Watcher(tune.Callback):
         )
         self._store.delete_checkpoint(job.trial_id)
         seconds = sum(one["seconds"] for one in epochs)
-        self._progress.trial_finished(trial.trial_id, "pruned", last["value"], seconds)
+        self._progress.on(TrialFinished(trial.trial_id, "pruned", last["value"], seconds))
 
     def on_trial_recover(
         self, iteration: int, trials: list[Any], trial: Any, **info: object
@@ -314,7 +316,7 @@ class _Watcher(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:
         self.num_failed += 1
         message = self._record_loss(trial, "given up for this run")
-        self._progress.trial_failed(trial.trial_id, FailureClass.INFRASTRUCTURE, message)
+        self._progress.on(TrialFailed(trial.trial_id, FailureClass.INFRASTRUCTURE, message))
 
     def _record_loss(self, trial: Any, consequence: str) -> str:
         """Notes that a candidate's process or node was lost, at the training it was in."""

@@ -13,9 +13,9 @@ from orchestrator.engine.base import Now, utc_now
 from orchestrator.plan.grid import Grid, build_grid
 from orchestrator.plan.preflight import preflight
 from orchestrator.plan.survey import list_datasets
-from orchestrator.progress import Progress
+from orchestrator.progress import Progress, SweepFinished, SweepStarted
+from orchestrator.run import message_notes, runtime_of
 from orchestrator.store import Store
-from orchestrator.sweep import message_notes, runtime_of
 from orchestrator.tune.studies import (
     Finding,
     Study,
@@ -132,16 +132,17 @@ def run_search(
     )
     found.refuse()
     on_notes(found.notes)
-    search.store.heal(now())
+    search.store.clean_up(now())
     total = sum(study.options.trials for study in search.studies)
     interrupted = False
     try:
-        progress.sweep_started(max(total, pending), pending, max(total, pending) - pending)
+        total = max(total, pending)
+        progress.on(SweepStarted(total, pending, total - pending))
         report = engine.run(
             search.studies, search.store, progress, functools.partial(runtime_of, config)
         )
         interrupted = report.interrupted
-        progress.sweep_finished(interrupted=interrupted)
+        progress.on(SweepFinished(interrupted))
     finally:
         progress.close()
     ids = {study.search_id for study in search.studies}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from orchestrator.config import SweepConfig
@@ -30,12 +29,12 @@ def spaces_of(config: SweepConfig) -> dict[str, Space]:
     for label in given:
         if label != EVERY and label not in labels:
             remedy = nearest(label, [EVERY, *labels])
-            _refuse(config.path, (label,), given[label], f"no loss of this file; {remedy}")
+            _refuse(config.source, (label,), given[label], f"no loss of this file; {remedy}")
     used = {key for loss in config.losses for key in search_space(loss.name)}
     for key in given.get(EVERY, {}):
         if key not in used:
             reason = f"no loss of this file has it; {nearest(key, sorted(used))}"
-            _refuse(config.path, (EVERY, key), given[EVERY][key], reason)
+            _refuse(config.source, (EVERY, key), given[EVERY][key], reason)
     return {loss.label: _space(config, loss) for loss in config.losses}
 
 
@@ -54,10 +53,10 @@ def _space(config: SweepConfig, loss: Component) -> Space:
                 _check(loss, key, space[key])
             except (ValueError, CatalogueError) as error:
                 reason = error.reason if isinstance(error, CatalogueError) else str(error)
-                _refuse(config.path, path, value, reason)
+                _refuse(config.source, path, value, reason)
     if not space:
         reason = "nothing is left to search; leave one parameter in"
-        _refuse(config.path, (loss.label,), config.tune.spaces.get(loss.label), reason)
+        _refuse(config.source, (loss.label,), config.tune.spaces.get(loss.label), reason)
     for key, domain in space.items():
         default = value_of(loss.name, loss.parameters, key)
         if default is None and key == LEARNING_RATE:
@@ -67,7 +66,7 @@ def _space(config: SweepConfig, loss: Component) -> Space:
                 f"leaves out the default {show(default)}, which is always candidate 0; widen it, "
                 "or set the default inside"
             )
-            _refuse(config.path, (loss.label, key), domain.to_json(), reason)
+            _refuse(config.source, (loss.label, key), domain.to_json(), reason)
     return space
 
 
@@ -116,7 +115,7 @@ def _holds(domain: Domain, value: object) -> bool:
     return isinstance(value, int | float) and domain.low <= value <= domain.high
 
 
-def _refuse(source: Path, path: KeyPath, value: object, reason: str) -> None:
+def _refuse(source: str, path: KeyPath, value: object, reason: str) -> None:
     place = ".".join(["tune", "spaces", *map(str, path)])
     msg = f"{source}: {place}: {show(value)}: {reason}"
     raise UserError(msg)

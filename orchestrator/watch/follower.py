@@ -150,7 +150,7 @@ class Follower:
         )
         return Snapshot(
             name=grid.name,
-            place=self._store.place,
+            place=self._store.name,
             plan=plan(grid, committed, self._feed.failures()),
             committed=committed,
             failures=self._feed.failures(),
@@ -165,13 +165,13 @@ class Follower:
         if own.empty:
             return {}
         try:
-            table = prepare_trials(own, source=self._store.place)
+            table = prepare_trials(own, source=self._store.name)
             ranking = rank(table, expected=document)
             drawn = certainties(
                 table, expected=document, axes=("dataset", "model"), num_samples=NUM_SAMPLES
             )
             sure = {str(axis): found for axis, found in drawn.items()}
-            self._notes = (*ranking.notes, *self._feed.missing())
+            self._notes = (*ranking.notes, *self._feed.missing_details())
             return {
                 podium.axis: describe_podium(podium, sure[podium.axis])
                 for podium in ranking.podiums
@@ -182,7 +182,7 @@ class Follower:
 
     def _describe(self) -> TaggedJson:
         if self._snapshot is None:
-            return _encode({"place": self._store.place, "axes": [], "drivers": []})
+            return _encode({"place": self._store.name, "axes": [], "drivers": []})
         return _encode(
             describe(self._snapshot, self._now()) | {"podium": self._podium, "notes": self._notes}
         )

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.plan.planner import Plan, PlannedTrial
-from orchestrator.store import CommittedTrial, FailureRow, RunningTrial, RunRecord
+from orchestrator.records import CommittedTrial, FailureRow
+from orchestrator.store import RunningTrial, RunRecord
 from orchestrator.wording import (
     MISSING,
     count_of_text,
@@ -18,7 +19,7 @@ from orchestrator.wording import (
     duration_text,
     plain_text,
 )
-from workers.contract import FailureClass, TrialStatus
+from workers.contract import TrialStatus
 
 NUM_LATEST_FAILURES = 20
 
@@ -293,7 +294,7 @@ def _latest_failures(failures: Sequence[FailureRow], own: Collection[str]) -> li
         {
             "trial_id": row.trial_id,
             "label": f"{row.dataset} · {row.model} · {row.loss} · {row.repeat}",
-            "class": FailureClass(row.failure_class).value,
+            "class": row.failure_class.value,
             "attempt": row.attempt,
             "message": row.message,
             "host": row.host,

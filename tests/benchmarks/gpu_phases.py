@@ -96,11 +96,10 @@ class Case:
 
     def __init__(self, name: str, switches: dict[str, Any], settings: Settings) -> None:
         component, size = settings.model(name), settings.batch_size
-        task = make_task(component, settings.side, size * 4, size, settings.device)
-        training = dataclasses.replace(task.spec.training, **switches)
-        spec = dataclasses.replace(task.spec, training=training)
-        self.task = dataclasses.replace(task, spec=spec)
-        prepare_process(spec, settings.runtime())
+        task = make_task(settings.side, size * 4, size, settings.device)
+        training = dataclasses.replace(task.training, **switches)
+        self.task = dataclasses.replace(task, training=training)
+        prepare_process(training, settings.runtime())
         torch.manual_seed(0)
         parameters: dict[str, Any] = dict(component.parameters)
         network = build_model(name, num_classes=1, **parameters).to(settings.device)
@@ -119,7 +118,7 @@ class Case:
         images_BCHW, target_BHW = self.task.batch(self.batch)
         with self.task.autocast():
             output = self.network(images_BCHW)
-            loss = supervised_loss(self.loss, output, target_BHW, self.task.spec.training)
+            loss = supervised_loss(self.loss, output, target_BHW, self.task.training)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.benchmarks.machine import describe, in_one_line, parse, print_table, save
-from workers.contract import Component, DataProtocol, Runtime, TrainingProtocol, TrialSpec
+from workers.contract import Runtime, TrainingProtocol
 from workers.datasets.cache import DatasetArrays
 from workers.datasets.likeness.siblings import unrelated
 from workers.datasets.split import Split
@@ -43,9 +43,7 @@ CASES: tuple[tuple[str, dict[str, Any], int], ...] = (
 LOSS = "iou+focal"
 
 
-def make_task(
-    model: Component, side: int, num_images: int, batch_size: int, device: torch.device
-) -> Task:
+def make_task(side: int, num_images: int, batch_size: int, device: torch.device) -> Task:
     """Returns random images, three quarters for training and the rest for validation."""
     generator = np.random.default_rng(0)
     arrays = DatasetArrays(
@@ -55,17 +53,16 @@ def make_task(
         siblings=unrelated(tuple(map(str, range(num_images)))),
         fingerprint="random",
     )
-    spec = TrialSpec(
-        dataset=Component(name="random"),
-        model=model,
-        loss=Component(name=LOSS),
-        repeat=0,
-        seed=0,
-        data=DataProtocol(image_size=side),
-        training=TrainingProtocol(batch_size=batch_size),
-    )
     train, val = np.split(np.arange(num_images), [num_images * 3 // 4])
-    return prepare_task(spec, arrays, Split(train=train, val=val, test=val), device)
+    return prepare_task(
+        arrays,
+        Split(train=train, val=val, test=val),
+        TrainingProtocol(batch_size=batch_size),
+        device,
+        normalisation="imagenet",
+        seed=0,
+        repeat=0,
+    )
 
 
 def timed(run: Callable[[], object], device: torch.device) -> float:
@@ -119,7 +116,6 @@ def measure(
     name: str, parameters: dict[str, Any], side: int, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Runs the four in turns and returns one row of the table."""
-    component = Component(name=name, parameters=parameters)
     size = arguments.batch_size
     runtime = Runtime(
         data_root=None,
@@ -127,15 +123,8 @@ def measure(
         num_threads=arguments.threads,
         gpu_ids=("0",) if arguments.device == "cuda" else (),
     )
-    spec = TrialSpec(
-        dataset=Component(name="random"),
-        model=component,
-        loss=Component(name=LOSS),
-        repeat=0,
-        seed=0,
-    )
-    device = prepare_process(spec, runtime)
-    task = make_task(component, side, arguments.images, size, device)
+    device = prepare_process(TrainingProtocol(), runtime)
+    task = make_task(side, arguments.images, size, device)
     ours = build_model(name, num_classes=1, **parameters).to(device)
     ours = ours.to(memory_format=torch.channels_last)
     bare = copy.deepcopy(ours)

@@ -36,6 +36,7 @@ from orchestrator.engine.ray_cluster import ClusterOptions
 from orchestrator.engine.ray_tune import RayTuneEngine
 from orchestrator.plan.grid import grid_from_specs
 from orchestrator.plan.planner import plan
+from orchestrator.progress import Event, SweepStarted, TrialFailed, TrialFinished
 from orchestrator.ranking.podium import rank as rank_losses
 from orchestrator.ranking.table import prepare_trials
 from orchestrator.store import Store
@@ -65,17 +66,15 @@ class Recorder:
     ended_at: list[float] = field(default_factory=list)
     peak_rss_bytes: int = 0
 
-    def sweep_started(self, *args: object, **kwargs: object) -> None: ...
-    def trial_started(self, *args: object, **kwargs: object) -> None: ...
-    def trial_left(self, *args: object, **kwargs: object) -> None: ...
-    def epoch(self, *args: object, **kwargs: object) -> None: ...
-    def sweep_finished(self, *args: object, **kwargs: object) -> None: ...
+    def on(self, event: Event) -> None:
+        if isinstance(event, TrialFailed):
+            raise RuntimeError(f"{event.trial_id}: {event.failure_class}: {event.message}")
+        if isinstance(event, TrialFinished):
+            self.note_end()
+
     def close(self) -> None: ...
 
-    def trial_failed(self, trial_id: str, failure_class: str, message: str) -> None:
-        raise RuntimeError(f"{trial_id}: {failure_class}: {message}")
-
-    def trial_finished(self, *args: object, **kwargs: object) -> None:
+    def note_end(self) -> None:
         self.ended_at.append(time.perf_counter())
         self.peak_rss_bytes = max(self.peak_rss_bytes, psutil.Process().memory_info().rss)
 
@@ -87,7 +86,7 @@ class BareWatcher(tune.Callback):
         self.recorder = Recorder()
 
     def on_trial_complete(self, *args: object, **kwargs: object) -> None:
-        self.recorder.trial_finished()
+        self.recorder.note_end()
 
 
 def no_op_trainer(
@@ -162,7 +161,7 @@ def run_podium(specs: list[TrialSpec], results: Path) -> dict[str, Any]:
     ]
     began = time.perf_counter()
     engine = RayTuneEngine(ClusterOptions(trial_cpus=1), trainer=no_op_trainer)
-    journal.sweep_started(len(specs), len(jobs), 0)
+    journal.on(SweepStarted(len(specs), len(jobs), 0))
     engine.run(jobs, store, journal)
     journal.close()
     seconds["tune_and_commit"] = time.perf_counter() - began

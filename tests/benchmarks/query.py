@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from orchestrator.store import TABLES, Store
 from orchestrator.store.codec import encode_rows
-from orchestrator.store.files import compact_path
+from orchestrator.store.files import compacted_path
 from orchestrator.store.rows import trial_row
 from tests.benchmarks.machine import parse
 from tests.unit.orchestrator.store.trials import make_result, make_spec
@@ -52,7 +52,7 @@ def write(root: Path, name: str, columns: dict[str, Any], num_rows: int) -> None
         for field in fields
     ]
     data = encode_rows(pa.table(arrays, schema=fields))
-    path = root / compact_path(TABLES[name], data)
+    path = root / compacted_path(TABLES[name], data)
     path.parent.mkdir(parents=True)
     path.write_bytes(data)
 

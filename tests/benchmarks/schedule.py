@@ -23,7 +23,7 @@ from orchestrator.config import load_config
 from orchestrator.plan.cost import makespan_seconds
 from orchestrator.plan.grid import build_grid
 from orchestrator.plan.planner import Plan, plan
-from orchestrator.progress import Tally
+from orchestrator.progress import SweepStarted, Tally, TrialFinished, TrialStarted
 from orchestrator.progress.base import Forecast
 from tests.benchmarks.machine import describe, in_one_line, parse, print_table, save
 
@@ -55,18 +55,18 @@ def predict(
     prediction: predicted over true wall time of the whole sweep, less 1."""
     now = 0.0
     tally = Tally(clock=lambda: now, forecast=forecast)
-    tally.start(len(order), len(order), 0)
+    tally.on(SweepStarted(len(order), len(order), 0))
     waiting, running = iter(order), list[tuple[float, str]]()
     predicted = []
     for trial in [next(waiting) for _ in range(min(slots, len(order)))]:
-        tally.begin(trial, trial)
+        tally.on(TrialStarted(trial, trial))
         heapq.heappush(running, (actual[trial], trial))
     while running:
         now, ended = heapq.heappop(running)
-        tally.finish(ended, "completed")
+        tally.on(TrialFinished(ended, "completed", None, 0))
         following = next(waiting, None)
         if following is not None:
-            tally.begin(following, following)
+            tally.on(TrialStarted(following, following))
             heapq.heappush(running, (now + actual[following], following))
         predicted.append((now, now + (tally.eta_seconds or 0.0)))
     return [(at / now, value / now - 1) for at, value in predicted]

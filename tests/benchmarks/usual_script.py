@@ -37,19 +37,20 @@ STEPS = """
 import json, sys, time, torch
 from tests.benchmarks.loop import make_task
 from workers import environment
-from workers.contract import Component, Runtime
+from workers.contract import Runtime
 from workers.losses import build_loss
 from workers.models import build_model
 from workers.training import train_epoch
 side, threads, allocator, last, epochs = json.loads(sys.argv[1])
 if not allocator:
     environment.keep_large_blocks = lambda: False
-task = make_task(Component(name="unet", parameters={"width": 16}), side, 32, 8, torch.device("cpu"))
-environment.prepare_process(task.spec, Runtime(data_root=None, cache_dir="", num_threads=threads))
+task = make_task(side, 32, 8, torch.device("cpu"))
+runtime = Runtime(data_root=None, cache_dir="", num_threads=threads)
+environment.prepare_process(task.training, runtime)
 layout = torch.channels_last if last else torch.contiguous_format
 model = build_model("unet", num_classes=1, width=16).to(memory_format=layout)
 if not last:
-    object.__setattr__(task.spec.training, "channels_last", False)
+    object.__setattr__(task.training, "channels_last", False)
 optimizer, loss = torch.optim.Adam(model.parameters()), build_loss("dice")
 train_epoch(model, loss, task, optimizer, 1)
 began = time.perf_counter()

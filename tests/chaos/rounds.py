@@ -263,7 +263,7 @@ class Round:
 
     def leftovers(self) -> Collection[Path]:
         """Returns files that a reader could take for data, or that healing leaves for ever."""
-        Store(self.results).heal(datetime.now(UTC) + timedelta(hours=2))
+        Store(self.results).clean_up(datetime.now(UTC) + timedelta(hours=2))
         files = [path for path in self.results.rglob("*") if path.is_file()]
         inside = ("trials", "epochs", "images", "predictions", "failures")
         wrong = [
@@ -273,7 +273,7 @@ class Round:
             or path.parent.name in ("_claims", "_checkpoints", "_runs")
             or (path.parent.name in inside and path.suffix != ".parquet")
         ]
-        return [*wrong, *(self.folder / "cache").rglob("*.building")]
+        return [*wrong, *(self.folder / "cache").rglob(".*.tmp")]
 
     def retrained(self) -> set[str]:
         """Returns trials of which a checkpoint was written after they were known as committed."""

@@ -14,7 +14,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
-from orchestrator.store.storage import Storage, open_storage
+from orchestrator.store.opening import open_storage
+from orchestrator.store.storage import Storage
 
 _NUMBERS = itertools.count()
 

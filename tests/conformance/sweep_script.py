@@ -11,7 +11,7 @@ from workers.identity import trial_id
 def main() -> None:
     store, count = Store(sys.argv[1]), int(sys.argv[2])
     print("ready", flush=True)  # noqa: T201
-    store.heal(datetime.now(UTC))
+    store.clean_up(datetime.now(UTC))
     for number in range(count):
         identity = trial_id(make_spec(number))
         if store.find_committed(identity) is None:

@@ -50,9 +50,7 @@ def pack(folder: Path, *, seed: int = 0) -> Path:
 
 
 def leftovers(cache: Path) -> list[str]:
-    return [
-        p.name for p in (cache / "archives").iterdir() if p.suffix in (".building", ".download")
-    ]
+    return [path.name for path in (cache / "archives").iterdir() if path.suffix == ".tmp"]
 
 
 def test_it_is_unpacked_once_however_many_ask(tmp_path, put):

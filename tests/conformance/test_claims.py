@@ -44,62 +44,62 @@ def wait_in_vain() -> None:
 
 def test_a_trial_has_one_driver_until_it_is_given_back(store: Store) -> None:
     one, two = (store.claims(name) for name in NAMES)
-    assert one.take(TRIAL, NOW, never) is None
-    assert one.take(TRIAL, NOW, never) is None  # its process was lost and it starts again
-    assert two.take(TRIAL, NOW, never) == driver("1")
-    assert two.take(OTHER, NOW, never) is None
-    assert one.take(OTHER, NOW, wait_in_vain) == driver("2")
+    assert one.claim(TRIAL, NOW, never) is None
+    assert one.claim(TRIAL, NOW, never) is None  # its process was lost and it starts again
+    assert two.claim(TRIAL, NOW, never) == driver("1")
+    assert two.claim(OTHER, NOW, never) is None
+    assert one.claim(OTHER, NOW, wait_in_vain) == driver("2")
     assert one.of_others({TRIAL, OTHER}, NOW) == {OTHER: driver("2")}
     assert one.of_others({TRIAL}, NOW) == {}
     one.release(TRIAL)
     one.release(TRIAL)
-    assert two.take(TRIAL, NOW, never) is None
+    assert two.claim(TRIAL, NOW, never) is None
     two.release_all()
     assert one.of_others({TRIAL, OTHER}, NOW) == two.of_others({TRIAL, OTHER}, NOW) == {}
 
 
 def test_of_two_that_meet_the_junior_steps_back(store: Store, storage: Storage) -> None:
     one, two = (store.claims(name) for name in NAMES)
-    storage.mark(f"_claims/{TRIAL}.2")  # so far has the junior come
+    storage.touch(f"_claims/{TRIAL}.2")  # so far has the junior come
 
     def junior_goes_on() -> None:
-        assert two.take(TRIAL, NOW, never) == driver("1")
+        assert two.claim(TRIAL, NOW, never) == driver("1")
 
-    assert one.take(TRIAL, NOW, junior_goes_on) is None
+    assert one.claim(TRIAL, NOW, junior_goes_on) is None
 
 
 def test_nobody_waits_for_a_claim_that_is_older(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for name in NAMES:
         store.save_run(driver(name))
-    assert store.claims("2").take(TRIAL, NOW, never) is None
+    assert store.claims("2").claim(TRIAL, NOW, never) is None
     file = tmp_path / "_claims" / f"{TRIAL}.2"
     os.utime(file, (file.stat().st_atime, file.stat().st_mtime - 3))
-    assert store.claims("1").take(TRIAL, NOW, never) == driver("2")
+    assert store.claims("1").claim(TRIAL, NOW, never) == driver("2")
 
 
 def test_a_claim_ends_with_its_driver(store: Store) -> None:
     one, two = (store.claims(name) for name in NAMES)
-    assert one.take(TRIAL, NOW, never) is None
+    assert one.claim(TRIAL, NOW, never) is None
     almost = NOW + SILENT - timedelta(seconds=1)
-    assert two.take(TRIAL, almost, never) == driver("1")
+    assert two.claim(TRIAL, almost, never) == driver("1")
     store.save_run(driver("2", NOW + SILENT))
-    assert two.take(TRIAL, NOW + SILENT, never) is None
+    assert two.claim(TRIAL, NOW + SILENT, never) is None
     two.release_all()
     store.save_run(driver("1", NOW + SILENT))  # it was asleep; now its claim counts again
-    assert two.take(TRIAL, NOW + SILENT, never) == driver("1", NOW + SILENT)
+    assert two.claim(TRIAL, NOW + SILENT, never) == driver("1", NOW + SILENT)
     store.delete_run("1")
-    assert two.take(TRIAL, NOW + SILENT, never) is None
+    assert two.claim(TRIAL, NOW + SILENT, never) is None
 
 
 def test_claims_of_the_dead_are_healed_away_and_those_of_the_living_stay(
     store: Store, storage: Storage
 ) -> None:
     one, two = (store.claims(name) for name in NAMES)
-    one.take(TRIAL, NOW, never)
-    two.take(OTHER, NOW, never)
+    one.claim(TRIAL, NOW, never)
+    two.claim(OTHER, NOW, never)
     store.delete_run("1")
-    assert store.heal(NOW) == (f"_claims/{TRIAL}.1",)
+    assert store.clean_up(NOW) == (f"_claims/{TRIAL}.1",)
     assert [file.name for file in storage.list("_claims")] == [f"{OTHER}.2"]
 
 
@@ -117,7 +117,7 @@ def test_many_drivers_at_once_never_have_one_trial_twice(tmp_path: Path) -> None
         start.wait()
         for _ in range(12):
             for trial_id, lock in held.items():
-                if claims.take(trial_id, NOW, wait_in_vain) is None:
+                if claims.claim(trial_id, NOW, wait_in_vain) is None:
                     if not lock.acquire(blocking=False):
                         twice.append((name, trial_id))
                         continue

@@ -60,7 +60,7 @@ def readers(store: Store) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "runs", store.runs
     yield "feed", lambda: (store.feed().refresh(), store.feed().curve(trial_id(make_spec(0))))
     yield "verify", lambda: store.verify(LATER)
-    yield "heal", lambda: store.heal(NOW)
+    yield "heal", lambda: store.clean_up(NOW)
     yield "compact", lambda: store.compact(NOW)
 
 

@@ -16,9 +16,9 @@ import pytest
 
 from orchestrator.ranking.table import prepare_trials, read_table
 from orchestrator.store import TABLES, Store, StoreError, scan
-from orchestrator.store.codec import dense_file, encode_part
-from orchestrator.store.files import compact_path
-from orchestrator.store.schema import Table
+from orchestrator.store.codec import compacted_file, encode_part
+from orchestrator.store.files import compacted_path
+from orchestrator.store.schema import TableSchema
 from tests.unit.orchestrator.store.trials import (
     NOW,
     make_candidate,
@@ -157,7 +157,7 @@ def test_labels_written_over_are_found_and_restored(
     assert (place / "quarantine" / "trials").is_dir()
 
 
-def write_over(table: Table, path: Path, values: dict[str, object]) -> None:
+def write_over(table: TableSchema, path: Path, values: dict[str, object]) -> None:
     """Puts values into every row of a file, as an earlier compaction did."""
     rows = [
         row | {name: value for name, value in values.items() if name in row}
@@ -168,9 +168,9 @@ def write_over(table: Table, path: Path, values: dict[str, object]) -> None:
         path.write_bytes(encode_part(table, rows))
         return
     path.unlink()
-    found = pa.Table.from_pylist(rows, schema=table.arrow_schema)
-    with dense_file(table, found.to_batches()) as data:
-        (path.parents[1] / compact_path(table, data)).write_bytes(data)
+    found = pa.TableSchema.from_pylist(rows, schema=table.arrow_schema)
+    with compacted_file(table, found.to_batches()) as data:
+        (path.parents[1] / compacted_path(table, data)).write_bytes(data)
 
 
 def test_a_name_that_looks_the_same_is_the_same(plain: Path, tmp_path: Path) -> None:
@@ -178,9 +178,9 @@ def test_a_name_that_looks_the_same_is_the_same(plain: Path, tmp_path: Path) -> 
     assert composed != apart
     place = shutil.copytree(plain, tmp_path / apart / "results")
     found = Store(tmp_path / composed / "results")
-    assert found.place == str(place)
+    assert found.name == str(place)
     assert len(found.committed()) == 4
-    assert Store(tmp_path / composed / "new").place == str(tmp_path / apart / "new")
+    assert Store(tmp_path / composed / "new").name == str(tmp_path / apart / "new")
     spec = make_spec(0)
     labels = {dataclasses.replace(spec.loss, label=name).label for name in (composed, apart)}
     assert labels == {composed}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import orchestrator as podium
+import podium
 from orchestrator.store import SAVED_QUERIES, Store
 from orchestrator.store.storage import Storage
 from tests.conformance.conftest import Backend

@@ -10,8 +10,9 @@ import pytest
 from pyarrow import fs
 
 from orchestrator.store import RunRecord, Store, StoreError
+from orchestrator.store.opening import open_storage
 from orchestrator.store.s3 import ObjectStorage
-from orchestrator.store.storage import Patience, StoreHiccupError, open_storage
+from orchestrator.store.storage import RetryPolicy, TemporaryStoreError
 from tests.conformance.faulty_server import FaultyServer, serve
 from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec
 
@@ -46,9 +47,9 @@ def driver(run_id: str, num_pending: int) -> RunRecord:
     )  # fmt: skip
 
 
-def quick() -> Patience:
+def quick() -> RetryPolicy:
     """As patient as for a place that is known, without waiting."""
-    return Patience(sleep=lambda _seconds: None, unknown_seconds=1000)
+    return RetryPolicy(sleep=lambda _seconds: None, unknown_seconds=1000)
 
 
 @pytest.mark.parametrize("number", [3, 5, 7])
@@ -57,13 +58,13 @@ def test_a_sweep_survives_that_every_so_manieth_request_fails(
 ) -> None:
     location = f"s3://{s3_bucket}/results"
     server.every(number, PASSING)
-    store = Store("", storage=ObjectStorage(location, patience=quick()))
+    store = Store("", storage=ObjectStorage(location, retry_policy=quick()))
     for trial in range(6):
         store.commit(make_spec(trial), make_result(trial), committed_at=NOW)
         store.checkpoints(f"{trial}").save(b"state")
         store.delete_checkpoint(f"{trial}")
     assert len(server.faults) >= 40 // number
-    assert len(Store("", storage=ObjectStorage(location, patience=quick())).committed()) == 6
+    assert len(Store("", storage=ObjectStorage(location, retry_policy=quick())).committed()) == 6
     store.compact(NOW)
     server.decide = lambda _number, _request: None
     whole = Store(location)
@@ -73,7 +74,7 @@ def test_a_sweep_survives_that_every_so_manieth_request_fails(
 
 def test_an_object_that_goes_while_it_is_read_is_gone(server: FaultyServer, s3_bucket: str) -> None:
     """Its size is asked for first; another driver's compaction may delete it before the rest."""
-    storage = ObjectStorage(f"s3://{s3_bucket}", patience=quick())
+    storage = ObjectStorage(f"s3://{s3_bucket}", retry_policy=quick())
     storage.write("trials/part-a.parquet", b"row" * 1000)  # room for the refusal
     server.every(1, ["NoSuchKey"], f"GET /{s3_bucket}/trials/part-a.parquet")
     assert storage.read("trials/part-a.parquet") is None
@@ -87,10 +88,10 @@ def test_a_claim_holds_while_its_driver_renews_its_document(
     server: FaultyServer, s3_bucket: str, before: int, after: int
 ) -> None:
     """A read is two requests; between them the document becomes longer, or shorter."""
-    store = Store("", storage=ObjectStorage(f"s3://{s3_bucket}", patience=quick()))
+    store = Store("", storage=ObjectStorage(f"s3://{s3_bucket}", retry_policy=quick()))
     store.save_run(driver("1", num_pending=before))
     store.save_run(driver("2", num_pending=0))
-    assert store.claims("1").take("a" * 20, NOW) is None
+    assert store.claims("1").claim("a" * 20, NOW) is None
     num_reads = 0
 
     def renew(_number: int, request: str) -> None:
@@ -102,7 +103,7 @@ def test_a_claim_holds_while_its_driver_renews_its_document(
                 store.save_run(driver("1", num_pending=pending))
 
     server.decide = renew
-    holder = store.claims("2").take("a" * 20, NOW)
+    holder = store.claims("2").claim("a" * 20, NOW)
     assert holder is not None
     assert holder.run_id == "1"
     num_reads = 0
@@ -116,7 +117,7 @@ def test_no_truncated_object_ever_becomes_visible(
 ) -> None:
     """A checkpoint of 25 MB travels in three parts; one of its requests fails for ever."""
     storage = ObjectStorage(
-        f"s3://{s3_bucket}", patience=Patience(unknown_seconds=0, known_seconds=0)
+        f"s3://{s3_bucket}", retry_policy=RetryPolicy(unknown_seconds=0, known_seconds=0)
     )
     storage.write("_checkpoints/x.pt", b"old")
     method = "POST" if part == "uploadId" else "PUT"
@@ -168,7 +169,7 @@ def test_a_refusal_names_the_place_and_the_remedy_at_once(
     """Also for a question whose answer has no body that would say more than its status."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
-    storage = ObjectStorage(f"s3://{s3_bucket}/results", patience=quick())
+    storage = ObjectStorage(f"s3://{s3_bucket}/results", retry_policy=quick())
     server.every(1, [code])
     with pytest.raises(StoreError) as caught:
         _uses(storage)[use]()
@@ -185,7 +186,7 @@ def test_the_environments_secrets_are_not_shown_either(
     server: FaultyServer, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "no")  # what the server answers
-    storage = ObjectStorage(f"s3://{s3_bucket}", patience=quick())
+    storage = ObjectStorage(f"s3://{s3_bucket}", retry_policy=quick())
     server.every(1, ["AccessDenied"])
     with pytest.raises(StoreError, match=r"ListObjectsV2 operation: \*\*\*"):
         storage.list("trials")
@@ -209,9 +210,10 @@ def test_a_wrong_or_silent_endpoint_is_told_within_a_bounded_time(
             endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
         location = f"s3://bucket/results?endpoint_override={endpoint}&scheme=http"
         started = time.monotonic()
-        with pytest.raises(StoreHiccupError) as caught:
+        with pytest.raises(TemporaryStoreError) as caught:
             Store(
-                location, storage=ObjectStorage(location, patience=Patience(unknown_seconds=2))
+                location,
+                storage=ObjectStorage(location, retry_policy=RetryPolicy(unknown_seconds=2)),
             ).grids()
         assert time.monotonic() - started < 20
     assert str(caught.value).startswith("s3://bucket/results/_grids: ")
@@ -228,8 +230,8 @@ def test_a_store_that_starts_again_meanwhile_is_waited_for(
         if outage[0] == 0:
             server.decide = lambda _number, _request: None
 
-    patience = Patience(sleep=sleep)
-    storage = ObjectStorage(f"s3://{s3_bucket}", patience=patience)
+    patience = RetryPolicy(sleep=sleep)
+    storage = ObjectStorage(f"s3://{s3_bucket}", retry_policy=patience)
     storage.write("trials/x", b"one")
     server.every(1, ["drop-before"])
     storage.write("trials/x", b"two")
@@ -280,7 +282,7 @@ def test_the_query_may_name_everything_but_credentials(
     for name in ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
     query = f"region=eu-central-1&scheme=http&endpoint_override=127.0.0.1%3A{server.port}"
-    storage = ObjectStorage(f"s3://{s3_bucket}/a%20b?{query}", patience=quick())
+    storage = ObjectStorage(f"s3://{s3_bucket}/a%20b?{query}", retry_policy=quick())
     storage.write("trials/x", b"data")
     files = fs.S3FileSystem(endpoint_override=f"127.0.0.1:{server.port}", scheme="http")
     assert files.get_file_info(f"{s3_bucket}/a b/trials/x").size == 4

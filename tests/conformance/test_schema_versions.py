@@ -117,7 +117,7 @@ def _readers(store: Store) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "query", lambda: store.query("SELECT loss FROM epochs")
     yield "feed", lambda: store.feed().refresh()
     yield "compact", lambda: store.compact(NOW)
-    yield "heal", lambda: store.heal(NOW)
+    yield "heal", lambda: store.clean_up(NOW)
     yield "verify", lambda: store.verify(NOW)
     yield "view", lambda: store.view("failures")
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orchestrator.store import StoreError
+from orchestrator.store.opening import open_storage
 from orchestrator.store.s3 import ObjectStorage
-from orchestrator.store.storage import open_storage
 
 
 def test_a_written_file_is_read_listed_replaced_and_deleted(storage):
@@ -86,7 +86,7 @@ def test_the_location_keeps_its_options_and_the_place_shows_none(s3_port):
     )
     assert storage.location == location
     assert storage == open_storage(location)
-    assert storage.place == "s3://no-such-bucket/x"
+    assert storage.name == "s3://no-such-bucket/x"
 
 
 def test_what_is_no_file_content_leaves_the_old_file(storage):

@@ -34,7 +34,7 @@ def commit(store: Store, *numbers: int) -> None:
 def test_an_empty_place_is_an_empty_store(store):
     assert store.committed() == {}
     assert all(len(store.read(table)) == 0 for table in TABLES)
-    assert store.heal(NOW) == ()
+    assert store.clean_up(NOW) == ()
 
 
 def test_a_finished_trial_is_in_every_view_before_and_after_compaction(store, backend):
@@ -71,19 +71,19 @@ def test_torn_files_are_named_and_mended(store, storage, backend):
     commit(store, 0, 1)
     path = part_path(TABLES["trials"], trial_id(make_spec(0)))
     storage.write(path, (storage.read(path) or b"")[:-5])
-    assert [damage.path for damage in store.damaged()] == [f"{store.place}/{path}"]
+    assert [damage.path for damage in store.damaged()] == [f"{store.name}/{path}"]
     assert list(store.committed()) == [trial_id(make_spec(1))]
     commit(store, 0)
     assert len(backend.plain_read("trials")) == 2
     images = part_path(TABLES["images"], trial_id(make_spec(0)))
     storage.write(images, b"")
-    with pytest.raises(StoreError, match=f"{store.place}/{images}: cannot be read"):
+    with pytest.raises(StoreError, match=f"{store.name}/{images}: cannot be read"):
         store.read("images")
 
 
 def test_foreign_files_are_named(store, storage):
     storage.write("trials/notes.txt", b"")
-    with pytest.raises(StoreError, match=f"{store.place}/trials/notes.txt: not a file of this"):
+    with pytest.raises(StoreError, match=f"{store.name}/trials/notes.txt: not a file of this"):
         store.committed()
 
 
@@ -93,7 +93,7 @@ def test_checkpoints_and_grids_are_kept(store):
     checkpoints.save(b"state")
     assert checkpoints.load() == b"state"
     commit(store, 0)
-    assert store.heal(NOW) == (f"_checkpoints/{trial_id(make_spec(0))}.pt",)
+    assert store.clean_up(NOW) == (f"_checkpoints/{trial_id(make_spec(0))}.pt",)
     store.save_grid({"grid_id": "abc", "saved_at": "2026", "name": "quickstart"})
     assert [grid["name"] for grid in store.grids()] == ["quickstart"]
 

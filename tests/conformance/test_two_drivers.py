@@ -180,7 +180,7 @@ def test_a_lost_machine_is_waited_for_a_minute(start: Start, tmp_path: Path) -> 
         heartbeat_at=now - SILENT + timedelta(seconds=12), num_pending=1,
     )  # fmt: skip
     store.save_run(lost)
-    store.claims("lost").take(trial_id, now)
+    store.claims("lost").claim(trial_id, now)
     driver = start(config)
     code, messages = driver.end()
     assert code == 0

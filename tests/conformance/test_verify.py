@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.store import TABLES, Store, StoreError
 from orchestrator.store.codec import encode_part
-from orchestrator.store.files import compact_path, part_path
+from orchestrator.store.files import compacted_path, part_path
 from orchestrator.store.storage import Storage
 from tests.conformance.conftest import Backend
 from tests.unit.orchestrator.store.trials import (
@@ -227,7 +227,7 @@ def test_an_older_compacted_file_is_held_against_its_name(store: Store, storage:
     for old in storage.list("trials"):
         storage.delete(old.path)
     data = encode_rows(rows)
-    path = compact_path(table, data)
+    path = compacted_path(table, data)
     storage.write(path, data)
     assert store.verify(LATER).problems == ()
     storage.write(path, data[:300] + bytes([data[300] ^ 1]) + data[301:])

@@ -9,8 +9,9 @@ import pytest
 from orchestrator.engine.ray_cluster import ClusterOptions
 from orchestrator.engine.ray_tune import RayTuneEngine
 from orchestrator.progress import JsonProgress
+from orchestrator.run import run_sweep
 from orchestrator.store import Store
-from orchestrator.sweep import open_sweep, run_sweep
+from orchestrator.sweep import open_sweep
 from tests.benchmarks.gpu_phases import (
     MemoryCheckpoints,
     Settings,

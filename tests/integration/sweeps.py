@@ -16,8 +16,9 @@ from orchestrator.engine.base import Engine, EngineReport
 from orchestrator.engine.inline import InlineEngine
 from orchestrator.plan.planner import Plan
 from orchestrator.progress import JsonProgress
+from orchestrator.run import run_sweep
 from orchestrator.store import Store
-from orchestrator.sweep import open_sweep, run_sweep
+from orchestrator.sweep import open_sweep
 from workers.contract import FailureClass
 
 MEASURED = ["train_seconds", "peak_memory_bytes", "committed_at", "seconds"]
@@ -51,7 +52,10 @@ def run(
 ) -> tuple[EngineReport, Plan]:
     """Runs a configuration in this process."""
     sweep = open_sweep(config, overrides, retry)
-    return run_sweep(sweep, engine or InlineEngine(), JsonProgress(io.StringIO()))
+    ended = run_sweep(
+        sweep, engine or InlineEngine(), JsonProgress(io.StringIO()), on_notes=lambda _: None
+    )
+    return ended.report, ended.plan
 
 
 def tables(results: Path | str) -> dict[str, pd.DataFrame]:

@@ -5,10 +5,13 @@ import re
 import resource
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
+from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
+from orchestrator.cli.shared import print_table
 from tests.conftest import ROOT
 from tests.integration.sweeps import write_config
 
@@ -68,7 +71,39 @@ def test_every_command_has_help():
         "query", "compare", "figures", "watch", "failures", "submit", "verify", "tune",
     }  # fmt: skip
     for name in commands:
-        assert podium(name, "--help").returncode == 0
+        shown = CliRunner().invoke(app, [name, "-h"])
+        assert shown.exit_code == 0
+        assert shown.output == CliRunner().invoke(app, [name, "--help"]).output
+    assert CliRunner().invoke(app, ["list", "models", "-h"]).exit_code == 0
+
+
+def test_version_is_that_of_the_package():
+    assert CliRunner().invoke(app, ["--version"]).output == f"podium {version('podium-sweep')}\n"
+
+
+def test_completion_of_bash_is_offered():
+    done = CliRunner().invoke(app, ["--show-completion", "bash"])
+    assert done.exit_code == 0
+    assert "_PODIUM_COMPLETE=complete_bash" in done.output
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"), [("150", 150), ("60", 60), ("wide", 100), (None, 100)]
+)
+def test_a_table_in_a_pipe_is_as_wide_as_columns(columns, width, monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    print_table(["name", "text"], [("a", "word " * 60)])
+    assert {len(line) for line in capsys.readouterr().out.splitlines()} <= {width, width - 1}
+
+
+@pytest.mark.parametrize(
+    "command", [["rank", "x.csv"], ["figures", "x.csv"], ["compare", "x", "x"]]
+)
+def test_two_directions_of_a_metric_are_refused(command):
+    done = CliRunner().invoke(app, [*command, "--lower-is-better", "--higher-is-better"])
+    assert str(done.exception) == "--lower-is-better and --higher-is-better: give one of them"
 
 
 def test_models_are_listed_with_what_the_study_needs():

@@ -102,7 +102,7 @@ def done(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, output, errors
 
 
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
+def until(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass in time"
@@ -137,6 +137,7 @@ def slow_checkpoints(server: FaultyServer, seconds: float) -> None:
     server.decide = decide
 
 
+@pytest.mark.timeout(400)  # seven commands load Ray; 480 epochs
 def test_stopped_and_submitted_again_while_others_look_on(user, server, bucket, tmp_path):
     """Results are on S3; whoever looks has nothing but their URI and credentials."""
     slow_checkpoints(server, 0.1)
@@ -183,7 +184,8 @@ def test_stopped_and_submitted_again_while_others_look_on(user, server, bucket, 
     assert re.search(r"Job tiny-[0-9a-f]{12}-2: SUCCEEDED", output)
     assert f"6 trials: {6 - len(before)} to run, {len(before)} skipped" in output
     (tmp_path / "calm").mkdir()
-    run(write_config(tmp_path / "calm", training=training, repeats=3))
+    calm = write_config(tmp_path / "calm", training=training, repeats=3)
+    run(calm, "runtime.checkpoint_interval_seconds=60")  # without 240 checkpoints
     assert_same_tables(tmp_path / "calm" / "results", results)
     code, output, _ = done(user.submit(config, "--stop"))
     assert (code, output) == (0, f"No job of tiny runs at {user.head.dashboard}\n")

@@ -18,8 +18,9 @@ from orchestrator.engine.inline import InlineEngine
 from orchestrator.engine.ray_cluster import ClusterOptions
 from orchestrator.engine.ray_tune import RayTuneEngine
 from orchestrator.progress import JsonProgress
+from orchestrator.run import run_sweep
 from orchestrator.store import Store
-from orchestrator.sweep import open_sweep, run_sweep
+from orchestrator.sweep import open_sweep
 from tests.integration.sweeps import run, write_config
 from tests.unit.orchestrator.store.trials import make_result
 from workers.contract import FailureClass, UserError
@@ -31,7 +32,8 @@ def run_on_ray(config, *overrides, trainer=None, retry=(), **options):
     sweep = open_sweep(config, overrides, retry)
     gpus = sweep.grid.gpus_per_trial
     engine = RayTuneEngine(ClusterOptions(trial_gpus=gpus, **options), trainer=trainer)
-    return run_sweep(sweep, engine, JsonProgress(io.StringIO()))
+    ended = run_sweep(sweep, engine, JsonProgress(io.StringIO()), on_notes=lambda _: None)
+    return ended.report, ended.plan
 
 
 def results_of(config: Path) -> Store:

@@ -47,7 +47,7 @@ def test_data_that_changed_under_a_sweep_is_refused(tmp_path, clinic):
     picture = tmp_path / "clinic" / "images" / "0.png"
     original = picture.read_bytes()
     Image.new("RGB", (48, 40), "white").save(picture)
-    with pytest.raises(UserError, match=r"'clinic': its content is not what the finished trials"):
+    with pytest.raises(UserError, match=r"'clinic': its content differs from the content"):
         run(clinic, "losses=[bce, dice]")
     assert len(Store(str(tmp_path / "results")).read("trials")) == 1
     picture.write_bytes(original)

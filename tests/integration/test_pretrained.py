@@ -101,7 +101,7 @@ def test_a_file_that_another_node_lacks_is_a_failure_that_says_so(tmp_path, file
     sweep = open_sweep(config_with(tmp_path, "w.pth"))
 
     from orchestrator.engine.base import execute
-    from orchestrator.sweep import _job
+    from orchestrator.run import _job
     from workers.run import run_trial
 
     assert sweep.config is not None

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import os
 import pty
 import signal
@@ -14,12 +15,14 @@ import pytest
 
 from orchestrator.engine.ray_cluster import ClusterOptions
 from orchestrator.engine.ray_tune import RayTuneEngine, assigned_gpus
-from orchestrator.progress import JsonProgress
+from orchestrator.progress import EpochEnded, JsonProgress, TrialFinished
+from orchestrator.run import run_sweep
 from orchestrator.store import Store
-from orchestrator.sweep import open_sweep, run_sweep
+from orchestrator.sweep import open_sweep
 from tests.conftest import ROOT
+from tests.integration.ray_nodes import wait
 from tests.integration.sweeps import assert_same_tables, run, tables, write_config
-from workers.contract import FailureClass, UserError
+from workers.contract import EpochRecord, FailureClass, UserError
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -27,7 +30,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 def run_on_ray(config, *overrides, trainer=None, **options):
     sweep = open_sweep(config, overrides)
     engine = RayTuneEngine(ClusterOptions(**options), trainer=trainer)
-    return run_sweep(sweep, engine, JsonProgress(io.StringIO()))
+    ended = run_sweep(sweep, engine, JsonProgress(io.StringIO()), on_notes=lambda _: None)
+    return ended.report, ended.plan
 
 
 def test_ray_gives_the_numbers_of_a_single_process(tmp_path, ray_cluster, monkeypatch):
@@ -55,8 +59,9 @@ def test_the_fiftieth_trial_of_an_actor_equals_a_fresh_process(tmp_path, ray_clu
     order: list[str] = []
 
     class Recorder(JsonProgress):
-        def trial_finished(self, trial_id, status, dice, seconds):
-            order.append(trial_id)
+        def on(self, event):
+            if isinstance(event, TrialFinished):
+                order.append(event.trial_id)
 
     sweep = open_sweep(config)
     engine = RayTuneEngine(ClusterOptions(trial_cpus=2), trainer=process_noting_trainer)
@@ -170,6 +175,30 @@ def test_an_exception_is_a_failure_row_with_its_traceback(tmp_path, ray_cluster)
     failures = Store(str(tmp_path / "results")).read("failures")
     assert len(failures) == len(after.failed) == 2
     assert failures["traceback"].str.contains("KeyError: 'no such thing'").all()
+
+
+def test_stopped_attempts_leave_no_failure_and_stay_pending(tmp_path, ray_cluster):
+    def endless(spec, runtime, checkpoints, on_epoch):
+        for epoch in itertools.count(1):
+            wait(1.1)  # epochs within a second are not reported
+            on_epoch(
+                EpochRecord(epoch=epoch, train_loss=0.5, val_dice=0.5, val_iou=0.4, seconds=1.1)
+            )
+
+    class StopsOnce(JsonProgress):
+        stopped = False
+
+        def on(self, event):
+            if isinstance(event, EpochEnded) and not self.stopped:
+                self.stopped = True
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    config = write_config(tmp_path)
+    engine = RayTuneEngine(ClusterOptions(), trainer=endless)
+    assert run_sweep(open_sweep(config), engine, StopsOnce(io.StringIO())).report.interrupted
+    wait(1)  # a row would come from processes that Tune is still ending
+    assert not Store(str(tmp_path / "results")).failures()
+    assert len(open_sweep(config).plan.pending) == 4
 
 
 def test_a_share_no_machine_has_is_refused(tmp_path, ray_cluster, monkeypatch):

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from orchestrator.engine.inline import InlineEngine
-from orchestrator.engine.jobs import prepare
+from orchestrator.engine.jobs import prepare_job
 from orchestrator.store import Store
 from tests.conformance.conftest import s3_bucket, s3_environment, s3_port
 from tests.conformance.faulty_server import serve
@@ -79,7 +79,7 @@ def test_no_secret_is_in_a_file_a_row_a_log_or_a_submission(
     monkeypatch.setattr("orchestrator.engine.inline._run_trial", lambda: failing)
     results = f"s3://{s3_bucket}/sweeps"
     config = write_config(tmp_path, training=EPOCHS, results=results)
-    texts = [prepare(config).config]
+    texts = [prepare_job(config).config]
     for mode in ("plain", "json"):
         command = ["run", str(config), "--engine", "inline", "--progress", mode]
         texts.append(CliRunner().invoke(app, command).output)

@@ -22,7 +22,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from typer.main import get_command
 
 from orchestrator.cli.app import app
-from orchestrator.cli.ranking import RankOptions, rank_command
 from orchestrator.config import load_config
 from orchestrator.store import describe_tables
 from workers.catalogue.costs import TABLE
@@ -42,7 +41,7 @@ ROOT = Path(__file__).parents[2]
 MINIMAL = "{datasets: [synthetic-skin], models: [unet], losses: [bce], results: r}"
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 PAGES = [README, CONTRIBUTING, *sorted((ROOT / "docs").glob("*.md"))]
-EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"<!-- example: (.+?) -->\n```python\n(.*?)```", re.DOTALL)
 ADDRESS = re.compile(r"https?://(?!127\.0\.0\.1:|HEAD:)|index.url")
@@ -208,27 +207,42 @@ def test_the_tables_of_models_are_those_of_the_catalogue():
         assert f"| `{name}` | {row['seconds_per_step']:.2f} | {memory:.2f} |" in page
 
 
-def test_the_models_losses_and_podiums_of_the_readme(capsys):
-    for entry in MODELS.values():
-        facts = f"| `{entry.name}` | {entry.parameters:,} | {entry.gmacs_224:.2f} |"
-        assert facts in text_of(README)
-    assert all(f"| `{name}` | {entry.title} |" in text_of(README) for name, entry in LOSSES.items())
-    for ties in ("split", "order"):
-        table = ROOT / "tests" / "data" / "paper" / "fig2_dice_by_dataset.csv"
-        rank_command(RankOptions(target=str(table), ties=ties, num_samples=0), as_json=False)
-        head = [line.rstrip() for line in capsys.readouterr().out.splitlines()[:7]]
-        assert "\n".join(head) in text_of(README)
+def test_losses_page_has_every_loss_with_its_options():
+    page = text_of(ROOT / "docs" / "losses.md")
+    for name, entry in LOSSES.items():
+        (row,) = re.findall(rf"^\| `{name}` \| {entry.title} \|.*$", page, re.MULTILINE)
+        for option in entry.options.model_fields:
+            assert f"`{option}` (" in row
+
+
+def test_data_page_and_readme_have_every_public_dataset():
+    public = {name: entry for name, entry in DATASETS.items() if entry.num_images}
+    assert len(public) == 6
+    for name, entry in public.items():
+        row = f"| `{name}` | {entry.num_images:,} |"
+        assert row in text_of(ROOT / "docs" / "data.md")
+        assert f"`{name}`" in text_of(README)
+
+
+def test_index_links_every_page():
+    index = text_of(ROOT / "docs" / "README.md")
+    assert all(f"]({page.name})" in index for page in PAGES[2:] if page.name != "README.md")
+
+
+def anchors_of(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text_of(page)), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 @EACH_PAGE
 def test_every_link_and_picture_exists(page):
-    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", text_of(page)), re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
     for target in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", text_of(page))):
-        if target.startswith("#"):
-            assert target[1:] in anchors
-        elif "://" not in target:
-            assert (page.parent / target).is_file(), target
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.is_file(), target
+        assert not anchor or anchor in anchors_of(linked), target
     for picture in (ROOT / "docs").rglob("*.png"):
         assert picture.stat().st_size < 150_000, picture
 

@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 from orchestrator.cli.app import app
 from orchestrator.config import load_config
 from orchestrator.plan.grid import build_grid
+from orchestrator.records import FailureRecord
 from orchestrator.store import TABLES as STORED
-from orchestrator.store import FailureRecord, RunRecord, Store
+from orchestrator.store import RunRecord, Store
 from orchestrator.store.codec import decode, encode_part
 from orchestrator.tune.studies import studies_of
 from tests.integration.sweeps import write_config

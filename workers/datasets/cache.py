@@ -1,15 +1,12 @@
 """Decoded and resized images of one dataset, built once per node and mapped into memory by all.
 
 A cache entry is a folder `arrays/<fingerprint>-<side>-v<version>` with images.npy, masks.npy and
-index.json. It is built under a file lock in a folder beside it, made durable, and renamed: an
-entry that is visible is complete. What a killed build left is removed by the next one.
+index.json. An entry that is visible is complete (`workers.durable.build_once`).
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,19 +16,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from workers.contract import DataProtocol, MaskResize
 from workers.datasets.dataset import Dataset
 from workers.datasets.files.pictures import reduce_image, resize_image, resize_mask_by_area
-from workers.datasets.files.storage import (
-    cache_writes,
-    num_build_threads,
-    replace_file,
-    sync_folder,
-)
+from workers.datasets.files.storage import cache_writes, num_build_threads
 from workers.datasets.likeness.siblings import Siblings
+from workers.durable import build_once
 
 CACHE_VERSION = 2
 """Raised whenever the same arrays would have another form. Where the same files would give other
@@ -94,11 +86,13 @@ def load_arrays(
         return arrays
     num_bytes = len(dataset.samples) * image_size**2 * 4
     siblings = dataset.siblings(cache_dir)
-    with cache_writes(cache_dir, num_bytes), FileLock(entry.with_name(entry.name + ".lock")):
-        arrays = _open(entry, fingerprint)
-        if arrays is None:
-            _build(dataset, _Form(image_size, mask_resize), entry, siblings)
-            arrays = _open(entry, fingerprint)
+    with cache_writes(cache_dir, num_bytes):
+        build_once(
+            entry,
+            lambda scratch: _build(dataset, _Form(image_size, mask_resize), scratch, siblings),
+            is_built=lambda path: _open(path, fingerprint) is not None,
+        )
+    arrays = _open(entry, fingerprint)
     if arrays is None:
         msg = f"{entry} vanished while it was read; does something clean the cache folder?"
         raise FileNotFoundError(msg)
@@ -121,25 +115,17 @@ def _open(entry: Path, fingerprint: str) -> DatasetArrays | None:
     )
 
 
-def _build(dataset: Dataset, form: _Form, entry: Path, siblings: Siblings) -> None:
-    """Builds the entry; the caller holds its lock, so whatever lies in the way is a leftover."""
-    building = entry.with_name(entry.name + ".building")
-    for leftover in (building, entry):
-        if leftover.exists():
-            shutil.rmtree(leftover)
-    building.mkdir()
-    try:
-        _write_arrays(dataset, form, building)
-        index = {
-            "names": [sample.name for sample in dataset.samples],
-            "siblings": siblings.to_json(),
-        }
-        replace_file(building / "index.json", json.dumps(index).encode())
-        building.rename(entry)
-        sync_folder(entry.parent)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
+def _build(dataset: Dataset, form: _Form, scratch: Path, siblings: Siblings) -> Path:
+    """Builds an entry in an empty folder and returns where it is."""
+    entry = scratch / "entry"
+    entry.mkdir()
+    _write_arrays(dataset, form, entry)
+    index = {
+        "names": [sample.name for sample in dataset.samples],
+        "siblings": siblings.to_json(),
+    }
+    (entry / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    return entry
 
 
 @dataclass(frozen=True)
@@ -190,9 +176,6 @@ def _write_arrays(dataset: Dataset, form: _Form, folder: Path) -> None:
         for prepared in _in_order(dataset, form, range(num)):
             images.write(np.ascontiguousarray(prepared.image).data)
             masks.write(np.ascontiguousarray(prepared.mask).data)
-        for file in (images, masks):
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def _in_order(dataset: Dataset, form: _Form, indices: Iterable[int]) -> Iterator[_Prepared]:

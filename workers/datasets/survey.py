@@ -22,11 +22,10 @@ from workers.datasets import (
     read_contents,
 )
 from workers.datasets.dataset import Dataset, DatasetNotFoundError, FileDataset
-from workers.datasets.files.fingerprint import relative_name
+from workers.datasets.files.fingerprint import relative_name, spelt
 from workers.datasets.files.pictures import UnreadableImageError
 from workers.datasets.findings import NUM_NAMES, Finding, FindingKind
 from workers.datasets.layouts.layout import Contents
-from workers.datasets.layouts.naming import spelt
 from workers.datasets.layouts.pairing import IMAGE_WITHOUT_MASK, MASK_WITHOUT_IMAGE
 from workers.datasets.layouts.places import proposal
 from workers.datasets.likeness.duplicates import duplicate_findings, shared_findings

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from orchestrator.report.compare.comparison import Comparison, answer_sentence
 from orchestrator.report.compare.differences import CellDifference, Difference
-from orchestrator.report.page import write_file
 from orchestrator.report.rendering import render
 from orchestrator.wording import MISSING
 from workers.contract import UserError
+from workers.durable import replace_file
 
 MAX_CELLS = 10_000
 """Combinations listed; of more, those with the largest differences."""
@@ -26,7 +26,7 @@ def write_comparison(found: Comparison, out: Path) -> None:
         raise UserError(msg)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_file(out, render_comparison(found).encode())
+        replace_file(out, render_comparison(found).encode())
     except OSError as error:
         msg = f"{error.filename or out}: cannot be written: {error.strerror}; choose another --out"
         raise UserError(msg) from error

@@ -12,7 +12,7 @@ from PIL import Image
 
 from workers.contract import SIMILAR_DISTANCE, UserError
 from workers.datasets.dataset import Dataset, FileDataset
-from workers.datasets.files.fingerprint import relative_name
+from workers.datasets.files.fingerprint import relative_name, spelt
 from workers.datasets.files.pictures import (
     IMAGE_SUFFIXES,
     UnreadableImageError,
@@ -21,7 +21,6 @@ from workers.datasets.files.pictures import (
     read_rasters,
 )
 from workers.datasets.findings import Finding
-from workers.datasets.layouts.naming import spelt
 from workers.datasets.likeness.duplicates import EQUAL_PICTURES, NEAR_DUPLICATES, SHARED_PICTURES
 from workers.datasets.survey import Survey
 

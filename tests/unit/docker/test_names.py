@@ -30,7 +30,8 @@ from orchestrator.engine.jobs import STOP_WAIT_SECONDS
 from tests.conftest import ROOT
 from tests.unit.docker.files import DOCKER, compose, interpolated, pods, ray_up, rayjob
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 PINS = dict(
     line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
 )
@@ -134,7 +135,19 @@ def test_every_package_that_the_image_installs_is_pinned():
                     waiting.append(inner)
     names = {canonicalize_name(name) for name, _ in seen}
     assert len(names) > 100
+    # The build's own requirements are not installed here, so only their names are compared.
+    names |= {
+        canonicalize_name(Requirement(text).name) for text in PYPROJECT["build-system"]["requires"]
+    }
     assert names <= {canonicalize_name(name) for name in PINS}
+
+
+def test_every_installation_in_the_image_is_constrained():
+    runs = re.findall(r"^.*pip install .*$", DOCKERFILE, re.MULTILINE)
+    assert len(runs) == 2
+    assert all(
+        re.search("(PIP_CONSTRAINT=/src/|--constraint )constraints.txt", run) for run in runs
+    )
 
 
 def test_the_image_has_what_compiled_training_needs():

@@ -45,7 +45,7 @@ def test_a_bucket_has_one_normal_form(text, normal):
     found = parse_s3(text)
     assert str(found) == normal
     assert parse_s3(normal) == found
-    assert parse_s3(found.place) == S3Address(bucket=found.bucket, key=found.key)
+    assert parse_s3(found.without_options) == S3Address(bucket=found.bucket, key=found.key)
 
 
 @pytest.mark.parametrize(

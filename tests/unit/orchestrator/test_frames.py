@@ -1,15 +1,12 @@
-"""`import orchestrator as podium`: frames with documented columns, and nothing loaded too early."""
+"""Results as pandas frames: documented columns, the rows of the store, warnings on torn files."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-import orchestrator as podium
-from orchestrator.ranking.podium import rank
+import podium
 from orchestrator.store import TABLES, VIEWS, Store
 from orchestrator.store.files import part_path
 from tests.unit.orchestrator.store.test_views import document, fill
@@ -59,7 +56,6 @@ def test_a_query_gives_a_frame(results):
 
 
 def test_rank_takes_the_frame(results):
-    assert podium.rank is rank
     assert list(podium.rank(podium.read_trials(results)).podiums)
 
 
@@ -74,14 +70,3 @@ def test_torn_files_are_warned_of(tmp_path):
     with pytest.warns(UserWarning, match="torn, its rows are left out") as warned:
         assert len(podium.query(tmp_path, "FROM trials")) == 1
     assert warned[0].filename == __file__
-
-
-def test_importing_it_loads_nothing_heavy():
-    heavy = {"duckdb", "pandas", "pyarrow", "pydantic", "ray", "torch"}
-    code = (
-        "import sys, orchestrator as podium; "
-        f"print(sorted({heavy} & set(sys.modules)), "
-        "'read_trials' in dir(podium), hasattr(podium, 'nothing'))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[] True False\n"

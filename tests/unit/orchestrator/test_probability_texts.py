@@ -9,9 +9,8 @@ import json
 
 import pytest
 
-from orchestrator.cli.ranking import RankAnswer, RankOptions
-from orchestrator.cli.ranking_text import print_answer
-from orchestrator.plan.race_state import RaceStanding
+from orchestrator.cli.rank_text import RankAnswer, print_answer
+from orchestrator.plan.race_state import RaceState
 from orchestrator.report.answer import answer
 from orchestrator.report.data import ReportData, Sampling, arrange
 from orchestrator.report.figures.intervals import intervals_figure
@@ -71,7 +70,7 @@ def test_podium_rank_in_the_terminal(case, capsys):
         significance=None,
         powers={},
     )
-    print_answer(shown, RankOptions(target="results", pairs=True))
+    print_answer(shown, ("dataset", "model"), break_ties=False, pairs=True)
     out = capsys.readouterr().out
     assert out.count(f" {text} │") == 2 * 2 * 3 + 2 * 3  # two podiums of 3 losses, 3 pairs
     assert f" in {text} of the samples" in out
@@ -130,7 +129,7 @@ def test_the_watch_page(case):
     [(0.0, "<0.1 %"), (0.0004, "<0.1 %"), (0.5, "50.0 %"), (0.9996, ">99.9 %"), (1.0, ">99.9 %")],
 )
 def test_a_race_has_one_decimal_beside_its_level(certainty, text):
-    state = RaceStanding(
+    state = RaceState(
         state="spent", round=2, level=0.95, certainty=certainty, podium=("a", "b", "c"),
         num_trials=60, num_asked=40, num_held_back=20,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Text from results gives no command to a terminal, and is no formula in a spreadsheet."""
+"""Text from results has no terminal commands, no formulas for spreadsheets and no secrets."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
-from orchestrator.progress.displays import PlainProgress
-from orchestrator.safe_text import CsvWriter, clean, clean_json
+from orchestrator.progress import PlainProgress, SweepStarted, TrialFailed, TrialStarted
+from orchestrator.safe_text import CsvWriter, clean, clean_json, mask
 from orchestrator.store import Store
+from orchestrator.store.rows import failure_row
 from tests.unit.orchestrator.store.test_views import document
 from tests.unit.orchestrator.store.trials import NOW, make_failure, make_result, make_spec
 
@@ -87,9 +88,9 @@ def test_no_command_prints_what_a_terminal_obeys(results: Path, command: list[st
 def test_progress_lines_are_harmless():
     stream = io.StringIO()
     progress = PlainProgress(stream, clock=lambda: 0.0)
-    progress.sweep_started(1, 1, 0)
-    progress.trial_started("a", f"set{EVIL} · u · {EVIL} · 0")
-    progress.trial_failed("a", "bug", f"{EVIL}\nmore")
+    progress.on(SweepStarted(1, 1, 0))
+    progress.on(TrialStarted("a", f"set{EVIL} · u · {EVIL} · 0"))
+    progress.on(TrialFailed("a", "bug", f"{EVIL}\nmore"))
     assert "FAILED bug" in stream.getvalue()
     assert not OBEYED.search(stream.getvalue())
 
@@ -123,3 +124,42 @@ def test_queries_and_rankings_write_no_formula(tmp_path: Path):
     ranked = run(app, ["rank", str(tmp_path / "res"), "--format", "csv"]).output
     assert "=cmd" in ranked
     assert not re.search(r"(^|,)\"?[=+@]", ranked)
+
+
+@pytest.fixture
+def _secrets(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "ab/cd+EF==")
+    monkeypatch.setenv("HF_TOKEN", "hf_longEnough")
+    monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/etc/the-token")
+
+
+@pytest.mark.usefixtures("_secrets")
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("key test, secret ab/cd+EF==.", "key ***, secret ***."),
+        ("secret=ab%2Fcd%2BEF%3D%3D&x", "secret=***&x"),
+        ("'test-sweeps', attest, s3://test/a, test.example", None),
+        ("Bearer hf_longEnough: 1 of /etc/the-token", "Bearer ***: 1 of /etc/the-token"),
+        ("https://me:pw@host/x?sig=1#a", "https://***@host/x?sig=***#a"),
+        ("s3://b/a?region=eu&token=pw", "s3://b/a?region=eu&token=***"),
+    ],
+)
+def test_secrets_are_masked_as_whole_words(text, masked):
+    assert mask(text) == (text if masked is None else masked)
+
+
+@pytest.mark.usefixtures("_secrets")
+def test_public_words_are_not_masked():
+    assert mask("no bucket 'test'", public="s3://test/a") == "no bucket 'test'"
+
+
+@pytest.mark.usefixtures("_secrets")
+def test_failure_is_stored_without_secrets():
+    record = make_failure(0)
+    said = "403: hf_longEnough https://me:pw@host/"
+    row = failure_row(dataclasses.replace(record, message=said, traceback=f"...\n{said}"))
+    assert "hf_longEnough" not in row["message"] + row["traceback"]
+    assert "pw" not in row["message"] + row["traceback"]

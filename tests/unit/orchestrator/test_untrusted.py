@@ -16,7 +16,7 @@ from orchestrator.plan.planner import plan
 from orchestrator.ranking.protocols import check_questions, protocol_values
 from orchestrator.store import Store, StoreError
 from orchestrator.store.drivers import RunRecord, load_run, load_runs, save_run
-from orchestrator.store.storage import open_storage
+from orchestrator.store.opening import open_storage
 from orchestrator.untrusted import MalformedError, grid_document, mapping_of, parse_json, spec_of
 from tests.unit.orchestrator.plan.builders import committed, make_grid, make_specs, row_of
 from tests.unit.orchestrator.store.test_views import document

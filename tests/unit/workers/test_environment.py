@@ -7,16 +7,9 @@ import types
 import pytest
 import torch
 
-from workers.contract import Component, Runtime, TrialSpec
+from workers.contract import Runtime, TrainingProtocol
 from workers.environment import prepare_process
 
-SPEC = TrialSpec(
-    dataset=Component(name="synthetic-skin"),
-    model=Component(name="unet"),
-    loss=Component(name="dice"),
-    repeat=0,
-    seed=1,
-)
 GIB = 1 << 30
 
 asked: list[tuple[tuple[bool, ...], dict[str, bool]]] = []
@@ -42,11 +35,12 @@ def limits(monkeypatch):
     )
     yield found
     monkeypatch.undo()
-    prepare_process(SPEC, Runtime(data_root=None, cache_dir="unused"))  # as other tests expect it
+    prepare()  # as other tests expect it
 
 
 def prepare(**runtime):
-    return prepare_process(SPEC, Runtime(data_root=None, cache_dir="unused", **runtime))
+    settings = Runtime(data_root=None, cache_dir="unused", **runtime)
+    return prepare_process(TrainingProtocol(), settings)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.25, 0.125])

@@ -118,8 +118,8 @@ def test_only_training_and_validation_images_are_ever_fed_to_the_network(
     fed: set[int] = set()
     prepare: Any = vars(running)["prepare_task"]
 
-    def watched(*args):
-        task = prepare(*args)
+    def watched(*args, **kwargs):
+        task = prepare(*args, **kwargs)
         batch = type(task).batch
 
         class Watched(type(task)):  # type: ignore[misc]

@@ -16,7 +16,6 @@ from workers.contract import (
     FailureClass,
     SpecificationError,
     TrainingProtocol,
-    TrialSpec,
 )
 from workers.datasets import open_dataset
 from workers.datasets.cache import load_arrays
@@ -136,11 +135,10 @@ def task(tmp_path_factory) -> Task:
     arrays = load_arrays(open_dataset(component, None), 32, cache)
     data = DataProtocol(image_size=32)
     split = split_indices(arrays.groups, data.split, unit="image", seed=0, repeat=0)
-    spec = TrialSpec(
-        dataset=component, model=Component(name="unet", label="mine"), loss=Component(name="bce"),
-        repeat=0, seed=0, data=data, training=TrainingProtocol(max_epochs=2, batch_size=4),
+    return prepare_task(
+        arrays, split, TrainingProtocol(max_epochs=2, batch_size=4), torch.device("cpu"),
+        normalisation="imagenet", seed=0, repeat=0,
     )  # fmt: skip
-    return prepare_task(spec, arrays, split, torch.device("cpu"))
 
 
 class NoCheckpoints:
@@ -155,7 +153,7 @@ def epochs_of(model, loss, task):
     records: list[EpochRecord] = []
     train(
         model, loss, task, NoCheckpoints(), records.append,
-        checkpoint_key="", checkpoint_interval_seconds=60,
+        learning_rate=0.001, checkpoint_key="", checkpoint_interval_seconds=60,
     )  # fmt: skip
     return records
 
@@ -204,6 +202,6 @@ def test_a_loss_without_a_slope_on_the_first_batch_only_may_go_on(task):
 )
 def test_outputs_between_zero_and_one_are_suspected_and_not_refused(task, last, suspected):
     torch.manual_seed(0)
-    note = sigmoid_note(Net(last), task)
+    note = sigmoid_note(Net(last), task, "mine")
     assert (note is not None) == suspected
     assert note is None or "model 'mine': all outputs for 4 validation images lie between" in note

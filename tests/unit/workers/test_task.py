@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from workers.contract import Component, DataProtocol, TrainingProtocol, TrialSpec
+from workers.contract import Component, DataProtocol, TrainingProtocol
 from workers.datasets import open_dataset
 from workers.datasets.cache import load_arrays
 from workers.datasets.split import split_indices
@@ -29,11 +29,10 @@ def test_a_trial_on_the_cpu_copies_no_image(tmp_path):
     arrays = load_arrays(open_dataset(component, None), 64, tmp_path)
     data = DataProtocol(image_size=64)
     split = split_indices(arrays.groups, data.split, unit="image", seed=0, repeat=0)
-    spec = TrialSpec(
-        dataset=component, model=Component(name="unet"), loss=Component(name="bce"),
-        repeat=0, seed=0, data=data, training=TrainingProtocol(batch_size=8),
+    task = prepare_task(
+        arrays, split, TrainingProtocol(batch_size=8), torch.device("cpu"),
+        normalisation="imagenet", seed=0, repeat=0,
     )  # fmt: skip
-    task = prepare_task(spec, arrays, split, torch.device("cpu"))
     for part in (task.epoch_order(1), task.indices(split.val), task.indices(split.test)):
         for batch in part.split(8):
             images_BCHW, masks_BHW = task.batch(batch)

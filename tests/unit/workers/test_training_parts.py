@@ -13,12 +13,9 @@ from torch import nn
 from workers import training
 from workers.checkpoint import Progress, pack, unpack
 from workers.contract import (
-    Component,
-    DataProtocol,
     EpochRecord,
     FailureClass,
     TrainingProtocol,
-    TrialSpec,
     UserError,
 )
 from workers.datasets.cache import DatasetArrays
@@ -180,20 +177,20 @@ def test_saving_takes_two_percent_of_a_training_at_most(seconds, interval, expec
         return train_epoch(*words)
 
     monkeypatch.setattr(training, "train_epoch", epoch)
-    spec = TrialSpec(
-        dataset=Component(name="random"), model=Component(name="unet"),
-        loss=Component(name="dice"), repeat=0, seed=1, data=DataProtocol(image_size=32),
-        training=TrainingProtocol(max_epochs=18, patience=18),
-    )  # fmt: skip
     arrays = DatasetArrays(
         images=np.zeros((4, 32, 32, 3), np.uint8), masks=np.ones((4, 32, 32), np.uint8),
         names=tuple("abcd"), siblings=unrelated(tuple("abcd")), fingerprint="",
     )  # fmt: skip
     part = np.arange(1)
-    task = prepare_task(spec, arrays, Split(train=part, val=part, test=part), CPU)
+    task = prepare_task(
+        arrays, Split(train=part, val=part, test=part),
+        TrainingProtocol(max_epochs=18, patience=18), CPU,
+        normalisation="imagenet", seed=1, repeat=0,
+    )  # fmt: skip
     training.train(
         build_model("unet", width=2), build_loss("dice"), task, saves, lambda _: None,
-        checkpoint_key="id", checkpoint_interval_seconds=interval, clock=lambda: saves.now,
+        learning_rate=0.001, checkpoint_key="id", checkpoint_interval_seconds=interval,
+        clock=lambda: saves.now,
     )  # fmt: skip
     if expected is None:
         assert len(saves.saved_at) == 18

@@ -177,7 +177,7 @@ def test_processes_of_one_node_fetch_a_file_once(tmp_path, hub):
     assert Hub.taken[Hub.known] == 1
     folder = tmp_path / "weights"
     assert (folder / VGG16.file).read_bytes() == CONTENT
-    assert not list(folder.glob(".incoming*"))
+    assert not list(folder.glob(".*.tmp"))
 
 
 def test_a_repository_that_is_not_there_does_not_hide_the_others(tmp_path, hub, monkeypatch):

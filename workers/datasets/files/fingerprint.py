@@ -11,16 +11,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from filelock import FileLock
-
 from workers.contract import JSONValue, UserError
 from workers.datasets.files.storage import (
     cache_writes,
     num_build_threads,
-    replace_file,
     report_look,
 )
-from workers.datasets.layouts.naming import spelt
+from workers.durable import locked, replace_file
 
 SETTLED_NS = 2_000_000_000
 """A file changed less than this before it was hashed is hashed again next time: file systems
@@ -28,6 +25,11 @@ count time in coarse steps, and a second change within one step would go unseen.
 
 Stamp = tuple[int, int, int]
 Read = Callable[[Path], JSONValue]
+
+
+def spelt(name: str) -> str:
+    r"""Returns a name that can be written: `\xfc` for each byte that is not UTF-8."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def relative_name(folder: Path, path: Path) -> str:
@@ -88,7 +90,7 @@ def remembered(
     stamps = {name: _stamp(path) for name, path in paths.items()}
     known = _known(stamps, _load(memory_path))
     if len(known) < len(paths):
-        with cache_writes(cache_dir), FileLock(memory_path.with_suffix(".lock")):
+        with cache_writes(cache_dir), locked(memory_path):
             known = _known(stamps, _load(memory_path))
             fresh = [name for name in paths if name not in known]
             settled_ns = clock_ns() - SETTLED_NS

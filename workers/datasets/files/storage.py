@@ -1,4 +1,4 @@
-"""Durable writes in the cache folder, and the errors they can end in."""
+"""The cache folder: errors of writing to it, progress of long reads, threads that fill it."""
 
 from __future__ import annotations
 
@@ -68,29 +68,6 @@ def report_look(folder: Path, done: int, total: int) -> None:
     watch = _watch.get()
     if watch is not None:
         watch(folder, done, total)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Replaces a file at once and durably; the caller holds the lock of `path`.
-
-    The temporary name is fixed: what a killed process left is overwritten by the next.
-    """
-    beside = path.with_name(path.name + ".new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def num_build_threads() -> int:

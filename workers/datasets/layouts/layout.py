@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workers.datasets.dataset import Sample
-from workers.datasets.files.fingerprint import relative_name
+from workers.datasets.files.fingerprint import relative_name, spelt
 from workers.datasets.findings import Finding, FindingKind, finding
-from workers.datasets.layouts.naming import key_beside, masks_among, natural_key, same_name, spelt
+from workers.datasets.layouts.naming import key_beside, masks_among, natural_key, same_name
 
 TWO_IMAGES = FindingKind(
     name="two-images",

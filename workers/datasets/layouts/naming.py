@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections import defaultdict
@@ -32,11 +31,6 @@ def same_name(text: str) -> str:
     macOS stores "ö" as two characters (NFD), Linux as one (NFC).
     """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-
-
-def spelt(name: str) -> str:
-    r"""Returns a name that can be written: `\xfc` for each byte that is not UTF-8."""
-    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from workers.catalogue.datasets import DatasetEntry
-from workers.datasets.files.fingerprint import relative_name
+from workers.datasets.files.fingerprint import relative_name, spelt
 from workers.datasets.findings import Finding, FindingKind, finding
 from workers.datasets.layouts.layout import LEFT_ALONE, Contents, Layout
-from workers.datasets.layouts.naming import nearly_fitting, spelt
+from workers.datasets.layouts.naming import nearly_fitting
 
 MIN_PAIRS = 5
 """Least number of pairs that can be split into three parts at the usual fractions."""

@@ -30,7 +30,7 @@ def store(tmp_path):
 
 
 def shown(store, *options):
-    done = CliRunner().invoke(app, ["failures", store.place, *options], catch_exceptions=False)
+    done = CliRunner().invoke(app, ["failures", store.name, *options], catch_exceptions=False)
     assert done.exit_code == 0
     return done.stdout
 
@@ -57,7 +57,7 @@ def test_a_failure_is_shown_whole_with_the_last_lines_of_its_traceback(store):
     assert "return 1 / 0" in text
     assert "execute" not in text  # the beginning is for --json
     assert text.endswith(
-        f"1 failed attempt in {store.place}\n1 trial failed by bug and will not be tried again "
+        f"1 failed attempt in {store.name}\n1 trial failed by bug and will not be tried again "
         "until you ask for it: fix the cause, then add --retry bug to podium run\n"
     )
 
@@ -74,7 +74,7 @@ def test_the_newest_come_first_and_a_class_can_be_chosen(store):
     assert "a whole GPU" in only
     assert "bug" not in only
     assert shown(store, "--class", "diverged") == (
-        f"0 failed attempts of class diverged in {store.place}\n"
+        f"0 failed attempts of class diverged in {store.name}\n"
     )
 
 

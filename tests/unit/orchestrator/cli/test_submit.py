@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import typer
 
-from orchestrator.cli import submit
+from orchestrator.cli.submit import submit
 from orchestrator.engine.jobs import Job
 from tests.integration.sweeps import write_config, write_pictures
 from workers.contract import UserError
@@ -42,11 +43,13 @@ def command(tmp_path, monkeypatch):
     """Runs the command with a server and returns its exit code."""
 
     def run(server, *, follow=False, stop=False, **changes):
-        monkeypatch.setattr(submit, "JobServer", lambda address, on_wait: server)
+        monkeypatch.setattr("orchestrator.engine.jobs.JobServer", lambda address, on_wait: server)
         config = write_config(tmp_path, **changes)
-        return submit.submit_command(
-            config, "http://h:8265", [], [], follow=follow, stop=stop, with_code=False
-        )
+        try:
+            submit(config, "http://h:8265", follow=follow, stop=stop)
+        except typer.Exit as end:
+            return end.exit_code
+        return 0
 
     return run
 

@@ -60,8 +60,8 @@ def test_aliases_and_a_byte_order_mark_are_understood(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3\n", "sweep.yaml:3:1: is not YAML: the key 'a' is said twice, first in line 1"),
-        ("a: {b: 1, b: 1}\n", "sweep.yaml:1:11: is not YAML: the key 'b' is said twice, first in line 1"),
+        ("a: 1\nb: 2\na: 3\n", "sweep.yaml:3:1: is not YAML: the key 'a' occurs twice, first in line 1"),
+        ("a: {b: 1, b: 1}\n", "sweep.yaml:1:11: is not YAML: the key 'b' occurs twice, first in line 1"),
         ("a: [1, 2\nb: 3\n", "sweep.yaml:2:2: is not YAML: while parsing a flow sequence: expected ',' or ']', but got ':'"),
         ("a:\n\tb: 1\n", "sweep.yaml:2:1: is not YAML: while scanning for the next token: found character '\\t' that cannot start any token; indent with spaces, not tabs"),
         ("a: &x [*x]\n", "sweep.yaml:1:4: is not YAML: an alias refers to itself"),
@@ -146,7 +146,7 @@ def test_what_never_ends_is_not_read(tmp_path):
     (tmp_path / "large.yaml").write_text("#" * (1 << 20) + "\n")
     assert (
         refusal(tmp_path / "large.yaml")
-        == "large.yaml: is larger than 1 MiB, which no configuration is"
+        == "large.yaml: is larger than 1 MiB, too large for a configuration"
     )
 
 

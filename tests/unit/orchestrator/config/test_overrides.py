@@ -66,7 +66,7 @@ def test_null_and_nothing_take_a_value_away(tmp_path):
         ("=3", "sweep.yaml: must look like KEY=VALUE"),
         ("a..b=3", "sweep.yaml: must look like KEY=VALUE"),
         ("losses=[iou", "sweep.yaml: the value is not YAML"),
-        ("data={root: a, root: b}", "sweep.yaml: the value is not YAML: the key 'root' is said twice"),
+        ("data={root: a, root: b}", "sweep.yaml: the value is not YAML: the key 'root' occurs twice"),
         ("data.split.train=0.7", "sweep.yaml: data.split: {\"train\": 0.7}: the fractions must sum to 1"),
     ],
 )  # fmt: skip

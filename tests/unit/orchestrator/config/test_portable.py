@@ -36,7 +36,7 @@ def moved(path: Path, folder: Path, overrides: tuple[str, ...] = ()) -> Path:
 
 def same(one: Path, other: Path, overrides: tuple[str, ...] = ()) -> None:
     a, b = load_config(one, overrides), load_config(other)
-    assert dataclasses.replace(a, path=other, cluster=b.cluster) == b
+    assert dataclasses.replace(a, source=str(other), cluster=b.cluster) == b
     assert build_grid(a).trial_ids == build_grid(b).trial_ids
 
 

@@ -40,7 +40,7 @@ def refusal(folder, text: str) -> list[str]:
         ("data: {split: {train: 0.8, val: 0.2, test: 0}}", "data.split.test: 0: must be more than 0"),
         ("data: {split: [0.6, 0.2, 0.2]}", "data.split: [0.6, 0.2, 0.2]: must be a mapping of keys to values"),
         ("data: {split_unit: patient}", "data.split_unit: 'patient': unknown value; known: image, group, similar"),
-        ("data: {similar_distance: 8}", 'data: {"similar_distance": 8}: similar_distance has an effect only with split_unit: similar, and split_unit is image; set it to similar, or leave similar_distance out'),
+        ("data: {similar_distance: 8}", 'data: {"similar_distance": 8}: similar_distance has an effect only with split_unit: similar, and split_unit is image; set it to similar, or remove similar_distance'),
         ("data: {split_unit: similar, similar_distance: 65}", "data.similar_distance: 65: must be at most 64"),
         ("data: {cache: s3://a}", "data.cache: 's3://a': must be a local or mounted folder: images are not read through a URI"),
         ("data: {root: 5}", "data.root: 5: must be text; put it in quotes"),

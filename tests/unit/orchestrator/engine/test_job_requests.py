@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.engine import job_requests
 from orchestrator.engine.job_requests import proxy_hint, reach_loopback_directly
-from orchestrator.engine.jobs import JobServer, prepare
+from orchestrator.engine.jobs import JobServer, prepare_job
 from tests.integration.sweeps import write_config
 from workers.contract import UserError
 
@@ -74,7 +74,7 @@ def server(monkeypatch) -> Iterator[Server]:
 def test_a_server_without_an_agent_is_asked_again_and_gets_the_job_once(server, tmp_path):
     server.answers = [NO_AGENT, (503, "upstream"), NO_AGENT]
     notes: list[str] = []
-    submission = prepare(write_config(tmp_path))
+    submission = prepare_job(write_config(tmp_path))
     sent = JobServer(server.address, notes.append).submit(submission)
     assert sent == f"{submission.stem}-1"
     assert server.submitted == [sent] * 4
@@ -84,7 +84,7 @@ def test_a_server_without_an_agent_is_asked_again_and_gets_the_job_once(server, 
 
 def test_an_attempt_without_an_answer_that_did_start_the_job_is_that_job(server, tmp_path):
     server.answers = [(502, "gateway"), (500, "ValueError: Job with id a-1 already exists")]
-    submission = prepare(write_config(tmp_path))
+    submission = prepare_job(write_config(tmp_path))
     assert JobServer(server.address).submit(submission) == f"{submission.stem}-1"
 
 
@@ -98,7 +98,7 @@ def test_an_attempt_without_an_answer_that_did_start_the_job_is_that_job(server,
 def test_what_will_not_pass_is_said_at_once(server, tmp_path, answers, message):
     server.answers = answers
     with pytest.raises(UserError, match=message):
-        JobServer(server.address).submit(prepare(write_config(tmp_path)))
+        JobServer(server.address).submit(prepare_job(write_config(tmp_path)))
     assert len(server.submitted) == 1
 
 
@@ -106,7 +106,7 @@ def test_patience_has_an_end(server, tmp_path, monkeypatch):
     monkeypatch.setattr(job_requests, "PATIENCE_SECONDS", 0.05)
     server.answers = [NO_AGENT] * 1000
     with pytest.raises(UserError, match=r"refused: .*No available agent"):
-        JobServer(server.address).submit(prepare(write_config(tmp_path)))
+        JobServer(server.address).submit(prepare_job(write_config(tmp_path)))
     assert len(server.submitted) > 1
 
 
@@ -115,7 +115,7 @@ def test_this_machine_is_reached_past_a_proxy(server, tmp_path, monkeypatch, nam
     for other in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(other, "example.org")
     monkeypatch.setenv(name, "http://127.0.0.1:9")
-    JobServer(server.address).submit(prepare(write_config(tmp_path)))
+    JobServer(server.address).submit(prepare_job(write_config(tmp_path)))
     assert len(server.submitted) == 1
 
 

@@ -15,7 +15,7 @@ from orchestrator.engine.jobs import (
     exit_code,
     next_id,
     own_code,
-    prepare,
+    prepare_job,
 )
 from tests.integration.sweeps import write_config
 from workers.contract import UserError
@@ -29,25 +29,25 @@ def test_ids_count_on_from_the_highest():
 
 def test_the_id_begins_with_name_and_grid(tmp_path):
     config = write_config(tmp_path, name="Größe & Form: all")
-    stem = prepare(config).stem
+    stem = prepare_job(config).stem
     name, _, grid = stem.rpartition("-")
     assert name == "gr-e-form-all"
     assert len(grid) == 12
-    assert prepare(config, ["training.max_epochs=3"]).stem != stem
-    assert prepare(config, ["resources.cpus=2"]).stem == stem
-    assert prepare(config, ["name=äöü"]).stem == f"sweep-{grid}"
+    assert prepare_job(config, ["training.max_epochs=3"]).stem != stem
+    assert prepare_job(config, ["resources.cpus=2"]).stem == stem
+    assert prepare_job(config, ["name=äöü"]).stem == f"sweep-{grid}"
 
 
 def test_the_command_is_one_process_without_a_shell_in_between(tmp_path):
-    command = prepare(write_config(tmp_path), retry=["bug"]).entrypoint
+    command = prepare_job(write_config(tmp_path), retry=["bug"]).entrypoint
     assert command == ("exec python -m orchestrator run sweep.yaml --progress plain --retry=bug")
 
 
 def test_only_the_configuration_travels(tmp_path):
-    submission = prepare(write_config(tmp_path), ["repeats=1"])
+    submission = prepare_job(write_config(tmp_path), ["repeats=1"])
     assert yaml.safe_load(submission.config)["repeats"] == 1
     assert submission.code == ()
-    code = prepare(write_config(tmp_path), with_code=True).code
+    code = prepare_job(write_config(tmp_path), with_code=True).code
     assert [folder.name for folder in code] == ["orchestrator", "workers"]
     assert all((folder / "__init__.py").is_file() for folder in code)
 
@@ -74,7 +74,7 @@ def test_code_that_is_mostly_data_is_refused(monkeypatch):
 )
 def test_credentials_are_neither_sent_nor_shown(tmp_path, key, uri):
     with pytest.raises(UserError, match=rf"{key}: ") as caught:
-        prepare(write_config(tmp_path), [f"{key}={uri}"])
+        prepare_job(write_config(tmp_path), [f"{key}={uri}"])
     assert "hush" not in str(caught.value)
 
 
@@ -140,5 +140,5 @@ def test_an_address_has_one_form(address, url):
 
 def test_nothing_of_the_token_is_in_a_submission(tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_TOKEN", "t0ken" * 8)
-    submission = prepare(write_config(tmp_path))
+    submission = prepare_job(write_config(tmp_path))
     assert "t0ken" not in json.dumps([submission.config, submission.entrypoint, repr(submission)])

@@ -9,6 +9,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orchestrator.engine.journal import RunJournal
+from orchestrator.progress import (
+    EpochEnded,
+    SweepFinished,
+    SweepStarted,
+    TrialFailed,
+    TrialFinished,
+    TrialStarted,
+)
 from orchestrator.store import RunningTrial, RunRecord, Store
 from orchestrator.store.storage import StoreError
 
@@ -19,8 +27,11 @@ class Display:
     def __init__(self):
         self.calls = []
 
-    def __getattr__(self, name):
-        return lambda *args, **kwargs: self.calls.append((name, args, kwargs))
+    def on(self, event):
+        self.calls.append(event)
+
+    def close(self):
+        self.calls.append("close")
 
 
 class ListeningStore(Store):
@@ -57,12 +68,12 @@ def wait_for_run(store):
 
 def test_the_store_knows_what_is_running_and_forgets_it_at_the_end(store):
     journal = open_journal(store)
-    journal.sweep_started(10, 4, 6)
-    journal.trial_started("a" * 20, "kvasir · unet · iou · 0")
-    journal.trial_started("b" * 20, "kvasir · unet · bce · 0")
-    journal.epoch("a" * 20, 1, 0.25)
-    journal.epoch("a" * 20, 2, float("nan"))
-    journal.trial_finished("b" * 20, "completed", 0.5, 3.0)
+    journal.on(SweepStarted(10, 4, 6))
+    journal.on(TrialStarted("a" * 20, "kvasir · unet · iou · 0"))
+    journal.on(TrialStarted("b" * 20, "kvasir · unet · bce · 0"))
+    journal.on(EpochEnded("a" * 20, 1, 0.25))
+    journal.on(EpochEnded("a" * 20, 2, float("nan")))
+    journal.on(TrialFinished("b" * 20, "completed", 0.5, 3.0))
     run = wait_for_run(store)
     assert (run.num_pending, run.num_ended, run.grid_id) == (4, 1, "grid")
     assert run.running == (
@@ -77,12 +88,12 @@ def test_the_store_knows_what_is_running_and_forgets_it_at_the_end(store):
 
 def test_a_curve_that_goes_on_from_a_checkpoint_is_not_doubled(store):
     journal = open_journal(store)
-    journal.sweep_started(1, 1, 0)
-    journal.trial_started("a" * 20, "one")
+    journal.on(SweepStarted(1, 1, 0))
+    journal.on(TrialStarted("a" * 20, "one"))
     for epoch, dice in ((1, 0.1), (2, 0.2), (1, 0.1), (2, 0.2), (3, 0.3)):
-        journal.epoch("a" * 20, epoch, dice)
+        journal.on(EpochEnded("a" * 20, epoch, dice))
     assert wait_for_run(store).running[0].val_dice == (0.1, 0.2, 0.3)
-    journal.trial_failed("a" * 20, "bug", "oh")
+    journal.on(TrialFailed("a" * 20, "bug", "oh"))
     assert wait_for_run(store).running == ()
     journal.close()
 
@@ -90,10 +101,10 @@ def test_a_curve_that_goes_on_from_a_checkpoint_is_not_doubled(store):
 def test_everything_reaches_the_display(store):
     display = Display()
     journal = open_journal(store, display)
-    journal.sweep_started(3, 0, 3)
-    journal.sweep_finished(interrupted=True)
+    journal.on(SweepStarted(3, 0, 3))
+    journal.on(SweepFinished(interrupted=True))
     journal.close()
-    assert [name for name, _, _ in display.calls] == ["sweep_started", "sweep_finished", "close"]
+    assert display.calls == [SweepStarted(3, 0, 3), SweepFinished(interrupted=True), "close"]
     assert store.runs() == []
 
 
@@ -106,9 +117,9 @@ def test_a_store_that_cannot_be_written_does_not_stop_the_sweep(store, monkeypat
 
     monkeypatch.setattr(store, "save_run", refuse)
     journal = open_journal(store)
-    journal.sweep_started(1, 1, 0)
+    journal.on(SweepStarted(1, 1, 0))
     assert tried.wait(10)
-    journal.trial_finished("a" * 20, "completed", 0.5, 1.0)
+    journal.on(TrialFinished("a" * 20, "completed", 0.5, 1.0))
     journal.close()
 
 
@@ -137,7 +148,7 @@ def test_foreign_documents_are_left_out_and_old_ones_healed_away(store, tmp_path
     (folder / "torn.json").write_text('{"run_id"')
     (folder / "note.txt").write_text("hello")
     assert store.runs() == [record()]
-    store.heal(datetime.now(UTC))
+    store.clean_up(datetime.now(UTC))
     assert len(list(folder.iterdir())) == 4
-    store.heal(datetime.now(UTC) + timedelta(hours=2))
+    store.clean_up(datetime.now(UTC) + timedelta(hours=2))
     assert list(folder.iterdir()) == []

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 from ray import cloudpickle
-from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError
-from ray.train._internal.storage import StorageContext
-from ray.tune.experiment import Trial
+from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 from orchestrator.engine.base import Outcome, TrialJob, misplaced
-from orchestrator.engine.ray_watcher import Attempts, Watcher, error_of
+from orchestrator.engine.ray_watcher import Attempts, Watcher
 from orchestrator.plan.retries import MAX_LOST_NODES
 from orchestrator.store import Store
 from tests.unit.orchestrator.store.trials import NOW, make_spec
@@ -33,8 +31,11 @@ class Display:
     def __init__(self):
         self.calls: list[tuple[str, str]] = []
 
-    def __getattr__(self, name):
-        return lambda key, *rest, **named: self.calls.append((name, key))
+    def on(self, event):
+        self.calls.append((event.name, event.trial_id))
+
+    def close(self):
+        pass
 
 
 class Scene:
@@ -176,29 +177,6 @@ def test_a_trial_that_no_node_can_run_is_given_up(tmp_path):
     rows = scene.store.failures()
     assert sum(row.message.endswith("; given up for this run") for row in rows) == 3
     assert scene.watcher.is_finished
-
-
-def test_the_error_is_found_where_tune_leaves_it(tmp_path, monkeypatch):
-    """With Tune's own trials: its `get_error` would find nothing before the end."""
-    monkeypatch.setattr(
-        "ray.train._internal.storage._get_ray_train_session_dir", lambda: str(tmp_path / "session")
-    )
-    storage = StorageContext(
-        storage_path=str(tmp_path / "kept"), experiment_dir_name="sweep", trial_dir_name="a-1"
-    )
-    trial = Trial("any", stub=True, storage=storage)
-    assert error_of(trial) == (None, "")
-    trial.init_local_path()
-    trial.handle_error(ActorUnavailableError("Socket closed", None))
-    error, text = error_of(trial)
-    assert isinstance(error, ActorUnavailableError)
-    assert "Socket closed" in text
-    low = Trial("any", stub=True, storage=storage)
-    low.init_local_path()
-    low.handle_error(OutOfMemoryError("the node running low on memory"))  # type: ignore[arg-type]
-    error, text = error_of(low)
-    assert error is None  # Tune keeps only its text
-    assert text.endswith("running low on memory\n")
 
 
 @pytest.mark.parametrize("transient", [False, True])

@@ -15,7 +15,8 @@ import pytest
 from orchestrator.engine.base import EngineReport, TrialJob
 from orchestrator.engine.inline import InlineEngine
 from orchestrator.engine.sharing import POLL_SECONDS, SharedRun, remove_dead_drivers
-from orchestrator.store import FailureRecord, RunRecord, Store
+from orchestrator.records import FailureRecord
+from orchestrator.store import RunRecord, Store
 from tests.unit.orchestrator.engine.test_journal import Display
 from tests.unit.orchestrator.store.trials import make_result, make_spec
 from workers.contract import FailureClass, Runtime, TrialResult
@@ -56,7 +57,7 @@ class Scene:
     def __init__(self, folder: Path, **changes: object) -> None:
         self.store = Store(folder)
         self.store.save_run(driver("other", **changes))
-        assert self.store.claims("other").take(IDS[1], START) is None
+        assert self.store.claims("other").claim(IDS[1], START) is None
         self.elapsed = timedelta(0)
         self.trained: list[str] = []
         self.notes: list[str] = []
@@ -93,7 +94,7 @@ class Scene:
         return set(IDS) - set(self.store.committed()) - failed
 
     def calls(self, name: str) -> list[str]:
-        return [args[0] for called, args, _ in self.display.calls if called == name]
+        return [event.trial_id for event in self.display.calls if event.name == name]
 
 
 def test_what_another_finishes_is_not_trained_here(tmp_path):

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from orchestrator.plan.grid import Grid, grid_from_specs
-from workers.contract import Component, DataProtocol, TrainingProtocol, TrialSpec
+from orchestrator.records import CommittedTrial, DamagedFile, FailureRow
+from workers.contract import (
+    Component,
+    DataProtocol,
+    FailureClass,
+    TrainingProtocol,
+    TrialSpec,
+    TrialStatus,
+)
 from workers.identity import protocol_id, trial_id
 
 IOU = Component(name="iou")
@@ -16,46 +25,7 @@ UNET_8 = Component(name="unet", parameters={"width": 8, "encoder": None}, label=
 FCN = Component(name="fcn")
 SKIN = Component(name="synthetic-skin", parameters={"num_images": 100})
 WOUND = Component(name="wound")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A committed trial."""
-
-    trial_id: str
-    protocol_id: str
-    dataset: str
-    model: str
-    loss: str
-    repeat: int
-    spec: str
-    status: str = "completed"
-    train_seconds: float = 10.0
-    num_epochs: int = 10
-    num_train_images: int = 60
-    num_val_images: int = 20
-    image_size: int = 224
-    device: str = "cpu (x86_64)"
-    num_threads: int = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """A failed attempt."""
-
-    trial_id: str
-    failure_class: str
-    attempt: int = 1
-    message: str = "it broke"
-    gpus: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Damaged:
-    """A torn file."""
-
-    trial_id: str
-    path: str = "results/trials/part-x.parquet"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def make_specs(
@@ -99,21 +69,62 @@ def make_grid(
     )
 
 
-def row_of(spec: TrialSpec, **values: object) -> Row:
+def row_of(spec: TrialSpec, status: str = "completed", **values: object) -> CommittedTrial:
     """Returns the row of a completed trial of ten seconds, with changes."""
-    row = Row(
+    row = CommittedTrial(
         trial_id=trial_id(spec),
         protocol_id=protocol_id(spec),
         dataset=spec.dataset.label,
         model=spec.model.label,
         loss=spec.loss.label,
+        dataset_name=spec.dataset.name,
+        model_name=spec.model.name,
+        loss_name=spec.loss.name,
         repeat=spec.repeat,
+        status=TrialStatus(status),
+        dice=0.8,
+        num_epochs=10,
+        num_train_images=60,
+        num_val_images=20,
+        num_test_images=20,
+        train_seconds=10.0,
         image_size=spec.data.image_size,
+        device="cpu (x86_64)",
+        num_threads=1,
+        dataset_fingerprint="",
+        attempt=1,
         spec=json.dumps(spec.to_json()),
+        committed_at=NOW,
     )
     return replace(row, **values)  # type: ignore[arg-type]
 
 
-def committed(*rows: Row) -> dict[str, Row]:
+def failed(trial_id: str, failure_class: str, **values: object) -> FailureRow:
+    """Returns the row of a first attempt that failed, with changes."""
+    row = FailureRow(
+        trial_id=trial_id,
+        protocol_id="",
+        dataset="",
+        model="",
+        loss="",
+        repeat=0,
+        attempt=1,
+        failure_class=FailureClass(failure_class),
+        message="it broke",
+        traceback="",
+        host="",
+        spec="",
+        failed_at=NOW,
+        gpus=None,
+    )
+    return replace(row, **values)  # type: ignore[arg-type]
+
+
+def damaged_file(trial_id: str, path: str = "results/trials/part-x.parquet") -> DamagedFile:
+    """Returns a torn file of a trial."""
+    return DamagedFile(trial_id=trial_id, path=path, reason="torn")
+
+
+def committed(*rows: CommittedTrial) -> dict[str, CommittedTrial]:
     """Returns rows as the store does."""
     return {row.trial_id: row for row in rows}

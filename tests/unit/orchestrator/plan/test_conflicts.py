@@ -1,4 +1,4 @@
-"""One label, one question: what would mix in the tables is refused."""
+"""Labels whose meaning in the results differs from the grid's are refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_label_that_stands_for_another_question_is_refused():
 
 def test_a_question_under_another_label_is_refused():
     assert refusal([replace(FOCAL, label="mine")], [FOCAL]) == (
-        "loss 'mine': in the results the same question is labelled 'focal'; use that alias here, "
+        "loss 'mine': in the results the same loss has the label 'focal'; use that alias here, "
         "or set results to another location"
     )
 
@@ -50,7 +50,7 @@ def test_a_question_under_another_label_is_refused():
 def test_the_same_trial_under_another_label_is_refused():
     specs = make_specs([SKIN], [FCN], [FOCAL])
     renamed = [replace(spec, model=replace(FCN, label="old-fcn")) for spec in specs]
-    with pytest.raises(UserError, match=r"model 'fcn'.*labelled 'old-fcn'"):
+    with pytest.raises(UserError, match=r"model 'fcn'.*has the label 'old-fcn'"):
         plan(make_grid(specs), committed(*map(row_of, renamed)))
 
 

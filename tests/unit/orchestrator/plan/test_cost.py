@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from orchestrator.plan.cost import (
     ASSUMED_GMACS_PER_CPU_THREAD,
     CostModel,
-    Source,
+    EstimateSource,
     gmacs_224,
     makespan_seconds,
     num_slots,
@@ -55,7 +55,7 @@ def test_without_rows_the_shipped_table_of_steps_is_scaled():
     step_of_one_image = row.seconds_per_step / (row.batch_size * (row.image_size / 224) ** 2)
     expected = passes / 3 * step_of_one_image * row.threads * gmacs_224(FCN) / row.size.gmacs_224
     assert estimate.seconds == pytest.approx(expected)
-    assert estimate.source is Source.TABLE
+    assert estimate.source is EstimateSource.TABLE
 
 
 def test_without_rows_and_table_multiply_adds_meet_an_assumed_speed(monkeypatch):
@@ -64,7 +64,7 @@ def test_without_rows_and_table_multiply_adds_meet_an_assumed_speed(monkeypatch)
     passes = 10 * (3 * 60 + 20)
     expected = MODELS["fcn"].gmacs_224 * passes / ASSUMED_GMACS_PER_CPU_THREAD
     assert estimate.seconds == pytest.approx(expected)
-    assert estimate.source is Source.ASSUMED
+    assert estimate.source is EstimateSource.ASSUMED
 
 
 def test_half_the_side_costs_a_quarter():
@@ -86,7 +86,7 @@ def test_assumed_seconds_on_a_gpu_count_steps_and_say_that_they_are_assumed():
     seconds = gpu_step_seconds("fcn", FCN.parameters, image_size=224, batch_size=8, share=1.0)
     estimate = costs(gpus=1).estimate(SKIN_FCN)
     assert estimate.seconds == pytest.approx(10 * (8 * seconds.step + 3 * seconds.forward))
-    assert estimate.source is Source.ASSUMED_GPU
+    assert estimate.source is EstimateSource.ASSUMED_GPU
     assert "assumed" in estimate.source
 
 
@@ -107,20 +107,20 @@ def test_a_measured_table_of_the_gpu_at_hand_is_used(monkeypatch):
     trial = plan(known, {}, device="GPU-9").trials[0]
     # 8 steps on 60 images and 3 forward passes on 20; 10 epochs.
     assert trial.expected_seconds == pytest.approx(10 * (8 * 0.5 + 3 * 0.1))
-    assert trial.source is Source.TABLE
+    assert trial.source is EstimateSource.TABLE
 
 
 def test_measured_seconds_of_the_same_dataset_and_model_are_averaged():
     rows = [row_of(SKIN_FCN, train_seconds=seconds) for seconds in (10.0, 20.0)]
     estimate = costs(*rows).estimate(SKIN_FCN)
-    assert (estimate.seconds, estimate.source) == (15.0, Source.MEASURED)
+    assert (estimate.seconds, estimate.source) == (15.0, EstimateSource.MEASURED)
 
 
 def test_the_same_model_elsewhere_is_scaled_by_images():
     row = row_of(SKIN_UNET, train_seconds=10.0)  # 60 + 20 images, 10 epochs
     estimate = costs(row, num_images={"wound": 1000}).estimate(WOUND_UNET)
     assert estimate.seconds == pytest.approx(100.0)
-    assert estimate.source is Source.SAME_MODEL
+    assert estimate.source is EstimateSource.SAME_MODEL
 
 
 def test_the_number_of_epochs_is_the_measured_one():
@@ -135,14 +135,14 @@ def test_another_model_is_calibrated_by_multiply_adds():
     estimate = costs(row).estimate(SKIN_FCN)
     ratio = gmacs_224(FCN) / gmacs_224(UNET_8)
     assert estimate.seconds == pytest.approx(10 * ratio)
-    assert estimate.source is Source.CALIBRATED
+    assert estimate.source is EstimateSource.CALIBRATED
 
 
 def test_another_protocol_tells_the_speed_but_not_the_seconds():
     smaller = make_specs([SKIN], [UNET_8], [IOU], image_size=32)[0]
     estimate = costs(row_of(smaller, train_seconds=1.0)).estimate(SKIN_UNET)
     assert estimate.seconds == pytest.approx(49.0)
-    assert estimate.source is Source.SAME_MODEL
+    assert estimate.source is EstimateSource.SAME_MODEL
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_another_protocol_tells_the_speed_but_not_the_seconds():
     ids=str,
 )
 def test_rows_that_say_nothing_about_a_whole_run_here_are_left_out(useless):
-    assert costs(row_of(SKIN_FCN, **useless)).estimate(SKIN_FCN).source is Source.TABLE
+    assert costs(row_of(SKIN_FCN, **useless)).estimate(SKIN_FCN).source is EstimateSource.TABLE
 
 
 def test_cpu_seconds_are_scaled_to_the_threads():

@@ -97,7 +97,7 @@ def test_the_document_gives_the_grid_back(tmp_path):
 )
 def test_a_document_of_another_version_is_refused(tmp_path, damage):
     document = make(tmp_path).document(SAVED_AT) | damage
-    with pytest.raises(UserError, match="'two' was written by another version of podium"):
+    with pytest.raises(UserError, match="'two' was written by another version of Podium"):
         grid_from_document(document)
 
 

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from orchestrator.plan.grid import Grid
 from orchestrator.plan.planner import Action, PlannedTrial, plan
+from orchestrator.records import FailureRow
 from tests.unit.orchestrator.plan.builders import (
-    Damaged,
-    Failure,
     committed,
+    damaged_file,
+    failed,
     make_grid,
     make_specs,
     row_of,
@@ -47,8 +48,8 @@ def test_a_result_is_not_computed_again(status):
 @pytest.mark.parametrize("failure_class", ["infrastructure", "out-of-memory"])
 def test_what_chance_or_memory_stopped_is_tried_again(failure_class):
     failures = [
-        Failure(trial_id=FIRST_ID, failure_class="bug", attempt=1),
-        Failure(trial_id=FIRST_ID, failure_class=failure_class, attempt=2),
+        failed(trial_id=FIRST_ID, failure_class="bug", attempt=1),
+        failed(trial_id=FIRST_ID, failure_class=failure_class, attempt=2),
     ]
     trial = first(failures=failures)
     assert (trial.action, trial.reason) == (Action.RETRY, f"after {failure_class} (attempt 2)")
@@ -57,7 +58,7 @@ def test_what_chance_or_memory_stopped_is_tried_again(failure_class):
 
 
 def test_a_bug_is_not_tried_again_by_itself():
-    trial = first(failures=[Failure(trial_id=FIRST_ID, failure_class="bug", attempt=1)])
+    trial = first(failures=[failed(trial_id=FIRST_ID, failure_class="bug", attempt=1)])
     assert trial.action == Action.SKIP
     assert trial.reason == "failed: bug (attempt 1), use --retry bug"
     assert trial.failed
@@ -65,7 +66,7 @@ def test_a_bug_is_not_tried_again_by_itself():
 
 
 def test_a_bug_is_tried_again_when_asked():
-    failures = [Failure(trial_id=FIRST_ID, failure_class="bug", attempt=1)]
+    failures = [failed(trial_id=FIRST_ID, failure_class="bug", attempt=1)]
     trial = first(failures=failures, retry=frozenset({FailureClass.BUG}))
     assert (trial.action, trial.reason, trial.failed) == (
         Action.RETRY,
@@ -74,8 +75,8 @@ def test_a_bug_is_tried_again_when_asked():
     )
 
 
-def oom(gpus: float | None, attempt: int = 1) -> Failure:
-    return Failure(trial_id=FIRST_ID, failure_class="out-of-memory", attempt=attempt, gpus=gpus)
+def oom(gpus: float | None, attempt: int = 1) -> FailureRow:
+    return failed(trial_id=FIRST_ID, failure_class="out-of-memory", attempt=attempt, gpus=gpus)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def oom(gpus: float | None, attempt: int = 1) -> Failure:
         ([oom(0.25), oom(0.5, 2)], 1.0, "after out-of-memory (attempt 2), on a whole GPU"),
         ([oom(None)], None, "after out-of-memory (attempt 1)"),  # an older version wrote it
         (
-            [oom(0.25), Failure(trial_id=FIRST_ID, failure_class="infrastructure", attempt=2)],
+            [oom(0.25), failed(trial_id=FIRST_ID, failure_class="infrastructure", attempt=2)],
             0.5,
             "after infrastructure (attempt 2), on 0.5 GPU",
         ),
@@ -113,30 +114,30 @@ def test_a_gpu_after_the_host_ran_out_of_memory_is_another_matter():
 
 
 def test_a_result_after_a_failure_counts():
-    failures = [Failure(trial_id=FIRST_ID, failure_class="bug")]
+    failures = [failed(trial_id=FIRST_ID, failure_class="bug")]
     trial = first(committed=committed(row_of(FIRST)), failures=failures)
     assert (trial.action, trial.failed, trial.failure) == (Action.SKIP, False, None)
 
 
 def test_divergence_without_its_row_was_cut_off_before_the_commit():
-    trial = first(failures=[Failure(trial_id=FIRST_ID, failure_class="diverged")])
+    trial = first(failures=[failed(trial_id=FIRST_ID, failure_class="diverged")])
     assert (trial.action, trial.reason) == (Action.RETRY, "after diverged (attempt 1)")
 
 
 def test_a_damaged_file_is_named_and_its_trial_run_again():
-    trial = first(damaged=[Damaged(trial_id=FIRST_ID, path="r/trials/part-1.parquet")])
+    trial = first(damaged=[damaged_file(trial_id=FIRST_ID, path="r/trials/part-1.parquet")])
     assert (trial.action, trial.reason) == (Action.RETRY, "damaged file: r/trials/part-1.parquet")
 
 
 def test_a_whole_row_outweighs_a_damaged_file():
-    trial = first(committed=committed(row_of(FIRST)), damaged=[Damaged(trial_id=FIRST_ID)])
+    trial = first(committed=committed(row_of(FIRST)), damaged=[damaged_file(trial_id=FIRST_ID)])
     assert trial.action == Action.SKIP
 
 
 def test_a_damaged_result_outweighs_the_bug_before_it():
     trial = first(
-        failures=[Failure(trial_id=FIRST_ID, failure_class="bug")],
-        damaged=[Damaged(trial_id=FIRST_ID)],
+        failures=[failed(trial_id=FIRST_ID, failure_class="bug")],
+        damaged=[damaged_file(trial_id=FIRST_ID)],
     )
     assert trial.action == Action.RETRY
 
@@ -188,9 +189,9 @@ def test_every_trial_is_planned_once_whatever_the_order(kinds, random):
             if kind in ("completed", "diverged"):
                 rows.append(row_of(spec, status=kind))
             elif kind in ("bug", "infrastructure"):
-                failures.append(Failure(trial_id=key, failure_class=kind))
+                failures.append(failed(trial_id=key, failure_class=kind))
             elif kind == "damaged":
-                damaged.append(Damaged(trial_id=key))
+                damaged.append(damaged_file(trial_id=key))
         made = plan(make_grid(specs), committed(*rows), failures, damaged)
         assert sorted(trial.trial_id for trial in made.trials) == sorted(GRID.trial_ids)
         done = {row.trial_id for row in rows} | {trial.trial_id for trial in made.failed}

@@ -15,8 +15,9 @@ from orchestrator.cli.app import app
 from orchestrator.config import load_config
 from orchestrator.engine.inline import InlineEngine
 from orchestrator.progress import JsonProgress
+from orchestrator.run import run_sweep
 from orchestrator.store import Store
-from orchestrator.sweep import open_results, open_sweep, run_sweep
+from orchestrator.sweep import open_results, open_sweep
 from tests.integration.sweeps import write_config
 from tests.unit.orchestrator.store.trials import make_result
 from workers.contract import UserError
@@ -65,7 +66,10 @@ class MadeUp:
 
 def run(path, trainer, *overrides):
     sweep = open_sweep(path, overrides)
-    return run_sweep(sweep, InlineEngine(trainer), JsonProgress(io.StringIO()))
+    ended = run_sweep(
+        sweep, InlineEngine(trainer), JsonProgress(io.StringIO()), on_notes=lambda _: None
+    )
+    return ended.report, ended.plan
 
 
 def test_the_first_plan_asks_for_the_first_repeats_alone(tmp_path):
@@ -182,7 +186,7 @@ def test_plan_status_rank_and_report_say_that_it_was_raced(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"repeats": 2}, r"race\.first_repeats: 2: nothing can be spared of 2 repeats"),
+        ({"repeats": 2}, r"race\.first_repeats: 2: no trial of 2 repeats can be spared"),
         (
             {"race": {"budget": 0.3}},
             r"race\.budget: 0\.3: the first 2 of 5 repeats alone",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from orchestrator.cli.output import print_json, print_json_rows
+from orchestrator.cli.shared import print_json, print_json_rows
 from orchestrator.plan.planner import plan, plan_summary, summarise_status
 from tests.unit.orchestrator.plan.builders import (
     FCN,
     SKIN,
-    Failure,
     committed,
+    failed,
     make_grid,
     make_specs,
     row_of,
@@ -21,15 +22,15 @@ from tests.unit.orchestrator.plan.builders import (
 
 GOLDEN = Path(__file__).parent / "golden" / "plan.json"
 GRID = make_grid(make_specs([SKIN], [FCN], repeats=3), gpus_per_trial=0.5, cpus_per_trial=2)
-DONE = {"device": "NVIDIA H200", "train_seconds": 7200.0}
+DONE: dict[str, Any] = {"device": "NVIDIA H200", "train_seconds": 7200.0}
 ROWS = committed(row_of(GRID.trials[0], **DONE), row_of(GRID.trials[1], status="diverged", **DONE))
 FAILURES = [
-    Failure(trial_id=GRID.trial_ids[0], failure_class="infrastructure", message="node lost"),
-    Failure(trial_id=GRID.trial_ids[1], failure_class="diverged", message="loss is nan"),
-    Failure(trial_id=GRID.trial_ids[2], failure_class="bug", message="KeyError: 'x'"),
-    Failure(trial_id=GRID.trial_ids[3], failure_class="infrastructure", message="old"),
-    Failure(trial_id=GRID.trial_ids[3], failure_class="out-of-memory", attempt=2, message="OOM"),
-    Failure(trial_id="of another grid", failure_class="bug"),
+    failed(trial_id=GRID.trial_ids[0], failure_class="infrastructure", message="node lost"),
+    failed(trial_id=GRID.trial_ids[1], failure_class="diverged", message="loss is nan"),
+    failed(trial_id=GRID.trial_ids[2], failure_class="bug", message="KeyError: 'x'"),
+    failed(trial_id=GRID.trial_ids[3], failure_class="infrastructure", message="old"),
+    failed(trial_id=GRID.trial_ids[3], failure_class="out-of-memory", attempt=2, message="OOM"),
+    failed(trial_id="of another grid", failure_class="bug"),
 ]
 PLAN = plan(GRID, ROWS, FAILURES)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.progress import Tally
+from orchestrator.progress import SweepStarted, Tally, TrialFailed, TrialFinished
 from orchestrator.progress.displays import cut, cut_label
 from tests.unit.orchestrator.progress.story import FakeClock
 
@@ -12,21 +12,21 @@ from tests.unit.orchestrator.progress.story import FakeClock
 def test_time_left_follows_from_the_rate_so_far():
     clock = FakeClock()
     tally = Tally(clock=clock)
-    tally.start(10, 4, 6)
+    tally.on(SweepStarted(10, 4, 6))
     unknown = tally.eta_seconds
     assert unknown is None
     clock.wait(30)
-    tally.finish("a", "completed")
+    tally.on(TrialFinished("a", "completed", None, 1))
     assert tally.eta_seconds == 90
-    tally.fail("b", "bug", "x")
+    tally.on(TrialFailed("b", "bug", "x"))
     assert tally.eta_seconds == 30
-    tally.finish("c", "diverged")
-    tally.finish("d", "completed")
+    tally.on(TrialFinished("c", "diverged", None, 1))
+    tally.on(TrialFinished("d", "completed", None, 1))
     assert (tally.ended, tally.eta_seconds) == (4, 0)
 
 
 def test_a_trial_that_was_never_announced_is_called_by_its_id():
-    assert Tally(clock=FakeClock()).finish("abc", "completed") == "abc"
+    assert Tally(clock=FakeClock()).on(TrialFinished("abc", "completed", None, 1)) == "abc"
 
 
 @pytest.mark.parametrize("width", [8, 20, 79, 80, 200])

@@ -7,7 +7,14 @@ import random
 
 import pytest
 
-from orchestrator.progress import Forecast, Tally
+from orchestrator.progress import (
+    Forecast,
+    SweepStarted,
+    Tally,
+    TrialFailed,
+    TrialFinished,
+    TrialStarted,
+)
 from tests.unit.orchestrator.progress.story import FakeClock
 
 
@@ -38,18 +45,18 @@ def test_after_a_twentieth_of_the_trials_the_error_stays_below_ten_percent(slots
     actual = {key: value * 3 * draw.uniform(0.4, 1) for key, value in expected.items()}
     clock = FakeClock()
     tally = Tally(clock=clock, forecast=Forecast(expected))
-    tally.start(800, 800, 0)
+    tally.on(SweepStarted(800, 800, 0))
     queue, began = list(expected), clock.now
     running: list[tuple[float, str]] = []
     predicted = []
     while queue or running:
         while queue and len(running) < slots:
             trial = queue.pop(0)
-            tally.begin(trial, trial)
+            tally.on(TrialStarted(trial, trial))
             heapq.heappush(running, (clock.now + actual[trial], trial))
         ends, trial = heapq.heappop(running)
         clock.now = ends
-        tally.finish(trial, "completed")
+        tally.on(TrialFinished(trial, "completed", None, 1))
         if tally.ended >= 40:
             predicted.append(clock.now - began + (tally.eta_seconds or 0))
     whole = clock.now - began
@@ -59,20 +66,20 @@ def test_after_a_twentieth_of_the_trials_the_error_stays_below_ten_percent(slots
 def test_a_failure_at_once_does_not_make_the_rest_look_quick():
     clock = FakeClock()
     tally = Tally(clock=clock, forecast=Forecast(dict.fromkeys("abc", 10.0)))
-    tally.start(3, 3, 0)
-    tally.begin("a", "a")
-    tally.fail("a", "bug", "x")
-    tally.begin("b", "b")
+    tally.on(SweepStarted(3, 3, 0))
+    tally.on(TrialStarted("a", "a"))
+    tally.on(TrialFailed("a", "bug", "x"))
+    tally.on(TrialStarted("b", "b"))
     clock.wait(20)
-    tally.finish("b", "completed")
+    tally.on(TrialFinished("b", "completed", None, 1))
     assert tally.eta_seconds == pytest.approx(20)
 
 
 def test_trials_nobody_expected_leave_the_count_to_tell():
     clock = FakeClock()
     tally = Tally(clock=clock, forecast=Forecast({}))
-    tally.start(2, 2, 0)
-    tally.begin("a", "a")
+    tally.on(SweepStarted(2, 2, 0))
+    tally.on(TrialStarted("a", "a"))
     clock.wait(30)
-    tally.finish("a", "completed")
+    tally.on(TrialFinished("a", "completed", None, 1))
     assert tally.eta_seconds == 30

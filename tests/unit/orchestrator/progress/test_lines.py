@@ -9,7 +9,17 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.progress import JsonProgress, PlainProgress
+from orchestrator.progress import (
+    EpochEnded,
+    JsonProgress,
+    PlainProgress,
+    SweepFinished,
+    SweepStarted,
+    TrialFailed,
+    TrialFinished,
+    TrialLeft,
+    TrialStarted,
+)
 from tests.unit.orchestrator.progress.story import FakeClock, first_half, second_half
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -42,11 +52,11 @@ def test_plain_lines_fit_a_terminal_and_have_no_codes():
 def test_results_in_one_second_share_a_line_and_the_last_is_always_said():
     stream, clock = io.StringIO(), FakeClock()
     progress = PlainProgress(stream, clock)
-    progress.sweep_started(1000, 1000, 0)
+    progress.on(SweepStarted(1000, 1000, 0))
     for number in range(1000):
         clock.wait(0.01)
-        progress.trial_started(str(number), f"trial {number}")
-        progress.trial_finished(str(number), "completed", 0.5, 0.01)
+        progress.on(TrialStarted(str(number), f"trial {number}"))
+        progress.on(TrialFinished(str(number), "completed", 0.5, 0.01))
     lines = stream.getvalue().splitlines()
     assert 10 <= len(lines) <= 13
     assert lines[-1] == "[1000/1000] Dice 0.500, 0.01 s | trial 999"
@@ -55,11 +65,11 @@ def test_results_in_one_second_share_a_line_and_the_last_is_always_said():
 def test_epochs_are_a_sign_of_life_every_ten_seconds():
     stream, clock = io.StringIO(), FakeClock()
     progress = PlainProgress(stream, clock)
-    progress.sweep_started(1, 1, 0)
-    progress.trial_started("a", "a trial")
+    progress.on(SweepStarted(1, 1, 0))
+    progress.on(TrialStarted("a", "a trial"))
     for epoch in range(1, 101):
         clock.wait(1)
-        progress.epoch("a", epoch, 0.5)
+        progress.on(EpochEnded("a", epoch, 0.5))
     lines = stream.getvalue().splitlines()[1:]
     assert len(lines) == 10
     assert lines[0] == "[0/1] 1 running, epoch 10, val Dice 0.500 | a trial"
@@ -68,10 +78,10 @@ def test_epochs_are_a_sign_of_life_every_ten_seconds():
 def test_the_same_failure_again_and_again_does_not_flood_and_another_is_said():
     stream, clock = io.StringIO(), FakeClock()
     progress = PlainProgress(stream, clock)
-    progress.sweep_started(100, 100, 0)
+    progress.on(SweepStarted(100, 100, 0))
     for number in range(99):
-        progress.trial_failed(str(number), "bug", "KeyError: 'x'")
-    progress.trial_failed("99", "bug", "")
+        progress.on(TrialFailed(str(number), "bug", "KeyError: 'x'"))
+    progress.on(TrialFailed("99", "bug", ""))
     lines = stream.getvalue().splitlines()
     assert lines[1:] == [
         "[1/100] FAILED bug | 0",
@@ -85,7 +95,7 @@ def test_a_stopped_sweep_says_what_is_left():
     stream, clock = io.StringIO(), FakeClock()
     progress = PlainProgress(stream, clock)
     first_half(progress, clock)
-    progress.sweep_finished(interrupted=True)
+    progress.on(SweepFinished(interrupted=True))
     last = stream.getvalue().splitlines()[-1]
     assert last == "Stopped after 2 min 4 s: 1 completed, 1 failed, 3 left"
 
@@ -93,7 +103,7 @@ def test_a_stopped_sweep_says_what_is_left():
 def test_json_numbers_without_a_value_are_null():
     stream = io.StringIO()
     progress = JsonProgress(stream, FakeClock())
-    progress.epoch("a", 1, float("nan"))
+    progress.on(EpochEnded("a", 1, float("nan")))
     assert json.loads(stream.getvalue())["val_dice"] is None
 
 
@@ -109,8 +119,8 @@ class _Recorder(io.StringIO):
 def test_every_json_line_is_flushed_whole():
     stream = _Recorder()
     progress = JsonProgress(stream, FakeClock())
-    progress.sweep_started(2, 2, 0)
-    progress.trial_started("a", "a")
+    progress.on(SweepStarted(2, 2, 0))
+    progress.on(TrialStarted("a", "a"))
     assert [text.count("\n") for text in stream.flushed] == [1, 2]
     assert all(text.endswith("}\n") for text in stream.flushed)
 
@@ -132,8 +142,8 @@ def test_an_encoding_without_the_character_gets_a_question_mark():
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
     progress = PlainProgress(stream, FakeClock())
-    progress.sweep_started(1, 1, 0)
-    progress.trial_failed("é · x", "bug", "naïve")
+    progress.on(SweepStarted(1, 1, 0))
+    progress.on(TrialFailed("é · x", "bug", "naïve"))
     assert raw.getvalue().decode().splitlines()[1:] == ["[1/1] FAILED bug | ? ? x", "    na?ve"]
 
 
@@ -143,8 +153,8 @@ def test_whatever_is_told_each_json_event_is_one_line(events):
     stream, clock = io.StringIO(), FakeClock()
     progress = JsonProgress(stream, clock)
     for key, text in events:
-        progress.trial_started(key, text)
-        progress.trial_failed(key, "bug", text)
+        progress.on(TrialStarted(key, text))
+        progress.on(TrialFailed(key, "bug", text))
     lines = stream.getvalue().splitlines()
     assert len(lines) == 2 * len(events)
     assert [json.loads(line)["event"] for line in lines] == [
@@ -156,10 +166,10 @@ def test_whatever_is_told_each_json_event_is_one_line(events):
 def test_a_trial_left_to_another_driver_is_not_running_and_may_end_later():
     stream, clock = io.StringIO(), FakeClock()
     progress = JsonProgress(stream, clock)
-    progress.sweep_started(1, 1, 0)
-    progress.trial_started("a", "a trial")
-    progress.trial_left("a", "process 7 on elsewhere is training it")
-    progress.trial_finished("a", "completed", 0.5, 3.0)
+    progress.on(SweepStarted(1, 1, 0))
+    progress.on(TrialStarted("a", "a trial"))
+    progress.on(TrialLeft("a", "process 7 on elsewhere is training it"))
+    progress.on(TrialFinished("a", "completed", 0.5, 3.0))
     left, finished = (json.loads(line) for line in stream.getvalue().splitlines()[2:])
     assert (left["event"], left["label"]) == ("trial_left", "a trial")
     assert left["message"] == "process 7 on elsewhere is training it"

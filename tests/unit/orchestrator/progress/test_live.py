@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestrator.progress import PlainProgress, make_progress
+from orchestrator.progress import (
+    EpochEnded,
+    PlainProgress,
+    SweepFinished,
+    SweepStarted,
+    TrialFailed,
+    TrialFinished,
+    TrialLeft,
+    TrialStarted,
+    make_progress,
+)
 from orchestrator.progress.displays import JsonProgress, LiveProgress
 from tests.unit.orchestrator.progress.story import FakeClock, first_half, second_half
 from workers.contract import UserError
@@ -56,10 +66,10 @@ def test_the_display_keeps_to_the_terminal(width):
 
 def test_only_some_of_many_running_trials_and_failures_are_listed():
     progress = LiveProgress(console(), FakeClock())
-    progress.sweep_started(100, 100, 0)
+    progress.on(SweepStarted(100, 100, 0))
     for number in range(30):
-        progress.trial_started(str(number), f"trial {number}")
-        progress.trial_failed(f"f{number}", "bug", "it broke")
+        progress.on(TrialStarted(str(number), f"trial {number}"))
+        progress.on(TrialFailed(f"f{number}", "bug", "it broke"))
     lines = drawn(progress).splitlines()
     progress.close()
     assert len(lines) == 1 + 8 + 1 + 1 + 3
@@ -70,16 +80,16 @@ def test_only_some_of_many_running_trials_and_failures_are_listed():
 def test_an_empty_sweep_can_be_drawn():
     progress = LiveProgress(console(), FakeClock())
     assert drawn(progress)
-    progress.sweep_started(3, 0, 3)
+    progress.on(SweepStarted(3, 0, 3))
     assert "0/0" in drawn(progress)
-    progress.sweep_finished()
+    progress.on(SweepFinished())
 
 
 def test_markup_in_a_label_or_message_is_text():
     progress = LiveProgress(console(), FakeClock())
-    progress.sweep_started(2, 2, 0)
-    progress.trial_started("a", "[bold]x[/]")
-    progress.trial_failed("b", "bug", "list[int] [/red]")
+    progress.on(SweepStarted(2, 2, 0))
+    progress.on(TrialStarted("a", "[bold]x[/]"))
+    progress.on(TrialFailed("b", "bug", "list[int] [/red]"))
     text = drawn(progress)
     progress.close()
     assert "[bold]x[/]" in text
@@ -89,7 +99,7 @@ def test_markup_in_a_label_or_message_is_text():
 def test_closing_twice_gives_the_terminal_back_once():
     terminal = _Terminal()
     progress = make_progress("live", terminal, FakeClock())
-    progress.sweep_started(1, 1, 0)
+    progress.on(SweepStarted(1, 1, 0))
     progress.close()
     progress.close()
     assert terminal.getvalue().count("\x1b[?25h") == 1  # the cursor is shown again
@@ -98,7 +108,7 @@ def test_closing_twice_gives_the_terminal_back_once():
 def test_the_redrawing_thread_does_not_disturb():
     clock = FakeClock()
     progress = LiveProgress(console(), clock)
-    progress.sweep_started(500, 500, 0)
+    progress.on(SweepStarted(500, 500, 0))
     stop, errors = threading.Event(), []
 
     def draw() -> None:
@@ -111,10 +121,10 @@ def test_the_redrawing_thread_does_not_disturb():
     thread = threading.Thread(target=draw)
     thread.start()
     for number in range(500):
-        progress.trial_started(str(number), "x")
-        progress.epoch(str(number), 1, 0.5)
+        progress.on(TrialStarted(str(number), "x"))
+        progress.on(EpochEnded(str(number), 1, 0.5))
         if number > 3:
-            progress.trial_finished(str(number - 4), "completed", 0.5, 1.0)
+            progress.on(TrialFinished(str(number - 4), "completed", 0.5, 1.0))
     stop.set()
     thread.join()
     progress.close()
@@ -138,8 +148,8 @@ def test_an_unknown_mode_names_the_known_ones():
 
 def test_a_trial_left_to_another_driver_is_no_longer_shown():
     progress = LiveProgress(console(), FakeClock())
-    progress.sweep_started(2, 2, 0)
-    progress.trial_started("a", "wound · fcn · bce · 0")
+    progress.on(SweepStarted(2, 2, 0))
+    progress.on(TrialStarted("a", "wound · fcn · bce · 0"))
     assert "wound" in drawn(progress)
-    progress.trial_left("a", "process 7 on elsewhere is training it")
+    progress.on(TrialLeft("a", "process 7 on elsewhere is training it"))
     assert "wound" not in drawn(progress)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.ranking.choices import TieRule
 from orchestrator.ranking.places import (
     TIE_RULES,
     TIE_TOLERANCE,
-    TieRule,
     place,
     points_of,
     shared_ranks,

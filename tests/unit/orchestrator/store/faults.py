@@ -30,8 +30,8 @@ class DyingStorage:
         return self._inner.location
 
     @property
-    def place(self) -> str:
-        return self._inner.place
+    def name(self) -> str:
+        return self._inner.name
 
     def write(self, path: str, data: Buffer) -> None:
         if self._count(f"write {path}") and self._torn:
@@ -45,10 +45,10 @@ class DyingStorage:
         self._die_if_due()
         self._inner.delete(path)
 
-    def mark(self, path: str) -> None:
+    def touch(self, path: str) -> None:
         self._count(f"mark {path}")
         self._die_if_due()
-        self._inner.mark(path)
+        self._inner.touch(path)
 
     def delete_folder(self, folder: str) -> None:
         self._inner.delete_folder(folder)

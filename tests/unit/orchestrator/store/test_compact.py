@@ -8,7 +8,7 @@ import pytest
 from orchestrator.store import SCHEMA_VERSION, TABLES, Store, StoreError
 from orchestrator.store.codec import encode_rows
 from orchestrator.store.compact import STALE, compact_tables
-from orchestrator.store.files import compact_path
+from orchestrator.store.files import compacted_path
 from orchestrator.store.local import LocalStorage
 from orchestrator.store.scan import scan
 from orchestrator.store.schema import TRIALS
@@ -92,7 +92,7 @@ def test_a_second_run_of_a_compacted_trial_is_removed(store, tmp_path):
     assert plain_counts(tmp_path) == (6, 6, 3)
     assert len(store.committed()) == len(store.read("trials")) == 3
     assert len(store.read("epochs")) == 6
-    store.heal(NOW)
+    store.clean_up(NOW)
     assert plain_counts(tmp_path) == (3, 3, 3)
     assert not list(tmp_path.rglob("part-*"))
 
@@ -103,7 +103,7 @@ def test_a_torn_part_of_a_compacted_trial_is_removed(store, tmp_path):
         (tmp_path / table / f"part-{trial_id(make_spec(0))}.parquet").write_bytes(b"torn")
     assert store.damaged() == []
     assert len(store.read("images")) == 6
-    store.heal(NOW)
+    store.clean_up(NOW)
     assert plain_counts(tmp_path) == (3, 3, 3)
     assert plain_counts(tmp_path, "images") == (6, 6, 3)
 
@@ -113,9 +113,9 @@ def test_overlapping_compacted_files_are_merged(store, tmp_path):
     found = scan(LocalStorage(tmp_path), TRIALS)
     for start in (0, 1):
         data = encode_rows(found.rows.slice(start, 2))
-        (tmp_path / compact_path(TRIALS, data)).write_bytes(data)
+        (tmp_path / compacted_path(TRIALS, data)).write_bytes(data)
     assert len(store.read("trials")) == 3
-    store.heal(NOW)
+    store.clean_up(NOW)
     assert plain_counts(tmp_path) == (3, 3, 3)
 
 
@@ -145,8 +145,8 @@ def test_leftovers_are_removed_once_they_are_old(store, tmp_path):
         os.utime(path, (NOW.timestamp(), NOW.timestamp()))
     finished = tmp_path / "_checkpoints" / f"{trial_id(make_spec(0))}.pt"
     finished.write_bytes(b"")
-    assert store.heal(NOW + STALE) == (f"_checkpoints/{finished.name}",)
-    removed = store.heal(NOW + STALE + timedelta(seconds=1))
+    assert store.clean_up(NOW + STALE) == (f"_checkpoints/{finished.name}",)
+    removed = store.clean_up(NOW + STALE + timedelta(seconds=1))
     assert sorted(removed) == sorted(path.relative_to(tmp_path).as_posix() for path in left)
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in kept)

@@ -45,7 +45,7 @@ def sweep(store: Store, done: Callable[[int], None] = lambda number: None) -> No
             )
         done(number)
 
-    store.heal(LATER)
+    store.clean_up(LATER)
     run(0, diverged=True)
     store.record_failure(make_failure(2))
     store.commit_candidate(make_candidate(0))
@@ -107,7 +107,7 @@ def act(store: Store, action: str, number: int) -> None:
     elif action == "compact":
         store.compact(LATER)
     else:
-        store.heal(LATER)
+        store.clean_up(LATER)
 
 
 @pytest.mark.timeout(120)
@@ -127,7 +127,7 @@ def test_any_sequence_of_actions_and_deaths_keeps_one_row_a_trial(tmp_path_facto
         found = set(Store(root).committed())
         assert committed <= found
         committed = found
-    Store(root).heal(LATER)
+    Store(root).clean_up(LATER)
     for table, rows in tables(root).items():
         key = list(TABLES[table].key)
         assert not rows.duplicated(key).any()

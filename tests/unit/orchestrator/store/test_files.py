@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from orchestrator.store import TABLES, Store, StoreError
-from orchestrator.store.files import attempt_of, classify, compact_path, look, part_path
+from orchestrator.store.files import attempt_of, classify, compacted_path, list_table, part_path
 from orchestrator.store.local import LocalStorage
 from orchestrator.store.storage import FileInfo
 from tests.unit.orchestrator.store.trials import NOW, make_failure, make_result, make_spec
@@ -21,8 +21,8 @@ def entry(name: str, *, is_folder: bool = False) -> FileInfo:
 def test_names_are_fixed_by_what_the_files_hold():
     assert part_path(TRIALS, ID) == f"trials/part-{ID}.parquet"
     assert part_path(TABLES["failures"], ID, 2) == f"failures/part-{ID}-2.parquet"
-    assert compact_path(TRIALS, b"rows") == compact_path(TRIALS, b"rows")
-    assert compact_path(TRIALS, b"rows") != compact_path(TRIALS, b"other rows")
+    assert compacted_path(TRIALS, b"rows") == compacted_path(TRIALS, b"rows")
+    assert compacted_path(TRIALS, b"rows") != compacted_path(TRIALS, b"other rows")
     assert attempt_of(f"part-{ID}-12.parquet") == 12
     assert attempt_of(f"part-{ID}.parquet") is None
 
@@ -116,7 +116,7 @@ def test_a_listing_torn_by_a_compaction_is_made_again():
         def list(self, folder: str, prefix: str = "") -> tuple[FileInfo, ...]:
             return listings.pop(0)
 
-    assert look(Busy(root=None), TRIALS).all() == (compact,)  # type: ignore[arg-type]
+    assert list_table(Busy(root=None), TRIALS).all() == (compact,)  # type: ignore[arg-type]
     assert listings == []
     listings[:] = [(part,), (part,)]
-    assert look(Busy(root=None), TRIALS).all() == (part,)  # type: ignore[arg-type]
+    assert list_table(Busy(root=None), TRIALS).all() == (part,)  # type: ignore[arg-type]

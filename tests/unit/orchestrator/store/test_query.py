@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.store import TABLES, VIEWS, Store, StoreError, plain, query, statement
-from orchestrator.store.answer import tidy
+from orchestrator.store import TABLES, VIEWS, Store, StoreError, json_value, query, statement
 from orchestrator.store.files import part_path
-from orchestrator.store.storage import open_storage
+from orchestrator.store.opening import open_storage
+from orchestrator.store.query_result import tidy
 from orchestrator.store.views import rows_of
 from tests.unit.orchestrator.store.trials import NOW, make_failure, make_result, make_spec
 from workers.identity import trial_id
@@ -168,9 +168,9 @@ def test_torn_files_are_named_and_left_out(tmp_path):
 
 def test_values_become_plain():
     moment = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    assert plain({"a": [float("nan"), b"\x00\x01", moment, Decimal(2), Decimal("2.5"), None]}) == {
-        "a": [None, "AAE=", "2026-11-22T12:00:00+00:00", 2, 2.5, None]
-    }
+    assert json_value(
+        {"a": [float("nan"), b"\x00\x01", moment, Decimal(2), Decimal("2.5"), None]}
+    ) == {"a": [None, "AAE=", "2026-11-22T12:00:00+00:00", 2, 2.5, None]}
 
 
 def test_columns_become_plain():

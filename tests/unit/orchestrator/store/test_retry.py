@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.store import Store, StoreError
-from orchestrator.store.local import HICCUPS, REMEDIES, LocalStorage
-from orchestrator.store.storage import Patience, StoreHiccupError
+from orchestrator.store.local import REMEDIES, TEMPORARY_ERRORS, LocalStorage
+from orchestrator.store.storage import RetryPolicy, TemporaryStoreError
 from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec, plain_counts
 
 
@@ -26,8 +26,8 @@ class Clock:
         self.seconds += seconds
         self.pauses.append(seconds)
 
-    def patience(self) -> Patience:
-        return Patience(sleep=self.sleep, clock=lambda: self.seconds)
+    def policy(self) -> RetryPolicy:
+        return RetryPolicy(sleep=self.sleep, clock=lambda: self.seconds)
 
 
 def failing(times: int) -> Callable[[], str]:
@@ -36,7 +36,7 @@ def failing(times: int) -> Callable[[], str]:
     def operation() -> str:
         if left[0]:
             left[0] -= 1
-            raise StoreHiccupError("no")
+            raise TemporaryStoreError("no")
         return "answer"
 
     return operation
@@ -44,24 +44,24 @@ def failing(times: int) -> Callable[[], str]:
 
 def test_pauses_double_and_the_answer_comes() -> None:
     clock = Clock()
-    patience = clock.patience()
-    assert patience.insist("place", failing(4)) == "answer"
+    policy = clock.policy()
+    assert policy.run("place", failing(4)) == "answer"
     for pause, longest in zip(clock.pauses, (0.5, 1.0, 2.0, 4.0), strict=True):
         assert longest / 2 <= pause <= longest
 
 
 def test_an_unknown_place_is_given_up_within_seconds_a_known_one_within_minutes() -> None:
     clock = Clock()
-    patience = clock.patience()
-    with pytest.raises(StoreHiccupError):
-        patience.insist("place", failing(1000))
-    assert 2 <= clock.seconds <= patience.unknown_seconds
-    patience.insist("place", failing(0))
+    policy = clock.policy()
+    with pytest.raises(TemporaryStoreError):
+        policy.run("place", failing(1000))
+    assert 2 <= clock.seconds <= policy.unknown_seconds
+    policy.run("place", failing(0))
     before = clock.seconds
-    with pytest.raises(StoreHiccupError):
-        patience.insist("place", failing(1000))
-    assert 60 <= clock.seconds - before <= patience.known_seconds
-    assert max(clock.pauses) <= patience.longest_pause_seconds
+    with pytest.raises(TemporaryStoreError):
+        policy.run("place", failing(1000))
+    assert 60 <= clock.seconds - before <= policy.known_seconds
+    assert max(clock.pauses) <= policy.longest_pause_seconds
 
 
 def test_what_does_not_pass_is_not_tried_again() -> None:
@@ -72,11 +72,11 @@ def test_what_does_not_pass_is_not_tried_again() -> None:
         raise StoreError("no")
 
     with pytest.raises(StoreError):
-        clock.patience().insist("place", operation)
+        clock.policy().run("place", operation)
     assert (len(asked), clock.pauses) == (1, [])
 
 
-@pytest.mark.parametrize("number", sorted(HICCUPS))
+@pytest.mark.parametrize("number", sorted(TEMPORARY_ERRORS))
 def test_commits_outlast_a_file_server_that_stumbles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -89,7 +89,7 @@ def test_commits_outlast_a_file_server_that_stumbles(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", stumble)
-    store = Store("", storage=LocalStorage(tmp_path, clock.patience()))
+    store = Store("", storage=LocalStorage(tmp_path, clock.policy()))
     for trial in range(2):
         store.commit(make_spec(trial), make_result(trial), committed_at=NOW)
     assert clock.pauses
@@ -105,8 +105,8 @@ def test_a_hiccup_that_lasts_is_told_with_file_and_remedy(
 
     monkeypatch.setattr(os, "open", refuse)
     clock = Clock()
-    with pytest.raises(StoreHiccupError, match=f"{tmp_path}/x: Stale file handle; the disk or"):
-        LocalStorage(tmp_path, clock.patience()).read("x")
+    with pytest.raises(TemporaryStoreError, match=f"{tmp_path}/x: Stale file handle; the disk or"):
+        LocalStorage(tmp_path, clock.policy()).read("x")
     assert len(clock.pauses) >= 3
 
 
@@ -120,5 +120,5 @@ def test_what_only_the_user_can_mend_is_told_at_once(
     monkeypatch.setattr(os, "open", refuse)
     clock = Clock()
     with pytest.raises(StoreError) as caught:
-        LocalStorage(tmp_path, clock.patience()).read("x")
+        LocalStorage(tmp_path, clock.policy()).read("x")
     assert (type(caught.value), clock.pauses) == (StoreError, [])

@@ -71,7 +71,7 @@ def test_a_torn_part_among_many_is_still_found(
     torn = tmp_path / "trials" / f"part-{trial_id(make_spec(5))}.parquet"
     torn.write_bytes(torn.read_bytes()[:-20])
     assert len(store.committed()) == NUM_TRIALS - 1
-    (damaged,) = store.standing().damaged
+    (damaged,) = store.results_for_plan().damaged
     assert damaged.path == str(torn)
 
 

@@ -1,18 +1,16 @@
 import os
-import stat
-from pathlib import Path
 
 import pytest
 
 from orchestrator.store import StoreError
 from orchestrator.store.local import REMEDIES, LocalStorage
-from orchestrator.store.storage import TEMPORARY, open_storage
+from orchestrator.store.opening import open_storage
 
 
 @pytest.mark.parametrize("form", ["{path}", "file://{path}", "file://localhost{path}"])
 def test_a_local_place_has_several_names(tmp_path, form):
     storage = open_storage(form.format(path=tmp_path))
-    assert storage.location == storage.place == str(tmp_path)
+    assert storage.location == storage.name == str(tmp_path)
 
 
 def test_a_relative_path_is_made_absolute(tmp_path, monkeypatch):
@@ -59,23 +57,3 @@ def test_every_error_of_the_system_has_its_remedy_and_leaves_no_file(tmp_path, m
         LocalStorage(tmp_path).write("x", b"data")
     assert str(tmp_path / "x") in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_bytes_are_synced_before_the_name_appears_and_the_folder_after(tmp_path, monkeypatch):
-    events = []
-    fsync, rename = os.fsync, Path.replace
-
-    def note_sync(descriptor: int) -> None:
-        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-        events.append("sync folder" if is_folder else "sync")
-        fsync(descriptor)
-
-    def note_rename(self: Path, target: Path) -> Path:
-        assert TEMPORARY.fullmatch(self.name)
-        events.append("rename")
-        return rename(self, target)
-
-    monkeypatch.setattr(os, "fsync", note_sync)
-    monkeypatch.setattr(Path, "replace", note_rename)
-    LocalStorage(tmp_path).write("x", b"data")
-    assert events == ["sync", "rename", "sync folder"]

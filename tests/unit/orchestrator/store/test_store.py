@@ -188,7 +188,7 @@ def test_results_of_a_newer_version_are_left_alone(store, tmp_path):
         store.committed,
         lambda: store.read("epochs"),
         lambda: store.compact(NOW),
-        lambda: store.heal(NOW),
+        lambda: store.clean_up(NOW),
         lambda: store.find_committed(trial_id(make_spec(0))),
     )
     for use in uses:

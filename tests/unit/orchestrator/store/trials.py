@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from orchestrator.store import CandidateRow, FailureRecord
+from orchestrator.records import CandidateRow, FailureRecord
 from workers.contract import (
     Component,
     EpochRecord,

@@ -157,7 +157,7 @@ def test_notes_on_coverage_and_missing_rows_are_in_the_document(store, grid, tmp
     (tmp_path / "res" / "epochs" / f"part-{grid.trial_ids[1]}.parquet").unlink()
     coverage, missing = json.loads(make_follower(store).state().text)["notes"]
     assert coverage.startswith("Combinations have from 1 to 2 repeats")
-    assert missing.startswith(f"{store.place}/epochs: 1 of 3 completed trials lack their rows")
+    assert missing.startswith(f"{store.name}/epochs: 1 of 3 completed trials lack their rows")
 
 
 def test_nothing_is_ever_written(store, tmp_path):

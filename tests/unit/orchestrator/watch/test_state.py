@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator.plan.grid import grid_from_specs
 from orchestrator.plan.planner import plan
-from orchestrator.store import FailureRecord, RunningTrial, RunRecord, Store
+from orchestrator.records import FailureRecord
+from orchestrator.store import RunningTrial, RunRecord, Store
 from orchestrator.watch.state import Snapshot, describe, describe_cell
 from tests.unit.orchestrator.store.trials import make_result, make_spec
 from workers.contract import FailureClass

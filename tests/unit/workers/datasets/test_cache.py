@@ -33,7 +33,7 @@ build, prepare = cache._build, cache._prepare
 def noted_build(*arguments):
     with (root / "builds").open("a") as file:
         file.write("x")
-    build(*arguments)
+    return build(*arguments)
 
 def deadly_prepare(dataset, index, side):
     if index == 5:
@@ -132,10 +132,10 @@ def test_sigkill_during_build_leaves_nothing_a_reader_takes(root: Path, tmp_path
     process = start(root, cache, "die")
     process.communicate(timeout=25)
     assert process.returncode == -signal.SIGKILL
-    assert [path.suffix for path in (cache / "arrays").iterdir() if path.is_dir()] == [".building"]
+    assert [path.suffix for path in (cache / "arrays").iterdir() if path.is_dir()] == [".tmp"]
     arrays = load_arrays(open_dataset(MINE, root), 32, cache)
     assert arrays.images.shape == (12, 32, 32, 3)
-    assert not list((cache / "arrays").glob("*.building"))
+    assert not list((cache / "arrays").glob(".*.tmp"))
 
 
 def test_a_limit_on_file_size_names_the_cache_and_its_key(root: Path, tmp_path: Path) -> None:

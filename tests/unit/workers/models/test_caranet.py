@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import conv2d, interpolate
 
-from tests.unit.workers.models.demands import check_sizes_and_layouts, check_ten_losses, count
+from tests.unit.workers.models.demands import count
 from tests.unit.workers.models.filling import fill, noise, reference_shapes, relative_error
 from workers.models import build_model
 from workers.models.caranet import PartialDecoder
@@ -119,17 +119,3 @@ def test_it_starts_as_the_authors_does_without_weights(started):
     )
     bound = 1 / math.sqrt(32 * 9)  # torch's default: uniform within 1 / sqrt(fan-in)
     assert 0.95 * bound < started.decoder.enlarged[0].weight.abs().max() <= bound
-
-
-def test_any_size_in_either_layout(filled):
-    check_sizes_and_layouts(filled, (32, 32), (96, 32), (32, 256))
-
-
-@pytest.mark.parametrize("autocast", [False, True])
-def test_one_image_trains_with_the_ten_losses(started, autocast):
-    check_ten_losses(copy.deepcopy(started), IMAGE[:1, :, :64, :64], autocast=autocast)
-
-
-def test_one_image_of_32x32_pixels_does_not_train(started):
-    with pytest.raises(ValueError, match="more than 1 value per channel"):
-        copy.deepcopy(started)(IMAGE[:1, :, :32, :32])

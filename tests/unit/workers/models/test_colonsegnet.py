@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tests.unit.workers.models.demands import check_sizes_and_layouts, check_ten_losses
 from tests.unit.workers.models.filling import (
     by_reference_name,
     fill,
@@ -24,12 +23,6 @@ IMAGE = 1.5 * noise((2, 3, 32, 64), stream=999)
 
 def build():
     return build_model("colonsegnet")
-
-
-@pytest.fixture(scope="module")
-def started():
-    torch.manual_seed(0)
-    return build()
 
 
 @pytest.fixture(scope="module")
@@ -119,12 +112,3 @@ def test_logits_are_those_of_the_authors_code(filled):
     numbers = [*torch.std_mean(logits), logits[0, 0, 0, 0], logits[1, 0, 16, 20]]
     expected = [0.621218, 0.351832, -0.160824, -0.405693]
     assert [number.item() for number in numbers] == pytest.approx(expected, abs=2e-5)
-
-
-def test_any_size_in_both_layouts(filled):
-    check_sizes_and_layouts(filled, (32, 32), (96, 32), (32, 256))
-
-
-@pytest.mark.parametrize("autocast", [False, True])
-def test_ten_losses_train_on_one_image_of_the_least_size(started, autocast):
-    check_ten_losses(started, IMAGE[:1, :, :, :32], autocast=autocast)

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tests.unit.workers.models.demands import check_sizes_and_layouts, check_ten_losses
 from tests.unit.workers.models.filling import (
     by_reference_name,
     fill,
@@ -26,12 +25,6 @@ IMAGE = 1.5 * noise((2, 3, 32, 64), stream=999)
 
 def build(**options):
     return build_model("duck-net", **options)
-
-
-@pytest.fixture(scope="module")
-def started():
-    torch.manual_seed(0)
-    return build(filters=4)
 
 
 @pytest.fixture(scope="module")
@@ -169,17 +162,3 @@ def test_weights_start_he_uniform_in_blocks_and_glorot_uniform_where_strided():
         assert layer.weight.abs().max() <= bound, name
         if layer.weight.numel() > 500:
             assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.1), name
-
-
-def test_any_size_in_both_layouts(filled):
-    check_sizes_and_layouts(filled, (32, 32), (96, 32), (32, 256))
-
-
-@pytest.mark.parametrize("autocast", [False, True])
-def test_ten_losses_train_on_one_image(started, autocast):
-    check_ten_losses(started, IMAGE[:1], autocast=autocast)
-
-
-def test_one_image_of_32_by_32_pixels_cannot_train(started):
-    with pytest.raises(ValueError, match="more than 1 value per channel"):
-        started.train()(IMAGE[:1, :, :, :32])

@@ -8,7 +8,7 @@ from timm.layers.drop import DropPath
 from torch import nn
 from torch.nn import functional
 
-from tests.unit.workers.models.demands import check_sizes_and_layouts, check_ten_losses, count
+from tests.unit.workers.models.demands import count
 from tests.unit.workers.models.filling import fill, noise, reference_shapes, relative_error
 from workers.models import SegmentationOutput, build_model
 from workers.models.emcad import ChannelAttention, MultiScaleConvolution, SpatialAttention
@@ -215,24 +215,6 @@ def test_the_decoder_starts_normal_and_the_heads_as_torch_leaves_them(started):
     assert not torch.cat(biases).any()
     head = started.heads[0]  # from 256 channels
     assert 0.9 / 16 < head.weight.abs().max() <= 1 / 16
-
-
-def test_any_size_in_either_layout(filled):
-    check_sizes_and_layouts(filled, (32, 32), (32, 160))
-
-
-@pytest.mark.parametrize("autocast", [False, True])
-def test_one_image_trains_with_the_ten_losses(started, autocast):
-    check_ten_losses(started, IMAGE[:1, :, :32, :64], autocast=autocast)
-
-
-def test_one_image_of_the_least_size_is_too_small_to_train(started):
-    # Batch norm at stride 32 sees a single value a channel; two images, or 32x64 pixels, work.
-    started.train()
-    with pytest.raises(ValueError, match="more than 1 value per channel"):
-        started(IMAGE[:1, :, :32, :32])
-    started(IMAGE[:, :, :32, :32])
-    started(IMAGE[:1, :, :32, :64])
 
 
 def test_mutation_supervises_every_subset_but_the_prediction_alone():

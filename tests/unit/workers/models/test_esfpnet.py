@@ -9,7 +9,7 @@ import torch
 from timm.layers.drop import DropPath
 from torch.nn import functional
 
-from tests.unit.workers.models.demands import check_sizes_and_layouts, check_ten_losses, count
+from tests.unit.workers.models.demands import count
 from tests.unit.workers.models.filling import fill, noise, reference_shapes, relative_error
 from workers.models import build_model
 from workers.models.esfpnet import LinearPrediction
@@ -123,12 +123,3 @@ def test_fusions_start_normal_by_fan_out_and_the_rest_as_torch_leaves_it(started
     assert kernel.std().item() == pytest.approx(math.sqrt(2 / 160), rel=0.03)
     bound = 1 / math.sqrt(256)
     assert 0.95 * bound < started.predictions[3].weight.abs().max() <= bound
-
-
-def test_any_size_in_either_layout(filled):
-    check_sizes_and_layouts(filled, (32, 32), (96, 32), (64, 512))
-
-
-@pytest.mark.parametrize("autocast", [False, True])
-def test_one_image_of_the_least_size_trains_with_the_ten_losses(started, autocast):
-    check_ten_losses(started, IMAGE[:1, :, :32, :32], autocast=autocast)

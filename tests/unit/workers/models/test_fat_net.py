@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tests.unit.workers.models.demands import check_sizes_and_layouts, check_ten_losses
 from tests.unit.workers.models.filling import (
     by_reference_name,
     fill,
@@ -173,15 +172,6 @@ def test_logits_are_those_of_the_authors_code(filled):
     numbers = [*torch.std_mean(logits), logits[0, 0, 0, 0], logits[1, 0, 16, 20]]
     expected = [5.590985, -13.149446, -6.120899, -14.16667]
     assert [number.item() for number in numbers] == pytest.approx(expected, abs=5e-4)
-
-
-def test_any_size_in_both_layouts(filled):
-    check_sizes_and_layouts(filled, (32, 32), (96, 32), (32, 256))
-
-
-@pytest.mark.parametrize("autocast", [False, True])
-def test_ten_losses_train_on_one_image_of_the_least_size(started, autocast):
-    check_ten_losses(started, IMAGE[:1, :, :, :32], autocast=autocast)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from timm.layers.drop import DropPath
 from torch.nn import functional
 
-from tests.unit.workers.models.demands import check_sizes_and_layouts, check_ten_losses, count
+from tests.unit.workers.models.demands import count
 from tests.unit.workers.models.filling import (
     by_reference_name,
     fill,
@@ -146,12 +146,3 @@ def test_the_decoders_start_as_torch_leaves_them():
     bound = 1 / math.sqrt(32 * 3 * 3)
     assert 0.95 * bound < weight.abs().max() <= bound
     assert bias.abs().max() > 0
-
-
-def test_any_size_in_either_layout(filled):
-    check_sizes_and_layouts(filled, (32, 32), (32, 96))
-
-
-@pytest.mark.parametrize("autocast", [False, True])
-def test_one_image_of_the_least_size_trains_with_the_ten_losses(filled, autocast):
-    check_ten_losses(filled, IMAGE[:1, :, :32, :32], autocast=autocast)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from orchestrator.store.codec import CHECKED
-from orchestrator.store.files import COMPACT, is_as_named, part_key, trial_id_of
+from orchestrator.store.files import COMPACTED_PREFIX, is_as_named, part_key, trial_id_of
 from orchestrator.store.rows import Row, spec_values
 from orchestrator.store.schema import (
     CANDIDATES,
@@ -22,10 +22,10 @@ from orchestrator.store.schema import (
     SCHEMA_VERSION,
     TRIALS,
     Column,
-    Table,
+    TableSchema,
 )
 from orchestrator.store.storage import FileInfo
-from orchestrator.store.values import (
+from orchestrator.store.verify_values import (
     ALL_METRICS,
     LABELS,
     Totals,
@@ -64,7 +64,7 @@ _READ = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class FileProblem:
     """One thing that is wrong with a file.
 
     Attributes:
@@ -98,7 +98,7 @@ class FileFacts:
     """
 
     file: FileInfo
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[FileProblem] = field(default_factory=list)
     is_lost: bool = False
     bad_groups: set[int] = field(default_factory=set)
     num_rows: Counter[str] = field(default_factory=Counter)
@@ -110,20 +110,20 @@ class FileFacts:
     mended: dict[str, Row] = field(default_factory=dict)
 
     @property
-    def is_compact(self) -> bool:
+    def is_compacted(self) -> bool:
         """Whether it is a compacted file, which holds many trials."""
-        return self.file.name.startswith(COMPACT)
+        return self.file.name.startswith(COMPACTED_PREFIX)
 
     @property
     def owner(self) -> tuple[str, ...]:
         """The trial in the name of a part."""
-        return () if self.is_compact else (trial_id_of(part_key(self.file.name) or ""),)
+        return () if self.is_compacted else (trial_id_of(part_key(self.file.name) or ""),)
 
     def add(self, kind: Kind, problem: str, trial_ids: Iterable[str] = ()) -> None:
         """Notes something that is wrong."""
         ids = tuple(trial_ids) or self.owner
         self.findings.append(
-            Finding(path=self.file.path, kind=kind, problem=problem, trial_ids=ids)
+            FileProblem(path=self.file.path, kind=kind, problem=problem, trial_ids=ids)
         )
 
     def lose(self, kind: Kind, problem: str) -> None:
@@ -150,7 +150,7 @@ class FileFacts:
         self.mended[trial] = self.mended.get(trial, {}) | right
 
 
-def examine(table: Table, file: FileInfo, path: Path) -> FileFacts:
+def examine(table: TableSchema, file: FileInfo, path: Path) -> FileFacts:
     """Reads every page of a file and holds its rows against its name."""
     facts = FileFacts(file=file)
     try:
@@ -162,18 +162,18 @@ def examine(table: Table, file: FileInfo, path: Path) -> FileFacts:
                 _examine_groups(table, content, facts)
     except (pa.ArrowException, OSError, ValueError) as error:
         facts.lose("unreadable", _line(error))
-    if not facts.is_lost and facts.is_compact:
+    if not facts.is_lost and facts.is_compacted:
         _check_digest(path, facts)
     return facts
 
 
-def _examine_groups(table: Table, content: parquet.ParquetFile, facts: FileFacts) -> None:
+def _examine_groups(table: TableSchema, content: parquet.ParquetFile, facts: FileFacts) -> None:
     twice: set[str] = set()
     last: Row | None = None
     for number in range(content.num_row_groups):
         try:
             # Most files are small: threads cost more there than they save.
-            rows = content.read_row_group(number, use_threads=facts.is_compact)
+            rows = content.read_row_group(number, use_threads=facts.is_compacted)
             keys = rows.select(list(table.key))
             if any(column.null_count for column in keys.columns):
                 facts.lose("schema", f"a row without {' or '.join(table.key)}")
@@ -222,7 +222,7 @@ def _repeated(keys: pa.Table, last: Row | None) -> set[str]:
     return found
 
 
-def _add_up(table: Table, rows: pa.Table, facts: FileFacts, wrong: Collection[str]) -> None:
+def _add_up(table: TableSchema, rows: pa.Table, facts: FileFacts, wrong: Collection[str]) -> None:
     """Keeps labels and totals of the details of each trial, unless a value of it is wrong."""
     if wrong:
         out = pa.array(sorted(wrong), pa.string())
@@ -234,7 +234,9 @@ def _add_up(table: Table, rows: pa.Table, facts: FileFacts, wrong: Collection[st
         facts.totals[trial] = found if earlier is None else join(table, earlier, found)
 
 
-def _check_rows(table: Table, rows: pa.Table, facts: FileFacts, known: Collection[str]) -> None:
+def _check_rows(
+    table: TableSchema, rows: pa.Table, facts: FileFacts, known: Collection[str]
+) -> None:
     """Holds rows with a specification against it; `known` are trials with a wrong value."""
     wrong: dict[Kind, dict[str, str]] = {"identity": {}, "values": {}}
     names = [name for name in rows.column_names if name in _READ]
@@ -276,7 +278,7 @@ def _trial_facts(row: Row) -> TrialFacts:
     )
 
 
-def _row_problem(table: Table, row: Row, facts: FileFacts) -> str | None:
+def _row_problem(table: TableSchema, row: Row, facts: FileFacts) -> str | None:
     """Says why a row cannot be what its specification asks for, and notes what can be mended."""
     try:
         spec = TrialSpec.from_json(parse_json(row["spec"], MAX_COLUMN_BYTES))
@@ -301,10 +303,10 @@ def _row_problem(table: Table, row: Row, facts: FileFacts) -> str | None:
     return None
 
 
-def _schema_problem(table: Table, found: pa.Schema, facts: FileFacts) -> str | None:
+def _schema_problem(table: TableSchema, found: pa.Schema, facts: FileFacts) -> str | None:
     """Says what keeps a file from being of this table; unknown columns are a newer version's."""
     facts.lacking = tuple(column for column in table.columns if column.name not in found.names)
-    if facts.is_compact:
+    if facts.is_compacted:
         written = (found.metadata or {}).get(b"podium.schema_version", b"")
         lacks = facts.lacks(int(written) if written.isdigit() else SCHEMA_VERSION)
         if lacks:

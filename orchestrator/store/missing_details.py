@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from orchestrator.store.documents import read_grids
 from orchestrator.store.scan import scan
-from orchestrator.store.schema import DETAIL_TABLES, EPOCHS, IMAGES, PREDICTIONS, Table
+from orchestrator.store.schema import DETAIL_TABLES, EPOCHS, IMAGES, PREDICTIONS, TableSchema
 from orchestrator.store.storage import Storage
 from workers.contract import TrialStatus
 
@@ -37,10 +37,10 @@ _REMEDIES = {
 }
 
 
-def missing_notes(
+def missing_details(
     storage: Storage,
     trials: pa.Table,
-    tables: Collection[Table] = DETAIL_TABLES,
+    tables: Collection[TableSchema] = DETAIL_TABLES,
     trial_ids: Collection[str] | None = None,
 ) -> tuple[str, ...]:
     """Returns a sentence for each table in which completed trials lack rows.
@@ -71,14 +71,14 @@ def missing_notes(
             labels = ", ".join(str(first[name]) for name in ("dataset", "model", "loss"))
             num_owed = pc.sum(pc.and_(wanted, pc.greater(owed, 0))).as_py()
             notes.append(
-                f"{storage.place}/{table.name}: {lacking.num_rows:,} of {num_owed:,} completed "
+                f"{storage.name}/{table.name}: {lacking.num_rows:,} of {num_owed:,} completed "
                 f"trials lack their rows, such as {labels}, repeat {first['repeat']}: "
                 f"{_REMEDIES[table.name]}"
             )
     return tuple(notes)
 
 
-def _num_rows(storage: Storage, table: Table, finished: pa.Table) -> pa.Array:
+def _num_rows(storage: Storage, table: TableSchema, finished: pa.Table) -> pa.Array:
     """Returns how many rows each trial has in a table; for a part as many as it may need."""
 
     def count(reader: pa.RecordBatchReader) -> pa.Table:
@@ -96,7 +96,7 @@ def _num_rows(storage: Storage, table: Table, finished: pa.Table) -> pa.Array:
     return pc.if_else(_is_in(finished["trial_id"], found.files.parts), most, counts)
 
 
-def _owed(storage: Storage, table: Table, finished: pa.Table, found: pa.Array) -> pa.Array:
+def _owed(storage: Storage, table: TableSchema, finished: pa.Table, found: pa.Array) -> pa.Array:
     """Returns how many rows each trial should have in a table, at least."""
     if table is not PREDICTIONS:
         return finished[PROMISES[table.name]]

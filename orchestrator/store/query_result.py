@@ -25,7 +25,7 @@ _INT64_DIGITS = 18
 
 
 @dataclass(frozen=True)
-class Answer:
+class QueryResult:
     """The result of a query.
 
     Attributes:
@@ -110,7 +110,7 @@ def tidy(table: pa.Table) -> pa.Table:
     return pa.table(columns, names=names)
 
 
-def plain(value: Any) -> Any:  # noqa: ANN401 - any value of a database
+def json_value(value: Any) -> Any:  # noqa: ANN401 - any value of a database
     """Returns a value as JSON has it.
 
     Numbers that JSON lacks (NaN, infinities) become null, times ISO 8601, bytes base64.
@@ -124,9 +124,9 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any value of a database
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): json_value(item) for key, item in value.items()}
     if isinstance(value, list) or type(value) is tuple:
-        return [plain(item) for item in value]
+        return [json_value(item) for item in value]
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, timedelta):

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.output import console, print_table
-from orchestrator.ranking.certainty import Certainty, PairCertainty
-from orchestrator.ranking.metrics import Metric
-from orchestrator.ranking.places import TIE_MEANINGS, TIE_RULES
-from orchestrator.ranking.results import Podium, PodiumRow, Ranking, podium_rows
-from orchestrator.ranking.significance import Significance
+from orchestrator.cli.shared import print_line, print_table
 from orchestrator.wording import (
     count_of_text,
     count_text,
@@ -25,44 +21,61 @@ from orchestrator.wording import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator.cli.ranking import RankAnswer, RankOptions
+    from orchestrator.ranking.certainty import Certainty, PairCertainty
+    from orchestrator.ranking.metrics import Metric
+    from orchestrator.ranking.power import Power
+    from orchestrator.ranking.results import Podium, PodiumRow, Ranking
+    from orchestrator.ranking.significance import Significance
 
 ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
 
 
-def print_answer(answer: RankAnswer, options: RankOptions) -> None:
-    """Prints the podiums asked for, how sure they are, and what else was asked for."""
-    shown = [podium for axis in options.axes if (podium := answer.ranking.podium(axis))]
-    for axis in options.axes:
-        if answer.ranking.podium(axis) is None and len(options.axes) < 2:
-            say(f"There is no podium by {axis}: the table lacks a column.")
+@dataclass(frozen=True, kw_only=True)
+class RankAnswer:
+    """Everything that `podium rank` found.
+
+    Attributes:
+        certainties: By axis; empty without bootstrap samples.
+        significance: None unless requested.
+        powers: By axis; empty unless requested.
+    """
+
+    ranking: Ranking
+    certainties: Mapping[str, Certainty]
+    significance: Significance | None
+    powers: Mapping[str, Power]
+
+
+def print_answer(answer: RankAnswer, axes: Sequence[str], *, break_ties: bool, pairs: bool) -> None:
+    """Prints the podiums of some axes with their certainty, and the other results requested."""
+    shown = [podium for axis in axes if (podium := answer.ranking.podium(axis))]
+    for axis in axes:
+        if answer.ranking.podium(axis) is None and len(axes) < 2:
+            print_line(f"There is no podium by {axis}: the table lacks a column.")
     for podium in shown:
         certain = answer.certainties.get(podium.axis)
-        _print_podium(podium, answer.ranking, certain, options)
+        _print_podium(podium, answer.ranking, certain, break_ties=break_ties)
         if podium.axis in answer.powers:
-            say(f"Repeats: {answer.powers[podium.axis].sentence}")
+            print_line(f"Repeats: {answer.powers[podium.axis].sentence}")
     certain = answer.certainties.get(shown[0].axis) if shown else None
     sign = "<" if answer.ranking.measure.lower_is_better else ">"
-    if certain and certain.pairs and options.pairs:
+    if certain and certain.pairs and pairs:
         _print_pairs(certain, sign)
     if answer.significance:
         _print_significance(answer.significance, sign)
     if certain:
         for sentence in _certainty_notes(certain):
-            say(sentence)
+            print_line(sentence)
     for note in answer.ranking.notes:
-        say(note)
-
-
-def say(sentence: str) -> None:
-    """Prints a sentence as it is: names in it are no markup."""
-    console().print(sentence, soft_wrap=True, markup=False)
+        print_line(note)
 
 
 def _print_podium(
-    podium: Podium, ranking: Ranking, certain: Certainty | None, options: RankOptions
+    podium: Podium, ranking: Ranking, certain: Certainty | None, *, break_ties: bool
 ) -> None:
-    rows = podium_rows(podium, break_ties=options.break_ties)
+    from orchestrator.ranking.results import podium_rows
+
+    rows = podium_rows(podium, break_ties=break_ties)
     agreement = podium.agreement
     columns = ["place", "loss", "points", "1/2/3", f"mean {ranking.metric}"]
     sure = bool(certain and certain.losses)
@@ -86,13 +99,13 @@ def _print_podium(
         cells.append(line)
     print_table(columns, cells, title=_title(podium), numeric=frozenset(columns[2:]) - {columns[3]})
     if not any(podium.points.values()):
-        say("No loss stands on the podium: no trial finished.")
+        print_line("No loss stands on the podium: no trial finished.")
     for sentence in (*_joint(rows), *_ties(podium), *_agreement(podium)):
-        say(sentence)
+        print_line(sentence)
     if certain and certain.refusal:
-        say(certain.refusal)
+        print_line(certain.refusal)
     elif certain and certain.pairs:
-        say(_pair_sentence(certain.pairs[0], certain.margin, ranking.measure))
+        print_line(_pair_sentence(certain.pairs[0], certain.margin, ranking.measure))
 
 
 def _title(podium: Podium) -> str:
@@ -131,6 +144,8 @@ def _joint(rows: Sequence[PodiumRow]) -> list[str]:
 
 def _ties(podium: Podium) -> list[str]:
     """Says how many ties there are, and what each rule makes of them."""
+    from orchestrator.ranking.places import TIE_MEANINGS, TIE_RULES
+
     if not podium.num_ties:
         return []
     ties = count_text(podium.num_ties, "tie")
@@ -234,13 +249,13 @@ def _print_significance(tests: Significance, sign: str) -> None:
             ),
             numeric=frozenset({"mean rank"}),
         )
-        say("Losses that share a letter are not significantly different.")
+        print_line("Losses that share a letter are not significantly different.")
     if tests.friedman:
         found = tests.friedman
         f = found.iman_davenport_statistic
         davenport = "" if f is None else f"; Iman-Davenport F {decimal_text(f, 2)}, "
         davenport += "" if f is None else p_equation_text(found.iman_davenport_p)
-        say(
+        print_line(
             f"Friedman: chi-squared {decimal_text(found.statistic, 2)}, "
             f"{p_equation_text(found.p)}{davenport}; {found.num_blocks} blocks, "
             f"{found.num_losses} losses, W {decimal_text(found.concordance, 2)}."
@@ -251,12 +266,12 @@ def _print_significance(tests: Significance, sign: str) -> None:
             f"{pair.first} {sign} {pair.second} ({p_equation_text(pair.p_holm)})"
             for pair in found_pairs
         )
-        say(
+        print_line(
             f"Wilcoxon with Holm: {len(found_pairs)} of {count_text(len(tests.wilcoxon), 'pair')} "
             f"differ at {tests.alpha:g}{': ' + listed if listed else ''}."
         )
     for sentence in (*tests.refusals, *tests.notes):
-        say(sentence)
+        print_line(sentence)
 
 
 def _marks(groups: Sequence[Sequence[str]], loss: str) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from orchestrator.store.rows import METRICS
-from orchestrator.store.schema import EPOCHS, IMAGES, Column, Table
+from orchestrator.store.schema import EPOCHS, IMAGES, Column, TableSchema
 from workers.metrics.scores import dice, iou, precision, recall
 
 TOLERANCE = 1e-9
@@ -66,7 +66,7 @@ class TrialFacts:
         return "completed" if self.is_completed else "diverged"
 
 
-def wrong_values(table: Table, rows: pa.Table) -> dict[str, str]:
+def wrong_values(table: TableSchema, rows: pa.Table) -> dict[str, str]:
     """Returns by trial id which value is missing, not finite or outside its column's range."""
     wrong: dict[str, str] = {}
     for column in table.columns:
@@ -103,7 +103,7 @@ def _allowed(column: Column) -> str:
     return f"it must be {' and '.join(parts)}"
 
 
-def totals(table: Table, rows: pa.Table) -> Iterator[tuple[str, tuple[Any, ...], Totals]]:
+def totals(table: TableSchema, rows: pa.Table) -> Iterator[tuple[str, tuple[Any, ...], Totals]]:
     """Yields trial id, labels and totals of each trial's details in these rows."""
     wanted = _TOTALS.get(table.name, ())
     if table is IMAGES:
@@ -117,7 +117,7 @@ def totals(table: Table, rows: pa.Table) -> Iterator[tuple[str, tuple[Any, ...],
         yield trial, tuple(values[: len(LABELS)]), tuple(values[len(LABELS) :])
 
 
-def join(table: Table, one: Totals, other: Totals) -> Totals:
+def join(table: TableSchema, one: Totals, other: Totals) -> Totals:
     """Returns the totals of two groups of rows of one trial."""
     hows = (how for _, how in _TOTALS.get(table.name, ()))
     return tuple(_JOIN[how](a, b) for how, a, b in zip(hows, one, other, strict=True))

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 from pyarrow import parquet
 
-import orchestrator as podium
+import podium
 from orchestrator.store import Store
 from orchestrator.store.files import part_path
 from orchestrator.store.schema import TABLES
@@ -32,7 +32,7 @@ def store(tmp_path):
 
 def lose(store, table, *numbers):
     """Deletes the rows of trials, as a rule that expires old files does."""
-    place = Path(store.place)
+    place = Path(store.name)
     for number in numbers:
         (place / part_path(TABLES[table], IDS[number])).unlink(missing_ok=True)
     for file in (place / table).glob("compact-*.parquet"):
@@ -49,20 +49,20 @@ def lose(store, table, *numbers):
 def test_trials_without_their_rows_are_counted(store, compacted, table, numbers, counts):
     if compacted:
         store.compact(NOW)
-    assert store.missing() == ()
+    assert store.missing_details() == ()
     lose(store, table, *numbers)
-    (note,) = store.missing()
+    (note,) = store.missing_details()
     assert note.startswith(
-        f"{store.place}/{table}: {counts} completed trials lack their rows, such as set-"
+        f"{store.name}/{table}: {counts} completed trials lack their rows, such as set-"
     )
     assert "Restore the files from a copy" in note
-    assert store.missing([IDS[4]]) == ()
-    assert len(store.missing([IDS[numbers[0]]])) == 1
+    assert store.missing_details([IDS[4]]) == ()
+    assert len(store.missing_details([IDS[numbers[0]]])) == 1
 
 
 def test_a_whole_folder_is_missing(store):
-    shutil.rmtree(Path(store.place) / "epochs")
-    (note,) = store.missing()
+    shutil.rmtree(Path(store.name) / "epochs")
+    (note,) = store.missing_details()
     assert "5 of 5 completed trials" in note  # of a diverged one nobody knows
 
 
@@ -73,8 +73,8 @@ def test_predictions_are_missed_where_the_sweep_asks_for_them(store, asked, numb
     if asked is not None:
         config = {"runtime": {"example_images": asked}}
         store.save_grid({"grid_id": "g", "protocol_id": protocol, "config": config})
-    shutil.rmtree(Path(store.place) / "predictions")
-    assert len(store.missing()) == number
+    shutil.rmtree(Path(store.name) / "predictions")
+    assert len(store.missing_details()) == number
 
 
 def test_readers_that_need_the_rows_say_so_and_others_do_not(store):
@@ -85,9 +85,9 @@ def test_readers_that_need_the_rows_say_so_and_others_do_not(store):
     assert store.query("SELECT count(*) FROM trials").notes == ()
     assert store.query("SELECT count(*) FROM epochs").notes == ()
     with pytest.warns(UserWarning, match="images: 1 of 5"):
-        podium.read_images(store.place)
+        podium.read_images(store.name)
     feed = store.feed()
     feed.refresh()
-    assert feed.missing() == ()
+    assert feed.missing_details() == ()
     lose(store, "epochs", 1)
-    assert "epochs: 1 of 5" in feed.missing()[0]
+    assert "epochs: 1 of 5" in feed.missing_details()[0]

@@ -1,0 +1,15 @@
+"""The named choices of a ranking, in a module that the command line loads without pandas."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+TieRule = Literal["split", "min", "max", "order"]
+TieName = Literal["split", "min", "competition", "max", "modified", "order", "first"]
+"""A tie rule, or the name that the literature on rankings has for it."""
+
+Compare = Literal["available", "common"]
+"""Which cells count: every cell with a trial, or only cells that all losses have."""
+
+PodiumAxis = Literal["dataset", "model", "both"]
+"""What a podium counts over."""

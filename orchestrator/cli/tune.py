@@ -24,6 +24,7 @@ from orchestrator.cli.shared import (
 from orchestrator.cli.sweep import EXIT_DONE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED
 from orchestrator.engine.signals import raise_on_signals
 from orchestrator.progress import make_progress
+from orchestrator.wording import decimal_text, parameter_text
 from workers.contract import UserError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def tune(
     130: stopped by Ctrl-C.
     """
     from orchestrator.engine.setup import cluster_options
-    from orchestrator.report.search_page import write_search_report
+    from orchestrator.report.search_report import write_search_report
     from orchestrator.tune.ray_search import RaySearch
     from orchestrator.tune.sampler import importances
     from orchestrator.tune.search import open_search, run_search
@@ -123,13 +124,11 @@ def _to_json(finding: Finding) -> dict[str, Any]:
 
 
 def _print(name: str, findings: Sequence[Finding]) -> None:
-    from orchestrator.report.search_page import value_text
-
     rows = []
     for finding in findings:
         best = finding.best
         values = (
-            ", ".join(f"{key} {value_text(value)}" for key, value in best[0].values.items())
+            ", ".join(f"{key} {parameter_text(value)}" for key, value in best[0].values.items())
             if best
             else None
         )
@@ -138,8 +137,8 @@ def _print(name: str, findings: Sequence[Finding]) -> None:
                 finding.study.label,
                 f"{finding.num_ended}/{finding.study.options.trials}",
                 finding.num_pruned,
-                None if finding.default is None else f"{finding.default:.4f}",
-                None if best is None else f"{best[1]:.4f}",
+                decimal_text(finding.default),
+                decimal_text(best[1] if best else None),
                 values,
             ]
         )

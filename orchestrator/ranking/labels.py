@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.ranking.reading import NUMBER, TableOrigin
+from orchestrator.wording import count_text
 from workers.contract import TrialStatus, UserError
 
 _SUMMARY = frozenset({
@@ -189,6 +190,4 @@ def _plain_status(word: str) -> str | None:
 
 def _counted(codes: np.ndarray, words: Sequence[str], wanted: Sequence[int]) -> str:
     counts = [(words[code] or "nothing", int((codes == code).sum())) for code in wanted]
-    return ", ".join(
-        f"{word} in {number:,} {'row' if number == 1 else 'rows'}" for word, number in counts
-    )
+    return ", ".join(f"{word} in {count_text(number, 'row')}" for word, number in counts)

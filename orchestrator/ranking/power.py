@@ -15,6 +15,7 @@ from scipy import stats
 from orchestrator.ranking.places import TIE_TOLERANCE
 from orchestrator.ranking.podium import Podium, podium_rows
 from orchestrator.ranking.scores import Scores, mean_over
+from orchestrator.wording import signed_text
 from workers.contract import UserError
 
 MAX_REPEATS = 100_000
@@ -240,7 +241,7 @@ def _sentence(
         )
     if noise.deviation <= TIE_TOLERANCE:
         return f"Cannot say: {pair} differ by the same in every repeat, so there is no noise."
-    seen = f"{scores.shown(noise.difference):+.2g}"
+    seen = signed_text(scores.shown(noise.difference))
     if needed is None:
         return f"No number of repeats up to {MAX_REPEATS:,} parts {pair}: {seen}."
     so_far = noise.num_repeats

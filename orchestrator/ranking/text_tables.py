@@ -12,14 +12,13 @@ from dataclasses import dataclass
 
 from orchestrator.ranking.podium import Podium
 from orchestrator.safe_text import CsvWriter
+from orchestrator.wording import MISSING, decimal_text, points_text
 
 Title = Callable[[str, str], str]
 """From an axis (`dataset`, `model`, `loss`, or `metric`) and a label to what to call it."""
 
 MARKS = {1: "bold", 2: "underlined", 3: "italic"}
 """How LaTeX and Markdown show the three first places."""
-
-MISSING = "–"  # noqa: RUF001 - an en dash is what a table shows for "no value"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +107,7 @@ def to_markdown(table: BlockTable, *, title: Title = plain_title, digits: int = 
     for name, cells in table.rows:
         texts = (wraps[cell.place].format(_mean_text(cell, digits)) for cell in cells)
         lines.append(f"| {escape_markdown(title(table.axis, name))} | {' | '.join(texts)} |")
-    lines.append(f"| points | {' | '.join(_points_text(points) for points in table.points)} |")
+    lines.append(f"| points | {' | '.join(points_text(points) for points in table.points)} |")
     if table.direction:
         lines += ["", f"{escape_markdown(title('metric', table.metric))}: {table.direction}."]
     return "\n".join(lines) + "\n"
@@ -131,7 +130,7 @@ def to_latex(table: BlockTable, *, title: Title = plain_title, digits: int = 4) 
     for name, cells in table.rows:
         texts = (wraps[cell.place].format(_mean_text(cell, digits, "--")) for cell in cells)
         lines.append(rf"{escape_latex(title(table.axis, name))} & {' & '.join(texts)} \\")
-    points = " & ".join(_points_text(points) for points in table.points)
+    points = " & ".join(points_text(points) for points in table.points)
     lines += [
         r"\midrule",
         rf"points & {points} \\",
@@ -198,8 +197,4 @@ def _caption(table: BlockTable, title: Title) -> str:
 
 
 def _mean_text(cell: Cell, digits: int, missing: str = MISSING) -> str:
-    return missing if cell.mean is None else f"{cell.mean:.{digits}f}"
-
-
-def _points_text(points: float) -> str:
-    return f"{points:.2f}".rstrip("0").rstrip(".")
+    return missing if cell.mean is None else decimal_text(cell.mean, digits)

@@ -10,14 +10,15 @@ from orchestrator.ranking.certainty import RESAMPLED_AXES, Certainty
 from orchestrator.ranking.places import TIE_MEANINGS
 from orchestrator.ranking.podium import Podium, podium_rows
 from orchestrator.ranking.table import BLOCK_AXES
-from orchestrator.report.data import Sweep, answer_notes
+from orchestrator.report.data import RankedSweep, answer_notes
 from orchestrator.wording import (
+    count_of_text,
     count_text,
+    decimal_text,
     list_text,
-    metric_text,
     metric_title,
-    percent_text,
     points_text,
+    probability_text,
 )
 
 SURE = 0.95
@@ -41,7 +42,7 @@ class Answer:
     notes: tuple[str, ...]
 
 
-def answer(sweep: Sweep, certainties: Mapping[str, Certainty] | None = None) -> Answer:
+def answer(sweep: RankedSweep, certainties: Mapping[str, Certainty] | None = None) -> Answer:
     """Says who leads, on what evidence, and how sure that is.
 
     Args:
@@ -59,12 +60,12 @@ def answer(sweep: Sweep, certainties: Mapping[str, Certainty] | None = None) -> 
     )
 
 
-def _sentence(sweep: Sweep, certainties: Mapping[str, Certainty]) -> str:
+def _sentence(sweep: RankedSweep, certainties: Mapping[str, Certainty]) -> str:
     if sweep.num_diverged == sweep.num_present:
         return f"No loss leads: all {count_text(sweep.num_present, 'trial')} so far diverged."
     losses = sweep.losses
     if len(losses) == 1:
-        mean = metric_text(sweep.main_podium.means[losses[0]])
+        mean = decimal_text(sweep.main_podium.means[losses[0]])
         only = sweep.title("loss", losses[0])
         name = metric_title(sweep.metric)
         return f"{only} was the only loss tried, with a mean test {name} of {mean}."
@@ -95,8 +96,10 @@ def _sure(leaders: Sequence[str], podium: Podium, certainties: Mapping[str, Cert
     p_first = math.fsum(entry.p_first for entry in found)
     if p_first >= SURE:
         who = "one of them" if len(leaders) > 1 else "it"
-        return f", and with {percent_text(p_first)} probability {who} would again {_drawn(known)}"
-    return f", but with {percent_text(1 - p_first)} probability another would {_drawn(known)}"
+        said = f"{who} would lead again with {probability_text(p_first)} probability"
+        return f", and {_drawn(known)} {said}"
+    said = f"another loss would lead with {probability_text(1 - p_first)} probability"
+    return f", but {_drawn(known)} {said}"
 
 
 def _both_sure(leader: str, certainties: Mapping[str, Certainty]) -> str:
@@ -106,10 +109,14 @@ def _both_sure(leader: str, certainties: Mapping[str, Certainty]) -> str:
         return ""
     drawn = _drawn(next(iter(certainties.values())))
     if min(shares.values()) >= SURE:
-        parts = [f"{percent_text(share)} probability by {axis}" for axis, share in shares.items()]
-        return f", and would again {drawn} with {' and '.join(parts)}"
-    parts = [f"{percent_text(1 - share)} probability by {axis}" for axis, share in shares.items()]
-    return f", but {drawn} another would with {' and '.join(parts)}"
+        return f", and {drawn} it would lead again with {_by_axis(shares)}"
+    others = {axis: 1 - share for axis, share in shares.items()}
+    return f", but {drawn} another loss would lead with {_by_axis(others)}"
+
+
+def _by_axis(shares: Mapping[str, float]) -> str:
+    parts = [f"{probability_text(share)} probability by {axis}" for axis, share in shares.items()]
+    return " and ".join(parts)
 
 
 def _drawn(known: Certainty) -> str:
@@ -128,7 +135,7 @@ def _points(podium: Podium) -> str:
     return f"{points_text(points)} {'point' if points == 1 else 'points'}"
 
 
-def _clause(sweep: Sweep, podium: Podium, leaders: Sequence[str]) -> str:
+def _clause(sweep: RankedSweep, podium: Podium, leaders: Sequence[str]) -> str:
     names = [sweep.title("loss", loss) for loss in leaders]
     if len(names) == len(podium.points):
         return f"by {podium.axis} all losses are level with {_points(podium)} each"
@@ -138,7 +145,7 @@ def _clause(sweep: Sweep, podium: Podium, leaders: Sequence[str]) -> str:
     return f"{list_text(names)} share the lead by {podium.axis} with {_points(podium)} each"
 
 
-def _ahead(sweep: Sweep, podium: Podium) -> str:
+def _ahead(sweep: RankedSweep, podium: Podium) -> str:
     rows = podium_rows(podium)
     runners = [row for row in rows if row.place > 1]
     if not runners:
@@ -147,18 +154,18 @@ def _ahead(sweep: Sweep, podium: Podium) -> str:
     return f", ahead of {list_text(second, limit=3)} with {points_text(runners[0].points)}"
 
 
-def _provisional(sweep: Sweep) -> str | None:
+def _provisional(sweep: RankedSweep) -> str | None:
     coverage = sweep.main_podium.coverage
     if coverage.complete:
         return None
     missing = coverage.expected - coverage.present
     return (
-        f"Provisional: {coverage.present:,} of {count_text(coverage.expected, 'trial')} are in, "
+        f"Provisional: {count_of_text(coverage.present, coverage.expected, 'trial')} are in, "
         f"and the {missing:,} missing may change any place."
     )
 
 
-def _tie_notes(sweep: Sweep) -> list[str]:
+def _tie_notes(sweep: RankedSweep) -> list[str]:
     """Says where another way to count tied places would change who leads."""
     notes: list[str] = []
     for podium in sweep.ranking.podiums:
@@ -171,7 +178,7 @@ def _tie_notes(sweep: Sweep) -> list[str]:
     return notes
 
 
-def _other_leaders(sweep: Sweep, podium: Podium) -> str:
+def _other_leaders(sweep: RankedSweep, podium: Podium) -> str:
     changed: dict[tuple[str, ...], list[str]] = {}
     for rule in ("split", "min", "max"):
         leaders = podium.leaders.get(rule, ())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from orchestrator.report.data import Sweep, column
+from orchestrator.report.data import RankedSweep, column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Costs:
     total: Cost | None
 
 
-def costs(sweep: Sweep) -> Costs:
+def costs(sweep: RankedSweep) -> Costs:
     """Returns what each model took; a model without a timed trial is left out."""
     trials = _timed(sweep)
     if trials.empty:
@@ -65,7 +65,7 @@ def costs(sweep: Sweep) -> Costs:
     )
 
 
-def _timed(sweep: Sweep) -> pd.DataFrame:
+def _timed(sweep: RankedSweep) -> pd.DataFrame:
     """Returns the trials that have a time, with plain number columns."""
     trials = sweep.trials
     threads = _numbers(trials, "num_threads").fillna(1.0)

@@ -91,7 +91,7 @@ class ReportFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep:
+class RankedSweep:
     """The same tables checked, joined to one protocol and put in order.
 
     Attributes:
@@ -198,7 +198,7 @@ def report_data(target: Target, *, ties: TieRule, sampling: Sampling) -> ReportD
     )
 
 
-def arrange(data: ReportData) -> Sweep:
+def arrange(data: ReportData) -> RankedSweep:
     """Orders the tables and ranks the trials; rows in any order give the same sweep."""
     table = replace(data.trials, rows=_sorted(data.trials.rows))
     trials = table.rows
@@ -208,7 +208,7 @@ def arrange(data: ReportData) -> Sweep:
     scores = scores_of(listed, known)
     grid = scores.expected
     ranking = rank(scores, ties=data.ties)
-    return Sweep(
+    return RankedSweep(
         name=str((data.grid or {}).get("name") or "Sweep"),
         table=table,
         scores=scores,
@@ -249,14 +249,14 @@ def _sorted(table: pd.DataFrame, *more: str) -> pd.DataFrame:
     return table.sort_values(keys, kind="stable", ignore_index=True) if keys else table
 
 
-def surveyed(sweep: Sweep, label: str) -> tuple[str, ...]:
+def surveyed(sweep: RankedSweep, label: str) -> tuple[str, ...]:
     """Returns what a mask of a dataset means, and the notes on its files, as sentences."""
     survey = _surveys(sweep).get(label, {})
     notes = [str(note.get("sentence", "")) for note in _notes(survey)]
     return tuple(sentence_text(text) for text in (str(survey.get("masks") or ""), *notes) if text)
 
 
-def answer_notes(sweep: Sweep) -> tuple[str, ...]:
+def answer_notes(sweep: RankedSweep) -> tuple[str, ...]:
     """Returns what makes the numbers those of other data or other code than the names say."""
     incomplete = [
         f"Dataset {sweep.title('dataset', label)}: {note.get('sentence')}."
@@ -268,7 +268,7 @@ def answer_notes(sweep: Sweep) -> tuple[str, ...]:
     return (*incomplete, *map(sentence_text, changed))
 
 
-def _surveys(sweep: Sweep) -> dict[str, Mapping[str, object]]:
+def _surveys(sweep: RankedSweep) -> dict[str, Mapping[str, object]]:
     found = (sweep.document or {}).get("data")
     known = found if isinstance(found, Mapping) else {}
     return {

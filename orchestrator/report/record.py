@@ -11,13 +11,13 @@ import pandas as pd
 import yaml
 
 from orchestrator.config.schema import SweepFile
-from orchestrator.report.data import Sweep, column, surveyed
+from orchestrator.report.data import RankedSweep, column, surveyed
 from orchestrator.untrusted import mapping_of, spec_of
 from orchestrator.wording import MISSING, count_text
 
 
 @dataclass(frozen=True, kw_only=True)
-class Component:
+class AxisEntry:
     """A dataset, model or loss as it was used."""
 
     title: str
@@ -33,7 +33,7 @@ class DatasetRecord:
     `surveyed` says what its masks mean and what was odd in its files before the trials ran.
     """
 
-    component: Component
+    component: AxisEntry
     num_images: str
     fingerprint: str
     surveyed: tuple[str, ...] = ()
@@ -45,12 +45,12 @@ class Record:
 
     groups: Mapping[str, tuple[tuple[str, str], ...]]
     datasets: tuple[DatasetRecord, ...]
-    models: tuple[Component, ...]
-    losses: tuple[Component, ...]
+    models: tuple[AxisEntry, ...]
+    losses: tuple[AxisEntry, ...]
     committed: str
 
 
-def record(sweep: Sweep) -> Record:
+def record(sweep: RankedSweep) -> Record:
     """Collects everything that was the same in all trials, and where they differed says so."""
     trials = sweep.trials
     specs = [spec_of(text) for text in column(trials, "spec")]
@@ -144,11 +144,11 @@ def _versions(trials: pd.DataFrame) -> tuple[tuple[str, str], ...]:
 
 
 def _components(
-    sweep: Sweep, axis: str, specs: list[dict[str, object]]
-) -> list[tuple[Component, pd.DataFrame]]:
+    sweep: RankedSweep, axis: str, specs: list[dict[str, object]]
+) -> list[tuple[AxisEntry, pd.DataFrame]]:
     if axis not in sweep.trials:
         return []
-    found: list[tuple[Component, pd.DataFrame]] = []
+    found: list[tuple[AxisEntry, pd.DataFrame]] = []
     for label in sweep.losses if axis == "loss" else sweep.grid.blocks(axis):
         mask = (sweep.trials[axis] == label).to_numpy()
         rows = sweep.trials[mask]
@@ -157,7 +157,7 @@ def _components(
         used = specs[int(mask.argmax())].get(axis)
         used = used if isinstance(used, dict) else {}
         parameters = used.get("parameters") or {}
-        component = Component(
+        component = AxisEntry(
             title=sweep.title(axis, label),
             label=label,
             name=str(used.get("name") or column(rows, f"{axis}_name").iloc[0] or label),
@@ -208,7 +208,7 @@ class Configuration:
     json: str
 
 
-def configuration(sweep: Sweep) -> Configuration:
+def configuration(sweep: RankedSweep) -> Configuration:
     """Returns the configuration that the store keeps beside its results."""
     kept = (sweep.document or {}).get("config")
     if not isinstance(kept, Mapping) or not kept:
@@ -286,7 +286,7 @@ def _model(component: Mapping[str, object], weights: Mapping[str, object]) -> di
     return entry
 
 
-def _one_trial(sweep: Sweep) -> str:
+def _one_trial(sweep: RankedSweep) -> str:
     specs = column(sweep.trials, "spec").dropna()
     if not len(specs):
         return ""

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.ranking.certainty import PairCertainty
 from orchestrator.ranking.metrics import METRICS
 from orchestrator.ranking.podium import Podium, PodiumRow, podium_rows
 from orchestrator.ranking.rank import mean, means_by_block
 from orchestrator.ranking.scores import scores_of
-from orchestrator.report.data import Sweep, column
-from orchestrator.report.evidence import Evidence, PairCell
+from orchestrator.report.data import RankedSweep, column
+from orchestrator.report.statistics import Statistics
 from orchestrator.tune.studies import TUNED
 from workers.catalogue.losses import LOSSES, loss_title
 
@@ -33,7 +34,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class StandingRow:
     """One loss in the table of points.
 
     Attributes:
@@ -62,7 +63,7 @@ def podium_steps(podium: Podium) -> tuple[Step, Step, Step]:
     return first, second, third
 
 
-def standings(sweep: Sweep) -> list[Standing]:
+def standings(sweep: RankedSweep) -> list[StandingRow]:
     """Returns one row a loss, the best first."""
     by_axis = {
         podium.axis: {row.loss: row for row in podium_rows(podium)}
@@ -71,7 +72,7 @@ def standings(sweep: Sweep) -> list[Standing]:
     both = sweep.ranking.both
     means = {metric: _loss_means(sweep, metric) for metric in shown_metrics(sweep)}
     return [
-        Standing(
+        StandingRow(
             loss=loss,
             rows={axis: rows[loss] for axis, rows in by_axis.items()},
             both=both.points[loss] if both else None,
@@ -81,7 +82,7 @@ def standings(sweep: Sweep) -> list[Standing]:
     ]
 
 
-def other_ways_matter(sweep: Sweep) -> bool:
+def other_ways_matter(sweep: RankedSweep) -> bool:
     """Returns whether another tie rule, or ranking before aggregating, has another leader."""
     for podium in sweep.ranking.podiums:
         leaders = {frozenset(names) for names in podium.leaders.values()}
@@ -94,13 +95,13 @@ def other_ways_matter(sweep: Sweep) -> bool:
     return False
 
 
-def shown_metrics(sweep: Sweep) -> tuple[str, ...]:
+def shown_metrics(sweep: RankedSweep) -> tuple[str, ...]:
     """Returns the metrics that every trial has."""
     trials = sweep.trials
     return tuple(name for name in METRICS if name in trials and bool(trials[name].notna().all()))
 
 
-def _loss_means(sweep: Sweep, metric: str) -> dict[str, float]:
+def _loss_means(sweep: RankedSweep, metric: str) -> dict[str, float]:
     blocks = means_by_block(scores_of(sweep.table.by(metric)), sweep.main_podium.axis)
     return {
         loss: mean([row[loss] for row in blocks.values() if loss in row])
@@ -132,14 +133,14 @@ class LossMean:
     high: float | None
 
 
-def bar_metrics(sweep: Sweep) -> tuple[str, ...]:
+def bar_metrics(sweep: RankedSweep) -> tuple[str, ...]:
     """Returns the metrics that every trial has; a metric of the user's own comes first."""
     known = [name for name in BAR_METRICS if name in sweep.trials]
     complete = [name for name in known if bool(sweep.trials[name].notna().all())]
     return tuple(complete if sweep.metric in complete else [sweep.metric, *complete])
 
 
-def loss_means(sweep: Sweep, metric: str) -> list[LossMean]:
+def loss_means(sweep: RankedSweep, metric: str) -> list[LossMean]:
     """Returns one bar a loss that has a trial, the best first; equal ones by label."""
     ranking = sweep.ranked_by(metric)
     kinds = loss_kinds(sweep)
@@ -161,7 +162,9 @@ def loss_means(sweep: Sweep, metric: str) -> list[LossMean]:
     return sorted(bars, key=lambda bar: (sign * bar.mean, bar.loss))
 
 
-def _repeat_means(sweep: Sweep, metric: str, means: Mapping[str, float]) -> dict[str, list[float]]:
+def _repeat_means(
+    sweep: RankedSweep, metric: str, means: Mapping[str, float]
+) -> dict[str, list[float]]:
     """Returns the mean of each loss in each repeat in which it has a trial.
 
     A repeat that lacks combinations (dataset and model) is compared with the loss's mean over
@@ -184,7 +187,7 @@ def _repeat_means(sweep: Sweep, metric: str, means: Mapping[str, float]) -> dict
     return found
 
 
-def loss_kinds(sweep: Sweep) -> Mapping[str, LossKind]:
+def loss_kinds(sweep: RankedSweep) -> Mapping[str, LossKind]:
     """Returns whether each loss is a sum of others, by its name in the catalogue."""
     names = dict(
         zip(sweep.trials["loss"].astype(str), column(sweep.trials, "loss_name"), strict=True)
@@ -226,10 +229,10 @@ class TunedPair:
     tuned: str
     default_mean: float | None
     tuned_mean: float | None
-    compared: PairCell | None
+    compared: PairCertainty | None
 
 
-def tuned_pairs(sweep: Sweep, found: Evidence) -> tuple[TunedPair, ...]:
+def tuned_pairs(sweep: RankedSweep, found: Statistics) -> tuple[TunedPair, ...]:
     """Returns every loss that stands in the sweep both ways, in the order of the grid."""
     labels = sweep.grid.losses
     means = sweep.main_podium.means

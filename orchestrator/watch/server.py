@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.report.rendering import content_policy
 from orchestrator.watch.connections import BoundedProtocol
-from orchestrator.watch.follower import Document, Follower
+from orchestrator.watch.follower import Follower, TaggedJson
 from workers.contract import UserError
 
 COOKIE = "podium_token"
@@ -134,7 +134,7 @@ def server_config(app: Starlette) -> uvicorn.Config:
     )
 
 
-def _answer(request: Request, make: Callable[[], Document]) -> Response:
+def _answer(request: Request, make: Callable[[], TaggedJson]) -> Response:
     try:
         document = make()
     except UserError as error:
@@ -165,7 +165,7 @@ def _ask_for(token: str, request: Request) -> Response | None:
     bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
     if _same(request.cookies.get(COOKIE, ""), token) or _same(bearer, token):
         return None
-    message = "This page needs the token that podium watch printed: open its whole address.\n"
+    message = "This page needs a token. Open the complete address that podium watch printed.\n"
     return PlainTextResponse(message, status_code=401)
 
 

@@ -16,8 +16,8 @@ from orchestrator.report.compare.differences import (
     cell_differences,
     loss_differences,
 )
-from orchestrator.report.compare.sides import Facts, Side, compare_facts
-from orchestrator.wording import count_text, list_text
+from orchestrator.report.compare.sides import SettingDifferences, Side, compare_settings
+from orchestrator.wording import count_of_text, count_text, list_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ class Comparison:
     podiums: tuple[PodiumPair, ...]
     cells: tuple[CellDifference, ...]
     losses: tuple[LossDifference, ...]
-    facts: Facts
+    settings: SettingDifferences
     num_common_cells: int
     num_only_a: int
     num_only_b: int
@@ -112,7 +112,7 @@ def compare(a: Side, b: Side) -> Comparison:
         ),
         cells=tuple(cells),
         losses=tuple(loss_differences(cells, b.sweep.losses, b.ranking.measure)),
-        facts=compare_facts(a, b),
+        settings=compare_settings(a, b),
         num_common_cells=len(keys_a & keys_b),
         num_only_a=len(keys_a - keys_b),
         num_only_b=len(keys_b - keys_a),
@@ -182,8 +182,8 @@ def _notes(a: Side, b: Side, cells: list[CellDifference], *, same_quantity: bool
         if side.sweep.main_podium.provisional:
             coverage = side.sweep.main_podium.coverage
             notes.append(
-                f"{side.letter} is provisional: {coverage.present:,} of "
-                f"{count_text(coverage.expected, 'trial')} are in."
+                f"{side.letter} is provisional: "
+                f"{count_of_text(coverage.present, coverage.expected, 'trial')} are in."
             )
         notes += [f"{side.letter}: {note}" for note in side.sweep.missing]
     return notes
@@ -254,8 +254,8 @@ def to_json(found: Comparison) -> dict[str, Any]:
         "losses": [dataclasses.asdict(entry) for entry in found.losses],
         "cells": [dataclasses.asdict(cell) for cell in found.cells],
         "facts": {
-            "num_compared": found.facts.num_compared,
-            "differing": [dataclasses.asdict(fact) for fact in found.facts.differing],
+            "num_compared": found.settings.num_compared,
+            "differing": [dataclasses.asdict(fact) for fact in found.settings.differing],
         },
         "notes": list(found.notes),
     }

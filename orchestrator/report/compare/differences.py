@@ -14,7 +14,7 @@ from scipy import stats
 from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.protocols import protocol_values
 from orchestrator.report.data import column
-from orchestrator.wording import MISSING, signed_text
+from orchestrator.wording import MISSING, interval_text
 
 LEVEL = 0.95
 _SPLIT_KEYS = ("seed", "data.split")
@@ -44,10 +44,10 @@ class Difference:
 
     @property
     def interval_text(self) -> str:
-        """The interval, such as `+0.0010 to +0.0200`, or the mark for none."""
+        """The interval, such as `−0.0010 to +0.0200`, or the mark for none."""
         if self.low is None or self.high is None:
             return MISSING
-        return f"{signed_text(self.low)} to {signed_text(self.high)}"
+        return interval_text(self.low, self.high)
 
 
 @dataclass(frozen=True, kw_only=True)

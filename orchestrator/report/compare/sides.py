@@ -12,7 +12,7 @@ import pandas as pd
 from orchestrator.ranking.metrics import in_percent
 from orchestrator.ranking.podium import Ranking
 from orchestrator.ranking.protocols import protocol_values
-from orchestrator.report.data import ReportData, Sweep, arrange, column
+from orchestrator.report.data import RankedSweep, ReportData, arrange, column
 from orchestrator.untrusted import AXES, mapping_of, spec_of
 from orchestrator.wording import MISSING, list_text, metric_title
 
@@ -29,7 +29,7 @@ class Side:
 
     letter: str
     place: str
-    sweep: Sweep
+    sweep: RankedSweep
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -96,7 +96,7 @@ _SKIPPED = ("name", "results", "roots", "datasets", "models", "losses", "repeats
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fact:
+class SettingDifference:
     """One thing that is not the same.
 
     Attributes:
@@ -113,14 +113,14 @@ class Fact:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class SettingDifferences:
     """What differs, and how many things were compared."""
 
-    differing: tuple[Fact, ...]
+    differing: tuple[SettingDifference, ...]
     num_compared: int
 
 
-def compare_facts(a: Side, b: Side) -> Facts:
+def compare_settings(a: Side, b: Side) -> SettingDifferences:
     """Returns every fact that differs, by group."""
     groups: dict[str, Callable[[Side], dict[str, str]]] = {
         "Grid": _grid,
@@ -131,18 +131,20 @@ def compare_facts(a: Side, b: Side) -> Facts:
         "Machines": lambda side: _columns(side.trials, _COLUMNS["Machines"]),
         "Software": _software,
     }
-    differing: list[Fact] = []
+    differing: list[SettingDifference] = []
     num_compared = 0
     for group, read in groups.items():
         left, right = read(a), read(b)
         names = list(dict.fromkeys((*left, *right)))
         num_compared += len(names)
         differing += [
-            Fact(group=group, name=name, a=left.get(name, MISSING), b=right.get(name, MISSING))
+            SettingDifference(
+                group=group, name=name, a=left.get(name, MISSING), b=right.get(name, MISSING)
+            )
             for name in names
             if left.get(name, MISSING) != right.get(name, MISSING)
         ]
-    return Facts(differing=tuple(differing), num_compared=num_compared)
+    return SettingDifferences(differing=tuple(differing), num_compared=num_compared)
 
 
 def _grid(side: Side) -> dict[str, str]:

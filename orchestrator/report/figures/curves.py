@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from orchestrator.report.curves import MAX_BANDS, CurvePanel
-from orchestrator.report.data import Sweep
+from orchestrator.report.data import RankedSweep
 from orchestrator.report.figures.files import csv_text
 from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
@@ -36,7 +36,7 @@ _CAPTION = (
 )
 
 
-def curves_figure(sweep: Sweep, panels: Sequence[CurvePanel]) -> Drawn:
+def curves_figure(sweep: RankedSweep, panels: Sequence[CurvePanel]) -> Drawn:
     """Draws all panels under one legend.
 
     Raises:
@@ -53,7 +53,7 @@ def curves_figure(sweep: Sweep, panels: Sequence[CurvePanel]) -> Drawn:
     )
 
 
-def _draw(sweep: Sweep, panels: Sequence[CurvePanel]) -> Figure:
+def _draw(sweep: RankedSweep, panels: Sequence[CurvePanel]) -> Figure:
     columns = 1 if len(panels) == 1 else 2 if len(panels) in (2, 4) else 3
     width = SINGLE_COLUMN if columns == 1 else DOUBLE_COLUMN
     each = width / columns

@@ -23,6 +23,7 @@ from orchestrator.report.figures.style import (
 )
 from orchestrator.report.palette import INK, LINE_COLOURS, MUTED, RULE
 from orchestrator.tune.studies import Finding
+from orchestrator.wording import decimal_text, plain_text
 from workers.catalogue.spaces import Range
 
 _COLUMNS, _LEFT, _HEAD, _HEIGHT, _ROW = 3, 0.48, 0.2, 1.35, 1.95
@@ -86,7 +87,7 @@ def _draw_slice(axes: Axes, finding: Finding, key: str) -> None:
         if (
             domain.log
         ):  # matplotlib's own labels are formulas, and names here are never read as such
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plain_text(value)))
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.xaxis.set_major_locator(LogLocator(numticks=4))
         spread = 0.03 * (domain.high - domain.low)
@@ -115,7 +116,7 @@ def _draw_importance(axes: Axes, importance: Mapping[str, float]) -> None:
     axes.set_yticks([])
     axes.set_xlim(0, 1)
     for row, (key, share) in enumerate(ordered):
-        axes.text(0.98, row, f"{key} {share:.2f}", size=SMALL, ha="right", va="center",
+        axes.text(0.98, row, f"{key} {decimal_text(share, 2)}", size=SMALL, ha="right", va="center",
                   bbox={"facecolor": "white", "edgecolor": RULE, "linewidth": 0.4, "pad": 1.2},
                   )  # fmt: skip
     axes.set_xlabel("share", size=SMALL, labelpad=1)

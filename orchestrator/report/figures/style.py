@@ -21,6 +21,7 @@ from matplotlib.textpath import text_to_path
 from orchestrator.ranking.podium import Podium
 from orchestrator.report.figures.fonts import families_for, lacking_letters
 from orchestrator.report.palette import INK, MUTED
+from orchestrator.wording import count_of_text
 
 SINGLE_COLUMN, DOUBLE_COLUMN = 3.5, 7.16
 """Widths of a journal's one and two columns (IEEE), in inches: a figure is drawn as printed."""
@@ -229,4 +230,5 @@ def provisional_text(podium: Podium) -> str:
     if not podium.provisional:
         return ""
     coverage = podium.coverage
-    return f" Provisional: {coverage.present:,} of {coverage.expected:,} trials are in."
+    trials = count_of_text(coverage.present, coverage.expected, "trial")
+    return f" Provisional: {trials} are in."

@@ -137,7 +137,7 @@ function setUpCurves(section) {
       const row = document.createElement("tr");
       const best = trial.points.reduce((a, b) => (b[1] > a[1] ? b : a), [0, -1]);
       const cells = [title("loss", trial.loss), title("dataset", trial.dataset), title("model", trial.model), trial.repeat, trial.last,
-        trial.diverged ? "diverged" : `${best[1].toFixed(3)} (epoch ${best[0]})`];
+        trial.diverged ? "diverged" : `${decimal(best[1], words.curve_digits)} (epoch ${best[0]})`];
       for (const text of cells) row.append(Object.assign(document.createElement("td"), { textContent: text }));
       return row;
     }));
@@ -160,7 +160,7 @@ function setUpCurves(section) {
     mark.removeAttribute("hidden");
     mark.setAttribute("cx", best.px);
     mark.setAttribute("cy", best.py);
-    readout.textContent = `${name(best.trial)}: epoch ${best.at[0]}, ${best.at[1].toFixed(3)}`;
+    readout.textContent = `${name(best.trial)}: epoch ${best.at[0]}, ${decimal(best.at[1], words.curve_digits)}`;
   }
 
   for (const control of [choose.dataset, choose.model, from, ...boxes]) if (control) control.addEventListener("change", draw);

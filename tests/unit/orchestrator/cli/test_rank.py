@@ -102,7 +102,7 @@ def test_significance_and_pairs(results):
     assert "Mean ranks over 72 dataset x model blocks; critical difference 1.60" in text
     assert "Friedman: chi-squared" in text
     assert "Wilcoxon with Holm: " in text
-    assert "Pairs: 95% interval, equivalent up to 0.01" in text
+    assert "Pairs: 95 % interval, equivalent up to 0.01" in text
     few = podium(BY_DATASET, *FEW, "--significance")
     assert "critical difference 5.53" in few
     assert "6 blocks give a p-value of 0.031 at best" in few
@@ -219,7 +219,7 @@ def distances(tmp_path) -> str:
 def test_a_distance_is_ranked_by_its_direction_and_it_is_said(distances, capfd):
     text = podium(distances, "--metric", "hd95", *FEW, "--pairs", "--power")
     assert re.search(r"1 +│ dice +│ +6 │ 2/0/0 │ +14\.5000", text)
-    assert "dice has a lower mean than bce in 100% of the samples (difference -8.0000" in text
+    assert "dice has a lower mean than bce in >99 % of the samples (difference −8.0000" in text
     assert "P(A < B)" in text
     note = "hd95: lower is better, from 0 up. A higher value is a worse one; the values go from 13"
     assert note in text

@@ -59,7 +59,7 @@ def test_results_in_one_second_share_a_line_and_the_last_is_always_said():
         progress.on(TrialFinished(str(number), "completed", 0.5, 0.01))
     lines = stream.getvalue().splitlines()
     assert 10 <= len(lines) <= 13
-    assert lines[-1] == "[1000/1000] Dice 0.500, 0 s | trial 999"
+    assert lines[-1] == "[1000/1000] Dice 0.500, 0.01 s | trial 999"
 
 
 def test_epochs_are_a_sign_of_life_every_ten_seconds():

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
 from orchestrator.ranking.table import read_table
 from orchestrator.report.answer import answer
+from tests.published import PAPER
 from tests.unit.orchestrator.report.factory import Tables, arranged
-
-PAPER = Path(__file__).parents[3] / "data" / "paper"
 
 
 def say(text, **options):

@@ -13,9 +13,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from orchestrator.report.compare.comparison import compare
 from orchestrator.report.compare.page import write_comparison
 from orchestrator.report.compare.sides import side
-from orchestrator.report.content import collect
 from orchestrator.report.data import Sampling
 from orchestrator.report.page import render_page
+from orchestrator.report.sections import compute_sections
 from tests.unit.orchestrator.report.factory import arranged, make_data, make_failure
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -38,7 +38,7 @@ def report(tmp_path_factory) -> Path:
     failures = pd.DataFrame([make_failure(data, 0) | {"message": EVIL}])
     data = dataclasses.replace(data, failures=failures, sampling=Sampling(num_samples=100))
     path = Path(tmp_path_factory.mktemp("report")) / "index.html"
-    path.write_text(render_page(collect(arranged(data)), []), encoding="utf-8")
+    path.write_text(render_page(compute_sections(arranged(data)), []), encoding="utf-8")
     return path
 
 
@@ -76,7 +76,7 @@ def test_the_page_renders_in_silence(page, report, said):
     assert page.title() == "Podium: Quickstart"
     assert page.locator(".podium").count() == 2
     assert page.locator("text=Record for doing it again").is_visible()
-    assert EVIL in page.locator("#holes").inner_text()
+    assert EVIL in page.locator("#missing").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") == 1280
 
 
@@ -88,7 +88,7 @@ def test_a_page_that_loads_something_would_be_noticed(page, report, said, tmp_pa
     )
     other.write_text(text.replace("</main>", intruder), encoding="utf-8")
     page.goto(other.as_uri())
-    assert sum("Content Security Policy" in line for line in said) == 2
+    assert sum("Sections Security Policy" in line for line in said) == 2
     assert page.title() == "Podium: Quickstart"
 
 
@@ -135,14 +135,14 @@ def test_filters_and_the_metric(page, report, said):
     shown = page.locator("#heat-status").inner_text()
     assert shown == "Shown: 2 of 3 rows, 2 of 2 rows, 4 of 6 rows; 2 of 4 losses."
     page.select_option("#metric", "recall")
-    values = page.evaluate("data.heat.model.recall.v")
+    values = page.evaluate("data.heat.model.recall.means")
     cell = page.locator("table[data-axis=model] tr[data-r='1'] td[data-c='0']")
     assert cell.locator(".value").inner_text() == f"{values[1][0]:.4f}"
     assert cell.get_attribute("title").startswith(f"{values[1][0]:.6f}, 9 of 9 trials")
     assert "mean test Recall" in page.locator("#heat h3").first.inner_text()
     page.click("#heat-reset")
     assert page.locator("#heat [data-r][hidden]").count() == 0
-    dice = page.evaluate("data.heat.model.dice.v")
+    dice = page.evaluate("data.heat.model.dice.means")
     assert cell.locator(".value").inner_text() == f"{dice[1][0]:.4f}"
     assert said == []
 

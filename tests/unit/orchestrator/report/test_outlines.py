@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.report.predictions import outlines, svg_path
+from orchestrator.report.outlines import outlines, svg_path
 
 
 def area(line):

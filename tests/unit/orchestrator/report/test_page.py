@@ -16,10 +16,10 @@ import pytest
 from markupsafe import escape
 
 from orchestrator.report import page
-from orchestrator.report.content import collect
 from orchestrator.report.data import TRIAL_KEY, Sampling
 from orchestrator.report.figures import FigureSet
 from orchestrator.report.page import render_page, write_report
+from orchestrator.report.sections import compute_sections
 from tests.published import grid_document, published_trials
 from tests.unit.orchestrator.report.factory import (
     Tables,
@@ -68,7 +68,7 @@ ODD = {
 def page_of(data: Tables) -> str:
     """The page alone: figures take a hundred times longer."""
     sweep = arranged(dataclasses.replace(data, sampling=FEW))
-    return render_page(collect(sweep), ["podium.png"])
+    return render_page(compute_sections(sweep), ["podium.png"])
 
 
 class References(HTMLParser):

@@ -10,7 +10,7 @@ from orchestrator.plan.grid import grid_from_specs
 from orchestrator.plan.planner import plan
 from orchestrator.records import FailureRecord
 from orchestrator.store import RunningTrial, RunRecord, Store
-from orchestrator.watch.state import Facts, describe, describe_cell
+from orchestrator.watch.state import Snapshot, describe, describe_cell
 from tests.unit.orchestrator.store.trials import make_result, make_spec
 from workers.contract import FailureClass
 from workers.identity import trial_id
@@ -43,7 +43,7 @@ def store(tmp_path):
 def facts(store, runs=()):
     grid = grid_from_specs("A & B", SPECS)
     committed, failures = store.committed(), store.failures()
-    return Facts(
+    return Snapshot(
         name=grid.name,
         place="here",
         plan=plan(grid, committed, failures),

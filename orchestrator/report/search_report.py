@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from orchestrator.report.figures.search import search_figure
 from orchestrator.report.figures.style import drawing_style, save
 from orchestrator.report.rendering import render
 from orchestrator.tune.studies import Candidate, Finding
-from workers.contract import JSONValue, UserError
+from workers.contract import UserError
 from workers.durable import replace_file
 
 MAX_LISTED = 10
@@ -80,7 +79,7 @@ def write_search_report(
             )
     page = render(
         "search.html.j2", losses=(), scripts=(), data=None, name=name, shown=shown,
-        value_text=value_text, fragments=fragments,
+        fragments=fragments,
     )  # fmt: skip
     folder = out / "figures"
     try:
@@ -98,13 +97,6 @@ def write_search_report(
         figures=tuple(folder / key for key in figures),
         fragments=tuple(out / key for key in fragments),
     )
-
-
-def value_text(value: JSONValue) -> str:
-    """Returns a value tried as people read it."""
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _file_name(number: int, finding: Finding) -> str:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from orchestrator.report.search_page import write_search_report
+from orchestrator.report.search_report import write_search_report
 from orchestrator.tune.studies import Finding, candidates_of, fragments
 from tests.unit.orchestrator.tune.test_studies import row, studies
 from workers.contract import UserError

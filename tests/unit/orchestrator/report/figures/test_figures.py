@@ -17,7 +17,6 @@ from orchestrator.report.figures.files import (
     stale_figures,
     table_texts,
 )
-from orchestrator.report.figures.intervals import percent_text
 from orchestrator.report.figures.style import drawing_style
 from orchestrator.report.standings import loss_means
 from tests.unit.orchestrator.report.factory import Tables, arranged, make_data
@@ -201,8 +200,3 @@ def test_tables_escape_names():
     assert csv_text(["a", "b"], [("x,y", None), ("z", 0.1 + 0.2)]) == (
         'a,b\n"x,y",\nz,0.30000000000000004\n'
     )
-
-
-def test_percent_text_never_overstates():
-    shares = [0, 0.0005, 0.734, 0.9995, 1]
-    assert [percent_text(share) for share in shares] == ["0 %", "< 1 %", "73 %", "> 99 %", "100 %"]

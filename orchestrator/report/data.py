@@ -59,6 +59,7 @@ class ReportData:
         ties: Tie rule of the ranking.
         sampling: How its certainty is found.
         missing: A sentence for each table in which completed trials lack rows.
+        name: Title of the page if the grid document has none.
     """
 
     trials: TrialTable
@@ -71,6 +72,7 @@ class ReportData:
     ties: TieRule = "split"
     sampling: Sampling = field(default_factory=Sampling)
     missing: tuple[str, ...] = ()
+    name: str = "Sweep"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +125,11 @@ class RankedSweep:
     def trials(self) -> pd.DataFrame:
         """The rows of `table`; diverged trials have metrics 0."""
         return self.table.rows
+
+    @property
+    def recorded(self) -> bool:
+        """Whether these are results of Podium, which record more of a trial than its numbers."""
+        return "trial_id" in self.trials
 
     @property
     def grid(self) -> ExpectedTrials:
@@ -187,7 +194,7 @@ def report_data(target: Target, *, ties: TieRule, sampling: Sampling) -> ReportD
         missing=target.missing,
     )
     if target.store is None:
-        return data
+        return replace(data, name=Path(target.name).name)
     counts = target.store.query(siblings_query(target.table.metric.name)).to_pandas()
     return replace(
         data,
@@ -209,7 +216,7 @@ def arrange(data: ReportData) -> RankedSweep:
     grid = scores.expected
     ranking = rank(scores, ties=data.ties)
     return RankedSweep(
-        name=str((data.grid or {}).get("name") or "Sweep"),
+        name=str((data.grid or {}).get("name") or data.name),
         table=table,
         scores=scores,
         epochs=_sorted(_of_trials(data.epochs, trials), "epoch"),

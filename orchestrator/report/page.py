@@ -104,6 +104,10 @@ def _facts(sections: Sections) -> list[tuple[str, str]]:
     facts = [
         ("Grid", " × ".join([*sizes, count_text(grid.num_repeats, "repeat")])),
         ("Trials in", f"{coverage.present:,} of {coverage.expected:,}{diverged}"),
+    ]
+    if not sweep.recorded:
+        return facts
+    facts += [
         ("Failed attempts", f"{sections.missing.num_failed:,}"),
         ("Training time, summed", duration_text(total.total_seconds) if total else MISSING),
         ("Results from", sections.record.committed),

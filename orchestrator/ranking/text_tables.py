@@ -1,6 +1,6 @@
 """Block x loss tables as Markdown, LaTeX (booktabs) and CSV: the three best marked, points below.
 
-Nothing here rounds what is ranked: digits are cut only in the text.
+Only the text is rounded, never the ranked values.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from orchestrator.safe_text import CsvWriter
 from orchestrator.wording import MISSING, decimal_text, points_text
 
 Title = Callable[[str, str], str]
-"""From an axis (`dataset`, `model`, `loss`, or `metric`) and a label to what to call it."""
+"""Returns the title of a label on an axis: `dataset`, `model`, `loss` or `metric`."""
 
 MARKS = {1: "bold", 2: "underlined", 3: "italic"}
-"""How LaTeX and Markdown show the three first places."""
+"""How LaTeX and Markdown mark the first three places."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Cell:
 
     Attributes:
         mean: Unrounded; None without any trial.
-        place: 1, 2 or 3, else None; tied losses share a place.
+        place: 1, 2 or 3; None for all other places. Tied losses share a place.
     """
 
     mean: float | None
@@ -40,8 +40,8 @@ class BlockTable:
 
     Attributes:
         axis: `dataset` or `model`.
-        metric: What the means are of.
-        direction: Which direction of it is better; empty for a metric of the store.
+        metric: The column of the means.
+        direction: The better direction; empty for a metric of the store.
         losses: Labels of the columns.
         rows: Label of a block and its cells, in the order of `losses`.
         points: Points of each loss, in the same order.
@@ -61,8 +61,8 @@ def block_table(podium: Podium, metric: str, losses: Sequence[str] | None = None
     """Returns the table of a podium by dataset or by model.
 
     Args:
-        podium: Of one axis.
-        metric: What the means are of.
+        podium: The podium by dataset or by model.
+        metric: The column of the means.
         losses: Order of the columns; by default that of the podium.
     """
     columns = tuple(losses or podium.points)
@@ -92,7 +92,7 @@ def block_table(podium: Podium, metric: str, losses: Sequence[str] | None = None
 
 
 def plain_title(axis: str, label: str) -> str:  # noqa: ARG001 - a Title
-    """Returns the label as it is."""
+    """Returns the label unchanged."""
     return label
 
 
@@ -142,7 +142,7 @@ def to_latex(table: BlockTable, *, title: Title = plain_title, digits: int = 4) 
 
 
 def to_csv(tables: Sequence[BlockTable]) -> str:
-    """Returns one row a block and loss, unrounded, and one row a loss with its points."""
+    """Returns one row per block and loss, unrounded, and one row per loss with its points."""
     out = io.StringIO()
     writer = CsvWriter(out)
     writer.writerow(["axis", "block", "loss", "metric", "mean", "place", "points"])
@@ -162,7 +162,7 @@ _SIGNS = {
     "ε": r"\varepsilon", "λ": r"\lambda", "μ": r"\mu", "σ": r"\sigma", "τ": r"\tau",
     "χ": r"\chi", "Δ": r"\Delta",
 }  # fmt: skip
-"""Signs that LaTeX's usual fonts lack, as commands of its mathematics."""
+"""Signs that the usual fonts of LaTeX lack, as commands of its mathematics mode."""
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -178,12 +178,12 @@ _LATEX = {
 
 
 def escape_latex(text: str) -> str:
-    """Returns text that LaTeX prints as it is; line breaks become blanks."""
+    """Returns text that LaTeX prints unchanged; line breaks become blanks."""
     return "".join(_LATEX.get(mark, mark) for mark in " ".join(text.split()))
 
 
 def escape_markdown(text: str) -> str:
-    """Returns text that a Markdown table prints as it is; line breaks become blanks."""
+    """Returns text that a Markdown table prints unchanged; line breaks become blanks."""
     return re.sub(r"([\\`*_{}\[\]<>|~&#])", r"\\\1", " ".join(text.split()))
 
 

@@ -63,7 +63,7 @@ def test_a_store_with_holes(results):
     assert "Certainty: 200 bootstrap samples of datasets, models and repeats" in text
     assert "Both together" not in text
     assert "(provisional)" not in podium(results, "--samples", "0", "--provisional-below", "0.9")
-    assert "dataset x model combinations lack a loss" not in text  # two repeats each, one gone
+    assert "cells (dataset x model) lack a loss" not in text  # two repeats each, one gone
     assert "18 blocks" in podium(results, "--samples", "0", "--axis", "both")
 
 
@@ -151,7 +151,7 @@ def test_a_percentage_and_common_cells(trials, tmp_path):
     assert "it is taken for a percentage" in podium(save(percent, tmp_path), *FEW)
     uneven = trials[(trials["loss"] != "Focal") | (trials["model"] != "FCN")]
     path = save(uneven, tmp_path)
-    assert "6 of 72 dataset x model combinations lack a loss" in podium(path, "--samples", "0")
+    assert "6 of 72 cells (dataset x model) lack a loss" in podium(path, "--samples", "0")
     assert document(path, "--samples", "0", "--cells", "common")["compare"] == "common"
 
 
@@ -168,7 +168,7 @@ def test_other_formats(results):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--metric", "train_seconds"), "does not say how good a trial is"),
+        (("--metric", "train_seconds"), "does not measure how good a trial is"),
         (("--metric", "auc"), "is no column of a store; known metrics: dice, iou"),
         (("--metric", "device"), "is text; known metrics"),
         (("--samples", "7"), "--samples 7: draw from 100"),

@@ -141,7 +141,7 @@ def test_a_hole_in_a_hard_combination_is_no_merit_among_common_ones():
     assert common.by_dataset is not None
     assert list(available.by_dataset.points) == ["b", "a", "c"]  # 0.88 against 0.70 and 0.70
     assert list(common.by_dataset.points) == ["a", "b", "c"]  # 0.90, 0.88, 0.80 on easy
-    assert "1 of 2 dataset x model combinations lack a loss" in available.notes[0]
+    assert "1 of 2 cells (dataset x model) lack a loss" in available.notes[0]
     assert "the lead goes to a by dataset" in available.notes[0]
     assert "only on those that all of them have" in common.notes[0]
 

@@ -152,7 +152,7 @@ def test_more_repeats_are_asked_for_or_none():
     )
     far = answer(pair([0.10, 0.11, 0.09, 0.10, 0.12]))
     assert far.more_repeats == 0
-    assert "The 5 repeats so far are enough to part a and b" in far.sentence
+    assert "The 5 repeats so far are enough to separate a and b" in far.sentence
     assert json.loads(json.dumps(far.to_json(), allow_nan=False))["more_repeats"] == 0
 
 
@@ -167,7 +167,7 @@ def test_the_leader_may_have_the_lower_mean():
 CANNOT = [
     (pair([0.1]), "share only one repeat of each combination"),
     (pair([0.1, 0.1]), "there is no noise"),
-    (pair([0.1, -0.1]), r"No number of repeats up to 100,000 parts a and b"),
+    (pair([0.1, -0.1]), r"No number of repeats up to 100,000 separates a and b"),
 ]
 
 

@@ -132,11 +132,11 @@ def _named_surveys(target: str, root: Path | None) -> Mapping[str, Survey]:
         cache = Path(DEFAULT_CACHE).expanduser()
         return {target: survey_dataset(component, root or Path.cwd(), cache)}
     if root is not None:
-        msg = f"--root {root}: only with the name of a dataset; {target} says where its data is"
+        msg = f"--root {root}: allowed only with the name of a dataset; leave it out for {target}"
         raise UserError(msg)
     if not path.exists():
         msg = (
-            f"{target}: no folder, no configuration and no dataset of this name; "
+            f"{target}: not a folder, a configuration or the name of a dataset; "
             f"{nearest(target, DATASETS)}"
         )
         raise UserError(msg)

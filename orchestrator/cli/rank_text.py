@@ -99,7 +99,7 @@ def _print_podium(
         cells.append(line)
     print_table(columns, cells, title=_title(podium), numeric=frozenset(columns[2:]) - {columns[3]})
     if not any(podium.points.values()):
-        print_line("No loss stands on the podium: no trial finished.")
+        print_line("No loss has points, because no trial finished.")
     for sentence in (*_joint(rows), *_ties(podium), *_agreement(podium)):
         print_line(sentence)
     if certain and certain.refusal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -23,12 +23,6 @@ from orchestrator.cli.shared import (
 )
 from orchestrator.wording import count_text, signs_text
 from workers.contract import UserError
-
-if TYPE_CHECKING:
-    from orchestrator.report.figures import FigureSet
-
-_FORMATS = ("png", "svg", "pdf")
-_TEXTS = ("csv", "tex", "md")
 
 
 def report(
@@ -55,20 +49,19 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write one self-contained HTML page, and its figures as files."""
-    from orchestrator.ranking.places import tie_rule
-    from orchestrator.report.data import Sampling, report_data
-    from orchestrator.report.page import write_report
-    from orchestrator.target import read_target
+    from orchestrator.report.writing import report as write
 
-    read = read_target(
+    files = write(
         target,
+        out,
         metric=metric,
         lower_is_better=lower_is_better(lower, higher),
         protocol=protocol,
+        ties=ties,
+        margin=margin,
+        num_samples=samples,
+        seed=seed,
     )
-    sampling = Sampling(num_samples=samples, seed=seed, margin=margin)
-    data = report_data(read, ties=tie_rule(ties), sampling=sampling)
-    files = write_report(data, out or read.folder("report"))
     if as_json:
         print_json(
             {
@@ -119,45 +112,40 @@ def figures(
     as_json: JsonOption = False,
 ) -> None:
     """Draw the study's figures from these results, each with its data as files."""
-    from orchestrator.ranking.places import tie_rule
-    from orchestrator.report.data import Sampling, arrange, report_data
-    from orchestrator.report.figures import make_figures
     from orchestrator.report.figures.files import FIGURE_NAMES
-    from orchestrator.target import read_target
+    from orchestrator.report.figures.style import FORMATS
+    from orchestrator.report.writing import figures as draw
 
-    names = _choose("--only", only, FIGURE_NAMES) if only else list(FIGURE_NAMES)
-    kinds = _choose("--format", formats, _FORMATS)
-    read = read_target(
+    written = draw(
         target,
+        out,
+        only=_choose("--only", only, FIGURE_NAMES) if only else FIGURE_NAMES,
+        formats=_choose("--format", formats, FORMATS),
         metric=metric,
         lower_is_better=lower_is_better(lower, higher),
+        ties=ties,
         protocol=protocol,
+        dots_per_inch=dpi,
+        captions=captions,
     )
-    where = out or read.folder("figures")
-    sweep = arrange(report_data(read, ties=tie_rule(ties), sampling=Sampling()))
-    found = make_figures(sweep, names=names, formats=kinds, dots_per_inch=dpi, captions=captions)
-    _write_figures(found, where, names, kinds)
-    notes = [*sweep.ranking.notes, *sweep.missing, *found.notes]
     if as_json:
-        files = [str(where / name) for name in found.files]
         print_json(
             {
-                "folder": str(where),
-                "files": files,
-                "left_out": dict(found.left_out),
-                "notes": notes,
+                "folder": str(written.folder),
+                "files": [str(written.folder / name) for name in written.names],
+                "left_out": dict(written.left_out),
+                "notes": list(written.notes),
             }
         )
         return
-    for note in notes:
+    for note in written.notes:
         print_line(f"Note: {signs_text(note)}")
-    for name, reason in found.left_out.items():
+    for name, reason in written.left_out.items():
         print_line(f"{name}: left out: {signs_text(reason)}")
-    for name in sorted({Path(name).stem for name in found.files}):
-        suffixes = " ".join(Path(file).suffix for file in found.files if Path(file).stem == name)
-        print_line(f"{name}: {suffixes}")
-    files_text = count_text(len(found.files), "file")
-    print_line(f"Figures: {files_text} in {where}")
+    for stem in sorted({Path(name).stem for name in written.names}):
+        suffixes = " ".join(Path(name).suffix for name in written.names if Path(name).stem == stem)
+        print_line(f"{stem}: {suffixes}")
+    print_line(f"Figures: {count_text(len(written.names), 'file')} in {written.folder}")
 
 
 def _choose(option: str, text: str, known: Sequence[str]) -> list[str]:
@@ -177,22 +165,3 @@ def _choose(option: str, text: str, known: Sequence[str]) -> list[str]:
             raise UserError(msg)
         chosen.add(name)
     return [name for name in known if name in chosen]
-
-
-def _write_figures(
-    found: FigureSet, where: Path, names: Sequence[str], kinds: Sequence[str]
-) -> None:
-    from orchestrator.report.figures.files import stale_figures
-    from workers.durable import replace_file
-
-    try:
-        where.mkdir(parents=True, exist_ok=True)
-        for path in stale_figures(where, found.files, names, [*kinds, *_TEXTS]):
-            path.unlink()
-        for name, content in found.files.items():
-            replace_file(where / name, content)
-    except OSError as error:
-        msg = (
-            f"{error.filename or where}: cannot be written: {error.strerror}; choose another --out"
-        )
-        raise UserError(msg) from error

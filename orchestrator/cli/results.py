@@ -64,10 +64,10 @@ def failures(
 
 
 def retry_hint(num_trials: int, failure_class: str) -> str:
-    """Returns how to run trials again whose failure is final unless the user retries them."""
+    """Returns how to run trials again whose failure is final without --retry."""
     return (
-        f"{count_text(num_trials, 'trial')} failed by {failure_class} and will not be tried again "
-        f"until you ask for it: fix the cause, then add --retry {failure_class} to podium run"
+        f"{count_text(num_trials, 'trial')} failed by {failure_class} and will not be run again by "
+        f"default: fix the cause, then add --retry {failure_class} to podium run"
     )
 
 
@@ -195,7 +195,7 @@ def _verification_json(
             for problem in found.problems
         ],
         "broken_trial_ids": sorted(found.broken_trials),
-        "mended_trial_ids": sorted(found.mended_trials),
+        "mended_trial_ids": sorted(found.relabelled_trials),
         "quarantined": list(moved),
     }
 
@@ -220,9 +220,9 @@ def _print_verification(
     for path in moved:
         print_line(f"moved to {store.name}/{path}")
     counts = [f"{found.num_files} files", f"{found.num_trials} trials whole"]
-    if found.mended_trials:
+    if found.relabelled_trials:
         verb = "are now" if quarantine else "are not"
-        counts.append(f"labels of {len(found.mended_trials)} {verb} as specified")
+        counts.append(f"labels of {len(found.relabelled_trials)} {verb} as specified")
     if quarantine or found.broken_trials:
         counts.append(
             f"{len(found.broken_trials)} {'to be run again' if quarantine else 'not whole'}"
@@ -253,8 +253,8 @@ def watch(
     address = page_address(host, bound, None if chosen else token)
     print_line(f"Watching {store.name} at {address}")
     if chosen:
-        print_line(f"The page asks for the token in {TOKEN_VARIABLE}: append ?token=TOKEN")
-    print_line("Ctrl-C stops; the sweep goes on.")
+        print_line(f"The page needs the token in {TOKEN_VARIABLE}: append ?token=TOKEN")
+    print_line("Ctrl-C stops the page; the sweep continues.")
     serve(build_app(follower, token=token), bound)
 
 

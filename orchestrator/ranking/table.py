@@ -167,7 +167,7 @@ def check_metric(metric: str) -> None:
     """Raises `UserError` for a column of the store that is not a metric."""
     if metric in NO_METRICS:
         msg = (
-            f"--metric {metric}: this column does not measure how good a trial is and cannot be ranked; "
+            f"--metric {metric}: this column does not measure how good a trial is; "
             f"known metrics: {', '.join(ALL_METRICS)}; `podium query` shows any other column"
         )
         raise UserError(msg)

@@ -83,7 +83,7 @@ def test_compare_in_the_terminal(stores):
     assert "DiceFocal leads in B" in said
     assert "Combinations of dataset, model and loss: 40 in both" in said
     assert "Differences are paired" in said
-    assert "Nothing differs in the" in said
+    assert "settings, versions and devices compared are equal." in said
 
 
 def test_compare_as_json_and_as_a_page(stores, tmp_path):

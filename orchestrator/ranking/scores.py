@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,6 @@ from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.table import TrialTable
 from workers.contract import UserError
 
-COMPARES: tuple[Compare, ...] = get_args(Compare)
 COLUMNS = ("dataset", "model", "loss", "repeat")
 MAX_COMBINATIONS = 60_000_000
 """Half a GiB of Dice; a larger product of labels is a mistake in the table."""
@@ -40,7 +38,6 @@ class Scores:
             worst value where it diverged; an estimate where it was spared.
         finished_DMLR: Where there is a value and the trial did not diverge.
         spared_DMLR: Where the value is the estimate of a spared trial.
-        has_repeats: Whether the table numbers its repeats.
         notes: Sentences on how the table was read.
     """
 
@@ -53,7 +50,6 @@ class Scores:
     values_DMLR: np.ndarray
     finished_DMLR: np.ndarray
     spared_DMLR: np.ndarray
-    has_repeats: bool
     notes: tuple[str, ...] = ()
 
     @property
@@ -146,7 +142,6 @@ def scores_of(table: TrialTable, expected: ExpectedTrials | None = None) -> Scor
         values_DMLR=values,
         finished_DMLR=finished,
         spared_DMLR=spared,
-        has_repeats="repeat" in rows,
         notes=table.notes,
     )
 

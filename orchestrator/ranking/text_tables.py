@@ -91,12 +91,7 @@ def block_table(podium: Podium, metric: str, losses: Sequence[str] | None = None
     )
 
 
-def plain_title(axis: str, label: str) -> str:  # noqa: ARG001 - a Title
-    """Returns the label unchanged."""
-    return label
-
-
-def to_markdown(table: BlockTable, *, title: Title = plain_title, digits: int = 4) -> str:
+def to_markdown(table: BlockTable, *, title: Title) -> str:
     """Returns a Markdown table: 1st bold, 2nd underlined, 3rd in italics."""
     heads = [escape_markdown(title("loss", loss)) for loss in table.losses]
     lines = [
@@ -105,7 +100,7 @@ def to_markdown(table: BlockTable, *, title: Title = plain_title, digits: int = 
     ]
     wraps = {1: "**{}**", 2: "<u>{}</u>", 3: "*{}*", None: "{}"}
     for name, cells in table.rows:
-        texts = (wraps[cell.place].format(_mean_text(cell, digits)) for cell in cells)
+        texts = (wraps[cell.place].format(_mean_text(cell)) for cell in cells)
         lines.append(f"| {escape_markdown(title(table.axis, name))} | {' | '.join(texts)} |")
     lines.append(f"| points | {' | '.join(points_text(points) for points in table.points)} |")
     if table.direction:
@@ -113,7 +108,7 @@ def to_markdown(table: BlockTable, *, title: Title = plain_title, digits: int = 
     return "\n".join(lines) + "\n"
 
 
-def to_latex(table: BlockTable, *, title: Title = plain_title, digits: int = 4) -> str:
+def to_latex(table: BlockTable, *, title: Title) -> str:
     r"""Returns a LaTeX table environment that needs only `\usepackage{booktabs}`."""
     heads = [escape_latex(title("loss", loss)) for loss in table.losses]
     wraps = {1: r"\textbf{{{}}}", 2: r"\underline{{{}}}", 3: r"\textit{{{}}}", None: "{}"}
@@ -128,7 +123,7 @@ def to_latex(table: BlockTable, *, title: Title = plain_title, digits: int = 4) 
         r"\midrule",
     ]
     for name, cells in table.rows:
-        texts = (wraps[cell.place].format(_mean_text(cell, digits, "--")) for cell in cells)
+        texts = (wraps[cell.place].format(_mean_text(cell, "--")) for cell in cells)
         lines.append(rf"{escape_latex(title(table.axis, name))} & {' & '.join(texts)} \\")
     points = " & ".join(points_text(points) for points in table.points)
     lines += [
@@ -196,5 +191,5 @@ def _caption(table: BlockTable, title: Title) -> str:
     return text
 
 
-def _mean_text(cell: Cell, digits: int, missing: str = MISSING) -> str:
-    return missing if cell.mean is None else decimal_text(cell.mean, digits)
+def _mean_text(cell: Cell, missing: str = MISSING) -> str:
+    return missing if cell.mean is None else decimal_text(cell.mean)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from tests.conftest import ROOT
-from tests.published import PAPER, published_trials, with_diverged, with_holes, write_store
+from tests.published import PAPER, published_trials, with_diverged, with_missing, write_store
 from workers.contract import UserError
 
 BY_DATASET = str(PAPER / "fig2_dice_by_dataset.csv")
@@ -27,7 +27,7 @@ def trials() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def results(trials, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("results")
-    write_store(with_diverged(with_holes(trials, 20), 5), folder, 2)
+    write_store(with_diverged(with_missing(trials, 20), 5), folder, 2)
     return str(folder)
 
 
@@ -54,7 +54,7 @@ def save(table: pd.DataFrame, folder: Path) -> str:
     return str(path)
 
 
-def test_a_store_with_holes(results):
+def test_a_store_with_missing(results):
     text = podium(results, *FEW)
     assert "By dataset: 6 datasets, 1,420 of 1,440 trials (provisional)" in text
     assert "By model: 12 models, 1,420 of 1,440 trials (provisional)" in text

@@ -251,7 +251,7 @@ class _Options:
             msg = f"--samples {self.num_samples}: draw from {low:,} to {high:,} samples"
             raise UserError(msg)
         if not 0.5 <= self.level < 1:
-            msg = f"--level {self.level:g}: give a share from 0.5 to below 1, such as 0.95"
+            msg = f"--level {self.level:g}: give a fraction from 0.5 to below 1, such as 0.95"
             raise UserError(msg)
         if not 0 <= self.margin < float("inf"):
             msg = f"--margin {self.margin:g}: give 0 or a positive difference, such as 0.005"

@@ -111,7 +111,7 @@ def check_range(
     if percent and small.any():
         msg = (
             f"{origin.name}: {first(large)} is beyond 1 ({_num_rows(large)} in all), and "
-            f"{first(small)} is not ({_num_rows(small)}): the column mixes shares and "
+            f"{first(small)} is not ({_num_rows(small)}): the column mixes fractions and "
             "percentages, or a decimal point is lost; write all values in one way"
         )
         raise UserError(msg)

@@ -76,7 +76,7 @@ class RepeatNoise:
 
     Attributes:
         difference: Mean over datasets of the mean over models of the mean over repeats; above 0
-            where the first is better.
+            if the first is better.
         deviation: sqrt(sum over datasets of s_d^2) / D, where s_d is the standard deviation over
             repeats of the mean over models: a repeat of a dataset is one split for all models.
         num_datasets: D.
@@ -107,9 +107,9 @@ def repeats_to_separate(
     Raises:
         UserError: `alpha` or `power` is not between 0 and 1.
     """
-    for name, share in (("alpha", alpha), ("power", power)):
-        if not 0 < share < 1:
-            msg = f"{name} {share:g}: give a share between 0 and 1"
+    for name, value in (("alpha", alpha), ("power", power)):
+        if not 0 < value < 1:
+            msg = f"{name} {value:g}: give a fraction between 0 and 1"
             raise UserError(msg)
     names = [row.loss for row in podium_rows(podium) if row.loss in scores.losses]
     if len(names) < 2:
@@ -219,7 +219,8 @@ def power_of(noise: RepeatNoise, difference: float, num_repeats: int, alpha: flo
     limit = float(stats.t.isf(alpha / 2, degrees))
     power = float(stats.nct.sf(limit, degrees, shift))
     # Significant in the wrong direction: below 1e-6 beyond this shift, where scipy gives NaN.
-    return power + (float(stats.nct.cdf(-limit, degrees, shift)) if shift < 5 else 0.0)
+    wrong_direction = float(stats.nct.cdf(-limit, degrees, shift)) if shift < 5 else 0.0
+    return power + wrong_direction
 
 
 def _sentence(

@@ -43,7 +43,7 @@ def rank(
         UserError: `provisional_below` is no fraction.
     """
     if not 0 <= provisional_below <= 1:
-        msg = f"--provisional-below {provisional_below:g}: give a share between 0 and 1"
+        msg = f"--provisional-below {provisional_below:g}: give a fraction between 0 and 1"
         raise UserError(msg)
     inputs = _Inputs(
         scores=scores,

@@ -171,7 +171,7 @@ class Friedman:
 
 @dataclass(frozen=True, kw_only=True)
 class CriticalDifference:
-    """What a critical-difference diagram shows (Nemenyi 1963; Demsar 2006, section 3.2.2).
+    """Contents of a critical-difference diagram (Nemenyi 1963; Demsar 2006, section 3.2.2).
 
     Attributes:
         difference: Mean ranks further apart than this differ significantly.
@@ -243,7 +243,7 @@ def significance(scores: Scores, *, alpha: float = 0.05) -> Significance:
         UserError: `alpha` is not between 0 and 1.
     """
     if not 0 < alpha < 1:
-        msg = f"--alpha {alpha:g}: give a share between 0 and 1, such as 0.05"
+        msg = f"--alpha {alpha:g}: give a fraction between 0 and 1, such as 0.05"
         raise UserError(msg)
     values_NL, left_out = complete_blocks(scores)
     num_blocks, num_losses = values_NL.shape

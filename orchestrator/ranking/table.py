@@ -104,7 +104,7 @@ def check_trials(
         trials: Rows in any order; without a column protocol_id, all count as one protocol.
         metric: The column to rank.
         protocol: Keep only this protocol_id (or the one that begins so).
-        source: What to call the table in an error.
+        source: Name of the table in messages.
 
     Raises:
         UserError: Trials of several protocols, a label with two definitions, or a missing,

@@ -122,7 +122,7 @@ def test_power(results, trials, tmp_path):
             {"dataset": "Wound"},
             ["With one dataset the bootstrap", "By model: 12 models"],
         ),
-        ({"repeat": 0}, ["With one repeat of each the bootstrap cannot see"]),
+        ({"repeat": 0}, ["With one repeat the bootstrap does not include"]),
         (
             {"dataset": "Wound", "model": "FCN", "repeat": 0},
             ["none of the axes to draw from", "1 block of dataset x model"],

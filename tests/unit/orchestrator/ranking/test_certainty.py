@@ -233,7 +233,7 @@ def test_diverged_trials_alone_give_a_refusal():
     ("options", "message"),
     [
         ({"num_samples": 5}, "--samples 5: draw from 100 to 100,000"),
-        ({"level": 1.0}, "--level 1: give a share"),
+        ({"level": 1.0}, "--level 1: give a fraction"),
         ({"margin": -0.1}, r"--margin -0.1: give 0 or a positive"),
         ({"seed": -1}, "--seed -1"),
         ({"resample": ["fold"]}, "--resample fold: name one or several of dataset, model, repeat"),

@@ -121,7 +121,7 @@ def test_provisional_below_a_given_fraction():
         podium = rank(scored(table), provisional_below=share).by_dataset
         assert podium is not None
         assert podium.provisional is provisional
-    with pytest.raises(UserError, match="--provisional-below 2: give a share"):
+    with pytest.raises(UserError, match="--provisional-below 2: give a fraction"):
         rank(scored(table), provisional_below=2)
 
 
@@ -143,7 +143,7 @@ def test_common_cells_ignore_a_missing_hard_cell():
     assert list(common.by_dataset.points) == ["a", "b", "c"]  # 0.90, 0.88, 0.80 on easy
     assert "1 of 2 cells (dataset x model) lack a loss" in available.notes[0]
     assert "the lead goes to a by dataset" in available.notes[0]
-    assert "only on those that all of them have" in common.notes[0]
+    assert "only on cells that all of them have" in common.notes[0]
 
 
 def test_losses_without_a_common_cell_get_no_points():

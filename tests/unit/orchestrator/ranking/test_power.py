@@ -193,5 +193,5 @@ def test_alpha_and_power_are_shares():
     scores = scored(cells(pair([0.1, 0.2])))
     podium = rank(scores).by_dataset
     assert podium is not None
-    with pytest.raises(UserError, match="power 1: give a share"):
+    with pytest.raises(UserError, match="power 1: give a fraction"):
         repeats_to_separate(scores, podium, power=1)

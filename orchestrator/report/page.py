@@ -103,7 +103,7 @@ def _facts(sections: Sections) -> list[tuple[str, str]]:
     total = sections.costs.total
     facts = [
         ("Grid", " × ".join([*sizes, count_text(grid.num_repeats, "repeat")])),
-        ("Trials in", f"{coverage.present:,} of {coverage.expected:,}{diverged}"),
+        ("Finished trials", f"{coverage.present:,} of {coverage.expected:,}{diverged}"),
         ("Failed attempts", f"{sections.missing.num_failed:,}"),
         ("Training time, summed", duration_text(total.total_seconds) if total else MISSING),
         ("Results from", sections.record.committed),

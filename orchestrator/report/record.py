@@ -1,4 +1,4 @@
-"""The record that lets someone else do it again."""
+"""The record for reproduction: protocol, machines, software, data, and the configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestrator.wording import MISSING, count_text
 
 @dataclass(frozen=True, kw_only=True)
 class AxisEntry:
-    """A dataset, model or loss as it was used."""
+    """A dataset, model or loss with its parameters."""
 
     title: str
     label: str
@@ -28,9 +28,10 @@ class AxisEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRecord:
-    """What data a dataset's numbers come from; several values where trials differ.
+    """The data behind a dataset's numbers; several values if trials differ.
 
-    `surveyed` says what its masks mean and what was odd in its files before the trials ran.
+    Attributes:
+        surveyed: Sentences on the meaning of its masks and on findings in its files.
     """
 
     component: AxisEntry
@@ -41,7 +42,7 @@ class DatasetRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """Facts as (name, value) pairs, in groups, and the tables of what was used."""
+    """Facts as (name, value) pairs in groups, and the datasets, models and losses used."""
 
     groups: Mapping[str, tuple[tuple[str, str], ...]]
     datasets: tuple[DatasetRecord, ...]
@@ -51,7 +52,7 @@ class Record:
 
 
 def record(sweep: RankedSweep) -> Record:
-    """Collects everything that was the same in all trials, and where they differed says so."""
+    """Returns the record; a value that differs between trials is listed with its counts."""
     trials = sweep.trials
     specs = [spec_of(text) for text in column(trials, "spec")]
     return Record(
@@ -79,7 +80,7 @@ _PLACES = {
     "Device": "device",
     "Host": "host",
     "GPU": "gpu_ids",
-    "CPU threads a trial": "num_threads",
+    "CPU threads per trial": "num_threads",
     "Arithmetic": "arithmetic",
     "Deterministic kernels": "deterministic",
 }
@@ -196,12 +197,12 @@ _FIRST = ("name", *_AXES, "repeats", "seed", "data", "training")
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """What was asked for.
+    """The configuration of a sweep, as the results keep it.
 
     Attributes:
-        yaml: A configuration file for `podium run`; empty where the store keeps no grid.
-        json: Everything that the store keeps of it, complete, as JSON; without a grid the
-            specification of one trial.
+        yaml: A configuration file for `podium run`; empty if the results have no grid.
+        json: The complete configuration as JSON; without a grid the specification of one
+            trial.
     """
 
     yaml: str
@@ -209,7 +210,7 @@ class Configuration:
 
 
 def configuration(sweep: RankedSweep) -> Configuration:
-    """Returns the configuration that the store keeps beside its results."""
+    """Returns the configuration that the results keep."""
     kept = (sweep.document or {}).get("config")
     if not isinstance(kept, Mapping) or not kept:
         return Configuration(yaml="", json=_one_trial(sweep))
@@ -227,10 +228,10 @@ def configuration(sweep: RankedSweep) -> Configuration:
 
 
 def runnable(kept: Mapping[str, object]) -> dict[str, object]:
-    """Returns the values of a configuration file that asks for the same trials.
+    """Returns the values of a configuration file that runs the same trials.
 
-    The place of the results is not kept, for it may hold credentials and belongs to the machine
-    that ran the sweep: a folder beside the file stands in for it.
+    The location of the results is replaced by a folder, because it may contain credentials and
+    belongs to the machine that ran the sweep.
 
     Args:
         kept: The `config` of a grid document: axes as name, label and parameters,
@@ -255,7 +256,7 @@ def runnable(kept: Mapping[str, object]) -> dict[str, object]:
 
 
 def _entry(component: Mapping[str, object]) -> dict[str, object]:
-    """Returns name, alias and parameters as a file says them."""
+    """Returns name, alias and parameters as in a configuration file."""
     name, label = component.get("name"), component.get("label")
     entry: dict[str, object] = {"name": name}
     if label not in (None, name):
@@ -267,7 +268,7 @@ def _entry(component: Mapping[str, object]) -> dict[str, object]:
 
 
 def _dataset(component: Mapping[str, object], roots: Mapping[str, object]) -> dict[str, object]:
-    """Returns a dataset with its folder; where the alias names the data, it is no parameter."""
+    """Returns a dataset with its folder; an alias that repeats the parameter `label` removes it."""
     entry = _entry(component)
     parameters = entry.get("parameters")
     if isinstance(parameters, dict) and parameters.get("label") == component.get("label"):
@@ -277,7 +278,7 @@ def _dataset(component: Mapping[str, object], roots: Mapping[str, object]) -> di
 
 
 def _model(component: Mapping[str, object], weights: Mapping[str, object]) -> dict[str, object]:
-    """Returns a model; given weights by their path, of which the grid keeps the content."""
+    """Returns a model; weights by their path, for which the grid has only a digest."""
     entry = _entry(component)
     path = weights.get(str(component.get("label")))
     parameters = entry.get("parameters")

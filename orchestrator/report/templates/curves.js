@@ -101,7 +101,7 @@ function setUpCurves(section) {
     const visible = (points) => points.filter(([epoch]) => epoch >= first);
     const values = shown.flatMap((trial) => visible(trial.points).map(([, value]) => value));
     if (!values.length) {
-      plot.append(element("text", { x: BOX.width / 2, y: BOX.height / 2, "text-anchor": "middle" }, "No trial with a curve in this choice"));
+      plot.append(element("text", { x: BOX.width / 2, y: BOX.height / 2, "text-anchor": "middle" }, "No selected trial has a curve"));
       readout.textContent = "0 trials";
       rows.replaceChildren();
       return;

@@ -58,7 +58,7 @@ def test_provisional_says_how_much_is_missing():
     grid = {"datasets": ["w", "v"], "losses": ["a", "b"], "repeats": 2}
     found = say("dataset loss dice\nw a 0.3\nw b 0.2\nv a 0.1", grid=grid)
     assert found.provisional == (
-        "Provisional: 3 of 8 trials are in, and the 5 missing may change any place."
+        "Provisional: 3 of 8 trials are finished; the 5 missing may change any place."
     )
 
 

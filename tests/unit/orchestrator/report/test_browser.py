@@ -75,7 +75,7 @@ def test_the_page_renders_in_silence(page, report, said):
     assert said == []
     assert page.title() == "Podium: Quickstart"
     assert page.locator(".podium").count() == 2
-    assert page.locator("text=Record for doing it again").is_visible()
+    assert page.locator("text=Record for reproduction").is_visible()
     assert EVIL in page.locator("#missing").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") == 1280
 

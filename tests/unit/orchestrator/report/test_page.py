@@ -190,7 +190,7 @@ def test_two_protocols_are_refused_and_one_can_be_chosen():
     with pytest.raises(UserError, match="--protocol ID"):
         page_of(data)
     page = page_of(dataclasses.replace(data, protocol="bbbb"))
-    assert "Provisional: 1 of 2 trials are in" in page
+    assert "Provisional: 1 of 2 trials are finished" in page
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):

@@ -96,11 +96,11 @@ def test_the_tuned_loss_stands_beside_its_default():
     assert pair.compared.difference == pytest.approx(0.0253, abs=2e-4)
     assert pair.compared.p_better > 0.99
     page = render_page(sections, [])
-    assert "Tuned beside default" in page
+    assert "Tuned and default" in page
     assert page.index(">+0.025") < page.index('id="heat"')
 
 
 def test_a_grid_without_tuned_losses_says_nothing_of_them():
     sections = compute_sections(sweep_of({}))
     assert sections.tuned == ()
-    assert "Tuned beside default" not in render_page(sections, [])
+    assert "Tuned and default" not in render_page(sections, [])

@@ -137,7 +137,7 @@ def test_whiskers_stay_where_a_trial_is_missing():
     assert (bar.mean, bar.low, bar.high) == pytest.approx((0.625, 0.6, 0.675))
     with drawing_style():
         drawn = bars_figure(sweep)
-    assert drawn.caption.endswith("Provisional: 3 of 4 trials are in.")
+    assert drawn.caption.endswith("Provisional: 3 of 4 trials are finished.")
     assert "over the combinations that each has" in drawn.caption
     assert "Provisional: 3 of 4" in drawn.texts["tex"]
 

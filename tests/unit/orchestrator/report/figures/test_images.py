@@ -96,7 +96,7 @@ def test_a_page_holds_all_six_datasets_and_says_what_it_leaves_out():
 
     assert caption(6, 4).endswith("raw output over its mean.")
     assert caption(6, 10).endswith("raw output over its mean.")
-    assert caption(8, 4).endswith("2 more in figures and data of their own.")
+    assert caption(8, 4).endswith("2 more in separate figures and data files.")
     assert "The last 40 losses of the podium do not fit on this page" in caption(1, 100)
 
 

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from orchestrator.report.figures import FigureSet
     from orchestrator.store import Store
 
-_FORMATS = ("png", "svg", "pdf")
-_TEXTS = ("csv", "tex", "md")
-
 
 def report(
     results: ResultsArgument,
@@ -156,10 +153,10 @@ def figures(
     from orchestrator.ranking.table import check_metric
     from orchestrator.report.data import arrange
     from orchestrator.report.figures import make_figures
-    from orchestrator.report.figures.files import FIGURE_NAMES
+    from orchestrator.report.figures.files import FIGURE_NAMES, FORMATS
 
     names = _choose("--only", only, FIGURE_NAMES) if only else list(FIGURE_NAMES)
-    kinds = _choose("--format", formats, _FORMATS)
+    kinds = _choose("--format", formats, FORMATS)
     check_metric(metric)
     measure = metric_of(metric, lower_is_better=lower_is_better(lower, higher))
     data, folder = _read_target(target, measure=measure, ties=ties, protocol=protocol)
@@ -236,12 +233,12 @@ def _read_target(
 def _write_figures(
     found: FigureSet, where: Path, names: Sequence[str], kinds: Sequence[str]
 ) -> None:
-    from orchestrator.report.figures.files import stale_figures
+    from orchestrator.report.figures.files import TEXT_SUFFIXES, stale_figures
     from workers.durable import replace_file
 
     try:
         where.mkdir(parents=True, exist_ok=True)
-        for path in stale_figures(where, found.files, names, [*kinds, *_TEXTS]):
+        for path in stale_figures(where, found.files, names, [*kinds, *TEXT_SUFFIXES]):
             path.unlink()
         for name, content in found.files.items():
             replace_file(where / name, content)

@@ -15,6 +15,19 @@ from orchestrator.report.data import RankedSweep, column, surveyed
 from orchestrator.untrusted import mapping_of, spec_of
 from orchestrator.wording import MISSING, count_text
 
+_MACHINES = {
+    "Device": "device",
+    "Host": "host",
+    "GPU": "gpu_ids",
+    "CPU threads per trial": "num_threads",
+    "Arithmetic": "arithmetic",
+    "Deterministic kernels": "deterministic",
+}
+_CODE = {"Podium": "code_version"}
+_PROTOCOL_GROUPS = ("data", "training")
+
+_FIRST_KEYS = ("name", "datasets", "models", "losses", "repeats", "seed", "data", "training")
+
 
 @dataclass(frozen=True, kw_only=True)
 class AxisEntry:
@@ -34,7 +47,7 @@ class DatasetRecord:
         surveyed: Sentences on the meaning of its masks and on findings in its files.
     """
 
-    component: AxisEntry
+    entry: AxisEntry
     num_images: str
     fingerprint: str
     surveyed: tuple[str, ...] = ()
@@ -58,34 +71,22 @@ def record(sweep: RankedSweep) -> Record:
     return Record(
         groups={
             "Protocol": _protocol(trials, specs),
-            "Where it ran": _facts(trials, _PLACES),
+            "Where it ran": _facts(trials, _MACHINES),
             "Software": (*_facts(trials, _CODE), *_versions(trials)),
         },
         datasets=tuple(
             DatasetRecord(
-                component=component,
+                entry=entry,
                 num_images=_image_counts(rows),
                 fingerprint=_values(column(rows, "dataset_fingerprint")),
-                surveyed=surveyed(sweep, component.label),
+                surveyed=surveyed(sweep, entry.label),
             )
-            for component, rows in _components(sweep, "dataset", specs)
+            for entry, rows in _entries(sweep, "dataset", specs)
         ),
-        models=tuple(component for component, _ in _components(sweep, "model", specs)),
-        losses=tuple(component for component, _ in _components(sweep, "loss", specs)),
+        models=tuple(entry for entry, _ in _entries(sweep, "model", specs)),
+        losses=tuple(entry for entry, _ in _entries(sweep, "loss", specs)),
         committed=_committed(trials),
     )
-
-
-_PLACES = {
-    "Device": "device",
-    "Host": "host",
-    "GPU": "gpu_ids",
-    "CPU threads per trial": "num_threads",
-    "Arithmetic": "arithmetic",
-    "Deterministic kernels": "deterministic",
-}
-_CODE = {"Podium": "code_version"}
-_PROTOCOL_WORDS = {"data": "Data", "training": "Training"}
 
 
 def _facts(trials: pd.DataFrame, names: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -115,7 +116,7 @@ def _protocol(trials: pd.DataFrame, specs: list[dict[str, object]]) -> tuple[tup
         facts.append(("Repeats", f"{len(numbers)}, numbered {listing}"))
     collected: dict[str, list[str]] = {}
     for spec in specs:
-        for group in _PROTOCOL_WORDS:
+        for group in _PROTOCOL_GROUPS:
             values = spec.get(group)
             if isinstance(values, dict):
                 for key, value in values.items():
@@ -144,7 +145,7 @@ def _versions(trials: pd.DataFrame) -> tuple[tuple[str, str], ...]:
     return tuple((package, _values(found[package])) for package in sorted(found))
 
 
-def _components(
+def _entries(
     sweep: RankedSweep, axis: str, specs: list[dict[str, object]]
 ) -> list[tuple[AxisEntry, pd.DataFrame]]:
     if axis not in sweep.trials:
@@ -158,7 +159,7 @@ def _components(
         used = specs[int(mask.argmax())].get(axis)
         used = used if isinstance(used, dict) else {}
         parameters = used.get("parameters") or {}
-        component = AxisEntry(
+        entry = AxisEntry(
             title=sweep.title(axis, label),
             label=label,
             name=str(used.get("name") or column(rows, f"{axis}_name").iloc[0] or label),
@@ -167,7 +168,7 @@ def _components(
                 for key, value in sorted(parameters.items())
             ),
         )
-        found.append((component, rows))
+        found.append((entry, rows))
     return found
 
 
@@ -189,10 +190,6 @@ def _committed(trials: pd.DataFrame) -> str:
     if first.date() == last.date():
         return f"{first:%Y-%m-%d, %H:%M} to {last:%H:%M} UTC"
     return f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
-
-
-_AXES = ("datasets", "models", "losses")
-_FIRST = ("name", *_AXES, "repeats", "seed", "data", "training")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,8 +242,8 @@ def runnable(kept: Mapping[str, object]) -> dict[str, object]:
         "losses": _entry,
     }
     values: dict[str, object] = {}
-    others = [key for key in SweepFile.model_fields if key not in (*_FIRST, "results")]
-    for key in (*_FIRST, *others):
+    others = [key for key in SweepFile.model_fields if key not in (*_FIRST_KEYS, "results")]
+    for key in (*_FIRST_KEYS, *others):
         value = kept.get(key)
         if key in read and isinstance(value, list):
             values[key] = [read[key](entry) for entry in value if isinstance(entry, Mapping)]

@@ -16,6 +16,21 @@ from orchestrator.report.data import RankedSweep, ReportData, arrange, column
 from orchestrator.untrusted import AXES, mapping_of, spec_of
 from orchestrator.wording import MISSING, list_text, metric_title
 
+_COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "Machines": {
+        "device": "device",
+        "host": "host",
+        "gpu_ids": "GPU",
+        "num_threads": "CPU threads per trial",
+        "arithmetic": "arithmetic",
+        "deterministic": "deterministic kernels",
+    },
+    "Software": {"code_version": "podium"},
+}
+_MAX_VALUES = 4
+_SKIPPED = ("name", "results", "roots", "datasets", "models", "losses", "repeats", "seed")
+"""Keys of the configuration that are shown elsewhere or belong to one machine's folders."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
@@ -77,22 +92,6 @@ def side(letter: str, place: str, data: ReportData) -> Side:
         UserError: See `arrange`.
     """
     return Side(letter=letter, place=place, sweep=arrange(data))
-
-
-_COLUMNS: Mapping[str, Mapping[str, str]] = {
-    "Machines": {
-        "device": "device",
-        "host": "host",
-        "gpu_ids": "GPU",
-        "num_threads": "CPU threads per trial",
-        "arithmetic": "arithmetic",
-        "deterministic": "deterministic kernels",
-    },
-    "Software": {"code_version": "podium"},
-}
-_MAX_VALUES = 4
-_SKIPPED = ("name", "results", "roots", "datasets", "models", "losses", "repeats", "seed")
-"""Keys of the configuration that are shown elsewhere or belong to one machine's folders."""
 
 
 @dataclass(frozen=True, kw_only=True)

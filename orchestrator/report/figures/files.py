@@ -16,7 +16,10 @@ FIGURE_NAMES = (
 )  # fmt: skip
 """Every figure; `figure3` also exists for each dataset, as `figure3_DATASET`."""
 
-_SUFFIXES = ("png", "svg", "pdf", "csv", "tex", "md")
+FORMATS = ("png", "svg", "pdf")
+TEXT_SUFFIXES = ("csv", "tex", "md")
+"""Files of the data of a figure."""
+
 _EARLIER = ("heat_by_dataset", "heat_by_model", "learning_curves", "predictions")
 
 
@@ -24,7 +27,7 @@ def stale_figures(
     folder: Path,
     files: Collection[str],
     names: Collection[str] = (*FIGURE_NAMES, *_EARLIER),
-    suffixes: Collection[str] = _SUFFIXES,
+    suffixes: Collection[str] = (*FORMATS, *TEXT_SUFFIXES),
 ) -> list[Path]:
     """Returns files of earlier figures that do not belong to the new ones.
 

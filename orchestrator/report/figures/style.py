@@ -59,7 +59,6 @@ _METADATA: dict[str, dict[str, None]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
-FORMATS = tuple(_METADATA)
 # `(Nemenyi`, `Dice`, `iou+`
 _PIECE = re.compile(r"\s*[(\[{]*(?:[A-Z]+(?![a-z])|[A-Z]?[^\sA-Z\-_+/(\[{]+|\S)[\-_+/]*")
 

@@ -85,7 +85,7 @@ function setUpCurves(section) {
     plot.append(element("text", { x: BOX.width - BOX.right, y: BOX.height - 4, "text-anchor": "end" }, "epoch"));
   }
 
-  /* As many units as pixels, within limits, so that letters keep their size in a narrow window. */
+  /* As many units as pixels, within limits, so that text keeps its size in a narrow window. */
   function fit() {
     BOX.width = Math.round(Math.max(340, Math.min(900, plot.clientWidth || 900)));
     BOX.height = Math.round(Math.max(250, BOX.width * 0.42));

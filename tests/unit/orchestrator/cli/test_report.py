@@ -48,7 +48,7 @@ def test_report_says_what_it_found_and_where(stores, tmp_path):
     assert said["page"] == str(tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert 'Mean test <span class="metric-name">IoU</span>' in page
-    assert "100 bootstrap samples, seed 3" in page
+    assert "for all losses together (seed 3)" in page
     assert "margin of 0.01" in page
     assert "rule “min”" in page
     assert said["answer"].replace(" %", "\u00a0%") in page

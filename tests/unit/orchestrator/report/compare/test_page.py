@@ -21,7 +21,7 @@ def comparison(before=DATA, after=DATA):
     return compare(side("A", "before", before), side("B", "after", after))
 
 
-def test_it_needs_nothing_else_and_is_the_same_for_rows_in_any_order():
+def test_the_page_is_self_contained_and_reproducible():
     page = render_comparison(comparison())
     assert not re.search(r"url\(|@import|https?://|<link rel=\"stylesheet|src=", page)
     shuffled = dataclasses.replace(DATA, trials=DATA.trials.sample(frac=1, random_state=3))

@@ -1,4 +1,4 @@
-"""The answer in one sentence, honest about joint places, holes and tie rules."""
+"""The answer in one sentence, with joint places, missing trials and tie rules."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from orchestrator.wording import (
 )
 
 SURE = 0.95
-"""From this probability on a lead is called likely to stand."""
+"""At this probability or more, a lead is reported as stable."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the sweep found.
+    """The result of a sweep in words.
 
     Attributes:
-        sentence: Plain text; it says how sure it is where the bootstrap can.
-        unsure: Why how sure it is cannot be said, else None.
-        provisional: A second sentence while trials are missing, else None.
-        notes: Sentences on what could change the answer.
+        sentence: Plain text, with the probability of the lead if the bootstrap gives one.
+        unsure: Why the bootstrap gives none; otherwise None.
+        provisional: A second sentence while trials are missing; otherwise None.
+        notes: Sentences on choices and findings that could change the answer.
     """
 
     sentence: str
@@ -43,10 +43,10 @@ class Answer:
 
 
 def answer(sweep: RankedSweep, certainties: Mapping[str, Certainty] | None = None) -> Answer:
-    """Says who leads, on what evidence, and how sure that is.
+    """Returns which loss leads, with how many points, and with which probability.
 
     Args:
-        sweep: What was found.
+        sweep: The ranked results.
         certainties: The bootstrap of each podium, by axis.
     """
     known = certainties or {}
@@ -87,7 +87,7 @@ def _sentence(sweep: RankedSweep, certainties: Mapping[str, Certainty]) -> str:
 
 
 def _sure(leaders: Sequence[str], podium: Podium, certainties: Mapping[str, Certainty]) -> str:
-    """Returns how sure the lead of one podium is, as the end of its clause."""
+    """Returns the probability of the lead of one podium, as the end of its clause."""
     known = certainties.get(podium.axis)
     entries = [known.of(loss) for loss in leaders] if known else []
     found = [entry for entry in entries if entry]
@@ -120,7 +120,7 @@ def _by_axis(shares: Mapping[str, float]) -> str:
 
 
 def _drawn(known: Certainty) -> str:
-    """Returns `under resampling`; where not everything could be drawn, of what."""
+    """Returns `under resampling`, with the resampled axes if not all could be drawn."""
     if set(known.resampled) == set(RESAMPLED_AXES):
         return "under resampling"
     return f"under resampling of {list_text([f'{axis}s' for axis in known.resampled])} alone"
@@ -160,13 +160,13 @@ def _provisional(sweep: RankedSweep) -> str | None:
         return None
     missing = coverage.expected - coverage.present
     return (
-        f"Provisional: {count_of_text(coverage.present, coverage.expected, 'trial')} are in, "
-        f"and the {missing:,} missing may change any place."
+        f"Provisional: {count_of_text(coverage.present, coverage.expected, 'trial')} are finished; "
+        f"the {missing:,} missing may change any place."
     )
 
 
 def _tie_notes(sweep: RankedSweep) -> list[str]:
-    """Says where another way to count tied places would change who leads."""
+    """Returns a note for each podium with ties, and the leaders under other tie rules."""
     notes: list[str] = []
     for podium in sweep.ranking.podiums:
         if not podium.num_ties:

@@ -13,10 +13,10 @@ import pandas as pd
 from orchestrator.report.data import RankedSweep, column
 
 MAX_PANELS = 12
-"""Panels shown; a page of seventy small panels answers nothing."""
+"""Largest number of panels, so that the page stays readable."""
 
 MAX_BANDS = 2
-"""With more losses than this the bands would hide the lines, and are not drawn."""
+"""With more losses than this, no bands are drawn, because they would hide the lines."""
 
 WIDTH, HEIGHT = 340, 210
 """Size of a panel on the page, in SVG units."""
@@ -24,10 +24,10 @@ WIDTH, HEIGHT = 340, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34, 10, 8, 24
 
 MAX_POINTS = 1_000_000
-"""Points kept, about 2 MB; a larger sweep keeps every second epoch, every third, and so on."""
+"""Points on the page, about 2 MB; a larger sweep has every second epoch, every third, and so on."""
 
 LEVELS = 4094
-"""A Dice is kept as one of 0 … 4094, two base64 digits: steps of 0.00025, a tenth of a pixel."""
+"""A Dice is written as one of 0 … 4094, two base64 digits: steps of 0.00025, a tenth of a pixel."""
 
 NO_DICE = 4095
 """The code of an epoch without a finite Dice."""
@@ -55,7 +55,7 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePanel:
-    """All losses on one dataset (or on one model where no dataset is known)."""
+    """All losses on one dataset, or on one model if no dataset is known."""
 
     axis: str
     label: str
@@ -93,7 +93,7 @@ class Tick:
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnCurve:
-    """One line: SVG path data; `band` is empty where it would hide the lines or has no width."""
+    """One line as SVG path data; `band` is empty if it would hide the lines or has no width."""
 
     loss: str
     line: str
@@ -117,10 +117,10 @@ class DrawnCurvePanel:
 
 
 def curve_panels(sweep: RankedSweep) -> list[CurvePanel]:
-    """Returns one panel a dataset that has curves, at most `MAX_PANELS`.
+    """Returns one panel per dataset that has curves, at most `MAX_PANELS`.
 
-    A trial that has stopped keeps the best value it had, which is that of the weights it was
-    tested with; one that diverged falls to 0, which is what it counts as.
+    A trial that has stopped keeps its best value, which belongs to the weights that were tested.
+    A diverged trial falls to 0, because it counts as 0.
     """
     epochs = sweep.epochs
     if epochs.empty or "val_dice" not in epochs:
@@ -230,9 +230,10 @@ def _round_step(wanted: float) -> int:
 def curve_data(sweep: RankedSweep) -> dict[str, Any]:
     """Returns the curves as the page's script reads them; empty without any.
 
-    `trials` holds one list a trial: positions of dataset, model and loss in the grid (null where
-    the sweep lacks that axis), repeat, 1 if it diverged, number of epochs, and the packed
-    validation Dice at epochs 1, 1 + step, 1 + 2 step, … and the last one.
+    `trials` has one list per trial, without keys, because there may be thousands: positions of
+    dataset, model and loss in the grid (null if the sweep lacks that axis), repeat, 1 if it
+    diverged, number of epochs, and the packed validation Dice at epochs 1, 1 + step,
+    1 + 2 step, … and the last one.
     """
     epochs = sweep.epochs
     if epochs.empty or not {"val_dice", "trial_id", "epoch"} <= set(epochs.columns):
@@ -252,12 +253,12 @@ def curve_data(sweep: RankedSweep) -> dict[str, Any]:
 
 
 def pack(epochs: np.ndarray, dice: np.ndarray, step: int) -> str:
-    """Returns one trial's curve as text, two characters an epoch kept.
+    """Returns the curve of one trial as text, two characters per kept epoch.
 
     Args:
         epochs: Numbers of the epochs from 1, in any order, shape (E,).
         dice: Validation Dice, shape (E,).
-        step: Distance of the epochs kept; the last one always is.
+        step: Distance of the kept epochs; the last epoch is always kept.
     """
     last = int(epochs.max())
     codes = np.full(last, NO_DICE)

@@ -1,4 +1,4 @@
-"""The heat tables: block by loss, mean of a metric, the three best marked."""
+"""Heat tables: means of a metric by block and loss, with the three best of each row marked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestrator.report.data import RankedSweep, column
 from orchestrator.wording import points_text
 
 MAX_CELLS = 20_000
-"""Cells of the largest table shown; above, the page would be too large to look at."""
+"""Cells of the largest table that the page shows."""
 
 AXIS_TITLES = {"dataset": "Dataset", "model": "Model", "cell": "Dataset and model"}
 
@@ -27,13 +27,13 @@ class HeatCell:
     """One block and one loss.
 
     Attributes:
-        mean: Unrounded mean of the metric; None without any trial.
-        shade: 0 for the worst mean of its row, 1 for the best; 0.5 where all are equal.
-        place: 1, 2 or 3, else None.
-        joint: True where another loss of the row has the same place.
+        mean: Unrounded mean of the metric; None without a trial.
+        shade: 0 for the worst mean of its row, 1 for the best; 0.5 if all are equal.
+        place: 1, 2, 3, or None below.
+        joint: True if another loss of the row has the same place.
         num_present: Trials behind the mean.
         num_expected: Trials of the complete grid.
-        num_diverged: Those that diverged.
+        num_diverged: Diverged trials.
     """
 
     mean: float | None

@@ -103,7 +103,7 @@ def _facts(sections: Sections) -> list[tuple[str, str]]:
     total = sections.costs.total
     facts = [
         ("Grid", " × ".join([*sizes, count_text(grid.num_repeats, "repeat")])),
-        ("Trials in", f"{coverage.present:,} of {coverage.expected:,}{diverged}"),
+        ("Finished trials", f"{coverage.present:,} of {coverage.expected:,}{diverged}"),
     ]
     if not sweep.recorded:
         return facts

@@ -28,8 +28,7 @@ def embedded_json(document: JSONValue) -> Markup:
 def content_policy(scripts: Sequence[str]) -> str:
     """Returns a Content-Security-Policy under which exactly these scripts run.
 
-    Whatever else might get into the page, by a name or by hand, is not executed, and nothing is
-    loaded.
+    The browser executes no other script, such as one in a name, and loads nothing.
 
     Args:
         scripts: The contents of the script elements, to the byte.

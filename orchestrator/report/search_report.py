@@ -1,4 +1,4 @@
-"""The report of a search: one self-contained page, its figures, and the losses at their best."""
+"""The report of `podium tune`: one self-contained page, figures, and the best parameters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_LISTED = 10
 
 @dataclass(frozen=True, kw_only=True)
 class SearchFiles:
-    """What was written."""
+    """The files of the report."""
 
     page: Path
     figures: tuple[Path, ...]

@@ -1,4 +1,4 @@
-"""Everything a report shows, computed once for the page and the figures."""
+"""The sections of a report, computed once for the page and the figures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orchestrator.report.statistics import Statistics, compute_statistics
 
 @dataclass(frozen=True, kw_only=True)
 class Sections:
-    """The parts of a report in the order in which it shows them."""
+    """All sections, in the order of the page."""
 
     sweep: RankedSweep
     answer: Answer
@@ -37,7 +37,7 @@ class Sections:
 
 
 def compute_sections(sweep: RankedSweep) -> Sections:
-    """Computes every part."""
+    """Computes every section."""
     found = compute_statistics(sweep)
     return Sections(
         sweep=sweep,

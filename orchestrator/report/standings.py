@@ -1,4 +1,4 @@
-"""Who stands on which step, and the table of all losses below it."""
+"""The steps of the podium, the table of all losses, the bars of figure 2A, and tuned losses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Step:
 
     Attributes:
         place: 1, 2 or 3.
-        losses: Labels that stand on it, several when they are level; empty below a joint place.
+        losses: Labels on this step; several if joint; empty below a joint place.
         points: Points of each of them; None on an empty step.
     """
 
@@ -50,7 +50,7 @@ class StandingRow:
 
 
 def podium_steps(podium: Podium) -> tuple[Step, Step, Step]:
-    """Returns the 1st, 2nd and 3rd step; a loss without points or with mean 0 on none."""
+    """Returns the 1st, 2nd and 3rd step; a loss without points or with mean 0 is on none."""
     rows = [row for row in podium_rows(podium) if row.points > 0 and row.mean]
     first, second, third = (
         Step(
@@ -64,7 +64,7 @@ def podium_steps(podium: Podium) -> tuple[Step, Step, Step]:
 
 
 def standings(sweep: RankedSweep) -> list[StandingRow]:
-    """Returns one row a loss, the best first."""
+    """Returns one row per loss, the best first."""
     by_axis = {
         podium.axis: {row.loss: row for row in podium_rows(podium)}
         for podium in sweep.ranking.podiums
@@ -134,14 +134,14 @@ class LossMean:
 
 
 def bar_metrics(sweep: RankedSweep) -> tuple[str, ...]:
-    """Returns the metrics that every trial has; a metric of the user's own comes first."""
+    """Returns the metrics that every trial has; a user-defined metric comes first."""
     known = [name for name in BAR_METRICS if name in sweep.trials]
     complete = [name for name in known if bool(sweep.trials[name].notna().all())]
     return tuple(complete if sweep.metric in complete else [sweep.metric, *complete])
 
 
 def loss_means(sweep: RankedSweep, metric: str) -> list[LossMean]:
-    """Returns one bar a loss that has a trial, the best first; equal ones by label."""
+    """Returns one bar per loss with a trial, the best first; equal ones by label."""
     ranking = sweep.ranked_by(metric)
     kinds = loss_kinds(sweep)
     means = {
@@ -188,7 +188,7 @@ def _repeat_means(
 
 
 def loss_kinds(sweep: RankedSweep) -> Mapping[str, LossKind]:
-    """Returns whether each loss is a sum of others, by its name in the catalogue."""
+    """Returns by label whether a loss is single or a sum, from its name in the catalogue."""
     names = dict(
         zip(sweep.trials["loss"].astype(str), column(sweep.trials, "loss_name"), strict=True)
     )
@@ -215,14 +215,14 @@ def _compound_titles() -> set[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class TunedPair:
-    """A loss as `podium tune` left it, and as it was.
+    """A loss with default and with tuned parameters.
 
     Attributes:
-        default: Label of the loss with its own parameters.
+        default: Label of the loss with default parameters.
         tuned: Label of the tuned one.
-        default_mean: Mean over the blocks of the main podium; None without any trial.
+        default_mean: Mean over the blocks of the main podium; None without a trial.
         tuned_mean: Likewise.
-        compared: The tuned loss against the default; None where nothing can be said.
+        compared: The tuned loss against the default; None if the bootstrap gives no pair.
     """
 
     default: str
@@ -233,7 +233,7 @@ class TunedPair:
 
 
 def tuned_pairs(sweep: RankedSweep, found: Statistics) -> tuple[TunedPair, ...]:
-    """Returns every loss that stands in the sweep both ways, in the order of the grid."""
+    """Returns every loss that the grid has with default and with tuned parameters, in its order."""
     labels = sweep.grid.losses
     means = sweep.main_podium.means
     return tuple(

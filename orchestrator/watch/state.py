@@ -17,6 +17,7 @@ from orchestrator.wording import (
     count_text,
     decimal_text,
     duration_text,
+    hours_text,
     plain_text,
 )
 from workers.contract import TrialStatus
@@ -268,8 +269,7 @@ def _facts(
         *(
             (
                 item["device"],
-                f"{count_text(item['trials'], 'trial')}, {decimal_text(item['hours'], 2)} h of "
-                "training",
+                f"{count_text(item['trials'], 'trial')}, {hours_text(item['hours'])} h of training",
             )
             for item in resources["devices"]
         ),

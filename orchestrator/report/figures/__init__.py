@@ -12,14 +12,13 @@ from orchestrator.report.data import RankedSweep, column
 from orchestrator.report.figures.bars import bars_figure
 from orchestrator.report.figures.critical import critical_figure
 from orchestrator.report.figures.curves import curves_figure
-from orchestrator.report.figures.files import FIGURE_NAMES, file_stem
+from orchestrator.report.figures.files import FIGURE_NAMES, FORMATS, file_stem
 from orchestrator.report.figures.fonts import lacking_note
 from orchestrator.report.figures.heat import heat_figure
 from orchestrator.report.figures.images import datasets_figure, predictions_figure
 from orchestrator.report.figures.intervals import intervals_figure
 from orchestrator.report.figures.podium import podium_figure
 from orchestrator.report.figures.style import (
-    FORMATS,
     Drawn,
     NothingToDrawError,
     add_caption,

@@ -39,7 +39,7 @@ _ROW, _THICKNESS, _LEGEND = 0.165, 0.12, 0.22
 
 
 def bars_figure(sweep: RankedSweep) -> Drawn:
-    """Draws one panel a metric, each sorted by its own values."""
+    """Draws one panel per metric, each sorted by its values."""
     bars = {metric: loss_means(sweep, metric) for metric in bar_metrics(sweep)}
     return Drawn(
         name="figure2a",
@@ -50,7 +50,7 @@ def bars_figure(sweep: RankedSweep) -> Drawn:
 
 
 def axis_start(values: Sequence[float]) -> float:
-    """Returns where the axis of the bars begins: 0, unless differences would vanish so.
+    """Returns where the axis of the bars begins: at 0, unless differences would be invisible.
 
     Args:
         values: Means and ends of whiskers.
@@ -132,7 +132,7 @@ def _draw_panel(
 
 
 def _draw_whisker(axes: Axes, row: float, low: float, high: float) -> None:
-    """Draws a line that shows on dark and on light bars."""
+    """Draws a line that is visible on dark and on light bars."""
     for colour, width, cap in (("white", 2.2, 3.4), (INK, 0.9, 2.4)):
         axes.plot(
             [low, high], [row, row], color=colour, linewidth=width, marker="|",
@@ -175,7 +175,7 @@ def _caption(sweep: RankedSweep, bars: dict[str, list[LossMean]]) -> str:
         text += " Whiskers: the lowest and the highest repeat"
         text += ", over the combinations that each has." if provisional else "."
     if any(_is_broken(entries) for entries in bars.values()):
-        text += " An axis with two strokes does not begin at 0: compare values, not lengths."
+        text += " An axis with two strokes does not begin at 0; compare values, not lengths."
     return text + provisional
 
 

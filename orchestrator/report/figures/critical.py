@@ -33,7 +33,7 @@ def critical_figure(sweep: RankedSweep, tests: Significance) -> Drawn:
     """Draws mean ranks, the best at the left, and bars over losses that do not differ.
 
     Raises:
-        NothingToDrawError: The test refused.
+        NothingToDrawError: The test was not possible.
     """
     found = tests.critical_difference
     if found is None:
@@ -88,7 +88,7 @@ def _draw_axis(
     for rank in range(1, num_losses + 1):
         page.plot([at(rank)] * 2, [_AXIS - 0.05, _AXIS], color=INK, linewidth=0.9)
         page.text(at(rank), _AXIS - 0.07, str(rank), size=SMALL, ha="center", va="bottom")
-    # A difference wider than the axis is drawn as wide as the axis and its number says the rest.
+    # A difference wider than the axis is drawn as wide as the axis; the text beside it says so.
     end = at(min(1 + difference, num_losses))
     page.plot([at(1), end], [0.2, 0.2], color=INK, linewidth=0.9)
     for x in (at(1), end):

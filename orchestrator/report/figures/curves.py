@@ -1,4 +1,4 @@
-"""Learning curves as a figure: one small panel a dataset, one line a loss."""
+"""Learning curves as a figure: one small panel per dataset, one line per loss."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _draw_panel(axes: Axes, panel: CurvePanel, styles: dict[str, LineStyle]) -> 
                 epochs, curve.low, curve.high, color=style.colour, alpha=0.13, linewidth=0
             )
         step = max(num_epochs // 4, 1)
-        # Marks are shifted loss by loss, or those of near curves would hide each other.
+        # Marks are shifted from loss to loss, so that those of close curves do not overlap.
         first = style.index * step // max(len(styles), 1)
         axes.add_line(_line(epochs, curve.mean, style, markevery=slice(first, None, step)))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

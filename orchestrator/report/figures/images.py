@@ -46,11 +46,11 @@ _BODY = 9.6 - 0.1 - 4 * LINE_HEIGHT
 """Figure 3, in inches; the last is a page without its caption."""
 
 _ROW_LABELS = {"half": "σ > 0.5", "mean": "> mean"}
-_CAPTION = "White outline: true mask. Below: images in all; train / validation / test."
+_CAPTION = "White outline: true mask. Below: number of all images; train / validation / test."
 
 
 def datasets_figure(sweep: RankedSweep, examples: Sequence[Example]) -> Drawn:
-    """Draws one tile a dataset; see `examples` for how its image is chosen."""
+    """Draws one tile per dataset; `examples` chooses its image."""
     width = SINGLE_COLUMN if len(examples) <= 2 else DOUBLE_COLUMN
     columns = min(len(examples), _MAX_COLUMNS)
     tile = min((width - _TILE_GAP * (columns + 1)) / columns, _MAX_TILE)
@@ -81,7 +81,7 @@ def draw_tile(page: Axes, image: np.ndarray, left: float, top: float, size: floa
     """Draws an image (H, W, 3), or a mask (H, W) in black and white, in a thin frame.
 
     Args:
-        page: Axes in inches; axes of its own for every tile would take ten times longer.
+        page: Axes in inches; separate axes for every tile would take ten times longer.
         image: What to draw.
         left: In inches; `top` and `size` likewise.
         top: Upper edge.
@@ -98,7 +98,7 @@ def draw_outline(
     page: Axes, mask: np.ndarray, left: float, top: float, size: float,
     *, colour: str, width: float = 0.9,
 ) -> None:  # fmt: skip
-    """Draws a mask's outline over its tile, cased in black to show on dark and on light pixels."""
+    """Draws a mask's outline over its tile, with a black edge to be visible on light pixels."""
     height, across = mask.shape
     for line in outlines(mask):
         closed = np.array([*line, line[0]]) * [size / across, size / height] + [left, top]
@@ -144,7 +144,7 @@ def _spans(counts: DatasetSizes | None) -> tuple[tuple[int, int], ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Layout:
-    """Sizes in inches; more losses than fit stand in further bands below.
+    """Sizes in inches; losses that do not fit beside each other form further bands below.
 
     Attributes:
         heads: Wrapped names of the losses.
@@ -184,7 +184,7 @@ class _Layout:
 
     @property
     def heads_repeat(self) -> bool:
-        """True where every image needs the names of the losses again."""
+        """True if every image needs the names of the losses again."""
         return len(self.bands) > 1
 
     @property
@@ -197,7 +197,7 @@ class _Layout:
 
 
 def predictions_figure(sweep: RankedSweep, examples: Sequence[Example], name: str) -> Drawn:
-    """Draws the examples one below the other, as many as a page holds; the CSV has them all."""
+    """Draws the examples one below the other, as many as fit on a page; the CSV has all."""
     losses = [loss for loss in sweep.losses if any(loss in example.masks for example in examples)]
     layout = _lay_out(sweep, losses, examples)
     num_shown = max(layout.num_fitting, 1)
@@ -227,9 +227,9 @@ def _width(columns: int, tile: float) -> float:
 
 
 def _lay_out(sweep: RankedSweep, losses: Sequence[str], examples: Sequence[Example]) -> _Layout:
-    """Makes tiles as large as the page is wide; smaller, where more examples then fit on it.
+    """Makes tiles as large as the page is wide, or smaller if more examples then fit on it.
 
-    Where not even one example fits with the smallest tiles, the last losses are left out.
+    If not even one example fits with the smallest tiles, the last losses are left out.
     """
     num_bands = -(-len(losses) // _MAX_LOSSES)
     columns = -(-len(losses) // num_bands)
@@ -300,7 +300,7 @@ def _draw_band(
 
 def _name(sweep: RankedSweep, example: Example) -> str:
     model = [sweep.title("model", example.model)] if example.model else []
-    # The mark in front keeps this order where the first name is written from right to left.
+    # The mark in front keeps this order if the first name is written from right to left.
     return "\u200e" + " · ".join([sweep.title("dataset", example.dataset), *model, example.image])
 
 
@@ -309,9 +309,9 @@ def _caption(num_left_out: int, num_losses_left_out: int) -> str:
     text += "Upper rows: sigmoid of the raw output over 0.5; lower rows: raw output over its mean."
     if num_losses_left_out:
         text += f" The last {count_text(num_losses_left_out, 'loss')} of the podium do not fit on "
-        text += "this page; the data have them."
+        text += "this page; the data file has them."
     if num_left_out:
-        text += f" {num_left_out} more in figures and data of their own."
+        text += f" {num_left_out} more in separate figures and data files."
     return text
 
 

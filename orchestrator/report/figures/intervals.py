@@ -32,10 +32,10 @@ _MAX_NAME, _COLUMN, _HEAD, _FOOT, _GAP = 1.3, 0.62, 0.3, 0.42, 0.2
 
 
 def intervals_figure(sweep: RankedSweep, certainties: Sequence[Certainty]) -> Drawn:
-    """Draws one panel a podium.
+    """Draws one panel per podium.
 
     Raises:
-        NothingToDrawError: The bootstrap refused for every podium.
+        NothingToDrawError: The bootstrap was not possible for any podium.
     """
     found = [certainty for certainty in certainties if certainty.losses]
     if not found:
@@ -118,7 +118,7 @@ def _draw_interval(axes: Axes, row: float, low: float, high: float) -> None:
 
 def _caption(certainty: Certainty) -> str:
     return (
-        f"Marks: the data themselves. Lines: the middle {percent_text(certainty.level)} of "
+        f"Marks: values in the sweep. Lines: the middle {percent_text(certainty.level)} of "
         f"{certainty.num_samples:,} bootstrap samples over {list_text(certainty.resampled)} "
         f"(seed {certainty.seed}, ties: {certainty.ties})."
     )

@@ -30,7 +30,7 @@ _STEP_WIDTH, _HEAD, _MAX_NAMES = 1.05, 0.5, 4
 
 
 def podium_figure(sweep: RankedSweep) -> Drawn:
-    """Draws one podium an axis that is known."""
+    """Draws one podium for each axis of the ranking."""
     podiums = sweep.ranking.podiums
     steps = {podium.axis: podium_steps(podium) for podium in podiums}
     names = {

@@ -1,4 +1,4 @@
-"""What a search did: its history, slices through its parameters, and their importance."""
+"""A search as a figure: history, slices through its parameters, and their importance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TRIED, _BEST, _STOPPED = LINE_COLOURS[0], LINE_COLOURS[1], MUTED
 def search_figure(
     finding: SearchResult, importance: Mapping[str, float] | None, name: str
 ) -> Drawn:
-    """Draws history, one slice a parameter, and importance where it is known."""
+    """Draws history, one slice per parameter, and importance if it is known."""
     keys = list(finding.study.space)
     panels = 1 + len(keys) + (importance is not None and len(keys) > 1)
     rows = -(-panels // _COLUMNS)

@@ -85,7 +85,7 @@ function setUpCurves(section) {
     plot.append(element("text", { x: BOX.width - BOX.right, y: BOX.height - 4, "text-anchor": "end" }, "epoch"));
   }
 
-  /* As many units as pixels, within limits, so that letters keep their size in a narrow window. */
+  /* As many units as pixels, within limits, so that text keeps its size in a narrow window. */
   function fit() {
     BOX.width = Math.round(Math.max(340, Math.min(900, plot.clientWidth || 900)));
     BOX.height = Math.round(Math.max(250, BOX.width * 0.42));
@@ -101,7 +101,7 @@ function setUpCurves(section) {
     const visible = (points) => points.filter(([epoch]) => epoch >= first);
     const values = shown.flatMap((trial) => visible(trial.points).map(([, value]) => value));
     if (!values.length) {
-      plot.append(element("text", { x: BOX.width / 2, y: BOX.height / 2, "text-anchor": "middle" }, "No trial with a curve in this choice"));
+      plot.append(element("text", { x: BOX.width / 2, y: BOX.height / 2, "text-anchor": "middle" }, "No selected trial has a curve"));
       readout.textContent = "0 trials";
       rows.replaceChildren();
       return;

@@ -1,4 +1,4 @@
-/* Heat tables: another metric, and a choice of rows and columns. */
+/* Heat tables: choice of the metric, and filters of rows and columns. */
 const data = JSON.parse(document.getElementById("data").textContent);
 const words = data.wording;
 const decimal = (value, digits) => value === null ? words.missing : value.toFixed(digits);

@@ -49,7 +49,7 @@ def test_report_says_what_it_found_and_where(stores, tmp_path):
     assert said["page"] == str(tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert 'Mean test <span class="metric-name">IoU</span>' in page
-    assert "100 bootstrap samples, seed 3" in page
+    assert "for all losses together (seed 3)" in page
     assert "margin of 0.01" in page
     assert "rule “min”" in page
     assert said["answer"].replace(" %", "\u00a0%") in page
@@ -67,7 +67,7 @@ def test_report_of_a_table_shows_no_empty_parts(tmp_path):
     shown = set(re.findall(r'<section id="(\w+)"', page))
     assert shown == {"podium", "certainty", "heat", "missing", "definitions"}
     assert set(re.findall(r'<a href="#(\w+)"', page)) == shown
-    for word in ("Failed attempts", "Training time", "Results from", "Nothing failed"):
+    for word in ("Failed attempts", "Training time", "Results from", "No trial failed"):
         assert word not in page
 
 

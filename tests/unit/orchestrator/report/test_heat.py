@@ -69,7 +69,7 @@ def test_a_cell_with_too_few_trials_is_partial():
     assert np.isfinite([cell.mean for row in table.rows.values() for cell in row]).all()
 
 
-def test_each_metric_has_the_ranking_s_own_numbers():
+def test_each_metric_has_the_numbers_of_its_ranking():
     data = make_data(3, 2, 4, 2, predictions=False)
     sweep = arranged(data)
     views = {view.axis: view for view in heat_views(sweep)}
@@ -116,13 +116,13 @@ def test_only_metrics_of_every_trial():
     assert heat_metrics(arranged(data)) == ("dice", "iou", "precision", "best_val_dice")
 
 
-def test_a_table_too_large_is_said_to_be_left_out(monkeypatch):
+def test_a_too_large_table_is_left_out(monkeypatch):
     monkeypatch.setattr(module, "MAX_CELLS", 7)
     view = heat_views(arranged(make_data(2, 2, 2, 1, predictions=False)))[-1]
     assert view.table is None
 
 
-def test_the_lowest_distance_is_the_best_of_a_row_and_the_darkest():
+def test_the_lowest_distance_is_the_best_and_darkest_cell():
     rows = [(d, m, loss, value) for d in "wx" for m in "uv"
             for loss, value in (("a", 9.0), ("b", 3.0), ("c", 5.0))]  # fmt: skip
     table = pd.DataFrame(rows, columns=["dataset", "model", "loss", "hd95"])

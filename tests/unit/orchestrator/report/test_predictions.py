@@ -116,7 +116,7 @@ def test_a_mask_of_noise_is_drawn_coarsely():
     assert drawn.tiles["half"][0].dice == 1
 
 
-def test_an_empty_prediction_is_said_to_be_empty():
+def test_an_empty_prediction_is_marked():
     rows = [prediction("t1", "a", "x.png", np.zeros((4, 4)))]
     drawn = draw_example(choose([trial("t1", "a", 0.1)], rows)[0])
     assert drawn.tiles["half"][0].empty

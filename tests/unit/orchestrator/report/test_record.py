@@ -15,7 +15,7 @@ from orchestrator.report.record import configuration, record, runnable
 from tests.unit.orchestrator.report.factory import arranged, make_data
 
 
-def test_one_value_is_shown_once_and_several_with_their_counts():
+def test_different_values_are_shown_with_their_counts():
     data = make_data(2, 1, 2, 1, predictions=False)
     data.trials.loc[0, "device"] = "NVIDIA H200"
     found = record(arranged(data))
@@ -87,7 +87,7 @@ def sweep_with(document):
     return dataclasses.replace(arranged(data), document=document)
 
 
-def test_the_yaml_gives_the_same_grid_and_no_credentials(grid, tmp_path):
+def test_the_yaml_gives_the_same_grid_without_credentials(grid, tmp_path):
     document = grid.document(datetime(2026, 1, 1, tzinfo=UTC))
     found = configuration(sweep_with(json.loads(json.dumps(document, sort_keys=True))))
     path = tmp_path / "again.yaml"
@@ -107,7 +107,7 @@ def test_without_a_grid_one_specification_is_shown():
     assert json.loads(found.json)["training"]["optimizer"] == "adam"
 
 
-def test_paths_and_names_go_back_to_where_a_file_says_them():
+def test_paths_and_names_return_to_their_keys():
     kept = {
         "datasets": [{"name": "folder", "label": "mine", "parameters": {"label": "mine", "x": 1}}],
         "models": [{"name": "unet", "label": "unet", "parameters": {"pretrained": "sha-1"}}],
@@ -121,7 +121,7 @@ def test_paths_and_names_go_back_to_where_a_file_says_them():
     assert found["models"] == [{"name": "unet", "parameters": {"pretrained": "/weights/unet.pt"}}]
 
 
-def test_what_no_file_may_say_is_in_the_json_alone():
+def test_values_without_a_key_are_only_in_the_json():
     kept = {"name": "x", "weights": {"a": 1}, "roots": {}, "results": "s3://key:secret@b/r"}
     assert runnable(kept) == {"name": "x", "results": "results"}
     found = configuration(sweep_with({"config": kept}))

@@ -40,7 +40,7 @@ def test_a_shared_step_leaves_the_next_one_empty():
     assert steps(*tied) == [(1, ("a", "b"), 5), (2, (), None), (3, (), None)]
 
 
-def test_no_points_or_nothing_but_zeros_no_step():
+def test_losses_without_points_or_mean_are_on_no_step():
     assert steps(("w", "a", 1)) == [(1, ("a",), 3), (2, (), None), (3, (), None)]
     assert steps(("w", "a", 0), ("w", "b", 0)) == [(1, (), None), (2, (), None), (3, (), None)]
 
@@ -55,7 +55,7 @@ def test_means_of_every_metric_follow_the_ranking_rule():
     assert shown_metrics(sweep) == ("dice", "iou", "recall", "precision")
 
 
-def test_a_metric_some_trials_lack_is_not_shown():
+def test_a_metric_missing_in_some_trials_is_not_shown():
     data = make_data(1, 1, 2, 1, predictions=False)
     data.trials.loc[0, "recall"] = None
     assert "recall" not in shown_metrics(arranged(data))
@@ -87,7 +87,7 @@ def sweep_of(renamed):
     return arranged(Tables(trials=trials, sampling=FEW))
 
 
-def test_the_tuned_loss_stands_beside_its_default():
+def test_a_tuned_loss_is_compared_with_its_default():
     sections = compute_sections(sweep_of({"IoUFocal": "Focal (tuned)", "BCE": "nobody (tuned)"}))
     (pair,) = sections.tuned
     assert (pair.default, pair.tuned) == ("Focal", "Focal (tuned)")
@@ -97,11 +97,11 @@ def test_the_tuned_loss_stands_beside_its_default():
     assert pair.compared.difference == pytest.approx(0.0253, abs=2e-4)
     assert pair.compared.p_better > 0.99
     page = render_page(sections, [])
-    assert "Tuned beside default" in page
+    assert "Tuned and default" in page
     assert page.index(">+0.025") < page.index('id="heat"')
 
 
-def test_a_grid_without_tuned_losses_says_nothing_of_them():
+def test_a_grid_without_tuned_losses_has_no_such_section():
     sections = compute_sections(sweep_of({}))
     assert sections.tuned == ()
-    assert "Tuned beside default" not in render_page(sections, [])
+    assert "Tuned and default" not in render_page(sections, [])

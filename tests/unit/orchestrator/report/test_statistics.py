@@ -20,7 +20,7 @@ def published():
     return arranged(Tables(trials=trials, grid=grid_document(trials, 2), sampling=FEW))
 
 
-def test_a_pair_turned_round_is_the_other_side_of_the_same(published):
+def test_a_turned_pair_has_the_opposite_numbers(published):
     found = compute_statistics(published)
     assert list(found.certainties) == ["dataset", "model", "both"]
     one, other = found.pair("IoUFocal", "Focal"), found.pair("Focal", "IoUFocal")
@@ -35,7 +35,7 @@ def test_a_pair_turned_round_is_the_other_side_of_the_same(published):
     assert found.pair("IoUFocal", "nobody") is None
 
 
-def test_an_unsure_lead_says_so(published):
+def test_an_uncertain_lead_is_stated(published):
     said = answer(published, compute_statistics(published).certainties)
     assert "under resampling another loss would lead with" in said.sentence
     assert said.unsure is None
@@ -52,7 +52,7 @@ def test_a_planted_winner_is_sure():
     )
 
 
-def test_what_could_not_be_drawn_is_no_part_of_the_claim():
+def test_only_resampled_axes_are_claimed():
     trials = published_trials(num_repeats=1)
     one = trials[trials["dataset"] == "Wound"]
     sweep = arranged(Tables(trials=one, sampling=FEW))
@@ -60,7 +60,7 @@ def test_what_could_not_be_drawn_is_no_part_of_the_claim():
     assert "under resampling of models alone another loss would lead with" in sentence
 
 
-def test_what_cannot_be_said_is_refused_not_guessed():
+def test_one_loss_has_no_statistics():
     trials = published_trials(num_repeats=1)
     one = trials[(trials["dataset"] == "Wound") & (trials["model"] == "FCN")]
     sweep = arranged(Tables(trials=one, sampling=FEW))

@@ -123,7 +123,7 @@ def test_other_splits_are_not_paired(what):
     assert [(cell.paired, cell.num_a, cell.num_b) for cell in cells] == [(False, 3, 3)] * 2
 
 
-def test_what_differs_is_named_and_what_does_not_is_not():
+def test_only_different_settings_are_named():
     before = make_data(2, 1, 2, 1, num_epochs=2, predictions=False)
     trials = before.trials.copy()
     trials["device"] = "NVIDIA H200"
@@ -186,7 +186,7 @@ def test_two_metrics_of_one_store_compare_places_and_not_means():
     assert len(found.podiums) == 2
 
 
-def test_nothing_in_common_is_said():
+def test_sweeps_without_common_combinations_have_a_note():
     found = compare(*sides(table("dataset loss dice\nw a 1"), table("model loss dice\nu b 1")))
     assert answer_sentence(found) == "A and B have no axis in common."
     assert any("no combination" in note for note in found.notes)

@@ -69,7 +69,7 @@ def more_losses(data, number):
     return dataclasses.replace(data, **frames, grid=None)
 
 
-def test_names_are_whole_whatever_their_length():
+def test_long_names_are_complete():
     name = "tuned on the validation images of every dataset with alpha 0.25 and gamma 2 " * 2
     data = make_data(2, 1, 3, 1, num_epochs=1, image_size=8)
     titles = Titles(losses={"iou": name}, datasets={"synthetic-skin": name}, models={"unet": name})
@@ -82,7 +82,7 @@ def test_names_are_whole_whatever_their_length():
     assert not any("…" in text for text in shown)
 
 
-def test_a_page_holds_all_six_datasets_and_says_what_it_leaves_out():
+def test_a_page_has_six_datasets_and_counts_the_rest():
     def caption(num_datasets, num_losses):
         data = make_data(num_datasets, 1, min(num_losses, 10), 1, num_epochs=1, image_size=8)
         sweep = arranged(more_losses(data, num_losses))
@@ -95,7 +95,7 @@ def test_a_page_holds_all_six_datasets_and_says_what_it_leaves_out():
 
     assert caption(6, 4).endswith("raw output over its mean.")
     assert caption(6, 10).endswith("raw output over its mean.")
-    assert caption(8, 4).endswith("2 more in figures and data of their own.")
+    assert caption(8, 4).endswith("2 more in separate figures and data files.")
     assert "The last 40 losses of the podium do not fit on this page" in caption(1, 100)
 
 

@@ -106,7 +106,7 @@ def texts_of(figure):
     "case",
     [pytest.param(case, marks=pytest.mark.slow) if case in SLOW else case for case in CASES],
 )
-def test_every_text_is_whole_apart_and_large_enough(case):
+def test_texts_are_complete_separate_and_large_enough(case):
     for drawn in figures(CASES[case]()):
         width, height = drawn.figure.get_size_inches()
         assert SINGLE_COLUMN - 1e-6 <= width <= DOUBLE_COLUMN + 1e-6, drawn.name

@@ -71,7 +71,7 @@ def shown(figure):
 
 
 @pytest.mark.parametrize("axis", NAMES)
-def test_a_figure_of_the_published_table_shows_the_published_numbers(axis):
+def test_a_published_table_gives_the_published_numbers(axis):
     figure = drawn(from_table(axis), axis)
     means, marks, points = shown(figure.figure)
     assert (means, marks, points) == published(axis)

@@ -77,7 +77,7 @@ def test_number_bounds_the_samples_and_spreads_ordinary_ones(odd: Path) -> None:
     assert six[4:] == ["0", "11"]
 
 
-def test_duplicates_stand_side_by_side_and_doubtful_masks_as_stored(odd: Path) -> None:
+def test_duplicates_and_doubtful_masks_are_shown_beside_samples(odd: Path) -> None:
     tiles = dict(zip(captions(found := sheet(odd)), found.tiles, strict=True))
     assert [picture.caption for picture in tiles["9"].pictures] == ["9", "10"]
     assert [picture.caption for picture in tiles["7"].pictures] == ["7", "mask as stored"]

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from orchestrator.config import load_config as load_config
     from orchestrator.engine.jobs import JobServer as JobServer
     from orchestrator.engine.jobs import prepare_job as prepare_job
+    from orchestrator.frames import certainty as certainty
     from orchestrator.frames import query as query
+    from orchestrator.frames import rank as rank
     from orchestrator.frames import read_candidates as read_candidates
     from orchestrator.frames import read_epochs as read_epochs
     from orchestrator.frames import read_failures as read_failures
@@ -28,10 +30,11 @@ if TYPE_CHECKING:
     from orchestrator.frames import read_images as read_images
     from orchestrator.frames import read_predictions as read_predictions
     from orchestrator.frames import read_trials as read_trials
+    from orchestrator.frames import significance as significance
     from orchestrator.plan.survey import survey as survey
-    from orchestrator.ranking.certainty import certainty as certainty
-    from orchestrator.ranking.podium import rank as rank
-    from orchestrator.ranking.significance import significance as significance
+    from orchestrator.report.writing import compare as compare
+    from orchestrator.report.writing import figures as figures
+    from orchestrator.report.writing import report as report
     from orchestrator.run import SweepRun as SweepRun
     from orchestrator.run import run_sweep as run_sweep
     from orchestrator.store import Store as Store
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
     from orchestrator.sweep import open_sweep as open_sweep
     from orchestrator.sweep import plan as plan
     from orchestrator.sweep import status as status
+    from orchestrator.target import read_target as read_target
+    from orchestrator.tune.search import open_search as open_search
+    from orchestrator.tune.search import run_search as run_search
     from workers.catalogue.datasets import DATASETS as DATASETS
     from workers.catalogue.losses import LOSSES as LOSSES
     from workers.catalogue.models import MODELS as MODELS
@@ -75,10 +81,17 @@ _MODULES = {
     "read_images": "orchestrator.frames",
     "read_predictions": "orchestrator.frames",
     "read_trials": "orchestrator.frames",
-    # Its podium: `podium rank`.
-    "certainty": "orchestrator.ranking.certainty",
-    "rank": "orchestrator.ranking.podium",
-    "significance": "orchestrator.ranking.significance",
+    # A search: `podium tune`.
+    "open_search": "orchestrator.tune.search",
+    "run_search": "orchestrator.tune.search",
+    # Its podium: `podium rank`, `report`, `figures`, `compare`.
+    "certainty": "orchestrator.frames",
+    "rank": "orchestrator.frames",
+    "significance": "orchestrator.frames",
+    "read_target": "orchestrator.target",
+    "compare": "orchestrator.report.writing",
+    "figures": "orchestrator.report.writing",
+    "report": "orchestrator.report.writing",
     # The building blocks: `podium list`.
     "DATASETS": "workers.catalogue.datasets",
     "LOSSES": "workers.catalogue.losses",

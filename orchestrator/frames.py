@@ -21,6 +21,12 @@ from orchestrator.store import VIEWS, Store
 if TYPE_CHECKING:
     import pandas as pd
 
+    from orchestrator.ranking.certainty import Certainty
+    from orchestrator.ranking.choices import Compare, PodiumAxis, TieName
+    from orchestrator.ranking.podium import Ranking
+    from orchestrator.ranking.scores import Scores
+    from orchestrator.ranking.significance import Significance
+
 _Read = Callable[..., "pd.DataFrame"]
 
 
@@ -144,6 +150,141 @@ def query(
     answer = Store(results).query(sql, parameters)
     _warn(answer.notes, stacklevel=3)
     return answer.to_pandas()
+
+
+def rank(
+    trials: pd.DataFrame,
+    *,
+    metric: str = "dice",
+    lower_is_better: bool | None = None,
+    protocol: str | None = None,
+    expected: Mapping[str, object] | None = None,
+    ties: TieName = "split",
+    compare: Compare = "available",
+    provisional_below: float = 1.0,
+) -> Ranking:
+    """Ranks the losses of a table within each dataset and within each model.
+
+    The best three losses of each dataset and of each model get 3, 2 and 1 points.
+
+    Args:
+        trials: Columns dataset and/or model, loss and the metric; optionally repeat and status.
+        metric: The column to rank.
+        lower_is_better: Direction of a column whose name does not tell it.
+        protocol: The protocol_id, or its beginning, if the trials have several.
+        expected: A grid document with the labels and repeats of a complete table; by default the
+            full product of what the table holds.
+        ties: Who gets the points of tied places.
+        compare: Which cells count in a block.
+        provisional_below: A podium with a smaller fraction of its trials is provisional.
+
+    Raises:
+        UserError: The table cannot be ranked; the message names the column, the row and the remedy.
+    """
+    from orchestrator.ranking.places import tie_rule
+    from orchestrator.ranking.rank import rank as rank_scores
+
+    scores = _scores(trials, metric, lower_is_better, protocol, expected)
+    return rank_scores(
+        scores, ties=tie_rule(ties), compare=compare, provisional_below=provisional_below
+    )
+
+
+def certainty(
+    trials: pd.DataFrame,
+    *,
+    metric: str = "dice",
+    lower_is_better: bool | None = None,
+    protocol: str | None = None,
+    expected: Mapping[str, object] | None = None,
+    ties: TieName = "split",
+    axis: PodiumAxis = "dataset",
+    compare: Compare = "available",
+    resample: Sequence[str] = ("dataset", "model", "repeat"),
+    num_samples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+    margin: float = 0.005,
+) -> Certainty:
+    """Returns how certain one podium of `rank` is, by a paired bootstrap.
+
+    Args:
+        trials: See `rank`.
+        metric: See `rank`.
+        lower_is_better: See `rank`.
+        protocol: See `rank`.
+        expected: See `rank`.
+        ties: See `rank`.
+        axis: The podium.
+        compare: See `rank`.
+        resample: The axes to draw with replacement.
+        num_samples: Bootstrap samples.
+        seed: The same seed gives the same result.
+        level: Fraction of the samples inside an interval.
+        margin: Differences up to this count as equivalent in practice, in units of the metric.
+
+    Raises:
+        UserError: See `rank`; or an argument is out of its range.
+    """
+    from orchestrator.ranking.certainty import certainty as certainty_of_scores
+    from orchestrator.ranking.places import tie_rule
+
+    return certainty_of_scores(
+        _scores(trials, metric, lower_is_better, protocol, expected),
+        ties=tie_rule(ties),
+        axis=axis,
+        compare=compare,
+        resample=resample,
+        num_samples=num_samples,
+        seed=seed,
+        level=level,
+        margin=margin,
+    )
+
+
+def significance(
+    trials: pd.DataFrame,
+    *,
+    metric: str = "dice",
+    lower_is_better: bool | None = None,
+    protocol: str | None = None,
+    expected: Mapping[str, object] | None = None,
+    alpha: float = 0.05,
+) -> Significance:
+    """Tests whether the losses differ: Friedman, Nemenyi, and Wilcoxon with Holm.
+
+    Args:
+        trials: See `rank`.
+        metric: See `rank`.
+        lower_is_better: See `rank`.
+        protocol: See `rank`.
+        expected: See `rank`.
+        alpha: Level of every test.
+
+    Raises:
+        UserError: See `rank`; or `alpha` is not between 0 and 1.
+    """
+    from orchestrator.ranking.significance import significance as significance_of_scores
+
+    scores = _scores(trials, metric, lower_is_better, protocol, expected)
+    return significance_of_scores(scores, alpha=alpha)
+
+
+def _scores(
+    trials: pd.DataFrame,
+    metric: str,
+    lower_is_better: bool | None,
+    protocol: str | None,
+    expected: Mapping[str, object] | None,
+) -> Scores:
+    from orchestrator.ranking.coverage import ExpectedTrials
+    from orchestrator.ranking.metrics import metric_of
+    from orchestrator.ranking.scores import scores_of
+    from orchestrator.ranking.table import check_trials
+
+    measure = metric_of(metric, lower_is_better=lower_is_better)
+    table = check_trials(trials, metric=measure, protocol=protocol)
+    return scores_of(table, None if expected is None else ExpectedTrials.from_document(expected))
 
 
 def _read(

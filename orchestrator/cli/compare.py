@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.results import finished_trials, grid_of, is_table, require_results
 from orchestrator.cli.shared import (
     HigherOption,
     JsonOption,
@@ -29,13 +28,9 @@ from orchestrator.wording import (
     points_text,
     signed_text,
 )
-from workers.contract import UserError
 
 if TYPE_CHECKING:
-    from orchestrator.ranking.metrics import Metric
     from orchestrator.report.compare.comparison import Comparison, PodiumPair
-    from orchestrator.report.compare.sides import Side
-    from orchestrator.report.data import ReportData
 
 MAX_CELLS = 12
 """Rows of single combinations that the terminal shows; JSON and the page have all."""
@@ -68,82 +63,26 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Show two sweeps side by side: podiums, differences, and unequal settings."""
-    from orchestrator.ranking.metrics import is_known
-    from orchestrator.report.compare.comparison import compare as compare_sides
     from orchestrator.report.compare.comparison import to_json
+    from orchestrator.report.writing import compare as compare_sweeps
 
-    direction = lower_is_better(lower, higher)
-    metrics = (metric, metric_b or metric)
-    # A direction holds for the columns whose names do not tell it.
-    unclear = [name for name in metrics if not is_known(name)]
-    directions = dict.fromkeys(unclear or metrics, direction)
-    sides = [
-        _read(letter, target, name, directions.get(name), protocol=protocol, ties=ties)
-        for letter, target, name, protocol in zip(
-            "AB", (a, b), metrics, (protocol_a, protocol_b), strict=True
-        )
-    ]
-    found = compare_sides(sides[0], sides[1])
-    if out is not None:
-        from orchestrator.report.compare.page import write_comparison
-
-        write_comparison(found, out)
+    found = compare_sweeps(
+        a,
+        b,
+        out,
+        metric=metric,
+        metric_b=metric_b,
+        lower_is_better=lower_is_better(lower, higher),
+        protocol_a=protocol_a,
+        protocol_b=protocol_b,
+        ties=ties,
+    )
     if as_json:
         print_json(to_json(found))
         return
     _print(found)
     if out is not None:
         print_line(f"Page: {out}")
-
-
-def _read(
-    letter: str,
-    target: str,
-    metric: str,
-    direction: bool | None,
-    *,
-    protocol: str | None,
-    ties: str,
-) -> Side:
-    from orchestrator.ranking.metrics import metric_of
-    from orchestrator.report.compare.sides import side
-
-    try:
-        measure = metric_of(metric, lower_is_better=direction)
-        return side(letter, target, _data(target, measure=measure, protocol=protocol, ties=ties))
-    except UserError as error:
-        # The reader of one table speaks of --protocol and --metric; here each side has its own.
-        own = {"a": "", "b": "-b"}[letter.lower()]
-        text = str(error).replace("--protocol", f"--protocol-{letter.lower()}")
-        raise UserError(text.replace("--metric ", f"--metric{own} ")) from error
-
-
-def _data(target: str, *, measure: Metric, protocol: str | None, ties: str) -> ReportData:
-    from orchestrator.ranking.places import tie_rule
-    from orchestrator.ranking.table import prepare_trials, read_table
-    from orchestrator.report.data import ReportData
-    from orchestrator.store import Store
-
-    rule = tie_rule(ties)
-    if is_table(target):
-        if protocol:
-            msg = f"--protocol {protocol}: {target} is a table and holds no protocols"
-            raise UserError(msg)
-        return ReportData(
-            trials=read_table(Path(target), metric=measure), grid=None, metric=measure, ties=rule
-        )
-    store = Store(target)
-    require_results(store)
-    trials = finished_trials(store)
-    chosen = prepare_trials(trials, metric=measure, protocol=protocol, source=store.name)
-    return ReportData(
-        trials=trials,
-        grid=grid_of(store, chosen),
-        metric=measure,
-        ties=rule,
-        protocol=protocol,
-        missing=store.missing_details(set(chosen["trial_id"])),
-    )
 
 
 def _print(found: Comparison) -> None:
@@ -190,7 +129,7 @@ def _print_podiums(found: Comparison, pair: PodiumPair) -> None:
         ),
     )
     tau = (
-        "cannot be said: it needs two losses in both, and no podium that is all level"
+        "undefined: it needs two losses in both, and two losses with unequal points in each"
         if pair.tau is None
         else f"{signed_text(pair.tau, 2)} over {count_text(pair.num_common, 'loss')}"
     )
@@ -238,9 +177,7 @@ def _print_differences(found: Comparison) -> None:
 def _print_facts(found: Comparison) -> None:
     facts = found.settings
     if not facts.differing:
-        print_line(
-            f"Nothing differs in the {facts.num_compared} settings, versions and devices compared."
-        )
+        print_line(f"The {facts.num_compared} settings, versions and devices compared are equal.")
         return
     print_table(
         ["what", "of", "A", "B"],

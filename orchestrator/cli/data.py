@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.catalogue import list_datasets
-from orchestrator.cli.shared import JsonOption, print_json, print_line, shown_looks
+from orchestrator.cli.shared import JsonOption, print_json, print_line, shown_inspection
 from workers.contract import DEFAULT_CACHE, Component, UserError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def verify_data(
     from orchestrator.plan.survey import survey
     from workers.datasets.findings import NUM_NAMES
 
-    with shown_looks():
+    with shown_inspection():
         surveys = survey(target)
     if as_json:
         print_json([found.to_json() for found in surveys.values()])
@@ -132,11 +132,11 @@ def _named_surveys(target: str, root: Path | None) -> Mapping[str, Survey]:
         cache = Path(DEFAULT_CACHE).expanduser()
         return {target: survey_dataset(component, root or Path.cwd(), cache)}
     if root is not None:
-        msg = f"--root {root}: only with the name of a dataset; {target} says where its data is"
+        msg = f"--root {root}: allowed only with the name of a dataset; leave it out for {target}"
         raise UserError(msg)
     if not path.exists():
         msg = (
-            f"{target}: no folder, no configuration and no dataset of this name; "
+            f"{target}: not a folder, a configuration or the name of a dataset; "
             f"{nearest(target, DATASETS)}"
         )
         raise UserError(msg)

@@ -67,7 +67,7 @@ def query(
         _list_examples(as_json)
         return
     if results is None:
-        msg = "give the results to ask, or --examples to list the saved queries"
+        msg = "give the results to query, or --examples to list the saved queries"
         raise UserError(msg)
     name = _format(chosen, out)
     if name == "parquet" and out is None and sys.stdout.isatty():
@@ -165,7 +165,7 @@ def _refuse_store_folder(store: Store, out: Path) -> None:
     if target.is_relative_to(root) and target != root:
         first = target.relative_to(root).parts[0]
         if first in TABLES or first.startswith(("_", ".")):
-            msg = f"--out {out}: {root / first} is kept for results; choose another folder"
+            msg = f"--out {out}: {root / first} is reserved for results; choose another folder"
             raise UserError(msg)
 
 
@@ -227,7 +227,7 @@ def _print(answer: QueryResult) -> None:
         notes.append(f"the first {len(rows)} shown")
     if num_columns < len(names):
         notes.append(f"{num_columns} of {len(names)} columns shown: {_listed(names[num_columns:])}")
-    hint = "; all of it: --format csv, json or parquet" if len(notes) > 1 else ""
+    hint = "; for all rows and columns add --format csv, json or parquet" if len(notes) > 1 else ""
     print_line("; ".join(notes) + hint)
 
 

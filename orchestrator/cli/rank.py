@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
 from orchestrator.cli.rank_text import RankAnswer, print_answer
-from orchestrator.cli.results import grid_of, is_table, require_results
 from orchestrator.cli.shared import (
     HigherOption,
     JsonOption,
@@ -28,15 +26,9 @@ from orchestrator.ranking.choices import Compare, PodiumAxis, TieName
 from workers.contract import UserError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from orchestrator.ranking.certainty import Certainty
-    from orchestrator.ranking.metrics import Metric
-    from orchestrator.ranking.results import Podium, Ranking
+    from orchestrator.ranking.podium import Podium, Ranking
     from orchestrator.titles import Titles
-
-COLUMNS = ("protocol_id", "dataset", "model", "loss", "repeat", "status", "dataset_fingerprint")
-"""Columns of the store's trials that a ranking reads, besides the metric and the specification."""
 
 TableFormat = Literal["table", "markdown", "latex", "csv"]
 
@@ -109,28 +101,26 @@ def rank(
 ) -> None:
     """Give 3, 2, 1 points to the best three losses per dataset and per model, with certainty."""
     from orchestrator.ranking.certainty import certainties
-    from orchestrator.ranking.metrics import metric_of
-    from orchestrator.ranking.podium import rank as rank_losses
-    from orchestrator.ranking.power import repeats_to_part
-    from orchestrator.ranking.racing import with_stand_ins
-    from orchestrator.ranking.scores import gather
+    from orchestrator.ranking.places import tie_rule
+    from orchestrator.ranking.power import repeats_to_separate
+    from orchestrator.ranking.rank import rank as rank_losses
+    from orchestrator.ranking.scores import scores_of
     from orchestrator.ranking.significance import significance
-    from orchestrator.ranking.table import check_metric
+    from orchestrator.target import RANKED_COLUMNS, read_target
 
-    check_metric(metric)
-    measure = metric_of(metric, lower_is_better=lower_is_better(lower, higher))
-    trials, document = _read(target, measure, protocol)
-    scores = with_stand_ins(gather(trials, measure), document)
-    ranking = rank_losses(
-        scores,
-        ties=ties,
-        expected=document,
-        compare=cells,
-        provisional_below=provisional_below,
+    read = read_target(
+        target,
+        metric=metric,
+        lower_is_better=lower_is_better(lower, higher),
+        protocol=protocol,
+        columns=RANKED_COLUMNS,
     )
+    scores = scores_of(read.table, read.expected)
+    rule = tie_rule(ties)
+    ranking = rank_losses(scores, ties=rule, compare=cells, provisional_below=provisional_below)
     axes = tuple(axis or ("dataset", "model"))
     if table_format != "table" and not as_json:
-        say(_text_tables(ranking, axes, table_format, document))
+        say(_text_tables(ranking, axes, table_format, read.grid))
         for note in ranking.notes:  # standard output is the table, for a file
             say_aside(f"{note}\n")
         return
@@ -138,8 +128,7 @@ def rank(
     if samples:
         certain = certainties(
             scores,
-            ties=ties,
-            expected=document,
+            ties=rule,
             compare=cells,
             resample=tuple(part.strip() for part in resample.split(",") if part.strip()),
             num_samples=samples,
@@ -149,7 +138,7 @@ def rank(
         )
     powers = {}
     for podium in _podiums(ranking) if power else ():
-        found = repeats_to_part(scores, podium, margin=margin)
+        found = repeats_to_separate(scores, podium, margin=margin)
         if found is not None:
             powers[podium.axis] = found
     answer = RankAnswer(
@@ -166,7 +155,7 @@ def rank(
 
 def _to_json(answer: RankAnswer, *, break_ties: bool) -> dict[str, Any]:
     """Returns the answer as JSON values; everything about a podium stands under its key."""
-    from orchestrator.ranking.results import podium_rows
+    from orchestrator.ranking.podium import podium_rows
 
     document: dict[str, Any] = dict(answer.ranking.to_json())
     for key, podium in (
@@ -187,39 +176,6 @@ def _to_json(answer: RankAnswer, *, break_ties: bool) -> dict[str, Any]:
     tests = answer.significance
     document["significance"] = tests.to_json() if tests else None
     return document
-
-
-def _read(
-    target: str, measure: Metric, protocol: str | None
-) -> tuple[pd.DataFrame, Mapping[str, object] | None]:
-    from orchestrator.ranking.table import prepare_trials, read_table
-    from orchestrator.store import Store
-
-    if is_table(target):
-        if protocol:
-            msg = f"--protocol {protocol}: {target} is a table without protocols"
-            raise UserError(msg)
-        return read_table(Path(target), metric=measure), None
-    store = Store(target)
-    require_results(store)
-    _check_column(measure.name)
-    found = store.read("trials", [*COLUMNS, measure.name, "spec"])
-    if found.empty:
-        msg = f"{store.name}: no trial is finished yet; podium status {store.name} tells more"
-        raise UserError(msg)
-    trials = prepare_trials(found, metric=measure, protocol=protocol, source=store.name)
-    return trials, grid_of(store, trials)
-
-
-def _check_column(metric: str) -> None:
-    from orchestrator.ranking.metrics import ALL_METRICS
-    from orchestrator.store import TABLES
-
-    if metric not in ALL_METRICS:
-        known = ", ".join(ALL_METRICS)
-        what = "is text" if metric in TABLES["trials"].column_names else "is no column of a store"
-        msg = f"--metric {metric}: {what}; known metrics: {known}"
-        raise UserError(msg)
 
 
 def _podiums(ranking: Ranking) -> tuple[Podium, ...]:

@@ -23,8 +23,8 @@ from orchestrator.wording import (
 if TYPE_CHECKING:
     from orchestrator.ranking.certainty import Certainty, PairCertainty
     from orchestrator.ranking.metrics import Metric
+    from orchestrator.ranking.podium import Podium, PodiumRow, Ranking
     from orchestrator.ranking.power import Power
-    from orchestrator.ranking.results import Podium, PodiumRow, Ranking
     from orchestrator.ranking.significance import Significance
 
 ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
@@ -73,7 +73,7 @@ def print_answer(answer: RankAnswer, axes: Sequence[str], *, break_ties: bool, p
 def _print_podium(
     podium: Podium, ranking: Ranking, certain: Certainty | None, *, break_ties: bool
 ) -> None:
-    from orchestrator.ranking.results import podium_rows
+    from orchestrator.ranking.podium import podium_rows
 
     rows = podium_rows(podium, break_ties=break_ties)
     agreement = podium.agreement
@@ -99,7 +99,7 @@ def _print_podium(
         cells.append(line)
     print_table(columns, cells, title=_title(podium), numeric=frozenset(columns[2:]) - {columns[3]})
     if not any(podium.points.values()):
-        print_line("No loss stands on the podium: no trial finished.")
+        print_line("No loss has points, because no trial finished.")
     for sentence in (*_joint(rows), *_ties(podium), *_agreement(podium)):
         print_line(sentence)
     if certain and certain.refusal:

@@ -1,13 +1,12 @@
-"""`podium failures`, `compact`, `verify` and `watch`; and how other commands open results."""
+"""`podium failures`, `compact`, `verify` and `watch`."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,8 +23,6 @@ from orchestrator.wording import count_text
 from workers.contract import FailureClass, UserError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from orchestrator.records import FailureRow
     from orchestrator.store import Store, Verification
 
@@ -48,6 +45,7 @@ def failures(
 ) -> None:
     """List the attempts without a result, the newest first, with the end of each traceback."""
     from orchestrator.store import Store
+    from orchestrator.target import require_results
 
     store = Store(results)
     require_results(store)
@@ -66,10 +64,10 @@ def failures(
 
 
 def retry_hint(num_trials: int, failure_class: str) -> str:
-    """Returns how to run trials again whose failure is final unless the user retries them."""
+    """Returns how to run trials again whose failure is final without --retry."""
     return (
-        f"{count_text(num_trials, 'trial')} failed by {failure_class} and will not be tried again "
-        f"until you ask for it: fix the cause, then add --retry {failure_class} to podium run"
+        f"{count_text(num_trials, 'trial')} failed by {failure_class} and will not be run again by "
+        f"default: fix the cause, then add --retry {failure_class} to podium run"
     )
 
 
@@ -119,6 +117,7 @@ def compact(results: ResultsArgument, as_json: JsonOption = False) -> None:
     """Merge the files of each table into one; safe at any time."""
     from orchestrator.engine.base import utc_now
     from orchestrator.store import Store
+    from orchestrator.target import require_results
 
     store = Store(results)
     require_results(store)
@@ -196,7 +195,7 @@ def _verification_json(
             for problem in found.problems
         ],
         "broken_trial_ids": sorted(found.broken_trials),
-        "mended_trial_ids": sorted(found.mended_trials),
+        "mended_trial_ids": sorted(found.relabelled_trials),
         "quarantined": list(moved),
     }
 
@@ -221,9 +220,9 @@ def _print_verification(
     for path in moved:
         print_line(f"moved to {store.name}/{path}")
     counts = [f"{found.num_files} files", f"{found.num_trials} trials whole"]
-    if found.mended_trials:
+    if found.relabelled_trials:
         verb = "are now" if quarantine else "are not"
-        counts.append(f"labels of {len(found.mended_trials)} {verb} as specified")
+        counts.append(f"labels of {len(found.relabelled_trials)} {verb} as specified")
     if quarantine or found.broken_trials:
         counts.append(
             f"{len(found.broken_trials)} {'to be run again' if quarantine else 'not whole'}"
@@ -254,8 +253,8 @@ def watch(
     address = page_address(host, bound, None if chosen else token)
     print_line(f"Watching {store.name} at {address}")
     if chosen:
-        print_line(f"The page asks for the token in {TOKEN_VARIABLE}: append ?token=TOKEN")
-    print_line("Ctrl-C stops; the sweep goes on.")
+        print_line(f"The page needs the token in {TOKEN_VARIABLE}: append ?token=TOKEN")
+    print_line("Ctrl-C stops the page; the sweep continues.")
     serve(build_app(follower, token=token), bound)
 
 
@@ -270,60 +269,3 @@ def _token(host: str) -> tuple[str | None, bool]:
     if given is not None:
         return given, True
     return (None, False) if is_loopback(host) else (secrets.token_urlsafe(24), False)
-
-
-def is_table(target: str) -> bool:
-    """Returns whether a target is a file with a table, and not a place with results."""
-    from orchestrator.ranking.reading import TABLE_SUFFIXES
-
-    path = Path(target)
-    return path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir()
-
-
-def grid_of(store: Store, trials: pd.DataFrame) -> Mapping[str, object] | None:
-    """Returns the newest grid that these trials belong to, or None."""
-    protocols = set(trials["protocol_id"]) if "protocol_id" in trials else set()
-    documents = [d for d in store.grids() if d.get("protocol_id") in protocols]
-    return with_race(store, documents[-1]) if documents else None
-
-
-def with_race(store: Store, document: Mapping[str, object]) -> Mapping[str, object]:
-    """Returns a grid document that also says which trials a race spared, and how sure it was."""
-    config = document.get("config")
-    if not isinstance(config, Mapping) or config.get("policy") != "race":
-        return document
-    from orchestrator.sweep import plan_of_document
-
-    plan = plan_of_document(store, document)
-    if plan.race is None:
-        return document
-    spared = [
-        [trial.spec.dataset.label, trial.spec.model.label, trial.spec.loss.label, trial.spec.repeat]
-        for trial in plan.trials
-        if trial.held_back and plan.race.over
-    ]
-    return {**document, "spared": spared, "race": plan.race.sentence()}
-
-
-def finished_trials(store: Store) -> pd.DataFrame:
-    """Returns the trials of a store.
-
-    Raises:
-        UserError: There is none yet.
-    """
-    trials = store.read("trials")
-    if trials.empty:
-        msg = f"{store.name}: no trial is finished yet; podium status {store.name} tells more"
-        raise UserError(msg)
-    return trials
-
-
-def require_results(store: Store) -> None:
-    """Refuses a place that no sweep has filled.
-
-    Raises:
-        UserError: Neither a grid nor a trial is there.
-    """
-    if not store.grids() and store.read("trials", ["trial_id"]).empty:
-        msg = f"{store.name}: no results here; expected a folder that `podium run` filled"
-        raise UserError(msg)

@@ -15,7 +15,7 @@ from orchestrator.cli.shared import (
     SetOption,
     print_notes,
     say,
-    shown_looks,
+    shown_inspection,
 )
 from orchestrator.engine.signals import raise_on_signals
 from orchestrator.wording import count_text
@@ -65,13 +65,13 @@ def submit(
         return
     if running and not follow:
         msg = (
-            f"this sweep runs already at {server.address}, as job {running[-1].submission_id}; "
-            "podium submit with --follow shows it, with --stop ends it"
+            f"this sweep already runs at {server.address} as job {running[-1].submission_id}; "
+            "add --follow to follow it, or --stop to stop it"
         )
         raise UserError(msg)
     if running:
         submission_id = running[-1].submission_id
-        sys.stderr.write(f"note: this sweep runs already, as job {submission_id}; following it\n")
+        sys.stderr.write(f"note: this sweep already runs as job {submission_id}; following it\n")
     else:
         _note_place(submission)
         _check_data(config, overrides or ())
@@ -79,7 +79,7 @@ def submit(
         sys.stdout.write(f"Submitted as job {submission_id} to {server.address}\n")
     if not follow:
         sys.stdout.write(
-            f"Next: the same command with --follow, or with --stop; podium status "
+            "Next: run the same command with --follow or --stop, or podium status "
             f"{_shown(submission.results)}\n"
         )
         return
@@ -98,14 +98,14 @@ def _follow(server: JobServer, submission_id: str) -> int:
         job = server.follow(submission_id, write)
     except KeyboardInterrupt:
         sys.stderr.write(
-            f"\nNo longer following; job {submission_id} goes on. The same command follows it "
-            "again, with --stop it ends.\n"
+            f"\nNo longer following; job {submission_id} continues. Run the same command to follow "
+            "it again, or add --stop to end it.\n"
         )
         return EXIT_STOPPED
     if "No module named orchestrator" in job.message:
         msg = (
-            "podium is not installed for the `python` of the cluster: use an image that has it "
-            "(docker/Dockerfile), or send this one along with --with-code"
+            "Podium is not installed for the `python` of the cluster: use an image that has it "
+            "(docker/Dockerfile), or also send the code of this Podium with --with-code"
         )
         raise UserError(msg)
     code = exit_code(job)
@@ -119,28 +119,27 @@ def _stop(server: JobServer, submission: Submission, running: Sequence[Job]) -> 
     for job in running:
         ended = server.stop(job.submission_id)
         sys.stdout.write(
-            f"Job {job.submission_id}: {ended.status}; the same sweep submitted again goes on from "
-            "here\n"
+            f"Job {job.submission_id}: {ended.status}; submit the same sweep again to continue it\n"
         )
 
 
 def _check_data(path: Path, overrides: Sequence[str]) -> None:
-    """Surveys the datasets that are on this machine, as the job will.
+    """Surveys the datasets on this machine as the job will.
 
     Raises:
         UserError: The job would refuse one of them.
     """
     from orchestrator.plan.survey import survey_config
 
-    with shown_looks():
+    with shown_inspection():
         found = survey_config(path, overrides, fetch=False)
     if found.refusals:
         raise UserError("\n".join(found.refusals))
     notes = list(found.notes)
     if found.absent:
         notes.append(
-            f"{count_text(len(found.absent), 'dataset')} not on this machine: the job looks at "
-            "them on the cluster, before its first trial"
+            f"{count_text(len(found.absent), 'dataset')} not on this machine: the job checks "
+            "them on the cluster before its first trial"
         )
     print_notes(notes)
 
@@ -149,7 +148,8 @@ def _note_place(submission: Submission) -> None:
     if "://" not in submission.results:
         sys.stderr.write(
             f"note: results go to the folder {submission.results} of the cluster's nodes, which "
-            "must be one that all of them share; `--set results=s3://bucket/prefix` needs none\n"
+            "must be a folder that all of them share; `--set results=s3://bucket/prefix` needs no "
+            "shared folder\n"
         )
 
 

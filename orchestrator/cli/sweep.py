@@ -23,7 +23,7 @@ from orchestrator.cli.shared import (
     print_table,
     say,
     say_aside,
-    shown_looks,
+    shown_inspection,
 )
 from orchestrator.engine.signals import raise_on_signals
 from orchestrator.wording import count_text, duration_text, hours_text, probability_text
@@ -55,10 +55,10 @@ def run(
     sweep = open_sweep(config, overrides or (), retry or ())
     raise_on_signals()
     try:
-        with shown_looks() as looks:
+        with shown_inspection() as inspection:
 
             def on_notes(notes: tuple[str, ...]) -> None:
-                looks.close()
+                inspection.close()
                 print_notes(notes)
 
             ended = run_sweep(sweep, engine, progress, on_notes=on_notes)
@@ -75,8 +75,8 @@ def run(
 
 def _say_how_to_resume() -> None:
     sys.stderr.write(
-        "Stopped. What is finished is kept, and so is the last checkpoint of each trial that was "
-        "running; the same command goes on from here.\n"
+        "Stopped. Finished trials are kept, and so is the last checkpoint of each trial that was "
+        "running; run the same command again to continue.\n"
     )
 
 
@@ -102,7 +102,7 @@ def _say_end(after: Plan, sweep: Sweep, *, to_stdout: bool) -> None:
 
 
 def retry_hints(plan: Plan) -> list[str]:
-    """Returns how to run trials again whose failure is final unless the user retries them."""
+    """Returns how to run failed trials again, one sentence per class that needs --retry."""
     counts = Counter(str(trial.failure) for trial in plan.failed)
     return [retry_hint(count, name) for name, count in sorted(counts.items())]
 
@@ -130,7 +130,7 @@ def plan(
     """
     from orchestrator.sweep import plan as plan_sweep
 
-    with shown_looks():
+    with shown_inspection():
         found = plan_sweep(config, overrides or (), retry or (), slots=slots, elsewhere=elsewhere)
     trials = found.sweep.plan.trials
     if as_json:
@@ -239,7 +239,7 @@ def status(
         print_line("\n".join(hints))
     for driver in summary["drivers"]:
         print_line(
-            f"Process {driver['process_id']} on {driver['host']} is at work since "
+            f"Process {driver['process_id']} on {driver['host']} has been working since "
             f"{driver['started_at'][:16].replace('T', ' ')} UTC: of its {driver['pending']} trials "
             f"{driver['ended']} have ended and {driver['running']} are running"
         )

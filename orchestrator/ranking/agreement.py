@@ -86,7 +86,6 @@ def agreement_of(
     axes: Sequence[str],
     points: Mapping[str, float],
     ties: TieRule,
-    listed: Sequence[str],
 ) -> Agreement:
     """Returns the rank-then-aggregate podium and its agreement with the study's.
 
@@ -96,7 +95,6 @@ def agreement_of(
         axes: `dataset`, `model`, or both: whose points are summed.
         points: The study's points of every loss, the best first.
         ties: Tie rule within a block.
-        listed: Losses in the order that the rule `order` goes by.
     """
     if len(scores.losses) < 2 or not units.num_units:
         reason = (
@@ -115,14 +113,13 @@ def agreement_of(
             refusal=f"Rank-then-aggregate is not possible: {reason}.",
         )
     ranks_DML = units.means_DML
-    order = [scores.losses.index(loss) for loss in listed if loss in scores.losses]
     totals = np.zeros(len(scores.losses))
     block_ranks = []
     for axis in axes:
         rank_BL = mean_over(ranks_DML, {"dataset": 1, "model": 0}[axis])
         means_BL, finished_BL = block_means(scores, axis)
         counted_BL = np.where(finished_BL, -rank_BL, np.nan)
-        totals += points_of(counted_BL, ties=ties, listed=order).sum(axis=0)
+        totals += points_of(counted_BL, ties=ties, listed=scores.listed_positions).sum(axis=0)
         lost_BL = ~finished_BL & ~np.isnan(means_BL)
         block_ranks.append(shared_ranks(np.where(lost_BL, -np.inf, means_BL)))
     unit_rank_L = mean_over(ranks_DML, (0, 1))

@@ -8,7 +8,7 @@ M models, L losses, R repeats, P pairs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,6 @@ def resample(
     num_samples: int,
     seed: int,
     ties: TieRule,
-    listed: Sequence[int],
     compare: Compare,
     pairs: np.ndarray,
 ) -> Samples:
@@ -68,7 +67,6 @@ def resample(
         num_samples: B.
         seed: The same seed gives the same samples.
         ties: Tie rule within a block.
-        listed: Positions of the losses in the order that the rule `order` goes by.
         compare: Which cells count in a block.
         pairs: (2, P) positions of the losses to compare.
     """
@@ -77,7 +75,7 @@ def resample(
     differences: list[np.ndarray] = []
     for draw in _draws(scores, axes, num_samples, seed):
         for axis, counted_DML in counted.items():
-            block_points = _block_points(scores, draw, axis, counted_DML, ties, listed)
+            block_points = _block_points(scores, draw, axis, counted_DML, ties)
             points[axis].append(block_points)
         differences.append(_differences(scores, draw, pairs))
     return Samples(
@@ -167,7 +165,6 @@ def _block_points(
     axis: str,
     counted_DML: np.ndarray,
     ties: TieRule,
-    listed: Sequence[int],
 ) -> np.ndarray:
     """Returns the points (B, L) of the drawn blocks of one axis."""
     finished_DML = scores.finished_DML & counted_DML
@@ -183,7 +180,7 @@ def _block_points(
         means = np.divide(means, number, out=np.full_like(means, np.nan), where=number > 0)
     if finished is not None:
         means[_weighted_sum(finished, draw, axis) == 0] = np.nan
-    points = points_of(means, ties=ties, listed=listed)
+    points = points_of(means, ties=ties, listed=scores.listed_positions)
     if axis == "dataset":
         return np.asarray(points.sum(axis=1))
     return np.asarray(np.einsum("bml,bm->bl", points, draw.weights_BM))

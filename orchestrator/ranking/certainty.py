@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any, Literal, get_args
 
 import numpy as np
-import pandas as pd
 
 from orchestrator.ranking.bootstrap import resample as draw_samples
 from orchestrator.ranking.choices import Compare, PodiumAxis, TieRule
-from orchestrator.ranking.coverage import Grid
-from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.pairs import (
     Interval,
     PairCertainty,
@@ -21,11 +18,9 @@ from orchestrator.ranking.pairs import (
     interval,
     turn_round,
 )
-from orchestrator.ranking.places import tie_rule
-from orchestrator.ranking.podium import listing, rank
-from orchestrator.ranking.racing import with_stand_ins
-from orchestrator.ranking.results import Podium, podium_rows
-from orchestrator.ranking.scores import Scores, scores_of
+from orchestrator.ranking.podium import Podium, podium_rows
+from orchestrator.ranking.rank import rank
+from orchestrator.ranking.scores import Scores
 from workers.contract import UserError
 
 __all__ = [
@@ -109,11 +104,9 @@ class Certainty:
 
 
 def certainty(
-    table: pd.DataFrame | Scores,
+    scores: Scores,
     *,
-    metric: str | Metric = "dice",
-    ties: str = "split",
-    expected: Grid | Mapping[str, object] | int | None = None,
+    ties: TieRule = "split",
     axis: PodiumAxis = "dataset",
     compare: Compare = "available",
     resample: Sequence[str] = RESAMPLED_AXES,
@@ -122,12 +115,10 @@ def certainty(
     level: float = 0.95,
     margin: float = 0.005,
 ) -> Certainty:
-    """Says how sure one podium of `rank` is; see `certainties`, which does all at once."""
+    """Returns the certainty of one podium of `rank`; see `certainties`."""
     return certainties(
-        table,
-        metric=metric,
+        scores,
         ties=ties,
-        expected=expected,
         axes=(axis,),
         compare=compare,
         resample=resample,
@@ -139,11 +130,9 @@ def certainty(
 
 
 def certainties(
-    table: pd.DataFrame | Scores,
+    scores: Scores,
     *,
-    metric: str | Metric = "dice",
-    ties: str = "split",
-    expected: Grid | Mapping[str, object] | int | None = None,
+    ties: TieRule = "split",
     axes: Sequence[PodiumAxis] = PODIUM_AXES,
     compare: Compare = "available",
     resample: Sequence[str] = RESAMPLED_AXES,
@@ -152,72 +141,67 @@ def certainties(
     level: float = 0.95,
     margin: float = 0.005,
 ) -> dict[PodiumAxis, Certainty]:
-    """Says how sure the podiums of `rank` are: a paired percentile bootstrap (Efron 1979).
+    """Returns the certainty of the podiums of `rank`: a paired percentile bootstrap (Efron 1979).
 
     Args:
-        table: See `rank`.
-        metric: See `rank`.
+        scores: All trials.
         ties: See `rank`.
-        expected: See `rank`.
-        axes: Which podiums; all come from the same samples.
+        axes: The podiums; all use the same samples.
         compare: See `rank`.
-        resample: What is drawn with replacement: any of `dataset`, `model`, `repeat`. What is not
-            drawn is taken as given: without `dataset`, the answer is about these datasets alone.
+        resample: The axes to draw with replacement, any of `dataset`, `model`, `repeat`. The other
+            axes stay fixed: without `dataset`, the certainty is about these datasets only.
         num_samples: Bootstrap samples.
-        seed: The same seed gives the same answer.
-        level: Share of samples inside an interval.
+        seed: The same seed gives the same result.
+        level: Fraction of the samples inside an interval.
         margin: Differences up to this count as equivalent in practice, in units of the metric.
 
     Returns:
-        An answer for each podium asked for; where nothing can be said, it has a `refusal`.
+        The certainty of each podium; with a `refusal` if the bootstrap is not possible.
 
     Raises:
-        UserError: An argument is out of its range, or the table is not as `rank` wants it.
+        UserError: An argument is out of its range.
     """
     options = _Options(
-        ties=tie_rule(ties),
+        ties=ties,
         resample=_axes(resample),
         num_samples=num_samples,
         seed=seed,
         level=level,
         margin=margin,
     )
-    scores = with_stand_ins(scores_of(table, metric), expected)
-    ranking = rank(scores, ties=ties, expected=expected, compare=compare, agreement=False)
+    ranking = rank(scores, ties=ties, compare=compare, agreement=False)
     drawn, notes = resampled_axes(scores, options.resample)
     refusal = _refusal(scores, drawn)
     if refusal:
-        return {axis: _said(axis, scores, options, drawn, refusal) for axis in axes}
-    names = tuple(dict.fromkeys((*listing(scores, expected), *scores.losses)))
+        return {axis: _refused(axis, scores, options, drawn, refusal) for axis in axes}
     pairs = np.array(list(combinations(range(len(scores.losses)), 2))).T
     samples = draw_samples(
         scores,
         axes=drawn,
         num_samples=num_samples,
         seed=seed,
-        ties=options.ties,
-        listed=[scores.losses.index(loss) for loss in names if loss in scores.losses],
+        ties=ties,
         compare=compare,
         pairs=pairs,
     )
     compared = compare_pairs(scores, samples.differences_BP, pairs, level=level, margin=margin)
-    answers: dict[PodiumAxis, Certainty] = {}
+    found: dict[PodiumAxis, Certainty] = {}
     for axis in axes:
         podium = ranking.podium(axis)
         if podium is None:
-            answers[axis] = _said(axis, scores, options, drawn, _no_axis(axis))
+            found[axis] = _refused(axis, scores, options, drawn, _no_axis(axis))
         elif not any(podium.points.values()):
-            answers[axis] = _said(axis, scores, options, drawn, NO_POINTS)
+            found[axis] = _refused(axis, scores, options, drawn, NO_POINTS)
         else:
             points_BL = sum(samples.points_BL[part] for part in _parts(axis))
-            answers[axis] = replace(
-                _said(axis, scores, options, drawn, None),
+            found[axis] = replace(
+                _refused(axis, scores, options, drawn, None),
                 num_samples=num_samples,
                 losses=_losses(scores, podium, np.asarray(points_BL), level),
                 pairs=_in_order(compared, list(podium.points)),
                 notes=notes,
             )
-    return answers
+    return found
 
 
 NO_POINTS = "The bootstrap says nothing: no loss has points, for no trial finished."
@@ -307,7 +291,7 @@ def _no_axis(axis: str) -> str:
     return f"There is no podium by {missing}: the table lacks the column."
 
 
-def _said(
+def _refused(
     axis: PodiumAxis,
     scores: Scores,
     options: _Options,

@@ -1,13 +1,11 @@
-"""What a complete table would hold, and how much of it is there."""
+"""The trials that a ranking expects, and how many of them are present."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-
-import pandas as pd
 
 from workers.contract import JSONValue, UserError
 
@@ -32,16 +30,16 @@ class Coverage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
-    """The axes of a full product, by label.
+class ExpectedTrials:
+    """Every combination of these labels in every repeat, except the spared trials.
 
     Attributes:
-        datasets: Labels; empty where the table knows no dataset.
-        models: Labels; empty where the table knows no model.
+        datasets: Labels; empty if the table has no column dataset.
+        models: Labels; empty if the table has no column model.
         losses: Labels.
         num_repeats: Trials of each combination.
-        spared: Dataset, model, loss and repeat of the trials that a race did without.
-        race: What to say of that race; None where the grid was not raced.
+        spared: Dataset, model, loss and repeat of the trials that an ended race never runs.
+        race: A sentence on that race; None if the grid has no race.
     """
 
     datasets: tuple[str, ...] = ()
@@ -52,11 +50,11 @@ class Grid:
     race: str | None = None
 
     @classmethod
-    def from_document(cls, document: Mapping[str, object]) -> Grid:
+    def from_document(cls, document: Mapping[str, object]) -> ExpectedTrials:
         """Reads a grid document: lists `datasets`, `models`, `losses`, and `repeats`.
 
         Entries are labels, or components with a `label` or `name`; `repeats` is a number or a
-        list. A key that is absent stays empty. `spared` and `race` are those of a raced grid.
+        list. An absent key stays empty. The document of a raced grid also has `spared` and `race`.
 
         Raises:
             UserError: A key holds something else.
@@ -77,49 +75,26 @@ class Grid:
             race=race if isinstance(race, str) else None,
         )
 
-    @classmethod
-    def around(
-        cls, table: pd.DataFrame, expected: Grid | Mapping[str, object] | int | None
-    ) -> Grid:
-        """Returns the smallest grid that holds both the table and what is expected.
-
-        What lies outside the expected grid counts too: losses compare fairly only over a full
-        product, so a loss tried on half of the blocks leaves the whole provisional.
-        """
-        return cls.covering(
-            datasets=_labels(table, "dataset"),
-            models=_labels(table, "model"),
-            losses=_labels(table, "loss"),
-            num_repeats=int(table["repeat"].nunique()) if "repeat" in table else 1,
-            expected=expected,
-        )
-
-    @classmethod
     def covering(
-        cls,
+        self,
         *,
         datasets: Sequence[str],
         models: Sequence[str],
         losses: Sequence[str],
         num_repeats: int,
-        expected: Grid | Mapping[str, object] | int | None,
-    ) -> Grid:
-        """Returns the smallest grid with these labels and with what is expected (see `around`).
+    ) -> ExpectedTrials:
+        """Returns the smallest full product that holds these trials and those of a table.
 
-        The expected grid's labels keep its order; the others follow in the order given.
+        Trials outside the expected ones count too: losses compare fairly only over a full product,
+        so a loss with trials in half of the blocks makes the whole ranking provisional. These
+        labels keep their order; new labels of the table follow in the order given.
         """
-        if isinstance(expected, Mapping):
-            expected = cls.from_document(expected)
-        if isinstance(expected, int):
-            expected = cls(num_repeats=expected)
-        known = expected or cls()
-        return cls(
-            datasets=tuple(dict.fromkeys((*known.datasets, *datasets))),
-            models=tuple(dict.fromkeys((*known.models, *models))),
-            losses=tuple(dict.fromkeys((*known.losses, *losses))),
-            num_repeats=max(known.num_repeats, num_repeats),
-            spared=known.spared,
-            race=known.race,
+        return replace(
+            self,
+            datasets=tuple(dict.fromkeys((*self.datasets, *datasets))),
+            models=tuple(dict.fromkeys((*self.models, *models))),
+            losses=tuple(dict.fromkeys((*self.losses, *losses))),
+            num_repeats=max(self.num_repeats, num_repeats),
         )
 
     def blocks(self, axis: str) -> tuple[str, ...]:
@@ -127,21 +102,11 @@ class Grid:
         labels: tuple[str, ...] = getattr(self, _KEYS[axis])
         return labels
 
-    @property
-    def num_trials(self) -> int:
-        """Number of combinations; an axis the table does not know counts once."""
-        return (
-            max(len(self.datasets), 1)
-            * max(len(self.models), 1)
-            * len(self.losses)
-            * self.num_repeats
-        )
-
     def num_expected(self, **labels: str | None) -> int:
-        """Returns the number of trials with these labels that were to be run: none spared.
+        """Returns the number of expected trials with these labels; spared trials do not count.
 
         Args:
-            labels: Of `dataset`, `model` and `loss`; what is left out or None may be anything.
+            labels: Of `dataset`, `model` and `loss`; an absent axis, or None, stands for any label.
         """
         given = [labels.get(axis) for axis in _KEYS]
         sizes = [max(len(self.blocks(axis)), 1) for axis in _KEYS]
@@ -151,11 +116,6 @@ class Grid:
             for trial in self.spared
         )
         return full * self.num_repeats - spared
-
-
-def block_coverage(grid: Grid, axis: str, name: str, present: int) -> Coverage:
-    """Returns the coverage of one block of an axis that holds `present` trials."""
-    return Coverage(present=present, expected=grid.num_expected(**{axis: name}))
 
 
 def _document_labels(document: Mapping[str, object], key: str) -> tuple[str, ...]:
@@ -168,8 +128,3 @@ def _document_labels(document: Mapping[str, object], key: str) -> tuple[str, ...
         for entry in entries
     )
     return tuple(str(label) for label in labels)
-
-
-def _labels(table: pd.DataFrame, axis: str) -> list[str]:
-    # Sorted, for rows come in any order.
-    return sorted(str(label) for label in table[axis].unique()) if axis in table else []

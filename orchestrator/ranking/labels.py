@@ -9,12 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from orchestrator.ranking.reading import Source
+from orchestrator.ranking.reading import NUMBER, TableOrigin
 from orchestrator.wording import count_text
 from workers.contract import TrialStatus, UserError
-
-NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-"""A number with a decimal point, as a cell of text may hold it."""
 
 _SUMMARY = frozenset({
     "average", "averages", "avg", "ave", "mean", "means", "median", "total", "totals", "all",
@@ -42,7 +39,7 @@ _UNFINISHED = frozenset({
 """`terminated` is neither: Ray Tune means finished by it, others mean killed."""
 
 
-def read_labels(table: pd.DataFrame, axis: str, source: Source) -> pd.Series[str]:
+def read_labels(table: pd.DataFrame, axis: str, origin: TableOrigin) -> pd.Series[str]:
     """Returns the labels of one axis as text.
 
     Raises:
@@ -52,42 +49,42 @@ def read_labels(table: pd.DataFrame, axis: str, source: Source) -> pd.Series[str
     try:  # Each distinct label is looked at once: a million rows have few.
         codes, labels = pd.factorize(table[axis])
     except TypeError:
-        msg = f"{source.name}: column {axis!r}: holds lists or records; write one name in each row"
+        msg = f"{origin.name}: column {axis!r}: holds lists or records; write one name in each row"
         raise UserError(msg) from None
     names = np.array([*(str(label).strip() for label in labels), ""], dtype=object)
     missing = names[codes] == ""  # a missing label has code -1, the last entry
     if missing.any():
-        row = source.row(int(np.argmax(missing)))
-        msg = f"{source.name}: column {axis!r}, {row}: empty; fill in the name of the {axis}"
+        row = origin.row(int(np.argmax(missing)))
+        msg = f"{origin.name}: column {axis!r}, {row}: empty; fill in the name of the {axis}"
         raise UserError(msg)
     if not ("spec" in table and str(table["spec"].iloc[0]).startswith("{")):
         first = np.unique(codes, return_index=True)[1]
-        places = [source.row(int(row)) for row in first]
-        _check_names(names[:-1].tolist(), places, f"{source.name}: column {axis!r}", axis)
+        rows = [origin.row(int(row)) for row in first]
+        _check_names(names[:-1].tolist(), rows, f"{origin.name}: column {axis!r}", axis)
     return pd.Series(pd.array(names, dtype="str").take(codes), index=table.index, name=axis)
 
 
-def _check_names(names: Sequence[str], places: Sequence[str], where: str, axis: str) -> None:
+def _check_names(names: Sequence[str], rows: Sequence[str], where: str, axis: str) -> None:
     seen: dict[str, tuple[str, str]] = {}
-    for name, place in zip(names, places, strict=True):
+    for name, row in zip(names, rows, strict=True):
         if axis == "loss" and NUMBER.fullmatch(name):
             msg = (
-                f"{where}, {place}: {name} is a number, and this column must name the loss "
+                f"{where}, {row}: {name} is a number, and this column must name the loss "
                 "function; write the name of the loss in each row, and rename a column of loss "
                 "values (for example to val_loss)"
             )
             raise UserError(msg)
         if _sums_up(name):
             msg = (
-                f"{where}, {place}: {name!r} looks like a summary of other rows, which must not be "
+                f"{where}, {row}: {name!r} looks like a summary of other rows, which must not be "
                 f"ranked beside them; remove these rows, or rename the {axis}"
             )
             raise UserError(msg)
-        other, first = seen.setdefault(_look(name), (name, place))
+        other, first = seen.setdefault(_look(name), (name, row))
         if other != name:
             show = ascii if _form(other) == _form(name) else repr
             msg = (
-                f"{where}: {show(other)} ({first}) and {show(name)} ({place}) differ only by "
+                f"{where}: {show(other)} ({first}) and {show(name)} ({row}) differ only by "
                 "case, blanks or the form of a letter or number; write one name if they are one "
                 f"{axis}, and names that look different if they are two"
             )
@@ -113,12 +110,14 @@ def _look(name: str) -> str:
     return "".join(mark for mark in text if unicodedata.category(mark)[0] not in "CZ")
 
 
-def read_status(table: pd.DataFrame, source: Source) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+def read_status(
+    table: pd.DataFrame, origin: TableOrigin
+) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
     """Leaves out what did not finish, and calls all else `completed` or `diverged`.
 
     Args:
         table: Its column `status` is read, or one such as `State` that holds known words.
-        source: Where it came from.
+        origin: Where the table came from.
 
     Returns:
         The rows that finished or diverged, which rows of the table these are, and what to say of
@@ -140,7 +139,7 @@ def read_status(table: pd.DataFrame, source: Source) -> tuple[pd.DataFrame, np.n
     if unknown:
         listed = _counted(codes, words, unknown)
         msg = (
-            f"{source.name}: column {column!r}: unknown words: {listed}; write 'completed' for a "
+            f"{origin.name}: column {column!r}: unknown words: {listed}; write 'completed' for a "
             "trial that finished and 'diverged' for one that counts as the worst, and remove "
             "the rows of other trials"
         )
@@ -148,7 +147,7 @@ def read_status(table: pd.DataFrame, source: Source) -> tuple[pd.DataFrame, np.n
     lost = [code for code, meaning in enumerate(plain) if meaning == "unfinished"]
     kept = ~np.isin(codes, lost)
     if not kept.any():
-        msg = f"{source.name}: no row finished: {_counted(codes, words, lost)}"
+        msg = f"{origin.name}: no row finished: {_counted(codes, words, lost)}"
         raise UserError(msg)
     meanings = np.array([str(meaning) for meaning in plain], dtype=object)[codes[kept]]
     table = table[kept].assign(status=pd.array(meanings, dtype="str"))

@@ -72,7 +72,7 @@ def tie_rule(name: str) -> TieRule:
     return TIE_NAMES[name]
 
 
-def place(
+def place_losses(
     means: Mapping[str, float],
     *,
     ties: TieRule,
@@ -174,7 +174,7 @@ def _share(first: int, last: int) -> Fraction:
 
 
 def points_of(means: np.ndarray, *, ties: TieRule, listed: Sequence[int]) -> np.ndarray:
-    """Returns the points of many blocks at once, as `place` gives them.
+    """Returns the points of many blocks at once, as `place_losses` gives them.
 
     Args:
         means: (..., losses); NaN or -inf where a loss has no place.

@@ -1,312 +1,270 @@
-"""From a table of trials to the podium by dataset, by model, and both."""
+"""What a ranking consists of: blocks, podiums and the standing of the losses, as frozen data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-import numpy as np
-import pandas as pd
-
-from orchestrator.ranking.agreement import Agreement, UnitRanks, agreement_of, unit_ranks
+from orchestrator.ranking.agreement import Agreement
 from orchestrator.ranking.choices import Compare, TieRule
-from orchestrator.ranking.coverage import Coverage, Grid, block_coverage
+from orchestrator.ranking.coverage import Coverage
 from orchestrator.ranking.metrics import Metric
-from orchestrator.ranking.places import TIE_RULES, Placing, place, tie_rule
-from orchestrator.ranking.racing import with_stand_ins
-from orchestrator.ranking.results import Block, Podium, Points, Ranking, steps
-from orchestrator.ranking.scores import Scores, gather, scores_of
-from orchestrator.ranking.scores import block_means as means_by_block
-from workers.contract import UserError
+from workers.contract import JSONValue
 
-__all__ = ["Block", "Podium", "Points", "Ranking", "block_means", "listing", "mean", "rank"]
-
-
-def rank(
-    table: pd.DataFrame | Scores,
-    *,
-    metric: str | Metric = "dice",
-    ties: str = "split",
-    expected: Grid | Mapping[str, object] | int | None = None,
-    compare: Compare = "available",
-    provisional_below: float = 1.0,
-    agreement: bool = True,
-) -> Ranking:
-    """Ranks the losses of a table within each dataset and within each model.
-
-    A block's mean is the mean over the other axis of the mean over repeats, unrounded. Its 1st,
-    2nd and 3rd loss get 3, 2 and 1 points, which are summed over the blocks (Jang and Ahn 2025,
-    figure 2).
-
-    Args:
-        table: Columns dataset and/or model, loss, the metric; optionally repeat and status. A
-            diverged row counts as the worst value; a loss none of whose trials finished in a block
-            stands behind all others there and gets no points.
-        metric: Column to rank by. Its name says whether higher or lower is better; for another
-            name give the result of `metrics.metric_of`.
-        ties: Who gets the points of tied places; any of `places.TIE_NAMES`.
-        expected: The grid (or its document), or trials per cell; else the full product of what
-            the table shows. Its order of losses is the one that the rule `order` goes by.
-        compare: Which cells count in a block; see `scores.comparable_DML`.
-        provisional_below: A podium with a smaller share of its expected trials is provisional.
-        agreement: Whether to rank first and average then, too.
-
-    Raises:
-        UserError: The table, the tie rule or the grid document is not as described.
-    """
-    rule = tie_rule(ties)
-    if not 0 <= provisional_below <= 1:
-        msg = f"--provisional-below {provisional_below:g}: give a share between 0 and 1"
-        raise UserError(msg)
-    scores = with_stand_ins(scores_of(table, metric), expected)
-    question = _Question(
-        scores=scores,
-        rule=rule,
-        grid=Grid.covering(
-            datasets=scores.datasets,
-            models=scores.models,
-            losses=scores.losses,
-            num_repeats=scores.values_DMLR.shape[3],
-            expected=expected,
-        ),
-        listed=listing(scores, expected),
-        provisional_below=provisional_below,
-        units=unit_ranks(scores) if agreement else None,
-    )
-    podiums = {axis: _podium(question, axis, compare) for axis in scores.axes}
-    by_dataset, by_model = podiums.get("dataset"), podiums.get("model")
-    return Ranking(
-        measure=scores.measure,
-        ties=rule,
-        by_dataset=by_dataset,
-        by_model=by_model,
-        both=_both(question, by_dataset, by_model) if by_dataset and by_model else None,
-        compare=compare,
-        notes=(
-            *filter(None, [question.grid.race]),
-            *scores.notes,
-            *_hole_notes(question, podiums, compare),
-        ),
-    )
-
-
-def listing(
-    scores: Scores, expected: Grid | Mapping[str, object] | int | None = None
-) -> tuple[str, ...]:
-    """Returns the losses in the order of the grid where there is one, else of the table."""
-    if isinstance(expected, Mapping):
-        expected = Grid.from_document(expected)
-    known = expected.losses if isinstance(expected, Grid) else ()
-    return tuple(dict.fromkeys((*known, *scores.listed)))
-
-
-def block_means(table: pd.DataFrame, axis: str, metric: str) -> dict[str, dict[str, float]]:
-    """Returns {block: {loss: mean over the other axis of the mean over repeats}}.
-
-    Args:
-        table: A checked table.
-        axis: Column of the blocks.
-        metric: Column to average.
-    """
-    scores = gather(table, metric)
-    means, _ = means_by_block(scores, axis)
-    return {
-        block: {loss: scores.shown(value) for loss, value in _there(scores.losses, row).items()}
-        for block, row in zip(scores.labels(axis), means, strict=True)
-    }
-
-
-def mean(values: Sequence[float]) -> float:
-    """Returns the mean; the values are sorted first, so that their order never matters."""
-    return float(np.mean(np.sort(np.asarray(values, dtype=float))))
-
-
-def _there(losses: Sequence[str], row: np.ndarray) -> dict[str, float]:
-    return {
-        loss: float(value) for loss, value in zip(losses, row, strict=True) if not np.isnan(value)
-    }
+Points = Mapping[str, int | float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Question:
-    """What is ranked, and how."""
+class Block:
+    """One dataset (or one model) and how the losses did on it.
 
-    scores: Scores
-    rule: TieRule
-    grid: Grid
-    listed: tuple[str, ...]
-    provisional_below: float
-    units: UnitRanks | None
+    Attributes:
+        means: Unrounded mean of the metric, for each loss that has a trial here.
+        order: Those losses, best first.
+        places: Place of each of them, from 1; tied losses share it.
+        ranks: The same, tied losses sharing the mean of their places.
+        points: Points of each of them.
+        ties: Groups of losses whose equal means touch the three first places.
+        diverged: Losses none of whose trials here finished: behind all others, without points.
+        coverage: Trials present and expected here.
+    """
 
+    name: str
+    means: Mapping[str, float]
+    order: tuple[str, ...]
+    places: Mapping[str, int]
+    points: Points
+    ties: tuple[tuple[str, ...], ...]
+    coverage: Coverage
+    ranks: Mapping[str, float] = field(default_factory=dict)
+    diverged: tuple[str, ...] = ()
 
-def _podium(question: _Question, axis: str, compare: Compare) -> Podium:
-    blocks, totals = _blocks(question, axis, compare)
-    overall = {loss: _overall(blocks, loss) for loss in question.grid.losses}
-    points = _standing(question.scores, totals[question.rule], overall)
-    return Podium(
-        axis=axis,
-        measure=question.scores.measure,
-        points=points,
-        means={loss: overall[loss] for loss in points},
-        blocks=blocks,
-        coverage=Coverage(
-            present=sum(block.coverage.present for block in blocks.values()),
-            expected=sum(block.coverage.expected for block in blocks.values()),
-        ),
-        ties=question.rule,
-        rule_points={
-            each: _standing(question.scores, total, overall) for each, total in totals.items()
-        },
-        agreement=_agreement(question, (axis,), points),
-        provisional_below=question.provisional_below,
-    )
-
-
-def _blocks(
-    question: _Question, axis: str, compare: Compare
-) -> tuple[dict[str, Block], dict[TieRule, dict[str, Fraction]]]:
-    """Returns the blocks of one axis, and the points of every loss under every tie rule."""
-    scores, grid = question.scores, question.grid
-    means_BL, finished_BL = means_by_block(scores, axis, compare)
-    present_B = scores.trained_DMLR.sum(axis={"dataset": (1, 2, 3), "model": (0, 2, 3)}[axis])
-    row_of = {name: row for row, name in enumerate(scores.labels(axis))}
-    blocks: dict[str, Block] = {}
-    totals = {each: dict.fromkeys(grid.losses, Fraction(0)) for each in TIE_RULES}
-    for name in grid.blocks(axis):
-        row = row_of.get(name)
-        means = {} if row is None else _there(scores.losses, means_BL[row])
-        lost = [] if row is None else _without(scores.losses, finished_BL[row], means)
-        for each in TIE_RULES:
-            placing = place(means, ties=each, listed=question.listed, diverged=lost)
-            for loss, points in placing.points.items():
-                totals[each][loss] += points
-            if each == question.rule:
-                present = 0 if row is None else int(present_B[row])
-                coverage = block_coverage(grid, axis, name, present)
-                shown = {loss: scores.shown(mean) for loss, mean in means.items()}
-                blocks[name] = _block(name, shown, placing, lost, coverage)
-    return blocks, totals
-
-
-def _both(question: _Question, by_dataset: Podium, by_model: Podium) -> Podium:
-    """Returns the sum of two podiums; every trial counts once in its coverage."""
-    parts = (by_dataset, by_model)
-    overall: dict[str, float | None] = {}
-    for loss in question.grid.losses:
-        values = [value for part in parts if (value := part.means[loss]) is not None]
-        overall[loss] = mean(values) if values else None
-    totals = {
-        each: {
-            loss: sum((_exact(part.rule_points[each][loss]) for part in parts), start=Fraction(0))
-            for loss in overall
+    def to_json(self) -> dict[str, JSONValue]:
+        """Returns the block as plain JSON values."""
+        return {
+            "order": list(self.order),
+            "places": dict(self.places),
+            "points": dict(self.points),
+            "means": dict(self.means),
+            "ties": [list(group) for group in self.ties],
+            "diverged": list(self.diverged),
+            "coverage": self.coverage.to_json(),
         }
-        for each in TIE_RULES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Podium:
+    """Points of all losses over all blocks of one axis, or of both.
+
+    Attributes:
+        axis: `dataset`, `model` or `both`: what a block is.
+        measure: The ranked column, and which direction is better.
+        points: Points of every loss, the best first.
+        means: Mean over the blocks of each loss's block means (`both`: of its two means); None
+            without any trial.
+        blocks: By name, in the order of the grid; those outside it follow by name. In `both` a
+            name begins with `dataset ` or `model `.
+        coverage: Trials present and expected in all blocks.
+        ties: Tie rule of `points`.
+        rule_points: Points of every loss under each tie rule.
+        agreement: The same podium when ranks are taken first and then averaged.
+        provisional_below: Share of the expected trials from which on it is not provisional.
+    """
+
+    axis: str
+    measure: Metric
+    points: Points
+    means: Mapping[str, float | None]
+    blocks: Mapping[str, Block]
+    coverage: Coverage
+    ties: TieRule
+    # The rule `order` goes by the order of the rows; all else is the same for them in any order.
+    rule_points: Mapping[TieRule, Points] = field(default_factory=dict, compare=False)
+    agreement: Agreement | None = None
+    provisional_below: float = 1.0
+
+    @property
+    def num_ties(self) -> int:
+        """Number of ties that touch one of the three first places of a block."""
+        return sum(len(block.ties) for block in self.blocks.values())
+
+    @property
+    def provisional(self) -> bool:
+        """True while too many trials are missing: a missing trial may change any place."""
+        return self.coverage.present < self.provisional_below * self.coverage.expected
+
+    @property
+    def leaders(self) -> Mapping[TieRule, tuple[str, ...]]:
+        """Who leads under each tie rule; several when they are level, none without points."""
+        return {rule: steps(points)[0] for rule, points in self.rule_points.items()}
+
+    @property
+    def leader_depends_on_ties(self) -> bool:
+        """True when another tie rule has another leader."""
+        return len({frozenset(names) for names in self.leaders.values()}) > 1
+
+    @property
+    def podium_depends_on_ties(self) -> bool:
+        """True when another tie rule puts other losses on a step of the podium."""
+        return len({_step_sets(points) for points in self.rule_points.values()}) > 1
+
+    def to_json(self) -> dict[str, JSONValue]:
+        """Returns the podium as plain JSON values."""
+        blocks = {name: block.to_json() for name, block in self.blocks.items()}
+        coverage = self.coverage.to_json()
+        coverage["blocks"] = {name: block.coverage.to_json() for name, block in self.blocks.items()}
+        return {
+            "points": dict(self.points),
+            "means": dict(self.means),
+            "ties": {"rule": self.ties, "num_podium_ties": self.num_ties},
+            "tie_rules": {
+                "points": {rule: dict(points) for rule, points in self.rule_points.items()},
+                "leaders": {rule: list(names) for rule, names in self.leaders.items()},
+                "leader_changes": self.leader_depends_on_ties,
+                "podium_changes": self.podium_depends_on_ties,
+            },
+            "rank_then_aggregate": self.agreement.to_json() if self.agreement else None,
+            "coverage": coverage,
+            "provisional": self.provisional,
+            "blocks": dict(blocks),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """The podiums; one is None where the table lacks its column.
+
+    Attributes:
+        measure: The ranked column, and which direction is better.
+        ties: Who gets the points of tied places.
+        by_dataset: Podium over datasets.
+        by_model: Podium over models.
+        both: Sum of the points of the two; None unless both are there.
+        compare: Which cells count; see `orchestrator.ranking.scores.comparable_DML`.
+        notes: Sentences on how the table was read, for the reader of the result.
+    """
+
+    measure: Metric
+    ties: TieRule
+    by_dataset: Podium | None
+    by_model: Podium | None
+    both: Podium | None = None
+    compare: Compare = "available"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def metric(self) -> str:
+        """The ranked column."""
+        return self.measure.name
+
+    @property
+    def podiums(self) -> tuple[Podium, ...]:
+        """The podiums that exist, by dataset first; without their sum."""
+        return tuple(podium for podium in (self.by_dataset, self.by_model) if podium)
+
+    def podium(self, axis: str) -> Podium | None:
+        """Returns the podium of `dataset`, `model` or `both`."""
+        return {"dataset": self.by_dataset, "model": self.by_model, "both": self.both}[axis]
+
+    def to_json(self) -> dict[str, JSONValue]:
+        """Returns the podiums as plain JSON values; whole points are integers."""
+        return {
+            "metric": self.metric,
+            "better": self.measure.better,
+            "range": self.measure.range_json(),
+            "unit": self.measure.unit or None,
+            "ties": self.ties,
+            "compare": self.compare,
+            "by_dataset": self.by_dataset.to_json() if self.by_dataset else None,
+            "by_model": self.by_model.to_json() if self.by_model else None,
+            "both": self.both.to_json() if self.both else None,
+            "notes": list(self.notes),
+        }
+
+
+def steps(points: Points) -> tuple[tuple[str, ...], ...]:
+    """Returns who stands on the 1st, 2nd and 3rd step; a step below a joint one is empty."""
+    scores = list(points.values())
+    places = {loss: 1 + sum(other > own for other in scores) for loss, own in points.items() if own}
+    return tuple(
+        tuple(loss for loss, taken in places.items() if taken == step) for step in (1, 2, 3)
+    )
+
+
+def _step_sets(points: Points) -> tuple[frozenset[str], ...]:
+    return tuple(frozenset(step) for step in steps(points))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodiumRow:
+    """One loss in the final order.
+
+    Attributes:
+        place: From 1; losses that are level share the better place.
+        joint: True where another loss has the same place.
+        loss: Label.
+        points: Sum over the blocks.
+        mean: Mean of the block means; None without any trial.
+        num_first: Blocks in which it took (or shared) the 1st place.
+        num_second: The same for the 2nd place.
+        num_third: The same for the 3rd place.
+        mean_rank: Mean over the blocks of its rank, ties shared; None without any trial.
+    """
+
+    place: int
+    joint: bool
+    loss: str
+    points: int | float
+    mean: float | None
+    num_first: int
+    num_second: int
+    num_third: int
+    mean_rank: float | None = None
+
+
+def podium_rows(podium: Podium, *, break_ties: bool = False) -> list[PodiumRow]:
+    """Returns one row a loss, ordered by points; losses with equal points share a place.
+
+    Args:
+        podium: Points of all losses.
+        break_ties: Part equal points by the number of 1st places, then by mean rank. Losses equal
+            in these too stay joint.
+    """
+    ranks = {loss: _mean_rank(podium, loss) for loss in podium.points}
+    wins = {loss: _num_places(podium, loss, 1) for loss in podium.points}
+    standing: dict[str, tuple[float, ...]] = {
+        loss: (-points, *((-wins[loss], _last(ranks[loss])) if break_ties else ()))
+        for loss, points in podium.points.items()
     }
-    points = _standing(question.scores, totals[question.rule], overall)
-    return Podium(
-        axis="both",
-        measure=question.scores.measure,
-        points=points,
-        means={loss: overall[loss] for loss in points},
-        blocks={f"{part.axis} {name}": b for part in parts for name, b in part.blocks.items()},
-        coverage=by_dataset.coverage,
-        ties=question.rule,
-        rule_points={
-            each: _standing(question.scores, total, overall) for each, total in totals.items()
-        },
-        agreement=_agreement(question, ("dataset", "model"), points),
-        provisional_below=question.provisional_below,
-    )
-
-
-def _agreement(question: _Question, axes: Sequence[str], points: Points) -> Agreement | None:
-    if question.units is None:
-        return None
-    return agreement_of(
-        question.scores, question.units, axes, points, question.rule, question.listed
-    )
-
-
-def _hole_notes(
-    question: _Question, podiums: Mapping[str, Podium], compare: Compare
-) -> tuple[str, ...]:
-    """Says where losses are compared on different combinations, and what the common ones say."""
-    present_DML = question.scores.present_DML
-    uneven = present_DML.any(axis=2) & ~present_DML.all(axis=2)
-    if len(podiums) < 2 or not uneven.any():
-        return ()
-    number = f"{int(uneven.sum())} of {int(present_DML.any(axis=2).sum())}"
-    lacking = f"{number} dataset x model combinations lack a loss"
-    if compare == "common":
-        return (f"{lacking}; each block compares its losses only on those that all of them have.",)
-    leaders = []
-    for axis in podiums:
-        _, totals = _blocks(question, axis, "common")
-        names = steps({loss: _number(own) for loss, own in totals[question.rule].items()})[0]
-        leaders.append(f"{' and '.join(sorted(names)) or 'no loss'} by {axis}")
-    return (
-        f"{lacking}, so means of different combinations are compared. On those that all losses "
-        f"of a block have, the lead goes to {', '.join(leaders)} (--cells common).",
-    )
-
-
-def _block(
-    name: str,
-    means: Mapping[str, float],
-    placing: Placing,
-    diverged: Sequence[str],
-    coverage: Coverage,
-) -> Block:
-    return Block(
-        name=name,
-        means={loss: means[loss] for loss in placing.order},
-        order=placing.order,
-        places={loss: placing.places[loss] for loss in placing.order},
-        ranks={loss: placing.ranks[loss] for loss in placing.order},
-        points={loss: _number(placing.points[loss]) for loss in placing.order},
-        ties=placing.ties,
-        diverged=tuple(diverged),
-        coverage=coverage,
-    )
-
-
-def _without(
-    losses: Sequence[str], finished_L: np.ndarray, means: Mapping[str, float]
-) -> list[str]:
+    keys = list(standing.values())
     return [
-        loss
-        for loss, finished in zip(losses, finished_L, strict=True)
-        if loss in means and not finished
+        PodiumRow(
+            place=1 + sum(other < standing[loss] for other in keys),
+            joint=keys.count(standing[loss]) > 1,
+            loss=loss,
+            points=podium.points[loss],
+            mean=podium.means[loss],
+            num_first=wins[loss],
+            num_second=_num_places(podium, loss, 2),
+            num_third=_num_places(podium, loss, 3),
+            mean_rank=ranks[loss],
+        )
+        # Sorting is stable: what stays joint keeps the podium's order, by mean.
+        for loss in sorted(podium.points, key=standing.__getitem__)
     ]
 
 
-def _overall(blocks: Mapping[str, Block], loss: str) -> float | None:
-    values = [block.means[loss] for block in blocks.values() if loss in block.means]
-    return mean(values) if values else None
+def _num_places(podium: Podium, loss: str, place: int) -> int:
+    return sum(
+        block.places.get(loss) == place and loss not in block.diverged
+        for block in podium.blocks.values()
+    )
 
 
-def _standing(
-    scores: Scores, totals: Mapping[str, Fraction], overall: Mapping[str, float | None]
-) -> dict[str, int | float]:
-    """Returns the points, best first; equal points by mean (unheard losses last), then name."""
-
-    def key(loss: str) -> tuple[Fraction, float, str]:
-        value = overall[loss]
-        # Rounded, so that the order of a summation never decides.
-        return (
-            -totals[loss],
-            float("inf") if value is None else -round(scores.shown(value), 12),
-            loss,
-        )
-
-    return {loss: _number(totals[loss]) for loss in sorted(totals, key=key)}
+def _mean_rank(podium: Podium, loss: str) -> float | None:
+    ranks = [block.ranks[loss] for block in podium.blocks.values() if loss in block.ranks]
+    return round(sum(ranks) / len(ranks), 9) if ranks else None
 
 
-def _exact(points: float) -> Fraction:
-    """Returns the fraction behind a number of points: halves, thirds and their sums."""
-    return Fraction(points).limit_denominator(10**6)
-
-
-def _number(points: Fraction) -> int | float:
-    return points.numerator if points.denominator == 1 else float(points)
+def _last(rank: float | None) -> float:
+    return float("inf") if rank is None else rank

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from orchestrator.ranking.places import TIE_TOLERANCE
-from orchestrator.ranking.results import Podium, podium_rows
+from orchestrator.ranking.podium import Podium, podium_rows
 from orchestrator.ranking.scores import Scores, mean_over
 from orchestrator.wording import signed_text
 from workers.contract import UserError
@@ -92,7 +92,7 @@ class RepeatNoise:
     num_repeats: int
 
 
-def repeats_to_part(
+def repeats_to_separate(
     scores: Scores,
     podium: Podium,
     *,

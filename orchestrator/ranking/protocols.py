@@ -1,4 +1,4 @@
-"""What the protocols of one table differ in, for an error that lists them and for comparisons."""
+"""Protocols and definitions: which trials may be ranked together, and how protocols differ."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SECTIONS = ("data", "training")
 
 
 def protocol_values(spec: object) -> dict[str, str]:
-    """Returns what makes the protocol of one trial: seed, data and training, as dotted keys.
+    """Returns the protocol of one trial, {dotted key: value} of seed, data and training.
 
     Args:
-        spec: JSON text of the specification; anything else gives nothing.
+        spec: JSON text of the specification; any other value gives an empty result.
     """
     document = spec_of(spec)
     values = {"seed": _text(document["seed"])} if "seed" in document else {}
@@ -34,17 +34,17 @@ def protocol_values(spec: object) -> dict[str, str]:
 
 
 def differing_keys(protocols: Iterable[Mapping[str, str]]) -> list[str]:
-    """Returns the keys whose values are not the same everywhere, in the order of their listing."""
+    """Returns the keys whose values differ between the protocols, in the order of the keys."""
     listed = list(protocols)
     keys = dict.fromkeys(key for values in listed for key in values)
     return [key for key in keys if len({values.get(key) for values in listed}) > 1]
 
 
 def describe_protocols(trials: pd.DataFrame) -> dict[str, str]:
-    """Returns {protocol_id: what sets it apart from the others}, such as `training.max_epochs 2`.
+    """Returns {protocol_id: its differing keys and values}, such as `training.max_epochs 2`.
 
     Args:
-        trials: Columns protocol_id and spec; without them there is nothing to say.
+        trials: Columns protocol_id and spec; without them the result is empty.
     """
     if not {"protocol_id", "spec"} <= set(trials.columns):
         return {}
@@ -67,12 +67,12 @@ def choose_protocol(trials: pd.DataFrame, protocol: str | None, source: str) -> 
     """Returns the trials of one protocol; without `protocol` there must be only one.
 
     Args:
-        trials: Any table; without a column protocol_id it is returned as it is.
+        trials: Any table; without a column protocol_id it is returned unchanged.
         protocol: A protocol_id or its beginning.
         source: What to call the table in an error.
 
     Raises:
-        UserError: Several protocols are there, or `protocol` is none of them.
+        UserError: The table has several protocols, or `protocol` is none of them.
     """
     if "protocol_id" not in trials.columns:
         if protocol is None:
@@ -83,8 +83,7 @@ def choose_protocol(trials: pd.DataFrame, protocol: str | None, source: str) -> 
     counts = {str(name): int(number) for name, number in protocols.value_counts().items()}
     described = describe_protocols(trials) if len(counts) > 1 else {}
     listing = ", ".join(
-        f"{name} ({count_text(count, 'trial')}"
-        f"{f': {described[name]}' if described.get(name) else ''})"
+        f"{name} ({': '.join(filter(None, [count_text(count, 'trial'), described.get(name)]))})"
         for name, count in sorted(counts.items())
     )
     if protocol is None:
@@ -103,19 +102,19 @@ def choose_protocol(trials: pd.DataFrame, protocol: str | None, source: str) -> 
     return trials[protocols == matches[0]]
 
 
-def check_questions(trials: pd.DataFrame, source: str) -> None:
-    """Sees to it that a label means the same in every row.
+def check_definitions(trials: pd.DataFrame, source: str) -> None:
+    """Checks that every label has the same definition, name and parameters, in every row.
 
     Args:
-        trials: Needs a column `spec` (JSON of the trial's specification) to find anything.
+        trials: Only a table with a column `spec` (JSON of the specification) is checked.
         source: What to call the table in an error.
 
     Raises:
-        UserError: One label stands for two components, for example `focal` with two gammas.
+        UserError: A label has two definitions, for example `focal` with two gammas.
     """
     if "spec" not in trials.columns:
         return
-    codes, distinct = _questions_of(trials["spec"])
+    codes, distinct = _definitions_of(trials["spec"])
     specs = [spec_of(text) for text in distinct]
     _refuse_unreadable(specs, codes, source)
     for axis in ("dataset", "model", "loss"):
@@ -137,11 +136,11 @@ _REPEAT = r'"repeat": ?\d+'
 _CHUNK_ROWS = 100_000
 
 
-def _questions_of(specs: pd.Series[str]) -> tuple[np.ndarray, list[str]]:
-    """Returns the number of each row's specification without its repeat, and their texts.
+def _definitions_of(specs: pd.Series[str]) -> tuple[np.ndarray, list[str]]:
+    """Returns the number of each row's specification without its repeat, and the distinct texts.
 
-    Trials that differ in nothing but their repeat ask one question: parsed once, not each. Some
-    rows at a time, for the texts of a million take gigabytes.
+    Trials that differ only in their repeat share one text, which is parsed once. The rows are read
+    in chunks, because the texts of a million rows take gigabytes.
     """
     numbers: dict[str, int] = {}
     codes = np.empty(len(specs), dtype=int)
@@ -158,13 +157,13 @@ def _questions_of(specs: pd.Series[str]) -> tuple[np.ndarray, list[str]]:
 def _refuse_unreadable(
     specs: Sequence[Mapping[str, object]], codes: np.ndarray, source: str
 ) -> None:
-    """Refuses rows of which nobody knows what they answer; a column of another meaning is fine."""
+    """Refuses rows with a damaged specification; a table may use the column name for other text."""
     damaged = [number for number, spec in enumerate(specs) if not set(AXES) <= spec.keys()]
     if damaged and len(damaged) < len(specs):
         count = int(np.isin(codes, damaged).sum())
         msg = (
             f"{source}: the specification (column 'spec') of {count_text(count, 'trial')} cannot "
-            "be read, so it is not known what they answer; podium verify names them, and "
+            "be read, so their definitions are unknown; podium verify names these trials, and "
             "--quarantine moves them aside"
         )
         raise UserError(msg)
@@ -176,51 +175,52 @@ def _check_axis(
     components: Sequence[dict[str, object]],
     source: str,
 ) -> None:
-    """Checks one axis; `numbers` says how many trials have a label and the n-th component."""
+    """Checks one axis; `numbers` counts the trials by label and position of the component."""
     meanings: dict[str, dict[str, dict[str, object]]] = {}
     counts: Counter[tuple[str, str]] = Counter()
-    questions_asked = [
+    definitions = [
         {key: component.get(key) for key in ("name", "parameters")} for component in components
     ]
     for label, position in numbers:
-        asked = str(components[position].get("label", label)).strip()
-        if asked != label:
+        specified = str(components[position].get("label", label)).strip()
+        if specified != label:
             msg = (
-                f"{source}: {axis} {label!r}: the specification in column 'spec' says {asked!r}, "
-                "so the label was written over; podium verify RESULTS --quarantine restores it (if "
-                "this is a table with labels of your own, remove that column)"
+                f"{source}: {axis} {label!r}: the specification in column 'spec' says "
+                f"{specified!r}, so the label was written over; podium verify RESULTS "
+                "--quarantine restores it (if this is a table with labels of your own, remove that "
+                "column)"
             )
             raise UserError(msg)
     identity_of = functools.cache(lambda text: digest(json.loads(text)))
-    identities = [identity_of(json.dumps(question)) for question in questions_asked]
+    identities = [identity_of(json.dumps(definition)) for definition in definitions]
     for (label, position), number in numbers.items():
         identity = identities[position]
-        meanings.setdefault(label, {})[identity] = questions_asked[position]
+        meanings.setdefault(label, {})[identity] = definitions[position]
         counts[label, identity] += number
-    for label, questions in meanings.items():
-        if len(questions) > 1:
+    for label, found in meanings.items():
+        if len(found) > 1:
             listing = "; ".join(
-                f"{question['name']} {json.dumps(question['parameters'], sort_keys=True)} "
+                f"{definition['name']} {json.dumps(definition['parameters'], sort_keys=True)} "
                 f"({count_text(counts[label, identity], 'trial')})"
-                for identity, question in sorted(questions.items())
+                for identity, definition in sorted(found.items())
             )
             msg = (
-                f"{source}: {axis} {label!r} stands for {len(questions)} different questions: "
-                f"{listing}; give each its own alias in the configuration, or rank them from "
+                f"{source}: {axis} {label!r} has {len(found)} different definitions: {listing}; "
+                "give each definition its own alias in the configuration, or rank them from "
                 "separate results folders"
             )
             raise UserError(msg)
 
 
 def changed_code(rows: Iterable[object], now: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Says which code of other packages is not the same in all trials.
+    """Returns a sentence for each file of another package whose code changed between trials.
 
     Args:
         rows: The column `versions` of trials of one protocol.
         now: The versions that further trials will run with.
 
     Returns:
-        A sentence for each file of code with several versions.
+        One sentence per file with several versions.
     """
     known: dict[str, Counter[str]] = {}
     for text, count in Counter(str(row) for row in rows).items():
@@ -231,7 +231,9 @@ def changed_code(rows: Iterable[object], now: Mapping[str, str] | None = None) -
         current = code_digests(now or {}).get(key)
         if set(counts) <= {current} or (current is None and len(counts) == 1):
             continue
-        parts = [f"{count_text(n, 'trial')} with {text}" for text, n in counts.most_common()]
+        parts = [
+            f"{count_text(number, 'trial')} with {text}" for text, number in counts.most_common()
+        ]
         if current is not None:
             parts.append(f"the next ones with {current}")
         sentences.append(

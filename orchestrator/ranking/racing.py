@@ -10,20 +10,17 @@ Arrays end in their axes: D datasets, M models, L losses, R repeats, B draws, K 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
-from orchestrator.ranking.coverage import Grid
-from orchestrator.ranking.scores import Scores, mean_over
+from orchestrator.ranking.scores import mean_over, split_effects
 
 ROUND_SHARE = 8
 """A round adds one repeat to one in so many of the combinations of dataset, model and loss."""
 NUM_DRAWS = 1000
-FIT_SWEEPS = 60
 STEPS = 3
 
 State = Literal["running", "certain", "spent", "complete"]
@@ -227,7 +224,7 @@ def _fit(
         Effects of the losses (diverged trials included), and by dataset the variance around the
         fit and its degrees of freedom.
     """
-    split_DMR = _splits(values_DMLR, finished_DMLR)
+    split_DMR = split_effects(values_DMLR, finished_DMLR)
     centre_DML = mean_over(values_DMLR - split_DMR[:, :, None], 3)
     finished = np.where(finished_DMLR, values_DMLR, np.nan)
     own_DML = mean_over(finished - split_DMR[:, :, None], 3)
@@ -237,35 +234,6 @@ def _fit(
     freedom_D = np.maximum(seen_DM - np.where(seen_DM > 0, spent_DM, 0), 0).sum(axis=1)
     squares_D = (rest**2).sum(axis=(1, 2, 3))
     return centre_DML, squares_D / np.maximum(freedom_D, 1), freedom_D
-
-
-def _splits(values_DMLR: np.ndarray, finished_DMLR: np.ndarray) -> np.ndarray:
-    """Returns what each split adds for all losses alike; 0 on average, 0 where none finished."""
-    weight = finished_DMLR.astype(float)
-    values = np.where(finished_DMLR, np.nan_to_num(values_DMLR), 0.0)
-    of_loss = np.maximum(weight.sum(axis=3), 1)
-    of_split = np.maximum(weight.sum(axis=2), 1)
-    there_DMR = finished_DMLR.any(axis=2)
-    number_DM = np.maximum(there_DMR.sum(axis=2), 1)
-    split_DMR = np.zeros(there_DMR.shape)
-    uneven = not (weight == weight[:, :, :1, :]).all()
-    for _ in range(FIT_SWEEPS if uneven else 1):  # balanced data is fitted in one sweep
-        loss_DML = (values - weight * split_DMR[:, :, None]).sum(axis=3) / of_loss
-        split_DMR = (values - weight * loss_DML[..., None]).sum(axis=2) / of_split
-        split_DMR -= (split_DMR.sum(axis=2) / number_DM)[..., None]
-        split_DMR *= there_DMR
-    return split_DMR
-
-
-def paired_estimates(values_DMLR: np.ndarray, finished_DMLR: np.ndarray) -> np.ndarray:
-    """Returns loss + split for every trial, by which a spared one can be stood in for.
-
-    A loss with fewer repeats saw other splits; comparing plain means would compare these too.
-    NaN where a loss has no trial at all.
-    """
-    split_DMR = _splits(values_DMLR, finished_DMLR)
-    centre_DML = mean_over(values_DMLR - split_DMR[:, :, None], 3)
-    return np.asarray(centre_DML[..., None] + split_DMR[:, :, None])
 
 
 def podiums(cells_BDML: np.ndarray) -> np.ndarray:
@@ -319,37 +287,3 @@ def _reach(
             after = _order(points_BL + changed_BLL[:, loss], means_BL)
             reach[block, loss] = (np.sort(after, axis=1) != before).any(axis=1).mean()
     return reach
-
-
-def with_stand_ins(scores: Scores, expected: Grid | Mapping[str, object] | int | None) -> Scores:
-    """Returns the scores with what each spared trial is likely to have been: loss + split.
-
-    A spared loss saw fewer splits than the others; plain means would compare the splits too. A
-    combination none of whose trials is there stays empty.
-
-    Args:
-        scores: Of a raced grid, or of any other, which are returned as they are.
-        expected: The grid or its document, which says what was spared.
-    """
-    grid = Grid.from_document(expected) if isinstance(expected, Mapping) else expected
-    if not isinstance(grid, Grid) or not grid.spared or scores.spared_DMLR is not None:
-        return scores
-    where = [
-        {label: place for place, label in enumerate(labels)}
-        for labels in (scores.datasets, scores.models, scores.losses)
-    ]
-    spared: np.ndarray = np.zeros_like(scores.values_DMLR, dtype=bool)
-    for dataset, model, loss, repeat in grid.spared:
-        labels = (dataset, model, loss)
-        place = [known.get(label) for known, label in zip(where, labels, strict=True)]
-        if None not in place and repeat < spared.shape[3]:
-            spared[place[0], place[1], place[2], repeat] = True
-    spared &= np.isnan(scores.values_DMLR)
-    estimates = paired_estimates(scores.values_DMLR, scores.finished_DMLR)
-    spared &= ~np.isnan(estimates)
-    return replace(
-        scores,
-        values_DMLR=np.where(spared, estimates, scores.values_DMLR),
-        finished_DMLR=scores.finished_DMLR | (spared & scores.finished_DML[..., None]),
-        spared_DMLR=spared,
-    )

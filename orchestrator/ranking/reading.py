@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,39 +19,42 @@ from workers.contract import UserError
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".parquet": None, ".pq": None}
 _NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 TABLE_SUFFIXES = frozenset(_SEPARATORS)
-"""How the name of a file ends that holds a table."""
+"""Suffixes of files that hold a table."""
+
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+"""A number with a decimal point, as a field of text may hold it."""
 
 _HEADER_WITHIN = 10
-"""Lines in which the names of the columns are looked for, to say where they are."""
+"""Number of lines that are searched for the names of the columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
-    """Where a table came from, to say in an error which row is meant.
+class TableOrigin:
+    """Where a table came from, to name a row of it in a message.
 
     Attributes:
-        name: File, or what the table is.
-        word: What a place in it is: `line` or `row`.
-        places: Place of each row there; None where they are 1, 2, 3, …
+        name: File, or what to call the table.
+        unit: `line` or `row`: what `numbers` counts.
+        numbers: Number of each row in the file, (N,); None if they are 1, 2, 3, …
     """
 
     name: str
-    word: str = "row"
-    places: np.ndarray | None = None
+    unit: str = "row"
+    numbers: np.ndarray | None = None
 
     def row(self, position: int) -> str:
-        """Returns the place of the row at a 0-based position, for a message."""
-        place = position + 1 if self.places is None else int(self.places[position])
-        return f"{self.word} {place}"
+        """Returns what a message calls the row at a 0-based position, such as `line 7`."""
+        number = position + 1 if self.numbers is None else int(self.numbers[position])
+        return f"{self.unit} {number}"
 
-    def only(self, kept: np.ndarray) -> Source:
-        """Returns the source of a table of which only some rows, (N,) bool, were kept."""
-        places = np.arange(1, len(kept) + 1) if self.places is None else self.places
-        return replace(self, places=places[kept])
+    def only(self, kept: np.ndarray) -> TableOrigin:
+        """Returns the origin of the rows that were kept, (N,) bool."""
+        numbers = np.arange(1, len(kept) + 1) if self.numbers is None else self.numbers
+        return replace(self, numbers=numbers[kept])
 
 
-def read_file(path: Path) -> tuple[pd.DataFrame, Source]:
-    """Returns the table of a file and where its rows stand; every cell of a CSV or TSV is text.
+def read_file(path: Path) -> tuple[pd.DataFrame, TableOrigin]:
+    """Returns the table of a file and its origin; every field of a CSV or TSV file is text.
 
     Raises:
         UserError: The file cannot be read, or a row has more or fewer fields than the header.
@@ -60,7 +64,7 @@ def read_file(path: Path) -> tuple[pd.DataFrame, Source]:
         if separator is None:
             # Opened here: of a path, a reader could take folders named KEY=VALUE for columns.
             with path.open("rb") as file:
-                return pd.read_parquet(file), Source(name=str(path))
+                return pd.read_parquet(file), TableOrigin(name=str(path))
         return _read_text(path, path.read_bytes().decode("utf-8-sig"), separator)
     except (OSError, ValueError, csv.Error) as error:  # covers UnicodeError and ArrowInvalid
         if isinstance(error, UserError):
@@ -89,7 +93,7 @@ def _separator(path: Path) -> str | None:
     return _SEPARATORS[suffix]
 
 
-def _read_text(path: Path, text: str, separator: str) -> tuple[pd.DataFrame, Source]:
+def _read_text(path: Path, text: str, separator: str) -> tuple[pd.DataFrame, TableOrigin]:
     if "\0" in text:
         msg = f"{path}: holds bytes of 0, as UTF-16 does; save it as CSV in UTF-8"
         raise UserError(msg)
@@ -114,7 +118,7 @@ def _read_text(path: Path, text: str, separator: str) -> tuple[pd.DataFrame, Sou
     named = [position for position, name in enumerate(header) if name]
     table = pd.DataFrame(rows[1:], columns=range(len(header)), dtype="str")[named]
     table.columns = pd.Index([header[position] for position in named])
-    return table, Source(name=str(path), word="line", places=np.array(lines[1:], dtype=int))
+    return table, TableOrigin(name=str(path), unit="line", numbers=np.array(lines[1:], dtype=int))
 
 
 def _check_header(

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.ranking.choices import Compare
-from orchestrator.ranking.metrics import Metric, as_metric
-from orchestrator.ranking.table import check_table, is_diverged, reading_notes
+from orchestrator.ranking.coverage import ExpectedTrials
+from orchestrator.ranking.metrics import Metric
+from orchestrator.ranking.table import TrialTable
 from workers.contract import UserError
 
 COMPARES: tuple[Compare, ...] = get_args(Compare)
@@ -21,23 +22,25 @@ MAX_COMBINATIONS = 60_000_000
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scores:
-    """One metric of a checked table.
+    """One metric of all trials; `scores_of` makes it from a checked table.
 
     Array names end in their axes: D datasets, M models, L losses, R repeats, each in the sorted
     order of its labels, so that rows in any order give the same bits.
 
     Attributes:
         measure: The column, and which direction is better.
-        datasets: Labels; empty where the table knows no dataset (D is 1 then).
-        models: Labels; empty where the table knows no model (M is 1 then).
+        datasets: Labels; empty if the table has no column dataset (D is 1 then).
+        models: Labels; empty if the table has no column model (M is 1 then).
         losses: Labels.
-        listed: The same losses in the order of the table.
-        values_DMLR: Higher is better: the values, or where lower is better the negated ones, so
-            that all that compares losses needs to know of no direction. NaN where there is no
-            trial; the worst value where it diverged.
-        finished_DMLR: Where a trial is there and did not diverge.
+        listed: All losses, also those without a trial, in the order that the tie rule `order` goes
+            by: that of the grid; losses outside it follow in the order of the table.
+        expected: The trials that a complete table holds.
+        values_DMLR: Higher is better: if lower values of the metric are better, they are negated
+            here, so that code that compares losses needs no direction. NaN without a trial; the
+            worst value where it diverged; an estimate where it was spared.
+        finished_DMLR: Where there is a value and the trial did not diverge.
+        spared_DMLR: Where the value is the estimate of a spared trial.
         has_repeats: Whether the table numbers its repeats.
-        spared_DMLR: Where a value stands in for a trial that a race spared; None for nowhere.
         notes: Sentences on how the table was read.
     """
 
@@ -46,11 +49,12 @@ class Scores:
     models: tuple[str, ...]
     losses: tuple[str, ...]
     listed: tuple[str, ...]
+    expected: ExpectedTrials
     values_DMLR: np.ndarray
     finished_DMLR: np.ndarray
+    spared_DMLR: np.ndarray
     has_repeats: bool
     notes: tuple[str, ...] = ()
-    spared_DMLR: np.ndarray | None = None
 
     @property
     def metric(self) -> str:
@@ -63,9 +67,8 @@ class Scores:
 
     @property
     def trained_DMLR(self) -> np.ndarray:
-        """Where there is a trial and no stand-in for one."""
-        present_DMLR = self.present_DMLR
-        return present_DMLR if self.spared_DMLR is None else present_DMLR & ~self.spared_DMLR
+        """Where there is a trial."""
+        return np.asarray(self.present_DMLR & ~self.spared_DMLR)
 
     @property
     def present_DMLR(self) -> np.ndarray:
@@ -82,6 +85,11 @@ class Scores:
         """Which combinations have a trial that did not diverge."""
         return np.asarray(self.finished_DMLR.any(axis=3))
 
+    @property
+    def listed_positions(self) -> list[int]:
+        """Positions in `losses` in the order of `listed`."""
+        return [self.losses.index(loss) for loss in self.listed if loss in self.losses]
+
     def labels(self, axis: str) -> tuple[str, ...]:
         """Returns the labels of `dataset` or `model`; empty where the table knows none."""
         return {"dataset": self.datasets, "model": self.models}[axis]
@@ -92,31 +100,58 @@ class Scores:
         return tuple(axis for axis in ("dataset", "model") if self.labels(axis))
 
 
-def scores_of(table: pd.DataFrame | Scores, metric: str | Metric = "dice") -> Scores:
-    """Checks a table and returns its scores; scores are returned as they are.
+def scores_of(table: TrialTable, expected: ExpectedTrials | None = None) -> Scores:
+    """Returns the scores of a table, with an estimate for each spared trial.
+
+    Args:
+        table: The trials.
+        expected: The trials of the grid; None if only those of the table are known.
 
     Raises:
-        UserError: The table is not as `orchestrator.ranking.table.read_table` describes.
+        UserError: The combinations do not fit in memory.
     """
-    if isinstance(table, Scores):
-        return table
-    return gather(check_table(table, metric=metric), metric)
-
-
-def gather(checked: pd.DataFrame, metric: str | Metric) -> Scores:
-    """Returns the scores of a checked table.
-
-    Raises:
-        UserError: Its combinations do not fit in memory.
-    """
-    measure = as_metric(metric)
-    codes = [np.zeros(len(checked), dtype=int) for _ in COLUMNS]
-    labels: list[list[str]] = [[] for _ in COLUMNS]
+    rows = table.rows
+    codes = [np.zeros(len(rows), dtype=int) for _ in COLUMNS]
+    labels: list[tuple[str, ...]] = [() for _ in COLUMNS]
     for position, column in enumerate(COLUMNS):
-        if column in checked:
-            codes[position], found = pd.factorize(checked[column], sort=True)
-            labels[position] = [str(entry) for entry in found]
+        if column in rows:
+            codes[position], found = pd.factorize(rows[column], sort=True)
+            labels[position] = tuple(str(entry) for entry in found)
     shape = tuple(max(len(label), 1) for label in labels)
+    _check_size(shape)
+    where = np.ravel_multi_index(tuple(codes), shape)
+    values = np.full(shape, np.nan)
+    values.flat[where] = rows[table.metric.name].to_numpy(dtype=float)
+    if table.metric.lower_is_better:
+        values = 0.0 - values
+    finished = np.zeros(shape, dtype=bool)
+    finished.flat[where] = ~table.diverged
+    datasets, models, losses, _ = labels
+    known = expected or ExpectedTrials()
+    spared = _spared_DMLR(known, datasets, models, losses, values)
+    if spared.any():
+        estimates = paired_estimates(values, finished)
+        spared &= ~np.isnan(estimates)
+        values = np.where(spared, estimates, values)
+        finished |= spared & finished.any(axis=3, keepdims=True)
+    return Scores(
+        measure=table.metric,
+        datasets=datasets,
+        models=models,
+        losses=losses,
+        listed=tuple(dict.fromkeys((*known.losses, *map(str, rows["loss"].unique())))),
+        expected=known.covering(
+            datasets=datasets, models=models, losses=losses, num_repeats=shape[3]
+        ),
+        values_DMLR=values,
+        finished_DMLR=finished,
+        spared_DMLR=spared,
+        has_repeats="repeat" in rows,
+        notes=table.notes,
+    )
+
+
+def _check_size(shape: tuple[int, ...]) -> None:
     if np.prod([float(size) for size in shape]) > MAX_COMBINATIONS:
         sizes = " x ".join(f"{size:,}" for size in shape)
         msg = (
@@ -124,24 +159,26 @@ def gather(checked: pd.DataFrame, metric: str | Metric) -> Scores:
             "combinations; rank a part of the table, and number the repeats 0, 1, 2, …"
         )
         raise UserError(msg)
-    where = np.ravel_multi_index(tuple(codes), shape)
-    values = np.full(shape, np.nan)
-    values.flat[where] = checked[measure.name].to_numpy(dtype=float)
-    if measure.lower_is_better:
-        values = 0.0 - values
-    finished = np.zeros(shape, dtype=bool)
-    finished.flat[where] = ~is_diverged(checked)
-    return Scores(
-        measure=measure,
-        datasets=tuple(labels[0]),
-        models=tuple(labels[1]),
-        losses=tuple(labels[2]),
-        listed=tuple(str(loss) for loss in checked["loss"].unique()),
-        values_DMLR=values,
-        finished_DMLR=finished,
-        has_repeats="repeat" in checked,
-        notes=reading_notes(checked, measure),
-    )
+
+
+def _spared_DMLR(
+    expected: ExpectedTrials,
+    datasets: tuple[str, ...],
+    models: tuple[str, ...],
+    losses: tuple[str, ...],
+    values_DMLR: np.ndarray,
+) -> np.ndarray:
+    """Returns which spared trials have no value."""
+    positions = [
+        {label: position for position, label in enumerate(labels)}
+        for labels in (datasets, models, losses)
+    ]
+    spared: np.ndarray = np.zeros_like(values_DMLR, dtype=bool)
+    for *labels, repeat in expected.spared:
+        index = [known.get(str(label)) for known, label in zip(positions, labels, strict=True)]
+        if None not in index and repeat < spared.shape[3]:
+            spared[index[0], index[1], index[2], repeat] = True
+    return np.asarray(spared & np.isnan(values_DMLR))
 
 
 def mean_over(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
@@ -180,3 +217,38 @@ def block_means(
     cells_DML = np.where(counted_DML, mean_over(scores.values_DMLR, 3), np.nan)
     finished_DML = scores.finished_DML & counted_DML
     return mean_over(cells_DML, other), np.asarray(finished_DML.any(axis=other))
+
+
+FIT_SWEEPS = 60
+
+
+def split_effects(values_DMLR: np.ndarray, finished_DMLR: np.ndarray) -> np.ndarray:
+    """Returns (D, M, R): what each split adds to every loss; 0 on average, 0 if none finished.
+
+    Fitted with the effects of the losses by least squares over the trials that finished.
+    """
+    weight = finished_DMLR.astype(float)
+    values = np.where(finished_DMLR, np.nan_to_num(values_DMLR), 0.0)
+    of_loss = np.maximum(weight.sum(axis=3), 1)
+    of_split = np.maximum(weight.sum(axis=2), 1)
+    there_DMR = finished_DMLR.any(axis=2)
+    number_DM = np.maximum(there_DMR.sum(axis=2), 1)
+    split_DMR = np.zeros(there_DMR.shape)
+    uneven = not (weight == weight[:, :, :1, :]).all()
+    for _ in range(FIT_SWEEPS if uneven else 1):  # balanced data is fitted in one sweep
+        loss_DML = (values - weight * split_DMR[:, :, None]).sum(axis=3) / of_loss
+        split_DMR = (values - weight * loss_DML[..., None]).sum(axis=2) / of_split
+        split_DMR -= (split_DMR.sum(axis=2) / number_DM)[..., None]
+        split_DMR *= there_DMR
+    return split_DMR
+
+
+def paired_estimates(values_DMLR: np.ndarray, finished_DMLR: np.ndarray) -> np.ndarray:
+    """Returns an estimate of every trial, the effect of its loss plus that of its split.
+
+    A loss with fewer repeats saw fewer splits; plain means would compare the splits too. NaN for a
+    combination without any trial.
+    """
+    split_DMR = split_effects(values_DMLR, finished_DMLR)
+    centre_DML = mean_over(values_DMLR - split_DMR[:, :, None], 3)
+    return np.asarray(centre_DML[..., None] + split_DMR[:, :, None])

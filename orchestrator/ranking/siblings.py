@@ -9,14 +9,15 @@ from typing import get_args
 import pandas as pd
 
 from orchestrator.ranking.choices import TieRule
-from orchestrator.ranking.coverage import Grid
-from orchestrator.ranking.podium import rank
-from orchestrator.ranking.results import Ranking
-from orchestrator.ranking.table import is_diverged
+from orchestrator.ranking.coverage import ExpectedTrials
+from orchestrator.ranking.podium import Ranking
+from orchestrator.ranking.rank import rank
+from orchestrator.ranking.scores import scores_of
+from orchestrator.ranking.table import TrialTable
 from workers.contract import SiblingKind
 
 MIN_IMAGES = 5
-"""A trial with fewer test images without a sibling says nothing about its loss."""
+"""With fewer test images without a sibling, a trial is not ranked without siblings."""
 
 KINDS: tuple[SiblingKind, ...] = tuple(k for k in get_args(SiblingKind) if k != "none")
 
@@ -35,11 +36,11 @@ def follows_from_counts(metric: str) -> bool:
 
 
 def siblings_query(metric: str) -> str:
-    """Returns the statement that counts the test images of each trial by relation.
+    """Returns the SQL statement that counts the test images of each trial by kind of sibling.
 
     One row per trial with test images: trial_id, num_images, num_known, num_group, num_similar,
-    num_equal, num_clean, and `clean`: the metric over the images without a sibling, null where
-    there is none or where the metric does not follow from counts.
+    num_equal, num_clean, and `clean`: the metric over the images without a sibling; null if there
+    is no such image, or if the metric does not follow from counts.
     """
     counts = ", ".join(
         f"count(*) FILTER (train_sibling = '{kind}') AS num_{kind}" for kind in KINDS
@@ -67,7 +68,7 @@ def _clean(metric: str) -> str:
 
 
 def _ratio(top: str, bottom: str, wrong: str) -> str:
-    """Returns a score; 0/0 is 1 without a wrong pixel, else 0."""
+    """Returns a score; 0/0 is 1 without a wrong pixel and 0 otherwise."""
     return f"CASE {bottom} WHEN 0 THEN CAST({wrong} = 0 AS DOUBLE) ELSE ({top}) / ({bottom}) END"
 
 
@@ -82,9 +83,9 @@ class DatasetSiblings:
     Attributes:
         dataset: Label.
         num_images: Test images per repeat.
-        num_siblings: Those with a sibling in training; None where older results do not say it.
-        by_kind: The same by nearest relation.
-        least_clean: Images without a sibling in the repeat that has fewest.
+        num_siblings: Images with a sibling in training; None if older results do not record it.
+        by_kind: The same by the kind of the nearest sibling.
+        least_clean: Images without a sibling in the repeat with the fewest of them.
         counted: Whether the podium without siblings counts this dataset.
     """
 
@@ -102,13 +103,13 @@ class DatasetSiblings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Siblings:
-    """What is known of siblings in training, and the ranking without them.
+class SiblingEffect:
+    """Numbers of test images with a sibling in training, and the ranking without these images.
 
     Attributes:
-        datasets: In the order of the grid; those without a finished trial are not there.
+        datasets: In the order of the grid; only datasets with a finished trial.
         ranking: Of the same trials without those test images, over the datasets that are counted;
-            None if no image is left out, or nothing is left to rank.
+            None if no image has a sibling, or no dataset has enough other images.
     """
 
     datasets: tuple[DatasetSiblings, ...]
@@ -121,7 +122,7 @@ class Siblings:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Datasets of which some results do not say it."""
+        """Datasets with results that do not record siblings."""
         return tuple(one.dataset for one in self.datasets if one.num_siblings is None)
 
     @property
@@ -133,39 +134,36 @@ class Siblings:
 
 
 def find_siblings(
-    trials: pd.DataFrame, counted: pd.DataFrame, *, metric: str, ties: TieRule, grid: Grid
-) -> Siblings:
+    table: TrialTable, counts: pd.DataFrame, *, ties: TieRule, expected: ExpectedTrials
+) -> SiblingEffect:
     """Counts the test images with a sibling in training, and ranks without them.
 
     Args:
-        trials: The ranked trials; columns trial_id, dataset, loss, the metric; optionally more.
-        counted: The answer to `siblings_query` of the same metric.
-        metric: The ranked column.
-        ties: Who gets the points of tied places.
-        grid: What was to be run.
+        table: The ranked trials.
+        counts: The rows of `siblings_query` for the same metric; may be empty.
+        ties: Tie rule of the ranking.
+        expected: The trials of the grid.
     """
-    if counted.empty or "trial_id" not in trials or "dataset" not in trials:
-        return Siblings(datasets=(), ranking=None)
-    joined = trials.merge(counted, on="trial_id", how="left")
+    rows, metric = table.rows, table.metric.name
+    if counts.empty or "trial_id" not in rows or "dataset" not in rows:
+        return SiblingEffect(datasets=(), ranking=None)
+    joined = rows.merge(counts, on="trial_id", how="left")
     tested = joined[joined["num_images"].notna()]
     found = tuple(
-        _of_dataset(dataset, rows)
-        for dataset in grid.datasets
-        if len(rows := tested[tested["dataset"] == dataset])
+        _of_dataset(dataset, images)
+        for dataset in expected.datasets
+        if len(images := tested[tested["dataset"] == dataset])
     )
     kept = [one.dataset for one in found if one.counted]
     if not any(one.num_siblings for one in found) or not kept or not follows_from_counts(metric):
-        return Siblings(datasets=found, ranking=None)
-    return Siblings(
-        datasets=found,
-        ranking=rank(
-            _without_siblings(joined[joined["dataset"].isin(kept)], metric, list(trials.columns)),
-            metric=metric,
-            ties=ties,
-            expected=replace(grid, datasets=tuple(kept)),
-            agreement=False,
-        ),
-    )
+        return SiblingEffect(datasets=found, ranking=None)
+    # A trial without siblings keeps its stored value to the last bit; a diverged one has no images.
+    same = (joined["num_clean"] == joined["num_images"]) | table.diverged
+    joined[metric] = joined[metric].where(same, joined["clean"])
+    ranked = joined["dataset"].isin(kept) & joined[metric].notna()
+    clean = replace(table, rows=joined.loc[ranked, list(rows.columns)])
+    scores = scores_of(clean, replace(expected, datasets=tuple(kept)))
+    return SiblingEffect(datasets=found, ranking=rank(scores, ties=ties, agreement=False))
 
 
 def _of_dataset(dataset: str, tested: pd.DataFrame) -> DatasetSiblings:
@@ -184,12 +182,3 @@ def _of_dataset(dataset: str, tested: pd.DataFrame) -> DatasetSiblings:
         least_clean=least,
         counted=known and (least >= MIN_IMAGES or not any(by_kind.values())),
     )
-
-
-def _without_siblings(joined: pd.DataFrame, metric: str, columns: list[str]) -> pd.DataFrame:
-    """Returns the trials with their metric over the images without a sibling.
-
-    A trial without any keeps its stored value to the last bit. A diverged one has no images.
-    """
-    same = (joined["num_clean"] == joined["num_images"]) | is_diverged(joined)
-    return joined.assign(**{metric: joined[metric].where(same, joined["clean"])})[columns]

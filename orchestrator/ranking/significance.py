@@ -9,12 +9,10 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
-from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.places import shared_ranks
-from orchestrator.ranking.scores import Scores, mean_over, scores_of
+from orchestrator.ranking.scores import Scores, mean_over
 from workers.contract import UserError
 
 DIGITS = 12
@@ -231,26 +229,22 @@ TRUSTED_BLOCKS = 10
 """Up to this many blocks the p-value of Friedman's test is rough (Demsar 2006, section 3.2.2)."""
 
 
-def significance(
-    table: pd.DataFrame | Scores, *, metric: str | Metric = "dice", alpha: float = 0.05
-) -> Significance:
+def significance(scores: Scores, *, alpha: float = 0.05) -> Significance:
     """Tests whether the losses differ over dataset x model blocks; repeats are averaged.
 
     Only blocks that have every loss count. Repeats are never blocks of their own: they share data,
     model and protocol, and would pass for independent evidence.
 
     Args:
-        table: See `rank`.
-        metric: See `rank`.
+        scores: All trials.
         alpha: Level of every test.
 
     Raises:
-        UserError: The table is not as `rank` wants it, or alpha is no share.
+        UserError: `alpha` is not between 0 and 1.
     """
     if not 0 < alpha < 1:
         msg = f"--alpha {alpha:g}: give a share between 0 and 1, such as 0.05"
         raise UserError(msg)
-    scores = scores_of(table, metric)
     values_NL, left_out = complete_blocks(scores)
     num_blocks, num_losses = values_NL.shape
     ranks_NL = shared_ranks(values_NL)

@@ -1,25 +1,24 @@
-"""Checks what is to be ranked, so that no wrong number is ranked silently."""
+"""The table that is ranked, checked once: labels, numbers, duplicates, protocol and definitions."""
 
 from __future__ import annotations
 
 import difflib
-import re
-from decimal import Decimal
-from numbers import Real
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from orchestrator.ranking.labels import NUMBER, read_labels, read_status
-from orchestrator.ranking.metrics import ALL_METRICS, ROUNDING, Metric, as_metric, in_percent
-from orchestrator.ranking.protocols import check_questions, choose_protocol
-from orchestrator.ranking.reading import Source, read_file
+from orchestrator.ranking.labels import read_labels, read_status
+from orchestrator.ranking.metrics import ALL_METRICS, Metric, as_metric, in_percent
+from orchestrator.ranking.numbers import check_range, read_numbers
+from orchestrator.ranking.protocols import check_definitions, choose_protocol
+from orchestrator.ranking.reading import TableOrigin, read_file
 from orchestrator.wording import count_text
 from workers.contract import TrialStatus, UserError
 
-AXES = ("dataset", "model")
+BLOCK_AXES = ("dataset", "model")
+"""The axes in whose blocks losses get points."""
 NO_METRICS = frozenset({
     "schema_version", "repeat", "seed", "best_epoch", "num_epochs", "num_train_images",
     "num_val_images", "num_test_images", "train_seconds", "peak_memory_bytes",
@@ -28,99 +27,136 @@ NO_METRICS = frozenset({
 """Numbers of the store's trials that do not say how good a trial is: never ranked."""
 
 
-def read_table(path: Path, *, metric: str | Metric = "dice") -> pd.DataFrame:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrialTable:
+    """Checked trials of one protocol, and which of their columns is ranked.
+
+    `check_trials` and `read_table` make it; everything that takes it relies on what they checked.
+
+    Attributes:
+        rows: One row per trial that finished or diverged, in the order of the source. Columns
+            dataset and/or model and loss hold text, repeat whole numbers, and the metric finite
+            numbers, the worst value where a trial diverged. No two rows have the same labels and
+            repeat.
+        metric: The ranked column.
+        left_out: Sentences on the rows of the source that are not trials with a result.
+    """
+
+    rows: pd.DataFrame
+    metric: Metric
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """Which rows diverged, (N,) bool; none if the table has no column status."""
+        return _is_diverged(self.rows)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on how the table was read."""
+        return (
+            *_direction(self.rows, self.metric),
+            *self.left_out,
+            *_unequal_repeats(self.rows),
+            *_diverged(self.rows, self.metric.name),
+            *_data_states(self.rows),
+            *_percent(self.rows, self.metric),
+        )
+
+    def by(self, metric: str | Metric) -> TrialTable:
+        """Returns the same trials with another of their columns as the ranked one.
+
+        Raises:
+            UserError: A value of that column is missing or out of its range.
+        """
+        measure = as_metric(metric)
+        if measure == self.metric:
+            return self
+        rows = _with_metric(self.rows, measure, TableOrigin(name="table"))
+        return replace(self, rows=rows, metric=measure)
+
+
+def read_table(path: Path, *, metric: str | Metric = "dice") -> TrialTable:
     """Reads any CSV, TSV or Parquet file with columns dataset and/or model, loss and a metric.
 
     Args:
         path: The file.
-        metric: The column that will be ranked.
-
-    Returns:
-        The checked table in the file's order: labels as text, `metric` finite, diverged rows worst.
+        metric: The column to rank.
 
     Raises:
         UserError: The file cannot be read, or a column, row or value is missing or wrong; the
             message names the file, the column, the row and the remedy.
     """
-    table, source = read_file(path)
-    return _prepare(table, metric=metric, source=source)
+    table, origin = read_file(path)
+    return _check(choose_protocol(table, None, origin.name), metric=metric, origin=origin)
 
 
-def prepare_trials(
+def check_trials(
     trials: pd.DataFrame,
     *,
     metric: str | Metric = "dice",
     protocol: str | None = None,
-    source: str = "trials",
-) -> pd.DataFrame:
-    """Makes the trials of a store ready to be ranked: one protocol, diverged counts as the worst.
+    source: str = "table",
+) -> TrialTable:
+    """Checks trials: those of a store, or any table with the columns that `read_table` names.
 
     Args:
-        trials: Columns of the store's table `trials`; none is required but those `rank` needs.
-        metric: The column that will be ranked.
+        trials: Rows in any order; without a column protocol_id, all count as one protocol.
+        metric: The column to rank.
         protocol: Keep only this protocol_id (or the one that begins so).
         source: What to call the table in an error.
 
     Raises:
-        UserError: Trials of several protocols, a label that stands for two different questions,
-            or a missing, doubled or non-finite value.
+        UserError: Trials of several protocols, a label with two definitions, or a missing,
+            doubled or non-finite value.
     """
     chosen = choose_protocol(trials, protocol, source)
-    return _prepare(chosen, metric=metric, source=Source(name=source))
+    return _check(chosen, metric=metric, origin=TableOrigin(name=source))
 
 
-def _prepare(table: pd.DataFrame, *, metric: str | Metric, source: Source) -> pd.DataFrame:
-    choose_protocol(table, None, source.name)
-    checked = check_table(table, metric=metric, source=source)
-    check_questions(checked, source.name)
-    return checked
-
-
-def check_table(
-    table: pd.DataFrame, *, metric: str | Metric = "dice", source: Source | None = None
-) -> pd.DataFrame:
-    """Returns a copy whose labels are text and whose metric is finite; diverged rows are worst.
-
-    Rows that did not finish are left out. What to say of them is in `attrs` under `left_out`.
-
-    Raises:
-        UserError: See `read_table`.
-    """
-    source = source or Source(name="table")
+def _check(table: pd.DataFrame, *, metric: str | Metric, origin: TableOrigin) -> TrialTable:
     measure = as_metric(metric)
-    table = _with_index(table, source)
-    _check_columns(table, measure.name, source)
+    table = _with_index(table, origin)
+    _check_columns(table, measure.name, origin)
     if table.empty:
-        msg = f"{source.name}: no rows; give a table with at least one finished trial"
+        msg = f"{origin.name}: no rows; give a table with at least one finished trial"
         raise UserError(msg)
-    finished, kept, said = read_status(table.reset_index(drop=True), source)
-    source = source.only(kept)
-    checked = finished.reset_index(drop=True).copy()
-    checked.attrs["left_out"] = [*table.attrs.get("left_out", ()), *said]
-    for axis in (*AXES, "loss"):
-        if axis in checked:
-            checked[axis] = read_labels(checked, axis, source)
-    diverged = is_diverged(checked)
+    finished, kept, left_out = read_status(table.reset_index(drop=True), origin)
+    origin = origin.only(kept)
+    rows = finished.reset_index(drop=True).copy()
+    for axis in (*BLOCK_AXES, "loss"):
+        if axis in rows:
+            rows[axis] = read_labels(rows, axis, origin)
     for column in ALL_METRICS:
-        if column in checked and column != measure.name:
-            checked[column] = pd.to_numeric(checked[column], errors="coerce").mask(diverged, 0.0)
-    values = _numbers(checked, measure.name, source, skipped=diverged)
-    _check_range(values, measure, source, finished=~diverged)
-    worst = measure.worst(values.to_numpy()[~diverged])
-    checked[measure.name] = values.mask(diverged, worst)
-    if "repeat" in checked:
-        checked["repeat"] = _numbers(checked, "repeat", source, skipped=np.zeros_like(diverged))
-    _check_duplicates(checked, source)
-    return checked
+        if column in rows and column != measure.name:
+            numbers = pd.to_numeric(rows[column], errors="coerce")
+            rows[column] = numbers.mask(_is_diverged(rows), 0.0)
+    rows = _with_metric(rows, measure, origin)
+    if "repeat" in rows:
+        rows["repeat"] = read_numbers(
+            rows, "repeat", origin, skipped=np.zeros(len(rows), dtype=bool)
+        )
+    _check_duplicates(rows, origin)
+    check_definitions(rows, origin.name)
+    return TrialTable(rows=rows, metric=measure, left_out=tuple(left_out))
 
 
-def _with_index(table: pd.DataFrame, source: Source) -> pd.DataFrame:
+def _with_metric(rows: pd.DataFrame, metric: Metric, origin: TableOrigin) -> pd.DataFrame:
+    """Returns the rows with finite values of the metric, the worst one in diverged rows."""
+    diverged = _is_diverged(rows)
+    values = read_numbers(rows, metric.name, origin, skipped=diverged)
+    check_range(values, metric, origin, finished=~diverged)
+    worst = metric.worst(values.to_numpy()[~diverged])
+    return rows.assign(**{metric.name: values.mask(diverged, worst)})
+
+
+def _with_index(table: pd.DataFrame, origin: TableOrigin) -> pd.DataFrame:
     """Makes columns of the named levels of an index, as a saved groupby has them."""
     names = [str(name) for name in table.index.names if name is not None]
     for name in names:
         if name in table.columns and list(table.index.get_level_values(name)) != list(table[name]):
             msg = (
-                f"{source.name}: {name!r} is a column and a level of the index with other values; "
+                f"{origin.name}: {name!r} is a column and a level of the index with other values; "
                 "keep one of them"
             )
             raise UserError(msg)
@@ -137,9 +173,9 @@ def check_metric(metric: str) -> None:
         raise UserError(msg)
 
 
-def _check_columns(table: pd.DataFrame, metric: str, source: Source) -> None:
+def _check_columns(table: pd.DataFrame, metric: str, origin: TableOrigin) -> None:
     check_metric(metric)
-    if metric in (*AXES, "loss"):
+    if metric in (*BLOCK_AXES, "loss"):
         msg = (
             f"--metric {metric}: this column names the {metric} of each row and is no metric; "
             "choose a column of numbers, and rename a column of loss values (for example to "
@@ -149,20 +185,20 @@ def _check_columns(table: pd.DataFrame, metric: str, source: Source) -> None:
     found = [str(column) for column in table.columns]
     for column in ("loss", metric):
         if column not in found:
-            msg = f"{source.name}: no column {column!r}; {_column_hint(column, found)}"
+            msg = f"{origin.name}: no column {column!r}; {_column_hint(column, found)}"
             raise UserError(msg)
-    if not any(axis in found for axis in AXES):
+    if not any(axis in found for axis in BLOCK_AXES):
         hint = _column_hint("dataset", found)
-        msg = f"{source.name}: neither a column 'dataset' nor 'model' to rank within; {hint}"
+        msg = f"{origin.name}: neither a column 'dataset' nor 'model' to rank within; {hint}"
         raise UserError(msg)
     doubled = sorted({column for column in found if found.count(column) > 1})
     if doubled:
-        msg = f"{source.name}: column {doubled[0]!r} appears twice; keep one of them"
+        msg = f"{origin.name}: column {doubled[0]!r} appears twice; keep one of them"
         raise UserError(msg)
 
 
 _SPREADS = ("std", "sd", "stdev", "var", "sem", "se", "ci", "low", "high", "min", "max")
-"""Ends of names that say how a metric spreads: never proposed in the place of the metric."""
+"""Ends of names of columns with the spread of a metric: never proposed instead of the metric."""
 
 
 def _column_hint(column: str, found: list[str]) -> str:
@@ -172,130 +208,24 @@ def _column_hint(column: str, found: list[str]) -> str:
     return f"{hint}found: {', '.join(found)}"
 
 
-def is_diverged(table: pd.DataFrame) -> np.ndarray:
-    """Returns which rows diverged; none where the table has no status."""
+def _is_diverged(table: pd.DataFrame) -> np.ndarray:
     if "status" not in table:
         return np.zeros(len(table), dtype=bool)
     return np.asarray(table["status"] == TrialStatus.DIVERGED.value, dtype=bool)
 
 
-def _numbers(
-    table: pd.DataFrame, column: str, source: Source, *, skipped: np.ndarray
-) -> pd.Series[float]:
-    """Returns a column as numbers; NaN in skipped rows, (N,) bool."""
-    values = _as_numbers(table[column]).mask(skipped, np.nan)
-    wrong = ~np.isfinite(values.to_numpy()) & ~skipped
-    if column == "repeat":
-        wrong |= np.floor(values.to_numpy()) != values.to_numpy()
-    if wrong.any():
-        position = int(np.argmax(wrong))
-        value = table[column].iloc[position]
-        place = f"{source.name}: column {column!r}, {source.row(position)}"
-        what, remedy = "a finite number", _number_remedy(value, table.columns)
-        if column == "repeat":
-            what, remedy = "a whole number", "number the repeats 0, 1, 2, … or remove the column"
-        msg = f"{place}: {str(value)!r} is not {what}; {remedy}"
-        raise UserError(msg)
-    return values
-
-
-def _as_numbers(column: pd.Series[Any]) -> pd.Series[float]:
-    """Returns numbers, NaN for all that is none: truth values, dates, and any other text."""
-    kind = column.dtype
-    if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
-        if pd.api.types.is_complex_dtype(kind):
-            return pd.Series(np.nan, index=column.index)
-        return column.astype(float)
-    if isinstance(kind, pd.StringDtype):
-        text = column.str.strip()
-        return pd.to_numeric(text.where(text.str.fullmatch(NUMBER)), errors="coerce").astype(float)
-    return pd.Series([_number(value) for value in column], index=column.index, dtype=float)
-
-
-def _number(value: object) -> float:
-    if isinstance(value, str):
-        return float(value) if NUMBER.fullmatch(value.strip()) else np.nan
-    number = isinstance(value, Real | Decimal) and not isinstance(value, bool | np.bool_)
-    return float(value) if number else np.nan  # type: ignore[arg-type]
-
-
-def _number_remedy(value: object, columns: pd.Index) -> str:
-    text = str(value).strip()
-    if text in {str(column) for column in columns}:
-        return "this looks like a second header line; keep one"
-    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", text):
-        return (
-            f"if its commas separate thousands, write {text.replace(',', '')}; if one is the "
-            "decimal mark, write a decimal point"
-        )
-    if "," in text and NUMBER.fullmatch(text.replace(",", ".")):
-        return f"write {text.replace(',', '.')} with a decimal point"
-    if NUMBER.fullmatch(text):
-        return "it is larger than any number that can be stored; write a finite number"
-    if NUMBER.fullmatch(text.rstrip("% ")):
-        return f"write {text.rstrip('% ')} without the sign"
-    if NUMBER.match(text) and any(mark in text for mark in ("±", "+-", "+/-", "(")):
-        return "write the mean alone, and what is beside it in a column of its own"
-    return "write a finite number; a diverged trial needs 'diverged' in a column 'status'"
-
-
-def _check_range(
-    values: pd.Series[float], metric: Metric, source: Source, *, finished: np.ndarray
-) -> None:
-    """Refuses values that the metric cannot have, and a mix of shares and percentages."""
-    positions = np.flatnonzero(finished)
-    numbers = values.to_numpy()[positions]
-    percent = metric.bounded and in_percent(numbers)
-    scale = 100.0 if percent else 1.0
-    low, high = scale * metric.low, scale * metric.high
-
-    def place(wrong: np.ndarray) -> str:
-        position = int(np.argmax(wrong))
-        value = f"{numbers[position]:.10g}"
-        return f"column {metric.name!r}, {source.row(int(positions[position]))}: {value}"
-
-    below, above = numbers < low - ROUNDING, numbers > high + ROUNDING
-    if below.any():
-        msg = (
-            f"{source.name}: {place(below)} is below {low:g}, the lowest possible value; correct "
-            "it. If the column holds something else, such as a negated score, rename it and add "
-            "--lower-is-better"
-        )
-        raise UserError(msg)
-    if above.any():
-        msg = (
-            f"{source.name}: {place(above)} is above {high:g}, the highest possible percentage; "
-            "restore the decimal point if it is lost. If the column holds something else, rename "
-            "it"
-        )
-        raise UserError(msg)
-    sizes = np.abs(numbers)
-    large, small = sizes > 1 + ROUNDING, (sizes > 0) & (sizes <= 1 + ROUNDING)
-    if percent and small.any():
-        msg = (
-            f"{source.name}: {place(large)} is beyond 1 ({_rows(large)} in all), and "
-            f"{place(small)} is not ({_rows(small)}): the column mixes shares and percentages, or "
-            "a decimal point is lost; write all values in one way"
-        )
-        raise UserError(msg)
-
-
-def _rows(chosen: np.ndarray) -> str:
-    return count_text(int(chosen.sum()), "row")
-
-
-def _check_duplicates(table: pd.DataFrame, source: Source) -> None:
-    key = [name for name in (*AXES, "loss", "repeat") if name in table]
+def _check_duplicates(table: pd.DataFrame, origin: TableOrigin) -> None:
+    key = [name for name in (*BLOCK_AXES, "loss", "repeat") if name in table]
     doubled = table.duplicated(key, keep="first").to_numpy()
     if not doubled.any():
         return
     second = int(np.argmax(doubled))
     same = (table[key] == table[key].iloc[second]).all(axis=1).to_numpy()
-    rows = f"{source.row(int(np.argmax(same)))} and {source.row(second)}"
+    rows = f"{origin.row(int(np.argmax(same)))} and {origin.row(second)}"
     where = ", ".join(f"{name} {_plain(table[name].iloc[second])}" for name in key)
-    absent = [name for name in (*AXES, "repeat") if name not in table]
+    absent = [name for name in (*BLOCK_AXES, "repeat") if name not in table]
     hint = f" or add a column {' or '.join(repr(name) for name in absent)}" if absent else ""
-    msg = f"{source.name}: {rows} are both {where}; keep one of them{hint}"
+    msg = f"{origin.name}: {rows} are both {where}; keep one of them{hint}"
     raise UserError(msg)
 
 
@@ -304,24 +234,12 @@ def _plain(value: object) -> str:
 
 
 MEAN_RULE = "mean over the other axis of the mean over repeats"
-"""Equals the mean over all trials where every cell has equally many."""
+"""Equals the mean over all trials if every cell has the same number of trials."""
 
 
-def reading_notes(checked: pd.DataFrame, metric: Metric) -> tuple[str, ...]:
-    """Returns the notes on a checked table."""
-    return (
-        *_direction(checked, metric),
-        *checked.attrs.get("left_out", ()),
-        *_unequal_repeats(checked),
-        *_diverged(checked, metric.name),
-        *_data_states(checked),
-        *_percent(checked, metric),
-    )
-
-
-def _unequal_repeats(checked: pd.DataFrame) -> list[str]:
-    key = [name for name in ("dataset", "model", "loss") if name in checked]
-    sizes = checked.groupby(key, sort=False, observed=True).size()
+def _unequal_repeats(rows: pd.DataFrame) -> list[str]:
+    key = [name for name in ("dataset", "model", "loss") if name in rows]
+    sizes = rows.groupby(key, sort=False, observed=True).size()
     if sizes.nunique() == 1:
         return []
     return [
@@ -330,21 +248,18 @@ def _unequal_repeats(checked: pd.DataFrame) -> list[str]:
     ]
 
 
-def _diverged(checked: pd.DataFrame, metric: str) -> list[str]:
-    if "status" not in checked:
-        return []
-    diverged = checked["status"] == "diverged"
+def _diverged(rows: pd.DataFrame, metric: str) -> list[str]:
+    diverged = _is_diverged(rows)
     if not diverged.any():
         return []
-    number = int(diverged.sum())
-    worst = float(checked.loc[diverged, metric].iloc[0])
-    return [f"{number} diverged {'trial' if number == 1 else 'trials'} counted as {worst:g}."]
+    worst = float(rows.loc[diverged, metric].iloc[0])
+    return [f"{count_text(int(diverged.sum()), 'diverged trial')} counted as {worst:g}."]
 
 
-def _data_states(checked: pd.DataFrame) -> list[str]:
-    if not {"dataset", "dataset_fingerprint"} <= set(checked.columns):
+def _data_states(rows: pd.DataFrame) -> list[str]:
+    if not {"dataset", "dataset_fingerprint"} <= set(rows.columns):
         return []
-    states = checked.groupby("dataset", sort=True, observed=True)["dataset_fingerprint"].nunique()
+    states = rows.groupby("dataset", sort=True, observed=True)["dataset_fingerprint"].nunique()
     return [
         f"The trials of {dataset} saw {number} different states of its data: they are not "
         "comparable."
@@ -353,11 +268,11 @@ def _data_states(checked: pd.DataFrame) -> list[str]:
     ]
 
 
-def _direction(checked: pd.DataFrame, metric: Metric) -> list[str]:
-    """Says which direction is better for a column that no store has."""
+def _direction(rows: pd.DataFrame, metric: Metric) -> list[str]:
+    """Returns a note with the better direction of a column that no store has."""
     if not metric.stated:
         return []
-    values = checked[metric.name]
+    values = rows[metric.name]
     worse = "higher" if metric.lower_is_better else "lower"
     text = (
         f"{metric.name}: {metric.stated}. A {worse} value is a worse one; the values go from "
@@ -370,10 +285,10 @@ def _direction(checked: pd.DataFrame, metric: Metric) -> list[str]:
     return [text]
 
 
-def _percent(checked: pd.DataFrame, metric: Metric) -> list[str]:
-    if not metric.bounded or not in_percent(checked[metric.name].to_numpy(dtype=float)):
+def _percent(rows: pd.DataFrame, metric: Metric) -> list[str]:
+    if not metric.bounded or not in_percent(rows[metric.name].to_numpy(dtype=float)):
         return []
-    highest = float(checked[metric.name].max())
+    highest = float(rows[metric.name].max())
     return [
         f"{metric.name} reaches {highest:g}, so it is taken for a percentage: the points are the "
         "same, but a margin and every difference are in these units too (0.005 becomes 0.5)."

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator.ranking.results import Podium
+from orchestrator.ranking.podium import Podium
 from orchestrator.safe_text import CsvWriter
 from orchestrator.wording import MISSING, decimal_text, points_text
 

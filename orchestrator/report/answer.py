@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from orchestrator.ranking.certainty import RESAMPLED_AXES, Certainty
 from orchestrator.ranking.places import TIE_MEANINGS
-from orchestrator.ranking.podium import Podium
-from orchestrator.ranking.results import podium_rows
-from orchestrator.ranking.table import AXES
+from orchestrator.ranking.podium import Podium, podium_rows
+from orchestrator.ranking.table import BLOCK_AXES
 from orchestrator.report.data import RankedSweep, answer_notes
 from orchestrator.wording import (
     count_of_text,
@@ -104,7 +103,7 @@ def _sure(leaders: Sequence[str], podium: Podium, certainties: Mapping[str, Cert
 
 
 def _both_sure(leader: str, certainties: Mapping[str, Certainty]) -> str:
-    entries = {axis: certainties[axis].of(leader) for axis in AXES if axis in certainties}
+    entries = {axis: certainties[axis].of(leader) for axis in BLOCK_AXES if axis in certainties}
     shares = {axis: entry.p_first for axis, entry in entries.items() if entry}
     if not shares:
         return ""

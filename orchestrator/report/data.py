@@ -1,24 +1,26 @@
-"""The tables of a report, and the same checked, ranked and put in order."""
+"""The tables of a report, and the same ranked and put in order."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from orchestrator.ranking.choices import TieRule
-from orchestrator.ranking.coverage import Grid
+from orchestrator.ranking.coverage import ExpectedTrials
 from orchestrator.ranking.metrics import Metric, metric_of
-from orchestrator.ranking.podium import Podium, Ranking, rank
+from orchestrator.ranking.podium import Podium, Ranking, podium_rows
 from orchestrator.ranking.protocols import changed_code
-from orchestrator.ranking.results import podium_rows
-from orchestrator.ranking.table import prepare_trials
+from orchestrator.ranking.rank import rank
+from orchestrator.ranking.scores import Scores, scores_of
+from orchestrator.ranking.siblings import siblings_query
+from orchestrator.ranking.table import TrialTable
+from orchestrator.target import Target
 from orchestrator.titles import Titles, choose_titles
 from orchestrator.wording import sentence_text
-from workers.contract import UserError
 
 TRIAL_KEY = ["dataset", "model", "loss", "repeat"]
 
@@ -47,30 +49,26 @@ class ReportData:
     """The tables of a store, as the store's readers give them.
 
     Attributes:
-        trials: Table `trials`; at least one row.
+        trials: The checked trials of one protocol, and the metric to rank by.
         epochs: Table `epochs`; may be empty.
         failures: Table `failures`; may be empty.
         predictions: Table `predictions`; may be empty.
         siblings: Rows of `siblings_query` for the same metric; may be empty.
         grid: The grid document: name, datasets, models, losses, repeats; None if unknown.
         titles: Of labels; None takes those of the grid or of the catalogues.
-        metric: Column to rank by, or its description by `metrics.metric_of`.
         ties: Tie rule of the ranking.
-        protocol: The protocol_id to show if the results have several.
         sampling: Options of bootstrap and tests.
         missing: A sentence for each table without the rows of some completed trials.
     """
 
-    trials: pd.DataFrame
+    trials: TrialTable
     epochs: pd.DataFrame = field(default_factory=pd.DataFrame)
     failures: pd.DataFrame = field(default_factory=pd.DataFrame)
     predictions: pd.DataFrame = field(default_factory=pd.DataFrame)
     siblings: pd.DataFrame = field(default_factory=pd.DataFrame)
     grid: Mapping[str, object] | None = None
     titles: Titles | None = None
-    metric: str | Metric = "dice"
     ties: TieRule = "split"
-    protocol: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
     missing: tuple[str, ...] = ()
 
@@ -94,11 +92,12 @@ class ReportFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class RankedSweep:
-    """The tables of one protocol: checked, ranked and put in order.
+    """The same tables, ranked and put in order.
 
     Attributes:
         name: Title of the page.
-        trials: Sorted by dataset, model, loss, repeat; diverged trials have metrics 0.
+        table: The checked trials, sorted by dataset, model, loss, repeat.
+        scores: The ranked metric of all trials.
         epochs: Only those of `trials`, sorted; `failures` and `predictions` likewise.
         losses: Labels, the best first: by dataset, or by model if no dataset is known.
         document: The grid document; None if the expected trials are inferred from the
@@ -107,18 +106,28 @@ class RankedSweep:
     """
 
     name: str
-    trials: pd.DataFrame
+    table: TrialTable
+    scores: Scores
     epochs: pd.DataFrame
     failures: pd.DataFrame
     predictions: pd.DataFrame
     siblings: pd.DataFrame
-    grid: Grid
     ranking: Ranking
     titles: Titles
     losses: tuple[str, ...]
     document: Mapping[str, object] | None
     sampling: Sampling
     missing: tuple[str, ...]
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """The rows of `table`; diverged trials have metrics 0."""
+        return self.table.rows
+
+    @property
+    def grid(self) -> ExpectedTrials:
+        """The trials that complete results have."""
+        return self.scores.expected
 
     @property
     def metric(self) -> str:
@@ -149,6 +158,13 @@ class RankedSweep:
         """Number of trials that diverged."""
         return int((column(self.trials, "status") == "diverged").sum())
 
+    def ranked_by(self, metric: str) -> Ranking:
+        """Returns the ranking by a column, which every trial must have."""
+        if metric == self.metric:
+            return self.ranking
+        scores = scores_of(self.table.by(metric), self.grid)
+        return rank(scores, ties=self.ranking.ties, agreement=False)
+
     def title(self, axis: str, label: object) -> str:
         """Returns the title of a label of `dataset`, `model` or `loss`."""
         return self.titles.of(axis, str(label))
@@ -161,32 +177,45 @@ def column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
     return pd.Series([None] * len(table), index=table.index, dtype=object, name=name)
 
 
-def arrange(data: ReportData) -> RankedSweep:
-    """Checks and orders the tables; the same rows in any order give the same sweep.
+def report_data(target: Target, *, ties: TieRule, sampling: Sampling) -> ReportData:
+    """Reads what a report shows; of a table in a file, only its trials are known."""
+    data = ReportData(
+        trials=target.table,
+        grid=target.grid,
+        ties=ties,
+        sampling=sampling,
+        missing=target.missing,
+    )
+    if target.store is None:
+        return data
+    counts = target.store.query(siblings_query(target.table.metric.name)).to_pandas()
+    return replace(
+        data,
+        epochs=target.store.read("epochs"),
+        failures=target.store.read("failures"),
+        predictions=target.store.read("predictions"),
+        siblings=counts,
+    )
 
-    Raises:
-        UserError: There is no trial yet, or the trials must not be ranked together.
-    """
-    if data.trials.empty:
-        msg = (
-            "report: there is no finished trial yet, so there is nothing to show; "
-            "run `podium run CONFIG` first, and `podium status` to see how far it is"
-        )
-        raise UserError(msg)
-    prepared = prepare_trials(data.trials, metric=data.metric, protocol=data.protocol)
-    trials = _sorted(prepared)
-    # Only the rule `order` goes by the order in which a table without grid lists the losses.
-    listed = prepared if data.ties == "order" else trials
-    ranking = rank(listed, metric=data.metric, ties=data.ties, expected=data.grid)
-    grid = Grid.around(trials, data.grid)
+
+def arrange(data: ReportData) -> RankedSweep:
+    """Orders the tables and ranks the trials; rows in any order give the same sweep."""
+    table = replace(data.trials, rows=_sorted(data.trials.rows))
+    trials = table.rows
+    # Only the tie rule `order` depends on the order in which a table without grid lists the losses.
+    listed = data.trials if data.ties == "order" else table
+    known = None if data.grid is None else ExpectedTrials.from_document(data.grid)
+    scores = scores_of(listed, known)
+    grid = scores.expected
+    ranking = rank(scores, ties=data.ties)
     return RankedSweep(
         name=str((data.grid or {}).get("name") or "Sweep"),
-        trials=trials,
+        table=table,
+        scores=scores,
         epochs=_sorted(_of_trials(data.epochs, trials), "epoch"),
         failures=_sorted(_of_protocol(data.failures, trials), "attempt"),
         predictions=_sorted(_of_trials(data.predictions, trials), "image"),
         siblings=_of_trials(data.siblings, trials),
-        grid=grid,
         ranking=ranking,
         titles=data.titles
         or choose_titles(

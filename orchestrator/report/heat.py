@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.ranking.metrics import ALL_METRICS
-from orchestrator.ranking.places import place
-from orchestrator.ranking.podium import Podium, mean, rank
+from orchestrator.ranking.places import place_losses
+from orchestrator.ranking.podium import Podium
+from orchestrator.ranking.rank import mean
 from orchestrator.report.data import RankedSweep, column
 from orchestrator.wording import points_text
 
@@ -175,12 +176,7 @@ def heat_metrics(sweep: RankedSweep) -> tuple[str, ...]:
 
 def heat_views(sweep: RankedSweep) -> list[HeatView]:
     """Returns the tables by dataset, by model, and by both if the sweep has both."""
-    rankings = {
-        metric: sweep.ranking
-        if metric == sweep.metric
-        else rank(sweep.trials, metric=metric, ties=sweep.ranking.ties, expected=sweep.grid)
-        for metric in heat_metrics(sweep)
-    }
+    rankings = {metric: sweep.ranked_by(metric) for metric in heat_metrics(sweep)}
     views = [
         _view(
             sweep,
@@ -231,7 +227,7 @@ def _cell_table(sweep: RankedSweep, pairs: Sequence[tuple[str, str]], metric: st
     for pair in pairs:
         block = {loss: means[*pair, loss] for loss in sweep.losses if (*pair, loss) in means}
         gains = {loss: -value if lower else value for loss, value in block.items()}
-        placing = place(gains, ties=sweep.ranking.ties, listed=sweep.losses)
+        placing = place_losses(gains, ties=sweep.ranking.ties, listed=sweep.losses)
         for loss, value in placing.points.items():
             points[loss] += float(value)
         rows[pair] = tuple(

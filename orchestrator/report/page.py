@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.ranking.places import TIE_MEANINGS
-from orchestrator.ranking.results import Podium
+from orchestrator.ranking.podium import Podium
 from orchestrator.ranking.siblings import MIN_IMAGES, follows_from_counts
 from orchestrator.report.curves import HEIGHT, WIDTH, curve_data, draw_panel
 from orchestrator.report.data import RankedSweep, ReportData, ReportFiles, arrange

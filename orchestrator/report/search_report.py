@@ -13,7 +13,8 @@ from markupsafe import Markup
 from orchestrator.report.figures.search import search_figure
 from orchestrator.report.figures.style import drawing_style, save
 from orchestrator.report.rendering import render
-from orchestrator.tune.studies import Candidate, Finding
+from orchestrator.tune.results import SearchResult
+from orchestrator.tune.studies import Candidate
 from workers.contract import UserError
 from workers.durable import replace_file
 
@@ -34,7 +35,7 @@ class SearchFiles:
 class _Shown:
     """One search on the page."""
 
-    finding: Finding
+    finding: SearchResult
     picture: Markup
     importance: Mapping[str, float] | None
     listed: tuple[tuple[Candidate, float], ...]
@@ -42,7 +43,7 @@ class _Shown:
 
 def write_search_report(
     name: str,
-    findings: Sequence[Finding],
+    findings: Sequence[SearchResult],
     importances: Sequence[Mapping[str, float] | None],
     fragments: Mapping[str, str],
     out: Path,
@@ -99,6 +100,6 @@ def write_search_report(
     )
 
 
-def _file_name(number: int, finding: Finding) -> str:
+def _file_name(number: int, finding: SearchResult) -> str:
     words = re.sub(r"[^A-Za-z0-9]+", "-", finding.study.label).strip("-")[:60]
     return f"search-{number + 1}-{words or 'loss'}"

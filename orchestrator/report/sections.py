@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.ranking.siblings import Siblings, find_siblings
+from orchestrator.ranking.siblings import SiblingEffect, find_siblings
 from orchestrator.report.answer import Answer, answer
 from orchestrator.report.costs import Costs, costs
 from orchestrator.report.curves import CurvePanel, curve_panels
@@ -31,7 +31,7 @@ class Sections:
     examples: tuple[Example, ...]
     costs: Costs
     missing: MissingAndFailed
-    siblings: Siblings
+    siblings: SiblingEffect
     record: Record
     configuration: Configuration
 
@@ -51,11 +51,7 @@ def compute_sections(sweep: RankedSweep) -> Sections:
         costs=costs(sweep),
         missing=find_missing(sweep),
         siblings=find_siblings(
-            sweep.trials,
-            sweep.siblings,
-            metric=sweep.metric,
-            ties=sweep.ranking.ties,
-            grid=sweep.grid,
+            sweep.table, sweep.siblings, ties=sweep.ranking.ties, expected=sweep.grid
         ),
         record=record(sweep),
         configuration=configuration(sweep),

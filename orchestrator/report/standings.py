@@ -9,11 +9,12 @@ from typing import Literal
 
 from orchestrator.ranking.certainty import PairCertainty
 from orchestrator.ranking.metrics import METRICS
-from orchestrator.ranking.podium import Podium, block_means, mean, rank
-from orchestrator.ranking.results import PodiumRow, podium_rows
+from orchestrator.ranking.podium import Podium, PodiumRow, podium_rows
+from orchestrator.ranking.rank import mean, means_by_block
+from orchestrator.ranking.scores import scores_of
 from orchestrator.report.data import RankedSweep, column
 from orchestrator.report.statistics import Statistics
-from orchestrator.tune.studies import TUNED
+from orchestrator.tune.results import TUNED
 from workers.catalogue.losses import LOSSES, loss_title
 
 
@@ -101,7 +102,7 @@ def shown_metrics(sweep: RankedSweep) -> tuple[str, ...]:
 
 
 def _loss_means(sweep: RankedSweep, metric: str) -> dict[str, float]:
-    blocks = block_means(sweep.trials, sweep.main_podium.axis, metric)
+    blocks = means_by_block(scores_of(sweep.table.by(metric)), sweep.main_podium.axis)
     return {
         loss: mean([row[loss] for row in blocks.values() if loss in row])
         for loss in sweep.losses
@@ -141,11 +142,7 @@ def bar_metrics(sweep: RankedSweep) -> tuple[str, ...]:
 
 def loss_means(sweep: RankedSweep, metric: str) -> list[LossMean]:
     """Returns one bar per loss with a trial, the best first; equal ones by label."""
-    ranking = (
-        sweep.ranking
-        if metric == sweep.metric
-        else rank(sweep.trials, metric=metric, ties=sweep.ranking.ties, expected=sweep.grid)
-    )
+    ranking = sweep.ranked_by(metric)
     kinds = loss_kinds(sweep)
     means = {
         loss: mean for loss, mean in ranking.podiums[0].means.items() if mean is not None

@@ -9,8 +9,6 @@ from typing import cast
 
 from orchestrator.ranking.certainty import Certainty, PairCertainty, certainties
 from orchestrator.ranking.choices import PodiumAxis
-from orchestrator.ranking.racing import with_stand_ins
-from orchestrator.ranking.scores import scores_of
 from orchestrator.ranking.significance import CriticalDifference, Significance, significance
 from orchestrator.report.data import RankedSweep
 
@@ -111,10 +109,8 @@ def compute_statistics(sweep: RankedSweep) -> Statistics:
     podiums = (*sweep.ranking.podiums, *([sweep.ranking.both] if sweep.ranking.both else []))
     axes = [cast("PodiumAxis", podium.axis) for podium in podiums]
     found = certainties(
-        sweep.trials,
-        metric=sweep.ranking.measure,
+        sweep.scores,
         ties=sweep.ranking.ties,
-        expected=sweep.grid,
         axes=axes,
         num_samples=how.num_samples,
         seed=how.seed,
@@ -123,10 +119,7 @@ def compute_statistics(sweep: RankedSweep) -> Statistics:
     )
     return Statistics(
         certainties={str(axis): found[axis] for axis in axes},
-        significance=significance(
-            with_stand_ins(scores_of(sweep.trials, sweep.ranking.measure), sweep.grid),
-            alpha=how.alpha,
-        ),
+        significance=significance(sweep.scores, alpha=how.alpha),
     )
 
 

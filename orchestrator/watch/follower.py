@@ -14,9 +14,11 @@ from typing import Any
 from orchestrator.plan.grid import Grid, grid_from_document
 from orchestrator.plan.planner import plan
 from orchestrator.ranking.certainty import Certainty, certainties
-from orchestrator.ranking.podium import Podium, rank
-from orchestrator.ranking.results import podium_rows
-from orchestrator.ranking.table import prepare_trials
+from orchestrator.ranking.coverage import ExpectedTrials
+from orchestrator.ranking.podium import Podium, podium_rows
+from orchestrator.ranking.rank import rank
+from orchestrator.ranking.scores import scores_of
+from orchestrator.ranking.table import check_trials
 from orchestrator.store import Store
 from orchestrator.titles import Titles, choose_titles
 from orchestrator.watch.state import Snapshot, describe, describe_cell
@@ -165,11 +167,10 @@ class Follower:
         if own.empty:
             return {}
         try:
-            table = prepare_trials(own, source=self._store.name)
-            ranking = rank(table, expected=document)
-            drawn = certainties(
-                table, expected=document, axes=("dataset", "model"), num_samples=NUM_SAMPLES
-            )
+            table = check_trials(own, source=self._store.name)
+            scores = scores_of(table, ExpectedTrials.from_document(document))
+            ranking = rank(scores)
+            drawn = certainties(scores, axes=("dataset", "model"), num_samples=NUM_SAMPLES)
             sure = {str(axis): found for axis, found in drawn.items()}
             self._notes = (*ranking.notes, *self._feed.missing_details())
             return {

@@ -30,15 +30,16 @@ import psutil
 import ray
 from ray import tune
 
-from orchestrator.engine.base import TrialJob
-from orchestrator.engine.journal import RunJournal
+from orchestrator.engine.base import JobQueue, TrialJob
+from orchestrator.engine.heartbeat import Heartbeat
 from orchestrator.engine.ray_cluster import ClusterOptions
 from orchestrator.engine.ray_tune import RayTuneEngine
 from orchestrator.plan.grid import grid_from_specs
 from orchestrator.plan.planner import plan
 from orchestrator.progress import Event, SweepStarted, TrialFailed, TrialFinished
-from orchestrator.ranking.podium import rank as rank_losses
-from orchestrator.ranking.table import prepare_trials
+from orchestrator.ranking.rank import rank as rank_losses
+from orchestrator.ranking.scores import scores_of
+from orchestrator.ranking.table import check_trials
 from orchestrator.store import Store
 from tests.benchmarks.machine import parse
 from workers.catalogue.datasets import DATASETS, complete_dataset
@@ -149,21 +150,21 @@ def run_podium(specs: list[TrialSpec], results: Path) -> dict[str, Any]:
     grid = grid_from_specs("overhead", specs)
     pending = plan(grid, store.committed(), store.failures()).pending
     seconds["plan"] = time.perf_counter() - began
-    journal = RunJournal(recorder, store, grid.grid_id)
+    heartbeat = Heartbeat(recorder, store, grid.grid_id)
     jobs = [
         TrialJob(
             trial_id=trial.trial_id,
             spec=trial.spec,
             runtime=Runtime(data_root=None, cache_dir=str(results)),
-            run_id=journal.run_id,
+            run_id=heartbeat.run_id,
         )
         for trial in pending
     ]
     began = time.perf_counter()
     engine = RayTuneEngine(ClusterOptions(trial_cpus=1), trainer=no_op_trainer)
-    journal.on(SweepStarted(len(specs), len(jobs), 0))
-    engine.run(jobs, store, journal)
-    journal.close()
+    heartbeat.on(SweepStarted(len(specs), len(jobs), 0))
+    engine.run(JobQueue(jobs, heartbeat), store)
+    heartbeat.close()
     seconds["tune_and_commit"] = time.perf_counter() - began
     num_files_before = sum(1 for path in results.rglob("*") if path.is_file())
     began = time.perf_counter()
@@ -174,7 +175,7 @@ def run_podium(specs: list[TrialSpec], results: Path) -> dict[str, Any]:
     seconds["compact"] = time.perf_counter() - began
     began = time.perf_counter()
     trials = store.read("trials")
-    rank_losses(prepare_trials(trials))
+    rank_losses(scores_of(check_trials(trials)))
     seconds["rank"] = time.perf_counter() - began
     if len(trials) != len(specs) or again:
         raise RuntimeError(f"{len(trials)} rows and {len(again)} pending of {len(specs)} trials")

@@ -184,7 +184,7 @@ def test_a_failed_trial_is_told_by_the_exit_code_with_the_way_to_retry(tmp_path)
     unknown = {"name": "unet", "alias": "broken", "parameters": {"encoder": "tu-doesnotexist"}}
     healthy = {"name": "unet", "alias": "unet-4", "parameters": {"width": 4}}
     config = write_config(tmp_path, models=[healthy, unknown], repeats=1, losses=["dice"])
-    hint = "1 trial failed by bug and will not be tried again until you ask for it: fix the cause, "
+    hint = "1 trial failed by bug and will not be run again by default: fix the cause, "
     hint += "then add --retry bug to podium run"
     for _ in range(2):
         done = podium("run", config, "--engine", "inline")

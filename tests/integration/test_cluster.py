@@ -117,7 +117,7 @@ def test_submitted_followed_and_finished_on_the_resources_of_the_cluster(user, t
     assert job
     assert "2 of 2 trials have a result" in output
     assert f"Job {job[1]}: SUCCEEDED, exit code 0" in output
-    assert "must be one that all of them share" in errors
+    assert "must be a folder that all of them share" in errors
     assert user.head.token not in output + errors
     # Only the cluster has GPUs: a local Ray would have refused. Both were used at once or in turn.
     rows = Store(str(tmp_path / "results")).read("trials")
@@ -157,13 +157,13 @@ def test_stopped_and_submitted_again_while_others_look_on(user, server, bucket, 
     again = user.submit(config)
     code, _, errors = done(again)
     assert code == 2
-    assert re.search(r"runs already at http://.*, as job tiny-[0-9a-f]{12}-1; .*--stop", errors)
+    assert re.search(r"already runs at http://.* as job tiny-[0-9a-f]{12}-1; .*--stop", errors)
     code, output, errors = done(user.submit(config, "--stop"))
     assert (code, "STOPPED" in output) == (0, True), errors
 
     code, output, _ = done(follower)
     assert code == 130
-    assert "Stopped. What is finished is kept" in output
+    assert "Stopped. Finished trials are kept" in output
     assert re.search(r"Job tiny-[0-9a-f]{12}-1: STOPPED, exit code 130", output)
     code, output, errors = done(status)
     assert code == 0, errors
@@ -265,6 +265,10 @@ def test_a_node_without_the_data_is_named_and_an_archive_brings_it_there(user, h
         assert code == 2, errors
         assert "1 of 1 other nodes cannot run these trials:" in output
         assert re.search(rf"node .+ \(.+\): dataset mine: .*{data}", output)
+        address = f"cluster.address=127.0.0.1:{user.head.port}"
+        code, _, errors = done(user.start("orchestrator", "tune", config, "--set", address))
+        assert code == 2, errors
+        assert re.search(rf"node .+ \(.+\): dataset mine: .*{data}", errors)
         assert not Store(str(tmp_path / "results")).failures()
         archive = f"data.root={tmp_path}/data.tar.gz"
         code, output, errors = done(user.submit(config, "--follow", "--set", archive))

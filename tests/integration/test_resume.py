@@ -151,6 +151,6 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_resume(tmp_path, engine, number):
     os.kill(process.pid, number)
     _, message = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on from here" in message
+    assert "run the same command again to continue" in message
     assert "Traceback" not in message
     assert list(checkpoints.glob("*.pt"))

@@ -9,8 +9,7 @@ from typing import Any
 
 from scipy import stats
 
-from orchestrator.ranking.podium import Podium
-from orchestrator.ranking.results import podium_rows
+from orchestrator.ranking.podium import Podium, podium_rows
 from orchestrator.report.compare.differences import (
     CellDifference,
     LossDifference,

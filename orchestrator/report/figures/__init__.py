@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from orchestrator.ranking.results import Podium
+from orchestrator.ranking.podium import Podium
 from orchestrator.report.curves import CurvePanel, curve_panels
 from orchestrator.report.data import RankedSweep, column
 from orchestrator.report.figures.bars import bars_figure

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from orchestrator.ranking.places import TIE_MEANINGS
-from orchestrator.ranking.results import Podium
+from orchestrator.ranking.podium import Podium
 from orchestrator.ranking.text_tables import block_table, to_latex, to_markdown
 from orchestrator.report.data import RankedSweep
 from orchestrator.report.figures.files import csv_text

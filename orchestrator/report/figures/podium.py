@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from orchestrator.ranking.results import Podium, podium_rows
+from orchestrator.ranking.podium import Podium, podium_rows
 from orchestrator.report.data import RankedSweep
 from orchestrator.report.figures.files import csv_text, table_texts
 from orchestrator.report.figures.style import (

@@ -22,7 +22,7 @@ from orchestrator.report.figures.style import (
     wrap,
 )
 from orchestrator.report.palette import INK, LINE_COLOURS, MUTED, RULE
-from orchestrator.tune.studies import Finding
+from orchestrator.tune.results import SearchResult
 from orchestrator.wording import decimal_text, plain_text
 from workers.catalogue.spaces import Range
 
@@ -30,7 +30,9 @@ _COLUMNS, _LEFT, _HEAD, _HEIGHT, _ROW = 3, 0.48, 0.2, 1.35, 1.95
 _TRIED, _BEST, _STOPPED = LINE_COLOURS[0], LINE_COLOURS[1], MUTED
 
 
-def search_figure(finding: Finding, importance: Mapping[str, float] | None, name: str) -> Drawn:
+def search_figure(
+    finding: SearchResult, importance: Mapping[str, float] | None, name: str
+) -> Drawn:
     """Draws history, one slice per parameter, and importance if it is known."""
     keys = list(finding.study.space)
     panels = 1 + len(keys) + (importance is not None and len(keys) > 1)
@@ -58,7 +60,7 @@ def search_figure(finding: Finding, importance: Mapping[str, float] | None, name
     return Drawn(name=name, figure=figure, caption="", texts={"csv": _csv(finding)})
 
 
-def _draw_history(axes: Axes, finding: Finding) -> None:
+def _draw_history(axes: Axes, finding: SearchResult) -> None:
     ended = finding.ended
     axes.plot([one.number for one, _ in ended], [value for _, value in ended], "o",
               color=_TRIED, markersize=3, label="candidate")  # fmt: skip
@@ -77,7 +79,7 @@ def _draw_history(axes: Axes, finding: Finding) -> None:
     axes.legend(fontsize=SMALL, frameon=False, loc="lower right", handlelength=1, borderpad=0)
 
 
-def _draw_slice(axes: Axes, finding: Finding, key: str) -> None:
+def _draw_slice(axes: Axes, finding: SearchResult, key: str) -> None:
     domain = finding.study.space[key]
     ended = finding.ended
     where: list[Any]
@@ -122,7 +124,7 @@ def _draw_importance(axes: Axes, importance: Mapping[str, float]) -> None:
     axes.set_xlabel("share", size=SMALL, labelpad=1)
 
 
-def _csv(finding: Finding) -> str:
+def _csv(finding: SearchResult) -> str:
     keys = list(finding.study.space)
     rows = [
         (one.number, one.status, one.value, *(one.values[key] for key in keys))

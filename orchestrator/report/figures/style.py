@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
-from orchestrator.ranking.results import Podium
+from orchestrator.ranking.podium import Podium
 from orchestrator.report.figures.fonts import families_for, lacking_letters
 from orchestrator.report.palette import INK, MUTED
 from orchestrator.wording import count_of_text

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.cli.rank_text import RankAnswer, print_answer
 from orchestrator.plan.race_state import RaceState
+from orchestrator.ranking.table import check_trials
 from orchestrator.report.answer import answer
 from orchestrator.report.data import ReportData, Sampling, arrange
 from orchestrator.report.figures.intervals import intervals_figure
@@ -27,7 +28,8 @@ TEXTS = {0.0: "<1 %", 0.004: "<1 %", 0.5: "50 %", 0.996: ">99 %", 1.0: ">99 %"}
 def found():
     trials = published_trials(num_repeats=2)
     few = trials[trials["loss"].isin(("IoUFocal", "BCE", "Focal"))]
-    return compute_sections(arrange(ReportData(trials=few, sampling=Sampling(num_samples=100))))
+    data = ReportData(trials=check_trials(few), sampling=Sampling(num_samples=100))
+    return compute_sections(arrange(data))
 
 
 def with_probability(sections, probability):

@@ -65,7 +65,7 @@ def test_a_configuration_shows_each_of_its_datasets(folder: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nothing",), "nothing: no folder, no configuration and no dataset of this name"),
+        (("nothing",), "nothing: not a folder, a configuration or the name of a dataset"),
         (("synthetic-skim",), "did you mean 'synthetic-skin'"),
         (("synthetic-skin", "--out", "s.jpg"), "--out s.jpg: the name must end in .html or .png"),
         (
@@ -75,7 +75,7 @@ def test_a_configuration_shows_each_of_its_datasets(folder: Path, tmp_path: Path
         (("synthetic-skin", "--number", "0"), ""),
         (("kvasir-seg",), "dataset kvasir-seg: not found"),
         ((".",), "no dataset found"),
-        ((".", "--root", "x"), "--root x: only with the name of a dataset"),
+        ((".", "--root", "x"), "--root x: allowed only with the name of a dataset"),
     ],
 )
 def test_refusals_name_the_argument_and_the_remedy(

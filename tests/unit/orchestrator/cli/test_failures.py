@@ -57,8 +57,8 @@ def test_a_failure_is_shown_whole_with_the_last_lines_of_its_traceback(store):
     assert "return 1 / 0" in text
     assert "execute" not in text  # the beginning is for --json
     assert text.endswith(
-        f"1 failed attempt in {store.name}\n1 trial failed by bug and will not be tried again "
-        "until you ask for it: fix the cause, then add --retry bug to podium run\n"
+        f"1 failed attempt in {store.name}\n1 trial failed by bug and will not be run again by "
+        "default: fix the cause, then add --retry bug to podium run\n"
     )
 
 

@@ -57,7 +57,7 @@ def test_figures_follow_the_direction_of_a_metric(tmp_path):
     [
         (["--only", "2d"], r"--only 2d: '2d' is not known; choose from figure1, figure2a"),
         (["--format", "jpg"], r"--format jpg: 'jpg' is not known; choose from png, svg, pdf"),
-        (["--protocol", "abc"], r"holds no protocols"),
+        (["--protocol", "abc"], r"is a table without protocols"),
         (["--metric", "iou"], r"no column 'iou'"),
     ],
 )

@@ -102,7 +102,7 @@ def test_a_long_and_wide_table_says_what_it_leaves_out(podium, results):
     out = podium(results, "SELECT t.* FROM trials t, range(50)")[1].decode()
     last = out.splitlines()[-1]
     assert re.match(r"150 rows; the first 50 shown; \d of 43 columns shown: not .*, message", last)
-    assert out.endswith("; all of it: --format csv, json or parquet\n")
+    assert out.endswith("; for all rows and columns add --format csv, json or parquet\n")
     assert max(map(len, out.splitlines()[:-1])) <= 100
 
 
@@ -154,7 +154,7 @@ def test_torn_files_are_named_beside_the_answer(podium, tmp_path):
     [
         (["RESULTS"], "give either a statement in quotes"),
         (["RESULTS", "SELECT 1", "--example", "missing"], "give either a statement in quotes"),
-        ([], "give the results to ask, or --examples"),
+        ([], "give the results to query, or --examples"),
         (["RESULTS", "--example", "mising"], "unknown; did you mean 'missing'?"),
         (["RESULTS", "--example", "learning-curve"], "add --param trial_id=VALUE: the trial's id"),
         (["RESULTS", "SELECT 1", "--param", "x"], "--param x: write NAME=VALUE"),
@@ -163,11 +163,17 @@ def test_torn_files_are_named_beside_the_answer(podium, tmp_path):
         (["RESULTS", "SELECT 1", "--out", "a.txt"], "give --format csv, json or parquet, or a"),
         (["RESULTS", "SELECT 1", "--out", "nowhere/a.csv"], "cannot be written: No such file"),
         (["RESULTS", "SELECT 1", "--out", "/dev/null", "--format", "csv"], "not a file"),
-        (["RESULTS", "SELECT 1", "--out", "RESULTS/trials/a.csv"], "trials is kept for results"),
-        (["RESULTS", "SELECT 1", "--out", "RESULTS/_grids/a.json"], "_grids is kept for results"),
+        (
+            ["RESULTS", "SELECT 1", "--out", "RESULTS/trials/a.csv"],
+            "trials is reserved for results",
+        ),
+        (
+            ["RESULTS", "SELECT 1", "--out", "RESULTS/_grids/a.json"],
+            "_grids is reserved for results",
+        ),
         (["RESULTS/typo", "SELECT * FROM trials"], "no results here; expected a folder"),
         (["RESULTS", "SELEC 1"], "LINE 1: SELEC 1\n        ^"),
-        (["RESULTS", "COPY trials TO 'x.csv'"], "a query reads only: write one SELECT"),
+        (["RESULTS", "COPY trials TO 'x.csv'"], "a query is read-only: write one SELECT"),
     ],
 )
 def test_refusals_are_one_message_and_exit_code_2(podium, results, arguments, message):

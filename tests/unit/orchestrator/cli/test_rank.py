@@ -141,7 +141,7 @@ def test_a_part_of_the_grid_still_prints(trials, tmp_path, chosen, sentences):
 def test_everything_diverged(trials, tmp_path):
     lost = save(trials.assign(status="diverged", dice=float("nan")), tmp_path)
     text = podium(lost, *FEW, "--significance", "--power")
-    assert "No loss stands on the podium: no trial finished." in text
+    assert "No loss has points, because no trial finished." in text
     assert "No test is possible: no trial finished." in text
     assert "Cannot say: no loss has points" in text
 

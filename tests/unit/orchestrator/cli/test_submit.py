@@ -73,12 +73,12 @@ def test_a_local_folder_of_results_is_noted(command, capsys, tmp_path):
 
 def test_what_runs_already_is_refused_or_followed(command, capsys):
     server = Server([RUNNING], Job(submission_id="tiny-1f-1", status="FAILED", exit_code=1))
-    with pytest.raises(UserError, match="as job tiny-1f-1; podium submit with --follow"):
+    with pytest.raises(UserError, match="as job tiny-1f-1; add --follow"):
         command(server)
     assert command(server, follow=True) == 1
     assert server.calls == ["follow tiny-1f-1"]
     said = capsys.readouterr()
-    assert "runs already, as job tiny-1f-1; following it" in said.err
+    assert "already runs as job tiny-1f-1; following it" in said.err
     assert said.out == "output\nJob tiny-1f-1: FAILED, exit code 1\n"
 
 
@@ -86,14 +86,14 @@ def test_ctrl_c_ends_the_following_and_not_the_job(command, capsys):
     server = Server()
     assert command(server, follow=True) == 130
     assert server.calls == ["submit", "follow tiny-1f-2"]
-    assert "job tiny-1f-2 goes on" in capsys.readouterr().err
+    assert "job tiny-1f-2 continues" in capsys.readouterr().err
 
 
 def test_every_running_job_of_the_sweep_is_stopped(command, capsys):
     server = Server([RUNNING])
     assert command(server, stop=True) == 0
     assert server.calls == ["stop tiny-1f-1"]
-    assert "Job tiny-1f-1: STOPPED; the same sweep submitted again" in capsys.readouterr().out
+    assert "Job tiny-1f-1: STOPPED; submit the same sweep again" in capsys.readouterr().out
 
 
 def test_a_cluster_without_podium_is_told_the_remedy(command):
@@ -126,4 +126,4 @@ def test_data_that_is_here_is_surveyed_before_anything_is_sent(command, tmp_path
 def test_data_that_is_not_here_is_left_to_the_job(command, tmp_path, capsys):
     absent = {"name": "folder", "alias": "own", "root": str(tmp_path / "there")}
     assert command(Server(), datasets=[absent]) == 0
-    assert "note: 1 dataset not on this machine: the job looks at them" in capsys.readouterr().err
+    assert "note: 1 dataset not on this machine: the job checks them" in capsys.readouterr().err

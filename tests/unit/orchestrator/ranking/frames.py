@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
+
+from orchestrator.ranking.coverage import ExpectedTrials
+from orchestrator.ranking.scores import Scores, scores_of
+from orchestrator.ranking.table import TrialTable, check_trials
 
 TRIALS = """
 dataset model loss repeat dice
@@ -24,3 +30,16 @@ def frame(text: str) -> pd.DataFrame:
     for column in {"dice", "iou", "hd95", "repeat"} & set(table.columns):
         table[column] = table[column].astype(float)
     return table
+
+
+def scored(
+    table: pd.DataFrame | TrialTable,
+    *,
+    metric: str = "dice",
+    expected: Mapping[str, object] | ExpectedTrials | None = None,
+) -> Scores:
+    """Makes the scores of a table; a frame is checked first, a grid document read."""
+    checked = table if isinstance(table, TrialTable) else check_trials(table, metric=metric)
+    if isinstance(expected, Mapping):
+        expected = ExpectedTrials.from_document(expected)
+    return scores_of(checked, expected)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from orchestrator.ranking import bootstrap
 from orchestrator.ranking.certainty import certainties, certainty
 from orchestrator.ranking.pairs import effect_size, interval
+from tests.unit.orchestrator.ranking.frames import scored
 from workers.contract import UserError
 
 LOSSES = ("a", "b", "c", "d")
@@ -33,7 +34,7 @@ def test_two_wins_of_three_datasets():
     # a wins two datasets of three, b the third: a leads when at least two draws of three are of
     # its datasets: 3 (2/3)^2 (1/3) + (2/3)^3 = 20/27.
     values = np.array([[0.9, 0.8], [0.9, 0.8], [0.8, 0.9]])[:, None, :, None]
-    found = certainty(cells(values), resample=["dataset"], num_samples=20_000)
+    found = certainty(scored(cells(values)), resample=["dataset"], num_samples=20_000)
     a, b = found.losses
     assert (a.loss, a.points, a.place) == ("a", 8, 1)
     assert a.p_first == pytest.approx(20 / 27, abs=0.01)
@@ -47,7 +48,7 @@ def test_two_wins_of_three_datasets():
 def test_joint_winners_share_a_sample():
     # One win each: 1/4 of the samples has a alone, 1/4 b alone, 1/2 both.
     values = np.array([[0.9, 0.8], [0.8, 0.9]])[:, None, :, None]
-    found = certainty(cells(values), resample=["dataset"], num_samples=20_000)
+    found = certainty(scored(cells(values)), resample=["dataset"], num_samples=20_000)
     assert [loss.p_first for loss in found.losses] == pytest.approx([0.5, 0.5], abs=0.02)
     pair = found.pairs[0]
     assert pair.difference == 0
@@ -61,7 +62,7 @@ def test_repeats_are_drawn_paired_and_shared_by_the_models_of_a_dataset():
     a, b = np.array([0.8, 0.4, 0.4]), np.array([0.5, 0.5, 0.5])
     for num_models in (1, 2):
         values = np.broadcast_to(np.stack([a, b]), (1, num_models, 2, 3))
-        found = certainty(cells(values), resample=["repeat"], num_samples=20_000)
+        found = certainty(scored(cells(values)), resample=["repeat"], num_samples=20_000)
         pair = found.pairs[0]
         assert pair.p_better == pytest.approx(1 - (2 / 3) ** 3, abs=0.01)
         assert pair.difference == pytest.approx(0.1 / 3)
@@ -73,7 +74,7 @@ def test_each_drawn_dataset_draws_its_own_repeats():
     values = np.broadcast_to(np.stack([a, b]), (2, 1, 2, 3))
     # One draw of a first repeat in six: 0.3 - 0.5 = -0.2; two or more: above 0.
     p = 1 - (2 / 3) ** 6 - 6 * (1 / 3) * (2 / 3) ** 5
-    found = certainty(cells(values), resample=["repeat"], num_samples=20_000)
+    found = certainty(scored(cells(values)), resample=["repeat"], num_samples=20_000)
     assert found.pairs[0].p_better == pytest.approx(p, abs=0.01)
 
 
@@ -96,12 +97,12 @@ def noise(seed: int, shape: tuple[int, ...] = (3, 4, 4, 3)) -> np.ndarray:
 def test_a_planted_winner_is_certain_and_equal_losses_are_not():
     values = noise(0)
     values[:, :, 1] += 0.1
-    for found in certainties(cells(values), num_samples=500).values():
+    for found in certainties(scored(cells(values)), num_samples=500).values():
         assert found.losses[0].loss == "b"
         assert found.losses[0].p_first == 1
         assert all(pair.p_better_by_margin == 1 for pair in found.pairs if pair.first == "b")
     values[:, :, 2] = values[:, :, 1]
-    tied = certainty(cells(values), num_samples=500)
+    tied = certainty(scored(cells(values)), num_samples=500)
     assert [tied.losses[0].p_first, tied.losses[1].p_first] == [0.5, 0.5]
     equal = next(pair for pair in tied.pairs if {pair.first, pair.second} == {"b", "c"})
     assert (equal.p_better, equal.p_equivalent, equal.effect_size) == (0.5, 1, None)
@@ -116,20 +117,20 @@ def test_shares_add_up_and_the_order_of_rows_changes_nothing(seed, random, holes
         values[1, 0, 0, 1] = np.nan
     table = cells(values)
     order = random.sample(range(len(table)), len(table))
-    for axis, found in certainties(table, num_samples=100).items():
+    for axis, found in certainties(scored(table), num_samples=100).items():
         assert sum(loss.p_first for loss in found.losses) == pytest.approx(1)
         assert sum(loss.p_podium for loss in found.losses) == pytest.approx(3)
         for pair in found.pairs:
             shares = pair.p_equivalent + pair.p_better_by_margin + pair.p_worse_by_margin
             assert shares == pytest.approx(1)
-        assert certainty(table.iloc[order], axis=axis, num_samples=100) == found
+        assert certainty(scored(table.iloc[order]), axis=axis, num_samples=100) == found
 
 
 def test_relabelling_swaps_the_answer():
     # Named in reverse, a sample draws the same datasets: only the names change.
     values = noise(3)
-    before = certainty(cells(values), num_samples=300)
-    after = certainty(cells(values, losses=("d", "c", "b", "a")), num_samples=300)
+    before = certainty(scored(cells(values)), num_samples=300)
+    after = certainty(scored(cells(values, losses=("d", "c", "b", "a"))), num_samples=300)
     new = dict(zip("abcd", "dcba", strict=True))
     assert {new[x.loss]: (x.p_first, x.points_interval) for x in before.losses} == {
         x.loss: (x.p_first, x.points_interval) for x in after.losses
@@ -138,17 +139,17 @@ def test_relabelling_swaps_the_answer():
 
 def test_the_seed_and_the_size_of_the_chunks():
     table = cells(noise(5))
-    once = certainty(table, num_samples=300, seed=7)
-    assert certainty(table, num_samples=300, seed=7) == once
-    assert certainty(table, num_samples=300, seed=8) != once
+    once = certainty(scored(table), num_samples=300, seed=7)
+    assert certainty(scored(table), num_samples=300, seed=7) == once
+    assert certainty(scored(table), num_samples=300, seed=8) != once
 
 
 def test_chunks_change_nothing(monkeypatch):
     values = noise(6)
     values[2, 3, 1, 0] = np.nan
-    once = certainty(cells(values), num_samples=300)
+    once = certainty(scored(cells(values)), num_samples=300)
     monkeypatch.setattr(bootstrap, "CHUNK_BYTES", 8 * 48 * 7)
-    assert certainty(cells(values), num_samples=300) == once
+    assert certainty(scored(cells(values)), num_samples=300) == once
 
 
 def test_a_hole_never_makes_another_cell_disappear():
@@ -158,7 +159,7 @@ def test_a_hole_never_makes_another_cell_disappear():
     values[0, 0] = [[0.9, 0.9, 0.9], [0.91, 0.91, 0.91]]
     values[0, 1, 0, 0] = 0.2
     values[0, 1, 1] = [0.21, 0.21, 0.21]
-    found = certainty(cells(values), resample=["repeat"], num_samples=200)
+    found = certainty(scored(cells(values)), resample=["repeat"], num_samples=200)
     assert [(loss.loss, loss.p_first) for loss in found.losses] == [("b", 1), ("a", 0)]
     assert found.pairs[0].difference == pytest.approx(0.01)
 
@@ -166,19 +167,19 @@ def test_a_hole_never_makes_another_cell_disappear():
 def test_pairs_compare_only_what_both_have():
     values = noise(1, (2, 3, 3, 2))
     values[0, 0, 0] = np.nan
-    found = certainty(cells(values), num_samples=200)
+    found = certainty(scored(cells(values)), num_samples=200)
     numbers = {frozenset((p.first, p.second)): p.num_combinations for p in found.pairs}
     assert numbers[frozenset("ab")] == 5
     assert numbers[frozenset("bc")] == 6
     apart = cells(noise(1, (2, 1, 2, 2)))
     apart = apart[(apart["dataset"] == "d0") == (apart["loss"] == "a")]
-    assert certainty(apart, num_samples=100).pairs == ()
+    assert certainty(scored(apart), num_samples=100).pairs == ()
 
 
 def test_diverged_losses_have_no_points_in_any_sample():
     table = cells(noise(2, (2, 2, 3, 2)))
     table["status"] = np.where(table["loss"] == "b", "diverged", "completed")
-    found = certainty(table, num_samples=200)
+    found = certainty(scored(table), num_samples=200)
     lost = found.of("b")
     assert lost is not None
     assert (lost.points_interval.high, lost.p_first, lost.p_podium) == (0, 0, 0)
@@ -190,7 +191,7 @@ def test_a_table_without_models_or_repeats():
         [("v", "a", 0.9), ("v", "b", 0.8), ("w", "a", 0.7), ("w", "b", 0.6)],
         columns=["dataset", "loss", "dice"],
     )
-    found = certainties(table, num_samples=100)
+    found = certainties(scored(table), num_samples=100)
     assert found["dataset"].resampled == ("dataset",)
     assert found["dataset"].losses[0].p_first == 1
     assert "no podium by model" in str(found["model"].refusal)
@@ -206,7 +207,7 @@ def test_a_table_without_models_or_repeats():
     ],
 )
 def test_an_axis_with_one_entry_is_not_drawn_and_it_says_so(shape, drawn, note):
-    found = certainty(cells(noise(0, shape)), num_samples=100)
+    found = certainty(scored(cells(noise(0, shape))), num_samples=100)
     assert found.resampled == drawn
     assert found.refusal is None
     assert note in found.notes[0]
@@ -217,7 +218,7 @@ def test_an_axis_with_one_entry_is_not_drawn_and_it_says_so(shape, drawn, note):
     [((3, 3, 1, 2), "only one loss"), ((1, 1, 3, 1), "none of the axes to draw from")],
 )
 def test_it_refuses_on_too_little_data(shape, message):
-    found = certainty(cells(noise(0, shape)), num_samples=100)
+    found = certainty(scored(cells(noise(0, shape))), num_samples=100)
     assert message in str(found.refusal)
     assert (found.losses, found.pairs, found.num_samples) == ((), (), 0)
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["refusal"]
@@ -225,7 +226,7 @@ def test_it_refuses_on_too_little_data(shape, message):
 
 def test_it_refuses_where_everything_diverged():
     table = cells(noise(0)).assign(status="diverged")
-    assert "no trial finished" in str(certainty(table, num_samples=100).refusal)
+    assert "no trial finished" in str(certainty(scored(table), num_samples=100).refusal)
 
 
 @pytest.mark.parametrize(
@@ -237,18 +238,17 @@ def test_it_refuses_where_everything_diverged():
         ({"seed": -1}, "--seed -1"),
         ({"resample": ["fold"]}, "--resample fold: name one or several of dataset, model, repeat"),
         ({"resample": []}, "--resample : name one"),
-        ({"ties": "fair"}, "--ties fair"),
     ],
 )
 def test_options_out_of_range(options, message):
     with pytest.raises(UserError, match=message):
-        certainty(cells(noise(0)), **options)
+        certainty(scored(cells(noise(0))), **options)
 
 
 def test_turning_a_pair_round_twice_changes_nothing():
     from orchestrator.ranking.pairs import turn_round
 
-    pair = certainty(cells(noise(4)), num_samples=100).pairs[0]
+    pair = certainty(scored(cells(noise(4))), num_samples=100).pairs[0]
     turned = turn_round(pair)
     assert turned.difference == -pair.difference
     assert turned.p_better == pytest.approx(1 - pair.p_better)

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from orchestrator.ranking.certainty import certainties
 from orchestrator.ranking.metrics import KNOWN, metric_of
-from orchestrator.ranking.podium import rank
-from orchestrator.ranking.power import repeats_to_part
-from orchestrator.ranking.scores import scores_of
+from orchestrator.ranking.power import repeats_to_separate
+from orchestrator.ranking.rank import rank
 from orchestrator.ranking.significance import significance
-from tests.unit.orchestrator.ranking.frames import frame
+from tests.unit.orchestrator.ranking.frames import frame, scored
 from workers.contract import UserError
 
 NAMES = [
@@ -95,7 +94,7 @@ def test_distances_rank_by_hand():
         c       dice  0    diverged
         c       focal 9    completed
     """)
-    ranking = rank(table, metric="hd95")
+    ranking = rank(scored(table, metric="hd95"))
     podium = ranking.by_dataset
     assert podium is not None
     assert podium.points == {"bce": 5, "dice": 3, "focal": 3}  # c: bce 3, focal 2; dice none
@@ -123,7 +122,7 @@ def tables(draw):
 @settings(deadline=None, max_examples=15)
 @given(tables())
 def test_an_error_rate_mirrors_its_score_in_every_answer(table):
-    score, error = (scores_of(table, metric) for metric in ("dice", "error_rate"))
+    score, error = (scored(table, metric=metric) for metric in ("dice", "error_rate"))
     higher, lower = rank(score), rank(error)
     for one, other in zip(higher.podiums, lower.podiums, strict=True):
         assert one.points == other.points
@@ -134,7 +133,7 @@ def test_an_error_rate_mirrors_its_score_in_every_answer(table):
             assert (block.order, block.places) == (mirrored.order, mirrored.places)
             expected = {loss: 1 - mean for loss, mean in block.means.items()}
             assert mirrored.means == pytest.approx(expected)
-        powers = [repeats_to_part(s, p) for s, p in ((score, one), (error, other))]
+        powers = [repeats_to_separate(s, p) for s, p in ((score, one), (error, other))]
         assert powers[0] is not None
         assert powers[1] is not None
         assert powers[0].repeats_needed == powers[1].repeats_needed

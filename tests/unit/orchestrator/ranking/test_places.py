@@ -13,7 +13,7 @@ from orchestrator.ranking.choices import TieRule
 from orchestrator.ranking.places import (
     TIE_RULES,
     TIE_TOLERANCE,
-    place,
+    place_losses,
     points_of,
     shared_ranks,
     tie_rule,
@@ -24,7 +24,7 @@ from workers.contract import UserError
 def points(
     means: dict[str, float], ties: TieRule, listed: list[str] | None = None
 ) -> dict[str, float]:
-    placing = place(means, ties=ties, listed=listed or list(means))
+    placing = place_losses(means, ties=ties, listed=listed or list(means))
     return {loss: float(value) for loss, value in placing.points.items()}
 
 
@@ -46,7 +46,7 @@ def test_two_joint_first():
 def test_a_tie_that_reaches_below_the_podium():
     means = {"a": 0.9, "b": 0.8, "c": 0.5, "d": 0.5, "e": 0.5}
     third = Fraction(1, 3)
-    placing = place(means, ties="split", listed=list(means))
+    placing = place_losses(means, ties="split", listed=list(means))
     assert placing.points == {"a": 3, "b": 2, "c": third, "d": third, "e": third}
     assert placing.ties == (("c", "d", "e"),)
     assert points(means, "min") == {"a": 3, "b": 2, "c": 1, "d": 1, "e": 1}
@@ -62,11 +62,13 @@ def test_places_under_each_rule():
         "order": {"a": 1, "b": 2, "c": 3},
     }
     for ties, places in expected.items():
-        assert place(means, ties=ties, listed=["a", "b", "c"]).places == places
+        assert place_losses(means, ties=ties, listed=["a", "b", "c"]).places == places
 
 
 def test_a_tie_off_the_podium_is_not_counted():
-    placing = place({"a": 4, "b": 3, "c": 2, "d": 1, "e": 1}, ties="split", listed=list("abcde"))
+    placing = place_losses(
+        {"a": 4, "b": 3, "c": 2, "d": 1, "e": 1}, ties="split", listed=list("abcde")
+    )
     assert placing.ties == ()
 
 
@@ -94,20 +96,20 @@ def test_an_unknown_rule_lists_the_known():
 def test_ranks_share_tied_places_under_every_rule():
     means = {"a": 0.9, "b": 0.8, "c": 0.8, "d": 0.1}
     for ties in TIE_RULES:
-        assert place(means, ties=ties, listed=list(means)).ranks == {
+        assert place_losses(means, ties=ties, listed=list(means)).ranks == {
             "a": 1, "b": 2.5, "c": 2.5, "d": 4,
         }  # fmt: skip
 
 
 def test_what_never_finished_stands_behind_and_gets_nothing():
     means = {"a": 0.5, "b": 0.0, "c": 0.0, "d": 0.0}
-    placing = place(means, ties="split", listed=list(means), diverged={"c", "d"})
+    placing = place_losses(means, ties="split", listed=list(means), diverged={"c", "d"})
     assert placing.order == ("a", "b", "c", "d")
     assert placing.points == {"a": 3, "b": 2, "c": 0, "d": 0}
     assert placing.places == {"a": 1, "b": 2, "c": 3, "d": 3}
     assert placing.ranks["c"] == 3.5
     assert placing.ties == ()
-    nothing = place(means, ties="min", listed=list(means), diverged=set(means))
+    nothing = place_losses(means, ties="min", listed=list(means), diverged=set(means))
     assert set(nothing.points.values()) == {0}
 
 
@@ -131,7 +133,7 @@ def test_many_blocks_at_once_get_the_points_of_one(values, step, ties, random):
     listed = random.sample(range(len(values)), len(values))
     row = [np.nan if value is None else 0.5 + value * step for value in values]
     means = {name: mean for name, mean in zip(names, row, strict=True) if not np.isnan(mean)}
-    single = place(means, ties=ties, listed=[names[number] for number in listed])
+    single = place_losses(means, ties=ties, listed=[names[number] for number in listed])
     far = [1000 * value for value in row]  # another block never changes what counts as equal
     many = points_of(np.array([row, row, far]), ties=ties, listed=listed)
     expected = [float(single.points.get(name, 0)) for name in names]
@@ -142,7 +144,7 @@ def test_many_blocks_at_once_get_the_points_of_one(values, step, ties, random):
 
 def test_a_chain_of_near_ties_is_one_tie_for_places_points_and_ranks():
     chain = {name: 0.5 + number * 0.8e-12 for number, name in enumerate("abcd")}
-    placing = place(chain, ties="split", listed=list("abcd"))
+    placing = place_losses(chain, ties="split", listed=list("abcd"))
     assert placing.points == dict.fromkeys("abcd", Fraction(3, 2))  # (3 + 2 + 1 + 0) / 4
     assert placing.ties == (tuple("abcd"),)
     values = np.array(list(chain.values()))

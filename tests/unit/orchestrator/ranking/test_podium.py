@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from orchestrator.ranking.metrics import ALL_METRICS
-from orchestrator.ranking.podium import rank
-from orchestrator.ranking.results import podium_rows
+from orchestrator.ranking.podium import podium_rows
+from orchestrator.ranking.rank import rank
 from orchestrator.ranking.table import NO_METRICS, read_table
 from orchestrator.store import TABLES
-from tests.unit.orchestrator.ranking.frames import TRIALS, frame
+from tests.unit.orchestrator.ranking.frames import TRIALS, frame, scored
 from workers.contract import UserError
 
 PAPER = Path(__file__).parents[3] / "data" / "paper"
@@ -23,7 +23,7 @@ PAPER = Path(__file__).parents[3] / "data" / "paper"
 def test_the_published_points(axis):
     table = read_table(PAPER / f"fig2_dice_by_{axis}.csv")
     published = pd.read_csv(PAPER / f"fig2_score_by_{axis}.csv").set_index("loss")["score"]
-    ranking = rank(table, ties="order")
+    ranking = rank(scored(table), ties="order")
     podium = ranking.by_dataset if axis == "dataset" else ranking.by_model
     assert podium is not None
     assert podium.points == published.to_dict()
@@ -31,7 +31,7 @@ def test_the_published_points(axis):
 
 
 def test_splitting_the_published_tie_changes_who_leads():
-    podium = rank(read_table(PAPER / "fig2_dice_by_dataset.csv")).by_dataset
+    podium = rank(scored(read_table(PAPER / "fig2_dice_by_dataset.csv"))).by_dataset
     assert podium is not None
     assert podium.points["BCE"] == 8
     assert podium.points["IoUFocal"] == 7
@@ -41,7 +41,7 @@ def test_splitting_the_published_tie_changes_who_leads():
 
 
 def test_means_over_models_and_repeats_by_hand():
-    ranking = rank(frame(TRIALS))
+    ranking = rank(scored(frame(TRIALS)))
     assert ranking.by_dataset is not None
     assert ranking.by_model is not None
     block = ranking.by_dataset.blocks["wound"]
@@ -55,34 +55,34 @@ def test_means_over_models_and_repeats_by_hand():
 
 
 def test_a_missing_column_has_no_podium():
-    ranking = rank(frame("dataset loss dice\nwound iou 0.5"))
+    ranking = rank(scored(frame("dataset loss dice\nwound iou 0.5")))
     assert ranking.by_model is None
     assert ranking.by_dataset is not None
     assert ranking.by_dataset.points == {"iou": 3}
     assert ranking.to_json()["by_model"] is None
-    assert rank(frame("model loss dice\nunet iou 0.5")).by_dataset is None
+    assert rank(scored(frame("model loss dice\nunet iou 0.5"))).by_dataset is None
 
 
 def test_another_metric():
     table = frame("dataset loss dice iou\nw a 0.5 0.1\nw b 0.4 0.2")
-    ranking = rank(table, metric="iou")
+    ranking = rank(scored(table, metric="iou"))
     assert ranking.by_dataset is not None
     assert list(ranking.by_dataset.points) == ["b", "a"]
     with pytest.raises(UserError, match=r"no column 'auc'; found: dataset, loss, dice, iou"):
-        rank(table, metric="auc")
+        rank(scored(table, metric="auc"))
 
 
 def test_both_axes_sum_their_points_and_count_each_trial_once():
-    ranking = rank(frame(TRIALS))
+    ranking = rank(scored(frame(TRIALS)))
     assert ranking.both is not None
     assert ranking.both.points == {"iou": 3 + 5.5, "bce": 2 + 4.5}
     assert list(ranking.both.blocks) == ["dataset wound", "model fcn", "model unet"]
     assert ranking.both.coverage.to_json() == {"present": 8, "expected": 8}
-    assert rank(frame("dataset loss dice\nwound iou 0.5")).both is None
+    assert rank(scored(frame("dataset loss dice\nwound iou 0.5"))).both is None
 
 
 def test_points_under_every_rule_and_whether_the_leader_depends_on_it():
-    podium = rank(read_table(PAPER / "fig2_dice_by_dataset.csv")).by_dataset
+    podium = rank(scored(read_table(PAPER / "fig2_dice_by_dataset.csv"))).by_dataset
     assert podium is not None
     assert {rule: points["IoUFocal"] for rule, points in podium.rule_points.items()} == {
         "split": 7, "min": 8, "max": 6, "order": 8,
@@ -91,22 +91,17 @@ def test_points_under_every_rule_and_whether_the_leader_depends_on_it():
     assert set(podium.leaders["order"]) == {"BCE", "IoUFocal"}
     assert podium.leader_depends_on_ties
     assert podium.podium_depends_on_ties
-    untied = rank(frame("dataset loss dice\nv a 0.3\nv b 0.2\nw a 0.2\nw b 0.1")).by_dataset
+    untied = rank(scored(frame("dataset loss dice\nv a 0.3\nv b 0.2\nw a 0.2\nw b 0.1"))).by_dataset
     assert untied is not None
     assert not untied.leader_depends_on_ties
     assert not untied.podium_depends_on_ties
 
 
-def test_other_names_of_the_rules():
-    table = frame("dataset loss dice\nw a 0.2\nw b 0.2\nw c 0.1")
-    for name, rule in (("competition", "min"), ("modified", "max"), ("first", "order")):
-        assert rank(table, ties=name) == rank(table, ties=rule)
-        assert rank(table, ties=name).ties == rule
-
-
 def test_the_first_listed_is_that_of_the_grid_where_there_is_one():
     table = frame("dataset loss dice\nw a 0.2\nw b 0.2\nw c 0.1")
-    ranking = rank(table, ties="order", expected={"losses": ["c", "b", "a"], "datasets": ["w"]})
+    ranking = rank(
+        scored(table, expected={"losses": ["c", "b", "a"], "datasets": ["w"]}), ties="order"
+    )
     assert ranking.by_dataset is not None
     assert ranking.by_dataset.points == {"b": 3, "a": 2, "c": 1}
 
@@ -119,7 +114,7 @@ def test_joint_places_are_parted_by_wins_then_mean_rank_only_when_asked():
         v d 0.5\nv e 0.4\nv b 0.3\nv c 0.2\nv a 0.1
         w e 0.5\nw d 0.4\nw b 0.3\nw a 0.2\nw c 0.1
     """)
-    podium = rank(table).by_dataset
+    podium = rank(scored(table)).by_dataset
     assert podium is not None
     assert podium.points == {"e": 5, "d": 5, "b": 3, "a": 3, "c": 2}
     plain = {row.loss: (row.place, row.joint) for row in podium_rows(podium)}
@@ -139,7 +134,7 @@ def test_joint_places_are_parted_by_wins_then_mean_rank_only_when_asked():
 
 def test_what_stays_equal_stays_joint():
     table = frame("dataset loss dice\nv a 0.3\nv b 0.2\nw b 0.3\nw a 0.2")
-    podium = rank(table).by_dataset
+    podium = rank(scored(table)).by_dataset
     assert podium is not None
     assert [row.joint for row in podium_rows(podium, break_ties=True)] == [True, True]
 
@@ -155,7 +150,7 @@ def test_ranks_first_then_means_by_hand():
         w       u     b    1      0.5
         w       u     b    2      0.6
     """)
-    podium = rank(table).by_dataset
+    podium = rank(scored(table)).by_dataset
     assert podium is not None
     assert podium.points == {"a": 3, "b": 2}
     agreement = podium.agreement
@@ -165,15 +160,15 @@ def test_ranks_first_then_means_by_hand():
     assert agreement.block_mean_ranks == {"a": 1, "b": 2}
     assert agreement.kendall_tau == -1
     assert (agreement.num_units, agreement.num_units_left_out) == (3, 0)
-    lacking = rank(table.iloc[1:]).by_dataset
+    lacking = rank(scored(table.iloc[1:])).by_dataset
     assert lacking is not None
     assert lacking.agreement is not None
     assert (lacking.agreement.num_units, lacking.agreement.num_units_left_out) == (2, 1)
 
 
 def test_ranks_first_needs_two_losses_and_a_common_unit():
-    alone = rank(frame("dataset loss dice\nw a 0.1")).by_dataset
-    apart = rank(frame("dataset model loss dice\nw x a 0.9\nw y b 0.8")).by_dataset
+    alone = rank(scored(frame("dataset loss dice\nw a 0.1"))).by_dataset
+    apart = rank(scored(frame("dataset model loss dice\nw x a 0.9\nw y b 0.8"))).by_dataset
     assert alone is not None
     assert apart is not None
     assert alone.agreement is not None
@@ -186,7 +181,7 @@ def test_numbers_of_the_store_that_are_no_metric_are_refused():
     table = frame("dataset loss dice\nw a 0.5").assign(train_seconds=3.0)
     message = r"--metric train_seconds: it does not say how good.*known metrics: dice, iou, recall"
     with pytest.raises(UserError, match=message):
-        rank(table, metric="train_seconds")
+        rank(scored(table, metric="train_seconds"))
 
 
 def test_every_number_of_the_store_is_a_metric_or_none():
@@ -195,10 +190,10 @@ def test_every_number_of_the_store_is_a_metric_or_none():
 
 
 def test_a_percentage_is_said_to_be_one():
-    notes = rank(frame("dataset loss dice\nw a 50\nw b 70")).notes
+    notes = rank(scored(frame("dataset loss dice\nw a 50\nw b 70"))).notes
     assert "dice reaches 70, so it is taken for a percentage" in notes[0]
     score = frame("dataset loss score\nw a 0.5\nw b 12").astype({"score": float})
-    assert rank(score, metric="score").notes == (
+    assert rank(scored(score, metric="score")).notes == (
         "score: higher is better. A lower value is a worse one; the values go from 0.5 to 12. Its "
         "name is not known: add --lower-is-better where lower is better. Differences and a margin "
         "are in its units.",
@@ -216,12 +211,12 @@ def test_a_grid_too_large_and_too_empty_is_refused():
         }
     )
     with pytest.raises(UserError, match=r"900 x 900 x 900 x 1 .* rank a part of the table"):
-        rank(table)
+        rank(scored(table))
 
 
 def test_joint_places_are_declared():
     table = frame("dataset loss dice\nv a 0.3\nv b 0.2\nv c 0.1\nw b 0.3\nw a 0.2\nw c 0.1")
-    podium = rank(table).by_dataset
+    podium = rank(scored(table)).by_dataset
     assert podium is not None
     rows = podium_rows(podium)
     assert [(row.place, row.joint, row.loss, row.points) for row in rows] == [
@@ -233,7 +228,7 @@ def test_joint_places_are_declared():
 
 
 def test_json_is_plain_and_whole_points_are_whole():
-    document = rank(frame(TRIALS)).to_json()
+    document = rank(scored(frame(TRIALS))).to_json()
     text = json.dumps(document, allow_nan=False)
     assert '"points": {"iou": 3, "bce": 2}' in text
     assert '"ties": {"rule": "split", "num_podium_ties": 0}' in text

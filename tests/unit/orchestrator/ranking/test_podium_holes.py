@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.ranking.coverage import Grid
-from orchestrator.ranking.podium import rank
-from orchestrator.ranking.results import podium_rows
-from tests.unit.orchestrator.ranking.frames import TRIALS, frame
+from orchestrator.ranking.coverage import ExpectedTrials
+from orchestrator.ranking.podium import podium_rows
+from orchestrator.ranking.rank import rank
+from tests.unit.orchestrator.ranking.frames import TRIALS, frame, scored
 from workers.contract import UserError
 
 
@@ -19,7 +19,7 @@ def test_unequal_repeats_weigh_each_model_once_and_it_says_so():
         wound   unet  iou  2      0.9
         wound   fcn   iou  0      0.1
     """)
-    ranking = rank(table)
+    ranking = rank(scored(table))
     assert ranking.by_dataset is not None
     assert ranking.by_dataset.means["iou"] == pytest.approx(0.5)  # the mean over rows is 0.7
     assert "from 1 to 3 repeats" in ranking.notes[0]
@@ -29,7 +29,7 @@ def test_unequal_repeats_weigh_each_model_once_and_it_says_so():
 
 def test_a_diverged_trial_counts_as_nothing_won():
     table = frame("dataset loss dice status\nw iou 0.5 completed\nw bce nan diverged")
-    ranking = rank(table)
+    ranking = rank(scored(table))
     assert ranking.by_dataset is not None
     assert ranking.by_dataset.blocks["w"].means == {"iou": 0.5, "bce": 0.0}
     assert ranking.by_dataset.points == {"iou": 3, "bce": 0}
@@ -43,7 +43,7 @@ def test_coverage_against_a_grid():
         "losses": ["bce", "iou", "dice"],
         "repeats": 2,
     }
-    podium = rank(frame(TRIALS), expected=grid).by_dataset
+    podium = rank(scored(frame(TRIALS), expected=grid)).by_dataset
     assert podium is not None
     assert podium.provisional
     assert podium.coverage.to_json() == {"present": 8, "expected": 24}
@@ -55,11 +55,11 @@ def test_coverage_against_a_grid():
 
 
 def test_coverage_against_a_number_per_cell_and_rows_outside_the_grid():
-    by_number = rank(frame(TRIALS), expected=5).by_dataset
+    by_number = rank(scored(frame(TRIALS), expected=ExpectedTrials(num_repeats=5))).by_dataset
     assert by_number is not None
     assert by_number.coverage.expected == 20
-    small = Grid(datasets=("wound",), models=("unet",), losses=("iou",), num_repeats=2)
-    assert Grid.around(frame(TRIALS), small).num_trials == 8
+    small = ExpectedTrials(datasets=("wound",), models=("unet",), losses=("iou",), num_repeats=2)
+    assert scored(frame(TRIALS), expected=small).expected.num_expected() == 8
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ def test_coverage_against_a_number_per_cell_and_rows_outside_the_grid():
 )
 def test_a_wrong_grid_document(document, message):
     with pytest.raises(UserError, match=message):
-        Grid.from_document(document)
+        ExpectedTrials.from_document(document)
 
 
 def test_repeats_may_be_a_list():
-    assert Grid.from_document({"repeats": [0, 1, 2]}).num_repeats == 3
+    assert ExpectedTrials.from_document({"repeats": [0, 1, 2]}).num_repeats == 3
 
 
 def test_a_trial_that_diverged_is_worst_and_one_that_is_missing_is_not_there():
@@ -85,7 +85,7 @@ def test_a_trial_that_diverged_is_worst_and_one_that_is_missing_is_not_there():
     """
     diverged = whole.replace("iou  1      0.9  completed", "iou  1      nan  diverged")
     hole = "\n".join(line for line in whole.splitlines() if "iou  1" not in line)
-    lost, missing = rank(frame(diverged)).by_dataset, rank(frame(hole)).by_dataset
+    lost, missing = rank(scored(frame(diverged))).by_dataset, rank(scored(frame(hole))).by_dataset
     assert lost is not None
     assert missing is not None
     assert lost.blocks["w"].means == {"bce": 0.8, "iou": 0.45}
@@ -97,7 +97,7 @@ def test_a_trial_that_diverged_is_worst_and_one_that_is_missing_is_not_there():
 
 def test_nobody_stands_on_a_podium_where_everything_diverged():
     table = frame("dataset loss dice status\nw iou nan diverged\nw bce nan diverged")
-    podium = rank(table).by_dataset
+    podium = rank(scored(table)).by_dataset
     assert podium is not None
     assert podium.points == {"bce": 0, "iou": 0}
     assert podium.blocks["w"].diverged == ("bce", "iou")
@@ -109,7 +109,7 @@ def test_a_metric_below_zero_has_its_lowest_value_for_what_diverged():
     table = frame(
         "dataset loss dice status\nw a -0.5 completed\nw b -0.7 completed\nw c nan diverged"
     )
-    podium = rank(table.rename(columns={"dice": "score"}), metric="score").by_dataset
+    podium = rank(scored(table.rename(columns={"dice": "score"}), metric="score")).by_dataset
     assert podium is not None
     assert podium.blocks["w"].means == {"a": -0.5, "b": -0.7, "c": -0.7}
     assert podium.points == {"a": 3, "b": 2, "c": 0}
@@ -118,11 +118,11 @@ def test_a_metric_below_zero_has_its_lowest_value_for_what_diverged():
 def test_provisional_below_a_stated_share():
     table = frame(TRIALS).iloc[1:]  # 7 of 8 trials
     for share, provisional in ((1.0, True), (0.9, True), (0.875, False), (0.0, False)):
-        podium = rank(table, provisional_below=share).by_dataset
+        podium = rank(scored(table), provisional_below=share).by_dataset
         assert podium is not None
         assert podium.provisional is provisional
     with pytest.raises(UserError, match="--provisional-below 2: give a share"):
-        rank(table, provisional_below=2)
+        rank(scored(table), provisional_below=2)
 
 
 UNEVEN = """
@@ -136,7 +136,7 @@ UNEVEN = """
 
 
 def test_a_hole_in_a_hard_combination_is_no_merit_among_common_ones():
-    available, common = rank(frame(UNEVEN)), rank(frame(UNEVEN), compare="common")
+    available, common = rank(scored(frame(UNEVEN))), rank(scored(frame(UNEVEN)), compare="common")
     assert available.by_dataset is not None
     assert common.by_dataset is not None
     assert list(available.by_dataset.points) == ["b", "a", "c"]  # 0.88 against 0.70 and 0.70
@@ -148,6 +148,6 @@ def test_a_hole_in_a_hard_combination_is_no_merit_among_common_ones():
 
 def test_losses_that_share_no_combination_have_no_common_podium():
     table = frame("dataset model loss dice\nw x a 0.9\nw y b 0.8")
-    podium = rank(table, compare="common").by_dataset
+    podium = rank(scored(table), compare="common").by_dataset
     assert podium is not None
     assert podium.points == {"a": 0, "b": 0}

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.ranking.podium import rank
+from orchestrator.ranking.rank import rank
+from tests.unit.orchestrator.ranking.frames import scored
 
 LOSSES = ["a", "b", "c", "d", "e"]
 
@@ -26,7 +27,7 @@ def tables(draw, min_losses=3):
 @settings(deadline=None, max_examples=15)
 @given(tables())
 def test_split_points_of_a_block_sum_to_six(table):
-    for podium in rank(table).podiums:
+    for podium in rank(scored(table)).podiums:
         for block in podium.blocks.values():
             assert sum(block.points.values()) == pytest.approx(6)
         assert sum(podium.points.values()) == pytest.approx(6 * len(podium.blocks))
@@ -38,15 +39,15 @@ def test_the_order_of_rows_changes_nothing(table, random, ties):
     order = list(range(len(table)))
     random.shuffle(order)
     shuffled = table.iloc[order].reset_index(drop=True)
-    assert rank(shuffled, ties=ties) == rank(table, ties=ties)
+    assert rank(scored(shuffled), ties=ties) == rank(scored(table), ties=ties)
 
 
 @settings(deadline=None, max_examples=12)
 @given(tables(), st.sampled_from([-0.25, 0.5, 3]))
 def test_adding_a_constant_changes_no_points(table, constant):
     table = table.rename(columns={"dice": "score"})  # a score of any range
-    before = rank(table, metric="score")
-    after = rank(table.assign(score=table["score"] + constant), metric="score")
+    before = rank(scored(table, metric="score"))
+    after = rank(scored(table.assign(score=table["score"] + constant), metric="score"))
     for old, new in zip(before.podiums, after.podiums, strict=True):
         assert old.points == new.points
         assert old.rule_points == new.rule_points
@@ -59,8 +60,10 @@ def test_adding_a_constant_changes_no_points(table, constant):
 @given(tables())
 def test_a_monotone_change_of_dice_leaves_the_points(table):
     single = table[table["model"] == "x"]
-    before = rank(single).by_dataset
-    after = rank(single.assign(dice=(single["dice"] ** 3 + 2 * single["dice"]) / 3)).by_dataset
+    before = rank(scored(single)).by_dataset
+    after = rank(
+        scored(single.assign(dice=(single["dice"] ** 3 + 2 * single["dice"]) / 3))
+    ).by_dataset
     assert before is not None
     assert after is not None
     assert after.points == before.points
@@ -70,7 +73,7 @@ def test_a_monotone_change_of_dice_leaves_the_points(table):
 @given(tables(), st.permutations(LOSSES))
 def test_names_do_not_matter(table, names):
     new = dict(zip(LOSSES, names, strict=True))
-    before = rank(table)
-    after = rank(table.assign(loss=table["loss"].map(new)))
+    before = rank(scored(table))
+    after = rank(scored(table.assign(loss=table["loss"].map(new))))
     for old, renamed in zip(before.podiums, after.podiums, strict=True):
         assert {new[loss]: points for loss, points in old.points.items()} == renamed.points

@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from orchestrator.ranking.podium import rank
 from orchestrator.ranking.power import (
     Power,
     RepeatNoise,
     power_of,
     repeat_noise,
     repeats_needed,
-    repeats_to_part,
+    repeats_to_separate,
 )
-from orchestrator.ranking.scores import scores_of
+from orchestrator.ranking.rank import rank
+from tests.unit.orchestrator.ranking.frames import scored
 from workers.contract import UserError
 
 
@@ -40,10 +40,10 @@ def unit_noise(num_datasets: int = 1) -> RepeatNoise:
 
 
 def answer(values: np.ndarray, axis: str = "dataset") -> Power:
-    scores = scores_of(cells(values))
+    scores = scored(cells(values))
     podium = rank(scores).podium(axis)
     assert podium is not None
-    found = repeats_to_part(scores, podium)
+    found = repeats_to_separate(scores, podium)
     assert found is not None
     return found
 
@@ -91,7 +91,7 @@ def test_the_noise_of_a_grid_by_hand():
     # d0: differences 0.1, 0.3 in both models; d1: 0.2, 0.2. Variances 0.02 and 0; D = 2.
     both = [pair([0.1, 0.3]), pair([0.2, 0.2])]
     values = np.repeat(np.concatenate(both), 2, axis=1)
-    noise = repeat_noise(scores_of(cells(values)), "a", "b")
+    noise = repeat_noise(scored(cells(values)), "a", "b")
     assert noise is not None
     assert noise.difference == pytest.approx(0.2)
     assert noise.deviation == pytest.approx(np.sqrt(0.02 + 0) / 2)
@@ -102,7 +102,7 @@ def test_a_hole_is_not_taken_for_noise():
     values = np.repeat(pair([0.2, 0.2, 0.2]), 2, axis=1)
     values[0, 1, 0] += 0.2  # the other model differs by more, as much in each repeat
     values[0, 1, 0, 2] = np.nan
-    noise = repeat_noise(scores_of(cells(values)), "a", "b")
+    noise = repeat_noise(scored(cells(values)), "a", "b")
     assert noise is not None
     assert noise.deviation == pytest.approx(0, abs=1e-12)
     assert noise.num_repeats == 2
@@ -123,7 +123,7 @@ def test_the_noise_of_models_that_share_no_repeat_by_hand():
     values = np.full((1, 4, 2, 8), np.nan)
     for model in range(4):
         values[0, model, :, 2 * model : 2 * model + 2] = [[0.6, 0.8], [0.5, 0.5]]
-    noise = repeat_noise(scores_of(cells(values)), "a", "b")
+    noise = repeat_noise(scored(cells(values)), "a", "b")
     assert noise is not None
     assert noise.num_degrees == 4
     assert noise.deviation == pytest.approx(np.sqrt(0.02))
@@ -133,7 +133,7 @@ def test_holes_leave_the_noise_unbiased():
     # Noise of the splits alone, of variance 0.05^2; half of the cells at random.
     random = np.random.default_rng(3)
     present = random.random((4, 6)) < 0.5
-    scores = scores_of(cells(np.full((1, 4, 2, 6), 0.5)))
+    scores = scored(cells(np.full((1, 4, 2, 6), 0.5)))
     variances = []
     for noise in random.normal(0, 0.05, (1000, 6)):
         values = np.stack([np.where(present, noise, np.nan), np.zeros((4, 6))], axis=1)[None]
@@ -183,15 +183,15 @@ def test_losses_that_share_nothing_and_a_single_loss():
     values = pair([0.1, 0.2])
     values[0, 0, 0, 0] = values[0, 0, 1, 1] = np.nan
     assert "share no dataset x model x repeat" in answer(values).sentence
-    scores = scores_of(cells(pair([0.1, 0.2])[:, :, :1]))
+    scores = scored(cells(pair([0.1, 0.2])[:, :, :1]))
     podium = rank(scores).by_dataset
     assert podium is not None
-    assert repeats_to_part(scores, podium) is None
+    assert repeats_to_separate(scores, podium) is None
 
 
 def test_alpha_and_power_are_shares():
-    scores = scores_of(cells(pair([0.1, 0.2])))
+    scores = scored(cells(pair([0.1, 0.2])))
     podium = rank(scores).by_dataset
     assert podium is not None
     with pytest.raises(UserError, match="power 1: give a share"):
-        repeats_to_part(scores, podium, power=1)
+        repeats_to_separate(scores, podium, power=1)

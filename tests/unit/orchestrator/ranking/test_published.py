@@ -8,8 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from orchestrator.ranking.podium import rank
-from orchestrator.ranking.table import prepare_trials
+from orchestrator.ranking.rank import rank
 from orchestrator.store.schema import TRIALS
 from tests.published import (
     PAPER,
@@ -21,6 +20,7 @@ from tests.published import (
     with_winner,
     write_store,
 )
+from tests.unit.orchestrator.ranking.frames import scored
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_it_is_a_full_grid_of_the_store(trials):
 @pytest.mark.parametrize("axis", ["dataset", "model"])
 @pytest.mark.parametrize("ties", ["split", "min", "max", "order"])
 def test_both_published_tables_and_points(trials, axis, ties):
-    podium = rank(prepare_trials(trials), ties=ties, expected=grid_document(trials)).podium(axis)
+    podium = rank(scored(trials, expected=grid_document(trials)), ties=ties).podium(axis)
     assert podium is not None
     table = pd.read_csv(PAPER / f"fig2_dice_by_{axis}.csv")
     for row in table.itertuples():
@@ -53,12 +53,12 @@ def test_both_published_tables_and_points(trials, axis, ties):
 
 
 def test_the_published_overall_means(trials):
-    ranking = rank(trials)
+    ranking = rank(scored(trials))
     assert ranking.both is not None
     stated = {"DiceBCE": 0.7940, "IoUFocal": 0.7938, "BCE": 0.7937, "IoU": 0.7931, "Focal": 0.7685}
     means = {loss: round(value or 0, 4) for loss, value in ranking.both.means.items()}
     assert {loss: means[loss] for loss in stated} == stated
-    by_iou = rank(trials, metric="iou").both
+    by_iou = rank(scored(trials, metric="iou")).both
     assert by_iou is not None
     overall = sorted(by_iou.means, key=lambda loss: -(by_iou.means[loss] or 0))
     assert overall[:4] == ["IoU", "IoUFocal", "IoUDice", "DiceBCE"]
@@ -68,10 +68,10 @@ def test_the_variations(trials):
     assert len(with_holes(trials, 10)) == 3590
     diverged = with_diverged(trials, 7)
     assert (diverged["status"] == "diverged").sum() == diverged["dice"].isna().sum() == 7
-    winner = rank(with_winner(trials, "Focal", by=0.1)).by_dataset
+    winner = rank(scored(with_winner(trials, "Focal", by=0.1))).by_dataset
     assert winner is not None
     assert winner.points["Focal"] == 18
-    tied = rank(with_ties(trials, "IoU", "Dice")).by_dataset
+    tied = rank(scored(with_ties(trials, "IoU", "Dice"))).by_dataset
     assert tied is not None
     assert tied.points["IoU"] == tied.points["Dice"]
 
@@ -82,6 +82,6 @@ def test_as_a_store(trials, tmp_path: Path):
     assert len(read) == 3595
     assert len(store.read("failures")) == 3
     assert json.loads(read["spec"].iloc[0])["loss"]["label"] == read["loss"].iloc[0]
-    podium = rank(prepare_trials(read), expected=store.grids()[-1]).by_dataset
+    podium = rank(scored(read, expected=store.grids()[-1])).by_dataset
     assert podium is not None
     assert podium.coverage.to_json() == {"present": 3595, "expected": 3600}

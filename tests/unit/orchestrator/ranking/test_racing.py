@@ -7,20 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.ranking.coverage import Grid
-from orchestrator.ranking.podium import rank
+from orchestrator.ranking.coverage import ExpectedTrials
 from orchestrator.ranking.racing import (
     Race,
     RaceRules,
     judge,
-    paired_estimates,
     podiums,
     race,
-    with_stand_ins,
 )
-from orchestrator.ranking.scores import gather
-from orchestrator.ranking.table import check_table
+from orchestrator.ranking.rank import rank
+from orchestrator.ranking.scores import paired_estimates
 from tests.published import published_dice, published_trials
+from tests.unit.orchestrator.ranking.frames import scored
 
 FEW = RaceRules(num_draws=100)
 
@@ -163,24 +161,22 @@ def test_it_finds_the_podium_of_the_published_margins():
 
 def test_a_ranking_stands_in_for_what_was_spared_and_is_not_provisional():
     trials = published_trials(num_repeats=3)
-    complete = rank(trials)
+    complete = rank(scored(trials))
     gone = (trials["loss"] == "Focal") & (trials["repeat"] == 2)
     spared = frozenset(
         (str(row["dataset"]), str(row["model"]), str(row["loss"]), int(row["repeat"]))
         for row in trials[gone].to_dict("records")
     )
-    expected = Grid(num_repeats=3, spared=spared, race="Raced: 72 trials were spared.")
-    ranking = rank(trials[~gone], expected=expected)
+    expected = ExpectedTrials(num_repeats=3, spared=spared, race="Raced: 72 trials were spared.")
+    ranking = rank(scored(trials[~gone], expected=expected))
     assert ranking.notes[0] == "Raced: 72 trials were spared."
     assert ranking.by_dataset is not None
     assert complete.by_dataset is not None
     assert not ranking.by_dataset.provisional
     assert ranking.by_dataset.coverage.present == ranking.by_dataset.coverage.expected == 2088
     assert dict(ranking.by_dataset.points) == dict(complete.by_dataset.points)
-    assert rank(trials[~gone], expected=3).by_dataset.provisional  # type: ignore[union-attr]
-    scores = gather(check_table(trials[~gone]), "dice")
-    filled = with_stand_ins(scores, expected)
-    assert filled.spared_DMLR is not None
-    assert filled.spared_DMLR.sum() == 72
-    assert with_stand_ins(filled, expected) is filled
-    assert with_stand_ins(scores, 3) is scores
+    assert rank(
+        scored(trials[~gone], expected=ExpectedTrials(num_repeats=3))
+    ).by_dataset.provisional  # type: ignore[union-attr]
+    assert scored(trials[~gone], expected=expected).spared_DMLR.sum() == 72
+    assert not scored(trials[~gone]).spared_DMLR.any()

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.ranking.coverage import Grid
-from orchestrator.ranking.siblings import Siblings, find_siblings, siblings_query
+from orchestrator.ranking.scores import scores_of
+from orchestrator.ranking.siblings import SiblingEffect, find_siblings, siblings_query
+from orchestrator.ranking.table import check_trials
 from orchestrator.store import Store
 from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec
 from workers.contract import Component, ImageCounts, TrialResult
@@ -49,15 +50,10 @@ def fill(root: Path, cells: dict[tuple[str, str, int], tuple[ImageCounts, ...]])
     return store
 
 
-def siblings(store: Store, metric: str = "dice") -> Siblings:
-    trials = store.read("trials")
-    return find_siblings(
-        trials,
-        store.query(siblings_query(metric)).to_pandas(),
-        metric=metric,
-        ties="split",
-        grid=Grid.around(trials, None),
-    )
+def siblings(store: Store, metric: str = "dice") -> SiblingEffect:
+    table = check_trials(store.read("trials"), metric=metric)
+    counts = store.query(siblings_query(metric)).to_pandas()
+    return find_siblings(table, counts, ties="split", expected=scores_of(table).expected)
 
 
 @pytest.mark.parametrize("metric", [*METRICS, *(f"{name}_pooled" for name in METRICS)])

@@ -18,6 +18,7 @@ from orchestrator.ranking.significance import (
     significance,
     wilcoxon_holm,
 )
+from tests.unit.orchestrator.ranking.frames import scored
 from workers.contract import UserError
 
 DEMSAR = """
@@ -60,7 +61,7 @@ def noise(num_blocks: int, num_losses: int, seed: int = 0) -> np.ndarray:
 
 
 def test_the_example_of_demsar():
-    found = significance(blocks(demsar()))
+    found = significance(scored(blocks(demsar())))
     assert found.critical_difference is not None
     assert found.friedman is not None
     ranks = found.critical_difference.mean_ranks
@@ -87,7 +88,7 @@ def test_the_critical_differences_of_ten_losses():
 
 def test_friedman_is_that_of_scipy_and_iman_davenport_its_f():
     values = np.round(noise(12, 4), 1)  # with ties
-    found = significance(blocks(values)).friedman
+    found = significance(scored(blocks(values))).friedman
     assert found is not None
     expected = stats.friedmanchisquare(*values.T)
     assert found.statistic == pytest.approx(expected.statistic)
@@ -100,7 +101,7 @@ def test_friedman_is_that_of_scipy_and_iman_davenport_its_f():
 
 def test_groups_are_those_that_nemenyi_of_scikit_posthocs_leaves_together():
     values = (noise(15, 5) + np.array([0, 0.1, 0.4, 0.6, 0.9])) / 2
-    diagram = significance(blocks(values)).critical_difference
+    diagram = significance(scored(blocks(values))).critical_difference
     assert diagram is not None
     table = scikit_posthocs.posthoc_nemenyi_friedman(values)
     for one in range(5):
@@ -113,7 +114,7 @@ def test_groups_are_those_that_nemenyi_of_scikit_posthocs_leaves_together():
 
 def test_wilcoxon_with_holm_is_that_of_scikit_posthocs():
     values = (noise(15, 4) + np.array([0, 0.1, 0.4, 0.6])) / 2
-    found = significance(blocks(values))
+    found = significance(scored(blocks(values)))
     table = scikit_posthocs.posthoc_wilcoxon(list(values.T), p_adjust="holm")
     assert len(found.wilcoxon) == 6
     for pair in found.wilcoxon:
@@ -162,7 +163,7 @@ def test_repeats_are_averaged_and_never_blocks():
     values = noise(8, 3)
     table = blocks(values)
     twice = pd.concat([table.assign(repeat=0), table.assign(repeat=1)])
-    assert significance(twice) == significance(table)
+    assert significance(scored(twice)) == significance(scored(table))
 
 
 def test_blocks_are_datasets_by_models():
@@ -170,14 +171,14 @@ def test_blocks_are_datasets_by_models():
     table = blocks(values)
     number = table["dataset"].str[1:].astype(int)
     product = table.assign(dataset=(number % 3).astype(str), model=(number // 3).astype(str))
-    found, expected = significance(product), significance(table)
+    found, expected = significance(scored(product)), significance(scored(table))
     assert found.num_blocks == 12
     assert found.friedman == expected.friedman
     assert found.critical_difference == expected.critical_difference
 
 
 def test_six_blocks_of_ten_losses_cannot_reach_significance_and_it_says_the_numbers():
-    found = significance(blocks(noise(6, 10)))
+    found = significance(scored(blocks(noise(6, 10))))
     assert found.wilcoxon == ()
     assert found.refusals == (
         "Wilcoxon with Holm can never be significant here: 6 blocks give a p-value of 0.031 at "
@@ -191,26 +192,28 @@ def test_six_blocks_of_ten_losses_cannot_reach_significance_and_it_says_the_numb
 
 def test_a_block_that_lacks_a_loss_is_left_out_and_one_that_diverged_is_worst():
     table = blocks(noise(8, 3))
-    hole = significance(table.iloc[1:])
+    hole = significance(scored(table.iloc[1:]))
     assert (hole.num_blocks, hole.num_blocks_left_out) == (7, 1)
     assert "1 dataset x model blocks lack a loss" in " ".join(hole.notes)
-    lost = significance(table.assign(status=np.where(table["loss"] == "loss0", "diverged", "ok")))
+    lost = significance(
+        scored(table.assign(status=np.where(table["loss"] == "loss0", "diverged", "ok")))
+    )
     assert lost.critical_difference is not None
     assert lost.critical_difference.mean_ranks["loss0"] == 3
     assert lost.losses[-1] == "loss0"
 
 
 def test_losses_that_are_always_equal():
-    found = significance(blocks(np.full((8, 3), 0.5)))
+    found = significance(scored(blocks(np.full((8, 3), 0.5))))
     assert found.friedman is not None
     assert (found.friedman.statistic, found.friedman.p) == (0, 1)
     assert found.critical_difference is not None
     assert found.critical_difference.groups == (("loss0", "loss1", "loss2"),)
-    assert all(pair.p == 1 for pair in significance(blocks(np.full((12, 3), 0.5))).wilcoxon)
+    assert all(pair.p == 1 for pair in significance(scored(blocks(np.full((12, 3), 0.5)))).wilcoxon)
 
 
 def test_the_same_order_in_every_block():
-    found = significance(blocks((noise(9, 1) + np.array([[0, 1, 2]])) / 3))
+    found = significance(scored(blocks((noise(9, 1) + np.array([[0, 1, 2]])) / 3)))
     assert found.friedman is not None
     assert found.friedman.concordance == pytest.approx(1)
     assert found.friedman.iman_davenport_statistic is None
@@ -226,24 +229,24 @@ def test_the_same_order_in_every_block():
     ],
 )
 def test_it_refuses_on_too_little_data(num_blocks, num_losses, message):
-    found = significance(blocks(noise(num_blocks, num_losses)))
+    found = significance(scored(blocks(noise(num_blocks, num_losses))))
     assert (found.friedman, found.critical_difference, found.wilcoxon) == (None, None, ())
     assert message in found.refusals[0]
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["refusals"]
 
 
 def test_two_losses_have_no_friedman_but_a_pair():
-    found = significance(blocks(noise(8, 2)))
+    found = significance(scored(blocks(noise(8, 2))))
     assert found.friedman is None
     assert len(found.wilcoxon) == 1
     assert found.refusals == ("Friedman's test needs three losses; there are two.",)
 
 
 def test_nothing_finished():
-    found = significance(blocks(noise(8, 3)).assign(status="diverged"))
+    found = significance(scored(blocks(noise(8, 3)).assign(status="diverged")))
     assert found.refusals == ("No test is possible: no trial finished.",)
 
 
 def test_alpha_is_a_share():
     with pytest.raises(UserError, match="--alpha 2"):
-        significance(blocks(noise(8, 3)), alpha=2)
+        significance(scored(blocks(noise(8, 3))), alpha=2)

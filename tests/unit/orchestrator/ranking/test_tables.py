@@ -8,8 +8,9 @@ import os
 import pandas as pd
 import pytest
 
-from orchestrator.ranking.podium import rank
-from orchestrator.ranking.table import prepare_trials, read_table
+from orchestrator.ranking.rank import rank
+from orchestrator.ranking.table import check_trials, read_table
+from tests.unit.orchestrator.ranking.frames import scored
 from tests.unit.orchestrator.store.trials import make_spec
 from workers.contract import UserError
 
@@ -25,23 +26,23 @@ def write(tmp_path):
 
 
 def test_csv_tsv_and_parquet_are_the_same_table(write, tmp_path):
-    csv = read_table(write("dataset,loss,dice\nNA,iou,0.5\nwound,iou,.25\n"))
-    tsv = read_table(write("dataset\tloss\tdice\nNA\tiou\t0.5\nwound\tiou\t0.25\n", "t.tsv"))
+    csv = read_table(write("dataset,loss,dice\nNA,iou,0.5\nwound,iou,.25\n")).rows
+    tsv = read_table(write("dataset\tloss\tdice\nNA\tiou\t0.5\nwound\tiou\t0.25\n", "t.tsv")).rows
     csv.to_parquet(tmp_path / "t.parquet")
     assert csv["dataset"].tolist() == ["NA", "wound"]
     assert csv["dice"].tolist() == [0.5, 0.25]
     pd.testing.assert_frame_equal(csv, tsv)
-    pd.testing.assert_frame_equal(csv, read_table(tmp_path / "t.parquet"))
+    pd.testing.assert_frame_equal(csv, read_table(tmp_path / "t.parquet").rows)
 
 
 def test_byte_order_mark_blanks_and_further_columns(write):
-    table = read_table(write("\ufeffmodel, loss ,dice,note\nunet, iou ,0.5,\n"))
+    table = read_table(write("\ufeffmodel, loss ,dice,note\nunet, iou ,0.5,\n")).rows
     assert table["loss"].tolist() == ["iou"]
 
 
 def test_a_diverged_row_needs_no_number(write):
     text = "dataset,loss,dice,iou,status\nw,iou,,,diverged\nw,bce,0.5,0.4,completed\n"
-    table = read_table(write(text))
+    table = read_table(write(text)).rows
     assert table["dice"].tolist() == [0.0, 0.5]
     assert table["iou"].tolist() == [0.0, 0.4]
 
@@ -120,26 +121,26 @@ def test_unfinished_rows_are_left_out_and_named(write):
     text = "dataset,loss,dice,Status\nw,iou,0.5,FINISHED\nw,bce,0.9,RUNNING\nw,a,,Diverged\n"
     text += "w,b,0.9,TrialState.PRUNED\nw,c,,FAILED\nw,iou,x,killed\nw,d,0.4,completed\n"
     table = read_table(write(text))
-    assert table["loss"].tolist() == ["iou", "a", "d"]
-    assert table["status"].tolist() == ["completed", "diverged", "completed"]
-    assert table["dice"].tolist() == [0.5, 0, 0.4]
+    assert table.rows["loss"].tolist() == ["iou", "a", "d"]
+    assert table.rows["status"].tolist() == ["completed", "diverged", "completed"]
+    assert table.rows["dice"].tolist() == [0.5, 0, 0.4]
     assert (
         "4 rows are left out because their trials did not finish: RUNNING in 1 row, "
         "TrialState.PRUNED in 1 row, FAILED in 1 row, killed in 1 row. A trial that diverged "
         "counts as the worst if its status is 'diverged'."
-    ) in rank(table).notes
+    ) in rank(scored(table)).notes
     with pytest.raises(UserError, match="line 5: 'x' is not"):  # as the file counts its lines
         read_table(write(text.replace("w,b,0.9,TrialState.PRUNED", "w,b,x,done")))
     states = "dataset,loss,dice,state\nw,iou,0.5,Ohio\n"
-    assert len(read_table(write(states))) == 1
+    assert len(read_table(write(states)).rows) == 1
 
 
 def test_a_percentage_may_be_zero_and_other_names_have_their_own_range(write):
     head = "dataset,loss,{}\nw,iou,{}\nw,bce,{}\n"
-    assert read_table(write(head.format("dice", 80, 0)))["dice"].tolist() == [80, 0]
-    assert read_table(write(head.format("dice", "1.0000001", 0.5)))["dice"].max() > 1
+    assert read_table(write(head.format("dice", 80, 0))).rows["dice"].tolist() == [80, 0]
+    assert read_table(write(head.format("dice", "1.0000001", 0.5))).rows["dice"].max() > 1
     for metric, one, other in (("mcc", -0.5, 0.5), ("hd95", 80, 0.5), ("val_loss", -3, 0.5)):
-        assert len(read_table(write(head.format(metric, one, other)), metric=metric)) == 2
+        assert len(read_table(write(head.format(metric, one, other)), metric=metric).rows) == 2
     for metric, value in (("mcc", -1.5), ("hd95", -0.1), ("accuracy_val", 1.5), ("ece", 101)):
         with pytest.raises(UserError, match=rf"column '{metric}', line 2: {value} is"):
             read_table(write(head.format(metric, value, 0.5)), metric=metric)
@@ -151,16 +152,16 @@ def test_the_levels_of_an_index_are_columns(tmp_path):
     table = pd.DataFrame({"dataset": ["w", "w"], "loss": ["iou", "bce"], "dice": [0.5, 0.6]})
     path = tmp_path / "t.parquet"
     table.set_index(["dataset", "loss"]).to_parquet(path)
-    assert read_table(path)["loss"].tolist() == ["iou", "bce"]
+    assert read_table(path).rows["loss"].tolist() == ["iou", "bce"]
     other = table.set_index(pd.Index(["iou", "dice"], name="loss"))
     with pytest.raises(UserError, match="'loss' is a column and a level of the index"):
-        rank(other)
+        rank(scored(other))
 
 
 @pytest.mark.parametrize("values", [[True, False], pd.to_datetime(["2020-01-01", "2020-01-02"])])
 def test_what_only_looks_like_numbers_is_refused(values):
     with pytest.raises(UserError, match=r"column 'dice', row 1: .* is not a finite number"):
-        rank(pd.DataFrame({"dataset": "w", "loss": ["iou", "bce"], "dice": values}))
+        rank(scored(pd.DataFrame({"dataset": "w", "loss": ["iou", "bce"], "dice": values})))
 
 
 def test_refused_files(tmp_path, write):
@@ -186,7 +187,7 @@ def test_refused_files(tmp_path, write):
 def test_a_doubled_column_is_refused():
     table = pd.DataFrame([["w", "iou", 0.5, 0.6]], columns=["dataset", "loss", "dice", "dice"])
     with pytest.raises(UserError, match="column 'dice' appears twice"):
-        rank(table)
+        rank(scored(table))
 
 
 def trials(*protocols: str) -> pd.DataFrame:
@@ -205,9 +206,9 @@ def trials(*protocols: str) -> pd.DataFrame:
 def test_two_protocols_never_mix_silently():
     message = r"store: trials of 2 .*aa11 \(2 trials\), bb22 \(1 trial\); .*--protocol ID"
     with pytest.raises(UserError, match=message):
-        prepare_trials(trials("aa11", "bb22", "aa11"), source="store")
-    assert len(prepare_trials(trials("aa11", "bb22", "aa11"), protocol="aa")) == 2
-    assert len(prepare_trials(trials("aa11"))) == 1
+        check_trials(trials("aa11", "bb22", "aa11"), source="store")
+    assert len(check_trials(trials("aa11", "bb22", "aa11"), protocol="aa").rows) == 2
+    assert len(check_trials(trials("aa11")).rows) == 1
 
 
 @pytest.mark.parametrize(
@@ -216,9 +217,9 @@ def test_two_protocols_never_mix_silently():
 )
 def test_a_protocol_that_is_not_there(protocol, message):
     with pytest.raises(UserError, match=message):
-        prepare_trials(trials("aa11", "aa22"), protocol=protocol)
+        check_trials(trials("aa11", "aa22"), protocol=protocol)
     with pytest.raises(UserError, match="no column 'protocol_id'"):
-        prepare_trials(trials("aa11").drop(columns="protocol_id"), protocol="aa")
+        check_trials(trials("aa11").drop(columns="protocol_id"), protocol="aa")
 
 
 def with_gammas(*gammas: float) -> pd.DataFrame:
@@ -230,24 +231,24 @@ def with_gammas(*gammas: float) -> pd.DataFrame:
     return table
 
 
-def test_one_label_for_two_questions_is_refused():
-    message = r"loss 'iou' stands for 2 different questions: .*\"gamma\": 0.2.*own alias"
+def test_a_label_with_two_definitions_is_refused():
+    message = r"loss 'iou' has 2 different definitions: .*\"gamma\": 0.2.*own alias"
     with pytest.raises(UserError, match=message):
-        prepare_trials(with_gammas(2, 2, 0.2))
-    assert len(prepare_trials(with_gammas(2, 2.0))) == 2  # one number, one question
+        check_trials(with_gammas(2, 2, 0.2))
+    assert len(check_trials(with_gammas(2, 2.0)).rows) == 2  # equal numbers, one definition
 
 
-def test_two_questions_in_whole_specifications_are_found():
-    """Those of the store name the repeat between other keys."""
+def test_definitions_in_stored_specifications_are_compared():
+    """Stored specifications name the repeat between other keys."""
     rows = []
     for number, width in ((0, 4), (1, 8)):
         spec = make_spec(number).to_json()
         spec["model"]["parameters"]["width"] = width  # type: ignore[index, call-overload]
         rows.append(json.dumps(spec, sort_keys=True))
     table = trials("aa11", "aa11").assign(model="unet", loss="dice", dataset="set-0", spec=rows)
-    with pytest.raises(UserError, match="model 'unet' stands for 2 different questions"):
-        prepare_trials(table)
+    with pytest.raises(UserError, match="model 'unet' has 2 different definitions"):
+        check_trials(table)
 
 
 def test_a_foreign_spec_column_is_left_alone():
-    assert len(prepare_trials(trials("aa11").assign(spec="M4 x 20"))) == 1
+    assert len(check_trials(trials("aa11").assign(spec="M4 x 20")).rows) == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from orchestrator.ranking.podium import rank
+from orchestrator.ranking.rank import rank
 from orchestrator.ranking.table import read_table
 from orchestrator.ranking.text_tables import (
     block_table,
@@ -20,12 +20,13 @@ from orchestrator.ranking.text_tables import (
     to_latex,
     to_markdown,
 )
+from tests.unit.orchestrator.ranking.frames import scored
 
 PAPER = Path(__file__).parents[3] / "data" / "paper"
 
 
 def table_of(frame: pd.DataFrame, axis: str = "dataset"):
-    podium = rank(frame, ties="order").podium(axis)
+    podium = rank(scored(frame), ties="order").podium(axis)
     assert podium is not None
     return block_table(podium, "dice")
 
@@ -68,7 +69,7 @@ def test_latex_whole():
 
 @pytest.mark.parametrize("axis", ["dataset", "model"])
 def test_every_published_number_and_mark(axis):
-    frame = read_table(PAPER / f"fig2_dice_by_{axis}.csv")
+    frame = read_table(PAPER / f"fig2_dice_by_{axis}.csv").rows
     table = table_of(frame, axis)
     text = to_markdown(table)
     lines = [[c.strip() for c in line.strip("| ").split("|")] for line in text.splitlines()]

@@ -6,13 +6,15 @@ import dataclasses
 import io
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from orchestrator.report.data import ReportData
+from orchestrator.ranking.choices import TieRule
+from orchestrator.ranking.table import check_trials
+from orchestrator.report.data import RankedSweep, ReportData, Sampling, arrange
 from orchestrator.titles import Titles
 
 DATASETS = {
@@ -38,6 +40,42 @@ TITLES = Titles(datasets=DATASETS, models=MODELS, losses=LOSSES)
 LEVELS = {"iou+focal": 0.012, "bce": 0.011, "dice+bce": 0.010, "iou": 0.008, "focal": -0.035}
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tables:
+    """The tables of a store before the check; tests take rows away or change them."""
+
+    trials: pd.DataFrame
+    epochs: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
+    failures: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
+    predictions: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
+    siblings: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
+    grid: Mapping[str, object] | None = None
+    titles: Titles | None = None
+    metric: str = "dice"
+    ties: TieRule = "split"
+    protocol: str | None = None
+    sampling: Sampling = dataclasses.field(default_factory=Sampling)
+    missing: tuple[str, ...] = ()
+
+    def checked(self) -> ReportData:
+        return ReportData(
+            trials=check_trials(self.trials, metric=self.metric, protocol=self.protocol),
+            epochs=self.epochs,
+            failures=self.failures,
+            predictions=self.predictions,
+            siblings=self.siblings,
+            grid=self.grid,
+            titles=self.titles,
+            ties=self.ties,
+            sampling=self.sampling,
+            missing=self.missing,
+        )
+
+
+def arranged(data: Tables) -> RankedSweep:
+    return arrange(data.checked())
+
+
 def seeded(*parts: object) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(repr(parts).encode()))
 
@@ -53,7 +91,7 @@ def make_data(
     predictions: bool = True,
     titles: Titles | None = TITLES,
     name: str = "Quickstart",
-) -> ReportData:
+) -> Tables:
     """Makes a complete store; tests take rows away or change them."""
     datasets = _first(DATASETS, num_datasets, "dataset")
     models, losses = list(MODELS)[-num_models:], list(LOSSES)[:num_losses]
@@ -77,7 +115,7 @@ def make_data(
         "repeats": num_repeats,
         "num_trials": len(trials),
     }
-    return ReportData(
+    return Tables(
         trials=pd.DataFrame(trials),
         epochs=pd.DataFrame(epochs),
         predictions=pd.DataFrame(shown),
@@ -86,7 +124,7 @@ def make_data(
     )
 
 
-def renamed(data: ReportData, names: dict[str, dict[str, str]]) -> ReportData:
+def renamed(data: Tables, names: dict[str, dict[str, str]]) -> Tables:
     """Gives labels other names, by axis; the specifications, which have the labels too, go."""
     frames = {
         name: getattr(data, name).replace(names) for name in ("trials", "epochs", "predictions")
@@ -95,7 +133,7 @@ def renamed(data: ReportData, names: dict[str, dict[str, str]]) -> ReportData:
     return dataclasses.replace(data, **frames, grid=None, titles=None)
 
 
-def make_failure(data: ReportData, position: int, failure_class: str = "bug") -> dict[str, object]:
+def make_failure(data: Tables, position: int, failure_class: str = "bug") -> dict[str, object]:
     """Makes the failure row of one trial."""
     trial = data.trials.iloc[position]
     return {

@@ -7,14 +7,14 @@ import pytest
 
 from orchestrator.ranking.table import read_table
 from orchestrator.report.answer import answer
-from orchestrator.report.data import ReportData, arrange
 from tests.published import PAPER
+from tests.unit.orchestrator.report.factory import Tables, arranged
 
 
 def say(text, **options):
     lines = [line.split() for line in text.strip().splitlines()]
     table = pd.DataFrame(lines[1:], columns=lines[0])
-    return answer(arrange(ReportData(trials=table, **options)))
+    return answer(arranged(Tables(trials=table, **options)))
 
 
 CASES = {
@@ -63,8 +63,8 @@ def test_a_provisional_answer_counts_missing_trials():
 
 
 def test_a_tie_rule_that_changes_the_leader_is_named():
-    trials = read_table(PAPER / "fig2_dice_by_dataset.csv")
-    (note,) = answer(arrange(ReportData(trials=trials))).notes
+    trials = read_table(PAPER / "fig2_dice_by_dataset.csv").rows
+    (note,) = answer(arranged(Tables(trials=trials))).notes
     assert note.startswith("By dataset, 1 tie touched the three first places; tied places share")
     assert "Under the rule “min” IoUFocal and BCE would lead." in note
 

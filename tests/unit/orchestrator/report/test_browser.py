@@ -13,10 +13,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from orchestrator.report.compare.comparison import compare
 from orchestrator.report.compare.page import write_comparison
 from orchestrator.report.compare.sides import side
-from orchestrator.report.data import Sampling, arrange
+from orchestrator.report.data import Sampling
 from orchestrator.report.page import render_page
 from orchestrator.report.sections import compute_sections
-from tests.unit.orchestrator.report.factory import make_data, make_failure
+from tests.unit.orchestrator.report.factory import arranged, make_data, make_failure
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -38,7 +38,7 @@ def report(tmp_path_factory) -> Path:
     failures = pd.DataFrame([make_failure(data, 0) | {"message": EVIL}])
     data = dataclasses.replace(data, failures=failures, sampling=Sampling(num_samples=100))
     path = Path(tmp_path_factory.mktemp("report")) / "index.html"
-    path.write_text(render_page(compute_sections(arrange(data)), []), encoding="utf-8")
+    path.write_text(render_page(compute_sections(arranged(data)), []), encoding="utf-8")
     return path
 
 
@@ -221,7 +221,10 @@ def test_cut_table_cells_are_marked_on_a_phone(chromium, report, tmp_path, width
     before = make_data(3, 2, 3, 2, num_epochs=2, predictions=False)
     after = dataclasses.replace(before, trials=before.trials.assign(dice=before.trials["dice"] / 2))
     compared = tmp_path / "compare.html"
-    write_comparison(compare(side("A", "before", before), side("B", "after", after)), compared)
+    write_comparison(
+        compare(side("A", "before", before.checked()), side("B", "after", after.checked())),
+        compared,
+    )
     page = chromium.new_page(viewport={"width": width, "height": 800}, is_mobile=True)
     for path in (report, compared):
         page.goto(path.as_uri())
@@ -267,7 +270,9 @@ def test_the_comparison_page_sorts_and_filters(page, said, tmp_path):
         before, trials=before.trials.assign(dice=before.trials["dice"] ** 2)
     )
     out = tmp_path / "compare.html"
-    write_comparison(compare(side("A", "before", before), side("B", "after", after)), out)
+    write_comparison(
+        compare(side("A", "before", before.checked()), side("B", "after", after.checked())), out
+    )
     page.goto(out.as_uri())
     assert page.locator("#cells tbody tr").count() == 3 * 2 * 3
     page.fill("input[data-filters=cells]", "wound")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from orchestrator.report.costs import costs
-from orchestrator.report.data import ReportData, arrange
+from tests.unit.orchestrator.report.factory import Tables, arranged
 
 ROWS = pd.DataFrame(
     [
@@ -25,7 +25,7 @@ ROWS = pd.DataFrame(
 
 
 def test_hours_by_hand():
-    found = costs(arrange(ReportData(trials=ROWS)))
+    found = costs(arranged(Tables(trials=ROWS)))
     fcn, unet = sorted(found.models, key=lambda cost: cost.title)
     assert (fcn.title, unet.title) == ("FCN", "U-Net")
     assert unet.gpu_hours == pytest.approx(0.5 * 1 + 1.5 * 2)
@@ -42,12 +42,12 @@ def test_hours_by_hand():
 
 def test_a_share_of_a_gpu_counts_as_a_share():
     grid = {"losses": ["a", "b"], "models": ["unet", "fcn"], "config": {"resources": {"gpus": 0.5}}}
-    found = costs(arrange(ReportData(trials=ROWS, grid=grid)))
+    found = costs(arranged(Tables(trials=ROWS, grid=grid)))
     assert found.total is not None
     assert found.total.gpu_hours == pytest.approx(1.75)
 
 
 def test_without_times_there_are_no_costs():
-    bare = dataclasses.replace(ReportData(trials=ROWS[["model", "loss", "dice"]]))
-    found = costs(arrange(bare))
+    bare = dataclasses.replace(Tables(trials=ROWS[["model", "loss", "dice"]]))
+    found = costs(arranged(bare))
     assert (found.models, found.total) == ((), None)

@@ -23,8 +23,7 @@ from orchestrator.report.curves import (
     draw_panel,
     pack,
 )
-from orchestrator.report.data import ReportData, arrange
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.report.factory import Tables, arranged, make_data
 
 
 def panel_of(histories, *, status=None) -> CurvePanel:
@@ -44,7 +43,7 @@ def panel_of(histories, *, status=None) -> CurvePanel:
             for e, value in enumerate(history)
         ]
     )
-    (panel,) = curve_panels(arrange(ReportData(trials=trials, epochs=epochs)))
+    (panel,) = curve_panels(arranged(Tables(trials=trials, epochs=epochs)))
     return panel
 
 
@@ -76,14 +75,14 @@ def test_limits_hold_the_means_and_are_round():
 
 
 def test_a_panel_a_dataset_and_not_too_many():
-    panels = curve_panels(arrange(make_data(14, 1, 2, 1, num_epochs=3, predictions=False)))
+    panels = curve_panels(arranged(make_data(14, 1, 2, 1, num_epochs=3, predictions=False)))
     assert len(panels) == MAX_PANELS
     assert [curve.loss for curve in panels[0].curves] == ["bce", "iou"]
 
 
 def test_no_epochs_no_panels():
     data = make_data(1, 1, 1, 1, predictions=False)
-    assert curve_panels(arrange(ReportData(trials=data.trials))) == []
+    assert curve_panels(arranged(Tables(trials=data.trials))) == []
 
 
 @pytest.mark.parametrize("history", [[0.5], [0.1, 0.9], list(np.linspace(0, 1, 200))])
@@ -99,8 +98,8 @@ def test_drawings_stay_inside_and_ticks_are_few(history):
 
 
 def test_bands_only_where_they_do_not_hide_the_lines():
-    few = curve_panels(arrange(make_data(1, 1, 2, 2, num_epochs=3, predictions=False)))[0]
-    many = curve_panels(arrange(make_data(1, 1, 3, 2, num_epochs=3, predictions=False)))[0]
+    few = curve_panels(arranged(make_data(1, 1, 2, 2, num_epochs=3, predictions=False)))[0]
+    many = curve_panels(arranged(make_data(1, 1, 3, 2, num_epochs=3, predictions=False)))[0]
     assert all(curve.band for curve in draw_panel(few).curves)
     assert not any(curve.band for curve in draw_panel(many).curves)
 
@@ -141,7 +140,7 @@ def test_every_kept_epoch_comes_back(dice, step):
 
 def test_every_trial_of_the_sweep_is_there():
     data = make_data(2, 2, 3, 2, num_epochs=9, predictions=False)
-    sweep = arrange(data)
+    sweep = arranged(data)
     found = curve_data(sweep)
     assert found["step"] == 1
     assert len(found["trials"]) == 2 * 2 * 3 * 2
@@ -161,12 +160,12 @@ def test_every_trial_of_the_sweep_is_there():
 def test_a_huge_sweep_keeps_fewer_epochs(monkeypatch):
     monkeypatch.setattr(module, "MAX_POINTS", 40)
     data = make_data(1, 1, 2, 3, num_epochs=24, predictions=False)
-    found = curve_data(arrange(data))
+    found = curve_data(arranged(data))
     assert found["step"] == -(-len(data.epochs) // 40) > 1
     assert sum(len(trial[-1]) / 2 for trial in found["trials"]) <= 40 + 6
 
 
 def test_without_curves_there_is_nothing():
     data = make_data(1, 1, 2, 1, num_epochs=2, predictions=False)
-    assert curve_data(arrange(dataclasses.replace(data, epochs=data.epochs.iloc[:0]))) == {}
-    assert curve_data(arrange(ReportData(trials=data.trials))) == {}
+    assert curve_data(arranged(dataclasses.replace(data, epochs=data.epochs.iloc[:0]))) == {}
+    assert curve_data(arranged(Tables(trials=data.trials))) == {}

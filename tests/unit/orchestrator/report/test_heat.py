@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orchestrator.ranking.podium import rank
+from orchestrator.ranking.rank import rank
 from orchestrator.report import heat as module
-from orchestrator.report.data import ReportData, arrange
 from orchestrator.report.heat import heat_metrics, heat_table, heat_views
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.ranking.frames import scored
+from tests.unit.orchestrator.report.factory import Tables, arranged, make_data
 
 
 def tables(data):
-    sweep = arrange(data)
+    sweep = arranged(data)
     return {podium.axis: heat_table(sweep, podium) for podium in sweep.ranking.podiums}
 
 
@@ -44,7 +44,7 @@ HAND = pd.DataFrame(
 
 
 def test_marks_and_shades_by_hand():
-    table = tables(ReportData(trials=HAND))["dataset"]
+    table = tables(Tables(trials=HAND))["dataset"]
     assert table.losses == ("a", "b", "c", "d")
     a, b, c, d = table.rows["w",]
     assert [cell.place for cell in (a, b, c, d)] == [1, 3, 2, None]
@@ -71,11 +71,11 @@ def test_a_cell_with_too_few_trials_is_partial():
 
 def test_each_metric_has_the_numbers_of_its_ranking():
     data = make_data(3, 2, 4, 2, predictions=False)
-    sweep = arrange(data)
+    sweep = arranged(data)
     views = {view.axis: view for view in heat_views(sweep)}
     assert list(views) == ["dataset", "model", "cell"]
     for metric in ("dice", "iou", "recall"):
-        ranking = rank(data.trials, metric=metric)
+        ranking = rank(scored(data.trials, metric=metric))
         for podium in ranking.podiums:
             values = views[podium.axis].values[metric]
             expected = [
@@ -96,7 +96,7 @@ def test_cells_of_dataset_and_model_by_hand():
         ],
         columns=["dataset", "model", "loss", "repeat", "dice"],
     )
-    view = heat_views(arrange(ReportData(trials=table)))[-1]
+    view = heat_views(arranged(Tables(trials=table)))[-1]
     assert view.table is not None
     assert list(view.table.rows) == [("w", "u"), ("w", "v")]
     first, second = view.table.rows.values()
@@ -113,12 +113,12 @@ def test_cells_of_dataset_and_model_by_hand():
 def test_only_metrics_of_every_trial():
     data = make_data(1, 1, 2, 1, predictions=False)
     data.trials.loc[0, "recall"] = None
-    assert heat_metrics(arrange(data)) == ("dice", "iou", "precision", "best_val_dice")
+    assert heat_metrics(arranged(data)) == ("dice", "iou", "precision", "best_val_dice")
 
 
 def test_a_too_large_table_is_left_out(monkeypatch):
     monkeypatch.setattr(module, "MAX_CELLS", 7)
-    view = heat_views(arrange(make_data(2, 2, 2, 1, predictions=False)))[-1]
+    view = heat_views(arranged(make_data(2, 2, 2, 1, predictions=False)))[-1]
     assert view.table is None
 
 
@@ -126,7 +126,7 @@ def test_the_lowest_distance_is_the_best_and_darkest_cell():
     rows = [(d, m, loss, value) for d in "wx" for m in "uv"
             for loss, value in (("a", 9.0), ("b", 3.0), ("c", 5.0))]  # fmt: skip
     table = pd.DataFrame(rows, columns=["dataset", "model", "loss", "hd95"])
-    sweep = arrange(ReportData(trials=table, metric="hd95"))
+    sweep = arranged(Tables(trials=table, metric="hd95"))
     assert sweep.losses == ("b", "c", "a")
     for view in heat_views(sweep):
         assert view.table is not None

@@ -6,20 +6,19 @@ import dataclasses
 
 import pandas as pd
 
-from orchestrator.report.data import arrange
 from orchestrator.report.missing import MAX_LISTED, find_missing
-from tests.unit.orchestrator.report.factory import make_data, make_failure
+from tests.unit.orchestrator.report.factory import arranged, make_data, make_failure
 
 
 def test_a_complete_sweep_misses_nothing():
-    missing = find_missing(arrange(make_data(2, 1, 2, 1, predictions=False)))
+    missing = find_missing(arranged(make_data(2, 1, 2, 1, predictions=False)))
     assert (missing.num_incomplete, missing.num_missing, missing.num_failed) == (0, 0, 0)
 
 
 def test_missing_trials_are_counted_by_combination():
     data = make_data(2, 2, 2, 2, predictions=False)
     fewer = dataclasses.replace(data, trials=data.trials.drop(index=[0, 2, 3]))
-    missing = find_missing(arrange(fewer))
+    missing = find_missing(arranged(fewer))
     assert missing.num_missing == 3
     found = {(one.dataset, one.model, one.loss): one.num_present for one in missing.incomplete}
     assert found == {
@@ -31,7 +30,7 @@ def test_missing_trials_are_counted_by_combination():
 def test_long_lists_are_cut_and_counted():
     data = make_data(6, 2, 10, 2, predictions=False)
     fewer = dataclasses.replace(data, trials=data.trials.iloc[:1])
-    missing = find_missing(arrange(fewer))
+    missing = find_missing(arranged(fewer))
     assert len(missing.incomplete) == MAX_LISTED
     assert (missing.num_incomplete, missing.num_missing) == (120, 239)
 
@@ -47,7 +46,7 @@ def test_failures_have_their_outcome():
     )
     data.trials.loc[1, "status"] = "diverged"
     trials = data.trials.drop(index=2)
-    missing = find_missing(arrange(dataclasses.replace(data, trials=trials, failures=failures)))
+    missing = find_missing(arranged(dataclasses.replace(data, trials=trials, failures=failures)))
     assert [(f.failure_class, f.outcome) for f in missing.failed] == [
         ("bug", "open"),
         ("diverged", "counts as 0"),
@@ -65,14 +64,14 @@ def test_failures_have_their_outcome():
 def test_failures_of_another_protocol_are_left_out():
     data = make_data(1, 1, 1, 1, predictions=False)
     failures = pd.DataFrame([make_failure(data, 0) | {"protocol_id": "other"}])
-    assert find_missing(arrange(dataclasses.replace(data, failures=failures))).num_failed == 0
+    assert find_missing(arranged(dataclasses.replace(data, failures=failures))).num_failed == 0
 
 
 def test_a_very_long_message_is_cut():
     data = make_data(1, 1, 2, 1, predictions=False)
     long = make_failure(data, 0) | {"message": "x" * 5000, "traceback": "a\n" + "y" * 5000}
     (failed,) = find_missing(
-        arrange(dataclasses.replace(data, failures=pd.DataFrame([long])))
+        arranged(dataclasses.replace(data, failures=pd.DataFrame([long])))
     ).failed
     assert len(failed.message) == len("x" * 400 + " …")
     assert failed.traceback.splitlines() == ["a", "y" * 400 + " …"]

@@ -9,19 +9,19 @@ import re
 import pandas as pd
 import pytest
 
-from orchestrator.report.data import ReportData, Sampling, arrange
+from orchestrator.report.data import Sampling
 from orchestrator.report.page import render_page
 from orchestrator.report.sections import compute_sections
-from tests.unit.orchestrator.report.factory import TITLES, make_data
+from tests.unit.orchestrator.report.factory import TITLES, Tables, arranged, make_data
 
 DATA = make_data(2, 1, 3, 2, num_epochs=4, image_size=24)
 NUM_IMAGES = 20
 
 
-def section(data: ReportData, metric: str = "dice") -> str:
+def section(data: Tables, metric: str = "dice") -> str:
     few = Sampling(num_samples=100)
     page = render_page(
-        compute_sections(arrange(dataclasses.replace(data, sampling=few, metric=metric))), []
+        compute_sections(arranged(dataclasses.replace(data, sampling=few, metric=metric))), []
     )
     found = page.partition('<section id="siblings">')[2].partition("</section>")[0]
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", found)).split())

@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from orchestrator.report.data import ReportData, arrange
 from orchestrator.report.predictions import MAX_EXAMPLES, dice, draw_example, examples
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.report.factory import Tables, arranged, make_data
 
 
 def png(pixels, mode="L"):
@@ -46,8 +45,8 @@ def trial(trial_id, loss, test_dice, model="u"):
 
 
 def choose(trials, predictions):
-    data = ReportData(trials=pd.DataFrame(trials), predictions=pd.DataFrame(predictions))
-    return examples(arrange(data))
+    data = Tables(trials=pd.DataFrame(trials), predictions=pd.DataFrame(predictions))
+    return examples(arranged(data))
 
 
 def test_dice_by_hand_and_of_empty_masks():
@@ -105,7 +104,7 @@ def test_predictions_of_other_trials_are_left_out():
 
 
 def test_not_too_many_datasets():
-    found = examples(arrange(make_data(14, 1, 1, 1, image_size=16, num_epochs=2)))
+    found = examples(arranged(make_data(14, 1, 1, 1, image_size=16, num_epochs=2)))
     assert len(found) == MAX_EXAMPLES
 
 

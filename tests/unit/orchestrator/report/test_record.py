@@ -11,15 +11,14 @@ import pytest
 
 from orchestrator.config.loading import load_config
 from orchestrator.plan.grid import build_grid
-from orchestrator.report.data import arrange
 from orchestrator.report.record import configuration, record, runnable
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.report.factory import arranged, make_data
 
 
 def test_different_values_are_shown_with_their_counts():
     data = make_data(2, 1, 2, 1, predictions=False)
     data.trials.loc[0, "device"] = "NVIDIA H200"
-    found = record(arrange(data))
+    found = record(arranged(data))
     assert dict(found.groups["Where it ran"])["Device"] == (
         "cpu (2 cores) (3 trials), NVIDIA H200 (1 trial)"
     )
@@ -40,7 +39,7 @@ def test_datasets_and_components():
     spec = json.loads(str(data.trials["spec"].iloc[0]))
     spec["loss"]["parameters"] = {"smooth": 1e-6, "sums": "batch"}
     data.trials["spec"] = json.dumps(spec)
-    found = record(arrange(data))
+    found = record(arranged(data))
     (dataset,) = found.datasets
     assert dataset.num_images == "60 : 20 : 20"
     assert dataset.fingerprint.endswith("a91c")
@@ -54,13 +53,13 @@ def test_times_span_days():
     data.trials["committed_at"] = pd.to_datetime(
         ["2026-11-22T23:50:00Z", "2026-11-23T01:05:00Z"], utc=True
     )
-    assert record(arrange(data)).committed == "2026-11-22 23:50 to 2026-11-23 01:05 UTC"
+    assert record(arranged(data)).committed == "2026-11-22 23:50 to 2026-11-23 01:05 UTC"
 
 
 def test_a_bare_table_has_a_bare_record():
     data = make_data(1, 1, 2, 1, predictions=False)
     bare = data.trials[["dataset", "model", "loss", "dice"]]
-    found = record(arrange(dataclasses.replace(data, trials=bare)))
+    found = record(arranged(dataclasses.replace(data, trials=bare)))
     assert found.groups == {"Protocol": (), "Where it ran": (), "Software": ()}
     assert found.committed == "–"  # noqa: RUF001
 
@@ -85,7 +84,7 @@ def grid(tmp_path):
 
 def sweep_with(document):
     data = make_data(1, 1, 1, 1, num_epochs=2, predictions=False)
-    return dataclasses.replace(arrange(data), document=document)
+    return dataclasses.replace(arranged(data), document=document)
 
 
 def test_the_yaml_gives_the_same_grid_without_credentials(grid, tmp_path):

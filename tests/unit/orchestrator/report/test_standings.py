@@ -7,21 +7,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from orchestrator.ranking.podium import rank
-from orchestrator.report.data import ReportData, Sampling, arrange
+from orchestrator.ranking.rank import rank
+from orchestrator.report.data import Sampling
 from orchestrator.report.page import render_page
 from orchestrator.report.sections import compute_sections
 from orchestrator.report.standings import podium_steps, shown_metrics, standings
 from orchestrator.wording import decimal_text, points_text
 from tests.published import published_trials
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.ranking.frames import scored
+from tests.unit.orchestrator.report.factory import Tables, arranged, make_data
 
 GOLDEN = Path(__file__).parent / "golden" / "points.txt"
 
 
 def steps(*rows):
     table = pd.DataFrame(rows, columns=["dataset", "loss", "dice"])
-    podium = rank(table).by_dataset
+    podium = rank(scored(table)).by_dataset
     assert podium is not None
     return [(step.place, step.losses, step.points) for step in podium_steps(podium)]
 
@@ -46,7 +47,7 @@ def test_losses_without_points_or_mean_are_on_no_step():
 
 def test_means_of_every_metric_follow_the_ranking_rule():
     data = make_data(2, 2, 3, 2, predictions=False)
-    sweep = arrange(data)
+    sweep = arranged(data)
     means = data.trials.groupby("loss")[["dice", "iou"]].mean()
     for standing in standings(sweep):
         assert standing.metrics["dice"] == pytest.approx(means.loc[standing.loss, "dice"])
@@ -57,14 +58,14 @@ def test_means_of_every_metric_follow_the_ranking_rule():
 def test_a_metric_missing_in_some_trials_is_not_shown():
     data = make_data(1, 1, 2, 1, predictions=False)
     data.trials.loc[0, "recall"] = None
-    assert "recall" not in shown_metrics(arrange(data))
+    assert "recall" not in shown_metrics(arranged(data))
     table = pd.DataFrame([("w", "a", 0.5)], columns=["dataset", "loss", "dice"])
-    (standing,) = standings(arrange(ReportData(trials=table)))
+    (standing,) = standings(arranged(Tables(trials=table)))
     assert standing.metrics == {"dice": 0.5}
 
 
 def test_golden_points():
-    sweep = arrange(make_data(6, 2, 4, 2, predictions=False))
+    sweep = arranged(make_data(6, 2, 4, 2, predictions=False))
     lines = [f"{'loss':<10}{'by dataset':>16}{'by model':>16}{'dice':>10}"]
     for standing in standings(sweep):
         cells = [
@@ -83,7 +84,7 @@ FEW = Sampling(num_samples=100)
 def sweep_of(renamed):
     trials = published_trials(num_repeats=2).drop(columns="spec")  # it has the labels too
     trials["loss"] = trials["loss"].replace(renamed)
-    return arrange(ReportData(trials=trials, sampling=FEW))
+    return arranged(Tables(trials=trials, sampling=FEW))
 
 
 def test_a_tuned_loss_is_compared_with_its_default():

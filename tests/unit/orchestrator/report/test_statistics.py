@@ -6,9 +6,10 @@ import pytest
 
 from orchestrator.ranking.significance import CriticalDifference
 from orchestrator.report.answer import answer
-from orchestrator.report.data import ReportData, Sampling, arrange
+from orchestrator.report.data import Sampling
 from orchestrator.report.statistics import DIAGRAM_WIDTH, compute_statistics, draw_critical
 from tests.published import grid_document, published_trials, with_winner
+from tests.unit.orchestrator.report.factory import Tables, arranged
 
 FEW = Sampling(num_samples=200)
 
@@ -16,7 +17,7 @@ FEW = Sampling(num_samples=200)
 @pytest.fixture(scope="module")
 def published():
     trials = published_trials(num_repeats=2)
-    return arrange(ReportData(trials=trials, grid=grid_document(trials, 2), sampling=FEW))
+    return arranged(Tables(trials=trials, grid=grid_document(trials, 2), sampling=FEW))
 
 
 def test_a_turned_pair_has_the_opposite_numbers(published):
@@ -42,7 +43,7 @@ def test_an_uncertain_lead_is_stated(published):
 
 def test_a_planted_winner_is_sure():
     trials = with_winner(published_trials(num_repeats=2), "Dice", by=0.2)
-    sweep = arrange(ReportData(trials=trials, sampling=FEW))
+    sweep = arranged(Tables(trials=trials, sampling=FEW))
     sentence = answer(sweep, compute_statistics(sweep).certainties).sentence
     assert sentence.startswith("Dice leads both by dataset (18 points")
     assert sentence.endswith(
@@ -54,7 +55,7 @@ def test_a_planted_winner_is_sure():
 def test_only_resampled_axes_are_claimed():
     trials = published_trials(num_repeats=1)
     one = trials[trials["dataset"] == "Wound"]
-    sweep = arrange(ReportData(trials=one, sampling=FEW))
+    sweep = arranged(Tables(trials=one, sampling=FEW))
     sentence = answer(sweep, compute_statistics(sweep).certainties).sentence
     assert "under resampling of models alone another loss would lead with" in sentence
 
@@ -62,7 +63,7 @@ def test_only_resampled_axes_are_claimed():
 def test_one_loss_has_no_statistics():
     trials = published_trials(num_repeats=1)
     one = trials[(trials["dataset"] == "Wound") & (trials["model"] == "FCN")]
-    sweep = arrange(ReportData(trials=one, sampling=FEW))
+    sweep = arranged(Tables(trials=one, sampling=FEW))
     found = compute_statistics(sweep)
     said = answer(sweep, found.certainties)
     assert said.unsure

@@ -21,8 +21,7 @@ from orchestrator.report.compare.differences import (
     unpaired_difference,
 )
 from orchestrator.report.compare.sides import side
-from orchestrator.report.data import ReportData
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.report.factory import Tables, make_data
 
 values = st.lists(st.floats(0, 1), min_size=2, max_size=8).map(np.array)
 
@@ -36,8 +35,8 @@ def table(text):
 
 def sides(a, b, **options):
     return (
-        side("A", "a", ReportData(trials=a)),
-        side("B", "b", ReportData(trials=b, **options)),
+        side("A", "a", Tables(trials=a).checked()),
+        side("B", "b", Tables(trials=b, **options).checked()),
     )
 
 
@@ -139,7 +138,7 @@ def test_only_different_settings_are_named():
     after = dataclasses.replace(
         before, trials=trials, grid={**(before.grid or {}), "config": config}
     )
-    found = compare(side("A", "a", before), side("B", "b", after)).settings
+    found = compare(side("A", "a", before.checked()), side("B", "b", after.checked())).settings
     assert {(fact.group, fact.name): (fact.a, fact.b) for fact in found.differing} == {
         ("Protocol", "training.max_epochs"): ("2", "9"),
         ("Components", "loss bce"): ("bce {}", 'bce {"weight": 2}'),
@@ -152,7 +151,7 @@ def test_only_different_settings_are_named():
 
 def test_a_sweep_compared_with_itself_differs_in_nothing():
     data = make_data(2, 2, 3, 2, num_epochs=2, predictions=False)
-    found = compare(side("A", "a", data), side("B", "a", data))
+    found = compare(side("A", "a", data.checked()), side("B", "a", data.checked()))
     assert found.settings.differing == ()
     assert all(cell.paired and cell.difference.value == 0 for cell in found.cells)
     assert [pair.tau for pair in found.podiums] == [None, 1]  # by dataset all are level
@@ -168,7 +167,7 @@ def test_shares_and_percentages_compare_places_and_not_means():
 
 def test_the_lower_distance_is_the_better_one():
     parts = [table(text).rename(columns={"dice": "hd95"}) for text in (A, B)]
-    a, b = (side(name, name, ReportData(trials=t, metric="hd95"))
+    a, b = (side(name, name, Tables(trials=t, metric="hd95").checked())
             for name, t in zip("AB", parts, strict=True))  # fmt: skip
     found = compare(a, b)
     better = {entry.loss: (entry.num_better, entry.num_worse) for entry in found.losses}
@@ -180,7 +179,7 @@ def test_the_lower_distance_is_the_better_one():
 def test_two_metrics_of_one_store_compare_places_and_not_means():
     data = make_data(2, 2, 3, 2, num_epochs=2, predictions=False)
     other = dataclasses.replace(data, metric="recall")
-    found = compare(side("A", "a", data), side("B", "a", other))
+    found = compare(side("A", "a", data.checked()), side("B", "a", other.checked()))
     assert found.cells == ()
     assert "different quantities" in found.notes[0]
     assert [fact.name for fact in found.settings.differing] == ["metric"]

@@ -18,7 +18,7 @@ DATA = make_data(2, 2, 3, 2, num_epochs=2, predictions=False)
 
 
 def comparison(before=DATA, after=DATA):
-    return compare(side("A", "before", before), side("B", "after", after))
+    return compare(side("A", "before", before.checked()), side("B", "after", after.checked()))
 
 
 def test_the_page_is_self_contained_and_reproducible():

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from orchestrator.report.data import ReportData, arrange
 from orchestrator.report.figures import make_figures
 from orchestrator.report.figures.bars import axis_start, bars_figure
 from orchestrator.report.figures.files import (
@@ -20,7 +19,7 @@ from orchestrator.report.figures.files import (
 )
 from orchestrator.report.figures.style import drawing_style
 from orchestrator.report.standings import loss_means
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.report.factory import Tables, arranged, make_data
 
 
 def small(num_datasets, num_models, num_losses, num_repeats):
@@ -43,8 +42,8 @@ def shuffled(data):
 @pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_figures_exist_in_every_format_and_are_reproducible(data):
-    first = make_figures(arrange(data))
-    second = make_figures(arrange(shuffled(data)))
+    first = make_figures(arranged(data))
+    second = make_figures(arranged(shuffled(data)))
     assert first.left_out == {}
     stems = {name.rpartition(".")[0] for name in first.files}
     assert stems == {*FIGURE_NAMES, "figure3_synthetic-skin", "figure3_synthetic-wound"}
@@ -59,7 +58,7 @@ def test_figures_exist_in_every_format_and_are_reproducible(data):
 
 @pytest.mark.timeout(60)
 def test_files_have_print_size_and_no_date(data):
-    files = make_figures(arrange(data), names=["figure2b"], dots_per_inch=100).files
+    files = make_figures(arranged(data), names=["figure2b"], dots_per_inch=100).files
     width, _ = Image.open(io.BytesIO(files["figure2b.png"])).size
     assert width == 350  # one column of 3.5 inches
     assert b"<dc:date>" not in files["figure2b.svg"]
@@ -73,9 +72,9 @@ def test_files_have_print_size_and_no_date(data):
 
 @pytest.mark.timeout(60)
 def test_a_figure_without_data_is_left_out_with_a_reason(data):
-    bare = ReportData(trials=data.trials[["dataset", "loss", "dice", "repeat"]].drop_duplicates(
+    bare = Tables(trials=data.trials[["dataset", "loss", "dice", "repeat"]].drop_duplicates(
         ["dataset", "loss", "repeat"]))  # fmt: skip
-    found = make_figures(arrange(bare), formats=["svg"])
+    found = make_figures(arranged(bare), formats=["svg"])
     assert found.left_out["figure1"] == found.left_out["figure3"]
     assert "table predictions" in found.left_out["figure3"]
     assert found.left_out["figure2c"] == "the results know no model"
@@ -85,7 +84,7 @@ def test_a_figure_without_data_is_left_out_with_a_reason(data):
 
 @pytest.mark.timeout(60)
 def test_one_loss_one_dataset_one_repeat_is_no_error():
-    found = make_figures(arrange(small(1, 1, 1, 1)), formats=["png"])
+    found = make_figures(arranged(small(1, 1, 1, 1)), formats=["png"])
     assert {"figure1.png", "figure2a.png", "figure2b.png", "figure3.png"} <= set(found.files)
     assert not any(name.startswith("figure3_") for name in found.files)
     assert len(found.left_out["critical_difference"]) > 20
@@ -95,7 +94,7 @@ def test_all_trials_diverged_is_no_error(data):
     trials = data.trials.assign(status="diverged", dice=None, iou=None, recall=None, precision=None)
     names = ["figure2a", "figure2b", "critical_difference", "intervals", "podium"]
     lost = dataclasses.replace(data, trials=trials)
-    found = make_figures(arrange(lost), names=names, formats=["svg"])
+    found = make_figures(arranged(lost), names=names, formats=["svg"])
     assert "figure2b.svg" in found.files
     assert re.findall(r"<!-- [123]=? -->", found.files["figure2b.svg"].decode()) == []
 
@@ -103,7 +102,7 @@ def test_all_trials_diverged_is_no_error(data):
 def test_a_user_metric_comes_first():
     data = small(2, 1, 3, 1)
     trials = data.trials.assign(f2=1 - data.trials["dice"])
-    sweep = arrange(dataclasses.replace(data, trials=trials, metric="f2"))
+    sweep = arranged(dataclasses.replace(data, trials=trials, metric="f2"))
     found = make_figures(sweep, names=["figure2a", "figure2b"], formats=[])
     bars = pd.read_csv(io.BytesIO(found.files["figure2a.csv"]))
     assert list(dict.fromkeys(bars["metric"])) == ["f2", "dice", "iou", "precision", "recall"]
@@ -115,7 +114,7 @@ def test_a_user_metric_comes_first():
 
 
 def test_whiskers_span_the_repeats_that_are_complete(data):
-    sweep = arrange(data)
+    sweep = arranged(data)
     (bar,) = [bar for bar in loss_means(sweep, "dice") if bar.loss == "iou"]
     trials = data.trials[data.trials["loss"] == "iou"]
     means = trials.groupby("repeat")["dice"].mean()
@@ -132,7 +131,7 @@ def test_whiskers_stay_where_a_trial_is_missing():
     rows = [("A", 0, 0.8), ("A", 1, 0.9), ("B", 0, 0.4)]
     table = pd.DataFrame(rows, columns=["dataset", "repeat", "dice"]).assign(loss="iou")
     grid = {"datasets": ["A", "B"], "losses": ["iou"], "repeats": 2}
-    sweep = arrange(ReportData(trials=table, grid=grid))
+    sweep = arranged(Tables(trials=table, grid=grid))
     (bar,) = loss_means(sweep, "dice")
     assert (bar.mean, bar.low, bar.high) == pytest.approx((0.625, 0.6, 0.675))
     with drawing_style():
@@ -143,7 +142,7 @@ def test_whiskers_stay_where_a_trial_is_missing():
 
 
 def test_captions_can_be_left_out(data):
-    sweep = arrange(data)
+    sweep = arranged(data)
     names = ["figure2a", "figure2b"]
     with_them, without = (
         make_figures(sweep, names=names, formats=["svg"], captions=captions).files

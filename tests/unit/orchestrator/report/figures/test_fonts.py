@@ -10,12 +10,11 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 
-from orchestrator.report.data import arrange
 from orchestrator.report.figures import make_figures
 from orchestrator.report.figures.fonts import families_for, lacking_note
 from orchestrator.report.figures.style import drawing_style
 from orchestrator.titles import Titles
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.report.factory import arranged, make_data
 
 RUNIC, WEDGE = "\u16a0", "\U00012000"  # no font of the usual ones has them
 
@@ -78,7 +77,7 @@ def test_a_font_without_outlines_is_not_used(fonts):
 def test_missing_letters_give_one_note_with_a_remedy(fonts, caplog, recwarn):
     data = make_data(2, 1, 2, 1, num_epochs=1, image_size=8)
     titles = Titles(losses={"iou": f"{RUNIC} loss"}, datasets={"synthetic-skin": WEDGE})
-    sweep = arrange(dataclasses.replace(data, titles=titles))
+    sweep = arranged(dataclasses.replace(data, titles=titles))
     found = make_figures(sweep, names=["figure2a", "figure2b"], formats=["svg"])
     assert found.notes == (
         f"The letters {RUNIC} (U+16A0) and {WEDGE} (U+12000) are drawn as boxes in the figures: "

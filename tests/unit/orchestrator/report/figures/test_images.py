@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from orchestrator.report.data import arrange
 from orchestrator.report.figures.images import predictions_figure
 from orchestrator.report.figures.style import add_caption, drawing_style
 from orchestrator.report.predictions import dataset_sizes, examples, examples_like
 from orchestrator.titles import Titles
-from tests.unit.orchestrator.report.factory import make_data
+from tests.unit.orchestrator.report.factory import arranged, make_data
 from workers.evaluation import keep_prediction
 
 
@@ -32,7 +31,7 @@ def test_binarised_images_are_those_of_the_exact_raw_output():
     logits = np.tile(np.array([-0.4, 0.4], np.float32), (8, 4))
     logits[0, 0] = 600  # makes grey levels 2.4 apart
     object.__setattr__(data, "predictions", kept(data, logits))
-    sweep = arrange(data)
+    sweep = arranged(data)
     (example,) = examples(sweep)
     panels = examples_like(sweep, example)
     assert next(panel.image for panel in panels) == example.image
@@ -74,7 +73,7 @@ def test_long_names_are_complete():
     name = "tuned on the validation images of every dataset with alpha 0.25 and gamma 2 " * 2
     data = make_data(2, 1, 3, 1, num_epochs=1, image_size=8)
     titles = Titles(losses={"iou": name}, datasets={"synthetic-skin": name}, models={"unet": name})
-    sweep = arrange(dataclasses.replace(data, titles=titles))
+    sweep = arranged(dataclasses.replace(data, titles=titles))
     panels = [examples_like(sweep, example)[0] for example in examples(sweep)]
     with drawing_style():
         (page,) = predictions_figure(sweep, panels, "figure3").figure.axes
@@ -86,7 +85,7 @@ def test_long_names_are_complete():
 def test_a_page_has_six_datasets_and_counts_the_rest():
     def caption(num_datasets, num_losses):
         data = make_data(num_datasets, 1, min(num_losses, 10), 1, num_epochs=1, image_size=8)
-        sweep = arrange(more_losses(data, num_losses))
+        sweep = arranged(more_losses(data, num_losses))
         panels = [examples_like(sweep, example)[0] for example in examples(sweep)]
         with drawing_style():
             drawn = predictions_figure(sweep, panels, "figure3")
@@ -102,7 +101,7 @@ def test_a_page_has_six_datasets_and_counts_the_rest():
 
 def test_older_results_are_binarised_from_their_grey_levels():
     data = make_data(1, 1, 2, 1, num_epochs=1, image_size=16)
-    sweep = arrange(data)
+    sweep = arranged(data)
     (example,) = examples(sweep)
     (panel, _) = examples_like(sweep, example)
     rows = data.predictions
@@ -116,7 +115,7 @@ def test_older_results_are_binarised_from_their_grey_levels():
 def test_counts_are_those_of_the_trials():
     data = make_data(2, 1, 2, 2, num_epochs=1, image_size=8)
     data.trials.loc[data.trials["repeat"] == 1, "num_test_images"] = 22
-    sweep = arrange(data)
+    sweep = arranged(data)
     counts = dataset_sizes(sweep, "synthetic-skin")
     assert counts is not None
     assert (counts.total, counts.train, counts.val, counts.test) == (

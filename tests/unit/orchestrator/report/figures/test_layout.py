@@ -8,7 +8,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from orchestrator.report.curves import curve_panels
-from orchestrator.report.data import arrange
 from orchestrator.report.figures.bars import bars_figure
 from orchestrator.report.figures.critical import critical_figure
 from orchestrator.report.figures.curves import curves_figure
@@ -27,7 +26,7 @@ from orchestrator.report.figures.style import (
 )
 from orchestrator.report.predictions import examples, examples_like
 from orchestrator.report.statistics import compute_statistics
-from tests.unit.orchestrator.report.factory import make_data, renamed
+from tests.unit.orchestrator.report.factory import arranged, make_data, renamed
 
 LONG = {
     "loss": {"iou": "a_very_long_loss_name_with_underscores_2025", "dice": "Über $x_1$ & 50 %",
@@ -58,7 +57,7 @@ SLOW = {"twelve models"}
 
 
 def figures(data):
-    sweep = arrange(data)
+    sweep = arranged(data)
     found = compute_statistics(sweep)
     shown = examples(sweep)
     panels = [examples_like(sweep, example)[0] for example in shown]

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from orchestrator.ranking.table import read_table
-from orchestrator.report.data import ReportData, arrange
 from orchestrator.report.figures.bars import bars_figure
 from orchestrator.report.figures.heat import heat_figure
 from orchestrator.report.figures.style import drawing_style, save
 from tests.published import PAPER, grid_document, published_trials
+from tests.unit.orchestrator.report.factory import Tables, arranged
 
 NAMES = {"dataset": "figure2b", "model": "figure2c"}
 
@@ -32,14 +32,14 @@ def published(axis):
 
 
 def from_table(axis):
-    table = read_table(PAPER / f"fig2_dice_by_{axis}.csv")
-    return arrange(ReportData(trials=table, ties="order"))
+    table = read_table(PAPER / f"fig2_dice_by_{axis}.csv").rows
+    return arranged(Tables(trials=table, ties="order"))
 
 
 @pytest.fixture(scope="module")
 def full_grid():
     trials = published_trials()
-    return arrange(ReportData(trials=trials, grid=grid_document(trials)))
+    return arranged(Tables(trials=trials, grid=grid_document(trials)))
 
 
 def drawn(sweep, axis):
@@ -144,7 +144,7 @@ def test_markdown_and_latex_show_the_published_numbers_and_marks(axis):
 
 
 def test_split_ties_change_points_and_say_so():
-    sweep = arrange(ReportData(trials=read_table(PAPER / "fig2_dice_by_dataset.csv")))
+    sweep = arranged(Tables(trials=read_table(PAPER / "fig2_dice_by_dataset.csv").rows))
     figure = drawn(sweep, "dataset")
     _, marks, points = shown(figure.figure)
     assert marks["ISIC-2017", "IoU"] == "2="  # 2nd to 4th place are equal at four decimals

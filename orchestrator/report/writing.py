@@ -1,0 +1,202 @@
+"""From results or a table to files: the report, the figures, the comparison of two sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.ranking.choices import TieName
+from orchestrator.ranking.metrics import is_known
+from orchestrator.ranking.places import tie_rule
+from orchestrator.report.compare.comparison import Comparison
+from orchestrator.report.compare.comparison import compare as compare_sides
+from orchestrator.report.compare.page import write_comparison
+from orchestrator.report.compare.sides import Side, side
+from orchestrator.report.data import ReportData, ReportFiles, Sampling, arrange, report_data
+from orchestrator.report.figures import make_figures
+from orchestrator.report.figures.files import (
+    FIGURE_NAMES,
+    FORMATS,
+    TEXT_SUFFIXES,
+    stale_figures,
+)
+from orchestrator.report.page import write_report
+from orchestrator.target import read_target
+from workers.contract import UserError
+from workers.durable import replace_file
+
+
+def report(
+    target: str | Path,
+    out: Path | None = None,
+    *,
+    metric: str = "dice",
+    lower_is_better: bool | None = None,
+    protocol: str | None = None,
+    ties: TieName = "split",
+    margin: float = 0.005,
+    num_samples: int = 2000,
+    seed: int = 0,
+) -> ReportFiles:
+    """Writes one self-contained HTML page, and its figures as files.
+
+    Args:
+        target: Results, or a CSV or Parquet table with dataset and/or model, loss and the metric.
+        out: Folder to write; by default `report` in the results, or in the working directory for a
+            table.
+        metric: The column to rank by.
+        lower_is_better: Direction of a column whose name does not tell it.
+        protocol: The protocol_id, or its beginning, if the results have several.
+        ties: Rule for the points of tied places.
+        margin: Differences up to this count as equivalent.
+        num_samples: Bootstrap samples of the certainty.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        UserError: There is no finished trial, the trials cannot be ranked together, or the folder
+            cannot be written.
+    """
+    read = read_target(target, metric=metric, lower_is_better=lower_is_better, protocol=protocol)
+    sampling = Sampling(num_samples=num_samples, seed=seed, margin=margin)
+    data = report_data(read, ties=tie_rule(ties), sampling=sampling)
+    return write_report(data, out or read.folder("report"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureFiles:
+    """The files that `figures` wrote.
+
+    Attributes:
+        folder: The folder.
+        names: Names of the files in it.
+        left_out: Why a figure was not drawn, by its name.
+        notes: Notes on the ranking, on missing rows, and on letters without a glyph.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    left_out: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def figures(
+    target: str | Path,
+    out: Path | None = None,
+    *,
+    only: Sequence[str] = FIGURE_NAMES,
+    formats: Sequence[str] = FORMATS,
+    metric: str = "dice",
+    lower_is_better: bool | None = None,
+    ties: TieName = "split",
+    protocol: str | None = None,
+    dots_per_inch: int = 300,
+    captions: bool = True,
+) -> FigureFiles:
+    """Draws the study's figures, each with its data as files.
+
+    Args:
+        target: See `report`.
+        out: Folder to write; by default `figures` in the results, or in the working directory for
+            a table.
+        only: Names of the figures: `figure1`, `figure2a`, `figure2b`, `figure2c`, `figure3`,
+            `podium`, `critical_difference`, `intervals`, `curves`.
+        formats: Any of `png`, `svg`, `pdf`.
+        metric: See `report`.
+        lower_is_better: See `report`.
+        ties: See `report`.
+        protocol: See `report`.
+        dots_per_inch: Resolution of PNG files.
+        captions: Whether each figure has a sentence below it that explains it.
+
+    Raises:
+        UserError: See `report`.
+    """
+    read = read_target(target, metric=metric, lower_is_better=lower_is_better, protocol=protocol)
+    folder = out or read.folder("figures")
+    sweep = arrange(report_data(read, ties=tie_rule(ties), sampling=Sampling()))
+    found = make_figures(
+        sweep, names=only, formats=formats, dots_per_inch=dots_per_inch, captions=captions
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in stale_figures(folder, found.files, only, [*formats, *TEXT_SUFFIXES]):
+            path.unlink()
+        for name, content in found.files.items():
+            replace_file(folder / name, content)
+    except OSError as error:
+        place = error.filename or folder
+        msg = f"{place}: cannot be written: {error.strerror}; choose another --out"
+        raise UserError(msg) from error
+    return FigureFiles(
+        folder=folder,
+        names=tuple(found.files),
+        left_out=found.left_out,
+        notes=(*sweep.ranking.notes, *sweep.missing, *found.notes),
+    )
+
+
+def compare(
+    a: str | Path,
+    b: str | Path,
+    out: Path | None = None,
+    *,
+    metric: str = "dice",
+    metric_b: str | None = None,
+    lower_is_better: bool | None = None,
+    protocol_a: str | None = None,
+    protocol_b: str | None = None,
+    ties: TieName = "split",
+) -> Comparison:
+    """Compares two sweeps: podiums, differences and settings.
+
+    Args:
+        a: Results, or a CSV or Parquet table.
+        b: Other results or another table; the same one is allowed.
+        out: File of one self-contained HTML page; by default none is written.
+        metric: The column to rank by.
+        metric_b: The column to rank B by, if it has another name.
+        lower_is_better: Direction of the columns whose names do not tell it.
+        protocol_a: The protocol_id of A, or its beginning, if A has several.
+        protocol_b: The same for B.
+        ties: See `report`.
+
+    Raises:
+        UserError: See `report`.
+    """
+    metrics = (metric, metric_b or metric)
+    unclear = [name for name in metrics if not is_known(name)]
+    directions = dict.fromkeys(unclear or metrics, lower_is_better)
+    sides = [
+        _side(letter, str(target), name, directions.get(name), protocol, ties)
+        for letter, target, name, protocol in zip(
+            "AB", (a, b), metrics, (protocol_a, protocol_b), strict=True
+        )
+    ]
+    found = compare_sides(sides[0], sides[1])
+    if out is not None:
+        write_comparison(found, out)
+    return found
+
+
+def _side(
+    letter: str,
+    target: str,
+    metric: str,
+    lower_is_better: bool | None,
+    protocol: str | None,
+    ties: TieName,
+) -> Side:
+    try:
+        read = read_target(
+            target, metric=metric, lower_is_better=lower_is_better, protocol=protocol
+        )
+        data = ReportData(
+            trials=read.table, grid=read.grid, ties=tie_rule(ties), missing=read.missing
+        )
+        return side(letter, target, data)
+    except UserError as error:
+        # The messages name the options of `podium rank`; here each side has its own options.
+        option = {"A": "--metric ", "B": "--metric-b "}[letter]
+        text = str(error).replace("--protocol", f"--protocol-{letter.lower()}")
+        raise UserError(text.replace("--metric ", option)) from error

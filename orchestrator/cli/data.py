@@ -94,10 +94,10 @@ def show_data(
         msg = f"--out {out}: there is no folder {out.parent}; create it, or choose another file"
         raise UserError(msg)
     surveys = _named_surveys(target, root)
-    from orchestrator.report.sheet.samples import sheet_parts
+    from orchestrator.report.sheet.samples import dataset_sheets
     from workers.durable import replace_file
 
-    parts = sheet_parts(surveys, number)
+    parts = dataset_sheets(surveys, number)
     if suffix == ".png":
         from orchestrator.report.sheet.png import draw_sheet
 

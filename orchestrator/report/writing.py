@@ -15,15 +15,11 @@ from orchestrator.report.compare.page import write_comparison
 from orchestrator.report.compare.sides import Side, side
 from orchestrator.report.data import ReportData, ReportFiles, Sampling, arrange, report_data
 from orchestrator.report.figures import make_figures
-from orchestrator.report.figures.files import FIGURE_NAMES, stale_figures
-from orchestrator.report.figures.style import FORMATS
+from orchestrator.report.figures.files import FIGURE_NAMES, FORMATS, TEXT_SUFFIXES, stale_figures
 from orchestrator.report.page import write_report
 from orchestrator.target import read_target
 from workers.contract import UserError
 from workers.durable import replace_file
-
-_DATA_FORMATS = ("csv", "tex", "md")
-"""Formats of the data that each figure is written with."""
 
 
 def report(
@@ -119,7 +115,7 @@ def figures(
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path in stale_figures(folder, found.files, only, [*formats, *_DATA_FORMATS]):
+        for path in stale_figures(folder, found.files, only, [*formats, *TEXT_SUFFIXES]):
             path.unlink()
         for name, content in found.files.items():
             replace_file(folder / name, content)

@@ -1,7 +1,7 @@
 """Addresses of folders, files and buckets: one parser for configurations, commands and the store.
 
-Every address has one normal form. What could be read in two ways, or would be read in one way by
-the client that writes and in another by the client that lists, is refused. Standard library only.
+Every address has one normal form. The parser refuses an address with two possible meanings, also if
+the client that writes and the client that lists would read it differently. Standard library only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CREDENTIALS_REMEDY = (
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(/*)")
 _MEANT = ("s3", "file", "s3a", "s3n", "gs", "gcs", "az", "abfs", "hdfs", "http", "https", "ftp")
-"""These mean a URI even without slashes after the colon; other names may be a folder's."""
+"""Schemes that mean a URI even without slashes; other names can belong to a folder."""
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -28,7 +28,7 @@ _HOST = re.compile(
     re.IGNORECASE,
 )
 _MAX_KEY_BYTES = 700
-"""An object's key may have 1,024 bytes, of which Podium's own names need some."""
+"""The key of an object can have 1,024 bytes; Podium's file names need some of them."""
 
 _OPTIONS = {
     "region": re.compile(r"[A-Za-z0-9-]+"),
@@ -36,13 +36,13 @@ _OPTIONS = {
     "endpoint_override": _HOST,
     "tls_ca_file_path": re.compile(r".+"),
 }
-"""What may stand in the query of an S3 URI, and how it looks."""
+"""Options in the query of an S3 URI, and their form."""
 
-# Names of schemes are short; without a bound, a long word would be read from each of its letters.
+# Scheme names are short. Without a limit, a long word would be searched from each letter.
 _URI = re.compile(r"(?:\w[\w+.-]{0,30}:/+|s3:)[^\s'\"]+", re.IGNORECASE)
 _USER = re.compile(r"(:/*)(?:[^/@]*|[^/@]*:.*)@")
 _QUERY = re.compile(rf"([?&](?!(?:{'|'.join(_OPTIONS)})=)[^=&#]*=)[^&#]+")
-# The address of a page may have options that are its name, such as where a dataset is found.
+# The options of a web page can be part of its name, such as the source of a dataset.
 _SECRET_QUERY = re.compile(
     r"([?&][^=&#]*(?:secret|token|passw|key|sig|credential|auth|session)[^=&#]*=)[^&#]+",
     re.IGNORECASE,
@@ -50,7 +50,7 @@ _SECRET_QUERY = re.compile(
 
 
 class AddressError(ValueError):
-    """What is wrong with an address; the text is a predicate and holds no secret."""
+    """The problem of an address; the text is a predicate without secrets."""
 
 
 def _refuse(reason: str) -> NoReturn:
@@ -63,8 +63,8 @@ class S3Address:
 
     Attributes:
         bucket: The bucket.
-        key: Prefix or key, decoded, without slashes at its ends; may be empty.
-        options: Options of the query in the order of their names.
+        key: Prefix or key, decoded, without slashes at its ends; it can be empty.
+        options: Options of the query, sorted by name.
     """
 
     bucket: str
@@ -73,7 +73,7 @@ class S3Address:
 
     @property
     def without_options(self) -> str:
-        """The address without its options, as messages show it."""
+        """The address without its options, for messages."""
         return f"s3://{self.bucket}/{_escaped(self.key, '?#')}".rstrip("/")
 
     def __str__(self) -> str:
@@ -83,16 +83,16 @@ class S3Address:
 
 
 def parse_address(text: str) -> S3Address | str:
-    """Reads what names a folder, a file or a bucket.
+    """Parses the address of a folder, a file or a bucket.
 
     Args:
         text: A local path, a `file:` URI, or `s3://bucket/prefix?option=value`.
 
     Returns:
-        The bucket, or a local path as it was given; `file:` URIs become paths.
+        An address of a bucket, or a local path as given; `file:` URIs become paths.
 
     Raises:
-        AddressError: It names nothing, two things, or something that Podium does not read.
+        AddressError: The text is empty, ambiguous, or of a kind that Podium does not read.
     """
     if not text.strip():
         _refuse("must name a folder")
@@ -103,7 +103,7 @@ def parse_address(text: str) -> S3Address | str:
     slashes = len(match.group(2)) if match else 0
     if match is None or not (slashes or scheme in _MEANT):
         if "://" in unicodedata.normalize("NFKC", text):
-            _refuse("looks like a URI and is none; write s3://bucket/prefix or a path")
+            _refuse("looks like a URI but is not one; write s3://bucket/prefix or a path")
         return text
     rest = text[match.end() :]
     if scheme == "file" and slashes:
@@ -122,10 +122,10 @@ def parse_address(text: str) -> S3Address | str:
 
 
 def parse_s3(text: str) -> S3Address:
-    """Reads what names a bucket.
+    """Parses the address of a bucket.
 
     Raises:
-        AddressError: It is none, or names something else.
+        AddressError: The text is not the address of a bucket.
     """
     found = parse_address(text)
     if isinstance(found, str):
@@ -134,16 +134,16 @@ def parse_s3(text: str) -> S3Address:
 
 
 def parse_endpoint(text: str) -> dict[str, str]:
-    """Returns host (and port) and, where it is named, scheme of an S3-compatible server.
+    """Returns host (with port) and scheme, if given, of an S3-compatible server.
 
     Raises:
-        AddressError: It holds more, such as a path, or less.
+        AddressError: The text has no host, or more parts, such as a path.
     """
     match = _HOST.fullmatch(text)
     if match is None:
         msg = (
-            "must be a host and a port, such as http://HOST:9000, without path, user and query: "
-            "the client of the store can use nothing else"
+            "must be a host and a port, such as http://HOST:9000, without path, user and query, "
+            "which the client of the store cannot use"
         )
         _refuse(msg)
     found = {"endpoint_override": match["host"]}
@@ -151,7 +151,7 @@ def parse_endpoint(text: str) -> dict[str, str]:
 
 
 def hide_credentials(text: str) -> str:
-    """Returns a text with `***` for user, password and unknown options of every URI in it."""
+    """Returns a text in which `***` replaces user, password and unknown options of URIs."""
 
     def hide(match: re.Match[str]) -> str:
         uri = match.group()
@@ -176,9 +176,9 @@ def _local(rest: str, slashes: int) -> str:
 def _s3(rest: str) -> S3Address:
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     if "@" in authority or (":" in authority and "@" in rest):
-        _refuse(f"must hold no credentials, which others could read; {CREDENTIALS_REMEDY}")
+        _refuse(f"must not contain credentials, which others could read; {CREDENTIALS_REMEDY}")
     if "#" in rest:
-        _refuse("holds a #, after which a URI names nothing; write %23 for it")
+        _refuse("contains a #, which begins a fragment; write %23 for it")
     if not _BUCKET.fullmatch(authority):
         msg = (
             "names no bucket; write s3://bucket/prefix, with a host and port as "
@@ -190,13 +190,13 @@ def _s3(rest: str) -> S3Address:
     for part in key.split("/") if key else ():
         if part in ("", ".", ".."):
             what = f"{part!r} between slashes" if part else "two slashes in a row"
-            _refuse(f"has {what}, which stores read in several ways; leave it out")
+            _refuse(f"has {what}, which stores read in different ways; remove it")
         if part != part.strip():
-            _refuse(f"has {part!r}, which begins or ends with a space; leave it out")
+            _refuse(f"has {part!r}, which begins or ends with a space; remove the space")
     if not key.isprintable():
-        _refuse("holds characters that cannot be seen; leave them out")
+        _refuse("contains invisible characters; remove them")
     if unicodedata.normalize("NFC", key) != key:
-        _refuse("holds letters in parts (letter, accent); write them composed (Unicode NFC)")
+        _refuse("contains decomposed letters (letter, accent); write them composed (Unicode NFC)")
     if len(key.encode()) > _MAX_KEY_BYTES:
         _refuse(f"has a prefix of {len(key.encode())} bytes; at most {_MAX_KEY_BYTES} are allowed")
     return S3Address(bucket=authority, key=key, options=_options(query))
@@ -211,7 +211,7 @@ def _options(query: str) -> tuple[tuple[str, str], ...]:
             known = ", ".join(_OPTIONS)
             _refuse(f"option {name!r}: unknown; known: {known}; to log in, {CREDENTIALS_REMEDY}")
         if name in found or not _OPTIONS[name].fullmatch(value):
-            reason = "is given twice" if name in found else "is not understood"
+            reason = "is given twice" if name in found else "has an invalid value"
             msg = f"option {name!r} {reason}; for example ?endpoint_override=HOST:9000&scheme=http"
             _refuse(msg)
         found[name] = value
@@ -219,15 +219,15 @@ def _options(query: str) -> tuple[tuple[str, str], ...]:
 
 
 def _decoded(text: str) -> str:
-    """Undoes percent escapes."""
+    """Decodes percent escapes."""
     if _ESCAPE.search(text):
-        _refuse("holds a % that begins no escape; write %25 for it")
+        _refuse("contains a % that does not begin an escape; write %25 for it")
     try:
         decoded = unquote_to_bytes(text).decode()
     except UnicodeError:
-        _refuse("holds an escape that is not UTF-8")
+        _refuse("contains an escape that is not UTF-8")
     if any(ord(char) < 32 or ord(char) == 127 for char in decoded):
-        _refuse("holds an escaped control character; leave it out")
+        _refuse("contains an escaped control character; remove it")
     return decoded
 
 

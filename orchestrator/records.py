@@ -1,4 +1,4 @@
-"""What planning, the engines and the commands know of trials; the store writes and reads it."""
+"""Records of trials that the store writes and reads: results, failures, candidates, torn files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from workers.identity import trial_id
 
 @dataclass(frozen=True, kw_only=True)
 class FailureRecord:
-    """One attempt that gave no result, or whose training diverged.
+    """One attempt that gave no result or whose training diverged, as an engine reports it.
 
     Attributes:
-        spec: What was tried.
-        candidate_id: Which training of a search it was; by default the trial that `spec` asks for.
+        spec: The trial.
+        candidate_id: Id of the training of a search; None for a trial of a grid.
         attempt: Counted from 1 within the trial.
         message: The error in one line.
-        traceback: As the worker saw it; empty if there is none.
+        traceback: Traceback in the worker; empty if there is none.
         failed_at: With a time zone.
-        gpus: GPUs it was given, or the share of one; None where nobody said.
+        gpus: GPUs of the attempt, or its GPU share; None if unknown.
     """
 
     spec: TrialSpec
@@ -37,17 +37,17 @@ class FailureRecord:
 
     @property
     def trial_id(self) -> str:
-        """Under which id its row stands."""
+        """Id of its row in `failures`."""
         return self.candidate_id or trial_id(self.spec)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CandidateRow:
-    """One row of `candidates`; names as there, without the version and what is in `spec`.
+    """One row of `candidates`, with the names of its columns; `spec` holds the labels.
 
     Attributes:
-        parameters: By name, as the search proposed them.
-        val_dice: Of each epoch.
+        parameters: Values that the search proposed, by name.
+        val_dice: Validation Dice of each epoch.
     """
 
     trial_id: str
@@ -72,7 +72,7 @@ class CandidateRow:
 
 @dataclass(frozen=True, kw_only=True)
 class CommittedTrial:
-    """What planning and progress need to know of a finished trial; names as in `trials`."""
+    """The columns of `trials` that planning and progress read, of one finished trial."""
 
     trial_id: str
     protocol_id: str
@@ -101,7 +101,7 @@ class CommittedTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class FailureRow:
-    """One row of `failures`; names as there."""
+    """One row of `failures`, with the names of its columns."""
 
     trial_id: str
     protocol_id: str
@@ -124,10 +124,10 @@ class DamagedFile:
     """A torn part of `trials` or `failures` whose rows no other file holds.
 
     Attributes:
-        path: Where it is, in full.
-        trial_id: Whose it is. A trial with a torn part of `trials` does not count as finished;
-            its next run puts a whole file in its place.
-        reason: What the reader says of it.
+        path: Location and path of the file.
+        trial_id: The trial of the file. A trial with a torn part of `trials` does not count as
+            finished; when it is trained again, a whole file replaces the torn one.
+        reason: Error message of the reader.
     """
 
     path: str
@@ -141,7 +141,7 @@ class ResultsForPlan:
 
     Attributes:
         committed: The finished trials by trial id.
-        failures: Every failed attempt, and the row beside each diverged trial.
+        failures: Every failed attempt, and one row for each diverged trial.
         damaged: See `Store.damaged`.
     """
 

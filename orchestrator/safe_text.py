@@ -1,7 +1,7 @@
-"""Makes text from results harmless for what shows it: a terminal or a spreadsheet.
+"""Makes text from results harmless: for terminals and spreadsheets, and without secrets.
 
-Labels, messages, tracebacks and host names come from other machines and from other people's
-results. Whatever prints such text to a terminal or writes it into a CSV file goes through here.
+Labels, messages, tracebacks and host names come from other machines and from results of other
+people. All code that prints such text to a terminal or writes it to a CSV file uses this module.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import quote
 from orchestrator.address import hide_credentials
 
 _COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
-# Control characters, marks that turn the direction of text, invisible ones, and halves of pairs.
+# Control characters, marks of text direction, invisible characters and lone surrogates.
 _ACTIVE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
@@ -26,20 +26,20 @@ _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?)?", re.IGNORECASE)
 
 
 def clean(text: str) -> str:
-    r"""Returns text that does nothing to a terminal: colours are left out, `\x1b` is spelt out."""
+    r"""Returns text without effect on a terminal: without colours, with `\x1b` spelt out."""
     plain = _COLOURS.sub("", text).replace("\r\n", "\n")
     return _ACTIVE.sub(lambda found: _spelt(found[0]), plain)
 
 
 def clean_json(document: str) -> str:
-    """Returns the same JSON document; what a terminal could obey is escaped in its strings."""
+    """Returns the same JSON document with terminal commands in its strings escaped."""
     return _ACTIVE.sub(lambda found: "".join(map(_json_escape, _utf16(found[0]))), document)
 
 
 class CsvWriter:
-    """Writes CSV in which no text is a formula: such a cell gets a `'` in front.
+    """Writes CSV in which no text is a formula, by putting a `'` before such text.
 
-    Spreadsheets run what begins with =, +, -, @, a tab or a line break. Numbers stay as they are.
+    Spreadsheets run text that begins with =, +, -, @, a tab or a line break. Numbers are unchanged.
     """
 
     def __init__(self, stream: IO[str]) -> None:
@@ -84,14 +84,14 @@ _MIN_LENGTH = 8
 
 
 def mask(text: str, public: str = "") -> str:
-    """Returns a text with `***` in the place of every secret.
+    """Returns a text in which `***` replaces every secret.
 
-    A secret is masked where it stands as a whole word and does not begin a URI: a server for tests
-    whose key is `test` makes neither a bucket `test-sweeps` nor `s3://test` unreadable.
+    A secret is masked if it is a whole word that does not begin a URI. If the key of a test server
+    is `test`, the bucket `test-sweeps` and `s3://test` therefore stay readable.
 
     Args:
-        text: Whatever a library said.
-        public: What the message shows anyway, such as the place of the results; its words stay.
+        text: Text, such as an error message of a library.
+        public: Public text of the message, such as the location; its words are not masked.
     """
     text = hide_credentials(text)
     for secret in sorted(set(_secrets()), key=len, reverse=True):

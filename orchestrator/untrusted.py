@@ -1,7 +1,7 @@
-"""JSON that others may have written, damaged or forged: read within bounds, checked for shape.
+"""JSON that other programs may have written, damaged or forged: limits of size, checks of shape.
 
-Everything that reads a document of the results, or a column of JSON, reads it here, so that no
-file exhausts memory or ends a command with a traceback. What is wrong is said in words.
+All documents of the results and all columns of JSON are read here, so that no file exhausts memory
+or ends a command with a traceback. Errors describe the problem.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from pydantic import (
 from orchestrator.address import hide_credentials
 
 MAX_TRIALS = 1_000_000
-"""Larger grids are taken for a mistake."""
+"""A larger grid is treated as malformed."""
 MAX_UNNAMED_TRIALS = 100_000
-"""Of a grid whose document does not name the id of each trial."""
+"""Limit for a grid whose document does not have the id of each trial."""
 MAX_DOCUMENT_BYTES = 128 << 20
-"""The grid of a million trials has 32 MB."""
+"""The document of a grid of a million trials has 32 MB."""
 MAX_COLUMN_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_DIGITS = 40
@@ -37,14 +37,14 @@ AXES = ("dataset", "model", "loss")
 
 
 class MalformedError(ValueError):
-    """A document is none; the text is a predicate such as `is no JSON`."""
+    """A document is malformed; the text is a predicate such as `is not JSON`."""
 
 
 def parse_json(text: str | bytes, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:  # noqa: ANN401 - JSON
     """Returns the values of a JSON text.
 
     Raises:
-        MalformedError: It is none, too large or too deep, or holds a number that is not finite.
+        MalformedError: The text is not JSON, too large or too deep, or has an infinite number.
     """
     if len(text) > max_bytes:
         _refuse(f"is larger than {max_bytes / 1e6:.0f} MB")
@@ -57,7 +57,7 @@ def parse_json(text: str | bytes, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:  
     except MalformedError:
         raise
     except ValueError as error:
-        _refuse(f"is no JSON ({error})")
+        _refuse(f"is not JSON ({error})")
     level, depth = [found], 0
     while level:
         depth += 1
@@ -74,7 +74,7 @@ def parse_json(text: str | bytes, max_bytes: int = MAX_DOCUMENT_BYTES) -> Any:  
 
 
 def mapping_of(text: object) -> dict[str, Any]:
-    """Returns the JSON object in a column; an empty one where the text is anything else."""
+    """Returns the JSON object in a column; an empty one if the text is anything else."""
     try:
         found = parse_json(str(text), MAX_COLUMN_BYTES)
     except MalformedError:
@@ -83,10 +83,10 @@ def mapping_of(text: object) -> dict[str, Any]:
 
 
 def spec_of(text: object) -> dict[str, Any]:
-    """Returns a trial's specification from the column `spec`, without parts that are malformed.
+    """Returns a trial's specification from the column `spec`, without malformed components.
 
-    `dataset`, `model` and `loss` that are there have a `name` and `parameters`, `data` and
-    `training` are mappings.
+    Each of `dataset`, `model` and `loss` in the result has a `name` and `parameters`; `data` and
+    `training`, if present, are mappings.
     """
     found = mapping_of(text)
     for axis in AXES:
@@ -109,7 +109,7 @@ Count = Annotated[int, Field(ge=0, le=10**9)]
 
 
 class Shape(BaseModel):
-    """What a document must look like; keys of other versions are let through."""
+    """The required form of a document; keys of other versions are allowed."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
@@ -122,7 +122,7 @@ class _Entry(Shape):
 
 
 class GridShape(Shape):
-    """A grid: what its readers use of it."""
+    """The keys of a grid document that readers use."""
 
     grid_id: FileName
     protocol_id: FileName | None = None
@@ -140,9 +140,10 @@ class GridShape(Shape):
         combinations = math.prod(
             len(axis or ()) for axis in (self.datasets, self.models, self.losses)
         )
-        # A few bytes must not stand for a million rows.
+        # A document of a few bytes must not produce a million rows.
         if combinations * self.repeats > max(MAX_UNNAMED_TRIALS, len(self.trial_ids)):
-            msg = f"{combinations} combinations of {self.repeats} repeats without so many ids"
+            num_ids = len(self.trial_ids)
+            msg = f"{combinations} combinations of {self.repeats} repeats with {num_ids} ids"
             raise ValueError(msg)
         return self
 
@@ -155,7 +156,7 @@ class _RunningShape(Shape):
 
 
 class RunShape(Shape):
-    """What a driver writes of itself."""
+    """The document of a driver."""
 
     run_id: FileName
     grid_id: Text
@@ -169,7 +170,7 @@ class RunShape(Shape):
 
 
 class CandidateShape(Shape):
-    """The columns of JSON in a row of `candidates`."""
+    """The columns with JSON in a row of `candidates`."""
 
     parameters: dict[str, Any]
     val_dice: Annotated[tuple[float | None, ...], Field(strict=False, max_length=MAX_TRIALS)]
@@ -181,47 +182,47 @@ _Shape = TypeVar("_Shape", bound=Shape)
 
 
 def check_shape(document: object, shape: type[_Shape]) -> _Shape:
-    """Returns a document as its shape.
+    """Returns a document as an object of a shape.
 
     Raises:
-        MalformedError: It has another shape; says where.
+        MalformedError: The document has another shape; the text names the key.
     """
     try:
         return shape.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
+        where = ".".join(map(str, first["loc"])) or "whole document"
         _refuse(f"has another shape than expected ({where}: {first['msg']})")
 
 
 def grid_document(data: bytes, file_name: str) -> dict[str, Any]:
-    """Returns the grid that a file of `_grids` holds.
+    """Returns the grid document in a file of `_grids`.
 
     Raises:
-        MalformedError: It holds none, or one of another name.
+        MalformedError: The file has no grid document, or one with another id.
     """
     document = parse_json(data)
     grid_id = check_shape(document, GridShape).grid_id
     if file_name != f"{grid_id}.json":
-        _refuse(f"is of the grid {grid_id}")
+        _refuse(f"is the document of grid {grid_id}")
     found: dict[str, Any] = document
     config = found.get("config")
     if isinstance(config, dict) and isinstance(config.get("results"), str):
-        # An older version kept credentials that stood in the URI.
+        # An older version stored credentials of the URI.
         found["config"] = config | {"results": hide_credentials(config["results"])}
     return found
 
 
 def _whole_number(text: str) -> int:
     if len(text) > MAX_DIGITS:
-        _refuse(f"holds a number of {len(text)} digits")
+        _refuse(f"contains a number of {len(text)} digits")
     return int(text)
 
 
 def _number(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        _refuse(f"holds {text[:MAX_DIGITS]}, which is no finite number")
+        _refuse(f"contains {text[:MAX_DIGITS]}, which is not a finite number")
     return number
 
 

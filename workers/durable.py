@@ -1,7 +1,7 @@
 """Durable writes: a file replaced in one step, and files or folders that one process builds once.
 
 Whatever is visible under its name is whole. Work in progress has a name of the form
-`.NAME.<random>.tmp`, which no reader looks at.
+`.NAME.<random>.tmp`, which no reader opens.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ def _verification_json(
             for problem in found.problems
         ],
         "broken_trial_ids": sorted(found.broken_trials),
-        "mended_trial_ids": sorted(found.mended_trials),
+        "mended_trial_ids": sorted(found.relabelled_trials),
         "quarantined": list(moved),
     }
 
@@ -214,9 +214,9 @@ def _print_verification(
     for path in moved:
         print_line(f"moved to {store.name}/{path}")
     counts = [f"{found.num_files} files", f"{found.num_trials} trials whole"]
-    if found.mended_trials:
+    if found.relabelled_trials:
         verb = "are now" if quarantine else "are not"
-        counts.append(f"labels of {len(found.mended_trials)} {verb} as specified")
+        counts.append(f"labels of {len(found.relabelled_trials)} {verb} as specified")
     if quarantine or found.broken_trials:
         counts.append(
             f"{len(found.broken_trials)} {'to be run again' if quarantine else 'not whole'}"

@@ -46,21 +46,18 @@ def tune(
     Exit code 0: every search has its candidates. 1: some failed. 2: you must fix something first.
     130: stopped by Ctrl-C.
     """
-    from orchestrator.engine.setup import cluster_options
     from orchestrator.report.search_page import write_search_report
-    from orchestrator.tune.ray_search import RaySearch
     from orchestrator.tune.sampler import importances
     from orchestrator.tune.search import open_search, run_search
     from orchestrator.tune.studies import fragments
 
     search = open_search(config, overrides or ())
     folder = out or _default_folder(search)
-    engine = RaySearch(cluster_options(search.config, search.grid))
     display = make_progress(progress, sys.stderr if as_json else sys.stdout)
     raise_on_signals()
     try:
         with shown_looks():
-            report = run_search(search, engine, display, on_notes=print_notes)
+            report = run_search(search, progress=display, on_notes=print_notes)
     except KeyboardInterrupt:
         display.close()
         _say_how_to_resume()

@@ -1,4 +1,4 @@
-"""What every engine shares: one trial from specification to committed row or failure row."""
+"""What every engine shares: where jobs come from, and one job from specification to its row."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ import platform
 import random
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from orchestrator.plan.archives import unpacked_root
 from orchestrator.plan.retries import larger_share, share_text
-from orchestrator.progress import Event, Progress, TrialFailed, TrialFinished, TrialLeft
+from orchestrator.progress import (
+    EpochEnded,
+    Event,
+    Progress,
+    TrialFailed,
+    TrialFinished,
+    TrialLeft,
+    TrialStarted,
+)
 from orchestrator.records import CommittedTrial, FailureRecord
 from orchestrator.safe_text import mask
 from orchestrator.store import Store, StoreError
@@ -31,13 +40,13 @@ from workers.contract import (
 )
 from workers.failures import classify_failure, spoils_process
 
-OutcomeStatus = Literal["completed", "diverged", "failed", "elsewhere"]
+OutcomeStatus = Literal["completed", "diverged", "failed", "elsewhere", "pruned"]
 Now = Callable[[], datetime]
 Pause = Callable[[float], None]
 
 COMMIT_PAUSES_SECONDS = (5.0, 15.0, 40.0, 60.0, 180.0)
-"""Between attempts to store a finished training, on top of the store's own patience: hours of
-training are worth five minutes of waiting for a disk that somebody empties."""
+"""Pauses between attempts to store a finished training, after the store's own attempts: hours of
+training are worth five minutes of waiting until somebody frees disk space."""
 
 
 def utc_now() -> datetime:
@@ -47,12 +56,15 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialJob:
-    """A trial to run and where; `runtime.gpu_ids` is filled in where the trial starts.
+    """A trial to run; `runtime.gpu_ids` is set in the process that runs it.
 
     Attributes:
-        run_id: The driver, in whose name the trial is claimed; None claims nothing.
-        gpus: GPUs of its next attempt, or the share of one; None: what the engine usually gives.
+        run_id: The driver that claims the trial; None: the trial is not claimed.
+        gpus: GPUs of its next attempt, or a share of one; None: the engine's default.
+        report_interval_seconds: Epochs that end sooner after the last report are not reported.
     """
+
+    report_interval_seconds: ClassVar[float] = 1.0
 
     trial_id: str
     spec: TrialSpec
@@ -66,20 +78,38 @@ class TrialJob:
         spec = self.spec
         return f"{spec.dataset.label} · {spec.model.label} · {spec.loss.label} · {spec.repeat}"
 
+    def find(self, store: Store) -> Outcome | None:
+        """Returns how it ended if its row is in the store; raises StoreError."""
+        row = store.find_committed(self.trial_id)
+        return None if row is None else committed_outcome(self.trial_id, row)
+
+    def commit(self, store: Store, result: TrialResult, now: datetime) -> Outcome:
+        """Stores its row and returns how it ended; raises StoreError."""
+        store.commit(self.spec, result, committed_at=now)
+        diverged = result.status == TrialStatus.DIVERGED
+        return Outcome(
+            trial_id=self.trial_id,
+            status="diverged" if diverged else "completed",
+            dice=result.metrics.get("dice"),
+            seconds=result.train_seconds,
+            failure_class=FailureClass.DIVERGED if diverged else None,
+            message=result.message or "",
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How one trial of this run ended.
+    """How one job of this run ended.
 
     Attributes:
-        status: `elsewhere` where another driver is training it, and it was left to that one.
-        dice: Mean test Dice; None unless completed.
+        status: `elsewhere` if another driver is training it; `pruned` if its source stopped it.
+        dice: Mean test Dice, or best validation Dice of a candidate; None unless completed.
         seconds: Training time.
         failure_class: Why it failed, or `diverged`.
         message: One line for people.
-        transient: Whether the failure may pass by itself: nobody has to mend anything first.
-        spoiled: Whether the failure leaves the process in a state no other trial should start in.
-        misplaced: Whether its node cannot run it, as others can; nothing was tried.
+        transient: Whether the failure may be temporary, so that another attempt makes sense.
+        spoiled: Whether the process must not be reused for another trial after this failure.
+        misplaced: Whether only its node cannot run it; the training did not start.
         host: That node.
     """
 
@@ -97,17 +127,92 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineReport:
-    """What a run came to: one outcome a trial that ended, and whether it was stopped."""
+    """Result of a run: one outcome per job that ended, and whether the run was stopped."""
 
     outcomes: tuple[Outcome, ...]
     interrupted: bool
 
 
-class Engine(Protocol):
-    """Runs jobs in the order given, as many at once as there is room for."""
+class JobSource(Protocol):
+    """Decides which job runs next: the pending trials of a sweep, or a search for parameters.
 
-    def run(self, jobs: Sequence[TrialJob], store: Store, progress: Progress) -> EngineReport:
-        """Runs all jobs; a failed one never stops the others."""
+    An engine asks for jobs and reports what becomes of them, all from one thread. It does not
+    know what the jobs are for. No method raises.
+    """
+
+    @property
+    def jobs(self) -> Sequence[TrialJob]:
+        """Jobs known before the first one starts: every node must be able to run them."""
+        ...
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no job waits, and none would after the end of those that run."""
+        ...
+
+    def next(self, slots: int) -> TrialJob | None:
+        """Returns the next job if one waits now; `slots` jobs run at the same time."""
+        ...
+
+    def started(self, job: TrialJob) -> None:
+        """An attempt of a job starts."""
+        ...
+
+    def goes_on(self, trial_id: str, epoch: int, val_dice: float, seconds: float) -> bool:
+        """Takes an epoch, counted from 1; returns False if its training must stop now."""
+        ...
+
+    def waits(self, trial_id: str, message: str) -> None:
+        """An attempt ended without a result, and the engine will start another one."""
+        ...
+
+    def ended(self, outcome: Outcome) -> None:
+        """A job ended."""
+        ...
+
+
+class JobQueue:
+    """The job source of a sweep: jobs in the order given, shown on a display."""
+
+    def __init__(self, jobs: Sequence[TrialJob], progress: Progress) -> None:
+        self.jobs = tuple(jobs)
+        self._waiting = deque(jobs)
+        self._progress = progress
+
+    @property
+    def is_finished(self) -> bool:
+        """See `JobSource`, as for the other methods."""
+        return not self._waiting
+
+    def next(self, slots: int) -> TrialJob | None:
+        """Returns the jobs as early as the engine asks, so that no slot waits for one."""
+        del slots
+        return self._waiting.popleft() if self._waiting else None
+
+    def started(self, job: TrialJob) -> None:
+        """Shows the start."""
+        self._progress.on(TrialStarted(job.trial_id, job.label))
+
+    def goes_on(self, trial_id: str, epoch: int, val_dice: float, seconds: float) -> bool:
+        """Shows the epoch."""
+        del seconds
+        self._progress.on(EpochEnded(trial_id, epoch, val_dice))
+        return True
+
+    def waits(self, trial_id: str, message: str) -> None:
+        """Shows that the trial does not run now."""
+        self._progress.on(TrialLeft(trial_id, message))
+
+    def ended(self, outcome: Outcome) -> None:
+        """Shows the end."""
+        report_outcome(outcome, self._progress)
+
+
+class Engine(Protocol):
+    """Runs the jobs of a source, as many at the same time as there are slots."""
+
+    def run(self, source: JobSource, store: Store) -> EngineReport:
+        """Runs jobs until the source is finished; a failed job does not stop the others."""
         ...
 
 
@@ -119,17 +224,19 @@ def execute(
     now: Now = utc_now,
     pause: Pause = time.sleep,  # noqa: TID251 - this is where it is injected
 ) -> Outcome:
-    """Runs one trial where it is called and leaves its rows in the store.
+    """Runs one job in this process and leaves its rows in the store.
 
-    A trial that another driver is training is left to it, and one already committed (the process
-    died between its commit and its report) is not run again. A failure becomes a row in
-    `failures`; only the failure to write that row is raised. KeyboardInterrupt from `on_epoch`
-    means that the run was stopped: it is passed on and leaves no row.
+    A job that another driver is training does not run, and neither does one that has its row
+    already (its process ended between commit and report). A failure becomes a row in `failures`.
+    KeyboardInterrupt from `on_epoch` stops the training without a row.
+
+    Raises:
+        StoreError: The failure row cannot be written.
     """
     if job.run_id is None:
         return _train(job, store, trainer, on_epoch, now, pause)
     claims, holder = store.claims(job.run_id), None
-    # Without a claim two drivers may train the trial; the first commit still wins.
+    # Without a claim two drivers may train the trial; then the first commit counts.
     with suppress(StoreError):
         holder = claims.claim(job.trial_id, now())
     if holder is not None:
@@ -143,7 +250,7 @@ def execute(
 
 
 def misplaced(trial_id: str, problem: str) -> Outcome:
-    """Returns the outcome of a trial on a node that cannot run it."""
+    """Returns the outcome of a job on a node that cannot run it."""
     host = platform.node()
     return Outcome(
         trial_id=trial_id,
@@ -156,7 +263,7 @@ def misplaced(trial_id: str, problem: str) -> Outcome:
 
 
 def committed_outcome(trial_id: str, row: CommittedTrial) -> Outcome:
-    """Returns how a trial ended that has its row already."""
+    """Returns how a finished trial ended."""
     return Outcome(
         trial_id=trial_id,
         status="diverged" if row.status == TrialStatus.DIVERGED else "completed",
@@ -168,65 +275,55 @@ def committed_outcome(trial_id: str, row: CommittedTrial) -> Outcome:
 def _train(
     job: TrialJob, store: Store, trainer: Trainer, on_epoch: OnEpoch, now: Now, pause: Pause
 ) -> Outcome:
-    committed = store.find_committed(job.trial_id)
-    if committed is not None:
-        return committed_outcome(job.trial_id, committed)
+    outcome = job.find(store)
+    if outcome is not None:
+        return outcome
     try:
         result = trainer(
             job.spec, _on_this_node(job.runtime), store.checkpoints(job.trial_id), on_epoch
         )
-        _commit(job, store, result, now, pause)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a trial raises must not stop the others
+        outcome = _commit(job, store, result, now, pause)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - no error may stop the other jobs
         return _failed(job, store, error, traceback.format_exc(), now())
     store.delete_checkpoint(job.trial_id)
-    diverged = result.status == TrialStatus.DIVERGED
-    return Outcome(
-        trial_id=job.trial_id,
-        status="diverged" if diverged else "completed",
-        dice=result.metrics.get("dice"),
-        seconds=result.train_seconds,
-        failure_class=FailureClass.DIVERGED if diverged else None,
-        message=result.message or "",
-    )
+    return outcome
 
 
-def _commit(job: TrialJob, store: Store, result: TrialResult, now: Now, pause: Pause) -> None:
-    """Stores the result, again and again where the store refuses: it is not trained anew."""
+def _commit(job: TrialJob, store: Store, result: TrialResult, now: Now, pause: Pause) -> Outcome:
+    """Stores the result, several times if the store refuses: training again costs more."""
     for seconds in COMMIT_PAUSES_SECONDS:
         try:
-            store.commit(job.spec, result, committed_at=now())
+            return job.commit(store, result, now())
         except StoreError:
             pause(seconds * random.uniform(0.75, 1.25))
-        else:
-            return
-    store.commit(job.spec, result, committed_at=now())
+    return job.commit(store, result, now())
 
 
 def _failed(
     job: TrialJob, store: Store, error: BaseException, trace: str, failed_at: datetime
 ) -> Outcome:
-    """Classes what a trial raised and records it."""
+    """Classifies the error of a job and records it."""
     failure_class = classify_failure(error, capped=0 < (job.gpus or 0) < 1)
     message = mask(f"{type(error).__name__}: {error}".strip())
     if failure_class is FailureClass.OUT_OF_MEMORY:
         gpus = job.gpus or 0.0
         share = larger_share(gpus)
-        what = f"next on {share_text(share)}" if share else "that is all there is"
+        what = f"next on {share_text(share)}" if share else "no larger share exists"
         message = f"{message} (on {share_text(gpus)}; {what})"
     record_failure(job, store, failure_class, message, trace, failed_at)
-    to_mend = isinstance(error, UserError) and not isinstance(error, StoreError)
+    to_fix = isinstance(error, UserError) and not isinstance(error, StoreError)
     return Outcome(
         trial_id=job.trial_id,
         status="failed",
         failure_class=failure_class,
         message=message,
-        transient=failure_class is FailureClass.INFRASTRUCTURE and not to_mend,
+        transient=failure_class is FailureClass.INFRASTRUCTURE and not to_fix,
         spoiled=spoils_process(error),
     )
 
 
 def _on_this_node(runtime: Runtime) -> Runtime:
-    """Puts the folder in the place of an archive of data, unpacking it where this node has not."""
+    """Replaces an archive of data by its folder, which this node unpacks once."""
     if runtime.data_root is None:
         return runtime
     folder = unpacked_root(runtime.data_root, Path(runtime.cache_dir))
@@ -242,7 +339,7 @@ def record_failure(
     failed_at: datetime,
     host: str | None = None,
 ) -> None:
-    """Adds a row to `failures`, numbered after the trial's earlier ones; `host` if not this."""
+    """Adds a row to `failures`, numbered after the job's earlier ones; `host`: if not this one."""
     store.record_failure(
         FailureRecord(
             spec=job.spec,
@@ -259,7 +356,7 @@ def record_failure(
 
 
 def report_outcome(outcome: Outcome, progress: Progress) -> None:
-    """Shows the end of a trial."""
+    """Shows the end of a job."""
     event: Event
     if outcome.status == "elsewhere":
         event = TrialLeft(outcome.trial_id, outcome.message)

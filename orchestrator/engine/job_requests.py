@@ -1,4 +1,4 @@
-"""Requests to a cluster's job server: its address, a proxy before it, and patience with it."""
+"""Requests to a cluster's job server: its address, a proxy, and new attempts while it starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.address import hide_credentials
 from workers.contract import UserError
 
 PATIENCE_SECONDS = 120
-"""How long a job server may say that it is not ready: on a busy node its agent takes a minute."""
+"""Time in which a job server must become ready: on a busy node its agent needs a minute."""
 
 _T = TypeVar("_T")
 _ADDRESS = re.compile(
@@ -24,7 +24,7 @@ _ADDRESS = re.compile(
     r"(?P<rest>([^/@?#\s]+@)?(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?(/[^?#\s]*)?)",
     re.IGNORECASE,
 )
-"""Of a job server, which may be behind a proxy that wants a user and has a path."""
+"""Address of a job server, which may be behind a proxy with a user and a path."""
 _RETRY_SECONDS = 3.0
 _NOT_READY = re.compile(r"status code 5\d\d|\b50[234] (?:Server|Bad|Service|Gateway)")
 
@@ -33,18 +33,18 @@ def http_address(address: str) -> str:
     """Returns the address with its scheme.
 
     Raises:
-        UserError: It is no HTTP address.
+        UserError: It is not an HTTP address.
     """
     match = _ADDRESS.fullmatch(address)
     if match is None:
         shown = hide_credentials(address)
-        msg = f"--address {shown}: must be the dashboard's, such as http://HEAD:8265"
+        msg = f"--address {shown}: must be the address of the dashboard, such as http://HEAD:8265"
         raise UserError(msg)
     return f"{(match['scheme'] or 'http').lower()}://{match['rest'].rstrip('/')}"
 
 
 def reach_loopback_directly(address: str) -> None:
-    """Takes an address of this machine out of what goes through a proxy, in this process."""
+    """Excludes an address of this machine from the proxy of this process."""
     host = urlsplit(address).hostname or ""
     if not _is_loopback(host):
         return
@@ -53,7 +53,7 @@ def reach_loopback_directly(address: str) -> None:
 
 
 def proxy_hint(address: str) -> str:
-    """Returns a remedy to add to a message where requests to an address go through a proxy."""
+    """Returns a remedy to add to a message if requests to an address go through a proxy."""
     url = urlsplit(address)
     proxies = getproxies()
     names = [f"{kind}_proxy" for kind in (url.scheme, "all") if kind in proxies]
@@ -61,22 +61,22 @@ def proxy_hint(address: str) -> str:
         return ""
     return (
         f". The request went through the proxy of the variable {names[0]}; if the cluster is in "
-        f"your own network, set no_proxy={url.hostname}"
+        f"your network, set no_proxy={url.hostname}"
     )
 
 
 def patiently(
     request: Callable[[], _T], address: str, on_wait: Callable[[str], None], done: _T | None
 ) -> _T:
-    """Sends a request again while the server says that it is not ready.
+    """Repeats a request while the server answers that it is not ready.
 
-    The server takes requests before the agent runs that starts jobs.
+    The server takes requests before the agent that starts jobs runs.
 
     Args:
-        request: May be sent any number of times.
-        address: Of the server.
-        on_wait: Told once what it waits for.
-        done: The answer where an attempt that got none has had its effect after all.
+        request: Can be sent any number of times.
+        address: Address of the server.
+        on_wait: Called once with a sentence about what it waits for.
+        done: The answer if an earlier attempt had its effect but got no answer.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     told = False

@@ -33,14 +33,14 @@ from workers.contract import UserError
 _T = TypeVar("_T")
 
 CONFIG_NAME = "sweep.yaml"
-"""What the configuration is called in the job's working directory, which holds nothing else."""
+"""File name of the configuration, the only file in the job's working directory."""
 
 STOP_WAIT_SECONDS = 60
-"""How long Ray waits, from `stop` to SIGKILL, for a sweep to end by itself. Its own default is 3
-seconds, of which a busy driver may need more."""
+"""Time from `stop` to SIGKILL in which a sweep can end by itself. Ray's default of 3 seconds is too
+short for a busy driver."""
 
 MAX_CODE_BYTES = 16 << 20
-"""Podium's own code is a tenth of that; more means that something else lies in its folders."""
+"""Ten times the size of Podium's code; a larger folder holds something other than code."""
 
 EXIT_STOPPED = 130
 
@@ -51,15 +51,15 @@ _TAIL_RETRY_SECONDS = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """What is submitted.
+    """A sweep to submit.
 
     Attributes:
-        name: What the sweep is called.
-        stem: Begins the submission id of every job of this sweep; a counter follows.
-        results: Where the results go, an absolute path or a URI.
-        config: The configuration, which means the same in any folder.
+        name: The name of the sweep.
+        stem: Beginning of the submission id of every job of this sweep; a counter follows.
+        results: Location of the results, an absolute path or a URI.
+        config: The configuration, with the same meaning in any folder.
         retry: Failure classes to run again.
-        code: Folders of Podium's own packages that travel along; none: the cluster has it.
+        code: Folders of Podium's packages to send; empty: the cluster has them installed.
     """
 
     name: str
@@ -73,20 +73,20 @@ class Submission:
     def entrypoint(self) -> str:
         """The shell command of the job."""
         command = ["python", "-m", "orchestrator", "run", CONFIG_NAME, "--progress", "plain"]
-        # `exec`: Ray's signal then reaches the sweep itself, with no shell in between.
+        # `exec`: Ray's signal then reaches the sweep and not a shell.
         return "exec " + shlex.join([*command, *(f"--retry={item}" for item in self.retry)])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job as the server tells it.
+    """A job as the server describes it.
 
     Attributes:
         submission_id: Its id.
         status: PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED.
-        exit_code: Of its command; None while it runs, when it was stopped or never started.
-        message: What the server says of its end.
-        results: Digest of the place of its results, as `podium submit` left it.
+        exit_code: Exit code of its command; None if it runs, was stopped or never started.
+        message: The server's message about its end.
+        results: Digest of the location of its results, from `podium submit`.
     """
 
     submission_id: str
@@ -97,7 +97,7 @@ class Job:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is over, however it ended."""
+        """Whether it was stopped, succeeded or failed."""
         return self.status in ("STOPPED", "SUCCEEDED", "FAILED")
 
 
@@ -108,10 +108,10 @@ def prepare_job(
     *,
     with_code: bool = False,
 ) -> Submission:
-    """Checks a configuration and makes it ready to travel; nothing is sent.
+    """Checks a configuration and prepares it for a cluster; nothing is sent.
 
     Raises:
-        UserError: Something in the configuration has to be mended first.
+        UserError: The user must fix something in the configuration first.
     """
     loaded = load_config(config, overrides)
     slug = re.sub(r"[^a-z0-9]+", "-", loaded.name.lower()).strip("-")[:40] or "sweep"
@@ -126,10 +126,10 @@ def prepare_job(
 
 
 def own_code() -> tuple[Path, ...]:
-    """Returns the folders of the packages that this process runs from.
+    """Returns the folders of the packages that this process runs.
 
     Raises:
-        UserError: They hold far more than code.
+        UserError: A folder is too large to hold only code.
     """
     here = Path(__file__).resolve().parents[1]
     folders = (here, here.parent / "workers")
@@ -138,15 +138,15 @@ def own_code() -> tuple[Path, ...]:
         size = sum(file.stat().st_size for file in files if file.is_file())
         if size > MAX_CODE_BYTES:
             msg = (
-                f"--with-code: {folder} holds {size >> 20} MiB, at most {MAX_CODE_BYTES >> 20} "
-                "travel with a job; move data and results out of it"
+                f"--with-code: {folder} holds {size >> 20} MiB, but a job can take at most "
+                f"{MAX_CODE_BYTES >> 20} MiB of code; move data and results out of it"
             )
             raise UserError(msg)
     return folders
 
 
 def next_id(stem: str, taken: Sequence[str]) -> str:
-    """Returns the stem with the first number after those that were used: `focal-1f2e-3`."""
+    """Returns the stem with the number after the highest used one: `focal-1f2e-3`."""
     used = [int(number) for number in (_number(stem, item) for item in taken) if number]
     return f"{stem}-{max(used, default=0) + 1}"
 
@@ -157,10 +157,10 @@ def _number(stem: str, submission_id: str) -> str | None:
 
 
 def exit_code(job: Job) -> int:
-    """Returns the exit code of a job that ended: its command's own; 130 where it was stopped.
+    """Returns the exit code of a job that ended: that of its command, or 130 if it was stopped.
 
     Raises:
-        UserError: The command did not run, or nobody knows how it ended.
+        UserError: The command did not run, or the server does not know how it ended.
     """
     if job.status == "SUCCEEDED":
         return 0
@@ -180,11 +180,11 @@ class JobServer:
         """Connects.
 
         Args:
-            address: Of the dashboard.
-            on_wait: Told what this client waits for.
+            address: Address of the dashboard.
+            on_wait: Called with a sentence about what this client waits for.
 
         Raises:
-            UserError: There is none, it refuses the token, or the address is no HTTP address.
+            UserError: No server answers, it refuses the token, or the address is not for HTTP.
         """
         url = http_address(address)
         self.address = hide_credentials(url)
@@ -197,7 +197,7 @@ class JobServer:
 
             for name in JOB_LOGGERS:
                 logging.getLogger(name).setLevel(logging.WARNING)
-            # Ray lets these win over the address it is given.
+            # Ray prefers these to the address that it is given.
             for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
                 os.environ.pop(name, None)
             self._client = self._patiently(lambda: JobSubmissionClient(url))
@@ -206,11 +206,11 @@ class JobServer:
         """Returns the jobs of the same grid with the same results, the oldest first."""
         with self._explained():
             found = [_job(details) for details in self._patiently(self._client.list_jobs)]
-        place = _digest(submission.results)
+        location = _digest(submission.results)
         mine = [
             job
             for job in found
-            if _number(submission.stem, job.submission_id) and job.results == place
+            if _number(submission.stem, job.submission_id) and job.results == location
         ]
         return tuple(sorted(mine, key=lambda job: _by_number(submission.stem, job)))
 
@@ -242,10 +242,10 @@ class JobServer:
         return patiently(request, self.address, self._on_wait, done)
 
     def follow(self, submission_id: str, write: Callable[[str], object]) -> Job:
-        """Passes the job's output to `write` as it comes, until the job ends.
+        """Passes the job's output to `write` until the job ends.
 
         Raises:
-            UserError: The server stopped answering; the job may go on.
+            UserError: The server stopped answering; the job may still run.
         """
         log = _Log(write)
         failures = 0
@@ -271,10 +271,10 @@ class JobServer:
             log.add(text)
 
     def stop(self, submission_id: str) -> Job:
-        """Ends a job as Ctrl-C would and waits for its end."""
+        """Ends a job like Ctrl-C and waits for its end."""
         with self._explained():
             self._client.stop_job(submission_id)
-        # Ray kills what is left after STOP_WAIT_SECONDS.
+        # Ray kills the remaining processes after STOP_WAIT_SECONDS.
         for _ in range(int((STOP_WAIT_SECONDS + 30) / _STOP_POLL_SECONDS)):
             job = self.job(submission_id)
             if job.has_ended:
@@ -287,7 +287,7 @@ class JobServer:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turns what the client raises into a message with a remedy; it never holds the token."""
+        """Turns errors of the client into messages with a remedy, without the token."""
         from ray.exceptions import AuthenticationError
 
         try:
@@ -318,7 +318,7 @@ class JobServer:
 
 @dataclass
 class _Log:
-    """What of a job's output was shown; a tail that begins anew does not show it again."""
+    """A job's output, which is shown once although each tail sends it from the beginning."""
 
     write: Callable[[str], object]
     shown: int = 0
@@ -333,7 +333,7 @@ class _Log:
 
 
 def _client_errors() -> tuple[type[Exception], ...]:
-    """Returns what the client raises; without aiohttp it cannot even be made."""
+    """Returns the errors that the client raises; it cannot be created without aiohttp."""
     aiohttp = sys.modules.get("aiohttp")
     own = (aiohttp.ClientError,) if aiohttp else ()
     return (OSError, RuntimeError, ValueError, *own)
@@ -365,7 +365,7 @@ def _by_number(stem: str, job: Job) -> int:
 
 
 def _digest(results: str) -> str:
-    """Tells two places of results apart without storing either on the cluster."""
+    """Returns a name of a results location that does not reveal it on the cluster."""
     return hashlib.sha256(results.encode()).hexdigest()[:16]
 
 

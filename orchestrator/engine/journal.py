@@ -1,4 +1,4 @@
-"""Tells the store, while a sweep runs, which trials are under way and how far they are."""
+"""Writes to the store, while a driver runs, which trials run and their epochs."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from orchestrator.store import RunningTrial, RunRecord, Store, StoreError
 from orchestrator.store.drivers import HEARTBEAT_SECONDS, finite
 
 LEAST_GAP_SECONDS = 1.0
-"""Between two writes, however short the trials are."""
+"""Shortest time between two writes, even if the trials are shorter."""
 
 
 class RunJournal:
-    """A display that passes everything on to another and keeps the driver's document in the store.
+    """A display that passes events on to another one and writes the driver's document.
 
     Attributes:
         run_id: Name of the document, and of the driver in its claims.
 
-    The document is written by a thread of its own, when a trial begins or ends and every few
-    seconds, so that a slow store never holds up the sweep, and removed at the end. A store
-    that cannot be written is no failure here: the trials' own commits say so loudly.
+    Another thread writes the document when a trial begins or ends and every few seconds, so that a
+    slow store does not delay the sweep. It removes the document at the end. Errors of the store
+    are ignored here, because the commits of the trials report them.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class RunJournal:
         self._writer = threading.Thread(target=self._write_on, name="podium-journal", daemon=True)
 
     def on(self, event: Event) -> None:
-        """Passes an event on and notes it."""
+        """Passes an event on and writes it soon."""
         self._display.on(event)
         with self._lock:
             match event:
@@ -73,7 +73,7 @@ class RunJournal:
                         trial_id=trial_id, label=label, since=self._now()
                     )
                 case EpochEnded(trial_id) if trial := self._running.get(trial_id):
-                    # Epochs after a checkpoint come again and replace their first notes.
+                    # Epochs after a checkpoint come again and replace their first values.
                     curve = (*trial.val_dice[: event.epoch - 1], finite(event.val_dice))
                     self._running[trial_id] = replace(trial, val_dice=curve)
                 case TrialFinished(trial_id) | TrialFailed(trial_id):
@@ -88,7 +88,7 @@ class RunJournal:
             self._news.set()
 
     def close(self) -> None:
-        """Stops writing and removes the document, and the claims that killed workers left."""
+        """Stops writing, and removes the document and the claims that killed workers left."""
         self._display.close()
         self._stopped.set()
         self._news.set()
@@ -106,7 +106,7 @@ class RunJournal:
             heartbeat_at=started,
             num_pending=num_pending,
         )
-        # The first claim counts only if this document is there.
+        # A claim counts only while this document exists.
         with suppress(StoreError):
             self._store.save_run(self._run)
         self._writer.start()

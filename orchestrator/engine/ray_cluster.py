@@ -26,21 +26,21 @@ from orchestrator.plan.cost import num_slots
 from workers.contract import UserError
 
 ANSWER_SECONDS = 20
-"""How long the head of a cluster may take to answer."""
+"""Time in which the head of a cluster must answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterOptions:
-    """Which Ray to use, the share of it that one trial gets, and what becomes of lost ones.
+    """The cluster, the resources of one trial, and the limits for lost trials.
 
     Attributes:
         address: A running cluster; None starts a local one, unless RAY_ADDRESS names one.
         num_cpus: Size of the local cluster; None takes the machine's.
-        num_gpus: Likewise; more than the machine has gives logical GPUs, for scheduling tests.
+        num_gpus: Likewise; more than the machine has gives logical GPUs, to test scheduling.
         trial_cpus: CPUs of one trial.
         trial_gpus: GPUs of one trial, or a fraction of one.
-        max_failures: How often a trial is started again after its process was lost.
-        no_progress_seconds: After how long without an epoch a process is ended; None: never.
+        max_failures: Number of new attempts after losses of a trial's process.
+        no_progress_seconds: Time without an epoch after which a process is ended; None: never.
     """
 
     address: str | None = None
@@ -53,23 +53,23 @@ class ClusterOptions:
 
 
 class SignalStopper(tune.Stopper):
-    """Ends the experiment when told to."""
+    """Ends the experiment after a signal."""
 
     def __init__(self) -> None:
         self.stopped = False
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Never ends a single trial."""
+        """Ends no single trial."""
         return False
 
     def stop_all(self) -> bool:
-        """Says whether to end it."""
+        """Returns whether to end it."""
         return self.stopped
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[SignalStopper]:
-    """Lets Ctrl-C, SIGTERM and SIGHUP end the sweep at the next event; a second one at once."""
+    """Lets Ctrl-C, SIGTERM and SIGHUP end the sweep at the next event; a second signal at once."""
     stopper = SignalStopper()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -83,7 +83,7 @@ def stop_on_signals() -> Iterator[SignalStopper]:
 
 @contextmanager
 def quiet_tune() -> Iterator[None]:
-    """Keeps Tune's own messages, which tell to use `Tuner.restore`, off the terminal."""
+    """Hides the messages of Tune, which recommend `Tuner.restore`."""
     logger = logging.getLogger("ray.tune")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -95,7 +95,7 @@ def quiet_tune() -> Iterator[None]:
 
 @contextmanager
 def connect(options: ClusterOptions) -> Iterator[int]:
-    """Connects to Ray, or starts it, and yields how many trials fit at once."""
+    """Connects to Ray, or starts it, and yields the number of slots."""
     os.environ.update(ray_private.SETTINGS)
     address = options.address or os.environ.get("RAY_ADDRESS") or None
     if ray.is_initialized():
@@ -114,10 +114,10 @@ def connect(options: ClusterOptions) -> Iterator[int]:
 
 
 def _end_local(others: Collection[psutil.Process]) -> None:
-    """Ends all processes of the local cluster: they do not hear the SIGTERM that Ray would send.
+    """Ends all processes of the local cluster, which ignore the SIGTERM that Ray would send.
 
     Args:
-        others: Children of this process that are none of them.
+        others: Children of this process that do not belong to the cluster.
     """
     own = [process for process in psutil.Process().children() if process not in others]
     everything = [one for process in own for one in (process, *_descendants(process))]
@@ -135,7 +135,7 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
 
 
 def check_room(options: ClusterOptions) -> None:
-    """Checks that this machine, where Ray would start on it, can hold one trial.
+    """Checks that this machine can hold one trial, if Ray would start on it.
 
     Raises:
         UserError: It has too few CPUs or GPUs.
@@ -149,7 +149,7 @@ def check_room(options: ClusterOptions) -> None:
 
 
 def _start_ray(options: ClusterOptions, address: str | None) -> None:
-    """Reaches the cluster, or starts one on this machine."""
+    """Connects to the cluster, or starts one on this machine."""
     if address is not None:
         _reach(address, "cluster.address" if options.address else "RAY_ADDRESS")
         return
@@ -165,7 +165,7 @@ def _start_ray(options: ClusterOptions, address: str | None) -> None:
 
 
 def _folder_problem(error: OSError) -> str:
-    """Names what Ray could not write: its folder, or the token that it keeps below HOME."""
+    """Names the path that Ray could not write: its folder, or its token below HOME."""
     variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
     folder = os.environ[variable] if variable else "/tmp"
     if error.filename and not Path(error.filename).is_relative_to(Path(folder, "ray")):
@@ -176,12 +176,12 @@ def _folder_problem(error: OSError) -> str:
     place = f"{variable}={folder}" if variable else folder
     return (
         f"{place}: Ray cannot keep its files and sockets there: {error}; set RAY_TMPDIR to a "
-        f"folder of your own with a short path, such as RAY_TMPDIR=/var/tmp/{os.getuid()}"
+        f"folder that you own, with a short path, such as RAY_TMPDIR=/var/tmp/{os.getuid()}"
     )
 
 
 def _reach(address: str, key: str) -> None:
-    """Connects to a cluster, but only to one that answers: Ray itself would wait and wait."""
+    """Connects to a cluster that answers; Ray would wait for minutes for one that does not."""
     problem = _unreachable(address)
     if problem is None:
         try:
@@ -198,11 +198,11 @@ def _reach(address: str, key: str) -> None:
 
 
 def _init(address: str, **options: Any) -> None:
-    """Runs ray.init and keeps the handlers of signals, one of which Ray replaces."""
+    """Runs ray.init and restores the signal handlers, one of which Ray replaces."""
     handlers = {number: signal.getsignal(number) for number in stop_signals()}
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
-    except SystemExit as error:  # what Ray's handler of SIGTERM raises
+    except SystemExit as error:  # raised by Ray's handler of SIGTERM
         raise KeyboardInterrupt from error
     finally:
         if threading.current_thread() is threading.main_thread():
@@ -211,10 +211,10 @@ def _init(address: str, **options: Any) -> None:
 
 
 def _unreachable(address: str) -> str | None:
-    """Asks an address whether it is the head of a cluster; signals are heard meanwhile.
+    """Checks whether an address is the head of a cluster; signals can interrupt the check.
 
     Returns:
-        Why it is not, within ANSWER_SECONDS; None where it is, or where Ray will say so at once.
+        The reason if it is not, within ANSWER_SECONDS; None if it is, or if Ray reports it at once.
     """
     state = f"no connection within {ANSWER_SECONDS} s"
     ended = threading.Event()
@@ -227,8 +227,9 @@ def _unreachable(address: str) -> str | None:
             if place is not None:
                 socket.create_connection((host.strip("[]"), int(port))).close()
                 state = (
-                    f"what takes connections there does not answer as the head of a cluster within "
-                    f"{ANSWER_SECONDS} s (the port of a head is 6379, that of its dashboard 8265)"
+                    f"a server there accepts connections but does not answer as the head of a "
+                    f"cluster within {ANSWER_SECONDS} s (the port of a head is 6379, that of its "
+                    "dashboard 8265)"
                 )
                 if "://" not in address:
                     ray_private.ask_head(place)
@@ -239,7 +240,7 @@ def _unreachable(address: str) -> str | None:
 
     threading.Thread(target=ask, daemon=True).start()
     deadline = time.monotonic() + ANSWER_SECONDS
-    # In short steps: a signal that another thread takes does not end a wait.
+    # In short steps, because a signal that another thread receives does not end a wait.
     while not ended.wait(0.2) and time.monotonic() < deadline:
         pass
     return state or None

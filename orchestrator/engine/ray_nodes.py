@@ -1,13 +1,13 @@
-"""Whether every node of a cluster sees what its trials will need.
+"""Checks that every node of a cluster sees what its trials need.
 
-Nodes that are there at the start are asked before the first trial; one that joins later is asked
-by the first trial that lands there.
+Nodes of the start are checked before the first trial. A node that joins later is checked by the
+first attempt that starts on it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,10 @@ from workers.datasets import open_dataset
 from workers.weights import require_weights
 
 _GONE = (NodeDiedError, TaskUnschedulableError, WorkerCrashedError)
-NUM_LOOKS, PAUSE_SECONDS = 4, 5.0
-"""How long a trial waits on a node that lacks something, before it is sent elsewhere: the mounts of
-a node that has just joined may come later. A bad node holds up its own slots in this way, and no
-others, where it would otherwise fail the whole queue, trial after trial."""
+NUM_CHECKS, PAUSE_SECONDS = 4, 5.0
+"""How often an attempt checks a node that lacks something before the trial goes to another node:
+the mounts of a node that has just joined may come later. Without the pauses, a bad node would fail
+the whole queue, trial after trial; with them it only blocks its own slots."""
 _SHARE = (
     "bring it to those nodes, put it on storage that all nodes share, or name an archive that each "
     "node unpacks (data.root: s3://bucket/data.tar); nothing was started"
@@ -38,7 +38,7 @@ _SHARE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What the trials of a run read and write, wherever they land.
+    """What the trials of a run read and write on every node.
 
     Attributes:
         roots: Dataset and folder or archive, for data in files.
@@ -46,7 +46,7 @@ class Needs:
         models: The models.
         cache_dir: Cache folder of each node.
         location: The store.
-        grid_ids: The sweeps that were started there, as the driver sees them.
+        documents: Ids of the grids in the store, and of this run, that the driver sees.
     """
 
     roots: tuple[tuple[Component, str], ...]
@@ -54,15 +54,15 @@ class Needs:
     models: tuple[Component, ...]
     cache_dir: str
     location: str
-    grid_ids: frozenset[str]
+    documents: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What one node sees.
+class NodeReport:
+    """Result of the check of one node.
 
     Attributes:
-        fingerprints: Of each dataset that could be read, by label.
+        fingerprints: Fingerprint of each dataset that could be read, by label.
         problems: What is missing, with names of files.
     """
 
@@ -76,13 +76,12 @@ def _pause() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Admission:
-    """Which nodes trials may run on, and what a node has to show that joins later.
+    """Nodes on which trials may run, and what a node that joins later must have.
 
     Attributes:
-        node_ids: Those that were there at the start, and in each process its own once it has shown
-            everything.
+        node_ids: The nodes of the start; in each process also its node once that passed the check.
         needs: What the trials need.
-        fingerprints: Of each dataset as the driver sees it, by label.
+        fingerprints: Fingerprint of each dataset as the driver sees it, by label.
     """
 
     node_ids: set[str]
@@ -90,16 +89,16 @@ class Admission:
     fingerprints: Mapping[str, str]
 
     def problem(self, node_id: str, pause: Callable[[], None] = _pause) -> str | None:
-        """Looks around on a node that joined later, where it is called.
+        """Checks the node of this process if it joined later.
 
         Returns:
-            What the node still lacks after some patience; None where it may train.
+            What the node still lacks after the last check; None if it may train.
         """
         if node_id in self.node_ids:
             return None
-        driver = Finding(fingerprints=self.fingerprints, problems=())
+        driver = NodeReport(fingerprints=self.fingerprints, problems=())
         problems: list[str] = []
-        for number in range(NUM_LOOKS):
+        for number in range(NUM_CHECKS):
             if number:
                 pause()
             found = examine(self.needs)
@@ -111,7 +110,7 @@ class Admission:
 
 
 def admission(jobs: Sequence[TrialJob], store: Store) -> Admission:
-    """Admits the nodes that are there now, and says what others have to show."""
+    """Admits the nodes of this moment, and lists what later nodes must have."""
     known = {job.spec.dataset.label: job.runtime.dataset_fingerprint for job in jobs}
     return Admission(
         node_ids={node["NodeID"] for node in ray.nodes() if node["Alive"]},
@@ -121,10 +120,10 @@ def admission(jobs: Sequence[TrialJob], store: Store) -> Admission:
 
 
 def check_nodes(needs: Needs, *, trial_cpus: float, trial_gpus: float) -> None:
-    """Looks, on every other node that could hold a trial, for data, weights and results.
+    """Checks data, weights and results on every other node that could hold a trial.
 
-    One task a node, which takes no resources, so that a busy cluster is checked too. What it
-    hashes, unpacks or fetches is what the first trial there would have to.
+    Each node runs one task that takes no resources, so a busy cluster is checked too. The task
+    hashes, unpacks or fetches only what the first trial on that node would have to.
 
     Raises:
         UserError: A node lacks something or has other data; every such node is named.
@@ -136,16 +135,16 @@ def check_nodes(needs: Needs, *, trial_cpus: float, trial_gpus: float) -> None:
         if node["NodeID"] != here and _has_room(node, trial_cpus, trial_gpus)
     }
     if not nodes:
-        return  # Where this process is, the preflight has looked already.
-    look = ray.remote(num_cpus=0, max_retries=0)(examine)
+        return  # The preflight has checked this machine already.
+    check = ray.remote(num_cpus=0, max_retries=0)(examine)
     answers = {
-        name: look.options(
+        name: check.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)
         ).remote(needs)
         for node_id, name in nodes.items()
     }
-    findings = {name: _answer(answer) for name, answer in answers.items()}
-    refuse_unlike(examine(needs), {name: found for name, found in findings.items() if found})
+    reports = {name: _answer(answer) for name, answer in answers.items()}
+    refuse_unlike(examine(needs), {name: report for name, report in reports.items() if report})
 
 
 def _has_room(node: Mapping[str, Any], trial_cpus: float, trial_gpus: float) -> bool:
@@ -158,22 +157,23 @@ def _has_room(node: Mapping[str, Any], trial_cpus: float, trial_gpus: float) -> 
     return bool(node["Alive"]) and slots > 0
 
 
-def _answer(answer: Any) -> Finding | None:
-    """Returns what a node found; None where the node is gone, which is no fault of its data."""
+def _answer(answer: Any) -> NodeReport | None:
+    """Returns the report of a node; None if the node was lost, which is not a fault of its data."""
     try:
-        finding: Finding = ray.get(answer)
+        report: NodeReport = ray.get(answer)
     except _GONE:
         return None
     except RayError as error:
         reason = str(error).strip().splitlines()[-1]
         problem = f"podium cannot be run there ({reason}); install this version of it"
-        return Finding(fingerprints={}, problems=(problem,))
-    return finding
+        return NodeReport(fingerprints={}, problems=(problem,))
+    return report
 
 
 def needs_of(jobs: Iterable[TrialJob], store: Store) -> Needs:
-    """Returns what these jobs need."""
+    """Returns what these jobs need; raises StoreError."""
     jobs = tuple(jobs)
+    run_ids = {job.run_id for job in jobs}
     datasets = {
         job.spec.dataset.label: (job.spec.dataset, job.runtime.data_root)
         for job in jobs
@@ -186,12 +186,18 @@ def needs_of(jobs: Iterable[TrialJob], store: Store) -> Needs:
         models=tuple({job.spec.model.label: job.spec.model for job in jobs}.values()),
         cache_dir=jobs[0].runtime.cache_dir,
         location=store.location,
-        grid_ids=frozenset(document["grid_id"] for document in store.grids()),
+        documents=_documents(store, run_ids),
     )
 
 
-def examine(needs: Needs) -> Finding:
-    """Looks, where it is called, for everything that is needed."""
+def _documents(store: Store, run_ids: Collection[str | None]) -> frozenset[str]:
+    """Returns the ids of all grids and of these runs that this process sees in the store."""
+    grids = {document["grid_id"] for document in store.grids()}
+    return frozenset(grids | {run.run_id for run in store.runs() if run.run_id in run_ids})
+
+
+def examine(needs: Needs) -> NodeReport:
+    """Checks on this node everything that is needed."""
     cache = Path(needs.cache_dir)
     fingerprints: dict[str, str] = {}
     problems: list[str] = []
@@ -207,36 +213,36 @@ def examine(needs: Needs) -> Finding:
         problems.append(str(error))
     try:
         store = Store(needs.location)
-        if needs.grid_ids - {document["grid_id"] for document in store.grids()}:
+        if needs.documents - _documents(store, needs.documents):
             problems.append(
                 f"results: what the driver wrote to {store.name} is not seen there; set results "
                 "to a folder that all nodes share, or to s3://bucket/prefix"
             )
     except UserError as error:
         problems.append(f"results: {error}")
-    return Finding(fingerprints=fingerprints, problems=tuple(problems))
+    return NodeReport(fingerprints=fingerprints, problems=tuple(problems))
 
 
-def refuse_unlike(driver: Finding, nodes: Mapping[str, Finding]) -> None:
-    """Compares what the nodes found with what the driver did.
+def refuse_unlike(driver: NodeReport, nodes: Mapping[str, NodeReport]) -> None:
+    """Compares the reports of the nodes with the driver's.
 
     Raises:
         UserError: A node has problems, or another content of a dataset.
     """
     lines = [
         f"  node {name}: {problem}"
-        for name, finding in nodes.items()
-        for problem in (*finding.problems, *_other_content(driver, finding))
+        for name, report in nodes.items()
+        for problem in (*report.problems, *_other_content(driver, report))
     ]
     if lines:
-        count = sum(bool(f.problems or _other_content(driver, f)) for f in nodes.values())
+        count = sum(bool(r.problems or _other_content(driver, r)) for r in nodes.values())
         msg = "\n".join(
             [f"{count} of {len(nodes)} other nodes cannot run these trials:", *lines, _SHARE]
         )
         raise UserError(msg)
 
 
-def _other_content(driver: Finding, node: Finding) -> list[str]:
+def _other_content(driver: NodeReport, node: NodeReport) -> list[str]:
     return [
         f"dataset {label}: its content differs from the driver's (fingerprint "
         f"{fingerprint[:12]}, here {driver.fingerprints[label][:12]})"

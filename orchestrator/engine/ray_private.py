@@ -1,8 +1,5 @@
 """What Podium uses of Ray beyond its documented interface, in this file only.
 
-The one exception is `orchestrator.tune.sampler`: a subclass of Ray's OptunaSearch, it reads two
-private attributes that it inherits.
-
 Private names may move in any minor version of Ray, so `pyproject.toml` bounds Ray to the versions
 that were tried. To try another version, raise the bound and run
 `tests/unit/orchestrator/engine/test_ray_private.py` first: it reports the names that moved.

@@ -1,9 +1,8 @@
-"""The engine on Ray Tune: a fresh experiment with the pending trials, on reused actors.
+"""The engine on Ray Tune: one experiment per run, on reused actors.
 
-Tune schedules and nothing more. What is finished is in the store, so Tune's own state is
-written to a temporary folder and thrown away, and `Tuner.restore` is never used. Every attempt is
-a trial of Tune's own: whether there is another, and with which share of a GPU, is decided in
-`orchestrator.plan.retries`.
+Tune only schedules. The store holds what is finished, so Tune's own state goes to a temporary
+folder that is deleted, and `Tuner.restore` is never used. Every attempt is a trial of Tune. Whether
+another attempt follows, and with which share of a GPU, is decided in `orchestrator.plan.retries`.
 """
 
 from __future__ import annotations
@@ -21,64 +20,67 @@ from typing import Any
 import ray
 from ray import cloudpickle, tune
 
-from orchestrator.engine.base import EngineReport, TrialJob, execute, misplaced
+from orchestrator.engine.base import (
+    EngineReport,
+    JobSource,
+    TrialJob,
+    execute,
+    misplaced,
+)
 from orchestrator.engine.ray_cluster import ClusterOptions, connect, quiet_tune, stop_on_signals
 from orchestrator.engine.ray_nodes import Admission, admission, check_nodes
-from orchestrator.engine.ray_watcher import Attempts, Watcher, attempt_name
-from orchestrator.progress import Progress
+from orchestrator.engine.ray_watcher import Attempts, EarlyStops, Watcher, attempt_name
 from orchestrator.store import Store
 from workers.contract import EpochRecord, Trainer
 
-_REPORT_INTERVAL_SECONDS = 1.0
-
 
 class RayTuneEngine:
-    """Runs jobs on a Ray cluster, each trial pinned to its CPUs and GPUs."""
+    """Runs jobs on a Ray cluster, each pinned to its CPUs and GPUs."""
 
     def __init__(self, options: ClusterOptions, trainer: Trainer | None = None) -> None:
         """Keeps the options; Ray starts in `run`.
 
         Args:
-            options: The cluster, and what becomes of a trial that is lost.
-            trainer: What trains a trial; `workers.run.run_trial` unless given.
+            options: The cluster, and what follows the loss of an attempt.
+            trainer: Trains a trial; `workers.run.run_trial` if None.
         """
         self._options = options
         self._trainer = trainer
 
-    def run(self, jobs: Sequence[TrialJob], store: Store, progress: Progress) -> EngineReport:
-        """Runs the jobs, the first listed first; see `Engine`.
+    def run(self, source: JobSource, store: Store) -> EngineReport:
+        """Runs the jobs of a source; see `Engine`.
 
         Raises:
             UserError: The cluster cannot be reached, no node can hold one trial, or a node lacks
                 data, weights or results.
         """
-        if not jobs:
+        if source.is_finished:
             return EngineReport(outcomes=(), interrupted=False)
+        options = self._options
         with (
-            connect(self._options) as slots,
+            connect(options) as slots,
             stop_on_signals() as stopper,
             tempfile.TemporaryDirectory(prefix="podium-tune-") as scratch,
         ):
             os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)
-            admitted = admission(jobs, store)
+            admitted = admission(source.jobs, store)
             check_nodes(
-                admitted.needs,
-                trial_cpus=self._options.trial_cpus,
-                trial_gpus=self._options.trial_gpus,
+                admitted.needs, trial_cpus=options.trial_cpus, trial_gpus=options.trial_gpus
             )
             watcher = Watcher(
-                jobs,
+                source,
                 store,
-                progress,
-                usual_gpus=self._options.trial_gpus,
-                max_failures=self._options.max_failures,
-                no_progress_seconds=self._options.no_progress_seconds,
+                slots=slots,
+                usual_gpus=options.trial_gpus,
+                max_failures=options.max_failures,
+                no_progress_seconds=options.no_progress_seconds,
             )
             tuner = tune.Tuner(
-                _trainable(jobs, store, self._options, self._trainer, admitted),
+                _trainable(source.jobs, store, options, self._trainer, admitted),
                 tune_config=tune.TuneConfig(
                     num_samples=-1,
                     search_alg=Attempts(watcher, is_stopped=stopper.stop_all),
+                    scheduler=EarlyStops(watcher),
                     reuse_actors=True,
                     trial_name_creator=attempt_name,
                     trial_dirname_creator=attempt_name,
@@ -97,6 +99,16 @@ class RayTuneEngine:
         return EngineReport(outcomes=tuple(watcher.outcomes), interrupted=stopper.stopped)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Shared:
+    """Sent once to every process that runs attempts."""
+
+    jobs: Mapping[str, TrialJob]
+    location: str
+    trainer: Trainer | None
+    admitted: Admission
+
+
 def _trainable(
     jobs: Sequence[TrialJob],
     store: Store,
@@ -104,23 +116,24 @@ def _trainable(
     trainer: Trainer | None,
     admitted: Admission,
 ) -> Callable[..., None]:
-    """Makes the function each trial runs; the jobs travel once, trial configurations stay small.
+    """Makes the function that each attempt runs.
 
-    Every process fetches and opens the jobs once: `tune.with_parameters` would do so every trial.
+    Every process fetches and unpacks the jobs once, so that the configurations of Tune's trials
+    stay small; `tune.with_parameters` would do so for each trial.
     """
-    book = ray.put(
+    shared = ray.put(
         cloudpickle.dumps(
-            {
-                "jobs": {job.trial_id: job for job in jobs},
-                "location": store.location,
-                "trainer": trainer,
-                "admitted": admitted,
-            }
+            _Shared(
+                jobs={job.trial_id: job for job in jobs},
+                location=store.location,
+                trainer=trainer,
+                admitted=admitted,
+            )
         )
     )
 
     def run_in_actor(config: dict[str, Any]) -> None:
-        _run_in_actor(config["trial_id"], config["gpus"], book)
+        _run_in_actor(config, shared)
 
     def resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
         bundle = {"CPU": options.trial_cpus, "GPU": config["gpus"]}
@@ -130,32 +143,29 @@ def _trainable(
 
 
 @functools.lru_cache(maxsize=1)
-def _open_book(book: ray.ObjectRef[bytes]) -> Mapping[str, Any]:
-    return cloudpickle.loads(ray.get(book))  # type: ignore[no-any-return]
+def _fetch(shared: ray.ObjectRef[bytes]) -> _Shared:
+    return cloudpickle.loads(ray.get(shared))  # type: ignore[no-any-return]
 
 
 class _SpoiledProcessError(RuntimeError):
-    """Makes Tune end a process in which nothing more should be trained."""
+    """Makes Tune end a process that must not be reused."""
 
 
-def _run_in_actor(trial_id: str, gpus: float, book: ray.ObjectRef[bytes]) -> None:
-    """Runs one trial inside a Tune actor and reports its epochs and outcome.
+def _run_in_actor(config: Mapping[str, Any], reference: ray.ObjectRef[bytes]) -> None:
+    """Runs one attempt in a Tune actor and reports its epochs and its outcome.
 
-    Tune takes a whole round trip for each report: epochs that end within a second of the start
-    or of one another are left out, and the outcome says itself that it is the last.
+    Each report costs Tune a round trip. Epochs that end too soon after the start or the last
+    report are therefore left out (`report_interval_seconds`), and the outcome says itself that it
+    is the last report.
     """
-    content = _open_book(book)
+    shared, gpus = _fetch(reference), config["gpus"]
     gpu_ids = assigned_gpus(gpus, ray.get_gpu_ids(), os.environ)
-    trainer = content["trainer"]
-    if trainer is None:
-        from workers.run import run_trial as trainer
-
-    job: TrialJob = content["jobs"][trial_id]
+    job: TrialJob = config["job"] or shared.jobs[config["trial_id"]]
     runtime = dataclasses.replace(job.runtime, gpu_ids=gpu_ids, gpu_share=min(1.0, gpus or 1.0))
     job = dataclasses.replace(job, runtime=runtime, gpus=gpus)
-    problem = content["admitted"].problem(ray.get_runtime_context().get_node_id())
+    problem = shared.admitted.problem(ray.get_runtime_context().get_node_id())
     if problem is not None:
-        outcome = misplaced(trial_id, problem)
+        outcome = misplaced(job.trial_id, problem)
         tune.report({"outcome": dataclasses.asdict(outcome), "done": False})
         raise _SpoiledProcessError(outcome.message)
     last_report = time.monotonic()
@@ -163,15 +173,17 @@ def _run_in_actor(trial_id: str, gpus: float, book: ray.ObjectRef[bytes]) -> Non
     def on_epoch(record: EpochRecord) -> None:
         nonlocal last_report
         now = time.monotonic()
-        if now - last_report >= _REPORT_INTERVAL_SECONDS:
+        if now - last_report >= job.report_interval_seconds:
             last_report = now
+            keys = ("epoch", "val_dice", "seconds")
             try:
-                tune.report({"epoch": record.epoch, "val_dice": record.val_dice})
+                tune.report({key: getattr(record, key) for key in keys})
             except SystemExit as error:  # Tune ends a stopped attempt in this way
                 raise KeyboardInterrupt from error
 
+    trainer = shared.trainer or _run_trial()
     try:
-        outcome = execute(job, Store(content["location"]), trainer, on_epoch)
+        outcome = execute(job, Store(shared.location), trainer, on_epoch)
     except KeyboardInterrupt:
         sys.exit(0)  # Tune treats any other exception as an error of the attempt
     tune.report({"outcome": dataclasses.asdict(outcome), "done": not outcome.spoiled})
@@ -179,20 +191,26 @@ def _run_in_actor(trial_id: str, gpus: float, book: ray.ObjectRef[bytes]) -> Non
         raise _SpoiledProcessError(outcome.message)
 
 
+def _run_trial() -> Trainer:
+    from workers.run import run_trial
+
+    return run_trial
+
+
 def assigned_gpus(
     requested: float,
     ray_gpu_ids: Sequence[int | str],
     environment: dict[str, str] | os._Environ[str],
 ) -> tuple[str, ...]:
-    """Checks that the process sees exactly the GPUs it was assigned; hides them all without any.
+    """Checks that the process sees exactly its assigned GPUs; hides all GPUs if it has none.
 
     Args:
-        requested: GPUs of one trial, or a fraction of one.
-        ray_gpu_ids: What Ray says it assigned.
-        environment: The process's environment, changed where no GPU was requested.
+        requested: GPUs of one trial, or a share of one.
+        ray_gpu_ids: The GPUs that Ray reports as assigned.
+        environment: The process's environment, changed if no GPU was requested.
 
     Returns:
-        The identifiers of the assigned GPUs, empty without any.
+        The identifiers of the assigned GPUs; empty if there are none.
 
     Raises:
         RuntimeError: The number of devices or CUDA_VISIBLE_DEVICES differs from the assignment.
@@ -204,7 +222,7 @@ def assigned_gpus(
     visible = tuple(filter(None, environment.get("CUDA_VISIBLE_DEVICES", "").split(",")))
     if len(assigned) != math.ceil(requested) or visible != assigned:
         message = (
-            f"the trial was to get {requested} GPU; Ray assigned {assigned or 'none'} and "
+            f"the trial requested {requested} GPU; Ray assigned {assigned or 'none'} and "
             f"CUDA_VISIBLE_DEVICES shows {visible or 'none'}"
         )
         raise RuntimeError(message)

@@ -1,4 +1,4 @@
-"""What happens between Tune and the sweep: attempts go in, outcomes and failure rows come out."""
+"""Between Tune and a job source: attempts go in, outcomes and failure rows come out."""
 
 from __future__ import annotations
 
@@ -6,41 +6,42 @@ import dataclasses
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from orchestrator.engine.base import (
+    JobSource,
     Now,
     Outcome,
     TrialJob,
     record_failure,
-    report_outcome,
     utc_now,
 )
 from orchestrator.engine.ray_private import error_of, kill_attempt
 from orchestrator.plan.retries import Loss, Tries, after_failure, after_loss, loss_of, stalled
-from orchestrator.progress import EpochEnded, Progress, TrialLeft, TrialStarted, format_duration
+from orchestrator.progress import format_duration
 from orchestrator.store import Store, StoreError
 from workers.contract import FailureClass
 
-_LOOK_INTERVAL_SECONDS = 1.0
+_CHECK_INTERVAL_SECONDS = 1.0
 _ADDRESS = re.compile(r"^\s*ip: (\S+)$", re.MULTILINE)
 
 
 def attempt_name(trial: Any) -> str:
-    """Names one attempt, as Tune calls its trials."""
+    """Returns the name of one attempt, which is a trial of Tune."""
     return f"{trial.config['trial_id']}-{trial.config['attempt']}"
 
 
 @dataclass
 class _Running:
-    """An attempt under way: Tune's trial, and when it last showed a sign of life."""
+    """A running attempt: Tune's trial, and the time of its last progress."""
 
     trial: Any
     progress_at: float
@@ -49,97 +50,112 @@ class _Running:
 
 
 class Watcher(tune.Callback):
-    """Turns Tune's events into progress, outcomes and, for lost processes, failure rows."""
+    """Turns Tune's events into calls of the job source and, for lost processes, failure rows."""
 
     def __init__(
         self,
-        jobs: Sequence[TrialJob],
+        source: JobSource,
         store: Store,
-        progress: Progress,
         *,
+        slots: int,
         usual_gpus: float,
         max_failures: int,
         no_progress_seconds: float | None,
         clock: Callable[[], float] = time.monotonic,
         now: Now = utc_now,
     ) -> None:
-        """Queues the jobs.
+        """Starts without an attempt.
 
         Args:
-            jobs: What to run, the first listed first.
-            store: Where failures are noted.
-            progress: What shows them.
-            usual_gpus: GPUs of a trial whose job does not say.
-            max_failures: How often a lost trial is started again.
-            no_progress_seconds: After how long without an epoch a process is ended; None: never.
+            source: Gives the jobs and takes their outcomes.
+            store: Receives failure rows.
+            slots: Jobs that run at the same time.
+            usual_gpus: GPUs of a job that does not set them.
+            max_failures: Number of new attempts after losses of a job's process.
+            no_progress_seconds: Time without an epoch after which a process is ended; None: never.
             clock: Monotonic seconds.
             now: The wall clock.
         """
-        self._jobs = {job.trial_id: job for job in jobs}
+        self._source = source
+        self._shared = {job.trial_id for job in source.jobs}
         self._store = store
-        self._progress = progress
+        self._slots = slots
+        self._usual_gpus = usual_gpus
         self._max_failures = max_failures
         self._no_progress_seconds = no_progress_seconds
         self._clock = clock
         self._now = now
-        self._tries = {
-            job.trial_id: Tries(gpus=usual_gpus if job.gpus is None else job.gpus) for job in jobs
-        }
-        self._queue = deque(self._tries)
+        self._jobs: dict[str, TrialJob] = {}
+        self._tries: dict[str, Tries] = {}
+        self._again: deque[str] = deque()
         self._numbers: Counter[str] = Counter()
         self._open: set[str] = set()
         self._running: dict[str, _Running] = {}
-        self._told: set[str] = set()
-        self._looked_at = clock()
+        self._recorded: set[str] = set()
+        self._checked_at = clock()
         self.outcomes: list[Outcome] = []
 
     def __getstate__(self) -> dict[str, object]:
-        """Nothing: Tune stores its callbacks for a restore that never comes.
-
-        And the display of a terminal cannot be stored.
-        """
+        """Returns nothing: Tune stores its callbacks for a restore, which is never used."""
         return {}
 
     @property
     def is_finished(self) -> bool:
-        """Whether every trial has ended."""
-        return not self._queue and not self._open
+        """Whether every job has ended."""
+        return not self._again and not self._open and self._source.is_finished
 
     def next_attempt(self) -> dict[str, Any] | None:
-        """Returns the configuration of the next attempt; None where none waits now."""
-        if not self._queue:
+        """Returns the configuration of the next attempt; None if none waits now.
+
+        A job that was not known at the start travels in it.
+        """
+        job = self._source.next(self._slots)
+        if job is not None:
+            self._jobs[job.trial_id] = job
+            gpus = self._usual_gpus if job.gpus is None else job.gpus
+            self._tries[job.trial_id] = Tries(gpus=gpus)
+        elif self._again:
+            job = self._jobs[self._again.popleft()]
+        else:
             return None
-        trial_id = self._queue.popleft()
+        trial_id = job.trial_id
         self._numbers[trial_id] += 1
         self._open.add(f"{trial_id}-{self._numbers[trial_id]}")
         return {
             "trial_id": trial_id,
             "attempt": self._numbers[trial_id],
             "gpus": self._tries[trial_id].gpus,
+            "job": None if trial_id in self._shared else job,
         }
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:
-        """Shows that a trial begins."""
-        job = self._jobs[trial.config["trial_id"]]
+        """Tells the source that an attempt starts."""
         self._running[attempt_name(trial)] = _Running(trial, self._clock())
-        self._progress.on(TrialStarted(job.trial_id, job.label))
+        self._source.started(self._jobs[trial.config["trial_id"]])
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: object
     ) -> None:
-        """Takes an epoch or an outcome."""
+        """Takes an outcome; `goes_on` takes epochs."""
         if "outcome" in result:
             self._close(trial)
             self._take(Outcome(**result["outcome"]))
-        elif "epoch" in result:
-            running = self._running.get(attempt_name(trial))
-            if running:
-                running.progress_at, running.epoch = self._clock(), result["epoch"]
-            event = EpochEnded(trial.config["trial_id"], result["epoch"], result["val_dice"])
-            self._progress.on(event)
+
+    def goes_on(self, trial: Any, result: dict[str, Any]) -> bool:
+        """Takes an epoch and returns whether its training goes on."""
+        running = self._running.get(attempt_name(trial))
+        if running is None or "epoch" not in result:
+            return True
+        running.progress_at, running.epoch = self._clock(), result["epoch"]
+        trial_id = trial.config["trial_id"]
+        if self._source.goes_on(trial_id, result["epoch"], result["val_dice"], result["seconds"]):
+            return True
+        self._close(trial)
+        self._end_or_queue(Outcome(trial_id=trial_id, status="pruned"), None)
+        return False
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: object) -> None:
-        """Takes the loss of a trial's process or node."""
+        """Takes the loss of an attempt's process or node."""
         if attempt_name(trial) not in self._open:
             return  # its outcome is known; the process was replaced after it
         running, trial_id = self._close(trial), trial.config["trial_id"]
@@ -166,12 +182,12 @@ class Watcher(tune.Callback):
         self._end_or_queue(failed, after)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: object) -> None:
-        """Ends processes without progress; Tune then finds them dead."""
+        """Ends processes without progress, which Tune then reports as lost."""
         now = self._clock()
         limit = self._no_progress_seconds
-        if limit is None or now - self._looked_at < min(_LOOK_INTERVAL_SECONDS, limit):
+        if limit is None or now - self._checked_at < min(_CHECK_INTERVAL_SECONDS, limit):
             return
-        self._looked_at = now
+        self._checked_at = now
         waiting = {
             name: running.progress_at
             for name, running in self._running.items()
@@ -198,14 +214,14 @@ class Watcher(tune.Callback):
         self._end_or_queue(outcome, after)
 
     def _send_elsewhere(self, outcome: Outcome) -> None:
-        """Counts a node that lacks something as a lost one.
+        """Counts a node that lacks something as a lost node.
 
-        What it lacks is a row once a node, and where the trial is given up.
+        The problem becomes one failure row per node, and one when the trial is given up.
         """
         trial_id = outcome.trial_id
         after = after_loss(self._tries[trial_id], Loss.NODE, max_failures=self._max_failures)
-        if after is None or outcome.message not in self._told:
-            self._told.add(outcome.message)
+        if after is None or outcome.message not in self._recorded:
+            self._recorded.add(outcome.message)
             message = f"{outcome.message}; {'started again' if after else 'given up for this run'}"
             with suppress(StoreError):
                 record_failure(
@@ -215,14 +231,14 @@ class Watcher(tune.Callback):
         self._end_or_queue(outcome, after)
 
     def _end_or_queue(self, outcome: Outcome, after: Tries | None) -> None:
-        """Ends the trial, or lets it wait for its next attempt behind all others."""
+        """Ends the job, or queues its next attempt after the jobs that the source has now."""
         if after is not None:
             self._tries[outcome.trial_id] = after
-            self._queue.append(outcome.trial_id)
-            self._progress.on(TrialLeft(outcome.trial_id, outcome.message))
+            self._again.append(outcome.trial_id)
+            self._source.waits(outcome.trial_id, outcome.message)
             return
         self.outcomes.append(outcome)
-        report_outcome(outcome, self._progress)
+        self._source.ended(outcome)
 
     def _stall_text(self, running: _Running) -> str:
         seconds = running.killed_after or 0.0
@@ -234,7 +250,7 @@ class Watcher(tune.Callback):
 
 
 class Attempts(Searcher):
-    """Hands Tune one attempt after the other, and ends its experiment with the last trial."""
+    """Gives Tune one attempt after the other, and ends its experiment after the last job."""
 
     def __init__(self, watcher: Watcher, is_stopped: Callable[[], bool]) -> None:
         super().__init__()
@@ -242,25 +258,39 @@ class Attempts(Searcher):
         self._is_stopped = is_stopped
 
     def __getstate__(self) -> dict[str, object]:
-        """Nothing, as the watcher."""
+        """Returns nothing; see the watcher."""
         return {}
 
     def suggest(self, trial_id: str) -> Any:
-        """Returns an attempt; None where none waits now, but a running trial may need one."""
-        if self._is_stopped() or self._watcher.is_finished:
+        """Returns an attempt; None if none waits now, but a running job may need another one."""
+        if self._is_stopped():
             return Searcher.FINISHED
-        return self._watcher.next_attempt()
+        attempt = self._watcher.next_attempt()
+        return Searcher.FINISHED if attempt is None and self._watcher.is_finished else attempt
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """The watcher hears of it by itself."""
+        """Does nothing: the watcher is called by itself."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Keeps nothing: there is no restore."""
+        """Saves nothing: there is no restore."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Is never asked."""
+        """Restores nothing."""
+
+
+class EarlyStops(FIFOScheduler):
+    """Lets Tune stop a training when its source says so."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._watcher = watcher
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Decides whether an attempt goes on after an epoch."""
+        goes_on = self._watcher.goes_on(trial, result)
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
 
 def _loss(error: BaseException | None, trace: str) -> Loss:
@@ -276,7 +306,7 @@ def _last_line(trace: str) -> str:
 
 
 def _host(trial: Any, trace: str) -> str:
-    """Names the machine of a lost process, as far as it is known."""
+    """Returns the name or address of a lost process's machine, or `unknown`."""
     hostname = (trial.last_result or {}).get("hostname")
     address = _ADDRESS.search(trace)
     return str(hostname or (address and address[1]) or "unknown")

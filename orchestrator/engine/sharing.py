@@ -1,4 +1,4 @@
-"""Several drivers on one store: what one trains the others leave to it, unless it dies."""
+"""Several drivers on one store: no driver trains a trial that another live driver is training."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import psutil
 from orchestrator.engine.base import (
     Engine,
     EngineReport,
+    JobQueue,
     Now,
     Outcome,
     TrialJob,
@@ -25,7 +26,7 @@ from orchestrator.store import RunRecord, Store
 from orchestrator.store.drivers import SILENT
 
 POLL_SECONDS = 2.0
-"""Between two looks at what another driver is doing, when nothing else is left to do."""
+"""Pause between two checks of another driver's claims, if no other job is pending."""
 
 
 def _pause() -> None:
@@ -33,10 +34,10 @@ def _pause() -> None:
 
 
 def remove_dead_drivers(store: Store, now: datetime) -> None:
-    """Removes the documents of drivers that are gone, so that all agree that their claims are void.
+    """Removes the documents of drivers that no longer run, so that their claims count no more.
 
-    Gone are those that have been silent for a minute, and at once those of this machine whose
-    process has ended.
+    A driver no longer runs if it has been silent for a minute, or at once if it is on this
+    machine and its process has ended.
 
     Raises:
         StoreError: The documents cannot be read or removed.
@@ -51,7 +52,7 @@ def _died_here(run: RunRecord) -> bool:
         return False
     try:
         process = psutil.Process(run.process_id)
-        # A number that was given again belongs to a process younger than the run.
+        # A reused process number belongs to a process younger than the run.
         reused = process.create_time() > run.started_at.timestamp() + 2
         return reused or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -62,17 +63,17 @@ def _died_here(run: RunRecord) -> bool:
 
 @dataclass(kw_only=True)
 class SharedRun:
-    """One driver's part of a sweep that others may be running too.
+    """One driver's run of a sweep that other drivers may run at the same time.
 
     Attributes:
-        engine: What runs the trials.
-        store: Where claims and rows are.
-        progress: What shows them.
+        engine: Runs the trials.
+        store: Holds claims and rows.
+        progress: Shows the trials.
         run_id: This driver.
-        wanted: Says which trials still have to be trained, from the store.
-        on_wait: Told what this driver waits for.
+        wanted: Reads from the store which trials are still to be trained.
+        on_wait: Called with a sentence about what this driver waits for.
         now: The wall clock.
-        pause: Waits a moment.
+        pause: Waits before the next check of claims.
     """
 
     engine: Engine
@@ -86,14 +87,14 @@ class SharedRun:
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def run(self, jobs: Sequence[TrialJob]) -> EngineReport:
-        """Runs the jobs until each has ended, here or with another driver.
+        """Runs the jobs until each has ended, here or in another driver.
 
         Raises:
-            UserError: As the engine says, or the store cannot be read.
+            UserError: See the engine; or the store cannot be read.
         """
         left, interrupted = list(jobs), False
         while left and not interrupted:
-            report = self.engine.run(left, self.store, self.progress)
+            report = self.engine.run(JobQueue(left, self.progress), self.store)
             interrupted = report.interrupted
             self._outcomes |= {outcome.trial_id: outcome for outcome in report.outcomes}
             left = [job for job in left if self._is_elsewhere(job)]
@@ -106,30 +107,27 @@ class SharedRun:
         return outcome is not None and outcome.status == "elsewhere"
 
     def _wait(self, jobs: list[TrialJob]) -> list[TrialJob]:
-        """Waits until a trial has to be trained here after all; returns it and what is left."""
-        silence, told = _Silence(), False
+        """Waits until this driver must train a trial after all; returns it and the others left."""
+        others = OtherDrivers(
+            store=self.store,
+            run_id=self.run_id,
+            on_wait=self.on_wait,
+            now=self.now,
+            pause=self.pause,
+        )
         while jobs:
-            holders = self.store.claims(self.run_id).of_others(_ids(jobs), self.now())
-            free = [job for job in jobs if job.trial_id not in holders]
-            wanted = self.wanted() if free else ()
-            again = [job for job in free if job.trial_id in wanted]
-            for job in free:
-                if job not in again:
+            free = others.wait({job.trial_id for job in jobs})
+            again = free & set(self.wanted())
+            for job in jobs:
+                if job.trial_id in free - again:
                     self._end(job.trial_id)
-            jobs = again + [job for job in jobs if job.trial_id in holders]
+            jobs = [job for job in jobs if job.trial_id not in free - again]
             if again:
                 break
-            if jobs and not told:
-                told = True
-                self.on_wait(_describe(holders.values()))
-            if jobs:
-                self.pause()
-                remove_dead_drivers(self.store, self.now())
-                silence.remove(self.store, holders.values(), self.now())
         return jobs
 
     def _end(self, trial_id: str) -> None:
-        """Notes how a trial ended with another driver."""
+        """Notes how a trial ended in another driver."""
         row = self.store.find_committed(trial_id)
         if row is not None:
             outcome = committed_outcome(trial_id, row)
@@ -145,24 +143,43 @@ class SharedRun:
         report_outcome(outcome, self.progress)
 
 
-@dataclass
-class _Silence:
-    """Notices drivers whose heartbeat stands still, whatever their clock says."""
+@dataclass(kw_only=True)
+class OtherDrivers:
+    """Waits for the drivers that hold claims which this driver needs; attributes as `SharedRun`."""
 
+    store: Store
+    run_id: str
+    on_wait: Callable[[str], None]
+    now: Now = utc_now
+    pause: Callable[[], None] = _pause
     _seen: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    _has_told: bool = False
 
-    def remove(self, store: Store, runs: Iterable[RunRecord], now: datetime) -> None:
-        """Removes the documents of drivers that have not written for a minute of this clock."""
+    def wait(self, claimed: Collection[str]) -> set[str]:
+        """Waits until no live driver holds some of these claims, and returns those.
+
+        Raises:
+            StoreError: The claims cannot be read.
+        """
+        while True:
+            holders = self.store.claims(self.run_id).of_others(claimed, self.now())
+            if free := set(claimed) - set(holders):
+                return free
+            if not self._has_told:
+                self._has_told = True
+                self.on_wait(_describe(holders.values()))
+            self.pause()
+            remove_dead_drivers(self.store, self.now())
+            self._remove_silent(holders.values(), self.now())
+
+    def _remove_silent(self, runs: Iterable[RunRecord], now: datetime) -> None:
+        """Removes drivers whose heartbeat has not changed for a minute of this machine's clock."""
         for run in runs:
             heartbeat, since = self._seen.get(run.run_id, (None, now))
             if heartbeat != run.heartbeat_at:
                 self._seen[run.run_id] = (run.heartbeat_at, now)
             elif now - since >= SILENT:
-                store.delete_run(run.run_id)
-
-
-def _ids(jobs: Iterable[TrialJob]) -> set[str]:
-    return {job.trial_id for job in jobs}
+                self.store.delete_run(run.run_id)
 
 
 def _describe(holders: Iterable[RunRecord]) -> str:
@@ -174,4 +191,7 @@ def _describe(holders: Iterable[RunRecord]) -> str:
         f"{number} that process {process_id} on {host} is training"
         for (host, process_id), number in counts.items()
     ]
-    return f"waiting for the last trials: {', '.join(parts)}; what it leaves undone is trained here"
+    return (
+        f"waiting for the last trials: {', '.join(parts)}; this driver trains those that remain "
+        "unfinished"
+    )

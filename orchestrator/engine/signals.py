@@ -11,7 +11,7 @@ Handler = Callable[[int, FrameType | None], object]
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:
-    """Returns those signals; without SIGHUP where it is ignored, as under nohup."""
+    """Returns these signals; without SIGHUP if it is ignored, as under nohup."""
     number = signal.SIGHUP
     hangs_up = signal.getsignal(number) is not signal.SIG_IGN
     return (signal.SIGINT, signal.SIGTERM, *([number] if hangs_up else []))
@@ -25,12 +25,12 @@ def raise_on_signals() -> None:
 
 @contextmanager
 def handled(handler: Handler) -> Iterator[None]:
-    """Gives these signals to a handler; in a thread, where Python takes none, to nobody new."""
+    """Gives these signals to a handler; does nothing outside the main thread."""
     previous = {}
     try:
         for number in stop_signals():
             previous[number] = signal.signal(number, handler)
-    except ValueError:  # not the main thread: whoever runs us handles signals
+    except ValueError:  # not the main thread: the program that runs Podium handles signals
         pass
     try:
         yield
@@ -41,10 +41,10 @@ def handled(handler: Handler) -> Iterator[None]:
 
 @contextmanager
 def kept_from_children() -> Iterator[None]:
-    """Starts processes that these signals do not reach, within this context.
+    """Lets processes that start within this context ignore these signals.
 
-    A scheduler and a terminal signal all processes of a job at once. A process that others serve
-    has to hear it alone, to end them in order.
+    A scheduler and a terminal send a signal to all processes of a job. Only the driver may receive
+    it, because it ends the others in order.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals())
     try:

@@ -1,4 +1,4 @@
-"""How far a first look at the files of datasets is, on standard error."""
+"""Progress of the first look at the files of datasets, on standard error."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import IO
 from orchestrator.progress.base import Clock
 
 _QUIET_SECONDS = 2.0
-"""A look that is shorter is not worth a line."""
+"""A shorter look is not shown."""
 
 _TERMINAL_SECONDS, _FILE_SECONDS = 0.2, 10.0
-"""Between two lines: on a terminal, where they replace each other, and in a file."""
+"""Time between two lines: on a terminal, where a line replaces the last one, and in a file."""
 
 
 class LookProgress:
-    """Told by `workers.datasets.files.storage.watched_looks`."""
+    """Called by `workers.datasets.files.storage.watched_looks`."""
 
     def __init__(self, stream: IO[str], clock: Clock = time.monotonic) -> None:
-        """Args: stream: Where lines go. clock: Monotonic seconds."""
+        """Args: stream: Receives lines. clock: Monotonic seconds."""
         self._stream, self._clock = stream, clock
         self._replaces = stream.isatty()
         self._begun, self._last = math.inf, -math.inf
         self._shown = self._closed = False
 
     def __call__(self, folder: Path, done: int, total: int) -> None:
-        """Says, not too often, how many files of a folder were looked at."""
+        """Shows, at intervals, how many files of a folder were read."""
         now = self._clock()
         self._begun = min(self._begun, now)
         interval = _TERMINAL_SECONDS if self._replaces else _FILE_SECONDS
@@ -39,7 +39,7 @@ class LookProgress:
         self._stream.flush()
 
     def close(self) -> None:
-        """Clears the line; nothing is said any more."""
+        """Clears the line; later calls show nothing."""
         if self._shown and self._replaces and not self._closed:
             self._stream.write("\r\x1b[K")
             self._stream.flush()

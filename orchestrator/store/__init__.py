@@ -1,4 +1,4 @@
-"""The results: Parquet tables below one location, with one atomic commit a trial."""
+"""The results: Parquet tables below one location, with one atomic commit per trial."""
 
 from orchestrator.store.compact import CompactionSummary, TableCompaction
 from orchestrator.store.drivers import RunningTrial, RunRecord

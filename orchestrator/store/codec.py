@@ -1,4 +1,4 @@
-"""Parquet bytes from rows: small and quick to read for a part, dense when compacted."""
+"""Parquet files from rows and back: a part is quick to read, a compacted file is small."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestrator.store.storage import Buffer, StoreError
 ROW_GROUP_SIZE = 65_536
 PICTURES_GROUP_SIZE = 1_024
 CHECKED = {b"podium.page_checksums": b"crc32"}
-"""Says in a compacted file that every page carries its checksum."""
+"""Metadata of a compacted file in which every page has a checksum."""
 
 
 def encode_part(table: TableSchema, rows: Sequence[Row]) -> bytes:
@@ -42,7 +42,7 @@ def encode_part(table: TableSchema, rows: Sequence[Row]) -> bytes:
 
 
 def encode_rows(rows: pa.Table) -> bytes:
-    """Returns any rows as one dense Parquet file: the same bytes for the same rows."""
+    """Returns rows as one compressed Parquet file: the same bytes for the same rows."""
     sink = pa.BufferOutputStream()
     parquet.write_table(rows, sink, compression="zstd", row_group_size=ROW_GROUP_SIZE)
     data: bytes = sink.getvalue().to_pybytes()
@@ -51,12 +51,13 @@ def encode_rows(rows: pa.Table) -> bytes:
 
 @contextmanager
 def compacted_file(table: TableSchema, batches: Iterable[pa.RecordBatch]) -> Iterator[Buffer]:
-    """Gives sorted rows as one dense Parquet file: the same bytes for the same rows.
+    """Gives the bytes of a compacted file with sorted rows: the same bytes for the same rows.
 
-    It is built on this machine's disk and mapped, so that no table has to fit into memory.
+    The file is built on this machine's disk and mapped into memory, so that a table can be larger
+    than memory.
 
     Raises:
-        StoreError: The folder for temporary files cannot hold it.
+        StoreError: The folder for temporary files is full or not writable.
     """
     schema = table.arrow_schema
     schema = schema.with_metadata({**(schema.metadata or {}), **CHECKED})
@@ -75,7 +76,7 @@ def compacted_file(table: TableSchema, batches: Iterable[pa.RecordBatch]) -> Ite
 
 
 def no_room(path: Path, error: Exception) -> StoreError:
-    """Returns what to say where a temporary file cannot be written."""
+    """Returns the error for a temporary file that cannot be written."""
     return StoreError(
         f"{path}: {error}; free some space in the folder for temporary files, or name another one "
         "in TMPDIR, then run the same command again"
@@ -83,7 +84,7 @@ def no_room(path: Path, error: Exception) -> StoreError:
 
 
 def _row_groups(table: TableSchema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Regroups rows: where a group ends depends on their number alone."""
+    """Regroups rows into row groups whose sizes depend only on the number of rows."""
     size = PICTURES_GROUP_SIZE if table is PREDICTIONS else ROW_GROUP_SIZE
     waiting: list[pa.RecordBatch] = []
     num_rows = 0
@@ -100,7 +101,7 @@ def _row_groups(table: TableSchema, batches: Iterable[pa.RecordBatch]) -> Iterat
 
 
 def is_whole(data: bytes) -> bool:
-    """Says whether every page of a Parquet file can be read and fits its checksum."""
+    """Says whether every page of a Parquet file can be read and has its checksum."""
     try:
         with parquet.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
             for number in range(file.num_row_groups):
@@ -111,7 +112,7 @@ def is_whole(data: bytes) -> bool:
 
 
 def decode(data: bytes) -> list[Row] | None:
-    """Returns the rows of a Parquet file, or None when the bytes are not a whole one."""
+    """Returns the rows of a Parquet file, or None if the file is torn."""
     try:
         table = parquet.read_table(pa.BufferReader(data), page_checksum_verification=True)
         rows: list[Row] = table.to_pylist()

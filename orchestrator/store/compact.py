@@ -1,4 +1,4 @@
-"""Merges a table's files into one, and mends what killed processes left behind."""
+"""Compacts tables, and removes files that killed processes left behind."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from orchestrator.store.storage import Buffer, FileInfo, Storage, StoreError
 from workers.durable import TEMPORARY
 
 STALE = timedelta(hours=1)
-"""Age at which nobody can still be writing a file: a commit takes well under a second."""
+"""Age from which no process can still be writing a file: a commit takes well under a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableCompaction:
-    """What compaction did to one table."""
+    """Files, bytes and rows of one table before and after its compaction."""
 
     table: str
     num_files_before: int
@@ -53,7 +53,7 @@ class TableCompaction:
 
 @dataclass(frozen=True, kw_only=True)
 class CompactionSummary:
-    """What compaction did, table by table."""
+    """The compaction of each table."""
 
     tables: tuple[TableCompaction, ...]
 
@@ -61,9 +61,9 @@ class CompactionSummary:
 def compact_tables(storage: Storage) -> CompactionSummary:
     """Compacts every table.
 
-    `trials` comes first and the details of a trial follow only once its row is compacted, so
-    that a torn part of `trials` is always a trial whose details are still parts, which the
-    trial's next run overwrites.
+    `trials` comes first, and the details of a trial are compacted only after its row. The details
+    of a trial with a torn part of `trials` are therefore still parts, which its next training
+    overwrites.
 
     Raises:
         StoreError: A file cannot be read or written; nothing is lost.
@@ -78,15 +78,15 @@ def compact_tables(storage: Storage) -> CompactionSummary:
 def compact_table(
     storage: Storage, table: TableSchema, finished: set[str] | None = None
 ) -> TableCompaction:
-    """Merges a table's files: one new file, durable, before the files it replaces are deleted.
+    """Merges a table's files into one new file, and deletes the old ones once that is durable.
 
-    Only files that were read are deleted, so commits meanwhile are safe, and so are several
-    compactions at once: each deletes only what the file it has just written holds.
+    Only files that were read are deleted. Commits and other compactions at the same time are
+    therefore safe: a compaction deletes only files whose rows are in its new file.
 
     Args:
         storage: Where the files are.
         table: What to compact.
-        finished: The trials whose parts are taken; all by default, as it must not be for details.
+        finished: The trials whose parts are merged. All by default; details need this set.
 
     Raises:
         StoreError: A file cannot be read or written; nothing is lost.
@@ -124,7 +124,7 @@ def compact_table(
 
 
 class _Merge(ExitStack):
-    """Writes the rows of a read into one dense file and keeps only their keys in memory."""
+    """Writes the rows of a read into one compacted file and keeps only their keys in memory."""
 
     def __init__(self, table: TableSchema) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class _Merge(ExitStack):
         self.data: Buffer = b""
 
     def consume(self, reader: pa.RecordBatchReader) -> pa.Table:
-        """Takes in the rows; returns the columns of their parts' names, each once."""
+        """Writes the rows; returns the distinct keys of their parts."""
         names = ["trial_id", "attempt"] if "attempt" in self._table.key else ["trial_id"]
         keys = pa.schema([reader.schema.field(name) for name in names]).empty_table()
         self.num_rows = 0
@@ -167,16 +167,16 @@ def _replace(
             storage.delete(file.path)
 
 
-def _refuse_altered(storage: Storage, compacts: tuple[FileInfo, ...]) -> None:
-    """Refuses a compacted file that is not what was written: its successor would hide that."""
-    with storage.local_copies([file.path for file in compacts]) as copies:
-        for file in compacts:
+def _refuse_altered(storage: Storage, compacted: tuple[FileInfo, ...]) -> None:
+    """Refuses an altered compacted file: the file that replaces it would hide the damage."""
+    with storage.local_copies([file.path for file in compacted]) as copies:
+        for file in compacted:
             copy = copies.get(file.path)
             if copy is not None and copy.exists() and not is_as_named(copy, file.name):
                 msg = (
-                    f"{storage.name}/{file.path}: is not what was written, its digest is not that "
-                    "in its name; restore it from a copy, or let podium verify --quarantine keep "
-                    "what is whole of it"
+                    f"{storage.name}/{file.path}: was altered after it was written, because its "
+                    "content does not match the digest in its name; restore it from a copy, or let "
+                    "podium verify --quarantine keep its intact rows"
                 )
                 raise StoreError(msg)
 
@@ -185,7 +185,7 @@ def refuse_lost(storage: Storage, lost: tuple[Unreadable, ...]) -> None:
     """Refuses details of a finished trial that are torn.
 
     Raises:
-        StoreError: There is one; the message says how to have the trial run again.
+        StoreError: A file of details is torn; the message says how to train its trial again.
     """
     for item in lost:
         trial_part = f"{TRIALS.name}/{item.file.name}"
@@ -198,16 +198,19 @@ def refuse_lost(storage: Storage, lost: tuple[Unreadable, ...]) -> None:
 
 
 def clean_up_tables(storage: Storage, finished: set[str], now: datetime) -> tuple[str, ...]:
-    """Removes what killed processes left behind and finishes interrupted compactions.
+    """Removes files left by killed processes and finishes interrupted compactions.
 
-    Removed are temporary files, details and divergences of trials that never got their row, and
-    documents of drivers, all older than an hour, checkpoints of finished trials, and claims of
-    drivers that are gone.
+    Removes these files:
+
+    - temporary files and documents of drivers, if older than an hour;
+    - details and divergences of trials without a row in `trials`, if older than an hour;
+    - checkpoints of finished trials;
+    - claims of drivers that no longer run.
 
     Args:
         storage: Where the files are.
-        finished: The trials that have their row.
-        now: The moment from which ages are counted, with a time zone.
+        finished: The finished trials.
+        now: The current time, with a time zone; ages are counted from it.
 
     Returns:
         The removed files.
@@ -219,9 +222,9 @@ def clean_up_tables(storage: Storage, finished: set[str], now: datetime) -> tupl
     for path in removed:
         storage.delete(path)
     for table in TABLES.values():
-        if _shows_a_key_twice(storage, table):
-            taken = _compacted_trials(storage) if table in DETAIL_TABLES else None
-            compact_table(storage, table, taken)
+        if _has_a_key_twice(storage, table):
+            compacted = _compacted_trials(storage) if table in DETAIL_TABLES else None
+            compact_table(storage, table, compacted)
     return removed
 
 
@@ -242,7 +245,7 @@ def _leftovers(storage: Storage, finished: set[str], now: datetime) -> Iterator[
             if trial_id_of(key) not in finished and _is_stale(file, now):
                 yield file
     for key, file in list_table(storage, FAILURES).parts.items():
-        # A diverged trial's row in `failures` comes before its row in `trials`.
+        # A diverged trial's row in `failures` is written before its row in `trials`.
         if trial_id_of(key) not in finished and _is_stale(file, now):
             rows = decode(storage.read(file.path) or b"")
             if rows and all_diverged(rows):
@@ -253,7 +256,7 @@ def _is_stale(file: FileInfo, now: datetime) -> bool:
     return file.modified_at is not None and file.modified_at < now - STALE
 
 
-def _shows_a_key_twice(storage: Storage, table: TableSchema) -> bool:
+def _has_a_key_twice(storage: Storage, table: TableSchema) -> bool:
     files = list_table(storage, table)
     if len(files.compacted) > 1:
         return True

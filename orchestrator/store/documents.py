@@ -1,4 +1,4 @@
-"""What the store keeps besides tables: checkpoints of running trials and the grids asked for."""
+"""Files of the store besides tables: checkpoints of unfinished trials, and documents of grids."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class SavedCheckpoints:
-    """One trial's state as a file of the store."""
+    """The checkpoint of one trial, as a file of the store."""
 
     storage: Storage
     path: str
 
     def load(self) -> bytes | None:
-        """Returns the last saved state, or None.
+        """Returns the last checkpoint, or None.
 
         Raises:
             StoreError: The file cannot be read.
@@ -31,7 +31,7 @@ class SavedCheckpoints:
         return self.storage.read(self.path)
 
     def save(self, state: bytes | memoryview) -> None:
-        """Replaces the saved state, durably and at once.
+        """Replaces the checkpoint in one step and durably.
 
         Raises:
             StoreError: The file cannot be written.
@@ -40,32 +40,32 @@ class SavedCheckpoints:
 
 
 def checkpoint_path(trial_id: str) -> str:
-    """Returns where a trial keeps its state."""
+    """Returns the path of a trial's checkpoint."""
     return f"{CHECKPOINTS}/{_safe(trial_id)}.pt"
 
 
 def save_grid(storage: Storage, document: Mapping[str, Any]) -> None:
-    """Keeps a grid under its `grid_id`."""
+    """Writes a grid document; its name is its `grid_id`."""
     text = json.dumps(document, indent=2, sort_keys=True) + "\n"
     storage.write(f"{GRIDS}/{_safe(document['grid_id'])}.json", text.encode())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grids:
-    """The grids that were asked for.
+    """The grid documents of the results.
 
     Attributes:
-        documents: The whole ones; the one saved last at the end.
-        malformed: Files that hold none, by path, with what is wrong.
+        documents: The readable documents, sorted by the time they were saved.
+        malformed: The problem of each file that is not a readable document, by path.
     """
 
     documents: tuple[dict[str, Any], ...]
     malformed: Mapping[str, str]
 
-    def notes(self, place: str) -> tuple[str, ...]:
+    def notes(self, results: str) -> tuple[str, ...]:
         """Returns a sentence on each malformed file."""
         return tuple(
-            f"{place}/{path}: {reason}; it is left out (podium run of its configuration writes it "
+            f"{results}/{path}: {reason}; it is skipped (podium run of its configuration writes it "
             "again; podium verify --quarantine moves it aside)"
             for path, reason in self.malformed.items()
         )
@@ -95,17 +95,17 @@ def read_grids(storage: Storage) -> Grids:
 
 
 def load_grids(storage: Storage) -> list[dict[str, Any]]:
-    """Returns the grids, the one saved last at the end.
+    """Returns the grid documents, sorted by the time they were saved.
 
     Raises:
-        StoreError: A file cannot be read or holds no grid, so that the last one is not known.
+        StoreError: A file cannot be read or is malformed, so that the newest grid is unknown.
     """
     grids = read_grids(storage)
     if grids.malformed:
         path, reason = next(iter(grids.malformed.items()))
         msg = (
             f"{storage.name}/{path}: {reason}; move it aside (podium verify --quarantine does) "
-            "and run its configuration again, which writes it anew"
+            "and run its configuration again, which writes the file again"
         )
         raise StoreError(msg)
     return list(grids.documents)

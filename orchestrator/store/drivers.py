@@ -1,7 +1,7 @@
-"""Who is working on these results right now: one small document a driver, renewed by heartbeats.
+"""The drivers that work on these results, one small document per driver, and their claims.
 
-They tell people what is under way, and keep a driver's claims on trials alive. No result relies on
-them: a stale one only makes others wait a minute.
+Heartbeats renew the documents. They show the progress of each driver and keep its claims valid. No
+result depends on them: an outdated document only makes other drivers wait for a minute.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from orchestrator.store.storage import FileInfo, Storage
 from orchestrator.untrusted import MalformedError, RunShape, check_shape, parse_json
 
 HEARTBEAT_SECONDS = 5.0
-"""A running driver renews its document this often."""
+"""Time between two writes of the document of a running driver."""
 
 SILENT = timedelta(seconds=60)
-"""A driver that has not written for so long is taken for gone."""
+"""A driver whose document is older is treated as stopped."""
 
 MAX_BYTES = 16 << 20
-"""Of a driver's document."""
+"""Largest size of the document of a driver."""
 
 MAX_READS = 5
-"""How often a document that makes no sense is read; it is written every few seconds at most."""
+"""How often a malformed document is read; the driver may be replacing it meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunningTrial:
-    """A trial under way.
+    """A trial that a driver is training.
 
     Attributes:
-        label: Names it for people.
-        since: When it was started, UTC.
+        label: Text that names the trial.
+        since: Start time, UTC.
         val_dice: Mean validation Dice of each epoch so far; None where it is not finite.
     """
 
@@ -49,18 +49,18 @@ class RunningTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """What one driver (`podium run`) is doing.
+    """The state of one driver (`podium run`).
 
     Attributes:
-        run_id: Name of its document.
-        grid_id: The grid it runs.
-        host: Its machine.
-        process_id: Its process there.
+        run_id: Id of the run; names the document.
+        grid_id: The grid.
+        host: Name of the machine.
+        process_id: Id of the process on that machine.
         started_at: UTC.
-        heartbeat_at: When it last wrote this, UTC.
-        num_pending: Trials it set out to run.
-        num_ended: Those of them that ended, however they did.
-        running: Trials under way, the oldest first.
+        heartbeat_at: Time of the last write, UTC.
+        num_pending: Pending trials at the start of the run.
+        num_ended: Trials of the run that are finished or failed.
+        running: Trials that are being trained, the oldest first.
     """
 
     run_id: str
@@ -74,11 +74,11 @@ class RunRecord:
     running: tuple[RunningTrial, ...] = field(default_factory=tuple)
 
     def is_alive(self, now: datetime) -> bool:
-        """Says whether the driver wrote recently; clocks of two machines may differ a little."""
+        """Says whether the driver wrote its document recently, by the clocks of both machines."""
         return now - self.heartbeat_at < SILENT
 
     def describe(self, now: datetime) -> dict[str, Any]:
-        """Returns what a listing shows of the driver."""
+        """Returns the values that `podium status --json` shows of the driver."""
         return {
             "host": self.host,
             "process_id": self.process_id,
@@ -92,7 +92,7 @@ class RunRecord:
 
 
 def save_run(storage: Storage, run: RunRecord) -> None:
-    """Writes a driver's document, replacing its last.
+    """Writes or replaces the document of a driver.
 
     Raises:
         StoreError: The file cannot be written.
@@ -102,7 +102,7 @@ def save_run(storage: Storage, run: RunRecord) -> None:
 
 
 def load_runs(storage: Storage) -> list[RunRecord]:
-    """Returns the documents of all drivers, the oldest first; foreign ones are left out.
+    """Returns the documents of all drivers, the oldest first, without malformed ones.
 
     Raises:
         StoreError: The folder cannot be read.
@@ -111,7 +111,7 @@ def load_runs(storage: Storage) -> list[RunRecord]:
 
 
 def load_run(storage: Storage, run_id: str) -> RunRecord | None:
-    """Returns one driver's document, or None where there is none or a foreign one.
+    """Returns the document of one driver; None if it does not exist or is malformed.
 
     Raises:
         StoreError: The file cannot be read.
@@ -120,17 +120,17 @@ def load_run(storage: Storage, run_id: str) -> RunRecord | None:
 
 
 def run_path(run_id: str) -> str:
-    """Returns where a driver's document is."""
+    """Returns the path of a driver's document."""
     return f"{RUNS}/{run_id}.json"
 
 
 def finite(value: float) -> float | None:
-    """Returns a number as JSON can hold it."""
+    """Returns a finite number unchanged, and None for any other, which JSON cannot hold."""
     return value if math.isfinite(value) else None
 
 
 def _read_all(storage: Storage, prefix: str = "") -> Iterator[RunRecord]:
-    """Yields the documents whose names begin so; none is read that is larger than one can be."""
+    """Yields the documents whose names begin with `prefix`; skips files that are too large."""
     for file in storage.list(RUNS, prefix=prefix):
         if file.name.endswith(".json") and not file.is_folder and file.size_bytes <= MAX_BYTES:
             run = _read(storage, file.path)
@@ -141,8 +141,9 @@ def _read_all(storage: Storage, prefix: str = "") -> Iterator[RunRecord]:
 def _read(storage: Storage, path: str) -> RunRecord | None:
     """Reads a document that its driver may be replacing.
 
-    An object is read by two requests, for its size and for so many bytes: where it is replaced
-    between them, they do not fit. A driver taken for gone then would lose its claims for a moment.
+    An object is read by two requests, one for its size and one for its bytes. If the driver
+    replaces it between them, the bytes do not fit the size. Without a second read, other drivers
+    would treat the driver as stopped and ignore its claims.
     """
     for _ in range(MAX_READS):
         data = storage.read(path)
@@ -156,7 +157,7 @@ def _parse(data: bytes) -> RunRecord | None:
     try:
         found = check_shape(parse_json(data, MAX_BYTES), RunShape)
     except MalformedError:
-        return None  # Written by another version; it is only news, so nothing is lost.
+        return None  # Another version wrote it; no result depends on it.
     running = tuple(
         RunningTrial(**{item.name: getattr(trial, item.name) for item in fields(RunningTrial)})
         for trial in found.running
@@ -166,10 +167,10 @@ def _parse(data: bytes) -> RunRecord | None:
 
 
 PAUSE_SECONDS = 1.0
-"""How long a driver gives another that met it at one trial to step back."""
+"""How long a driver waits for another driver to withdraw a claim made at the same time."""
 
 MEETING = timedelta(seconds=2)
-"""Claims further apart did not meet; an object store's times are whole seconds."""
+"""Claims that are closer in time were made at the same time; object stores have whole seconds."""
 
 
 def _pause() -> None:
@@ -180,8 +181,8 @@ def _pause() -> None:
 class Claims:
     """The claims of one driver.
 
-    Every method raises StoreError where a file cannot be read, written or removed; what is
-    claimed is then uncertain, and harmless.
+    Every method raises StoreError if a file cannot be read, written or removed. It is then unknown
+    whether the trial is claimed, which no result depends on.
     """
 
     storage: Storage
@@ -190,42 +191,42 @@ class Claims:
     def claim(
         self, trial_id: str, now: datetime, pause: Callable[[], None] = _pause
     ) -> RunRecord | None:
-        """Claims a trial, unless another live driver holds it.
+        """Claims a trial, unless another live driver has claimed it.
 
-        Needs no more of the place than that a listing shows what was written before it. Whoever
-        sees no other claim beside its own has the trial, since all that come later see this one.
-        Two that come at the same time may see each other: the junior by name steps back at once,
-        and the senior looks again after a pause.
+        The only requirement on the storage is that a listing shows every file written before it.
+        A driver that sees no other claim has the trial, because every later driver sees its claim.
+        Two drivers that claim at the same time may see each other: the driver whose id sorts later
+        withdraws its claim at once, and the other driver checks again after a pause.
 
         Args:
-            trial_id: What to train.
-            now: The wall clock.
+            trial_id: The trial.
+            now: The current time.
             pause: Waits about a second.
 
         Returns:
-            None where the trial is claimed; otherwise the driver that has it.
+            None if the trial is claimed; otherwise the driver that has claimed it.
         """
         self.storage.touch(self._path(trial_id))
-        holder, met = self._other_claimant(trial_id, now)
-        if holder is not None and met and self.run_id < holder.run_id:
+        other, at_once = self._other_claimant(trial_id, now)
+        if other is not None and at_once and self.run_id < other.run_id:
             pause()
-            holder, _ = self._other_claimant(trial_id, now)
-        if holder is not None:
+            other, _ = self._other_claimant(trial_id, now)
+        if other is not None:
             self.release(trial_id)
-        return holder
+        return other
 
     def release(self, trial_id: str) -> None:
-        """Gives a trial back; one that was not claimed is no error."""
+        """Removes the claim on a trial, if there is one."""
         self.storage.delete(self._path(trial_id))
 
     def release_all(self) -> None:
-        """Gives back whatever the driver still holds."""
+        """Removes all claims of the driver."""
         for file in self.storage.list(CLAIMS):
             if _run_of(file) == self.run_id:
                 self.storage.delete(file.path)
 
     def of_others(self, trial_ids: Collection[str], now: datetime) -> dict[str, RunRecord]:
-        """Returns which of these trials other live drivers hold."""
+        """Returns the other live drivers that have claimed these trials, by trial id."""
         files = [file for file in self.storage.list(CLAIMS) if _run_of(file) != self.run_id]
         alive = _alive(self.storage, now) if files else {}
         return {
@@ -235,7 +236,7 @@ class Claims:
         }
 
     def _other_claimant(self, trial_id: str, now: datetime) -> tuple[RunRecord | None, bool]:
-        """Returns the live driver with the first other claim by name, and whether it is as new."""
+        """Returns the first other live driver by name, and whether it claimed at the same time."""
         files = self.storage.list(CLAIMS, prefix=f"{trial_id}.")
         mine = next((file for file in files if _run_of(file) == self.run_id), None)
         for file in files:
@@ -250,7 +251,7 @@ class Claims:
 
 
 def stale_claims(storage: Storage, now: datetime) -> Iterator[FileInfo]:
-    """Yields the claims of drivers that are gone.
+    """Yields the claims of drivers that no longer run.
 
     Raises:
         StoreError: The folder cannot be read.
@@ -265,7 +266,7 @@ def _alive(storage: Storage, now: datetime) -> dict[str, RunRecord]:
 
 
 def _is_as_new(file: FileInfo, mine: FileInfo) -> bool:
-    """Compares two claims by the clock of the place that keeps them."""
+    """Compares the times of two claims by the clock of the storage."""
     if file.modified_at is None or mine.modified_at is None:
         return True
     return file.modified_at > mine.modified_at - MEETING

@@ -1,4 +1,4 @@
-"""Follows results while others write them: each file is read once, and nothing is ever written."""
+"""Follows results while drivers write them: reads each file once and writes nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CURVE = ("epoch", "train_loss", "val_dice", "val_iou")
 
 
 class _Follower:
-    """The rows of one table, by the key of their part; only files not seen before are read."""
+    """The rows of one table so far; only files that it has not seen are read."""
 
     def __init__(self, storage: Storage, table: TableSchema) -> None:
         self._storage = storage
@@ -34,13 +34,13 @@ class _Follower:
         self.known: set[str] = set()
 
     def rows(self) -> pa.Table:
-        """Returns what was read so far."""
+        """Returns the rows read so far."""
         import pyarrow as pa
 
         return pa.concat_tables([self._table.arrow_schema.empty_table(), *self.tables])
 
     def refresh(self) -> bool:
-        """Reads what is new; says whether there was anything."""
+        """Reads new files and says whether they had new rows."""
         files = list_table(self._storage, self._table)
         compacts = {file.path for file in files.compacted}
         if compacts <= self._compacts and self.known.issuperset(files.parts):
@@ -58,7 +58,7 @@ class _Follower:
 
 
 class Feed:
-    """What is in a store by now. Not for several threads at once."""
+    """The current content of a store. Only one thread may use it at a time."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -69,10 +69,10 @@ class Feed:
         self.runs: list[RunRecord] = []
 
     def refresh(self) -> bool:
-        """Reads what is new since the last time.
+        """Reads the files that are new since the last call.
 
         Returns:
-            Whether a trial, a failure or a grid came; `runs` is always read anew.
+            Whether there is a new trial, failure or grid; `runs` is read again in any case.
 
         Raises:
             StoreError: A file that is needed cannot be read, or a newer version wrote it.
@@ -101,7 +101,7 @@ class Feed:
         return to_pandas(TRIALS, self._trials.rows())
 
     def missing_details(self) -> tuple[str, ...]:
-        """Returns a sentence if completed trials lack their epochs.
+        """Returns a note if the rows of `epochs` of completed trials are missing.
 
         Raises:
             StoreError: The results cannot be read.

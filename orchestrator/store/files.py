@@ -1,4 +1,4 @@
-"""Names of the store's files, and a trustworthy look at a table's folder."""
+"""Names of the store's files, and complete listings of a table's folder."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ COMPACTED_PREFIX = "compact-"
 
 _PART = re.compile(r"part-([0-9a-f]{20}(?:-[0-9]+)?)\.parquet")
 _COMPACT = re.compile(r"compact-[0-9a-f]{16}\.parquet")
-# What file managers and synchronising programs add to a name is before, behind or inside it.
+# Copies made by file managers and synchronising programs have such a name inside theirs.
 _OWN_NAME = re.compile(r"part-[0-9a-f]{20}(?:-[0-9]+)?|compact-[0-9a-f]{16}", re.IGNORECASE)
 _ID_LENGTH = 20
 
-_REMEDY = "; move it out of {}/ (podium verify --quarantine does): readers take it for results"
+_REMEDY = "; move it out of {}/ (podium verify --quarantine does): readers would use it as results"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,38 +32,38 @@ class TableFiles:
     """The files of one table at one moment.
 
     Attributes:
-        compacted: Compacted files by name; more than one only around a compaction.
-        parts: Files of one trial (or one attempt) each, by `trial_id` or `trial_id-attempt`.
+        compacted: Compacted files by name; more than one only during a compaction.
+        parts: Part of each trial (or attempt), by `trial_id` or `trial_id-attempt`.
     """
 
     compacted: tuple[FileInfo, ...]
     parts: Mapping[str, FileInfo]
 
     def all(self) -> tuple[FileInfo, ...]:
-        """Every file, in the order in which a trial's rows count: compacted first."""
+        """All files in the order in which their rows count: compacted files first."""
         return (*self.compacted, *self.parts.values())
 
 
 def part_path(table: TableSchema, trial_id: str, attempt: int | None = None) -> str:
-    """Returns where a trial's (or an attempt's) own rows are: fixed, so a rerun overwrites."""
+    """Returns the path of a trial's (or attempt's) part; another training overwrites it."""
     suffix = "" if attempt is None else f"-{attempt}"
     return f"{table.name}/part-{trial_id}{suffix}.parquet"
 
 
 def compacted_path(table: TableSchema, data: Buffer) -> str:
-    """Returns where a compacted file with these bytes belongs."""
+    """Returns the path of a compacted file with these bytes."""
     return f"{table.name}/compact-{hashlib.sha256(data).hexdigest()[:16]}.parquet"
 
 
 def is_as_named(path: Path, name: str) -> bool:
-    """Says whether a compacted file has the digest that is in its name."""
+    """Says whether the content of a compacted file has the digest in its name."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return name == f"{COMPACTED_PREFIX}{digest}.parquet"
 
 
 def last_compaction_path(table: TableSchema) -> str:
-    """Returns where a table's last compaction notes its file, before it deletes any other."""
+    """Returns the path of a note with the file of the last compaction, written before deletions."""
     return f"{COMPACTED}/{table.name}"
 
 
@@ -88,29 +88,29 @@ def trial_id_of(part_key: str) -> str:
 def own_files(
     table: TableSchema, entries: Iterable[FileInfo]
 ) -> tuple[TableFiles, tuple[FileInfo, ...]]:
-    """Sorts the entries of a table's folder into its files and what is not of the store.
+    """Sorts the entries of a table's folder into its files and foreign entries.
 
-    Hidden entries do not count, as for plain readers. A second copy of a file is not of the store:
-    its rows would count twice, or count in place of the first copy's.
+    Hidden entries are skipped, as plain readers do. A second copy of a file is foreign: its rows
+    would count twice, or count in place of the rows of the first copy.
     """
-    compacts, strange = [], []
+    compacted, foreign = [], []
     parts = {}
     for entry in entries:
         key = None if entry.is_folder else part_key(entry.name)
         if key is not None and ("-" in key) == ("attempt" in table.key):
             parts[key] = entry
         elif _COMPACT.fullmatch(entry.name) and not entry.is_folder:
-            compacts.append(entry)
+            compacted.append(entry)
         elif not entry.name.startswith((".", "_")):
-            strange.append(entry)
-    return TableFiles(compacted=tuple(compacts), parts=parts), tuple(strange)
+            foreign.append(entry)
+    return TableFiles(compacted=tuple(compacted), parts=parts), tuple(foreign)
 
 
 def foreign_text(table: TableSchema, entry: FileInfo, files: TableFiles) -> str:
-    """Says what an entry is that is not of the store, and what else than moving it may help."""
+    """Describes a foreign entry, with a remedy if moving it aside is not the best one."""
     found = _OWN_NAME.search(entry.name)
     if entry.is_special:
-        return "a pipe, a socket or a device and no file; delete it yourself"
+        return "a pipe, a socket or a device, not a file; delete it yourself"
     if entry.is_folder or found is None:
         return f"not a {'folder' if entry.is_folder else 'file'} of this store"
     stem = found[0].lower()
@@ -120,19 +120,19 @@ def foreign_text(table: TableSchema, entry: FileInfo, files: TableFiles) -> str:
     if part_key(name) in files.parts or any(file.name == name for file in files.compacted):
         return f"a second copy of {name}, and not a file of this store"
     return (
-        f"not a file of this store, though named like a copy of {name}, which is not here: if it "
-        "is the only copy, give it that name"
+        f"not a file of this store, although named like a copy of {name}, which does not exist: if "
+        "this is the only copy, give it that name"
     )
 
 
 def classify(storage: Storage, table: TableSchema, entries: tuple[FileInfo, ...]) -> TableFiles:
-    """Sorts the entries of a table's folder; hidden ones do not count, as for plain readers.
+    """Returns the files of a table among the entries of its folder; skips hidden entries.
 
     Raises:
-        StoreError: An entry is not the store's: a plain reader of Parquet would be misled by it.
+        StoreError: An entry is foreign: a plain reader of Parquet would treat it as results.
     """
-    files, strange = own_files(table, entries)
-    for entry in strange:
+    files, foreign = own_files(table, entries)
+    for entry in foreign:
         msg = f"{storage.name}/{entry.path}: {foreign_text(table, entry, files)}" + (
             "" if entry.is_special else _REMEDY.format(table.name)
         )
@@ -140,21 +140,21 @@ def classify(storage: Storage, table: TableSchema, entries: tuple[FileInfo, ...]
     return files
 
 
-def compacts(storage: Storage, table: TableSchema) -> tuple[str, ...]:
-    """Returns the paths of the compacted files at one moment."""
+def compacted_paths(storage: Storage, table: TableSchema) -> tuple[str, ...]:
+    """Returns the paths of a table's compacted files."""
     entries = storage.list(table.name, prefix=COMPACTED_PREFIX)
     return tuple(entry.path for entry in entries if _COMPACT.fullmatch(entry.name))
 
 
 def list_table(storage: Storage, table: TableSchema) -> TableFiles:
-    """Returns a table's files such that no committed row is missing from them.
+    """Returns a table's files, which together hold every committed row.
 
-    A listing made while a compaction deletes parts may show neither a part nor the compacted
-    file that took its place. Deletions come after the compacted file, so a second listing that
-    shows no other compacted files proves that the first was made before any deletion.
+    A listing made while a compaction deletes parts may show neither a part nor the compacted file
+    that replaces it. A compaction deletes parts only after it has written the compacted file. If a
+    second listing shows the same compacted files, the first was made before any deletion.
 
     Raises:
-        StoreError: A foreign file is in the folder, or it cannot be read.
+        StoreError: The folder has a foreign file, or it cannot be read.
     """
     files = classify(storage, table, storage.list(table.name))
     while True:

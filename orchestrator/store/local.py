@@ -1,4 +1,4 @@
-"""Results on a local or shared file system: written beside, synced, then put in place."""
+"""Results on a local or shared file system."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOCK_WAIT_SECONDS = 60.0
 
 _FULL = "free some space or choose another results location, then run the same command again"
 _PERMISSION = "give this user write access or choose another results location"
-_NO_FILE = "a folder, a pipe, a socket or a device where a file should be; delete it"
+_NO_FILE = "a folder, a pipe, a socket or a device, not a file; delete it"
 _FOLDER = "a results location is a folder; move that file away or choose another location"
 REMEDIES: dict[int, str] = {
     errno.ENOSPC: _FULL,
@@ -41,7 +41,7 @@ REMEDIES: dict[int, str] = {
     errno.ENOTDIR: _FOLDER,
     errno.EEXIST: _FOLDER,
 }
-"""What to do about an error of the operating system, by its number."""
+"""Remedy for an error of the operating system, by its number."""
 
 TEMPORARY_ERRORS = frozenset(
     number
@@ -52,7 +52,7 @@ TEMPORARY_ERRORS = frozenset(
     )
     if (number := getattr(errno, name, None)) is not None
 )
-"""Errors that a file server which is busy or starts again gives, and that pass."""
+"""Temporary errors of a file server that is busy or restarts."""
 _LASTING = "the disk or its file server fails; check it, then run the same command again"
 
 _Result = TypeVar("_Result")
@@ -76,7 +76,7 @@ class LocalStorage:
         return str(self.root)
 
     def write(self, path: str, data: Buffer) -> None:
-        """Writes beside, syncs, renames over the name and syncs the folder."""
+        """Replaces a file in one step and durably."""
         target = self.root / path
 
         def write() -> None:
@@ -86,7 +86,7 @@ class LocalStorage:
         self._retried(path, write)
 
     def touch(self, path: str) -> None:
-        """Makes an empty file, without the syncs that cost a write most of its time."""
+        """Creates an empty file without the syncs, which take most of the time of a write."""
         target = self.root / path
 
         def touch() -> None:
@@ -106,7 +106,7 @@ class LocalStorage:
         return self._retried(path, read)
 
     def list(self, folder: str, prefix: str = "") -> tuple[FileInfo, ...]:
-        """Returns the entries of a folder whose names begin so."""
+        """Returns the entries of a folder whose names begin with `prefix`."""
 
         def entries() -> tuple[FileInfo, ...]:
             found = []
@@ -117,7 +117,7 @@ class LocalStorage:
                 for entry in entries:
                     if not entry.name.startswith(prefix):
                         continue
-                    # Another process may remove a file between the listing and the look at it.
+                    # Another process may remove a file after the listing.
                     with contextlib.suppress(FileNotFoundError):
                         found.append(_info(f"{folder}/{entry.name}", entry.stat()))
             return tuple(sorted(found, key=lambda info: info.path))
@@ -151,9 +151,9 @@ class LocalStorage:
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Waits up to a minute for the lock file `.NAME.lock`, then goes on regardless."""
+        """Waits up to a minute for the lock file `.NAME.lock`, then continues without the lock."""
         if not self.root.is_dir():
-            yield  # Nothing is here to keep others out of.
+            yield  # No process can work in a folder that does not exist.
             return
         lock = filelock.FileLock(self.root / f".{name}.lock")
 
@@ -179,17 +179,17 @@ class LocalStorage:
     def _explain(self, path: str, error: OSError) -> StoreError:
         reason, number = error.strerror or str(error), error.errno or 0
         remedy = REMEDIES.get(number, _LASTING)
-        place = error.filename if remedy == _FOLDER else self.root / path
+        file = error.filename if remedy == _FOLDER else self.root / path
         kind = TemporaryStoreError if number in TEMPORARY_ERRORS else StoreError
-        return kind(f"{place}: {reason}; {remedy}")
+        return kind(f"{file}: {reason}; {remedy}")
 
 
 def _open_file(path: Path) -> BinaryIO:
-    """Opens a file for reading; a pipe that nobody writes to would be waited for for ever.
+    """Opens a file for reading without waiting for the writer of a pipe.
 
     Raises:
-        StoreError: It is no file.
-        OSError: It cannot be opened.
+        StoreError: The path is not a file.
+        OSError: The file cannot be opened.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -200,7 +200,7 @@ def _open_file(path: Path) -> BinaryIO:
 
 
 def _make_folder(folder: Path) -> None:
-    """Makes a folder and its parents, each durable before a file relies on it."""
+    """Makes a folder and its parents durably, before a file is written into it."""
     if folder.is_dir():
         return
     if folder.parent != folder:

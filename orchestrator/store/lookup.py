@@ -1,4 +1,4 @@
-"""Looks up one trial without reading whole tables: what a worker asks around its trial."""
+"""Looks up the rows of one trial without reading whole tables, for workers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from orchestrator.store.codec import decode
-from orchestrator.store.files import attempt_of, compacts, last_compaction_path, part_path
+from orchestrator.store.files import attempt_of, compacted_paths, last_compaction_path, part_path
 from orchestrator.store.rows import Row
 from orchestrator.store.schema import FAILURES, TRIALS, TableSchema
 from orchestrator.store.storage import Storage, StoreError
@@ -20,10 +20,10 @@ from workers.contract import FailureClass
 
 
 def find_trial_row(storage: Storage, trial_id: str, table: TableSchema = TRIALS) -> Row | None:
-    """Returns a trial's row of `trials` (or `candidates`), or None; a torn part is no row.
+    """Returns a trial's row of `trials` (or `candidates`); None if it has none or a torn part.
 
-    The part is looked for first: compaction deletes it only once the compacted file is there and
-    noted, so the look at the note that follows a vain look leads to that file.
+    The part is read before the note of the last compaction. A compaction deletes a part only
+    after it has written and noted its compacted file, so one of the two has the row.
 
     Raises:
         StoreError: A file cannot be read.
@@ -38,7 +38,7 @@ def find_trial_row(storage: Storage, trial_id: str, table: TableSchema = TRIALS)
 def count_failures(storage: Storage, trial_id: str) -> int:
     """Returns the number of a trial's last failed attempt, 0 without one.
 
-    Divergence is a result and no failed attempt. A torn file counts by its name.
+    Divergence is a result, not a failed attempt. The name of a torn file gives its attempt.
 
     Raises:
         StoreError: A file cannot be read.
@@ -56,7 +56,7 @@ def count_failures(storage: Storage, trial_id: str) -> int:
 
 
 def all_diverged(rows: list[Row]) -> bool:
-    """Says whether all rows of `failures` are those of divergences, which are results."""
+    """Says whether all these rows of `failures` are divergences, which are results."""
     return all(row["failure_class"] == FailureClass.DIVERGED for row in rows)
 
 
@@ -64,29 +64,29 @@ def _compacted_rows(storage: Storage, table: TableSchema, trial_id: str) -> list
     while True:
         noted = storage.read(last_compaction_path(table))
         try:
-            files = [_indexed(storage, path) for path in _compacts(storage, table, noted)]
+            files = [_indexed(storage, path) for path in _compacted(storage, table, noted)]
         except FileNotFoundError:
-            _compacts.cache_clear()  # Compacted away since the listing.
+            _compacted.cache_clear()  # A compaction replaced the file since the listing.
             continue
         return [row for file in files for row in file.rows(storage, trial_id)]
 
 
 @functools.lru_cache(maxsize=8)
-def _compacts(storage: Storage, table: TableSchema, noted: bytes | None) -> tuple[str, ...]:  # noqa: ARG001
-    """Lists the compacted files, once for each note of a compaction.
+def _compacted(storage: Storage, table: TableSchema, noted: bytes | None) -> tuple[str, ...]:  # noqa: ARG001
+    """Lists the compacted files once per note of a compaction.
 
-    The parts of thousands of trials lie in the same folder: to list it around every trial would
-    make each one slower than the last.
+    The same folder has the parts of thousands of trials. If every trial listed it, each trial
+    would be slower than the one before.
     """
-    return compacts(storage, table)
+    return compacted_paths(storage, table)
 
 
 @dataclass(frozen=True)
 class _Indexed:
-    """A compacted file as it is on the disk, and in which of its row groups a trial is.
+    """The bytes of a compacted file, and the row groups of each trial.
 
-    A worker asks for trials that are hardly ever there; rows of a hundred thousand trials, ready
-    for use, would take a gigabyte of each worker's memory.
+    A worker rarely finds the trial that it looks up. The decoded rows of a hundred thousand trials
+    would take a gigabyte of memory in each worker.
     """
 
     path: str
@@ -105,7 +105,7 @@ class _Indexed:
 
 @functools.lru_cache(maxsize=4)
 def _indexed(storage: Storage, path: str) -> _Indexed:
-    """Reads a compacted file; its name is a digest of its content, so the answer stays true."""
+    """Reads a compacted file; its name is a digest of its content, so it can be cached."""
     data = storage.read(path)
     if data is None:
         raise FileNotFoundError(path)

@@ -1,7 +1,7 @@
-"""Finished trials whose details are not there: files that expired, were deleted, or never copied.
+"""Notes on completed trials whose details are missing: deleted, expired or never copied.
 
-A trial's row in `trials` says how many rows the other tables owe it. Readers that need those rows
-say which are missing: a curve or a mean of what is left would look whole.
+A trial's row in `trials` says how many rows it has in the tables of details. Readers of those rows
+report missing ones, because a mean of the remaining rows would look complete.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from orchestrator.store.schema import DETAIL_TABLES, EPOCHS, IMAGES, PREDICTIONS
 from orchestrator.store.storage import Storage
 from workers.contract import TrialStatus
 
-PROMISES = {EPOCHS.name: "num_epochs", IMAGES.name: "num_test_images"}
-"""The column of `trials` that counts a completed trial's rows of a table."""
+EXPECTED_ROWS = {EPOCHS.name: "num_epochs", IMAGES.name: "num_test_images"}
+"""The column of `trials` with the number of a completed trial's rows, by table."""
 
 NEEDED_OF_TRIALS = (
-    "trial_id", "protocol_id", "dataset", "model", "loss", "repeat", "status", *PROMISES.values(),
+    "trial_id", "protocol_id", "dataset", "model", "loss", "repeat", "status",
+    *EXPECTED_ROWS.values(),
 )  # fmt: skip
 
 _RETRAIN = (
@@ -31,7 +32,7 @@ _RETRAIN = (
 )
 _REMEDIES = {
     EPOCHS.name: f"learning curves leave these trials out. {_RETRAIN}",
-    IMAGES.name: f"whatever is computed from single images leaves these trials out. {_RETRAIN}",
+    IMAGES.name: f"values computed from single images leave these trials out. {_RETRAIN}",
     PREDICTIONS.name: "figures of predictions leave these trials out. Restore the files from a "
     "copy, unless the trials ran with runtime.example_images=0.",
 }
@@ -43,15 +44,15 @@ def missing_details(
     tables: Collection[TableSchema] = DETAIL_TABLES,
     trial_ids: Collection[str] | None = None,
 ) -> tuple[str, ...]:
-    """Returns a sentence for each table in which completed trials lack rows.
+    """Returns a note for each table in which rows of completed trials are missing.
 
-    A part is counted by its name: it is written whole or not at all. Compacted files are read.
+    A part counts by its name, because parts are written whole. Compacted files are read.
 
     Args:
         storage: Where the results are.
         trials: The rows of `trials`, with the columns of `NEEDED_OF_TRIALS`.
-        tables: Which tables are needed, of `DETAIL_TABLES`; `trials` may lack columns without any.
-        trial_ids: Trials that are needed; all by default.
+        tables: Tables to check, of `DETAIL_TABLES`. If there are none, `trials` needs no columns.
+        trial_ids: Trials to check; all by default.
 
     Raises:
         StoreError: A table or the folder of grids cannot be read.
@@ -64,14 +65,14 @@ def missing_details(
     notes = []
     for table in tables:
         found = _num_rows(storage, table, finished)
-        owed = _owed(storage, table, finished, found)
-        lacking = finished.filter(pc.and_(wanted, pc.less(found, owed)))
+        expected = _expected(storage, table, finished, found)
+        lacking = finished.filter(pc.and_(wanted, pc.less(found, expected)))
         if lacking.num_rows:
             first: dict[str, Any] = lacking.slice(0, 1).to_pylist()[0]
             labels = ", ".join(str(first[name]) for name in ("dataset", "model", "loss"))
-            num_owed = pc.sum(pc.and_(wanted, pc.greater(owed, 0))).as_py()
+            total = pc.sum(pc.and_(wanted, pc.greater(expected, 0))).as_py()
             notes.append(
-                f"{storage.name}/{table.name}: {lacking.num_rows:,} of {num_owed:,} completed "
+                f"{storage.name}/{table.name}: {lacking.num_rows:,} of {total:,} completed "
                 f"trials lack their rows, such as {labels}, repeat {first['repeat']}: "
                 f"{_REMEDIES[table.name]}"
             )
@@ -79,7 +80,7 @@ def missing_details(
 
 
 def _num_rows(storage: Storage, table: TableSchema, finished: pa.Table) -> pa.Array:
-    """Returns how many rows each trial has in a table; for a part as many as it may need."""
+    """Returns how many rows each trial has in a table; a trial with a part has enough."""
 
     def count(reader: pa.RecordBatchReader) -> pa.Table:
         counted = [pa.table({"trial_id": pa.array([], pa.string()), "rows": pa.array([], "int64")})]
@@ -90,28 +91,30 @@ def _num_rows(storage: Storage, table: TableSchema, finished: pa.Table) -> pa.Ar
         return pa.concat_tables(counted).group_by("trial_id").aggregate([("rows", "sum")])
 
     found = scan(storage, table, columns=["trial_id"], part_counts=lambda _: False, consume=count)
-    place = pc.index_in(finished["trial_id"], value_set=found.rows["trial_id"].combine_chunks())
-    counts = pc.fill_null(found.rows["rows_sum"].take(place), 0)
+    positions = pc.index_in(finished["trial_id"], value_set=found.rows["trial_id"].combine_chunks())
+    counts = pc.fill_null(found.rows["rows_sum"].take(positions), 0)
     most = pa.scalar(2**62, pa.int64())
     return pc.if_else(_is_in(finished["trial_id"], found.files.parts), most, counts)
 
 
-def _owed(storage: Storage, table: TableSchema, finished: pa.Table, found: pa.Array) -> pa.Array:
-    """Returns how many rows each trial should have in a table, at least."""
+def _expected(
+    storage: Storage, table: TableSchema, finished: pa.Table, found: pa.Array
+) -> pa.Array:
+    """Returns the smallest number of rows that each trial should have in a table."""
     if table is not PREDICTIONS:
-        return finished[PROMISES[table.name]]
-    # Trials keep images in repeat 0 only, and as many as their sweep asks for; where no sweep
-    # says, those of a protocol do as its others.
-    asked = _example_images(storage)
+        return finished[EXPECTED_ROWS[table.name]]
+    # Only repeat 0 stores example images, and the configuration says how many. If no grid of a
+    # protocol is known, its trials should have images if any of them has.
+    requested = _example_images(storage)
     have = pc.unique(finished["protocol_id"].filter(pc.greater(found, 0))).to_pylist()
     protocols = pc.unique(finished["protocol_id"]).to_pylist()
-    keeping = [name for name in protocols if asked.get(name, int(name in have)) > 0]
+    keeping = [name for name in protocols if requested.get(name, int(name in have)) > 0]
     keeps = pc.and_(_is_in(finished["protocol_id"], keeping), pc.equal(finished["repeat"], 0))
     return pc.and_(keeps, pc.greater(finished["num_test_images"], 0)).cast(pa.int64())
 
 
 def _example_images(storage: Storage) -> dict[str, int]:
-    """Returns how many images the newest sweep of each protocol asks its trials to keep."""
+    """Returns `runtime.example_images` of the newest grid of each protocol."""
     found: dict[str, int] = {}
     for document in read_grids(storage).documents:
         runtime = (document.get("config") or {}).get("runtime") or {}

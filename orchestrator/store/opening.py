@@ -38,7 +38,7 @@ def _absolute(path: Path) -> Path:
 
 
 def _as_spelt(path: Path) -> Path:
-    """Returns a path as its folders are spelt: `é` may be one character there, and two here."""
+    """Returns a path as its folders spell it: `é` can be one character or two."""
     spelt = Path(path.anchor)
     for part in path.parts[1:]:
         if not part.isascii() and not (spelt / part).exists():

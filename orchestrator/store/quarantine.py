@@ -1,4 +1,4 @@
-"""Moves aside what is broken, so that the rest is a whole store again; nothing is deleted."""
+"""Moves broken files aside, so that the rest is a consistent store; deletes nothing."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from orchestrator.store.verify import Verification
 from orchestrator.store.verify_file import FileFacts
 
 QUARANTINE = "quarantine"
-"""Folder below the results that no reader looks into."""
+"""Folder of the results that no reader reads."""
 
 
 def quarantine(storage: Storage, found: Verification) -> tuple[str, ...]:
     """Moves every broken file, and all files of every broken trial, to `quarantine/<same path>`.
 
-    A compacted file that is broken in part, or holds a broken trial, is replaced by one with the
-    rest before it is moved; so is a file whose labels are not those of its specifications, with
-    the right ones. The trials come first: a trial whose details are touched does not
-    count any more by then, so that a kill in between leaves nothing that looks finished.
+    A compacted file that is partly broken or holds a broken trial is first replaced by one with
+    its other rows. A file whose labels contradict its specifications is replaced by one with the
+    right labels. `trials` comes first, so that after a kill no trial with moved details counts as
+    finished.
 
     Returns:
-        Where the moved files are now.
+        The new paths of the moved files.
 
     Raises:
-        StoreError: A file cannot be read or written; what was moved so far is in its place.
+        StoreError: A file cannot be read or written; files that are moved already stay there.
     """
     moved = []
     broken = found.broken_trials
@@ -47,7 +47,7 @@ def quarantine(storage: Storage, found: Verification) -> tuple[str, ...]:
                 moved.append(_copy_aside(storage, facts.file.path))
                 rest = _keep_the_rest(storage, table, facts, concerned)
                 if facts.is_compacted:
-                    # Workers look for compacted files again once this note differs.
+                    # Workers list compacted files again when this note changes.
                     storage.write(last_compaction_path(table), rest.encode())
                 if rest != facts.file.path:
                     storage.delete(facts.file.path)
@@ -59,14 +59,14 @@ def quarantine(storage: Storage, found: Verification) -> tuple[str, ...]:
 
 
 def _own_trials(facts: FileFacts) -> frozenset[str]:
-    """Returns the trials that a file's own findings break, bar those that can be mended."""
+    """Returns the trials that the problems of a file break; wrong labels can be corrected."""
     return frozenset(
-        trial for one in facts.findings if one.kind != "labels" for trial in one.trial_ids
+        trial for one in facts.problems if one.kind != "labels" for trial in one.trial_ids
     )
 
 
 def _is_concerned(facts: FileFacts, broken: frozenset[str]) -> bool:
-    if facts.findings:
+    if facts.problems:
         return True
     return not broken.isdisjoint((*facts.num_rows, *facts.owner))
 
@@ -74,8 +74,8 @@ def _is_concerned(facts: FileFacts, broken: frozenset[str]) -> bool:
 def _keep_the_rest(
     storage: Storage, table: TableSchema, facts: FileFacts, broken: frozenset[str]
 ) -> str:
-    """Writes a file without the broken rows and with mended ones; returns its path, or nothing."""
-    only_labels = all(one.kind == "labels" for one in facts.findings)
+    """Writes a file without broken rows and with right labels; returns its path or ""."""
+    only_labels = all(one.kind == "labels" for one in facts.problems)
     if facts.is_lost or broken.issuperset(facts.num_rows):
         return ""
     if not (facts.is_compacted or only_labels):
@@ -102,18 +102,20 @@ def _good_rows(
                 rows = content.read_row_group(number)
                 kept = rows.filter(pc.invert(pc.is_in(rows["trial_id"], value_set=out)))
                 whole = pa.table(
-                    [_mended(kept, field, facts.mended) for field in table.arrow_schema],
+                    [_corrected(kept, field, facts.corrections) for field in table.arrow_schema],
                     schema=table.arrow_schema,
                 )
                 yield from whole.combine_chunks().to_batches()
 
 
-def _mended(rows: pa.Table, field: pa.Field, mended: Mapping[str, Row]) -> pa.Array:
-    """Returns a column in its declared type: with the right values, null where it is absent."""
+def _corrected(rows: pa.Table, field: pa.Field, corrections: Mapping[str, Row]) -> pa.Array:
+    """Returns a column in its declared type, with right labels; null if the file lacks it."""
     if field.name not in rows.column_names:
         return pa.nulls(rows.num_rows, field.type)
     column = rows[field.name].cast(field.type)
-    right = {trial: values[field.name] for trial, values in mended.items() if field.name in values}
+    right = {
+        trial: values[field.name] for trial, values in corrections.items() if field.name in values
+    }
     if not right:
         return column
     pairs = zip(rows["trial_id"].to_pylist(), column.to_pylist(), strict=True)
@@ -124,8 +126,8 @@ def _mended(rows: pa.Table, field: pa.Field, mended: Mapping[str, Row]) -> pa.Ar
 def _sorted(
     table: TableSchema, batches: Iterator[pa.RecordBatch], facts: FileFacts
 ) -> Iterator[Iterable[pa.RecordBatch]]:
-    """Gives rows in the order of the table, which other labels change."""
-    if not facts.mended:
+    """Gives rows in the order of the table, which depends on the labels."""
+    if not facts.corrections:
         yield batches
         return
     with connect_sorting() as link:
@@ -141,7 +143,7 @@ def _move(storage: Storage, path: str) -> str:
 
 
 def _copy_aside(storage: Storage, path: str) -> str:
-    """Copies a file; an earlier one of that name is kept beside."""
+    """Copies a file; an earlier copy with the same name is kept under that name."""
     data = storage.read(path)
     target, number = f"{QUARANTINE}/{path}", 1
     if data is None:
@@ -154,7 +156,7 @@ def _copy_aside(storage: Storage, path: str) -> str:
 
 
 def _move_all(storage: Storage, path: str) -> list[str]:
-    """Moves a file, or all files in a folder, which is then gone."""
+    """Moves a file, or all files of a folder, and removes the empty folder."""
     if storage.exists(path):
         return [_move(storage, path)]
     moved = [new for entry in storage.list(path) for new in _move_all(storage, entry.path)]

@@ -1,4 +1,4 @@
-"""Answers SQL over the results: read-only, in memory, with no way out of them."""
+"""Runs SQL queries over the results: read-only, in memory, without access to anything else."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from orchestrator.store.views import (
 from workers.catalogue import nearest
 
 MEMORY_LIMIT = "2GiB"
-"""What joins, sorts and aggregates may take; nothing is written to a disk."""
-MAX_ANSWER_BYTES = 2**30
+"""Memory for joins, sorts and aggregates; nothing is written to a disk."""
+MAX_RESULT_BYTES = 2**30
 EXTRA_BYTES = 5 * 2**30
-"""What a query may add to the addresses of the process: both of these, and as much again."""
+"""Address space that a query can add to the process: more than the sum of both limits above."""
 INTERRUPTS, INTERRUPT_SECONDS = 5, 0.2
 _BATCH_ROWS = 100_000
 
@@ -44,13 +44,13 @@ def run_query(
 ) -> QueryResult:
     """Runs one SELECT statement over the views of `VIEWS`.
 
-    The rows come into an empty database in memory that can reach no file, no network and no
-    setting, so the statement can see nothing else. Only tables and columns that it names are read.
+    The rows are registered in an empty database in memory, which has no access to files, network
+    and settings. Only the tables and columns that the statement names are read.
 
     Args:
         storage: Where the results are.
         sql: The statement; DuckDB's SQL.
-        parameters: Values of `$name` in it; bound, never pasted.
+        parameters: Values of `$name` in the statement, passed as bound parameters.
 
     Raises:
         StoreError: The statement cannot be run, or the results cannot be read.
@@ -63,7 +63,7 @@ def run_query(
     everything = {name: VIEWS[name].column_names for name in statement.columns}
     for name in VIEWS:
         connection.register(name, VIEWS[name].arrow_schema.empty_table())
-    # On empty tables first: a wrong name is said before a million rows are read for it.
+    # On empty tables first, so that a wrong name is reported before a million rows are read.
     shape = _run(connection, statement, given, everything).schema
     for columns in (statement.columns, everything):
         tables, notes = load(storage, columns)
@@ -80,7 +80,7 @@ def load(
     wanted: Mapping[str, Sequence[str]],
     trial_ids: Collection[str] | None = None,
 ) -> tuple[dict[str, pa.Table], tuple[str, ...]]:
-    """Reads views as every reader of the store sees them, all of them beside the same `trials`.
+    """Reads views for queries and frames; all of them use one read of `trials`.
 
     Args:
         storage: Where the results are.
@@ -88,8 +88,8 @@ def load(
         trial_ids: Trials wanted; all by default.
 
     Returns:
-        The rows by view, and notes: each torn file whose rows are left out, and each table that
-        lacks rows of completed trials.
+        The rows by view, and notes: one per torn file, whose rows are left out, and one per table
+        in which rows of completed trials are missing.
 
     Raises:
         StoreError: There are no results, or they cannot be read.
@@ -145,7 +145,7 @@ def _needed_of_trials(wanted: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 class _OtherShapeError(Exception):
-    """The columns read were too few: the statement means something else without the others."""
+    """The statement means something else without the columns that were not read."""
 
 
 def _notes(storage: Storage, scans: Sequence[Scan]) -> tuple[str, ...]:
@@ -157,7 +157,7 @@ def _notes(storage: Storage, scans: Sequence[Scan]) -> tuple[str, ...]:
 
 
 def _sandbox() -> duckdb.DuckDBPyConnection:
-    """Opens the empty database; closing waits for what runs, so the last reference closes it."""
+    """Opens the empty database; it closes with its last reference, after running queries."""
     connection = duckdb.connect(
         ":memory:",
         config={
@@ -168,7 +168,7 @@ def _sandbox() -> duckdb.DuckDBPyConnection:
             "python_enable_replacements": False,
             "python_scan_all_frames": False,
             "temp_directory": "",
-            # One thread adds in one order: the same store gives the same bits.
+            # One thread adds in one order, so that the same store gives the same bits.
             "threads": 1,
         },
     )
@@ -198,13 +198,13 @@ def _run(
     columns: Mapping[str, tuple[str, ...]],
     shape: pa.Schema | None = None,
 ) -> pa.Table:
-    """Runs a statement in a thread, so that Ctrl-C reaches the one that waits."""
+    """Runs a statement in a thread, so that Ctrl-C reaches the waiting main thread."""
     work: Future[pa.Table] = Future()
 
     def run() -> None:
         try:
             work.set_result(_fetch(connection, statement, parameters))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
             work.set_exception(error)
 
     with _bounded_memory():
@@ -212,7 +212,7 @@ def _run(
         try:
             found = work.result()
         except KeyboardInterrupt:
-            # A function over one huge value hears nothing: it is left behind with its thread.
+            # A function over one huge value cannot be interrupted: its thread continues.
             for _ in range(INTERRUPTS):
                 connection.interrupt()
                 wait([work], timeout=INTERRUPT_SECONDS)
@@ -228,10 +228,10 @@ def _run(
 
 @contextmanager
 def _bounded_memory() -> Iterator[None]:
-    """Bounds what this process takes meanwhile: the database does not count the values it makes.
+    """Limits the memory of this process, because the database does not count single values.
 
-    Without it, one `repeat('x', 4000000000)` takes 4 GB. Where a system cannot say how much a
-    process has, the database's own limit is all there is.
+    Without the limit, one `repeat('x', 4000000000)` takes 4 GB. If the system cannot report the
+    memory of a process, only the limit of the database applies.
     """
     try:
         import resource
@@ -257,7 +257,7 @@ def _fetch(
     try:
         relation = connection.sql(statement.sql, params=values or None)
     except (duckdb.ProgrammingError, duckdb.DataError):
-        connection.execute(statement.sql, values)  # Says the same with its place in the text.
+        connection.execute(statement.sql, values)  # The same error with its position
         raise
     with convertible():
         reader: Any = relation.to_arrow_reader(_BATCH_ROWS)
@@ -265,7 +265,7 @@ def _fetch(
     for batch in reader:
         batches.append(batch)
         num_bytes += batch.nbytes
-        if num_bytes > MAX_ANSWER_BYTES:
-            msg = f"the answer is larger than {MAX_ANSWER_BYTES >> 20:,} MiB; aggregate or LIMIT it"
+        if num_bytes > MAX_RESULT_BYTES:
+            msg = f"the result is larger than {MAX_RESULT_BYTES >> 20:,} MiB; aggregate or LIMIT it"
             raise StoreError(msg)
     return pa.Table.from_batches(batches, reader.schema)

@@ -1,4 +1,4 @@
-"""The rows a query gave: for programs as plain values, a frame or Parquet."""
+"""The result of a query as Python values, a frame or Parquet."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class QueryResult:
 
     Attributes:
         table: Rows in order; names of columns are unique, and no type is a decimal.
-        notes: What the user should know: torn files whose rows are left out.
+        notes: Sentences for the user, such as on torn files whose rows are left out.
     """
 
     table: pa.Table
@@ -63,7 +63,7 @@ class QueryResult:
             yield from zip(*columns, strict=True)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Returns a frame; whole numbers of which some are missing have pandas' nullable type."""
+        """Returns a frame; integer columns with missing values have pandas' nullable type."""
         import pandas as pd
 
         with convertible():
@@ -84,15 +84,16 @@ class QueryResult:
 
 @contextmanager
 def convertible() -> Iterator[None]:
-    """Says what to do about values that Python, pandas, Arrow or Parquet lacks.
+    """Reports values that Python, pandas, Arrow or Parquet cannot represent, with a remedy.
 
     Raises:
-        StoreError: There is one: a date after the year 9999, a list nested 70 times, a union.
+        StoreError: There is such a value: a date after the year 9999, a list nested 70 times, a
+            union.
     """
     try:
         yield
     except (pa.ArrowException, ValueError, OverflowError) as error:
-        msg = f"a value of the answer cannot be given ({error}); CAST it to VARCHAR"
+        msg = f"a value of the result cannot be converted ({error}); CAST it to VARCHAR"
         raise StoreError(msg) from error
 
 
@@ -111,9 +112,9 @@ def tidy(table: pa.Table) -> pa.Table:
 
 
 def json_value(value: Any) -> Any:  # noqa: ANN401 - any value of a database
-    """Returns a value as JSON has it.
+    """Returns a value that JSON can represent.
 
-    Numbers that JSON lacks (NaN, infinities) become null, times ISO 8601, bytes base64.
+    NaN and infinities become None, times ISO 8601, bytes base64.
     """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -140,7 +141,7 @@ def _plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(kind.value_type)
     if not pa.types.is_decimal(kind):
         return column
-    # Sums of whole numbers come as decimals without digits after the point.
+    # Sums of integers are decimals without digits after the point.
     largest = pc.max(pc.abs(column)).as_py() or 0
     whole = kind.scale == 0 and largest < 10**_INT64_DIGITS
     return column.cast(pa.int64() if whole else pa.float64())

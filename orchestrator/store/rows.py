@@ -1,4 +1,4 @@
-"""Turns specifications, results and failures into rows, and rows into what the planner reads."""
+"""Turns specifications, results and failures into rows of the tables, and rows into records."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def failure_row_of(row: Mapping[str, Any]) -> FailureRow:
 
 
 def spec_values(spec: TrialSpec) -> Row:
-    """Returns what the specification of a row decides, by column of any table, without the id."""
+    """Returns the values that the specification of a row determines, by column, without the id."""
     return {
         "protocol_id": protocol_id(spec),
         "dataset": spec.dataset.label,
@@ -170,7 +170,7 @@ def candidate_of(values: Mapping[str, Any]) -> CandidateRow:
 def divergence(
     spec: TrialSpec, result: TrialResult, *, attempt: int, failed_at: datetime
 ) -> FailureRecord:
-    """Returns the failure that stands beside the row of a diverged trial."""
+    """Returns the row of `failures` for a diverged trial."""
     return FailureRecord(
         spec=spec,
         attempt=attempt,

@@ -1,4 +1,4 @@
-"""Results on an S3-compatible object store: serialised in memory, then one put."""
+"""Results on an S3-compatible object store: each file is serialised in memory and put at once."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from orchestrator.store.storage import (
 
 CONNECT_SECONDS = 5.0
 SILENT_SECONDS = 15.0
-"""A request during which nothing moves for so long has failed."""
+"""A request without any progress for this long has failed."""
 NUM_REQUESTS = 3
-"""How often the library repeats one failed request within a second or two; what still fails then
-is asked for again as a whole, see `orchestrator.store.storage`."""
+"""How often the library repeats one failed request within a second or two. The storage then repeats
+the whole operation, see `orchestrator.store.storage.RetryPolicy`."""
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -39,7 +39,7 @@ _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _TEMPORARY = re.compile(
     "NETWORK_CONNECTION|SLOW_DOWN|SlowDown|THROTTL|Throttl|INTERNAL_FAILURE|InternalError"
     "|SERVICE_UNAVAILABLE|ServiceUnavailable|REQUEST_TIMEOUT|RequestTimeout|OperationAborted"
-    # The library repeated the end of an upload whose first answer was lost.
+    # The library repeated the end of an upload, because the first response was lost.
     "|NO_SUCH_UPLOAD|NoSuchUpload"
     r"|HTTP status (?:408|429|500|502|503|504)"
 )
@@ -61,32 +61,32 @@ _REMEDIES = (
     (r"HTTP status 400", f"{_REGION}, and {_CREDENTIALS}"),
     (r"HTTP status 507|StorageFull|QuotaExceeded", "free some space there or have it enlarged"),
     (r"curlCode: 6\b", f"correct the host in {_ENDPOINT}"),
-    (r"curlCode: 7\b", f"nothing listens there: start the store or correct {_ENDPOINT}"),
-    (r"curlCode: (35|60|77)\b", f"the certificate is refused: correct the scheme of {_ENDPOINT}"
+    (r"curlCode: 7\b", f"no server listens there: start the store or correct {_ENDPOINT}"),
+    (r"curlCode: (35|60|77)\b", f"the certificate is not trusted: correct the scheme of {_ENDPOINT}"
      ", or give the authority's certificate (?tls_ca_file_path=FILE)"),
-    (r"NETWORK_CONNECTION", f"see whether the store answers and correct {_ENDPOINT}"),
-    (_TEMPORARY.pattern, "the store is disturbed or asked too much; wait"),
+    (r"NETWORK_CONNECTION", f"check that the store answers and correct {_ENDPOINT}"),
+    (_TEMPORARY.pattern, "the store is disturbed or overloaded; wait"),
 )  # fmt: skip
 _ANY = f"check credentials, bucket, region and {_ENDPOINT}"
 
 
 def is_gone(error: OSError) -> bool:
-    """Says whether a request failed because the object is not there (any more)."""
+    """Says whether a request failed because the object does not exist."""
     return re.search("NO_SUCH_KEY|NoSuchKey|RESOURCE_NOT_FOUND", str(error)) is not None
 
 
 def open_bucket(address: S3Address) -> tuple[fs.S3FileSystem, str]:
     """Opens a bucket.
 
-    An endpoint can also come from `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, a region from
-    `AWS_REGION` or `AWS_DEFAULT_REGION`; without either, the store is asked where the bucket is.
+    The environment can give an endpoint (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`) and a region
+    (`AWS_REGION`, `AWS_DEFAULT_REGION`). Without both, AWS is asked for the bucket's region.
 
     Returns:
-        The file system, and bucket and prefix within it.
+        The file system, and the path of bucket and prefix in it.
 
     Raises:
-        StoreError: The endpoint of the environment is none, or the bucket's region cannot be
-            found out.
+        StoreError: The endpoint in the environment is not one, or the region of the bucket cannot
+            be found.
     """
     given = dict(address.options)
     if "endpoint_override" in given:
@@ -102,7 +102,7 @@ def open_bucket(address: S3Address) -> tuple[fs.S3FileSystem, str]:
             connect_timeout=CONNECT_SECONDS,
             request_timeout=SILENT_SECONDS,
             retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=NUM_REQUESTS),
-            # Up to 5 MB travel in a single request; without this every put would be several.
+            # Sends up to 5 MB in one request; without this option, every put takes several.
             allow_delayed_open=True,
             **options,
         )
@@ -112,13 +112,13 @@ def open_bucket(address: S3Address) -> tuple[fs.S3FileSystem, str]:
     return files, f"{address.bucket}/{address.key}".rstrip("/")
 
 
-def explain(place: str, error: BaseException) -> StoreError:
-    """Returns what to tell the user of an error: the place, the reason, the remedy, no secret."""
+def explain(location: str, error: BaseException) -> StoreError:
+    """Returns an error with location, reason and remedy, without secrets."""
     reason = " ".join(str(error).split())
-    # The remedy first: a short secret may hide the words that tell what happened.
+    # The remedy is found first, because masking a short secret can hide words of the reason.
     remedy = next((text for sign, text in _REMEDIES if re.search(sign, reason)), _ANY)
     kind = TemporaryStoreError if _TEMPORARY.search(reason) else StoreError
-    return kind(f"{place}: {mask(reason, place)}; {remedy}; then run the same command again")
+    return kind(f"{location}: {mask(reason, location)}; {remedy}; then run the same command again")
 
 
 def _endpoint() -> dict[str, str]:
@@ -142,21 +142,20 @@ class ObjectStorage:
     """Objects below one prefix of a bucket."""
 
     def __init__(self, uri: str, *, retry_policy: RetryPolicy = RETRY_POLICY) -> None:
-        """Opens the bucket; nothing is read or written yet."""
+        """Opens the bucket, without reading or writing."""
         address = parse_s3(uri)
         self.location = str(address)
         self.name = address.without_options
         self._retry_policy = retry_policy
-        # Opening may ask where the bucket is, but says nothing of whether it can be reached.
+        # Opening can ask for the region, which does not show that the bucket can be reached.
         opening = f"open {self.name}"
         self._files, self._root = retry_policy.run(opening, lambda: open_bucket(address))
 
     def write(self, path: str, data: Buffer) -> None:
         """Puts an object, whole or not at all.
 
-        Arrow publishes what an open stream holds so far when the stream is dropped, for example
-        by Ctrl-C between opening and writing. No signal reaches a thread, and the thread is waited
-        for.
+        When an open stream is dropped, for example by Ctrl-C after opening, Arrow publishes its
+        incomplete content. The put therefore runs in a thread, which no signal interrupts.
         """
         buffer = pa.py_buffer(data)
         with ThreadPoolExecutor(1) as pool:
@@ -178,7 +177,7 @@ class ObjectStorage:
             except FileNotFoundError:
                 return None
             except OSError as error:
-                if is_gone(error):  # deleted between being opened and read
+                if is_gone(error):  # deleted after it was opened
                     return None
                 raise
             return data
@@ -192,7 +191,7 @@ class ObjectStorage:
         return hash(self.location)
 
     def list(self, folder: str, prefix: str = "") -> tuple[FileInfo, ...]:
-        """Returns the objects and prefixes directly below a folder whose names begin so."""
+        """Returns the objects and prefixes of a folder whose names begin with `prefix`."""
         selector = fs.FileSelector(self._absolute(folder), allow_not_found=True)
 
         def entries() -> tuple[fs.FileInfo, ...]:
@@ -206,7 +205,7 @@ class ObjectStorage:
         return tuple(sorted(named, key=lambda info: info.path))
 
     def delete(self, path: str) -> None:
-        """Removes an object if it is there."""
+        """Removes an object, if it exists."""
 
         def delete() -> None:
             with contextlib.suppress(FileNotFoundError):
@@ -225,7 +224,7 @@ class ObjectStorage:
             self._retried(folder, delete)
 
     def exists(self, path: str) -> bool:
-        """Says whether the object is there."""
+        """Says whether an object exists."""
         info = self._retried(path, lambda: self._files.get_file_info(self._absolute(path)))
         return bool(info.type == fs.FileType.File)
 
@@ -248,14 +247,14 @@ class ObjectStorage:
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:  # noqa: ARG002 - part of the protocol
-        """Keeps nobody out: an object store has no lock."""
+        """Does nothing, because an object store has no locks."""
         yield
 
     def stamp(self, path: str) -> str:
-        """Returns what changes with an object's content: its ETag, else its size and time.
+        """Returns a text that changes with an object's content: its ETag, or its size and time.
 
         Raises:
-            StoreError: There is no such object, or it cannot be asked for.
+            StoreError: The object does not exist, or the request failed.
         """
 
         def ask() -> str:
@@ -301,8 +300,8 @@ class ObjectStorage:
             try:
                 return operation()
             except OSError as error:
-                place = f"{self.name}/{path}"
-                raise explain(place, error) from None  # the cause may repeat secrets
+                file = f"{self.name}/{path}"
+                raise explain(file, error) from None  # the cause may repeat secrets
 
         return self._retry_policy.run(self.location, explained)
 

@@ -1,4 +1,4 @@
-"""Queries that answer what users ask most, as a start for their own."""
+"""Queries for common questions, as a starting point for other queries."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class SavedQuery:
     """A question and the statement that answers it.
 
     Attributes:
-        name: What `podium query --example` takes.
-        question: In a user's words.
+        name: Value of `podium query --example`.
+        question: Question of a user.
         sql: One SELECT statement.
-        parameters: What each `$name` in it means.
+        parameters: Meaning of each `$name` in the statement.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Reads a table's files through DuckDB, one row a key, and names the files that are torn."""
+"""Reads a table's files with DuckDB, one row per key, and reports torn files."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from orchestrator.store.schema import SQL_TYPES, TableSchema
 from orchestrator.store.storage import FileInfo, Storage, StoreError
 
 MAX_READS = 20
-"""How often a read starts again because files were compacted away under it."""
+"""How often a read starts again because a compaction deleted files meanwhile."""
 BATCH_ROWS = 65_536
 FILES_AT_ONCE = 10_000
-"""The database keeps some 13 KiB in memory of every file of a statement."""
+"""Files per statement; the database keeps about 13 KiB of each in memory."""
 SORT_MEMORY, SORT_THREADS = "1GiB", 2
-"""What merging a table may take; more is sorted on the disk."""
+"""Limits for compaction; larger tables are sorted on the disk."""
 
 _WILDCARDS = frozenset("*?[")
 
@@ -33,12 +33,12 @@ Statement = tuple[str, list[Any] | None]
 """SQL and the values of its parameters."""
 
 Consume = Callable[[pa.RecordBatchReader], pa.Table]
-"""Takes in the rows of a read, all sorted, and returns what is to stay in memory of them."""
+"""Reads all rows in order and returns the ones that stay in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unreadable:
-    """A torn file: what it is and what DuckDB says of it."""
+    """A torn file and the error message of DuckDB."""
 
     file: FileInfo
     reason: str
@@ -46,14 +46,14 @@ class Unreadable:
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """What a read found.
+    """The rows of a table and the files they come from.
 
     Attributes:
-        table: What was read.
-        rows: One row a key, sorted, in the declared types.
-        files: The files looked at.
-        read: Those whose rows are in `rows`.
-        unreadable: Torn parts; a torn compacted file is an error instead.
+        table: The table.
+        rows: One row per key, sorted, in the declared types.
+        files: All files of the table.
+        read: The files whose rows are in `rows`.
+        unreadable: Torn parts; a torn compacted file raises an error.
     """
 
     table: TableSchema
@@ -63,13 +63,13 @@ class Scan:
     unreadable: tuple[Unreadable, ...]
 
     def part_keys(self) -> set[str]:
-        """Returns the keys under which a part would hold these rows; needs the key's columns."""
+        """Returns the keys of the parts of these rows; `rows` needs the key's columns."""
         names = ["trial_id", "attempt"] if "attempt" in self.table.key else ["trial_id"]
         columns = [map(str, self.rows.column(name).to_pylist()) for name in names]
         return set(map("-".join, zip(*columns, strict=True)))
 
     def lost(self) -> tuple[Unreadable, ...]:
-        """Torn parts whose rows no other file holds; needs the key's columns."""
+        """Torn parts whose rows no other file holds; `rows` needs the key's columns."""
         if not self.unreadable:
             return ()
         held = self.part_keys()
@@ -83,14 +83,14 @@ def connect_reading() -> duckdb.DuckDBPyConnection:
 
 
 def connect_sorting() -> duckdb.DuckDBPyConnection:
-    """Returns a connection that sorts on the disk what does not fit into its memory."""
+    """Returns a connection that sorts on the disk if the rows do not fit into its memory."""
     return _database(os.getpid(), _bounded()).cursor()
 
 
 def _connect_gathering() -> duckdb.DuckDBPyConnection:
     """Returns a connection that copies rows in any order.
 
-    In their order those of every file would take a row group of their own in memory.
+    If the order were kept, each file would take a row group in memory.
     """
     config = (*_bounded(), ("preserve_insertion_order", "false"))
     return _database(os.getpid(), config).cursor()
@@ -111,7 +111,7 @@ def _database(
     config: tuple[tuple[str, str | int], ...],
 ) -> duckdb.DuckDBPyConnection:
     """Opens an empty database of a process once: opening costs more than a small read."""
-    # Never look for extensions on the network: everything needed is built in.
+    # Never searches the network for extensions; the needed ones are built in.
     return duckdb.connect(
         config={
             "autoinstall_known_extensions": False,
@@ -128,28 +128,28 @@ def scan(
     columns: Sequence[str] | None = None,
     trial_ids: Collection[str] | None = None,
     part_counts: Callable[[str], bool] = lambda _: True,
-    # One batch after the other, so that Ctrl-C is heard between them.
+    # One batch at a time, so that Ctrl-C can interrupt between batches.
     consume: Consume = lambda reader: pa.Table.from_batches(reader, reader.schema),
     connect: Callable[[], duckdb.DuckDBPyConnection] = connect_reading,
 ) -> Scan:
-    """Reads a table, one row a key: where several files hold a trial, the first counts whole.
+    """Reads a table, one row per key. If several files hold a trial, only the first one counts.
 
-    Compacted files come first, so the row that was committed first wins, and rows of two runs
-    of one trial are never mixed.
+    Compacted files come first, so the first commit wins, and rows of two trainings of one trial
+    are never mixed.
 
     Args:
         storage: Where the files are.
-        table: What to read.
-        columns: Columns wanted, in this order; all by default.
-        trial_ids: Trials wanted; all by default.
-        part_counts: Which parts are read, by their key; all by default.
-        consume: What becomes of the rows; `rows` of the answer is what it returns. It is called
-            again from the start where a torn file turns up.
-        connect: Opens an empty database for the work.
+        table: The table.
+        columns: Columns to read, in this order; all by default.
+        trial_ids: Trials to read; all by default.
+        part_counts: Whether the part with a key is read; all are by default.
+        consume: Reads the rows and returns those for `rows` of the scan. After a torn file it is
+            called again with all rows.
+        connect: Opens an empty database for the read.
 
     Raises:
-        StoreError: A compacted file is torn, a foreign file is in the folder, or the place
-            cannot be read.
+        StoreError: A compacted file is torn, the folder has a foreign file, or the storage cannot
+            be read.
     """
     wanted = tuple(columns if columns is not None else table.column_names)
     for number in range(MAX_READS):
@@ -170,7 +170,7 @@ def scan(
                 if copies[file.path] in reasons
             )
         if number == 0 and any(is_whole(storage.read(item.file.path) or b"") for item in bad):
-            continue  # The disk or its server stumbled under the database, which cannot ask again.
+            continue  # A temporary error of the disk or its server, which DuckDB does not retry.
         if all(storage.exists(item.file.path) for item in bad):
             _refuse_torn_compacts(storage, table, bad)
             if isinstance(rows, str):
@@ -188,8 +188,8 @@ def _refuse_torn_compacts(storage: Storage, table: TableSchema, bad: Sequence[Un
             msg = (
                 f"{storage.name}/{item.file.path}: cannot be read ({item.reason}); restore it "
                 f"from a copy, or move it out of {table.name}/ and run again (podium verify "
-                "--quarantine does, and keeps what is whole of it): then what only it held is lost "
-                "or trained again"
+                "--quarantine does, and keeps its intact rows): trials with rows only in this file "
+                "are then trained again, and such failures are lost"
             )
             raise StoreError(msg)
 
@@ -203,7 +203,7 @@ class _Query:
     consume: Consume
 
     def run(self, paths: Sequence[Path]) -> tuple[pa.Table | str, dict[Path, str]]:
-        """Returns the rows of the readable files (or why not) and the others' reasons."""
+        """Returns the rows of the readable files, or an error, and the error of each torn file."""
         rows = self.try_run(paths, self.consume)
         if not isinstance(rows, str):
             return rows, {}
@@ -211,18 +211,18 @@ class _Query:
         return self.try_run([path for path in paths if path not in reasons], self.consume), reasons
 
     def try_run(self, paths: Sequence[Path], consume: Consume) -> pa.Table | str:
-        """Returns the rows, or why they cannot be read."""
+        """Returns the rows, or the reason why they cannot be read."""
         try:
             try:
                 return self._run(paths, consume, by_name=False)
             except duckdb.Error:
-                # Files of an older schema lack columns; finding that out costs a second look.
+                # Files of an older schema lack columns, which takes a second read to find out.
                 return self._run(paths, consume, by_name=True)
         except (duckdb.Error, pa.ArrowException, ValueError) as error:
             return str(error).partition("\n")[0]
 
     def reasons(self, paths: Sequence[Path]) -> dict[Path, str]:
-        """Returns the files that cannot be read, by halving, with what is wrong."""
+        """Returns the torn files with the reason of each, found by halving."""
         outcome = self.try_run(paths, _drain)
         if not isinstance(outcome, str):
             return {}
@@ -234,32 +234,32 @@ class _Query:
     def _run(self, paths: Sequence[Path], consume: Consume, *, by_name: bool) -> pa.Table:
         declared = self.table.arrow_schema
         schema = pa.schema([declared.field(name) for name in self.columns], declared.metadata)
-        compacts = [path for path in paths if path.name.startswith(COMPACTED_PREFIX)]
-        held = self._held(compacts) if len(compacts) < len(paths) else set()
-        # A part whose rows are compacted already counts no more.
+        compacted = [path for path in paths if path.name.startswith(COMPACTED_PREFIX)]
+        held = self._held(compacted) if len(compacted) < len(paths) else set()
+        # A part does not count if its rows are already compacted.
         paths = [path for path in paths if part_key(path.name) not in held]
         if not paths:
             return consume(pa.RecordBatchReader.from_batches(schema, []))
         with self._source(paths, by_name=by_name) as (source, values):
             statement = f"SELECT {', '.join(self.columns)} FROM {source}"
-            # Around a compaction there are two; the window costs as much as reading them.
-            if len(compacts) > 1:
+            # Two during a compaction only: the window takes as long as the read.
+            if len(compacted) > 1:
                 key = ", ".join(self._part_key)
                 statement += f" QUALIFY filename = min(filename) OVER (PARTITION BY {key})"
             # A compacted file is sorted already; sorting a million rows again takes a second.
-            if len(paths) > 1 or not compacts:
+            if len(paths) > 1 or not compacted:
                 statement += f" ORDER BY {', '.join(self.table.order)}"
             found: Any = self.connection.sql(statement, params=values)
             return consume(found.to_arrow_reader(BATCH_ROWS).cast(schema))
 
     @contextmanager
     def _source(self, paths: Sequence[Path], *, by_name: bool) -> Iterator[Statement]:
-        """Gives what the rows are selected from, and its values.
+        """Gives the FROM clause of the rows and the values of its parameters.
 
-        The rows of many files are first put into a few temporary ones.
+        The rows of many files are first copied into a few temporary files.
 
         Raises:
-            StoreError: The folder for temporary files cannot hold them.
+            StoreError: The folder for temporary files is full or not writable.
         """
         if len(paths) <= FILES_AT_ONCE:
             rows, values = self._rows(paths, by_name=by_name)
@@ -281,7 +281,7 @@ class _Query:
             yield f"{_files(gathered)})", None
 
     def _rows(self, paths: Sequence[Path], *, by_name: bool) -> Statement:
-        """Returns a statement for the rows of files in the declared types, and its values."""
+        """Returns a statement for rows of files in the declared types, and its values."""
         source = f"{_files(paths)}, filename = true, union_by_name = {by_name})"
         present = self._present(source) if by_name else set(self.table.column_names)
         statement = f"SELECT {self._selection(present)}, filename FROM {source}"
@@ -294,11 +294,11 @@ class _Query:
     def _part_key(self) -> tuple[str, ...]:
         return ("trial_id", "attempt") if "attempt" in self.table.key else ("trial_id",)
 
-    def _held(self, compacts: Sequence[Path]) -> set[str]:
+    def _held(self, compacted: Sequence[Path]) -> set[str]:
         """Returns the keys of the parts whose rows are in compacted files."""
-        if not compacts:
+        if not compacted:
             return set()
-        statement = f"SELECT DISTINCT {', '.join(self._part_key)} FROM {_files(compacts)})"
+        statement = f"SELECT DISTINCT {', '.join(self._part_key)} FROM {_files(compacted)})"
         rows: list[Any] = self.connection.execute(statement).fetchall()
         return {"-".join(map(str, row)) for row in rows}
 
@@ -324,7 +324,7 @@ def _drain(reader: pa.RecordBatchReader) -> pa.Table:
 def _files(paths: Sequence[Path]) -> str:
     """Returns the start of a table function over files; the caller adds options and `)`.
 
-    A path is never data: by default, DuckDB reads columns from folders named KEY=VALUE.
+    Paths are never data, but by default DuckDB reads columns from folders named KEY=VALUE.
     """
     return f"read_parquet([{', '.join(map(_pattern, paths))}], hive_partitioning = false"
 
@@ -333,7 +333,7 @@ def _pattern(path: Path) -> str:
     """Returns a path as an SQL string in which no character is a wildcard.
 
     Raises:
-        StoreError: It holds a wildcard and a backslash, which no pattern of DuckDB can match.
+        StoreError: The path has a wildcard and a backslash, which no pattern of DuckDB matches.
     """
     text = str(path)
     if not _WILDCARDS.isdisjoint(text) and "\\" in text:

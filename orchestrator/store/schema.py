@@ -1,4 +1,4 @@
-"""Every table and column of the results, declared once with its type, unit and meaning."""
+"""Every table and column of the results with its type, unit and meaning, declared once."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Column:
         name: Name in the Parquet files.
         kind: Type of the values.
         description: Meaning, as the documentation shows it.
-        unit: Unit of a quantity, else empty.
+        unit: Unit of a quantity; empty for other columns.
         nullable: Whether a value may be missing.
         since: Schema version that added the column.
-        low: Least value of a number; numbers are always finite.
+        low: Smallest value of a number; numbers are always finite.
         high: Largest value of a number.
     """
 
@@ -65,7 +65,7 @@ class TableSchema:
         description: What one row is.
         columns: In the order of the files.
         key: Columns that no two rows share.
-        order: Columns by which compacted files and answers are sorted; the key is among them.
+        order: Columns by which compacted files and reads are sorted; they include the key.
     """
 
     name: str
@@ -94,7 +94,9 @@ class TableSchema:
         return pa.schema(fields, metadata={"podium.schema_version": str(SCHEMA_VERSION)})
 
 
-_TRIAL = Column("trial_id", "string", "Identity of the trial: same question, same id")
+_TRIAL = Column(
+    "trial_id", "string", "Identity of the trial: the same specification has the same id"
+)
 _PROTOCOL = Column("protocol_id", "string", "Identity of seed, data and training protocol")
 _LABELS = (
     Column("dataset", "string", "Label of the dataset"),
@@ -110,7 +112,7 @@ _ATTEMPT = Column("attempt", "integer", "Number of the attempt, from 1", low=1)
 
 def _mean(name: str, meaning: str) -> tuple[Column, Column]:
     """Declares a test metric in both averages."""
-    per_image = f"{meaning}, mean of the test images; null when diverged"
+    per_image = f"{meaning}, mean over the test images; null when diverged"
     pooled = f"{meaning}, from the summed counts of all test images; null when diverged"
     return (
         Column(name, "number", per_image, nullable=True, low=0, high=1),
@@ -127,7 +129,7 @@ _METRICS = (
 
 TRIALS = TableSchema(
     name="trials",
-    description="One row a finished trial; the trial is finished exactly when this row is visible.",
+    description="One row per finished trial; a trial is finished exactly when its row is visible.",
     key=("trial_id",),
     order=(*_LABEL_NAMES, "trial_id"),
     columns=(
@@ -151,17 +153,21 @@ TRIALS = TableSchema(
         Column("best_epoch", "integer", "Epoch of the best validation Dice", "epoch", True, low=1),
         Column("best_val_dice", "number", "Validation Dice of that epoch", "", True, low=0, high=1),
         Column("num_epochs", "integer", "Epochs trained", "epochs", low=0),
-        Column("num_train_images", "integer", "Images trained on", "images", low=0),
-        Column("num_val_images", "integer", "Images of the validation part", "images", low=0),
-        Column("num_test_images", "integer", "Images tested on", "images", low=0),
+        Column("num_train_images", "integer", "Training images", "images", low=0),
+        Column("num_val_images", "integer", "Validation images", "images", low=0),
+        Column("num_test_images", "integer", "Test images", "images", low=0),
         Column("train_seconds", "number", "Wall time of all epochs, over all attempts", "s", low=0),
         Column(
-            "peak_memory_bytes", "integer", "Device memory; of the process on a CPU", "bytes", low=0
+            "peak_memory_bytes",
+            "integer",
+            "Largest device memory in use; on a CPU, that of the process",
+            "bytes",
+            low=0,
         ),
         Column(
             "reserved_memory_bytes",
             "integer",
-            "Device memory that torch reserved for it; null on a CPU and in rows of older versions",
+            "Device memory that torch reserved; null on a CPU and in rows of older versions",
             "bytes",
             True,
             since=5,
@@ -169,7 +175,9 @@ TRIALS = TableSchema(
         ),
         Column("image_size", "integer", "Side of the square input", "pixels", low=1),
         Column("arithmetic", "string", "Precision of the forward pass, such as 'float32'"),
-        Column("deterministic", "boolean", "Whether deterministic kernels were asked for"),
+        Column(
+            "deterministic", "boolean", "Whether the configuration required deterministic kernels"
+        ),
         Column("device", "string", "Name of the device"),
         _HOST,
         Column("gpu_ids", "string", "Assigned GPUs, separated by commas; empty on a CPU"),
@@ -182,7 +190,7 @@ TRIALS = TableSchema(
         Column(
             "message",
             "string",
-            "How a trial diverged; which images no epoch's last batch trained on",
+            "How the trial diverged, or which last batch of each epoch was not trained on",
             "",
             True,
         ),
@@ -192,7 +200,7 @@ TRIALS = TableSchema(
 
 EPOCHS = TableSchema(
     name="epochs",
-    description="One row an epoch of a finished trial: its learning curve.",
+    description="One row per epoch of a finished trial: its learning curve.",
     key=("trial_id", "epoch"),
     order=(*_LABEL_NAMES, "trial_id", "epoch"),
     columns=(
@@ -210,23 +218,23 @@ EPOCHS = TableSchema(
 
 IMAGES = TableSchema(
     name="images",
-    description="One row a test image of a finished trial, from which any average can be made.",
+    description="One row per test image of a finished trial; they give any average.",
     key=("trial_id", "image"),
     order=(*_LABEL_NAMES, "trial_id", "image"),
     columns=(
         _TRIAL,
         *_LABELS,
         Column("image", "string", "Name of the test image"),
-        Column("tp", "integer", "Lesion found", "pixels", low=0),
-        Column("fp", "integer", "Background taken for lesion", "pixels", low=0),
-        Column("fn", "integer", "Lesion missed", "pixels", low=0),
-        Column("tn", "integer", "Background left alone", "pixels", low=0),
+        Column("tp", "integer", "Lesion pixels predicted as lesion", "pixels", low=0),
+        Column("fp", "integer", "Background pixels predicted as lesion", "pixels", low=0),
+        Column("fn", "integer", "Lesion pixels predicted as background", "pixels", low=0),
+        Column("tn", "integer", "Background pixels predicted as background", "pixels", low=0),
         Column(
             "train_sibling",
             "string",
-            "Nearest relation to a training image of the trial: 'equal' pictures, near duplicates "
-            "('similar'), one 'group' of the layout (a video sequence), or 'none'; null in rows of "
-            "older versions",
+            "Closest relation to a training image of the trial: 'equal' pictures, 'similar' "
+            "pictures (near duplicates), the same 'group' of the layout (a video sequence), or "
+            "'none'; null in rows of older versions",
             "",
             True,
             since=5,
@@ -236,7 +244,7 @@ IMAGES = TableSchema(
 
 PREDICTIONS = TableSchema(
     name="predictions",
-    description="One row an example image of a finished trial with the model's raw output.",
+    description="One row per example image of a finished trial, with the raw output of the model.",
     key=("trial_id", "image"),
     order=(*_LABEL_NAMES, "trial_id", "image"),
     columns=(
@@ -246,8 +254,8 @@ PREDICTIONS = TableSchema(
         Column("image_jpeg", "binary", "The input as JPEG"),
         Column("truth_png", "binary", "The true mask as 1-bit PNG"),
         Column("logits_png", "binary", "Raw output as 8-bit grey PNG, linear between the limits"),
-        Column("logit_min", "number", "Raw output of grey level 0"),
-        Column("logit_max", "number", "Raw output of grey level 255"),
+        Column("logit_min", "number", "Raw output at grey level 0"),
+        Column("logit_max", "number", "Raw output at grey level 255"),
         Column("logit_mean", "number", "Exact mean of the raw output", nullable=True, since=2),
         Column(
             "mask_png", "binary", "1-bit PNG of sigmoid(raw output) > 0.5", nullable=True, since=2
@@ -260,7 +268,7 @@ PREDICTIONS = TableSchema(
 
 FAILURES = TableSchema(
     name="failures",
-    description="One row an attempt that gave no result, or whose training diverged.",
+    description="One row per attempt that gave no result or whose training diverged.",
     key=("trial_id", "attempt"),
     order=(*_LABEL_NAMES, "trial_id", "attempt"),
     columns=(
@@ -270,14 +278,14 @@ FAILURES = TableSchema(
         _ATTEMPT,
         Column("failure_class", "string", "'diverged', 'out-of-memory', 'infrastructure' or 'bug'"),
         Column("message", "string", "The error in one line"),
-        Column("traceback", "string", "Traceback, if there is one; else empty"),
+        Column("traceback", "string", "Traceback; empty if there is none"),
         _HOST,
         _SPEC,
-        Column("failed_at", "timestamp", "When it failed", "UTC"),
+        Column("failed_at", "timestamp", "When the attempt failed", "UTC"),
         Column(
             "gpus",
             "number",
-            "GPUs the attempt was given, or the share of one",
+            "GPUs of the attempt, or its GPU share",
             "GPUs",
             True,
             since=3,
@@ -289,8 +297,8 @@ FAILURES = TableSchema(
 CANDIDATES = TableSchema(
     name="candidates",
     description=(
-        "One row a finished training of `podium tune`: parameters tried on training and validation "
-        "images alone. No test image was looked at, and no podium counts these rows."
+        "One row per finished training of `podium tune`, which uses only training and validation "
+        "images. No test image was read, and no podium counts these rows."
     ),
     key=("trial_id",),
     order=("search_id", "number", *_LABEL_NAMES, "trial_id"),
@@ -298,16 +306,20 @@ CANDIDATES = TableSchema(
         Column("schema_version", "integer", "Version of these columns when the row was written"),
         Column("trial_id", "string", "Identity of the training within its search"),
         _PROTOCOL,
-        Column("search_id", "string", "Identity of the search: what is tried, where and how"),
+        Column(
+            "search_id",
+            "string",
+            "Identity of the search: its search space, trainings and settings",
+        ),
         Column(
             "number",
             "integer",
-            "Number of the candidate in its search, from 0: the defaults",
+            "Number of the candidate in its search; 0 has the default parameters",
             low=0,
         ),
         *_LABELS,
-        Column("status", "string", "'completed', 'diverged', or 'pruned': stopped as hopeless"),
-        Column("parameters", "string", "The values tried as JSON"),
+        Column("status", "string", "'completed', 'diverged', or 'pruned' (stopped early)"),
+        Column("parameters", "string", "Parameter values of the candidate as JSON"),
         Column(
             "best_val_dice",
             "number",
@@ -326,13 +338,13 @@ CANDIDATES = TableSchema(
         Column("code_version", "string", "Version of the code; null when pruned", nullable=True),
         Column("versions", "string", "Versions of packages as JSON; null when pruned", "", True),
         _SPEC,
-        Column("message", "string", "How it diverged", nullable=True),
+        Column("message", "string", "How the training diverged", nullable=True),
         Column("committed_at", "timestamp", "When the row was written", "UTC"),
     ),
 )
 
 DETAIL_TABLES = (EPOCHS, IMAGES, PREDICTIONS)
-"""Tables whose rows count only once their trial has its row in `trials`."""
+"""Tables whose rows count only if their trial has its row in `trials`."""
 
 TABLES: dict[str, TableSchema] = {
     table.name: table for table in (TRIALS, EPOCHS, IMAGES, PREDICTIONS, FAILURES, CANDIDATES)
@@ -341,8 +353,8 @@ TABLES: dict[str, TableSchema] = {
 GRID = TableSchema(
     name="grid",
     description=(
-        "No folder but a view, made from the newest grid of each protocol: one row a trial that "
-        "was asked for, with what became of it."
+        "A view without a folder, made from the newest grid of each protocol: one row per "
+        "requested trial, with its status."
     ),
     key=("grid_id", "trial_id"),
     order=("grid_id", "trial_id"),
@@ -355,32 +367,29 @@ GRID = TableSchema(
         Column(
             "status",
             "string",
-            "'completed' or 'diverged' as in trials, 'failed': no result and the last attempt "
-            "failed, or 'missing': no result and no attempt that failed",
+            "'completed' or 'diverged' as in trials; 'failed': no result, and the last attempt "
+            "failed; 'missing': no result and no failed attempt",
         ),
         Column("num_failures", "integer", "Attempts that gave no result", "attempts"),
         Column(
             "failure_class", "string", "Class of the last failure; null without one", nullable=True
         ),
         Column("message", "string", "Message of the last failure; null without one", nullable=True),
-        Column("gpus", "number", "GPUs a trial was given, by the configuration", "GPUs", True),
-        Column("cpus", "number", "CPU cores a trial was given, likewise", "cores", True),
+        Column("gpus", "number", "GPUs per trial in the configuration", "GPUs", True),
+        Column("cpus", "number", "CPU cores per trial in the configuration", "cores", True),
     ),
 )
 
 VIEWS: dict[str, TableSchema] = {**TABLES, GRID.name: GRID}
-"""What a query can name."""
+"""Tables and views that a query can name."""
 
 
 def describe_tables() -> str:
     """Returns the tables and their columns as Markdown, for the documentation."""
     parts = []
     for table in VIEWS.values():
-        lines = [f"## {table.name}", "", table.description, ""]
-        lines += [
-            "| column | type | unit | may be null | meaning |",
-            "| --- | --- | --- | --- | --- |",
-        ]
+        head = "| column | type | unit | may be null | meaning |\n| --- | --- | --- | --- | --- |"
+        lines = [f"## {table.name}", "", table.description, "", head]
         lines += [
             f"| {c.name} | {c.kind} | {c.unit} | {'yes' if c.nullable else ''} | {c.description} |"
             for c in table.columns

@@ -1,4 +1,4 @@
-"""Reads an SQL statement before anything runs: one SELECT over the views, and what it names."""
+"""Checks an SQL statement before it runs: one SELECT, and only views and allowed functions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from orchestrator.store.schema import VIEWS
 from orchestrator.store.storage import StoreError
 from workers.catalogue import nearest
 
-READ_ONLY = "a query reads only: write one SELECT statement"
+READ_ONLY = "a query is read-only: write one SELECT statement"
 MAX_DEPTH = 1_000
-"""Brackets within each other, which is DuckDB's own bound: 4,000 that are never closed take its
-parser minutes, in which it does not hear Ctrl-C."""
+"""Limit for nested brackets, the same as DuckDB's. Its parser takes minutes for 4,000 brackets that
+are never closed, and Ctrl-C does not interrupt it."""
 _TOO_DEEP = "the statement is nested too deeply; compute parts of it in a WITH clause"
 TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "unnest"})
-"""Functions that may stand for a table; every other one reaches beyond the results."""
+"""Functions that can replace a table; all others can read outside the results."""
 REFUSED_FUNCTIONS = frozenset(
     {
         "current_connection_id", "current_query", "current_query_id", "current_setting",
@@ -30,7 +30,7 @@ REFUSED_FUNCTIONS = frozenset(
         "pg_sleep", "set_config", "setval", "sleep_ms", "txid_current", "write_log",
     }
 )  # fmt: skip
-"""Functions that see settings, the environment or time pass, and not the results."""
+"""Functions that read settings, the environment or the time instead of the results."""
 _TOKEN = re.compile(r'[{}\[\]]|"(?:[^"\\]|\\.)*"|[^\s,:{}\[\]"]+')
 _WHOLE_ROW = frozenset({"STAR", "POSITIONAL_REFERENCE"})
 
@@ -39,12 +39,12 @@ Node = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """A statement that may run.
+    """A checked statement.
 
     Attributes:
-        sql: Its text.
-        columns: What it may read of each view it names; never too little.
-        parameters: Names of its parameters (`$name`).
+        sql: The text.
+        columns: For each view that it names, the columns to read: all that it uses, or more.
+        parameters: Names of the parameters (`$name`).
     """
 
     sql: str
@@ -56,7 +56,7 @@ def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> Statement:
     """Checks that a text is one SELECT statement over the views.
 
     Raises:
-        StoreError: It is not, or it names a table or a function that is not there to be used.
+        StoreError: The text is something else, or it names an unknown table or refused function.
     """
     if _depth(sql) > MAX_DEPTH:
         raise StoreError(_TOO_DEEP)
@@ -88,15 +88,15 @@ def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> Statement:
 
 
 def explain(error: duckdb.Error, columns: Mapping[str, tuple[str, ...]] | None = None) -> str:
-    """Returns what DuckDB says in words for a user, with the nearest names for a wrong column.
+    """Returns the message of DuckDB for the user, with the nearest names for a wrong column.
 
     Args:
-        error: Its error.
-        columns: All columns of each view the statement names, where they are known.
+        error: The error of DuckDB.
+        columns: All columns of each view in the statement, if they are known.
     """
     text = re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", str(error)).strip()
-    reason, _, place = text.partition("\n\nLINE ")
-    place = f"\n\nLINE {place}" if place else ""
+    reason, _, position = text.partition("\n\nLINE ")
+    position = f"\n\nLINE {position}" if position else ""
     if "Max expression depth" in reason:
         return _TOO_DEEP
     if isinstance(error, duckdb.OutOfMemoryException):
@@ -106,14 +106,14 @@ def explain(error: duckdb.Error, columns: Mapping[str, tuple[str, ...]] | None =
     if isinstance(error, duckdb.BinderException) and missing and unknown and columns:
         name = missing[1]
         known = dict.fromkeys(column for names in columns.values() for column in names)
-        # SQL takes text in double quotes for the name of a column.
-        hint = f"; text is written in single quotes: '{name}'" if f'"{name}"' in place else ""
-        return f"column {name!r}: unknown; {nearest(name, known)}{hint}{place}"
-    return f"{reason}{place}"
+        # In SQL, text in double quotes is the name of a column.
+        hint = f"; text is written in single quotes: '{name}'" if f'"{name}"' in position else ""
+        return f"column {name!r}: unknown; {nearest(name, known)}{hint}{position}"
+    return f"{reason}{position}"
 
 
 def _depth(sql: str) -> int:
-    """Returns how many brackets lie within each other, at most; those in texts count too."""
+    """Returns the largest depth of nested brackets, including those in texts."""
     depth = deepest = 0
     for bracket in re.findall(r"[()]", sql):
         depth = max(depth + (1 if bracket == "(" else -1), 0)
@@ -122,7 +122,7 @@ def _depth(sql: str) -> int:
 
 
 def _load(text: str) -> Any:  # noqa: ANN401 - any JSON
-    """Parses JSON of any depth: a sum of 500 terms is a tree that deep, too deep for `json`."""
+    """Parses JSON of any depth: the tree of a sum of 500 terms is too deep for `json`."""
     root: list[Any] = []
     open_values: list[Any] = [root]
     key: str | None = None
@@ -158,7 +158,7 @@ def _nodes(tree: object) -> Iterator[Node]:
 
 
 def _orders_by_all(node: Node) -> bool:
-    """Says whether this is ORDER BY ALL: a star, but of what is selected and not of a table."""
+    """Says whether a node is ORDER BY ALL, whose star means the selected columns, not a table's."""
     if node.get("type") != "ORDER_MODIFIER" or len(node["orders"]) != 1:
         return False
     star = node["orders"][0]["expression"]
@@ -171,24 +171,24 @@ def _refuse_functions(nodes: list[Node]) -> None:
         if node.get("type") == "TABLE_FUNCTION":
             name = str(node["function"]["function_name"]).lower()
             if name not in TABLE_FUNCTIONS:
-                msg = f"{name}(): a query sees only the tables {', '.join(VIEWS)}"
+                msg = f"{name}(): a query can read only the tables {', '.join(VIEWS)}"
                 raise StoreError(msg)
         elif node.get("class") == "FUNCTION":
             name = str(node["function_name"]).lower()
             if name in REFUSED_FUNCTIONS:
-                msg = f"{name}(): not available here: a query sees only the results"
+                msg = f"{name}(): not available, because a query can read only the results"
                 raise StoreError(msg)
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, nodes: list[Node]) -> tuple[str, ...]:
-    """Returns the views that are named.
+    """Returns the names of the views in a statement.
 
     Raises:
-        StoreError: Something else is named as a table.
+        StoreError: The statement names another table.
     """
-    own = {str(entry["key"]).lower() for node in nodes for entry in _ctes(node)}
-    for name in sorted(own):
-        # Beyond the reach of its WITH, such a name would mean the database's own table.
+    with_names = {str(entry["key"]).lower() for node in nodes for entry in _ctes(node)}
+    for name in sorted(with_names):
+        # Outside its WITH clause, such a name would mean a table of the database.
         if _is_known(connection, name):
             msg = f"WITH {name}: the database has a table of that name; choose another name"
             raise StoreError(msg)
@@ -203,7 +203,7 @@ def _tables(connection: duckdb.DuckDBPyConnection, nodes: list[Node]) -> tuple[s
             name = str(node["table_name"])
             if name.lower() in VIEWS and not qualified:
                 found.append(name.lower())
-            elif name.lower() not in own or qualified:
+            elif name.lower() not in with_names or qualified:
                 full = ".".join(filter(None, (node.get("catalog_name"), node.get("schema_name"))))
                 full = f"{full}.{name}" if full else name
                 msg = f"table {full!r}: unknown; {nearest(name, VIEWS)}"
@@ -212,7 +212,7 @@ def _tables(connection: duckdb.DuckDBPyConnection, nodes: list[Node]) -> tuple[s
 
 
 def _is_known(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
-    """Says whether the empty database has a table or view of its own of that name."""
+    """Says whether the empty database already has a table or view of that name."""
     quoted = name.replace('"', '""')
     try:
         connection.execute(f'SELECT * FROM "{quoted}" LIMIT 0')
@@ -227,13 +227,13 @@ def _ctes(node: Node) -> list[Node]:
 
 
 def _columns(table: str, nodes: list[Node]) -> tuple[str, ...]:
-    """Returns the columns of a view that may be read: all but those named nowhere."""
+    """Returns the columns of a view that the statement can use: those that it names."""
     declared = VIEWS[table].column_names
     aliases = {str(n["alias"]).lower() for n in nodes if n.get("type") == "BASE_TABLE"}
     whole_rows = {table, *aliases} - {""}
     words = set()
     for node in nodes:
-        # A column that is a table's name is its whole row.
+        # A column with the name of a table is its whole row.
         reference = [str(part).lower() for part in node.get("column_names") or ()]
         if (
             node.get("class") in _WHOLE_ROW

@@ -1,4 +1,4 @@
-"""What the store asks of a place that keeps files, and the errors every such place raises."""
+"""What the store requires of a storage, its errors, and how temporary errors are retried."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from workers.contract import UserError
 
 Buffer: TypeAlias = bytes | memoryview
-"""What can be written; a view of a mapped file need not fit into memory."""
+"""Content of a file; a view of a mapped file can be larger than memory."""
 
 
 class StoreError(UserError):
@@ -22,9 +22,9 @@ class StoreError(UserError):
 
 
 class TemporaryStoreError(StoreError):
-    """The same as what may pass: a lost connection, a throttled request, a stale file handle.
+    """A temporary error: a lost connection, a throttled request, a stale file handle.
 
-    Storages ask again for a while (see `orchestrator.store.storage`) before anybody sees this.
+    A storage raises it only after it has repeated the operation for a while (see `RetryPolicy`).
     """
 
 
@@ -33,11 +33,11 @@ class FileInfo:
     """One entry of a folder.
 
     Attributes:
-        path: Relative to the location, with `/` between its parts.
+        path: Relative to the location, separated by `/`.
         size_bytes: 0 for a folder.
         modified_at: UTC; None for a folder.
-        is_folder: True for what is no file: a folder, or as `is_special` says.
-        is_special: True for a pipe, a socket or a device, which is never opened.
+        is_folder: Whether the entry is not a file: a folder, or one with `is_special`.
+        is_special: Whether it is a pipe, a socket or a device, which is never opened.
     """
 
     path: str
@@ -48,63 +48,63 @@ class FileInfo:
 
     @property
     def name(self) -> str:
-        """The last part of the path."""
+        """The file name in the path."""
         return self.path.rpartition("/")[2]
 
 
 class Storage(Protocol):
-    """A place that keeps files. Paths are relative, with `/` between their parts.
+    """Keeps the files of one results location. Paths are relative to it, separated by `/`.
 
-    Every method raises StoreError when the place refuses; the message holds no secret. What may
-    pass is tried again for a while first.
+    Every method raises StoreError, whose message has no secrets. After a temporary error it first
+    repeats the operation for a while.
     """
 
     def __hash__(self) -> int: ...
 
     @property
     def location(self) -> str:
-        """What `open_storage` opens again, with its options."""
+        """The location with its options, for `open_storage`; it may contain credentials."""
         ...
 
     @property
     def name(self) -> str:
-        """The location as messages show it, without options."""
+        """The location without its options, for messages."""
         ...
 
     def write(self, path: str, data: Buffer) -> None:
-        """Puts a file in place, whole, durable and at once; replaces an older one."""
+        """Writes or replaces a file in one step and durably."""
         ...
 
     def touch(self, path: str) -> None:
-        """Puts an empty file in place, which a crash of the machine may lose."""
+        """Creates an empty file, which a crash of the machine may lose."""
         ...
 
     def read(self, path: str) -> bytes | None:
-        """Returns a file's bytes, or None when there is no such file."""
+        """Returns the bytes of a file, or None if the file does not exist."""
         ...
 
     def list(self, folder: str, prefix: str = "") -> tuple[FileInfo, ...]:
-        """Returns the entries of a folder whose names begin so; none when there is no folder."""
+        """Returns the entries of a folder, if it exists, whose names begin with `prefix`."""
         ...
 
     def delete(self, path: str) -> None:
-        """Removes a file; a file that is already gone is no error."""
+        """Removes a file, if it exists."""
         ...
 
     def delete_folder(self, folder: str) -> None:
-        """Removes a folder if it is empty; an object store leaves an object where one was."""
+        """Removes a folder if it is empty; an object store leaves an object in its place."""
         ...
 
     def exists(self, path: str) -> bool:
-        """Says whether the file is there."""
+        """Says whether a file exists."""
         ...
 
     def local_copies(self, paths: Sequence[str]) -> AbstractContextManager[Mapping[str, Path]]:
-        """Gives each file as one on this machine; files that are gone are left out."""
+        """Gives a path on this machine for each file that still exists."""
         ...
 
     def lock(self, name: str) -> AbstractContextManager[object]:
-        """Keeps others out as a courtesy where the place can; nothing relies on it."""
+        """Keeps other processes from the same work if the storage can; no result depends on it."""
         ...
 
 
@@ -113,19 +113,20 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How long to go on asking, with pauses that double.
+    """How long an operation is repeated after temporary errors, with pauses that double.
 
-    A place that never answered is more likely misnamed than disturbed, so its user is told soon.
+    A location that has never answered is more likely misspelt than disturbed, so its error is
+    reported soon.
 
     Attributes:
-        first_pause_seconds: The first pause; each is shortened at random by up to a half, so that
-            many workers do not come back at once.
-        longest_pause_seconds: No pause is longer.
-        unknown_seconds: In all, for a place that has not answered this process yet.
-        known_seconds: In all, for a place that has.
-        sleep: Pauses.
+        first_pause_seconds: The first pause. Each pause is shortened at random by up to a half, so
+            that many workers do not repeat their requests at the same time.
+        longest_pause_seconds: Upper limit of a pause.
+        unknown_seconds: Total time for a location that has not answered this process yet.
+        known_seconds: Total time for a location that has answered.
+        sleep: Waits for a number of seconds.
         clock: A monotonic clock, in seconds.
-        answered: The places that have answered.
+        answered: The locations that have answered.
     """
 
     first_pause_seconds: float = 0.5
@@ -136,26 +137,26 @@ class RetryPolicy:
     clock: Callable[[], float] = time.monotonic
     answered: set[str] = field(default_factory=set)
 
-    def run(self, place: str, operation: Callable[[], _Result]) -> _Result:
-        """Returns what an operation gives, repeating it after each hiccup.
+    def run(self, location: str, operation: Callable[[], _Result]) -> _Result:
+        """Returns the result of an operation, which is repeated after each temporary error.
 
         Raises:
-            TemporaryStoreError: The hiccup lasted too long.
+            TemporaryStoreError: The errors lasted too long.
         """
         started, pause = self.clock(), self.first_pause_seconds
         while True:
             try:
                 result = operation()
             except TemporaryStoreError:
-                limit = self.known_seconds if place in self.answered else self.unknown_seconds
+                limit = self.known_seconds if location in self.answered else self.unknown_seconds
                 if self.clock() - started + pause > limit:
                     raise
             else:
-                self.answered.add(place)
+                self.answered.add(location)
                 return result
             self.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, self.longest_pause_seconds)
 
 
 RETRY_POLICY = RetryPolicy()
-"""Shared by all storages of a process, so that a place is known once it has answered."""
+"""Shared by all storages of a process, so that each location has to answer only once."""

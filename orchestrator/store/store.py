@@ -1,4 +1,4 @@
-"""The store: one atomic commit a trial, and tables with one row a key in every view."""
+"""The store: one atomic commit per trial, and tables with one row per key."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """The results of a sweep below one location.
+    """The results at one location.
 
-    A trial is finished exactly when its row in `trials` is visible; that row appears at once and
-    whole, after the rows it refers to are durable. The first commit of a trial wins: a second
-    one changes nothing. Any number of processes may use one location at the same time.
+    A trial is finished exactly when its row in `trials` is visible. The row appears in one step,
+    after the rows that it refers to are durable. The first commit of a trial wins, and a second one
+    changes nothing. Any number of processes can use one location at the same time.
     """
 
     def __init__(self, location: str | Path, *, storage: Storage | None = None) -> None:
-        """Opens a location; nothing is read or written yet.
+        """Opens a location without reading or writing.
 
         Args:
             location: Path, `file://` or `s3://` URI.
-            storage: What keeps the files, if not what the location says.
+            storage: The storage of the files; by default, the one of the location.
 
         Raises:
             StoreError: The location cannot be understood or opened.
@@ -70,12 +70,12 @@ class Store:
 
     @property
     def location(self) -> str:
-        """What opens this store again; it may hold credentials, so never show it."""
+        """The location with its options, to open this store again; it may contain credentials."""
         return self._storage.location
 
     @property
     def name(self) -> str:
-        """The location as messages show it, without credentials and options."""
+        """The location without options and credentials, for messages."""
         return self._storage.name
 
     def commit(
@@ -88,13 +88,13 @@ class Store:
     ) -> None:
         """Makes a trial finished: its details first, then its row in `trials`.
 
-        A diverged trial also gets its row in `failures`. A trial that is already committed is
-        left as it is.
+        A diverged trial also gets a row in `failures`. A trial that is already finished stays as it
+        is.
 
         Args:
-            spec: What was asked.
-            result: The answer.
-            committed_at: With a time zone.
+            spec: The specification of the trial.
+            result: The result of the trial.
+            committed_at: Time of the commit, with a time zone.
             attempt: Number of the attempt; by default one more than the last failed one.
 
         Raises:
@@ -113,7 +113,7 @@ class Store:
             if found:
                 self._storage.write(path, encode_part(TABLES[name], found))
             else:
-                # An interrupted attempt with other options may have left some.
+                # An interrupted attempt with other options may have written the file.
                 self._storage.delete(path)
         if result.status is TrialStatus.DIVERGED:
             self.record_failure(
@@ -122,7 +122,7 @@ class Store:
         self._storage.write(part_path(TRIALS, trial_id), data)
 
     def record_failure(self, record: FailureRecord) -> None:
-        """Adds a row to `failures`; the same trial and attempt again replaces it.
+        """Adds a row to `failures`, or replaces the row of the same trial and attempt.
 
         Raises:
             StoreError: The file cannot be written.
@@ -132,7 +132,7 @@ class Store:
         self._storage.write(path, encode_part(FAILURES, [rows.failure_row(record)]))
 
     def commit_candidate(self, row: CandidateRow) -> None:
-        """Makes one training of a search finished; again replaces its row; raises as `commit`."""
+        """Adds or replaces the row of a finished training of a search; raises as `commit`."""
         data = encode_part(CANDIDATES, [rows.candidate_values(row)])
         self._storage.write(part_path(CANDIDATES, row.trial_id), data)
 
@@ -181,7 +181,7 @@ class Store:
         return rows.committed_trial(row)
 
     def failures(self) -> tuple[FailureRow, ...]:
-        """Returns every failed attempt, and the row beside each diverged trial.
+        """Returns every failed attempt, and one row for each diverged trial.
 
         Raises:
             StoreError: The table cannot be read, or a newer version wrote it.
@@ -192,7 +192,7 @@ class Store:
     def num_failures(self, trial_id: str) -> int:
         """Returns the number of a trial's last failed attempt, 0 without one.
 
-        Divergence is a result and no failed attempt.
+        Divergence is a result, not a failed attempt.
 
         Raises:
             StoreError: A file cannot be read.
@@ -222,15 +222,15 @@ class Store:
         *,
         trial_ids: Collection[str] | None = None,
     ) -> pd.DataFrame:
-        """Returns a table, one row a key, sorted; an empty one has its columns and types too.
+        """Returns a table, one row per key, sorted; also an empty table has all columns and types.
 
-        Whole numbers that may be missing have pandas' nullable type. Details of trials that are
-        not finished are left out, and torn parts of `trials` and `failures` (see `damaged`).
+        Nullable integer columns have pandas' nullable type. The table has no details of trials that
+        are not finished and no rows of torn parts of `trials` and `failures` (see `damaged`).
 
         Args:
             table: Name of the table.
-            columns: Columns wanted, in this order; all by default.
-            trial_ids: Trials wanted; all by default.
+            columns: Columns to read, in this order; all by default.
+            trial_ids: Trials to read; all by default.
 
         Raises:
             StoreError: Table or column is unknown, a file is torn, or a newer version wrote it.
@@ -249,22 +249,22 @@ class Store:
         *,
         trial_ids: Collection[str] | None = None,
     ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        """Returns a table, or `grid`, as `read` does, and notes on rows that are not there.
+        """Returns a table or the view `grid`, as `read` does, with notes on missing rows.
 
         Args:
             name: Name of the table, or `grid`.
-            columns: Columns wanted, in this order; all by default.
-            trial_ids: Trials wanted; all by default.
+            columns: Columns to read, in this order; all by default.
+            trial_ids: Trials to read; all by default.
 
         Raises:
-            StoreError: There are no results, or as `read` says.
+            StoreError: There are no results, or an error of `read`.
         """
         wanted = known_columns(VIEWS[name], columns)
         found, notes = load(self._storage, {name: wanted}, trial_ids)
         return to_pandas(VIEWS[name], found[name]), notes
 
     def missing_details(self, trial_ids: Collection[str] | None = None) -> tuple[str, ...]:
-        """Returns a sentence for each table in which completed trials lack rows; all by default.
+        """Returns a note for each table in which rows of these trials are missing; all by default.
 
         Raises:
             StoreError: The results cannot be read.
@@ -273,11 +273,11 @@ class Store:
         return missing_details(self._storage, trials.rows, trial_ids=trial_ids)
 
     def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> QueryResult:
-        """Answers one SELECT statement over the tables and `grid`; reads only.
+        """Runs one SELECT statement over the tables and the view `grid`, read-only.
 
         Args:
             sql: The statement; DuckDB's SQL.
-            parameters: Values of `$name` in it.
+            parameters: Values of `$name` in the statement.
 
         Raises:
             StoreError: The statement cannot be run, or the results cannot be read.
@@ -285,11 +285,11 @@ class Store:
         return run_query(self._storage, sql, parameters)
 
     def checkpoints(self, trial_id: str) -> Checkpoints:
-        """Returns where a trial keeps its state."""
+        """Returns the checkpoints of a trial."""
         return SavedCheckpoints(self._storage, checkpoint_path(trial_id))
 
     def delete_checkpoint(self, trial_id: str) -> None:
-        """Removes a trial's state, if it has any.
+        """Removes the checkpoint of a trial, if there is one.
 
         Raises:
             StoreError: The file cannot be removed.
@@ -297,7 +297,7 @@ class Store:
         self._storage.delete(checkpoint_path(trial_id))
 
     def save_grid(self, document: Mapping[str, Any]) -> None:
-        """Keeps a grid under its `grid_id`; the same grid again replaces it.
+        """Writes or replaces the document of a grid; its name is its `grid_id`.
 
         Raises:
             StoreError: The file cannot be written.
@@ -305,7 +305,7 @@ class Store:
         save_grid(self._storage, document)
 
     def grids(self) -> list[dict[str, Any]]:
-        """Returns the grids, the one saved last (by `saved_at`) at the end.
+        """Returns the grid documents, sorted by `saved_at`.
 
         Raises:
             StoreError: A file cannot be read or is torn.
@@ -313,7 +313,7 @@ class Store:
         return load_grids(self._storage)
 
     def save_run(self, run: RunRecord) -> None:
-        """Keeps what a driver is doing; the same run again replaces it.
+        """Writes or replaces the document of a driver.
 
         Raises:
             StoreError: The file cannot be written.
@@ -321,7 +321,7 @@ class Store:
         save_run(self._storage, run)
 
     def delete_run(self, run_id: str) -> None:
-        """Removes a driver's document, if there is one.
+        """Removes the document of a driver, if there is one.
 
         Raises:
             StoreError: The file cannot be removed.
@@ -329,7 +329,7 @@ class Store:
         self._storage.delete(run_path(run_id))
 
     def runs(self) -> list[RunRecord]:
-        """Returns what drivers say they are doing, the oldest first; some may be gone.
+        """Returns the documents of drivers, the oldest first; some may no longer run.
 
         Raises:
             StoreError: The folder cannot be read.
@@ -341,11 +341,11 @@ class Store:
         return Claims(self._storage, run_id)
 
     def feed(self) -> Feed:
-        """Returns a reader that follows these results cheaply while others write them."""
+        """Returns a reader that follows these results while drivers write them."""
         return Feed(self._storage)
 
     def compact(self, now: datetime) -> CompactionSummary:
-        """Merges the files of each table into one, after healing.
+        """Removes leftovers of killed processes, then merges the files of each table into one.
 
         Raises:
             StoreError: A file cannot be read or written; nothing is lost.
@@ -355,18 +355,18 @@ class Store:
             return compact_tables(self._storage)
 
     def verify(self, now: datetime) -> Verification:
-        """Reads every page of every file and says what is wrong; changes nothing.
+        """Reads every page of every file and returns all problems; changes nothing.
 
         Raises:
-            StoreError: The place cannot be read, or a newer version wrote the results.
+            StoreError: The results cannot be read, or a newer version wrote the results.
         """
         return verify(self._storage, now)
 
     def quarantine(self, found: Verification) -> tuple[str, ...]:
-        """Moves aside what `verify` found broken, so that its trials are to be run again.
+        """Moves the broken files of `verify` aside; the next run trains their trials again.
 
         Returns:
-            Where the files are now, relative to the results.
+            The new paths of the files, relative to the results.
 
         Raises:
             StoreError: A file cannot be read or written; nothing is lost.
@@ -375,10 +375,10 @@ class Store:
             return quarantine(self._storage, found)
 
     def clean_up(self, now: datetime) -> tuple[str, ...]:
-        """Removes what killed processes left behind and finishes interrupted compactions.
+        """Removes files left by killed processes and finishes interrupted compactions.
 
-        Removed are temporary files and details of trials that never got their row, both older
-        than an hour at `now`, checkpoints of finished trials and claims of drivers that are gone.
+        Removes temporary files and details of unfinished trials, both if older than an hour at
+        `now`, checkpoints of finished trials, and claims of drivers that no longer run.
 
         Returns:
             The removed files.

@@ -1,4 +1,4 @@
-"""Checks every file of the results, and that what a finished trial refers to is all there."""
+"""Checks every file of the results, and that the details of every finished trial are complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orchestrator.store.schema import (
     TableSchema,
 )
 from orchestrator.store.storage import FileInfo, Storage, StoreError
-from orchestrator.store.verify_file import FileFacts, FileProblem, Kind, examine
+from orchestrator.store.verify_file import FileFacts, FileProblem, Kind, check_file
 from orchestrator.store.verify_values import (
     LABELS,
     Totals,
@@ -28,36 +28,37 @@ from orchestrator.store.verify_values import (
     wrong_metrics,
 )
 from orchestrator.store.views import refuse_newer
+from orchestrator.wording import count_text
 
 FILES_AT_ONCE = 1_000
-"""So many are on this machine at a time."""
+"""Files that are copied to this machine at a time."""
 MAX_READS = 5
 
-_AGAIN = "podium verify --quarantine moves it aside, and podium run trains what is missing"
+_AGAIN = "podium verify --quarantine moves it aside, and podium run trains the missing trials"
 REMEDIES: dict[Kind, str] = {
-    "foreign": "move it out, where readers take it for results; --quarantine does",
+    "foreign": "move it out, because readers treat it as results; --quarantine does",
     "special": "delete it; it is neither a file nor a folder, and --quarantine leaves it there",
-    "unreadable": f"restore it from a copy; else {_AGAIN}",
-    "schema": f"restore it from a copy; else {_AGAIN}",
+    "unreadable": f"restore it from a copy; otherwise {_AGAIN}",
+    "schema": f"restore it from a copy; otherwise {_AGAIN}",
     "identity": _AGAIN,
     "labels": "podium verify --quarantine writes them again as specified; every number is kept",
-    "values": f"restore it from a copy; else {_AGAIN}",
+    "values": f"restore it from a copy; otherwise {_AGAIN}",
     "duplicate": _AGAIN,
-    "orphan": "podium compact removes what a killed process left; --quarantine moves it aside",
-    "incomplete": f"{_AGAIN}; before, look for the missing file in a copy",
+    "orphan": "podium compact removes files of killed processes; --quarantine moves them aside",
+    "incomplete": f"restore the missing file from a copy; otherwise {_AGAIN}",
     "grid": "podium run of its configuration writes it again; --quarantine moves it aside",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What a look at all files came to.
+    """The result of checking all files.
 
     Attributes:
-        num_files: Files looked at.
-        num_trials: Finished trials about which nothing is wrong.
-        problems: What is wrong, by file.
-        facts: What each file holds, by the name of its table; grids and foreign files apart.
+        num_files: Number of checked files.
+        num_trials: Number of finished trials without problems.
+        problems: All problems, sorted by file.
+        facts: Facts of the files of each table, by its name.
     """
 
     num_files: int
@@ -67,12 +68,12 @@ class Verification:
 
     @property
     def broken_trials(self) -> frozenset[str]:
-        """Trials that do not count any more once what is broken is moved aside."""
+        """Trials that no longer count as finished after the broken files are moved aside."""
         return _trials_of(problem for problem in self.problems if problem.kind != "labels")
 
     @property
-    def mended_trials(self) -> frozenset[str]:
-        """Trials whose labels are written again, and whose numbers stay."""
+    def relabelled_trials(self) -> frozenset[str]:
+        """Trials whose labels are corrected and whose numbers stay."""
         found = (problem for problem in self.problems if problem.kind == "labels")
         return _trials_of(found) - self.broken_trials
 
@@ -82,29 +83,29 @@ def verify(storage: Storage, now: datetime) -> Verification:
 
     Args:
         storage: Where the results are.
-        now: The moment from which ages are counted: what was written in the last hour may belong
-            to a trial that is about to be finished.
+        now: The current time. Details written within the last hour can belong to a trial that is
+            being committed.
 
     Raises:
-        StoreError: The place cannot be read, or a newer version wrote the results.
+        StoreError: The storage cannot be read, or a newer version wrote the results.
     """
     for _ in range(MAX_READS):
-        found = _look_at_all(storage, now)
+        found = _check_all(storage, now)
         if found is not None:
             return found
-    msg = f"{storage.name}: files were compacted away meanwhile; run podium verify again"
+    msg = f"{storage.name}: compactions replaced files meanwhile; run podium verify again"
     raise StoreError(msg)
 
 
-def _look_at_all(storage: Storage, now: datetime) -> Verification | None:
-    """Returns what there is; None where a compaction took files away under the look."""
-    strange: list[FileProblem] = []
+def _check_all(storage: Storage, now: datetime) -> Verification | None:
+    """Checks all files; returns None if a compaction deleted files meanwhile."""
+    foreign: list[FileProblem] = []
     facts: dict[str, list[FileFacts]] = {}
-    # The trials first: what they refer to was there before them.
+    # `trials` first: details are written before the row of their trial.
     for table in (TRIALS, *DETAIL_TABLES, FAILURES, CANDIDATES):
-        files, foreign = _entries(storage, table)
-        strange += foreign
-        facts[table.name] = list(_examine_all(storage, table, files))
+        files, foreign_here = _entries(storage, table)
+        foreign += foreign_here
+        facts[table.name] = list(_check_files(storage, table, files))
     for table in (TRIALS, *DETAIL_TABLES, FAILURES, CANDIDATES):
         there = {file.path for file in _entries(storage, table)[0]}
         if any(one.file.path not in there for one in facts[table.name]):
@@ -116,38 +117,38 @@ def _look_at_all(storage: Storage, now: datetime) -> Verification | None:
         for trial, promised in one.trials.items():
             trials.setdefault(trial, promised)
     _compare_details(trials, facts)
-    single = (finding for found in facts.values() for finding in _own_findings(found))
+    single = (problem for found in facts.values() for problem in _file_problems(found))
     crossed = (
         *_incomplete(trials, facts),
         *_disagreeing(trials, facts),
         *_orphans(trials, facts, now),
     )
-    problems = tuple(sorted((*strange, *grids, *single, *crossed), key=lambda one: one.path))
+    problems = tuple(sorted((*foreign, *grids, *single, *crossed), key=lambda one: one.path))
     return Verification(
-        num_files=sum(map(len, facts.values())) + num_grids + len(strange),
+        num_files=sum(map(len, facts.values())) + num_grids + len(foreign),
         num_trials=len(trials.keys() - _trials_of(problems)),
         problems=problems,
         facts=facts,
     )
 
 
-def _own_findings(files: Sequence[FileFacts]) -> Iterator[FileProblem]:
-    """Yields what is wrong with the files of a table themselves.
+def _file_problems(files: Sequence[FileFacts]) -> Iterator[FileProblem]:
+    """Yields the problems of the single files of a table.
 
-    A broken part whose rows are compacted already (a killed compaction leaves some) concerns no
-    trial any more.
+    A broken part whose rows are already compacted concerns no trial. A killed compaction leaves
+    such parts.
     """
     compacted = {trial for one in files if one.is_compacted for trial in one.num_rows}
     for one in files:
         superfluous = not one.is_compacted and compacted.issuperset(one.owner)
-        for finding in one.findings:
-            yield replace(finding, trial_ids=()) if superfluous else finding
+        for problem in one.problems:
+            yield replace(problem, trial_ids=()) if superfluous else problem
 
 
 def _trials_of(problems: Iterable[FileProblem]) -> frozenset[str]:
     """Returns the trials that problems concern.
 
-    An attempt that failed is not all of its trial, and a candidate of a search is none.
+    Problems of failed attempts and of candidates do not concern trials.
     """
     return frozenset(
         trial
@@ -158,9 +159,9 @@ def _trials_of(problems: Iterable[FileProblem]) -> frozenset[str]:
 
 
 def _entries(storage: Storage, table: TableSchema) -> tuple[list[FileInfo], list[FileProblem]]:
-    """Returns a table's files, compacted ones first, and what is not a file of the store."""
-    files, strange = own_files(table, storage.list(table.name))
-    return list(files.all()), [_foreign(table, entry, files) for entry in strange]
+    """Returns a table's files, compacted files first, and a problem per foreign entry."""
+    files, foreign = own_files(table, storage.list(table.name))
+    return list(files.all()), [_foreign(table, entry, files) for entry in foreign]
 
 
 def _foreign(table: TableSchema, entry: FileInfo, files: TableFiles) -> FileProblem:
@@ -171,27 +172,27 @@ def _foreign(table: TableSchema, entry: FileInfo, files: TableFiles) -> FileProb
 
 def _no_file(entry: FileInfo) -> FileProblem:
     if entry.is_special:
-        problem = "a pipe, a socket or a device and no file"
+        problem = "a pipe, a socket or a device, not a file"
         return FileProblem(path=entry.path, kind="special", problem=problem)
     return FileProblem(path=entry.path, kind="foreign", problem="not a folder of this store")
 
 
-def _examine_all(
+def _check_files(
     storage: Storage, table: TableSchema, files: Sequence[FileInfo]
 ) -> Iterator[FileFacts]:
     for start in range(0, len(files), FILES_AT_ONCE):
         some = files[start : start + FILES_AT_ONCE]
         with storage.local_copies([file.path for file in some]) as copies:
             for file in some:
-                # What a compaction has taken away meanwhile is in its new file.
+                # The rows of a file that a compaction deleted are in its new file.
                 if file.path in copies and copies[file.path].exists():
-                    yield examine(table, file, copies[file.path])
+                    yield check_file(table, file, copies[file.path])
 
 
 def _incomplete(
     trials: dict[str, TrialFacts], facts: dict[str, list[FileFacts]]
 ) -> Iterator[FileProblem]:
-    """Yields completed trials with fewer or more details than their row says."""
+    """Yields completed trials whose number of details differs from the one in their row."""
     for table, what in ((EPOCHS, "num_epochs"), (IMAGES, "num_test_images")):
         found = _first_counts(facts[table.name])
         wrong: dict[str, list[str]] = {}
@@ -199,34 +200,34 @@ def _incomplete(
         for trial, promised in trials.items():
             count = found.get(trial, 0)
             if promised.is_completed and count != getattr(promised, what):
-                example = f"{count} rows in {table.name} where {what} is {getattr(promised, what)}"
+                example = f"{count} rows in {table.name}, but {what} is {getattr(promised, what)}"
                 holder = _holder(facts[TRIALS.name], trial)
                 wrong.setdefault(holder, []).append(trial)
         for path, ids in wrong.items():
-            problem = f"{example} ({len(ids)} such trials)"
+            problem = f"{example} ({count_text(len(ids), 'trial')})"
             yield FileProblem(path=path, kind="incomplete", problem=problem, trial_ids=tuple(ids))
 
 
 def _compare_details(
     trials: Mapping[str, TrialFacts], facts: Mapping[str, Sequence[FileFacts]]
 ) -> None:
-    """Notes details whose labels are not those of their trial, or that lack a column."""
+    """Notes details with other labels than their trial, and details without a column."""
     for table in DETAIL_TABLES:
         for one in facts[table.name]:
             for trial, labels in one.labels.items():
                 if trial in trials and labels != trials[trial].labels:
-                    one.mend(trial, dict(zip(LABELS, trials[trial].labels, strict=True)))
-            one.note_mended()
+                    one.correct(trial, dict(zip(LABELS, trials[trial].labels, strict=True)))
+            one.note_corrections()
             versions = [trials[trial].version for trial in one.labels if trial in trials]
             lacks = one.lacks(max(versions, default=1))
             if lacks:
-                one.lose("schema", lacks)
+                one.discard("schema", lacks)
 
 
 def _disagreeing(
     trials: Mapping[str, TrialFacts], facts: Mapping[str, Sequence[FileFacts]]
 ) -> Iterator[FileProblem]:
-    """Yields completed trials whose row says other numbers than their details."""
+    """Yields completed trials whose row contradicts their details."""
     counts = _first_counts(facts[IMAGES.name])
     curves = _first_totals(trials, facts[EPOCHS.name])
     images = {
@@ -239,14 +240,14 @@ def _disagreeing(
         for trial, problem in wrong:
             by_file.setdefault(_holder(facts[TRIALS.name], trial), {})[trial] = problem
         for path, problems in by_file.items():
-            example = f"{next(iter(problems.values()))} ({len(problems)} such trials)"
+            example = f"{next(iter(problems.values()))} ({count_text(len(problems), 'trial')})"
             yield FileProblem(path=path, kind="values", problem=example, trial_ids=tuple(problems))
 
 
 def _first_totals(
     trials: Mapping[str, TrialFacts], files: Iterable[FileFacts]
 ) -> dict[str, Totals]:
-    """Returns the totals of completed trials as readers see them."""
+    """Returns the totals of completed trials; of several files with a trial, the first counts."""
     found: dict[str, Totals] = {}
     for one in files:
         for trial, values in one.totals.items():
@@ -258,11 +259,11 @@ def _first_totals(
 def _orphans(
     trials: dict[str, TrialFacts], facts: dict[str, list[FileFacts]], now: datetime
 ) -> Iterator[FileProblem]:
-    """Yields details without a trial; a young part may belong to one that is being committed."""
-    told = _trials_of(finding for one in facts[TRIALS.name] for finding in one.findings)
+    """Yields old details without a trial; newer ones can belong to a commit in progress."""
+    reported = _trials_of(problem for one in facts[TRIALS.name] for problem in one.problems)
     for table in DETAIL_TABLES:
         for found in facts[table.name]:
-            ids = sorted(found.num_rows.keys() - trials.keys() - told)
+            ids = sorted(found.num_rows.keys() - trials.keys() - reported)
             written = found.file.modified_at
             if ids and (found.is_compacted or (written is not None and written < now - STALE)):
                 problem = f"rows of {len(ids)} trials that have no row in {TRIALS.name}"
@@ -272,7 +273,7 @@ def _orphans(
 
 
 def _first_counts(files: Iterable[FileFacts]) -> dict[str, int]:
-    """Counts rows by trial as readers see them: the first file that holds a trial counts."""
+    """Counts rows by trial; of several files with a trial, the first counts."""
     counts: dict[str, int] = {}
     for found in files:
         for trial, count in found.num_rows.items():

@@ -1,4 +1,4 @@
-"""Looks at one file of a table: is every page whole, every row what the file's name says."""
+"""Checks one file of a table: every page, and every row against the name of the file."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from orchestrator.store.verify_values import (
     wrong_values,
 )
 from orchestrator.untrusted import MAX_COLUMN_BYTES, parse_json
+from orchestrator.wording import count_text
 from workers.contract import FailureClass, TrialSpec, TrialStatus
 from workers.identity import trial_id
 
@@ -60,18 +61,18 @@ _READ = frozenset(
         *("deterministic", *LABELS, *ALL_METRICS),
     }
 )
-"""Columns that are looked at row by row; the range of every other one is checked too."""
+"""Columns that are checked row by row; of the others, only the range of values is checked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileProblem:
-    """One thing that is wrong with a file.
+    """One problem of a file.
 
     Attributes:
-        path: Relative to the results.
-        kind: What sort of thing.
-        problem: In words.
-        trial_ids: The trials it concerns, as far as they are known.
+        path: Path of the file, relative to the results.
+        kind: Kind of the problem.
+        problem: Description for the user.
+        trial_ids: The trials concerned, as far as they are known.
     """
 
     path: str
@@ -82,36 +83,37 @@ class FileProblem:
 
 @dataclass(kw_only=True)
 class FileFacts:
-    """What a file holds.
+    """Content and problems of one file.
 
     Attributes:
-        findings: What is wrong with it.
-        is_lost: Nothing in it can be trusted.
-        bad_groups: Row groups that are torn, where the others are whole.
-        num_rows: Whole rows by trial.
-        trials: By trial id, of a file of `trials`.
-        newest: The newest schema version of its rows.
-        lacking: Columns that it has not; an older version knew none of them.
-        labels: Of the rows of each trial, of a file of details; empty where they differ.
-        totals: What the rows of each trial add up to, of a file of details.
-        mended: By trial id, the right values of columns that its specification contradicts.
+        file: The file.
+        problems: Problems of the file.
+        is_lost: Whether no row of the file can be used.
+        bad_groups: Numbers of the torn row groups.
+        num_rows: Number of intact rows by trial.
+        trials: Facts by trial id, for a file of `trials`.
+        newest: Newest schema version of the rows.
+        missing_columns: Declared columns that the file does not have.
+        labels: Labels of each trial, for a file of details; empty if its rows differ.
+        totals: Sums and limits over the rows of each trial, for a file of details.
+        corrections: By trial id, the right values of columns that contradict its specification.
     """
 
     file: FileInfo
-    findings: list[FileProblem] = field(default_factory=list)
+    problems: list[FileProblem] = field(default_factory=list)
     is_lost: bool = False
     bad_groups: set[int] = field(default_factory=set)
     num_rows: Counter[str] = field(default_factory=Counter)
     trials: dict[str, TrialFacts] = field(default_factory=dict)
     newest: int = 0
-    lacking: tuple[Column, ...] = ()
+    missing_columns: tuple[Column, ...] = ()
     labels: dict[str, tuple[object, ...]] = field(default_factory=dict)
     totals: dict[str, Totals] = field(default_factory=dict)
-    mended: dict[str, Row] = field(default_factory=dict)
+    corrections: dict[str, Row] = field(default_factory=dict)
 
     @property
     def is_compacted(self) -> bool:
-        """Whether it is a compacted file, which holds many trials."""
+        """Whether this is a compacted file, which holds many trials."""
         return self.file.name.startswith(COMPACTED_PREFIX)
 
     @property
@@ -120,54 +122,59 @@ class FileFacts:
         return () if self.is_compacted else (trial_id_of(part_key(self.file.name) or ""),)
 
     def add(self, kind: Kind, problem: str, trial_ids: Iterable[str] = ()) -> None:
-        """Notes something that is wrong."""
+        """Adds a problem."""
         ids = tuple(trial_ids) or self.owner
-        self.findings.append(
+        self.problems.append(
             FileProblem(path=self.file.path, kind=kind, problem=problem, trial_ids=ids)
         )
 
-    def lose(self, kind: Kind, problem: str) -> None:
-        """Notes that nothing in it can be trusted."""
+    def discard(self, kind: Kind, problem: str) -> None:
+        """Adds a problem after which no row of the file can be used."""
         self.is_lost = True
-        for known in (self.num_rows, self.trials, self.labels, self.totals, self.mended):
+        for known in (self.num_rows, self.trials, self.labels, self.totals, self.corrections):
             known.clear()
         self.add(kind, problem)
 
     def lacks(self, version: int) -> str | None:
-        """Says which column of a schema version is absent, or returns None."""
-        names = [column.name for column in self.lacking if column.since <= version]
+        """Returns a text with the missing columns of a schema version, or None."""
+        names = [column.name for column in self.missing_columns if column.since <= version]
         return f"lacks the column {', '.join(names)}" if names else None
 
-    def note_mended(self) -> None:
-        """Notes what disagrees with a specification, if anything does."""
-        if self.mended:
-            names = dict.fromkeys(name for right in self.mended.values() for name in right)
-            problem = f"{', '.join(names)}: not what the specification says"
-            self.add("labels", f"{problem} ({len(self.mended)} such trials)", sorted(self.mended))
+    def note_corrections(self) -> None:
+        """Adds a problem if labels contradict their specifications."""
+        if self.corrections:
+            rows = self.corrections.values()
+            names = dict.fromkeys(name for right in rows for name in right)
+            problem = f"{', '.join(names)}: not as in the specification"
+            self.add(
+                "labels",
+                f"{problem} ({count_text(len(self.corrections), 'trial')})",
+                sorted(self.corrections),
+            )
 
-    def mend(self, trial: str, right: Row) -> None:
-        """Notes the right values of a trial's columns."""
-        self.mended[trial] = self.mended.get(trial, {}) | right
+    def correct(self, trial: str, right: Row) -> None:
+        """Notes the right values of columns of a trial."""
+        self.corrections[trial] = self.corrections.get(trial, {}) | right
 
 
-def examine(table: TableSchema, file: FileInfo, path: Path) -> FileFacts:
-    """Reads every page of a file and holds its rows against its name."""
+def check_file(table: TableSchema, file: FileInfo, path: Path) -> FileFacts:
+    """Reads every page of a file and checks its rows against its name."""
     facts = FileFacts(file=file)
     try:
         with parquet.ParquetFile(path, page_checksum_verification=True) as content:
             wrong = _schema_problem(table, content.schema_arrow, facts)
             if wrong:
-                facts.lose("schema", wrong)
+                facts.discard("schema", wrong)
             else:
-                _examine_groups(table, content, facts)
+                _check_groups(table, content, facts)
     except (pa.ArrowException, OSError, ValueError) as error:
-        facts.lose("unreadable", _line(error))
+        facts.discard("unreadable", _line(error))
     if not facts.is_lost and facts.is_compacted:
         _check_digest(path, facts)
     return facts
 
 
-def _examine_groups(table: TableSchema, content: parquet.ParquetFile, facts: FileFacts) -> None:
+def _check_groups(table: TableSchema, content: parquet.ParquetFile, facts: FileFacts) -> None:
     twice: set[str] = set()
     last: Row | None = None
     for number in range(content.num_row_groups):
@@ -176,7 +183,7 @@ def _examine_groups(table: TableSchema, content: parquet.ParquetFile, facts: Fil
             rows = content.read_row_group(number, use_threads=facts.is_compacted)
             keys = rows.select(list(table.key))
             if any(column.null_count for column in keys.columns):
-                facts.lose("schema", f"a row without {' or '.join(table.key)}")
+                facts.discard("schema", f"a row without {' or '.join(table.key)}")
                 return
             twice |= _repeated(keys, last)
             last = keys.slice(keys.num_rows - 1).to_pylist()[0] if keys.num_rows else last
@@ -195,22 +202,22 @@ def _examine_groups(table: TableSchema, content: parquet.ParquetFile, facts: Fil
             _check_rows(table, rows, facts, wrong)
         if facts.is_lost:
             return
-    facts.note_mended()
+    facts.note_corrections()
     if content.num_row_groups and len(facts.bad_groups) == content.num_row_groups:
         facts.is_lost = True
     if twice:
         facts.add("duplicate", f"{len(twice)} trials have a row twice", sorted(twice))
-    strangers = set(facts.num_rows) - set(facts.owner)
-    if facts.owner and strangers:
-        facts.lose("identity", f"holds rows of {min(strangers)}, not of its own trial")
+    others = set(facts.num_rows) - set(facts.owner)
+    if facts.owner and others:
+        facts.discard("identity", f"holds rows of {min(others)}, not only of the trial in its name")
     elif facts.owner and not facts.num_rows and not facts.bad_groups:
-        facts.lose("schema", "holds no row")
+        facts.discard("schema", "holds no row")
 
 
 def _repeated(keys: pa.Table, last: Row | None) -> set[str]:
-    """Returns trials with a key twice, in a row group or across the border before it.
+    """Returns trials with a key twice, in a row group or across the border to the one before.
 
-    Files are sorted, so equal keys of two groups meet at the border.
+    Files are sorted, so equal keys in two groups are next to the border.
     """
     found: set[str] = set()
     if keys.num_rows > 1:
@@ -223,7 +230,7 @@ def _repeated(keys: pa.Table, last: Row | None) -> set[str]:
 
 
 def _add_up(table: TableSchema, rows: pa.Table, facts: FileFacts, wrong: Collection[str]) -> None:
-    """Keeps labels and totals of the details of each trial, unless a value of it is wrong."""
+    """Keeps labels and totals of the details of each trial without a wrong value."""
     if wrong:
         out = pa.array(sorted(wrong), pa.string())
         rows = rows.filter(pc.invert(pc.is_in(rows["trial_id"], value_set=out)))
@@ -237,21 +244,21 @@ def _add_up(table: TableSchema, rows: pa.Table, facts: FileFacts, wrong: Collect
 def _check_rows(
     table: TableSchema, rows: pa.Table, facts: FileFacts, known: Collection[str]
 ) -> None:
-    """Holds rows with a specification against it; `known` are trials with a wrong value."""
+    """Checks rows against their specification; `known` are trials with a wrong value."""
     wrong: dict[Kind, dict[str, str]] = {"identity": {}, "values": {}}
     names = [name for name in rows.column_names if name in _READ]
     for row in rows.select(names).to_pylist():
         trial = row["trial_id"]
         lacks = facts.lacks(row.get("schema_version", 1))
         if lacks:
-            facts.lose("schema", lacks)
+            facts.discard("schema", lacks)
             return
         problem = _row_problem(table, row, facts)
         if problem:
             wrong["identity"][trial] = problem
         elif table is TRIALS and trial not in known:
             facts.newest = max(facts.newest, row["schema_version"])
-            found = _trial_facts(row | facts.mended.get(trial, {}))
+            found = _trial_facts(row | facts.corrections.get(trial, {}))
             problem = found.problem()
             if problem:
                 wrong["values"][trial] = problem
@@ -263,7 +270,7 @@ def _check_rows(
 
 
 def _example(wrong: Mapping[str, str]) -> str:
-    return f"{next(iter(wrong.values()))} ({len(wrong)} such trials)"
+    return f"{next(iter(wrong.values()))} ({count_text(len(wrong), 'trial')})"
 
 
 def _trial_facts(row: Row) -> TrialFacts:
@@ -279,10 +286,10 @@ def _trial_facts(row: Row) -> TrialFacts:
 
 
 def _row_problem(table: TableSchema, row: Row, facts: FileFacts) -> str | None:
-    """Says why a row cannot be what its specification asks for, and notes what can be mended."""
+    """Returns why a row contradicts its specification, or None; notes labels to correct."""
     try:
         spec = TrialSpec.from_json(parse_json(row["spec"], MAX_COLUMN_BYTES))
-        # A candidate of a search has an id of its own, in which search and number are too.
+        # The id of a candidate also depends on its search and number.
         if spec.data.measured_on != "val" and trial_id(spec) != row["trial_id"]:
             return "the specification of a row has another identity than the row"
         right = {name: value for name, value in spec_values(spec).items() if name in row}
@@ -290,7 +297,7 @@ def _row_problem(table: TableSchema, row: Row, facts: FileFacts) -> str | None:
             return "the specification of a row has values of another type"
         wrong = {name: value for name, value in right.items() if value != row[name]}
         if wrong:
-            facts.mend(row["trial_id"], wrong)
+            facts.correct(row["trial_id"], wrong)
         if table is FAILURES:
             FailureClass(row["failure_class"])
         elif row["status"] not in _STATUSES[table.name]:
@@ -299,20 +306,22 @@ def _row_problem(table: TableSchema, row: Row, facts: FileFacts) -> str | None:
         return f"a row cannot be understood: {_line(error)}"
     key = part_key(facts.file.name)
     if table is FAILURES and key and key != f"{row['trial_id']}-{row['attempt']}":
-        return f"holds attempt {row['attempt']} of {row['trial_id']}, which is not its own"
+        return f"holds attempt {row['attempt']} of {row['trial_id']}, which is not in its name"
     return None
 
 
 def _schema_problem(table: TableSchema, found: pa.Schema, facts: FileFacts) -> str | None:
-    """Says what keeps a file from being of this table; unknown columns are a newer version's."""
-    facts.lacking = tuple(column for column in table.columns if column.name not in found.names)
+    """Returns why a file does not fit the table, or None; newer versions may add columns."""
+    facts.missing_columns = tuple(
+        column for column in table.columns if column.name not in found.names
+    )
     if facts.is_compacted:
         written = (found.metadata or {}).get(b"podium.schema_version", b"")
         lacks = facts.lacks(int(written) if written.isdigit() else SCHEMA_VERSION)
         if lacks:
             return lacks
     for column in table.columns:
-        if column in facts.lacking:
+        if column in facts.missing_columns:
             if not column.nullable:
                 return f"lacks the column {column.name}"
             continue
@@ -326,14 +335,19 @@ def _schema_problem(table: TableSchema, found: pa.Schema, facts: FileFacts) -> s
 
 
 def _check_digest(path: Path, facts: FileFacts) -> None:
-    """Holds a compacted file against its name, which is the digest of what was written."""
+    """Checks the content of a compacted file against the digest in its name."""
     if is_as_named(path, facts.file.name):
         return
     if CHECKED.items() <= (_metadata(path) or {}).items():
         if not facts.bad_groups:
-            facts.add("unreadable", "is not what was written, though every page of it is whole")
+            facts.add(
+                "unreadable", "was altered after it was written, although every page is intact"
+            )
         return
-    facts.lose("unreadable", "is not what was written: its digest is not that in its name")
+    facts.discard(
+        "unreadable",
+        "was altered after it was written: its content does not match the digest in its name",
+    )
 
 
 def _metadata(path: Path) -> Mapping[bytes, bytes] | None:
@@ -348,7 +362,7 @@ def _counts(rows: pa.Table) -> dict[str, int]:
 
 
 def _ids_of(content: parquet.ParquetFile, number: int) -> set[str]:
-    """Returns the trials of a torn row group, where at least that column of it is whole."""
+    """Returns the trials of a torn row group, if its column `trial_id` is intact."""
     try:
         return set(content.read_row_group(number, columns=["trial_id"])["trial_id"].to_pylist())
     except (pa.ArrowException, OSError, ValueError):

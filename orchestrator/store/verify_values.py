@@ -1,4 +1,4 @@
-"""Checks the values of rows: against their columns, and trials against their details."""
+"""Checks values of rows against their columns, and trials against their details."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestrator.store.schema import EPOCHS, IMAGES, Column, TableSchema
 from workers.metrics.scores import dice, iou, precision, recall
 
 TOLERANCE = 1e-9
-"""How far a mean may lie from the one of the details: compaction sorts them, and sums round."""
+"""Largest difference between a mean and that of the details: sums round, and compaction sorts."""
 
 LABELS = ("dataset", "model", "loss", "repeat")
 COUNTS = ("tp", "fp", "fn")
@@ -26,7 +26,7 @@ _TOTALS: dict[str, tuple[tuple[str, str], ...]] = {
     EPOCHS.name: (("epoch", "min"), ("epoch", "max"), ("val_dice", "max")),
     IMAGES.name: tuple((name, "sum") for name in (*METRICS, *COUNTS)),
 }
-"""What is kept of a trial's details: columns and how they are put together."""
+"""Columns of details and how the rows of a trial are aggregated."""
 _JOIN: dict[str, Callable[[Any, Any], Any]] = {"min": min, "max": max, "sum": operator.add}
 
 Totals = tuple[Any, ...]
@@ -34,11 +34,11 @@ Totals = tuple[Any, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFacts:
-    """What a row of `trials` says of the trial and its details.
+    """Values of a row of `trials` that its details must agree with.
 
     Attributes:
-        version: Of the columns, when the row was written.
-        labels: Values of `LABELS`, as the specification has them.
+        version: Schema version when the row was written.
+        labels: Values of `LABELS` in the specification.
         best: Best epoch and its validation Dice.
         metrics: Values of `ALL_METRICS`.
     """
@@ -52,10 +52,10 @@ class TrialFacts:
     metrics: tuple[float | None, ...]
 
     def problem(self) -> str | None:
-        """Returns what contradicts itself in the row, or None."""
+        """Returns a contradiction within the row, or None."""
         for name, value in zip(ALL_METRICS, self.metrics, strict=True):
             if self.is_completed == (value is None):
-                return f"{name} is {value} where the trial {self._ended}"
+                return f"{name} is {value}, but the trial {self._ended}"
         epoch, best = self.best
         if (epoch is None) != (best is None) or (epoch or 0) > self.num_epochs:
             return f"best_epoch is {epoch} of {self.num_epochs} with a best_val_dice of {best}"
@@ -67,7 +67,7 @@ class TrialFacts:
 
 
 def wrong_values(table: TableSchema, rows: pa.Table) -> dict[str, str]:
-    """Returns by trial id which value is missing, not finite or outside its column's range."""
+    """Returns a missing, infinite or out-of-range value for each trial that has one."""
     wrong: dict[str, str] = {}
     for column in table.columns:
         values = rows[column.name] if column.name in rows.column_names else None
@@ -126,19 +126,19 @@ def join(table: TableSchema, one: Totals, other: Totals) -> Totals:
 def wrong_curves(
     trials: Mapping[str, TrialFacts], found: Mapping[str, Totals]
 ) -> Iterator[tuple[str, str]]:
-    """Yields completed trials whose epochs do not give what their row says, with the problem."""
+    """Yields completed trials whose row contradicts their epochs, with the problem."""
     for trial, (first, last, best) in found.items():
         facts = trials[trial]
         if (first, last) != (1, facts.num_epochs):
-            yield trial, f"epochs {first} to {last} where num_epochs is {facts.num_epochs}"
+            yield trial, f"epochs {first} to {last}, but num_epochs is {facts.num_epochs}"
         elif facts.best[1] is None or abs(facts.best[1] - best) > TOLERANCE:
-            yield trial, f"best_val_dice is {facts.best[1]} where its epochs give {best}"
+            yield trial, f"best_val_dice is {facts.best[1]}, but its epochs give {best}"
 
 
 def wrong_metrics(
     trials: Mapping[str, TrialFacts], found: Mapping[str, Totals], counts: Mapping[str, int]
 ) -> Iterator[tuple[str, str]]:
-    """Yields completed trials whose test images do not give their metrics, with the problem."""
+    """Yields completed trials whose metrics contradict their test images, with the problem."""
     if not found:
         return
     sums = np.array([found[trial] for trial in found], dtype=float)
@@ -152,4 +152,4 @@ def wrong_metrics(
         if bad.any():
             which = int(np.argmax(bad))
             problem = f"{ALL_METRICS[which]} is {is_now[which]}"
-            yield trial, f"{problem} where its test images give {should[which]}"
+            yield trial, f"{problem}, but its test images give {should[which]}"

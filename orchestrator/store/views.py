@@ -1,4 +1,4 @@
-"""The tables as readers see them: one row a key, only finished trials, declared types."""
+"""The tables as readers get them: one row per key, only finished trials, declared types."""
 
 from __future__ import annotations
 
@@ -30,12 +30,11 @@ if TYPE_CHECKING:
 
 
 def scan_trials(storage: Storage, columns: Sequence[str] | None = None) -> Scan:
-    """Reads `trials`: all columns of parts, so that one torn in any of them is no finished trial.
+    """Reads `trials`; a trial whose part is torn in any column does not count as finished.
 
     Args:
-        storage: Where the files are.
-        columns: Columns wanted, all by default. Where everything is compacted, no others are
-            read; else `rows` holds all.
+        storage: The storage of the results.
+        columns: Columns to read, all by default. If a trial has a part, all columns are read.
 
     Raises:
         StoreError: The table cannot be read, or a newer version wrote it.
@@ -54,7 +53,7 @@ def refuse_newer(storage: Storage, schema_version: int) -> None:
     """Refuses rows of a newer schema.
 
     Raises:
-        StoreError: This version does not know all columns and would lose some.
+        StoreError: A newer version wrote the rows, with columns that this version would lose.
     """
     if schema_version > SCHEMA_VERSION:
         msg = (
@@ -65,7 +64,7 @@ def refuse_newer(storage: Storage, schema_version: int) -> None:
 
 
 def known_columns(table: TableSchema, columns: Sequence[str] | None) -> Sequence[str]:
-    """Returns the columns wanted of a table, all by default.
+    """Returns the requested columns of a table, all by default.
 
     Raises:
         StoreError: The table has no such column.
@@ -85,15 +84,15 @@ def rows_of(
     *,
     trials: Scan | None = None,
 ) -> pa.Table:
-    """Returns the rows that count, of these trials or of all, with these columns in order.
+    """Returns the rows of a table for readers, with the requested columns in order.
 
     Args:
-        storage: Where the files are.
-        table: What to read.
-        columns: Columns wanted.
-        trial_ids: Trials wanted; all by default.
-        trials: What `scan_trials` found, with all that `needed_of_trials` says; read anew by
-            default.
+        storage: The storage of the results.
+        table: The table.
+        columns: Columns to read.
+        trial_ids: Trials to read; all by default.
+        trials: Result of `scan_trials` with the columns of `needed_of_trials`; by default, `trials`
+            is read again.
 
     Raises:
         StoreError: A file that is needed is torn, or a newer version wrote the results.
@@ -115,17 +114,17 @@ def rows_of(
 
 
 def needed_of_trials(table: TableSchema, columns: Sequence[str]) -> tuple[str, ...]:
-    """Returns the columns of `trials` without which these of a table cannot be read."""
+    """Returns the columns of `trials` that a read of these columns of a table needs."""
     if table is TRIALS:
         return ("trial_id", *columns)
     return ("trial_id", "status") if table is FAILURES else ("trial_id",)
 
 
 def failure_rows(storage: Storage, trials: Scan | None = None) -> pa.Table:
-    """Returns the rows of `failures` without those of divergences that were never committed.
+    """Returns the rows of `failures` without divergences that were never committed.
 
-    A process killed between the two rows of a diverged trial leaves the one in `failures`; the
-    next run of the trial writes it again.
+    A process that is killed between the two writes of a diverged trial leaves only its row in
+    `failures`. The next training of the trial writes it again.
     """
     found = scan(storage, FAILURES).rows
     if FailureClass.DIVERGED not in found.column("failure_class").to_pylist():
@@ -151,9 +150,9 @@ def candidate_rows(storage: Storage, _: Scan | None = None) -> pa.Table:
 def to_pandas(table: TableSchema, rows: pa.Table) -> pd.DataFrame:
     """Returns rows as a frame whose types do not depend on the values.
 
-    Whole numbers that may be missing have pandas' nullable type.
+    Nullable integer columns have pandas' nullable type.
     """
-    import pandas as pd  # Half a second of import that commits do not need.
+    import pandas as pd  # The import takes half a second, which commits do not need.
 
     frame: pd.DataFrame = rows.to_pandas()
     for column in table.columns:
@@ -178,10 +177,10 @@ def _details(
 
 
 TRIAL_COLUMNS = ("trial_id", "protocol_id", "dataset", "model", "loss", "repeat", "status")
-"""What the view needs of `trials`."""
+"""Columns of `trials` that the view `grid` needs."""
 
 _AXES = ("datasets", "models", "losses")
-_Place = tuple[str, str, str, str, int]
+_TrialKey = tuple[str, str, str, str, int]
 
 
 def grid_rows(
@@ -190,9 +189,9 @@ def grid_rows(
     """Returns the rows of the view `grid`, in the order of the configuration.
 
     Args:
-        documents: Grid documents, the one saved last at the end; of each protocol the last counts.
-        trials: The finished ones, with `TRIAL_COLUMNS`.
-        failures: All that count.
+        documents: Grid documents, the newest last; of each protocol, only the newest counts.
+        trials: The finished trials, with `TRIAL_COLUMNS`.
+        failures: All rows of `failures` for readers.
     """
     statuses = dict(zip(*_lists(trials, ("trial_id", "status")), strict=True))
     attempts = _attempts(failures.to_pylist())
@@ -200,9 +199,9 @@ def grid_rows(
     rows: list[Row] = []
     for document in newest.values():
         shared = _shared(document)
-        for cell in _cells(document, trials, failures):
-            found = attempts.get(cell["trial_id"], [])
-            rows.append(shared | cell | _outcome(statuses.get(cell["trial_id"]), found))
+        for trial in _trials_of(document, trials, failures):
+            found = attempts.get(trial["trial_id"], [])
+            rows.append(shared | trial | _outcome(statuses.get(trial["trial_id"]), found))
     return pa.Table.from_pylist(rows, schema=GRID.arrow_schema)
 
 
@@ -217,19 +216,19 @@ def _shared(document: Mapping[str, Any]) -> Row:
     }
 
 
-def _cells(
+def _trials_of(
     document: Mapping[str, Any], trials: pa.Table, failures: pa.Table
 ) -> Iterator[dict[str, Any]]:
     """Yields labels, repeat and id of every trial of a document."""
     axes = [[entry["label"] for entry in document.get(axis) or ()] for axis in _AXES]
-    places = list(product(*axes, range(int(document.get("repeats", 1)))))
+    keys = list(product(*axes, range(int(document.get("repeats", 1)))))
     ids: Iterable[str | None] = document.get("trial_ids") or ()
-    if len(list(ids)) != len(places):
-        # Not every combination was asked for, or another program wrote the document.
-        known = _ids_by_place(failures) | _ids_by_place(trials)
+    if len(list(ids)) != len(keys):
+        # The grid has only some of the combinations, or another program wrote the document.
+        known = _ids_by_key(failures) | _ids_by_key(trials)
         protocol = str(document.get("protocol_id"))
-        ids = [known.get((protocol, *place)) for place in places]
-    for (dataset, model, loss, repeat), trial_id in zip(places, ids, strict=True):
+        ids = [known.get((protocol, *key)) for key in keys]
+    for (dataset, model, loss, repeat), trial_id in zip(keys, ids, strict=True):
         yield {
             "dataset": dataset,
             "model": model,
@@ -239,7 +238,7 @@ def _cells(
         }
 
 
-def _ids_by_place(rows: pa.Table) -> dict[_Place, str]:
+def _ids_by_key(rows: pa.Table) -> dict[_TrialKey, str]:
     names = ("protocol_id", "dataset", "model", "loss", "repeat")
     (ids,) = _lists(rows, ("trial_id",))
     return dict(zip(zip(*_lists(rows, names), strict=True), ids, strict=True))
@@ -257,7 +256,7 @@ def _attempts(failures: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def _outcome(status: str | None, attempts: Sequence[Row]) -> Row:
-    """Returns what became of a trial, given its status in `trials` and its rows of `failures`."""
+    """Returns the status and failures of a trial, from its status in `trials` and its failures."""
     last = max(attempts, key=lambda row: row["attempt"], default=None)
     return {
         "status": status or ("failed" if last else "missing"),

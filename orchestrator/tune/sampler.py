@@ -1,4 +1,4 @@
-"""What Optuna proposes and ASHA stops, both told what the store knows: the one door of Optuna."""
+"""Proposals of Optuna and decisions of ASHA, from what the store knows: the one door of Optuna."""
 
 from __future__ import annotations
 
@@ -10,72 +10,49 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState, create_trial
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
-from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
+from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
-from orchestrator.tune.studies import Candidate, Study, still_to_try
+from orchestrator.tune.studies import Candidate, Study, Values
 from workers.catalogue.spaces import Domain, Range, Space
 from workers.identity import digest
 
 REDUCTION = 3
-"""Of the candidates that reach a rung of ASHA, one in so many goes on."""
+"""Of REDUCTION candidates that reach a rung of ASHA, one goes on."""
 HYPERBAND_BRACKETS = 3
 LEAST_FOR_IMPORTANCE = 8
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-class StoredSearch(OptunaSearch):
-    """TPE that was told what the store knows.
+def propose(
+    study: Study,
+    ended: Sequence[Candidate],
+    running: Sequence[Values],
+    number: int,
+    values: Values | None,
+) -> Values:
+    """Returns the values of a candidate, from TPE.
 
-    The sampler gets a seed of its own for each candidate, from search and number. A proposal is
-    therefore a function of its number and of what has ended before, and not of how often the
-    search was interrupted.
+    The sampler gets its own seed for each candidate, from search and number. A proposal therefore
+    depends only on its number and on what has ended or runs, and not on how often the search was
+    interrupted.
+
+    Args:
+        study: The search.
+        ended: Candidates that ended, in the order of their numbers.
+        running: Values of candidates that run now.
+        number: The candidate's number.
+        values: Values that are fixed already; None lets the sampler decide.
     """
-
-    def __init__(self, study: Study, known: Sequence[Candidate]) -> None:
-        """Tells the sampler every candidate that ended."""
-        space = distributions(study.space)
-        super().__init__(space=space, metric="value", mode="max", sampler=_sampler(study, 0))
-        self._study = study
-        self._memory = cast("Any", self._ot_study)
-        self._waiting = list(still_to_try(study, known))
-        self._last_steps: dict[str, int] = {}
-        for one in known:
-            if one.status != "partial":
-                self._memory.add_trial(told(one, space))
-
-    def suggest(self, trial_id: str) -> Any:
-        """Returns the next candidate, or that there is none."""
-        if not self._waiting:
-            return str(Searcher.FINISHED)
-        number, values = self._waiting.pop(0)
-        self._memory.sampler = _sampler(self._study, number)
-        if values is not None:
-            self._memory.enqueue_trial(dict(values))
-        return {"number": number, "values": super().suggest(trial_id)}
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Notes how far a candidate is; a process started again reports some steps twice."""
-        step = result.get("step")
-        if step is not None and step > self._last_steps.get(trial_id, 0):
-            self._last_steps[trial_id] = step
-            self._ot_trials[trial_id].report(result["value"], step)
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """Tells the sampler how a candidate ended."""
-        ended = (result or {}).get("ended")
-        trial = self._ot_trials[trial_id]
-        if result and not error:
-            self.on_trial_result(trial_id, result)  # Tune keeps the one it stopped at to itself
-        if ended == "finished" and not error:
-            self._memory.tell(trial, (result or {})["value"])
-        else:
-            stopped = ended is None and not error and trial_id in self._last_steps
-            self._memory.tell(trial, state=TrialState.PRUNED if stopped else TrialState.FAIL)
+    space = distributions(study.space)
+    memory = optuna.create_study(direction="maximize", sampler=_sampler(study, number))
+    memory.add_trials([told(one, space) for one in ended])
+    for one in running:
+        state = TrialState.RUNNING
+        memory.add_trial(create_trial(state=state, params=dict(one), distributions=space))
+    if values is not None:
+        memory.enqueue_trial(dict(values))
+    return memory.ask(fixed_distributions=space).params
 
 
 def _sampler(study: Study, number: int) -> optuna.samplers.BaseSampler:
@@ -86,7 +63,7 @@ def _sampler(study: Study, number: int) -> optuna.samplers.BaseSampler:
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """Returns a space as Optuna names it."""
+    """Returns a space as distributions of Optuna."""
     return {key: _distribution(domain) for key, domain in space.items()}
 
 
@@ -98,7 +75,7 @@ def _distribution(domain: Domain) -> BaseDistribution:
 
 
 def told(one: Candidate, space: dict[str, BaseDistribution]) -> optuna.trial.FrozenTrial:
-    """Returns a candidate that ended as the sampler is told of it."""
+    """Returns a candidate that ended as a trial of Optuna."""
     pruned = one.status == "pruned"
     steps = list(one.curve())[-1:] if pruned else []
     return create_trial(
@@ -111,9 +88,9 @@ def told(one: Candidate, space: dict[str, BaseDistribution]) -> optuna.trial.Fro
 
 
 def importances(study: Study, known: Sequence[Candidate]) -> dict[str, float] | None:
-    """Returns each parameter's share of importance (PED-ANOVA), or None where too few ended.
+    """Returns each parameter's fraction of importance (PED-ANOVA), or None if too few ended.
 
-    It compares how the best quarter of the candidates is spread with how all are.
+    It compares the distribution of the best quarter of the candidates with that of all.
     """
     ended = [one for one in known if one.value is not None]
     if len(ended) < LEAST_FOR_IMPORTANCE or len({one.value for one in ended}) < 2:
@@ -128,43 +105,42 @@ def importances(study: Study, known: Sequence[Candidate]) -> dict[str, float] | 
     return {key: float(found.get(key, 0.0)) for key in study.space}
 
 
-class StoppingScheduler(AsyncHyperBandScheduler):
-    """ASHA that notes which candidates it stopped, and never stops the default."""
+class Pruner:
+    """Decides which candidates stop early: ASHA or Hyperband over what all candidates reached."""
 
     def __init__(self, study: Study) -> None:
-        super().__init__(
+        """Knows no candidate; without pruning it stops none."""
+        self._known: set[str] = set()
+        self._study = study
+        num_steps = len(study.cells) * study.max_epochs
+        self._scheduler = AsyncHyperBandScheduler(
             time_attr="step",
             metric="value",
             mode="max",
-            max_t=len(study.cells) * study.max_epochs + 1,  # the last epoch is not stopped
-            grace_period=min(study.grace_epochs, len(study.cells) * study.max_epochs),
+            max_t=num_steps + 1,  # the last epoch is not stopped
+            grace_period=min(study.grace_epochs, num_steps),
             reduction_factor=REDUCTION,
             brackets=HYPERBAND_BRACKETS if study.options.pruning == "hyperband" else 1,
         )
-        self.pruned: set[str] = set()
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Decides whether a candidate goes on."""
-        decision = super().on_trial_result(tune_controller, trial, result)
-        if trial.config["number"] == 0:  # the default is what all others are compared with
-            return str(TrialScheduler.CONTINUE)
-        if decision == TrialScheduler.STOP:
-            self.pruned.add(trial.trial_id)
-        return str(decision)
+    def learn(self, candidate: Candidate) -> None:
+        """Takes the curve of a candidate from the store, unless it is known already."""
+        key = self._study.training_id(candidate.number, 0, candidate.values)
+        if key not in self._known:
+            for step, value in candidate.curve():
+                self.goes_on(key, candidate.number, step, value)
 
+    def goes_on(self, key: str, number: int, step: int, value: float) -> bool:
+        """Takes the mean that a candidate has reached; returns False if it must stop.
 
-def scheduler_of(study: Study, known: Sequence[Candidate]) -> TrialScheduler:
-    """Returns what stops candidates, having seen the curves of earlier ones."""
-    if study.options.pruning == "none":
-        return FIFOScheduler()
-    scheduler, nobody = StoppingScheduler(study), cast("Any", None)
-    for one in known:
-        if one.status == "partial":
-            continue
-        stand_in: Any = SimpleNamespace(
-            trial_id=f"stored-{one.number}", config={"number": one.number}
-        )
-        scheduler.on_trial_add(nobody, stand_in)
-        for step, value in one.curve():
-            scheduler.on_trial_result(nobody, stand_in, {"step": step, "value": value})
-    return scheduler
+        Number 0 never stops, because all others are compared with it.
+        """
+        if self._study.options.pruning == "none":
+            return True
+        no_controller, trial = cast("Any", None), cast("Any", SimpleNamespace(trial_id=key))
+        if key not in self._known:
+            self._known.add(key)
+            self._scheduler.on_trial_add(no_controller, trial)
+        result = {"step": step, "value": value}
+        decision = self._scheduler.on_trial_result(no_controller, trial, result)
+        return number == 0 or decision != TrialScheduler.STOP

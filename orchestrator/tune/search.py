@@ -1,4 +1,4 @@
-"""A search from configuration to the losses at their best: what `podium tune` calls."""
+"""Searches from a configuration to the best parameters of each loss; `podium tune` calls it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.config import SweepConfig, load_config
-from orchestrator.engine.base import Now, utc_now
+from orchestrator.engine.base import Engine, Now, utc_now
+from orchestrator.engine.journal import RunJournal
+from orchestrator.engine.setup import EngineName, make_engine, no_room
+from orchestrator.engine.sharing import OtherDrivers, remove_dead_drivers
 from orchestrator.plan.grid import Grid, build_grid
 from orchestrator.plan.preflight import preflight
 from orchestrator.plan.survey import list_datasets
 from orchestrator.progress import Progress, SweepFinished, SweepStarted
 from orchestrator.run import message_notes, runtime_of
 from orchestrator.store import Store
+from orchestrator.tune.source import SearchSource
 from orchestrator.tune.studies import (
+    Candidate,
     Finding,
     Study,
     candidates_of,
@@ -24,35 +28,26 @@ from orchestrator.tune.studies import (
     studies_of,
     tuned_label,
 )
-from workers.contract import Runtime, TrialSpec, UserError
-
-if TYPE_CHECKING:
-    from orchestrator.tune.ray_search import SearchReport
+from workers.contract import UserError
 
 MAX_LABEL = 64
 
 
-class SearchEngine(Protocol):
-    """Runs searches."""
+@dataclass(frozen=True, kw_only=True)
+class SearchReport:
+    """Result of a run of searches: candidates that failed, and whether the run was stopped."""
 
-    def run(
-        self,
-        studies: Sequence[Study],
-        store: Store,
-        progress: Progress,
-        runtime_of: Callable[[TrialSpec], Runtime],
-    ) -> SearchReport:
-        """Runs what is missing of each search."""
-        ...
+    num_failed: int
+    interrupted: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What a configuration searches, and where the results are.
+    """The searches of a configuration, and their store.
 
     Attributes:
-        grid: The grid of the same configuration: what a candidate is trained on.
-        studies: One search for each loss, or for each loss, dataset and model.
+        grid: The grid of the same configuration, with the data and models of all trainings.
+        studies: One search per loss, or per loss, dataset and model.
     """
 
     config: SweepConfig
@@ -61,24 +56,19 @@ class Search:
     studies: tuple[Study, ...]
 
     def findings(self) -> tuple[Finding, ...]:
-        """Returns what each search has found so far."""
-        rows = self.store.candidates()
-        return tuple(
-            Finding(
-                study=study,
-                candidates=candidates_of(
-                    study, [row for row in rows if row.search_id == study.search_id]
-                ),
-            )
-            for study in self.studies
-        )
+        """Returns what each search has found so far; raises StoreError."""
+        return tuple(Finding(study=one, candidates=self.known(one)) for one in self.studies)
+
+    def known(self, study: Study) -> tuple[Candidate, ...]:
+        """Returns the candidates of one search that have a row; raises StoreError."""
+        return candidates_of(study, self.store.candidates(study.search_id))
 
 
 def open_search(path: Path, overrides: Sequence[str] = ()) -> Search:
     """Reads a configuration; nothing is written or started.
 
     Raises:
-        UserError: Something in the configuration or the results has to be mended first.
+        UserError: The user must fix something in the configuration or the results first.
     """
     config = load_config(path, overrides)
     studies = studies_of(config)
@@ -103,24 +93,28 @@ def open_search(path: Path, overrides: Sequence[str] = ()) -> Search:
 
 def run_search(
     search: Search,
-    engine: SearchEngine,
+    engine: EngineName | Engine = "ray",
+    *,
     progress: Progress,
     now: Now = utc_now,
     on_notes: Callable[[tuple[str, ...]], None] = lambda _: None,
 ) -> SearchReport | None:
-    """Runs what is missing of every search and compacts the store.
+    """Runs the pending candidates of every search and compacts the store.
 
     Returns:
-        What this run came to; None where nothing was left to do.
+        The result of this run; None if no candidate was pending.
 
     Raises:
-        UserError: Data, weights or models are not as they should be; nothing was started then.
+        UserError: Data, weights, models or resources do not allow the run; nothing was started.
     """
     pending = sum(len(still_to_try(one.study, one.candidates)) for one in search.findings())
     if not pending:
         return None
-    config, cache = search.config, Path(search.config.data.cache)
-    grid = search.grid
+    config, grid, cache = search.config, search.grid, Path(search.config.data.cache)
+    problems: tuple[str, ...] = ()
+    if isinstance(engine, str):
+        problems = no_room(engine, config, grid)
+        engine = make_engine(engine, config, grid)
     found = preflight(
         grid,
         grid.trials,
@@ -130,24 +124,32 @@ def run_search(
         location=search.store.location,
         fetch=True,
     )
-    found.refuse()
+    found.refuse(problems)
     on_notes(found.notes)
-    search.store.clean_up(now())
-    total = sum(study.options.trials for study in search.studies)
+    store = search.store
+    remove_dead_drivers(store, now())
+    store.clean_up(now())
+    total = max(pending, sum(study.options.trials for study in search.studies))
+    journal = RunJournal(progress, store, grid.grid_id, now=now)
+    others = OtherDrivers(
+        store=store, run_id=journal.run_id, on_wait=lambda note: on_notes((note,)), now=now
+    )
     interrupted = False
     try:
-        total = max(total, pending)
-        progress.on(SweepStarted(total, pending, total - pending))
-        report = engine.run(
-            search.studies, search.store, progress, functools.partial(runtime_of, config)
+        journal.on(SweepStarted(total, pending, total - pending))
+        source = SearchSource(
+            search.studies, search.known, others, journal, functools.partial(runtime_of, config)
         )
-        interrupted = report.interrupted
-        progress.on(SweepFinished(interrupted))
+        while not interrupted and not source.is_finished:
+            interrupted = engine.run(source, store).interrupted
+            if not interrupted:
+                source.wait()
+        journal.on(SweepFinished(interrupted))
     finally:
-        progress.close()
+        journal.close()
     ids = {study.search_id for study in search.studies}
-    rows = [row for row in search.store.candidates() if row.search_id in ids]
+    rows = [row for row in store.candidates() if row.search_id in ids]
     on_notes(message_notes([row.message for row in rows if row.status == "completed"], found.notes))
     if not interrupted:
-        search.store.compact(now())
-    return report
+        store.compact(now())
+    return SearchReport(num_failed=source.num_failed, interrupted=interrupted)

@@ -1,4 +1,4 @@
-"""Where the parameters of each loss are searched: the catalogue's spaces, as the file has it."""
+"""The range of each searched parameter: the catalogue's spaces with the configuration's changes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def spaces_of(config: SweepConfig) -> dict[str, Space]:
     """Returns the space of each loss by its label.
 
     Raises:
-        UserError: A label or parameter is unknown, a range is none, the loss refuses a value in it,
-            it leaves out the default, or nothing is left to search.
+        UserError: A label or parameter is unknown, a range is invalid, the loss refuses a value in
+            it, it does not contain the default, or no parameter is left to search.
     """
     given = config.tune.spaces
     labels = [loss.label for loss in config.losses]
@@ -97,7 +97,7 @@ def _domain(value: object) -> Domain:
 
 
 def _check(loss: Component, key: str, domain: Domain) -> None:
-    """Tries the extremes of a domain on the loss, which refuses what it cannot take."""
+    """Tries the extremes of a domain on the loss, which refuses invalid values."""
     for value in domain.extremes:
         complete = with_values(loss.name, loss.parameters, {key: value})
         taken: Any = value_of(loss.name, complete, key)

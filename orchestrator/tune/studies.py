@@ -1,4 +1,4 @@
-"""The searches of a configuration and what the store knows of each: pure, nothing is started."""
+"""The searches of a configuration and their candidates in the store: pure, starts nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Values = Mapping[str, JSONValue]
 
 
 class TrainingRow(Protocol):
-    """What is needed of a row of `candidates`."""
+    """The columns of a row of `candidates` that a search needs."""
 
     @property
     def trial_id(self) -> str: ...  # noqa: D102 - see the table
@@ -38,17 +38,19 @@ class TrainingRow(Protocol):
     def best_val_dice(self) -> float | None: ...  # noqa: D102
     @property
     def val_dice(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def train_seconds(self) -> float: ...  # noqa: D102
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """One search: a loss, the trainings that judge a candidate, and where its parameters may lie.
+    """One search: a loss, the trainings of each candidate, and the ranges of its parameters.
 
     Attributes:
-        loss: The loss as the configuration has it; its parameters are candidate 0.
-        group: Label of the dataset or model (or both) it is about; empty: all of them.
-        cells: One training for each dataset, model and repeat, measured on validation images.
-        space: What is searched.
+        loss: The loss of the configuration; its parameters are candidate 0.
+        group: Labels of its dataset, its model, or both; empty: all datasets and models.
+        cells: One training per dataset, model and repeat, measured on validation images.
+        space: The range of each parameter.
         options: Budget, pruning and sampler.
     """
 
@@ -60,7 +62,7 @@ class Study:
 
     @cached_property
     def search_id(self) -> str:
-        """Identity of the search. The budget is no part of it: a search can be prolonged."""
+        """Identity of the search, without the budget, so that a search can be prolonged."""
         return digest(
             {
                 "cells": [trial_id(cell) for cell in self.cells],
@@ -79,42 +81,46 @@ class Study:
 
     @property
     def max_epochs(self) -> int:
-        """Epochs of one training at most."""
+        """Largest number of epochs of one training."""
         return self.cells[0].training.max_epochs
 
     @property
     def grace_epochs(self) -> int:
-        """Epochs before which no candidate is stopped."""
+        """Number of epochs before which no candidate is stopped."""
         return self.options.grace_epochs or max(1, self.max_epochs // 4)
 
     @cached_property
     def defaults(self) -> Values:
-        """What candidate 0 tries."""
+        """The values of candidate 0."""
         return default_values(self.loss, self.space, self.cells[0].training.learning_rate)
 
     def component(self, values: Values) -> Component:
         """Returns the loss with these values."""
         parameters = with_values(self.loss.name, self.loss.parameters, values)
         if parameters.get(LEARNING_RATE) == self.cells[0].training.learning_rate:
-            del parameters[LEARNING_RATE]  # the protocol's own: nothing else is asked
+            del parameters[LEARNING_RATE]  # the value of the protocol is not part of a loss
         return replace(self.loss, parameters=parameters)
 
     def spec(self, position: int, values: Values) -> TrialSpec:
-        """Returns what one training of a candidate asks."""
+        """Returns the specification of one training of a candidate."""
         return replace(self.cells[position], loss=self.component(values))
 
     def training_id(self, number: int, position: int, values: Values) -> str:
-        """Returns the id of a row of `candidates`: two searches, or candidates, never share one."""
+        """Returns the id of a row of `candidates`, different for each search and candidate."""
         identity = trial_id(self.spec(position, values))
         return digest({"search": self.search_id, "number": number, "trial": identity})
+
+    def candidate_id(self, number: int) -> str:
+        """Returns the id under which drivers claim and show a candidate, whatever its values."""
+        return digest({"search": self.search_id, "number": number})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One set of values and its trainings so far, in the order of the study's cells.
+    """One set of values and its ended trainings, in the order of the study's cells.
 
     Attributes:
-        num_cells: Trainings it needs.
+        num_cells: Number of trainings that it needs.
         max_epochs: See `Study`.
     """
 
@@ -126,7 +132,7 @@ class Candidate:
 
     @property
     def status(self) -> Literal["completed", "diverged", "pruned", "partial"]:
-        """How it ended; `partial` while trainings are missing."""
+        """Its end; `partial` while trainings are missing."""
         found = {row.status for row in self.rows}
         if "pruned" in found:
             return "pruned"
@@ -153,18 +159,18 @@ class Candidate:
 
 
 def step_of(position: int, epoch: int, max_epochs: int) -> int:
-    """Returns how far a candidate is, the same for all of them at the same training and epoch."""
+    """Returns the number of epochs until this one, if each training had all its epochs."""
     return position * max_epochs + epoch
 
 
 def running_mean(before: Sequence[float], best: float) -> float:
-    """Returns the mean of the trainings before and the best epoch of this one."""
+    """Returns the mean of the ended trainings and the best epoch of the current one."""
     return (sum(before) + best) / (len(before) + 1)
 
 
 def training_value(row: TrainingRow) -> float:
-    """Returns what one training counts: its best validation Dice, 0 when it diverged."""
-    return row.best_val_dice or 0.0 if row.status == "completed" else 0.0
+    """Returns the value of one training: its best validation Dice, or 0 if it diverged."""
+    return (row.best_val_dice or 0.0) if row.status == "completed" else 0.0
 
 
 def studies_of(config: SweepConfig) -> tuple[Study, ...]:
@@ -207,7 +213,7 @@ def studies_of(config: SweepConfig) -> tuple[Study, ...]:
 
 
 def default_values(loss: Component, space: Space, learning_rate: float) -> Values:
-    """Returns the values that a loss has without a search."""
+    """Returns the values of a loss without a search."""
     values = {key: value_of(loss.name, loss.parameters, key) for key in space}
     if LEARNING_RATE in space and values[LEARNING_RATE] is None:
         values[LEARNING_RATE] = learning_rate
@@ -215,9 +221,9 @@ def default_values(loss: Component, space: Space, learning_rate: float) -> Value
 
 
 def candidates_of(study: Study, rows: Iterable[TrainingRow]) -> tuple[Candidate, ...]:
-    """Gathers the rows of a search by candidate, in the order of their numbers.
+    """Groups the rows of a search by candidate, in the order of their numbers.
 
-    Two drivers of one search may have tried different values under one number: both count.
+    Two drivers without claims may have tried different values under one number: both count.
     """
     tried: dict[tuple[int, str], dict[str, TrainingRow]] = {}
     for row in rows:
@@ -226,7 +232,7 @@ def candidates_of(study: Study, rows: Iterable[TrainingRow]) -> tuple[Candidate,
     found = []
     for (number, _), own in sorted(tried.items()):
         values = next(iter(own.values())).parameters
-        ids = [study.training_id(number, place, values) for place in range(len(study.cells))]
+        ids = [study.training_id(number, position, values) for position in range(len(study.cells))]
         known: list[TrainingRow] = []
         for key_ in ids:
             if key_ not in own:
@@ -245,9 +251,9 @@ def candidates_of(study: Study, rows: Iterable[TrainingRow]) -> tuple[Candidate,
 
 
 def still_to_try(study: Study, known: Sequence[Candidate]) -> tuple[tuple[int, Values | None], ...]:
-    """Returns what to do next: numbers with their values, or None where the sampler decides.
+    """Returns the next numbers with their values; None lets the sampler decide.
 
-    Candidates that were interrupted come first; number 0 is the defaults.
+    Interrupted candidates come first; number 0 has the default values.
     """
     interrupted = [(one.number, one.values) for one in known if one.status == "partial"]
     taken = {one.number for one in known}

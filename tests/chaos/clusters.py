@@ -1,4 +1,4 @@
-"""Real Ray clusters of several nodes on this machine, whose nodes can be killed one by one."""
+"""Real Ray clusters with several nodes on this machine, whose nodes can be killed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NUM_NODES = 2
 
 
 class Cluster(Protocol):
-    """What a round needs of a cluster."""
+    """Methods of a cluster that a round needs."""
 
     address: str
 
@@ -40,7 +40,7 @@ class Cluster(Protocol):
 
 
 def family(process_id: int) -> list[psutil.Process]:
-    """Returns a process and all it started."""
+    """Returns a process and its descendants."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(process_id)
         return [process, *process.children(recursive=True)]
@@ -48,7 +48,7 @@ def family(process_id: int) -> list[psutil.Process]:
 
 
 def kill_family(process_id: int) -> None:
-    """Ends a process and all it started with SIGKILL, and waits until they are gone."""
+    """Ends a process and its descendants with SIGKILL, and waits until they have ended."""
     members = family(process_id)
     for member in members:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -132,7 +132,7 @@ class StartedCluster:
 
 
 class UtilityCluster:
-    """The cluster that Ray tests itself with; its head is not killed."""
+    """Ray's own test cluster; its head is not killed."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         os.environ.update(environment)  # Ray reads some of it when it is loaded
@@ -170,7 +170,7 @@ def raylet(node: Any) -> subprocess.Popen[bytes]:
 
 
 def free_port() -> int:
-    """Returns a port nobody listens on now."""
+    """Returns a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Kills every part of a real cluster at many instants and counts what is lost.
+"""Kills every process of a real cluster at many instants and counts the losses.
 
     python -m tests.chaos.long --rounds 40 --seed 1 --json chaos.json
 
@@ -27,7 +27,7 @@ from tests.integration.sweeps import run, write_config
 def play(
     rounds: int, seed: int, targets: Sequence[str], instants: Sequence[str], *, utility: bool
 ) -> Iterator[Result]:
-    """Plays rounds of the kinds asked for, in turn."""
+    """Plays rounds of the requested kinds in turn."""
     chosen = [kind for kind in kinds() if kind[0] in targets and kind[1] in instants]
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
         folder = Path(name)
@@ -45,13 +45,13 @@ def play(
 
 
 def kill_children() -> None:
-    """Ends what an interrupted round left running."""
+    """Ends processes of an interrupted round."""
     for child in psutil.Process().children():
         kill_family(child.pid)
 
 
 def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Returns one row a kind, and the sum."""
+    """Returns one row per kind, and the sum."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         groups.setdefault((result.target, result.instant), []).append(result)
@@ -71,7 +71,7 @@ def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Plays and prints; the exit code is 1 if a round was not good."""
+    """Plays rounds and prints the rows; the exit code is 1 if a round failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1, help="of the first round; printed with each")

@@ -1,4 +1,4 @@
-"""One round: a sweep on a real cluster, one kill at a chosen instant, and what is left after it."""
+"""One round: a sweep on a real cluster, one kill at a chosen instant, and checks of the results."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ TARGETS = ("worker", "node", "driver", "head")
 
 
 def kinds() -> list[tuple[str, str]]:
-    """Returns every target with every instant; only the driver compacts, so nodes are left out."""
+    """Returns every target with every instant; only the driver compacts."""
     return [
         (target, instant)
         for instant in INSTANTS
@@ -69,7 +69,7 @@ def kinds() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What one round came to.
+    """The result of one round.
 
     Attributes:
         at: The operation before which the process was killed, or when.
@@ -114,7 +114,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 class Round:
-    """One kill and the run after it, in a folder of its own below the cluster's."""
+    """One kill and the run after it, in its own folder below that of the cluster."""
 
     def __init__(self, cluster: Cluster, folder: Path, target: str, instant: str, seed: int):
         self.cluster, self.target, self.instant, self.seed = cluster, target, instant, seed
@@ -262,7 +262,7 @@ class Round:
         self.problems += [f"left behind: {path}" for path in self.leftovers()]
 
     def leftovers(self) -> Collection[Path]:
-        """Returns files that a reader could take for data, or that healing leaves for ever."""
+        """Returns files that a reader could treat as data, or that clean-up never removes."""
         Store(self.results).clean_up(datetime.now(UTC) + timedelta(hours=2))
         files = [path for path in self.results.rglob("*") if path.is_file()]
         inside = ("trials", "epochs", "images", "predictions", "failures")

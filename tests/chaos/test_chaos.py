@@ -1,4 +1,4 @@
-"""The short form: every part of a real cluster is killed once, at an instant that matters."""
+"""The short form: every process of a real cluster is killed once, at a critical instant."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEED = 20
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all rounds have their folders, beside an undisturbed run."""
+    """The folder of all rounds, with the results of an undisturbed run."""
     folder = tmp_path_factory.mktemp("chaos")
     (folder / "undisturbed").mkdir()
     run(write_config(folder / "undisturbed", **CHANGES))
@@ -45,14 +45,14 @@ def cluster(folder: Path) -> Iterator[StartedCluster]:
         ("head", "training"),
     ],
 )
-def test_whoever_is_killed_nothing_is_lost_or_done_twice(
+def test_killing_any_target_loses_nothing_and_repeats_nothing(
     cluster: StartedCluster, folder: Path, target: str, instant: str
 ) -> None:
     result = Round(cluster, folder, target, instant, SEED).play(folder / "undisturbed" / "results")
     assert result.good, result
 
 
-def test_the_script_with_rays_own_test_cluster() -> None:
+def test_script_runs_with_the_test_cluster_of_ray() -> None:
     command = ["--utility", "--rounds", "1", "--targets", "worker", "--instants", "checkpoint"]
     done = subprocess.run(
         [sys.executable, "-m", "tests.chaos.long", *command, "--seed", str(SEED)],

@@ -1,4 +1,4 @@
-"""The places in which the store promises the same: a local folder and an S3-compatible store."""
+"""The two kinds of storage with the same promises: a local folder and an S3-compatible store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NUMBERS = itertools.count()
 
 @dataclass(frozen=True)
 class Backend:
-    """One fresh place.
+    """One empty location.
 
     Attributes:
         location: What the store opens.
@@ -44,7 +44,7 @@ def s3_port() -> Iterator[int]:
 
 @pytest.fixture
 def s3_environment(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variables through which a user names server and credentials."""
+    """The environment variables with server and credentials."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "dummy-key")
@@ -56,7 +56,7 @@ def s3_environment(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def s3_bucket(s3_environment: None) -> str:
-    """A fresh bucket."""
+    """An empty bucket."""
     bucket = f"bucket-{next(_NUMBERS)}"
     files, _ = fs.FileSystem.from_uri(f"s3://{bucket}?allow_bucket_creation=true")
     files.create_dir(bucket, recursive=False)
@@ -65,7 +65,7 @@ def s3_bucket(s3_environment: None) -> str:
 
 @pytest.fixture(params=["local", "s3"])
 def backend(request: pytest.FixtureRequest) -> Backend:
-    """A fresh place of each kind."""
+    """An empty location of each kind."""
     if request.param == "local":
         root = request.getfixturevalue("tmp_path") / "results"
         return Backend(str(root), lambda table: pd.read_parquet(root / table))
@@ -76,7 +76,7 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
 @pytest.fixture
 def storage(backend: Backend) -> Storage:
-    """The place, opened."""
+    """The opened storage."""
     return open_storage(backend.location)
 
 

@@ -1,4 +1,4 @@
-"""An S3-compatible server on loopback that fails as told: errors, dropped and torn answers."""
+"""An S3-compatible server on loopback with chosen failures: errors, dropped and torn responses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STATUSES = {
 
 @dataclass
 class FaultyServer:
-    """What is asked of the server, and what it fails at.
+    """The requests to the server, and the failures of its responses.
 
     Attributes:
         decide: Given the number of a request, from 1, and what it asks (`PUT /bucket/key?query`),
@@ -117,7 +117,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 def serve() -> tuple[FaultyServer, Callable[[], None]]:
-    """Starts a server that shares moto's buckets of this process; returns it and what stops it."""
+    """Starts a server with moto's buckets of this process; returns it and a function to stop it."""
     faulty = FaultyServer()
     server = make_server("127.0.0.1", 0, faulty, threaded=True, request_handler=_Quiet)
     faulty.port = server.port

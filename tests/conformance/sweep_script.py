@@ -1,4 +1,4 @@
-"""A sweep in a process of its own: `sweep_script.py LOCATION COUNT`, to be killed or starved."""
+"""A sweep in a separate process, to be killed: `sweep_script.py LOCATION COUNT`."""
 
 import sys
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""A data root that is an archive, in a file or on an S3-compatible server, unpacked once."""
+"""Archives as data roots, in a file or on an S3-compatible server: unpacked once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Put = Callable[[Path], str]
 
 @pytest.fixture(params=["file", "s3"])
 def put(request: pytest.FixtureRequest, tmp_path: Path) -> Put:
-    """Puts an archive in its place and returns the data root."""
+    """Uploads or moves an archive and returns the data root."""
     if request.param == "file":
         place = tmp_path / "mounted"
         place.mkdir()
@@ -53,7 +53,7 @@ def leftovers(cache: Path) -> list[str]:
     return [path.name for path in (cache / "archives").iterdir() if path.suffix == ".tmp"]
 
 
-def test_it_is_unpacked_once_however_many_ask(tmp_path, put):
+def test_archive_is_unpacked_once_for_many_callers(tmp_path, put):
     root, cache = put(pack(tmp_path)), tmp_path / "cache"
     with ThreadPoolExecutor(4) as pool:
         folders = set(pool.map(lambda _: unpacked_root(root, cache), range(8)))
@@ -75,7 +75,7 @@ def test_a_changed_archive_is_another_folder(tmp_path, put):
     assert one != other
 
 
-def test_a_plan_counts_what_is_unpacked_and_fetches_nothing(tmp_path, put):
+def test_plan_counts_unpacked_images_and_fetches_nothing(tmp_path, put):
     root, cache = put(pack(tmp_path)), tmp_path / "cache"
     assert local_root("/data", cache, fetch=False) == Path("/data")
     assert local_root(root, cache, fetch=False) is None
@@ -86,7 +86,7 @@ def test_a_plan_counts_what_is_unpacked_and_fetches_nothing(tmp_path, put):
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_sweep_from_an_archive_gives_the_numbers_of_its_folder(tmp_path, put):
+def test_sweep_from_an_archive_equals_the_one_from_its_folder(tmp_path, put):
     entry = {"name": "folder", "alias": "mine", "root": str(tmp_path / "data-0")}
     (tmp_path / "plain").mkdir()
     archive = pack(tmp_path)
@@ -98,7 +98,7 @@ def test_a_sweep_from_an_archive_gives_the_numbers_of_its_folder(tmp_path, put):
     assert_same_tables(tmp_path / "plain" / "results", tmp_path / "results")
 
 
-def test_what_is_not_there_is_said_with_its_place(tmp_path, s3_bucket):
+def test_missing_archive_is_reported_with_its_location(tmp_path, s3_bucket):
     with pytest.raises(UserError, match=rf"s3://{s3_bucket}/no.tar: there is no such object"):
         unpacked_root(f"s3://{s3_bucket}/no.tar", tmp_path)
     with pytest.raises(UserError, match=r"data.root: /no/such.tar: No such file"):
@@ -114,7 +114,7 @@ def test_a_bad_archive_leaves_nothing_behind(tmp_path, put):
     assert [path.suffix for path in (tmp_path / "cache" / "archives").iterdir()] == [".lock"]
 
 
-def test_a_killed_unpacking_is_begun_anew(tmp_path, put):
+def test_killed_unpacking_starts_again(tmp_path, put):
     root, cache = put(pack(tmp_path)), tmp_path / "cache"
     code = (
         "import os, sys\n"

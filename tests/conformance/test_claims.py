@@ -1,4 +1,4 @@
-"""Claims on trials: at most one driver has one, on every kind of place, and the dead have none."""
+"""Claims: at most one live driver claims a trial, on every kind of storage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def driver(run_id: str, heartbeat: datetime = NOW) -> RunRecord:
 
 @pytest.fixture
 def store(storage: Storage) -> Store:
-    """A store at which two drivers are at work."""
+    """A store with two running drivers."""
     store = Store(storage.location, storage=storage)
     for run_id in NAMES:
         store.save_run(driver(run_id))
@@ -42,7 +42,7 @@ def wait_in_vain() -> None:
     pass
 
 
-def test_a_trial_has_one_driver_until_it_is_given_back(store: Store) -> None:
+def test_trial_has_one_driver_until_its_claim_is_released(store: Store) -> None:
     one, two = (store.claims(name) for name in NAMES)
     assert one.claim(TRIAL, NOW, never) is None
     assert one.claim(TRIAL, NOW, never) is None  # its process was lost and it starts again
@@ -58,7 +58,7 @@ def test_a_trial_has_one_driver_until_it_is_given_back(store: Store) -> None:
     assert one.of_others({TRIAL, OTHER}, NOW) == two.of_others({TRIAL, OTHER}, NOW) == {}
 
 
-def test_of_two_that_meet_the_junior_steps_back(store: Store, storage: Storage) -> None:
+def test_of_two_claims_at_once_the_later_id_withdraws(store: Store, storage: Storage) -> None:
     one, two = (store.claims(name) for name in NAMES)
     storage.touch(f"_claims/{TRIAL}.2")  # so far has the junior come
 
@@ -68,7 +68,7 @@ def test_of_two_that_meet_the_junior_steps_back(store: Store, storage: Storage) 
     assert one.claim(TRIAL, NOW, junior_goes_on) is None
 
 
-def test_nobody_waits_for_a_claim_that_is_older(tmp_path: Path) -> None:
+def test_older_claim_needs_no_pause(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for name in NAMES:
         store.save_run(driver(name))
@@ -78,7 +78,7 @@ def test_nobody_waits_for_a_claim_that_is_older(tmp_path: Path) -> None:
     assert store.claims("1").claim(TRIAL, NOW, never) == driver("2")
 
 
-def test_a_claim_ends_with_its_driver(store: Store) -> None:
+def test_claim_is_void_after_its_driver_stopped(store: Store) -> None:
     one, two = (store.claims(name) for name in NAMES)
     assert one.claim(TRIAL, NOW, never) is None
     almost = NOW + SILENT - timedelta(seconds=1)
@@ -92,9 +92,7 @@ def test_a_claim_ends_with_its_driver(store: Store) -> None:
     assert two.claim(TRIAL, NOW + SILENT, never) is None
 
 
-def test_claims_of_the_dead_are_healed_away_and_those_of_the_living_stay(
-    store: Store, storage: Storage
-) -> None:
+def test_clean_up_removes_only_claims_of_stopped_drivers(store: Store, storage: Storage) -> None:
     one, two = (store.claims(name) for name in NAMES)
     one.claim(TRIAL, NOW, never)
     two.claim(OTHER, NOW, never)
@@ -103,7 +101,7 @@ def test_claims_of_the_dead_are_healed_away_and_those_of_the_living_stay(
     assert [file.name for file in storage.list("_claims")] == [f"{OTHER}.2"]
 
 
-def test_many_drivers_at_once_never_have_one_trial_twice(tmp_path: Path) -> None:
+def test_concurrent_drivers_never_claim_a_trial_twice(tmp_path: Path) -> None:
     store = Store(tmp_path)
     names = [str(number) for number in range(4)]
     for name in names:

@@ -1,4 +1,4 @@
-"""Whole commands on a file system that is full at the worst moment, and again with room."""
+"""Commands on a file system that becomes full, and again after space is free."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN = f"{PODIUM} run %s --engine inline --progress plain"
 
 
 def shell(mount: tuple[str, ...], script: str) -> list[str]:
-    """Runs a script in a namespace of its own; returns the lines of both outputs."""
+    """Runs a script in a separate namespace; returns the lines of both outputs."""
     done = subprocess.run(
         [*mount, script],
         cwd=ROOT,
@@ -35,10 +35,10 @@ def shell(mount: tuple[str, ...], script: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_no_room_for_a_checkpoint_fails_that_trial_and_is_told(
+def test_full_disk_at_a_checkpoint_fails_only_that_trial(
     tmp_path: Path, mount: tuple[str, ...]
 ) -> None:
-    """The failures are rows, every trial has its turn, and with room the same command ends."""
+    """Failures are rows, every trial is started, and with free space the same command completes."""
     small = tmp_path / "small"
     config = write_config(tmp_path, results=str(small / "results"))
     command = RUN % config
@@ -69,7 +69,7 @@ def test_no_room_for_a_checkpoint_fails_that_trial_and_is_told(
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_no_room_for_the_data_cache_is_told_before_anything_is_lost(
+def test_full_disk_of_the_cache_is_reported_before_training(
     tmp_path: Path, mount: tuple[str, ...]
 ) -> None:
     small = tmp_path / "small"
@@ -91,7 +91,7 @@ def test_no_room_for_the_data_cache_is_told_before_anything_is_lost(
     assert plain_counts(results) == (4, 4, 4)
 
 
-def test_no_room_to_compact_leaves_every_part(tmp_path: Path, mount: tuple[str, ...]) -> None:
+def test_full_disk_at_compaction_keeps_every_part(tmp_path: Path, mount: tuple[str, ...]) -> None:
     small, prepared = tmp_path / "small", tmp_path / "prepared"
     for number in range(8):
         Store(prepared).commit(make_spec(number), make_result(number), committed_at=NOW)
@@ -117,9 +117,7 @@ def test_no_room_to_compact_leaves_every_part(tmp_path: Path, mount: tuple[str, 
     assert_same_tables(tmp_path / "full", tmp_path / "whole")
 
 
-def test_no_room_to_gather_many_parts_is_told_with_the_folder(
-    tmp_path: Path, mount: tuple[str, ...]
-) -> None:
+def test_full_temporary_folder_is_reported(tmp_path: Path, mount: tuple[str, ...]) -> None:
     store = Store(tmp_path / "results")
     for number in range(40):
         store.commit(make_spec(number), make_result(number), committed_at=NOW)

@@ -1,4 +1,4 @@
-"""Whatever is done to a file: no reader crashes, and what it cannot read it names."""
+"""Random damage to files: no reader crashes, and each names the files it cannot read."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def readers(store: Store) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Everything that reads."""
+    """Yields all readers with their names."""
     yield "committed", store.committed
     yield "failures", store.failures
     yield "damaged", store.damaged
@@ -87,7 +87,7 @@ damages = st.one_of(
 
 
 def _other(table: str, _data: bytes) -> bytes:
-    """A whole file of some table, in the place of another."""
+    """An intact file of one table under the name of another."""
     return encode_part(TABLES[table], [])
 
 
@@ -98,7 +98,7 @@ def _other(table: str, _data: bytes) -> bytes:
 @pytest.mark.timeout(240)
 @given(data=st.data(), damage=damages)
 @pytest.mark.parametrize("folder", [*TABLES, "_grids"])
-def test_readers_name_what_they_cannot_read(
+def test_readers_report_unreadable_files(
     whole: Path, folder: str, tmp_path: Path, data: st.DataObject, damage: Damage
 ) -> None:
     root = tmp_path / "results"
@@ -139,7 +139,7 @@ def _special(path: Path, kind: str) -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder"])
 @pytest.mark.parametrize("whole", ["parts"], indirect=True)
-def test_readers_wait_for_nothing_that_is_no_file(whole: Path, tmp_path: Path, kind: str) -> None:
+def test_readers_do_not_wait_for_pipes(whole: Path, tmp_path: Path, kind: str) -> None:
     folders = ("trials", "images", "_grids", "_runs") if kind == "pipe" else ("trials",)
     for folder in folders:
         root = tmp_path / folder / "results"

@@ -1,4 +1,4 @@
-"""Whatever comes in from outside, archives and configurations: it is taken, or refused in words."""
+"""Random archives and configurations: each is accepted or refused with a message."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FLIPS = st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 7)), max_size=3)
 
 @contextmanager
 def named(start: str):
-    """Lets nothing through but a refusal that begins so."""
+    """Allows only a UserError whose text begins with `start`."""
     try:
         yield
     except UserError as error:
@@ -44,7 +44,7 @@ def named(start: str):
 
 
 def tar_of(members) -> bytes:
-    """Writes headers and contents as they come: no library stands between an attacker and them."""
+    """Writes headers and contents unchanged, without the checks of a library."""
     parts = []
     for name, kind, link, content, excess in members:
         info = tarfile.TarInfo(name)
@@ -72,7 +72,7 @@ def zip_of(members) -> bytes:
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @settings(max_examples=400, deadline=None)
 @given(MEMBERS, FLIPS, st.sampled_from(["tar", "gz", "zip"]))
-def test_an_archive_comes_out_inside_its_folder_or_is_refused(members, flips, form):
+def test_archive_is_unpacked_inside_its_folder_or_refused(members, flips, form):
     data = zip_of(members) if form == "zip" else tar_of(members)
     data = gzip.compress(data, 1) if form == "gz" else data
     changed = bytearray(data)
@@ -102,7 +102,7 @@ BASE = "datasets: [synthetic-skin]\nmodels: [unet]\nlosses: [iou]\nresults: resu
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(PIECES, max_size=14), st.booleans())
-def test_a_configuration_is_a_grid_or_is_refused_in_words(pieces, alone):
+def test_configuration_gives_a_grid_or_a_user_error(pieces, alone):
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "sweep.yaml"
         path.write_text(("" if alone else BASE) + "".join(pieces), encoding="utf-8")
@@ -113,7 +113,7 @@ def test_a_configuration_is_a_grid_or_is_refused_in_words(pieces, alone):
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(["seed", "training.patience", "losses", "models.0", "results", "a.b"]),
        st.lists(PIECES, max_size=8))  # fmt: skip
-def test_an_override_is_taken_or_refused_in_words(key, pieces):
+def test_override_is_applied_or_gives_a_user_error(key, pieces):
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "sweep.yaml"
         path.write_text(BASE, encoding="utf-8")

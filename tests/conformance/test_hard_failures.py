@@ -1,4 +1,4 @@
-"""Real signals, real full disks and real read-only file systems, in processes of their own."""
+"""Real signals, full disks and read-only file systems, in separate processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run_sweep(location: Path, count: int, *wrapper: str, **options) -> tuple[int
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_killed_again_and_again_the_same_sweep_ends_complete(tmp_path):
+def test_sweep_completes_after_repeated_kills(tmp_path):
     count, generator = 24, random.Random(42)
     committed: set[str] = set()
     for _ in range(8):
@@ -70,7 +70,7 @@ def test_killed_again_and_again_the_same_sweep_ends_complete(tmp_path):
     assert not list((tmp_path / "_checkpoints").glob("*.pt"))
 
 
-def test_a_file_that_may_not_grow_is_an_error_that_names_it(tmp_path):
+def test_file_size_limit_is_reported_with_the_file(tmp_path):
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
@@ -84,7 +84,7 @@ def test_a_file_that_may_not_grow_is_an_error_that_names_it(tmp_path):
     assert plain_counts(tmp_path) == (4, 4, 4)
 
 
-def test_a_full_disk_is_an_error_and_what_was_committed_stays(tmp_path, mount):
+def test_full_disk_keeps_committed_trials(tmp_path, mount):
     small = tmp_path / "small"
     script = (
         f"mount -t tmpfs -o size=300k tmpfs {small}\n"
@@ -110,7 +110,7 @@ def test_a_full_disk_is_an_error_and_what_was_committed_stays(tmp_path, mount):
     assert plain_counts(tmp_path / "copy") == (num_trials, num_trials, num_trials)
 
 
-def test_a_read_only_place_is_an_error_to_write_and_none_to_read(tmp_path, mount):
+def test_read_only_results_can_be_read_but_not_written(tmp_path, mount):
     small = tmp_path / "small"
     script = (
         f"mount -t tmpfs tmpfs {small}\n"

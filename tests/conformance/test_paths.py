@@ -1,4 +1,4 @@
-"""No path, folder or name is ever data: results read the same wherever they lie."""
+"""Paths and names are never data: results read the same in any folder."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FOLDERS = [
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with rows in every table, in a folder of letters."""
+    """A store with rows in every table, in a folder with a plain name."""
     root = tmp_path_factory.mktemp("plain") / "results"
     store = Store(root)
     for number in range(4):
@@ -57,7 +57,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def everything(store: Store) -> dict[str, object]:
-    """What readers of every kind say."""
+    """Returns the results of every kind of reader."""
     answers: dict[str, object] = {
         name: store.query(f"SELECT * FROM {name}").table.to_pylist() for name in TABLES
     }
@@ -99,7 +99,7 @@ def test_s3_prefix_and_temporary_folder_named_like_columns(
     assert store.read("trials").equals(expected)
 
 
-def test_a_wildcard_beside_a_backslash_is_refused_aloud(plain: Path, tmp_path: Path) -> None:
+def test_wildcard_with_a_backslash_is_refused(plain: Path, tmp_path: Path) -> None:
     place = shutil.copytree(plain, tmp_path / "a\\b*" / "results")
     with pytest.raises(StoreError, match=r"a\\b\*.*cannot be read; rename the folder"):
         Store(place).committed()
@@ -132,10 +132,10 @@ DAMAGES: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("compacted", [False, True])
 @pytest.mark.parametrize("name", DAMAGES)
-def test_labels_written_over_are_found_and_restored(
+def test_overwritten_labels_are_found_and_restored(
     plain: Path, tmp_path: Path, name: str, compacted: bool
 ) -> None:
-    """What the detection of such folders did to stores: rows that disagree with their `spec`."""
+    """Rows that contradict their `spec`, as the detection of such folders once produced them."""
     place = shutil.copytree(plain, tmp_path / "results")
     store = Store(place)
     if compacted:
@@ -146,7 +146,7 @@ def test_labels_written_over_are_found_and_restored(
     found = store.verify(LATER)
     assert {problem.kind for problem in found.problems} == {"labels"}
     assert found.broken_trials == frozenset()
-    assert (len(found.mended_trials), found.num_trials) == (4, 0)
+    assert (len(found.relabelled_trials), found.num_trials) == (4, 0)
     if name == "normal form":
         with pytest.raises(UserError, match="written over; podium verify RESULTS --quarantine"):
             check_trials(store.read("trials"))
@@ -173,7 +173,7 @@ def write_over(table: TableSchema, path: Path, values: dict[str, object]) -> Non
         (path.parents[1] / compacted_path(table, data)).write_bytes(data)
 
 
-def test_a_name_that_looks_the_same_is_the_same(plain: Path, tmp_path: Path) -> None:
+def test_names_in_another_normal_form_are_the_same(plain: Path, tmp_path: Path) -> None:
     composed, apart = (unicodedata.normalize(form, "Gr\xf6\xdfe \xe9") for form in ("NFC", "NFD"))
     assert composed != apart
     place = shutil.copytree(plain, tmp_path / apart / "results")

@@ -1,4 +1,4 @@
-"""Queries over both kinds of place; nothing is read that is not named."""
+"""Queries over both kinds of storage; only named tables are read."""
 
 from __future__ import annotations
 

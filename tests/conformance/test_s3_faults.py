@@ -48,12 +48,12 @@ def driver(run_id: str, num_pending: int) -> RunRecord:
 
 
 def quick() -> RetryPolicy:
-    """As patient as for a place that is known, without waiting."""
+    """A retry policy as for a known location, without pauses."""
     return RetryPolicy(sleep=lambda _seconds: None, unknown_seconds=1000)
 
 
 @pytest.mark.parametrize("number", [3, 5, 7])
-def test_a_sweep_survives_that_every_so_manieth_request_fails(
+def test_sweep_survives_every_nth_request_failing(
     server: FaultyServer, s3_bucket: str, number: int
 ) -> None:
     location = f"s3://{s3_bucket}/results"
@@ -72,8 +72,8 @@ def test_a_sweep_survives_that_every_so_manieth_request_fails(
     assert whole.damaged() == []
 
 
-def test_an_object_that_goes_while_it_is_read_is_gone(server: FaultyServer, s3_bucket: str) -> None:
-    """Its size is asked for first; another driver's compaction may delete it before the rest."""
+def test_object_deleted_in_a_read_counts_as_missing(server: FaultyServer, s3_bucket: str) -> None:
+    """A compaction can delete the object between the two requests of a read."""
     storage = ObjectStorage(f"s3://{s3_bucket}", retry_policy=quick())
     storage.write("trials/part-a.parquet", b"row" * 1000)  # room for the refusal
     server.every(1, ["NoSuchKey"], f"GET /{s3_bucket}/trials/part-a.parquet")
@@ -84,10 +84,10 @@ def test_an_object_that_goes_while_it_is_read_is_gone(server: FaultyServer, s3_b
 
 
 @pytest.mark.parametrize(("before", "after"), [(4, 4_000_000), (4_000_000, 4)])
-def test_a_claim_holds_while_its_driver_renews_its_document(
+def test_claim_stays_valid_while_its_driver_writes(
     server: FaultyServer, s3_bucket: str, before: int, after: int
 ) -> None:
-    """A read is two requests; between them the document becomes longer, or shorter."""
+    """Between the two requests of a read, the document becomes longer or shorter."""
     store = Store("", storage=ObjectStorage(f"s3://{s3_bucket}", retry_policy=quick()))
     store.save_run(driver("1", num_pending=before))
     store.save_run(driver("2", num_pending=0))
@@ -115,7 +115,7 @@ def test_a_claim_holds_while_its_driver_renews_its_document(
 def test_no_truncated_object_ever_becomes_visible(
     server: FaultyServer, s3_bucket: str, fault: str, part: str
 ) -> None:
-    """A checkpoint of 25 MB travels in three parts; one of its requests fails for ever."""
+    """A checkpoint of 25 MB is sent in three parts; one of its requests always fails."""
     storage = ObjectStorage(
         f"s3://{s3_bucket}", retry_policy=RetryPolicy(unknown_seconds=0, known_seconds=0)
     )
@@ -158,7 +158,7 @@ def _uses(storage: ObjectStorage) -> dict[str, Callable[[], object]]:
         ("XMinioStorageFull", "free some space there"),
     ],
 )
-def test_a_refusal_names_the_place_and_the_remedy_at_once(
+def test_refused_request_is_reported_at_once_with_a_remedy(
     server: FaultyServer,
     s3_bucket: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -166,7 +166,7 @@ def test_a_refusal_names_the_place_and_the_remedy_at_once(
     code: str,
     remedy: str,
 ) -> None:
-    """Also for a question whose answer has no body that would say more than its status."""
+    """Also for a request whose response has only a status and no body."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
     storage = ObjectStorage(f"s3://{s3_bucket}/results", retry_policy=quick())
@@ -182,7 +182,7 @@ def test_a_refusal_names_the_place_and_the_remedy_at_once(
     assert "a-key" not in text
 
 
-def test_the_environments_secrets_are_not_shown_either(
+def test_secrets_of_the_environment_are_not_shown(
     server: FaultyServer, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "no")  # what the server answers
@@ -197,11 +197,11 @@ def test_the_environments_secrets_are_not_shown_either(
     ("endpoint", "remedy"),
     [
         ("no-such-host.invalid:9000", "correct the host in the endpoint"),
-        ("127.0.0.1:9", "nothing listens there: start the store or correct the endpoint"),
-        ("silent", "see whether the store answers"),
+        ("127.0.0.1:9", "no server listens there: start the store or correct the endpoint"),
+        ("silent", "check that the store answers"),
     ],
 )
-def test_a_wrong_or_silent_endpoint_is_told_within_a_bounded_time(
+def test_wrong_or_silent_endpoint_is_reported_within_seconds(
     s3_environment: None, monkeypatch: pytest.MonkeyPatch, endpoint: str, remedy: str
 ) -> None:
     monkeypatch.setattr("orchestrator.store.s3.SILENT_SECONDS", 1.0)
@@ -220,9 +220,7 @@ def test_a_wrong_or_silent_endpoint_is_told_within_a_bounded_time(
     assert remedy in str(caught.value)
 
 
-def test_a_store_that_starts_again_meanwhile_is_waited_for(
-    server: FaultyServer, s3_bucket: str
-) -> None:
+def test_restarting_object_store_is_waited_for(server: FaultyServer, s3_bucket: str) -> None:
     outage = [5]
 
     def sleep(_seconds: float) -> None:
@@ -248,7 +246,7 @@ def test_a_store_that_starts_again_meanwhile_is_waited_for(
         ("s3://bucket/x?secret", "option 'secret': unknown"),
     ],
 )
-def test_a_location_that_cannot_be_meant_is_refused(location: str, message: str) -> None:
+def test_meaningless_location_is_refused(location: str, message: str) -> None:
     with pytest.raises(StoreError, match=message):
         open_storage(location)
 
@@ -256,7 +254,7 @@ def test_a_location_that_cannot_be_meant_is_refused(location: str, message: str)
 @pytest.mark.parametrize(
     "url", ["http://HOST/a-path", "http://me:hush-hush@HOST", "https//HOST", "http://HOST?x=1"]
 )
-def test_an_endpoint_of_the_environment_that_is_none_is_named(
+def test_invalid_endpoint_of_the_environment_is_reported(
     s3_environment: None, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
@@ -267,7 +265,7 @@ def test_an_endpoint_of_the_environment_that_is_none_is_named(
 
 @pytest.mark.usefixtures("s3_environment")
 @pytest.mark.parametrize("key", ["buck", "mine", "bucket-of-mine"])
-def test_a_short_key_hides_no_bucket(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+def test_short_secret_does_not_mask_a_bucket(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, key)
     storage = open_storage("s3://bucket-of-mine/a")
@@ -276,7 +274,7 @@ def test_a_short_key_hides_no_bucket(monkeypatch: pytest.MonkeyPatch, key: str) 
     assert str(no.value).startswith("s3://bucket-of-mine/a/trials: ")
 
 
-def test_the_query_may_name_everything_but_credentials(
+def test_location_accepts_every_option_except_credentials(
     server: FaultyServer, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):

@@ -1,4 +1,4 @@
-"""Results of older versions are read, compacted and added to; those of a newer are refused."""
+"""Results of older versions are read, compacted and extended; those of a newer one are refused."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def version(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def old(tmp_path: Path, version: int) -> Path:
-    """A copy of real files that an older version wrote."""
+    """A copy of real files of an older version."""
     made = ROOT / "tests" / "data" / f"store_v{version}" / "results"
     return Path(shutil.copytree(made, tmp_path / "results"))
 
@@ -60,7 +60,7 @@ def test_the_files_are_of_an_older_version(old: Path, version: int) -> None:
     assert [len(list((old / table).glob("part-*"))) for table in OLD_TABLES] == [2, 2, 2, 1, 2]
 
 
-def test_results_of_older_versions_are_read_added_to_and_compacted(old: Path, version: int) -> None:
+def test_older_results_can_be_read_extended_and_compacted(old: Path, version: int) -> None:
     store = Store(old)
     rows = {table: store.read(table) for table in TABLES}
     assert [len(found) for found in rows.values()] == [5, 10, 10, 3, 2, 0]

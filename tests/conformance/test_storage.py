@@ -1,4 +1,4 @@
-"""What every storage does, run over every kind of place."""
+"""The storage protocol, for every kind of storage."""
 
 import signal
 import threading
@@ -29,7 +29,7 @@ def test_a_written_file_is_read_listed_replaced_and_deleted(storage):
     assert [info.name for info in storage.list("trials")] == [".hidden"]
 
 
-def test_what_is_missing_is_no_error(storage):
+def test_missing_files_are_no_error(storage):
     assert storage.list("nothing") == ()
     assert storage.read("nothing/x") is None
     storage.delete("nothing/x")
@@ -79,7 +79,7 @@ def test_a_missing_bucket_is_named_with_the_remedy():
 
 
 @pytest.mark.usefixtures("s3_environment")
-def test_the_location_keeps_its_options_and_the_place_shows_none(s3_port):
+def test_location_has_options_and_name_has_none(s3_port):
     location = f"s3://no-such-bucket/x?endpoint_override=127.0.0.1:{s3_port}&scheme=http"
     storage = open_storage(
         f"S3://no-such-bucket/x/?scheme=http&endpoint_override=127.0.0.1:{s3_port}"
@@ -89,7 +89,7 @@ def test_the_location_keeps_its_options_and_the_place_shows_none(s3_port):
     assert storage.name == "s3://no-such-bucket/x"
 
 
-def test_what_is_no_file_content_leaves_the_old_file(storage):
+def test_invalid_content_keeps_the_old_file(storage):
     storage.write("trials/x", b"old")
     with pytest.raises(TypeError):
         storage.write("trials/x", "text")
@@ -98,7 +98,7 @@ def test_what_is_no_file_content_leaves_the_old_file(storage):
 
 
 def test_an_interrupted_put_publishes_the_whole_object(s3_environment, s3_bucket, monkeypatch):
-    """Dropping an open stream would publish an empty one."""
+    """Dropping an open stream would publish an empty object."""
     storage = ObjectStorage(f"s3://{s3_bucket}/results")
     files = storage._files
     main_thread = threading.get_ident()

@@ -1,4 +1,4 @@
-"""The promises of the store, run over every kind of place."""
+"""The promises of the store, for every kind of storage."""
 
 import threading
 from datetime import timedelta
@@ -31,13 +31,13 @@ def commit(store: Store, *numbers: int) -> None:
         store.commit(make_spec(number), make_result(number), committed_at=NOW)
 
 
-def test_an_empty_place_is_an_empty_store(store):
+def test_empty_location_is_an_empty_store(store):
     assert store.committed() == {}
     assert all(len(store.read(table)) == 0 for table in TABLES)
     assert store.clean_up(NOW) == ()
 
 
-def test_a_finished_trial_is_in_every_view_before_and_after_compaction(store, backend):
+def test_finished_trial_is_in_every_view_after_compaction(store, backend):
     commit(store, 0, 1)
     store.commit(make_spec(3), make_result(3, diverged=True), committed_at=NOW)
     store.record_failure(make_failure(4))
@@ -67,7 +67,7 @@ def test_the_first_commit_wins(store, backend):
     assert len(backend.plain_read("trials")) == 1
 
 
-def test_torn_files_are_named_and_mended(store, storage, backend):
+def test_torn_files_are_reported_and_replaced(store, storage, backend):
     commit(store, 0, 1)
     path = part_path(TABLES["trials"], trial_id(make_spec(0)))
     storage.write(path, (storage.read(path) or b"")[:-5])
@@ -99,7 +99,7 @@ def test_checkpoints_and_grids_are_kept(store):
 
 
 @pytest.mark.parametrize("dies_at", [1, 3, 5, 6, 7, 9, 12])
-def test_a_death_loses_nothing_and_the_same_commands_end_the_same(store, storage, backend, dies_at):
+def test_kill_loses_nothing_and_does_not_change_the_results(store, storage, backend, dies_at):
     def sweep(dying: Store) -> None:
         commit(dying, 0)
         dying.compact(LATER)

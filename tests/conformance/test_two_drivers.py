@@ -1,4 +1,4 @@
-"""Two `podium run` on one store: every trial is trained once, by either, or by whoever is left."""
+"""Two drivers on one store: every trial is trained once, also if one of them is killed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TRAINING = {"max_epochs": 16, "patience": 16, "batch_size": 4}
 
 
 class Driver:
-    """A `podium run` in a process of its own."""
+    """A `podium run` in a separate process."""
 
     def __init__(self, config: Path, engine: str = "inline") -> None:
         self.process = subprocess.Popen(
@@ -82,7 +82,7 @@ Start = Callable[..., Driver]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts drivers and leaves none behind."""
+    """Starts drivers and ends them after the test."""
     started = []
 
     def start(config: Path, engine: str = "inline") -> Driver:
@@ -108,7 +108,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "results"
 
 
-def test_two_at_once_train_every_trial_once(
+def test_two_drivers_train_every_trial_once(
     start: Start, tmp_path: Path, undisturbed: Path
 ) -> None:
     config = write_config(tmp_path, losses=LOSSES, training=TRAINING)
@@ -122,7 +122,7 @@ def test_two_at_once_train_every_trial_once(
     assert_same_tables(undisturbed, tmp_path / "results")
 
 
-def test_overlapping_grids_share_what_they_have_in_common(
+def test_overlapping_grids_share_their_common_trials(
     start: Start, tmp_path: Path, undisturbed: Path
 ) -> None:
     configs = []
@@ -138,7 +138,7 @@ def test_overlapping_grids_share_what_they_have_in_common(
     assert_same_tables(undisturbed, tmp_path / "results")
 
 
-def test_the_second_says_what_the_first_does_and_takes_over_when_it_is_killed(
+def test_second_driver_takes_over_from_a_killed_one(
     start: Start, tmp_path: Path, undisturbed: Path
 ) -> None:
     config = write_config(tmp_path, losses=LOSSES, training=TRAINING)
@@ -159,7 +159,7 @@ def test_the_second_says_what_the_first_does_and_takes_over_when_it_is_killed(
     assert f"process {first.process.pid} on " in notes[0]
     assert re.search(r"of its 8 trials 0 have ended and [01] are running; those are", notes[0])
     assert f"1 that process {first.process.pid} on " in notes[1]
-    assert "what it leaves undone is trained here" in notes[1]
+    assert "this driver trains those that remain unfinished" in notes[1]
     assert len(Store(str(tmp_path / "results")).committed()) == 7
     first.kill()
     assert second.end()[0] == 0
@@ -169,8 +169,8 @@ def test_the_second_says_what_the_first_does_and_takes_over_when_it_is_killed(
     assert_same_tables(undisturbed, tmp_path / "results")
 
 
-def test_a_lost_machine_is_waited_for_a_minute(start: Start, tmp_path: Path) -> None:
-    """The document of a driver on another machine that wrote a minute ago, but for five seconds."""
+def test_lost_machine_is_waited_for_one_minute(start: Start, tmp_path: Path) -> None:
+    """Returns the document of a driver on another machine, written 55 seconds ago."""
     config = write_config(tmp_path, losses=["dice"], repeats=1)
     store = Store(str(tmp_path / "results"))
     (trial_id,) = (trial.trial_id for trial in open_sweep(config).plan.pending)
@@ -194,7 +194,7 @@ def test_a_lost_machine_is_waited_for_a_minute(start: Start, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("s3_environment")
-def test_on_an_object_store_too(
+def test_two_drivers_on_an_object_store(
     start: Start, tmp_path: Path, s3_bucket: str, undisturbed: Path
 ) -> None:
     location = f"s3://{s3_bucket}/results"
@@ -216,7 +216,7 @@ def test_two_clusters_share_one_store(
     undisturbed: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Epochs last a second until both clusters train, however late one of them starts."""
+    """Epochs last a second until both clusters train, even if one of them starts late."""
     server, stop = serve()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
     location, both_train = f"s3://{s3_bucket}/clusters", threading.Event()

@@ -1,4 +1,4 @@
-"""`verify` finds what is wrong, `quarantine` moves it aside, and the same sweep makes it whole."""
+"""`verify` finds problems, `quarantine` moves files aside, and the next run trains the rest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ IDS = [trial_id(make_spec(number)) for number in range(COUNT)]
 
 
 def sweep(store: Store) -> None:
-    """Commits what is missing."""
+    """Commits the missing trials."""
     for number in range(COUNT):
         store.commit(make_spec(number), make_result(number), committed_at=NOW)
 
@@ -79,11 +79,11 @@ def without(*names: str) -> Callable[[bytes], bytes]:
 
 
 def flip(data: bytes) -> bytes:
-    """Flips a bit of the first page's values, which plain readers do not notice."""
+    """Flips a bit in the values of the first page, which plain readers do not detect."""
     return data[:60] + bytes([data[60] ^ 4]) + data[61:]
 
 
-def test_nothing_is_wrong_with_what_the_store_wrote(store: Store) -> None:
+def test_written_store_has_no_problems(store: Store) -> None:
     for _ in range(2):
         found = store.verify(LATER)
         assert found.problems == ()
@@ -138,7 +138,7 @@ ON_S3 = ("flipped trial", "torn images", "other trial's")
     [*(("local", name) for name in BROKEN), *(("s3", name) for name in ON_S3)],
     indirect=["backend"],
 )
-def test_a_broken_part_is_named_moved_and_trained_again(
+def test_broken_part_is_reported_moved_and_trained_again(
     store: Store, storage: Storage, backend: Backend, name: str
 ) -> None:
     table, kind, new = BROKEN[name]
@@ -164,13 +164,11 @@ def test_a_broken_part_is_named_moved_and_trained_again(
 
 
 @pytest.mark.parametrize("table", ["epochs", "images"])
-def test_a_trial_without_its_details_is_run_again(
-    store: Store, storage: Storage, table: str
-) -> None:
+def test_trial_without_details_is_trained_again(store: Store, storage: Storage, table: str) -> None:
     storage.delete(part(table, 1))
     (problem,) = store.verify(LATER).problems
     assert (problem.path, problem.kind) == (part("trials", 1), "incomplete")
-    assert problem.problem.startswith(f"0 rows in {table} where num_")
+    assert problem.problem.startswith(f"0 rows in {table}, but num_")
     store.quarantine(store.verify(LATER))
     assert set(store.committed()) == set(IDS) - {IDS[1]}
     sweep(store)
@@ -178,7 +176,7 @@ def test_a_trial_without_its_details_is_run_again(
 
 
 @pytest.mark.parametrize("table", ["trials", "epochs", "images", "failures"])
-def test_a_broken_compacted_file_costs_only_what_it_held(
+def test_broken_compacted_file_costs_only_its_trials(
     store: Store, storage: Storage, table: str
 ) -> None:
     store.compact(NOW)
@@ -215,8 +213,8 @@ def test_a_flipped_bit_costs_only_its_row_group(
     assert store.verify(LATER).problems == ()
 
 
-def test_an_older_compacted_file_is_held_against_its_name(store: Store, storage: Storage) -> None:
-    """Without checksums of its pages nothing of it can be trusted once a bit differs."""
+def test_older_compacted_file_is_checked_against_its_name(store: Store, storage: Storage) -> None:
+    """In a file without page checksums, one altered bit makes all rows unusable."""
     import pyarrow as pa
 
     from orchestrator.store.codec import encode_rows
@@ -255,7 +253,7 @@ def test_foreign_files_grids_and_orphans(store: Store, storage: Storage) -> None
     assert len(store.committed()) == 2
 
 
-def test_what_was_just_written_is_no_orphan(store: Store, storage: Storage) -> None:
+def test_new_details_are_no_orphans(store: Store, storage: Storage) -> None:
     storage.delete(part("trials", 0))
     now = storage.list("images")[0].modified_at
     assert now is not None
@@ -263,9 +261,7 @@ def test_what_was_just_written_is_no_orphan(store: Store, storage: Storage) -> N
     assert store.verify(now + timedelta(hours=2)).problems != ()
 
 
-def test_a_torn_part_that_is_compacted_already_costs_nothing(
-    store: Store, storage: Storage
-) -> None:
+def test_torn_part_of_a_compacted_trial_costs_nothing(store: Store, storage: Storage) -> None:
     data = storage.read(part("trials", 0)) or b""
     store.compact(NOW)
     storage.write(part("trials", 0), data[:-9])
@@ -275,7 +271,7 @@ def test_a_torn_part_that_is_compacted_already_costs_nothing(
     assert len(store.committed()) == COUNT
 
 
-def test_a_second_quarantine_keeps_the_first(store: Store, storage: Storage) -> None:
+def test_second_quarantine_keeps_files_of_the_first(store: Store, storage: Storage) -> None:
     for content in (b"one", b"two"):
         storage.write(part("images", 0), content)
         store.quarantine(store.verify(LATER))
@@ -285,16 +281,16 @@ def test_a_second_quarantine_keeps_the_first(store: Store, storage: Storage) -> 
 
 
 @LOCAL
-def test_images_that_give_other_metrics_are_found(store: Store, storage: Storage) -> None:
+def test_metrics_that_contradict_images_are_found(store: Store, storage: Storage) -> None:
     change(storage, part("images", 1), rows_changed("images", tp=50))
     (problem,) = store.verify(LATER).problems
     assert (problem.path, problem.kind) == (part("trials", 1), "values")
     # By hand: tp 50 and fp = fn = 99 give 100 / 298; the trial says 2 / 200.
-    assert problem.problem.startswith(f"dice is 0.01 where its test images give {100 / 298}")
+    assert problem.problem.startswith(f"dice is 0.01, but its test images give {100 / 298}")
 
 
 @LOCAL
-def test_an_epoch_that_is_not_counted_from_one_is_found(store: Store, storage: Storage) -> None:
+def test_epochs_that_do_not_start_at_one_are_found(store: Store, storage: Storage) -> None:
     def later(data: bytes) -> bytes:
         import pyarrow as pa
         from pyarrow import parquet
@@ -304,7 +300,7 @@ def test_an_epoch_that_is_not_counted_from_one_is_found(store: Store, storage: S
 
     change(storage, part("epochs", 1), later)
     (problem,) = store.verify(LATER).problems
-    assert problem.problem.startswith("epochs 2 to 3 where num_epochs is 2")
+    assert problem.problem.startswith("epochs 2 to 3, but num_epochs is 2")
 
 
 @LOCAL
@@ -313,7 +309,7 @@ def test_a_metric_of_a_diverged_trial_is_found(store: Store, storage: Storage) -
     path = part_path(TABLES["trials"], trial_id(make_spec(7)))
     change(storage, path, rows_changed("trials", dice=0.5))
     (problem,) = store.verify(LATER).problems
-    assert problem.problem.startswith("dice is 0.5 where the trial diverged")
+    assert problem.problem.startswith("dice is 0.5, but the trial diverged")
 
 
 @LOCAL

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.engine.ray_cluster import ClusterOptions
+from orchestrator.engine.ray_tune import RayTuneEngine
 from orchestrator.progress import JsonProgress
-from orchestrator.tune.ray_search import RaySearch, SearchReport
-from orchestrator.tune.search import Search, open_search, run_search
+from orchestrator.tune.search import Search, SearchReport, open_search, run_search
 from tests.integration.sweeps import write_config
 from workers.contract import (
     Checkpoints,
@@ -82,5 +82,5 @@ def run(
 ) -> tuple[Search, SearchReport | None]:
     """Runs a search on the session's cluster; `cpus=2` lets one candidate run at a time."""
     search = open_search(config, overrides)
-    engine = RaySearch(ClusterOptions(trial_cpus=cpus), trainer=trainer)
-    return search, run_search(search, engine, JsonProgress(io.StringIO()))
+    engine = RayTuneEngine(ClusterOptions(trial_cpus=cpus), trainer=trainer)
+    return search, run_search(search, engine, progress=JsonProgress(io.StringIO()))

@@ -265,6 +265,10 @@ def test_a_node_without_the_data_is_named_and_an_archive_brings_it_there(user, h
         assert code == 2, errors
         assert "1 of 1 other nodes cannot run these trials:" in output
         assert re.search(rf"node .+ \(.+\): dataset mine: .*{data}", output)
+        address = f"cluster.address=127.0.0.1:{user.head.port}"
+        code, _, errors = done(user.start("orchestrator", "tune", config, "--set", address))
+        assert code == 2, errors
+        assert re.search(rf"node .+ \(.+\): dataset mine: .*{data}", errors)
         assert not Store(str(tmp_path / "results")).failures()
         archive = f"data.root={tmp_path}/data.tar.gz"
         code, output, errors = done(user.submit(config, "--follow", "--set", archive))

@@ -75,7 +75,7 @@ def test_memory_asks_for_a_larger_share_up_to_a_whole_gpu_and_for_no_other_batch
     shares = failures.groupby(["loss", "repeat"])["gpus"].apply(list).to_dict()
     assert shares == {("bce", 1): [0.25, 0.5, 1.0], ("dice", 0): [0.25]}
     assert set(failures["failure_class"]) == {"out-of-memory"}
-    assert failures["message"].iloc[2].endswith("(on a whole GPU; that is all there is)")
+    assert failures["message"].iloc[2].endswith("(on a whole GPU; no larger share exists)")
     assert len(report.outcomes) == 4
     assert [(trial.reason, trial.failed) for trial in after.trials if trial.status is None] == [
         ("failed: out-of-memory (attempt 3), use --retry out-of-memory", True)

@@ -100,7 +100,7 @@ def process_noting_trainer(spec, runtime, checkpoints, on_epoch):
 
 
 @pytest.mark.parametrize(("share", "num_ids"), [(0.5, 1), (2, 2)])
-def test_every_trial_sees_the_gpus_it_was_assigned(tmp_path, ray_cluster, share, num_ids):
+def test_every_trial_sees_its_assigned_gpus(tmp_path, ray_cluster, share, num_ids):
     report, _ = run_on_ray(write_config(tmp_path), trial_cpus=0.5, trial_gpus=share)
     rows = Store(str(tmp_path / "results")).read("trials")
     assert len(rows) == 4, report.outcomes
@@ -109,7 +109,7 @@ def test_every_trial_sees_the_gpus_it_was_assigned(tmp_path, ray_cluster, share,
         assert set(ids.split(",")) <= {"0", "1"}
 
 
-def test_no_gpu_asked_for_means_none_is_seen():
+def test_a_trial_without_a_gpu_sees_none():
     environment = {"CUDA_VISIBLE_DEVICES": "0,1"}
     assert assigned_gpus(0, [], environment) == ()
     assert environment["CUDA_VISIBLE_DEVICES"] == ""
@@ -119,7 +119,7 @@ def test_no_gpu_asked_for_means_none_is_seen():
     ("requested", "ray_ids", "visible"),
     [(1, [0], "0,1"), (1, [0], "1"), (1, [], ""), (2, [0], "0"), (0.5, [0, 1], "0,1")],
 )
-def test_another_assignment_than_asked_for_is_refused(requested, ray_ids, visible):
+def test_a_wrong_assignment_of_gpus_is_refused(requested, ray_ids, visible):
     with pytest.raises(RuntimeError, match="CUDA_VISIBLE_DEVICES shows"):
         assigned_gpus(requested, ray_ids, {"CUDA_VISIBLE_DEVICES": visible})
 
@@ -145,7 +145,7 @@ def test_a_killed_process_costs_one_failure_row_and_no_result(tmp_path, ray_clus
     assert not after.pending
 
 
-def test_a_trial_that_always_dies_is_given_up_and_stops_nobody(tmp_path, ray_cluster):
+def test_a_trial_that_is_always_lost_does_not_stop_others(tmp_path, ray_cluster):
     def kills_itself(spec, runtime, checkpoints, on_epoch):
         from workers.run import run_trial
 
@@ -201,7 +201,7 @@ def test_stopped_attempts_leave_no_failure_and_stay_pending(tmp_path, ray_cluste
     assert len(open_sweep(config).plan.pending) == 4
 
 
-def test_a_share_no_machine_has_is_refused(tmp_path, ray_cluster, monkeypatch):
+def test_a_gpu_share_that_no_machine_has_is_refused(tmp_path, ray_cluster, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(UserError, match=r"needs 1 CPUs and 64 GPUs.*resources\.gpus"):
         run_on_ray(write_config(tmp_path), trial_gpus=64)
@@ -226,7 +226,7 @@ def test_the_live_display_of_a_terminal_runs_to_its_end(tmp_path):
     assert b"1 of 1 trials have a result" in shown
 
 
-def test_a_signal_to_the_whole_group_stops_within_seconds_and_goes_on_later(tmp_path):
+def test_a_sweep_continues_after_a_signal_to_its_group(tmp_path):
     """As a scheduler sends it: Ray's own processes get it too."""
     config = write_config(tmp_path, repeats=1, cluster={"cpus": 1})
     command = [sys.executable, "-m", "orchestrator", "run", str(config), "--progress", "plain"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -15,26 +16,30 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.config import load_config
+from orchestrator.engine.inline import InlineEngine
+from orchestrator.progress import JsonProgress
 from orchestrator.store import Store
 from orchestrator.target import read_target
 from orchestrator.tune.sampler import importances
-from orchestrator.tune.search import open_search
+from orchestrator.tune.search import open_search, run_search
 from tests.conftest import ROOT
 from tests.integration.searches import BEST, made_up_trainer, run, search_config
 from workers.contract import TrialStatus, UserError
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(180)]
 
+QUICK = {"max_epochs": 2, "patience": 2, "batch_size": 4}
+FIVE = {"trials": 5, "random_trials": 2}
 ASHA = {"trials": 14, "random_trials": 6, "pruning": "asha", "grace_epochs": 1}
 
 
 def tried(results):
-    """Everything that a search left in its store, without what depends on the clock."""
-    frame = Store(str(results)).read("candidates")
-    return frame.drop(columns=["committed_at"]).to_dict("records")
+    """Returns `candidates` without the columns of time, by number."""
+    frame = Store(str(results)).read("candidates").drop(columns=["committed_at", "train_seconds"])
+    return frame.sort_values(["search_id", "number"]).to_dict("records")
 
 
-def test_it_finds_a_known_optimum_with_the_same_budget_for_every_loss(tmp_path, ray_cluster):
+def test_a_search_finds_a_known_optimum_within_its_budget(tmp_path, ray_cluster):
     config = search_config(
         tmp_path, losses=["focal", "bce"], tune={"trials": 24, "random_trials": 8}
     )
@@ -54,20 +59,7 @@ def test_it_finds_a_known_optimum_with_the_same_budget_for_every_loss(tmp_path, 
     assert run(config)[1] is None  # nothing is left
 
 
-@pytest.mark.parametrize("tune", [{"trials": 14, "random_trials": 6}, ASHA], ids=["plain", "asha"])
-def test_an_interrupted_search_goes_on_as_if_it_had_not_been(tmp_path, ray_cluster, tune):
-    """One candidate at a time: the same proposals, the same stops, to the last bit."""
-    whole, parts = (search_config(tmp_path / name, tune=tune) for name in ("whole", "parts"))
-    run(whole, cpus=2)
-    for trials in (5, 9, 14):  # a prolonged search is an interrupted one
-        run(parts, f"tune.trials={trials}", cpus=2)
-    expected = tried(whole.parent / "results")
-    assert tried(parts.parent / "results") == expected
-    stopped = sum(row["status"] == "pruned" for row in expected)
-    assert stopped >= 3 if "pruning" in tune else stopped == 0
-
-
-def test_stopped_candidates_are_rows_and_no_podium_sees_any(tmp_path, ray_cluster):
+def test_stopped_candidates_are_rows_outside_every_podium(tmp_path, ray_cluster):
     config = search_config(tmp_path, repeats=2, tune=ASHA | {"pruning": "hyperband"})
     search, _ = run(config)
     (finding,) = search.findings()
@@ -91,7 +83,7 @@ def test_stopped_candidates_are_rows_and_no_podium_sees_any(tmp_path, ray_cluste
     assert counted["n"].sum() == len(rows)
 
 
-def test_failures_are_rows_and_the_numbers_are_tried_again(tmp_path, ray_cluster):
+def test_failed_candidates_are_rows_and_are_tried_again(tmp_path, ray_cluster):
     broken = tmp_path / "broken"
     broken.touch()
 
@@ -114,7 +106,7 @@ def test_failures_are_rows_and_the_numbers_are_tried_again(tmp_path, ray_cluster
     assert [one.number for one in search.findings()[0].candidates] == [0, 1, 2]
 
 
-def test_divergence_counts_as_nothing_reached(tmp_path, ray_cluster):
+def test_a_diverged_candidate_counts_as_0(tmp_path, ray_cluster):
     def diverges(spec, runtime, checkpoints, on_epoch):
         result = made_up_trainer(spec, runtime, checkpoints, on_epoch)
         return replace(result, status=TrialStatus.DIVERGED, message="NaN")
@@ -138,45 +130,56 @@ def num_rows(results):
     return len(list((results / "candidates").glob("*.parquet")))
 
 
-def test_two_searches_on_one_store_and_a_kill_in_the_middle(tmp_path):
-    """Real trainings by two commands at once; one of them is killed with all its processes."""
-    results = tmp_path / "results"
-    training = {"max_epochs": 2, "patience": 2, "batch_size": 4}
-    configs = [
-        search_config(tmp_path / loss, losses=[loss], results=str(results), training=training,
-                      tune={"trials": 5, "random_trials": 2}, cluster={"cpus": 1})
-        for loss in ("focal", "bce")
-    ]  # fmt: skip
-    first, second = (start(config) for config in configs)
+def kill_after(process, results, num: int) -> None:
+    """Kills a search with all its processes after this number of rows."""
     deadline = time.monotonic() + 90
-    while num_rows(results) < 3 and time.monotonic() < deadline:
+    while num_rows(results) < num and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.communicate()
-    kept = Store(str(results)).candidates(open_search(configs[0]).studies[0].search_id)
-    out, err = second.communicate(timeout=120)
-    assert second.returncode == 0, err.decode()
-    again = start(configs[0])
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def test_a_killed_search_ends_like_an_undisturbed_one(tmp_path):
+    """Real trainings, one at a time, on Ray with a kill and in this process without one."""
+    killed, whole = (
+        search_config(tmp_path / name, training=QUICK, cluster={"cpus": 1}, tune=FIVE)
+        for name in ("killed", "whole")
+    )
+    results = tmp_path / "killed" / "results"
+    kill_after(start(killed), results, 2)
+    again = start(killed)
     out, err = again.communicate(timeout=120)
     assert again.returncode == 0, err.decode()
-    events = [json.loads(line) for line in out.decode().splitlines() if line.startswith("{")]
-    assert events[0]["skipped"] == len(kept)
-    assert sum(event["event"] == "trial_started" for event in events) == 5 - len(kept)
-    for config in configs:
-        search = open_search(config)
-        (finding,) = search.findings()
+    skipped = json.loads(out.decode().splitlines()[0])["skipped"]
+    assert skipped >= 2
+    assert out.decode().count('"event": "trial_started"') == 5 - skipped
+    assert (results / "tuned" / "index.html").exists()
+    search = open_search(whole)
+    run_search(search, InlineEngine(), progress=JsonProgress(io.StringIO()))
+    assert tried(results) == tried(whole.parent / "results")
+
+
+def test_two_searches_on_one_store_try_each_candidate_once(tmp_path):
+    """Two commands at once, of which one is killed: the other one tries all that is left."""
+    config = search_config(
+        tmp_path, losses=["focal", "bce"], training=QUICK, cluster={"cpus": 1}, tune=FIVE
+    )
+    first, second = start(config), start(config)
+    results = tmp_path / "results"
+    kill_after(first, results, 4)
+    _, err = second.communicate(timeout=150)
+    assert second.returncode == 0, err.decode()
+    for finding in open_search(config).findings():
         assert [one.number for one in finding.candidates] == [0, 1, 2, 3, 4]
         assert finding.complete
-        assert (results / "tuned" / "index.html").exists()
     assert len(Store(str(results)).candidates()) == 10
-    now = {row.trial_id: row for row in Store(str(results)).candidates()}
-    assert all(now[row.trial_id] == row for row in kept)  # nothing that had ended was tried again
+    assert Store(str(results)).failures() == ()
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(again.pid, signal.SIGKILL)
+        os.killpg(second.pid, signal.SIGKILL)
 
 
 @pytest.mark.sample
-def test_the_real_sample_with_a_tiny_budget_and_the_grid_that_follows(tmp_path, sample_data):
+def test_a_grid_includes_the_tuned_losses_of_real_data(tmp_path, sample_data):
     real = {
         "datasets": ["kvasir-seg"],
         "losses": ["iou+focal"],

@@ -1,4 +1,4 @@
-"""Python loads this by itself from the path: it notes file operations and can wait at one.
+"""Python loads this module from its path: it notes file operations and can wait at one.
 
 In every process of a chaos test (driver, Ray's workers), an operation below CHAOS_FOLDER is noted
 in `events` there before it takes place. Where `instant` holds a pattern that the note matches, the

@@ -35,7 +35,7 @@ def test_escapes_are_spelt_out_by_hand():
 
 
 @given(st.text())
-def test_any_text_is_harmless_and_a_document_stays_the_same(text):
+def test_any_text_is_harmless_and_json_is_unchanged(text):
     assert not HARMFUL.search(clean(text))
     found = clean_json(json.dumps({"a": text}, ensure_ascii=False))
     assert not HARMFUL.search(found)
@@ -77,7 +77,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command).strip())
-def test_no_command_prints_what_a_terminal_obeys(results: Path, command: list[str]) -> None:
+def test_no_command_prints_terminal_commands(results: Path, command: list[str]) -> None:
     name, *rest = command
     found = CliRunner().invoke(app, [name, str(results), *rest])
     shown = clean(f"{found.exception}") if found.exception else ""

@@ -1,4 +1,4 @@
-"""Documents that others wrote, damaged or forged: refused in words, within bounds, at once."""
+"""Malformed documents: refused at once, with a message, within limits."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ CONFIG = {"name": "x", "datasets": [], "models": [], "losses": [], "repeats": 10
 
 MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "a list": ("[]", "has another shape"),
-    "nothing": ("", "is no JSON"),
-    "not UTF-8": (b"\xff\xfe\xfd{", "is no JSON"),
+    "nothing": ("", "is not JSON"),
+    "not UTF-8": (b"\xff\xfe\xfd{", "is not JSON"),
     "brackets": ("[" * 200_000, "is nested too deeply"),
     "braces": ('{"a":' * 200_000, "is nested too deeply"),
     "deep enough": ('{"grid_id": "g", "config": ' + '{"a":' * 50 + "1" + "}" * 51, "too deeply"),
     "no id": ("{}", "grid_id: Field required"),
     "an id that is a path": ('{"grid_id": "../g"}', "grid_id: String should match"),
-    "another id": ('{"grid_id": "h"}', "is of the grid h"),
+    "another id": ('{"grid_id": "h"}', "is the document of grid h"),
     "an id that is a number": ('{"grid_id": 5}', "grid_id: "),
     "repeats": (json.dumps(document("g", repeats=10**9)), "repeats: "),
     "a number of repeats": (json.dumps(document("g", repeats="2")), "repeats: "),
-    "many repeats": (json.dumps(document("g", repeats=90_000)), "without so many ids"),
+    "many repeats": (json.dumps(document("g", repeats=90_000)), "90000 repeats with 12 ids"),
     "a huge number": ('{"grid_id": "g", "repeats": ' + "9" * 5000 + "}", "5000 digits"),
-    "no number": ('{"grid_id": "g", "config": {"x": NaN}}', "NaN, which is no finite"),
-    "infinite": ('{"grid_id": "g", "config": {"x": 1e999}}', "1e999, which is no finite"),
+    "no number": ('{"grid_id": "g", "config": {"x": NaN}}', "NaN, which is not a finite"),
+    "infinite": ('{"grid_id": "g", "config": {"x": 1e999}}', "1e999, which is not a finite"),
     "labels": (json.dumps(document("g", models=[{"label": 5}])), r"models.0.label: "),
     "no labels": (json.dumps(document("g", models=[{}])), r"models.0.label: Field required"),
     "a name for an axis": (json.dumps(document("g", losses="dice")), "losses: "),
@@ -52,7 +52,7 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("kind", MALFORMED)
-def test_a_malformed_grid_is_named_by_every_reader(tmp_path, kind):
+def test_malformed_grid_is_reported_by_every_reader(tmp_path, kind):
     content, reason = MALFORMED[kind]
     (tmp_path / "_grids").mkdir()
     path = tmp_path / "_grids" / "g.json"
@@ -68,13 +68,13 @@ def test_a_malformed_grid_is_named_by_every_reader(tmp_path, kind):
     assert [note for note in answer.notes if note.startswith(f"{path}: ")]
 
 
-def test_a_folder_or_a_file_of_another_kind_is_no_grid(tmp_path):
+def test_folders_and_other_files_are_no_grids(tmp_path):
     (tmp_path / "_grids" / "x.json").mkdir(parents=True)
     (tmp_path / "_grids" / "notes.txt").write_text("mine")
     assert Store(tmp_path).grids() == []
 
 
-def test_credentials_that_an_older_version_kept_are_not_passed_on():
+def test_credentials_in_older_documents_are_not_shown():
     config = {"results": "s3://KEY:hush@bucket/a"}
     found = grid_document(json.dumps({"grid_id": "g", "config": config}).encode(), "g.json")
     assert found["config"]["results"] == "s3://***@bucket/a"
@@ -103,7 +103,7 @@ GRID = make_grid(make_specs())
 )
 def test_a_grid_whose_configuration_is_malformed_is_refused(change):
     whole = GRID.document(NOW)
-    with pytest.raises(UserError, match="give the configuration instead of the results"):
+    with pytest.raises(UserError, match="name the configuration instead of the results"):
         grid_from_document({**whole, "config": {**whole["config"], **change}})
 
 
@@ -128,7 +128,7 @@ BASE = RunRecord(
         {"host": "h" * (17 << 20)},
     ],
 )
-def test_a_driver_whose_document_is_malformed_is_none(tmp_path, change):
+def test_malformed_document_of_a_driver_is_skipped(tmp_path, change):
     storage = open_storage(tmp_path)
     save_run(storage, BASE)
     assert load_runs(storage) == [BASE]
@@ -152,7 +152,7 @@ SPECS = [
 
 
 @pytest.mark.parametrize("text", SPECS)
-def test_a_malformed_specification_is_nothing_to_readers_and_refused_where_it_decides(text):
+def test_malformed_specification_is_refused_in_rank_and_plan(text):
     assert not set(spec_of(text)) & {"dataset", "model", "loss", "data", "training"}
     assert isinstance(protocol_values(text), dict)
     rows = [row_of(spec) for spec in make_specs()]
@@ -167,7 +167,7 @@ def test_a_malformed_specification_is_nothing_to_readers_and_refused_where_it_de
             plan(GRID, committed(damaged, *rows[1:]))
 
 
-def test_a_column_of_another_meaning_is_left_alone():
+def test_column_with_another_meaning_is_unchanged():
     frame = pd.DataFrame({"loss": ["a", "b"], "spec": ["v1", "v2"]})
     check_definitions(frame, "table")
 
@@ -182,7 +182,7 @@ keys = st.sampled_from([*document(), "version", "num_trials"])
 
 @settings(deadline=None, max_examples=200)
 @given(change=st.dictionaries(keys, values, max_size=3), config=st.dictionaries(keys, values))
-def test_whatever_stands_in_a_grid_it_is_read_or_refused_in_words(change, config):
+def test_any_grid_document_is_read_or_gives_a_user_error(change, config):
     whole = GRID.document(NOW)
     forged = {**whole, "config": {**whole["config"], **config}, **change}
     try:
@@ -194,7 +194,7 @@ def test_whatever_stands_in_a_grid_it_is_read_or_refused_in_words(change, config
 
 @settings(deadline=None, max_examples=200)
 @given(values)
-def test_json_is_read_as_it_is_or_refused(value):
+def test_any_json_is_read_unchanged_or_refused(value):
     text = json.dumps(value)
     try:
         assert parse_json(text) == value

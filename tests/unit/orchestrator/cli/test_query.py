@@ -173,7 +173,7 @@ def test_torn_files_are_named_beside_the_answer(podium, tmp_path):
         ),
         (["RESULTS/typo", "SELECT * FROM trials"], "no results here; expected a folder"),
         (["RESULTS", "SELEC 1"], "LINE 1: SELEC 1\n        ^"),
-        (["RESULTS", "COPY trials TO 'x.csv'"], "a query reads only: write one SELECT"),
+        (["RESULTS", "COPY trials TO 'x.csv'"], "a query is read-only: write one SELECT"),
     ],
 )
 def test_refusals_are_one_message_and_exit_code_2(podium, results, arguments, message):

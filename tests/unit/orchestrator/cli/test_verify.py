@@ -47,7 +47,7 @@ def test_what_is_wrong_is_named_with_file_problem_and_remedy(results: Path) -> N
     assert code == 1
     assert f"{results}/{torn}: Parquet file size is 1 bytes" in text
     assert "restore it from a copy" in text
-    assert "0 rows in images where num_test_images is 2 (1 such trials)" in text
+    assert "0 rows in images, but num_test_images is 2 (1 trial)" in text
     assert text.endswith("11 files, 2 trials whole, 1 not whole\n")
     assert sorted(results.rglob("*")) == before, "verify alone changes nothing"
 

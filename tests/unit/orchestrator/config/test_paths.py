@@ -93,7 +93,7 @@ def test_archives_are_read_from_a_file_or_s3():
     [
         ("s3://bucket/data", r"archive that each node unpacks: s3://bucket/data\.tar"),
         ("s3://data.tar", "archive that each node unpacks"),
-        ("s3://key:hush@bucket/data.tar", "must hold no credentials"),
+        ("s3://key:hush@bucket/data.tar", "must not contain credentials"),
         ("gs://bucket/data.tar", "not gs://"),
         ("", "must name a folder"),
     ],

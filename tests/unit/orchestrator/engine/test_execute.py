@@ -50,7 +50,7 @@ class Run:
         self.outcome = execute(job, store, train, print, lambda: NOW, self.pauses.append)
 
 
-def test_a_finished_training_is_stored_after_the_hiccup_and_not_trained_anew(tmp_path):
+def test_commit_after_store_errors_does_not_train_again(tmp_path):
     store = Refusing(tmp_path, 3)
     run = Run(store)
     assert (run.outcome.status, run.trainings, len(run.pauses)) == ("completed", 1, 3)
@@ -59,7 +59,7 @@ def test_a_finished_training_is_stored_after_the_hiccup_and_not_trained_anew(tmp
     assert store.failures() == ()
 
 
-def test_a_store_that_never_takes_it_ends_in_a_failure_after_a_bounded_wait(tmp_path):
+def test_commit_to_a_broken_store_fails_after_a_bounded_wait(tmp_path):
     store = Refusing(tmp_path, 100)
     run = Run(store)
     assert (run.outcome.status, run.trainings) == ("failed", 1)
@@ -81,7 +81,7 @@ def test_a_store_that_never_takes_it_ends_in_a_failure_after_a_bounded_wait(tmp_
         (MemoryError(), FailureClass.OUT_OF_MEMORY, False),
     ],
 )
-def test_only_what_may_pass_by_itself_is_transient(tmp_path, error, failure_class, transient):
+def test_only_temporary_errors_are_transient(tmp_path, error, failure_class, transient):
     outcome = Run(Store(tmp_path), error).outcome
     assert (outcome.failure_class, outcome.transient) == (failure_class, transient)
 
@@ -91,11 +91,11 @@ def test_only_what_may_pass_by_itself_is_transient(tmp_path, error, failure_clas
     [
         (0.25, "(on 0.25 GPU; next on 0.5 GPU)"),
         (0.75, "(on 0.75 GPU; next on a whole GPU)"),
-        (1.0, "(on a whole GPU; that is all there is)"),
-        (0.0, "(on no GPU; that is all there is)"),
+        (1.0, "(on a whole GPU; no larger share exists)"),
+        (0.0, "(on no GPU; no larger share exists)"),
     ],
 )
-def test_a_row_says_the_share_on_which_memory_ran_out(tmp_path, gpus, end):
+def test_out_of_memory_row_names_the_gpu_share(tmp_path, gpus, end):
     store = Store(tmp_path)
     Run(store, MemoryError("no room"), gpus)
     (failure,) = store.failures()
@@ -104,7 +104,7 @@ def test_a_row_says_the_share_on_which_memory_ran_out(tmp_path, gpus, end):
     assert failure.traceback.endswith("MemoryError: no room\n")
 
 
-def test_a_trial_that_ends_the_interpreter_is_a_failure_like_any_other(tmp_path):
+def test_system_exit_in_a_trial_is_a_failure(tmp_path):
     run = Run(Store(tmp_path), SystemExit(3))
     assert (run.outcome.status, run.outcome.failure_class) == ("failed", FailureClass.BUG)
     (row,) = Store(tmp_path).failures()

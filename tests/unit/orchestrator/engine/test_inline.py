@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from orchestrator.engine.base import TrialJob
+from orchestrator.engine.base import JobQueue, TrialJob
 from orchestrator.engine.inline import InlineEngine
 from orchestrator.progress import JsonProgress
 from orchestrator.store import Store
@@ -33,7 +33,8 @@ def run(tmp_path, gpus, error=None):
         runtime=Runtime(data_root=None, cache_dir="unused"),
         gpus=gpus,
     )
-    report = InlineEngine(train).run([job], Store(tmp_path), JsonProgress(io.StringIO()))
+    queue = JobQueue([job], JsonProgress(io.StringIO()))
+    report = InlineEngine(train).run(queue, Store(tmp_path))
     return given[0], report
 
 
@@ -47,7 +48,7 @@ def run(tmp_path, gpus, error=None):
         (2.0, "3,4", (("3",), 1.0)),
     ],
 )
-def test_a_trial_gets_the_gpu_it_asks_for(tmp_path, monkeypatch, gpus, visible, expected):
+def test_a_trial_gets_the_requested_gpu(tmp_path, monkeypatch, gpus, visible, expected):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
@@ -56,7 +57,7 @@ def test_a_trial_gets_the_gpu_it_asks_for(tmp_path, monkeypatch, gpus, visible, 
     assert report.outcomes[0].status == "completed"
 
 
-def test_memory_that_ran_out_names_the_next_share(tmp_path):
+def test_out_of_memory_message_names_the_next_share(tmp_path):
     _, report = run(tmp_path, 0.25, RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"))
     (outcome,) = report.outcomes
     assert outcome.failure_class == FailureClass.OUT_OF_MEMORY

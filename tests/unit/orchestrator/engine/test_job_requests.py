@@ -71,7 +71,7 @@ def server(monkeypatch) -> Iterator[Server]:
     started.server_close()
 
 
-def test_a_server_without_an_agent_is_asked_again_and_gets_the_job_once(server, tmp_path):
+def test_a_server_without_agent_gets_the_job_once(server, tmp_path):
     server.answers = [NO_AGENT, (503, "upstream"), NO_AGENT]
     notes: list[str] = []
     submission = prepare_job(write_config(tmp_path))
@@ -82,7 +82,7 @@ def test_a_server_without_an_agent_is_asked_again_and_gets_the_job_once(server, 
     assert re.search(r"is not ready \(.*500: No available agent.*\); trying for 120 s", note)
 
 
-def test_an_attempt_without_an_answer_that_did_start_the_job_is_that_job(server, tmp_path):
+def test_a_submission_without_answer_is_not_repeated(server, tmp_path):
     server.answers = [(502, "gateway"), (500, "ValueError: Job with id a-1 already exists")]
     submission = prepare_job(write_config(tmp_path))
     assert JobServer(server.address).submit(submission) == f"{submission.stem}-1"
@@ -95,14 +95,14 @@ def test_an_attempt_without_an_answer_that_did_start_the_job_is_that_job(server,
         ([(500, "Job already exists")], "somebody submitted this sweep to .* just now"),
     ],
 )
-def test_what_will_not_pass_is_said_at_once(server, tmp_path, answers, message):
+def test_permanent_errors_are_reported_at_once(server, tmp_path, answers, message):
     server.answers = answers
     with pytest.raises(UserError, match=message):
         JobServer(server.address).submit(prepare_job(write_config(tmp_path)))
     assert len(server.submitted) == 1
 
 
-def test_patience_has_an_end(server, tmp_path, monkeypatch):
+def test_waiting_for_a_server_has_a_limit(server, tmp_path, monkeypatch):
     monkeypatch.setattr(job_requests, "PATIENCE_SECONDS", 0.05)
     server.answers = [NO_AGENT] * 1000
     with pytest.raises(UserError, match=r"refused: .*No available agent"):
@@ -111,7 +111,7 @@ def test_patience_has_an_end(server, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
-def test_this_machine_is_reached_past_a_proxy(server, tmp_path, monkeypatch, name):
+def test_this_machine_is_reached_without_a_proxy(server, tmp_path, monkeypatch, name):
     for other in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(other, "example.org")
     monkeypatch.setenv(name, "http://127.0.0.1:9")

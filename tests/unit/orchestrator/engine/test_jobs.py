@@ -38,12 +38,12 @@ def test_the_id_begins_with_name_and_grid(tmp_path):
     assert prepare_job(config, ["name=äöü"]).stem == f"sweep-{grid}"
 
 
-def test_the_command_is_one_process_without_a_shell_in_between(tmp_path):
+def test_the_command_runs_without_a_shell(tmp_path):
     command = prepare_job(write_config(tmp_path), retry=["bug"]).entrypoint
     assert command == ("exec python -m orchestrator run sweep.yaml --progress plain --retry=bug")
 
 
-def test_only_the_configuration_travels(tmp_path):
+def test_only_the_configuration_is_sent(tmp_path):
     submission = prepare_job(write_config(tmp_path), ["repeats=1"])
     assert yaml.safe_load(submission.config)["repeats"] == 1
     assert submission.code == ()
@@ -52,9 +52,9 @@ def test_only_the_configuration_travels(tmp_path):
     assert all((folder / "__init__.py").is_file() for folder in code)
 
 
-def test_code_that_is_mostly_data_is_refused(monkeypatch):
+def test_code_folders_with_data_are_refused(monkeypatch):
     monkeypatch.setattr("orchestrator.engine.jobs.MAX_CODE_BYTES", 1 << 10)
-    with pytest.raises(UserError, match=r"--with-code: .*orchestrator holds .* MiB, at most"):
+    with pytest.raises(UserError, match=r"--with-code: .*orchestrator holds .* MiB, but a job can"):
         own_code()
     assert MAX_CODE_BYTES > 1 << 20
 
@@ -93,13 +93,13 @@ def test_the_exit_code_is_that_of_the_command(status, code, expected):
     assert exit_code(Job(submission_id="a-1", status=status, exit_code=code)) == expected
 
 
-def test_a_job_that_never_ran_says_why():
+def test_a_job_that_never_ran_is_reported():
     job = Job(submission_id="a-1", status="FAILED", message="no such\n image")
     with pytest.raises(UserError, match="job a-1 ended without an exit code: no such image"):
         exit_code(job)
 
 
-def test_a_log_that_begins_anew_is_not_shown_twice():
+def test_a_repeated_log_is_shown_once():
     shown: list[str] = []
     log = _Log(shown.append)
     log.add("one\n")
@@ -117,9 +117,9 @@ def test_a_log_that_begins_anew_is_not_shown_twice():
         *("http://h:8265?a=b", "http://h 1", "h:port", "http://h#x"),
     ],
 )
-def test_an_address_that_no_dashboard_has_is_refused(address):
+def test_an_address_of_no_dashboard_is_refused(address):
     with pytest.raises(
-        UserError, match=r"--address .*must be the dashboard's, such as http://HEAD"
+        UserError, match=r"--address .*must be the address of the dashboard, such as http://HEAD"
     ) as caught:
         JobServer(address)
     assert "hush" not in str(caught.value)
@@ -138,7 +138,7 @@ def test_an_address_has_one_form(address, url):
     assert http_address(address) == url
 
 
-def test_nothing_of_the_token_is_in_a_submission(tmp_path, monkeypatch):
+def test_a_submission_does_not_contain_the_token(tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_TOKEN", "t0ken" * 8)
     submission = prepare_job(write_config(tmp_path))
     assert "t0ken" not in json.dumps([submission.config, submission.entrypoint, repr(submission)])

@@ -66,7 +66,7 @@ def wait_for_run(store):
     return run
 
 
-def test_the_store_knows_what_is_running_and_forgets_it_at_the_end(store):
+def test_the_driver_document_shows_running_trials(store):
     journal = open_journal(store)
     journal.on(SweepStarted(10, 4, 6))
     journal.on(TrialStarted("a" * 20, "kvasir · unet · iou · 0"))
@@ -86,7 +86,7 @@ def test_the_store_knows_what_is_running_and_forgets_it_at_the_end(store):
     assert store.runs() == []
 
 
-def test_a_curve_that_goes_on_from_a_checkpoint_is_not_doubled(store):
+def test_epochs_after_a_checkpoint_are_not_doubled(store):
     journal = open_journal(store)
     journal.on(SweepStarted(1, 1, 0))
     journal.on(TrialStarted("a" * 20, "one"))
@@ -98,7 +98,7 @@ def test_a_curve_that_goes_on_from_a_checkpoint_is_not_doubled(store):
     journal.close()
 
 
-def test_everything_reaches_the_display(store):
+def test_the_journal_passes_events_to_the_display(store):
     display = Display()
     journal = open_journal(store, display)
     journal.on(SweepStarted(3, 0, 3))
@@ -136,7 +136,7 @@ def record(**changes):
     return RunRecord(**{**values, **changes})
 
 
-def test_a_driver_is_alive_for_a_minute_after_its_last_word():
+def test_a_driver_is_alive_for_a_minute_after_a_heartbeat():
     assert record().is_alive(NOON + timedelta(seconds=59))
     assert not record().is_alive(NOON + timedelta(seconds=60))
 

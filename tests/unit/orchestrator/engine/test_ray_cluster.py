@@ -22,7 +22,7 @@ from workers.contract import UserError
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """A port that takes connections and never answers."""
+    """A port that accepts connections and never answers."""
     with socket.socket() as listening:
         listening.bind(("", 0))
         listening.listen(8)
@@ -35,7 +35,7 @@ def no_cluster(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_an_address_without_a_cluster_is_refused_with_the_key_that_named_it(monkeypatch):
+def test_an_address_without_a_cluster_names_its_key(monkeypatch):
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     message = rf"cluster\.address: no Ray cluster at '{address}': .*Connection refused; start one"
@@ -47,7 +47,7 @@ def test_an_address_without_a_cluster_is_refused_with_the_key_that_named_it(monk
 
 
 @pytest.mark.parametrize("address", ["no.such.host.invalid:6379", "127.0.0.1", "ray://", "host:x"])
-def test_an_address_that_is_none_is_refused(address):
+def test_an_invalid_address_is_refused(address):
     with (
         pytest.raises(UserError, match="no Ray cluster at"),
         connect(ClusterOptions(address=address)),
@@ -55,7 +55,7 @@ def test_an_address_that_is_none_is_refused(address):
         pass
 
 
-def test_a_port_of_something_else_is_given_up(silent, monkeypatch):
+def test_a_port_of_another_server_is_refused(silent, monkeypatch):
     monkeypatch.setattr(ray_cluster, "ANSWER_SECONDS", 1)
     began = time.monotonic()
     with pytest.raises(UserError, match="does not answer as the head of a cluster within 1 s"):
@@ -63,7 +63,7 @@ def test_a_port_of_something_else_is_given_up(silent, monkeypatch):
     assert time.monotonic() - began < 10
 
 
-def test_ctrl_c_is_heard_while_an_address_does_not_answer(silent):
+def test_ctrl_c_ends_the_wait_for_an_address(silent):
     timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
     timer.start()
     began = time.monotonic()
@@ -74,7 +74,7 @@ def test_ctrl_c_is_heard_while_an_address_does_not_answer(silent):
 
 @pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR"])
 @pytest.mark.parametrize("kind", ["below a file", "too long"])
-def test_a_folder_that_ray_cannot_use_is_a_sentence(tmp_path, monkeypatch, variable, kind):
+def test_an_unusable_folder_of_ray_is_named(tmp_path, monkeypatch, variable, kind):
     folder = tmp_path / ("file" if kind == "below a file" else "x" * 80)
     if kind == "below a file":
         folder.touch()
@@ -90,7 +90,7 @@ def test_a_folder_that_ray_cannot_use_is_a_sentence(tmp_path, monkeypatch, varia
     assert not ray.is_initialized()
 
 
-def test_what_ray_cannot_write_below_home_is_named(tmp_path, monkeypatch):
+def test_an_unwritable_file_below_home_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("RAY_TMPDIR", "/tmp/ray")
     error = NotADirectoryError(20, "Not a directory", str(tmp_path / "file" / ".ray"))
@@ -100,7 +100,7 @@ def test_what_ray_cannot_write_below_home_is_named(tmp_path, monkeypatch):
     )
 
 
-def test_children_do_not_hear_what_their_group_is_told():
+def test_children_ignore_signals_to_their_group():
     with kept_from_children():
         deaf = subprocess.Popen(["sleep", "60"])
     hearing = subprocess.Popen(["sleep", "60"])
@@ -116,7 +116,7 @@ def test_children_do_not_hear_what_their_group_is_told():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_every_signal_that_ends_a_command_is_taken_and_given_back(number):
+def test_signal_handlers_are_set_and_restored(number):
     heard: list[int] = []
     if signal.getsignal(number) is signal.SIG_IGN:
         pytest.skip("the tests run under nohup")
@@ -130,7 +130,7 @@ def test_every_signal_that_ends_a_command_is_taken_and_given_back(number):
     assert signal.getsignal(number) is not signal.SIG_IGN
 
 
-def test_a_command_under_nohup_goes_on_when_the_terminal_closes():
+def test_a_command_under_nohup_ignores_sighup():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with handled(lambda *_: None):

@@ -8,9 +8,9 @@ import pytest
 from orchestrator.config import load_config
 from orchestrator.engine.base import TrialJob
 from orchestrator.engine.ray_nodes import (
-    NUM_LOOKS,
+    NUM_CHECKS,
     Admission,
-    Finding,
+    NodeReport,
     examine,
     needs_of,
     refuse_unlike,
@@ -21,17 +21,17 @@ from orchestrator.sweep import open_sweep
 from tests.integration.sweeps import write_config, write_pictures
 from workers.contract import Runtime, UserError
 
-GOOD = Finding(fingerprints={"a": "f" * 32}, problems=())
+GOOD = NodeReport(fingerprints={"a": "f" * 32}, problems=())
 
 
-def test_nodes_like_the_driver_are_fine():
+def test_nodes_like_the_driver_are_accepted():
     refuse_unlike(GOOD, {"one": GOOD, "two": GOOD})
     refuse_unlike(GOOD, {})
 
 
 def test_every_node_that_differs_is_named():
-    other = Finding(fingerprints={"a": "e" * 32}, problems=())
-    without = Finding(fingerprints={}, problems=("dataset a: not found. Looked in: /data",))
+    other = NodeReport(fingerprints={"a": "e" * 32}, problems=())
+    without = NodeReport(fingerprints={}, problems=("dataset a: not found. Looked in: /data",))
     with pytest.raises(UserError) as caught:
         refuse_unlike(GOOD, {"one": GOOD, "two": other, "three": without})
     assert str(caught.value).splitlines()[:3] == [
@@ -68,11 +68,11 @@ def needs(tmp_path):
     return needs_of(jobs, sweep.store)
 
 
-def test_a_node_that_has_everything_tells_fingerprints_of_files_only(needs):
+def test_a_good_node_reports_fingerprints_of_files(needs):
     found = examine(needs)
     assert found.problems == ()
     assert set(found.fingerprints) == {"mine"}
-    assert needs.grid_ids
+    assert needs.documents
 
 
 def test_a_node_without_data_names_the_folder(needs, tmp_path):
@@ -87,15 +87,15 @@ def test_a_node_with_other_data_has_another_fingerprint(needs, tmp_path):
     assert examine(needs).fingerprints["mine"] != before["mine"]
 
 
-def test_results_that_are_not_shared_are_told(needs, tmp_path):
+def test_results_that_are_not_shared_are_reported(needs, tmp_path):
     shutil.rmtree(tmp_path / "results")
     (problem,) = examine(needs).problems
     assert problem.startswith(f"results: what the driver wrote to {tmp_path}/results is not seen")
     assert Store(str(tmp_path / "results")).grids() == []
 
 
-def test_the_grid_is_the_one_that_was_saved(needs, tmp_path):
-    assert needs.grid_ids == {build_grid(load_config(tmp_path / "sweep.yaml")).grid_id}
+def test_needs_name_the_saved_grid(needs, tmp_path):
+    assert needs.documents == {build_grid(load_config(tmp_path / "sweep.yaml")).grid_id}
 
 
 @pytest.fixture
@@ -103,13 +103,13 @@ def admitted(needs):
     return Admission(node_ids={"old"}, needs=needs, fingerprints=examine(needs).fingerprints)
 
 
-def test_a_node_of_the_start_is_not_asked_again_and_a_good_new_one_may_train(admitted, tmp_path):
+def test_only_nodes_that_join_later_are_checked(admitted, tmp_path):
     assert admitted.problem("new") is None
     shutil.rmtree(tmp_path / "data")
     assert admitted.problem("old") is None
 
 
-def test_a_node_that_joins_is_given_time_for_its_mounts(admitted, tmp_path):
+def test_a_node_that_joins_has_time_for_its_mounts(admitted, tmp_path):
     (tmp_path / "data").rename(tmp_path / "later")
     pauses = []
 
@@ -124,12 +124,12 @@ def test_a_node_that_joins_is_given_time_for_its_mounts(admitted, tmp_path):
     assert admitted.problem("new", pause) is None  # it is not asked again
 
 
-def test_a_node_that_joins_without_the_data_or_with_other_data_says_so(admitted, tmp_path):
+def test_a_node_that_joins_with_other_data_is_refused(admitted, tmp_path):
     pauses = []
     shutil.rmtree(tmp_path / "data")
     problem = admitted.problem("new", lambda: pauses.append(1))
     assert problem.startswith(f"dataset mine: not found. Looked in: {tmp_path}/data")
-    assert len(pauses) == NUM_LOOKS - 1
+    assert len(pauses) == NUM_CHECKS - 1
     write_pictures(tmp_path / "data", "mine", seed=1)
     problem = admitted.problem("new", lambda: None)
     assert problem.startswith("dataset mine: its content differs from the driver's")

@@ -10,7 +10,7 @@ import pytest
 from ray import cloudpickle
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
-from orchestrator.engine.base import Outcome, TrialJob, misplaced
+from orchestrator.engine.base import JobQueue, Outcome, TrialJob, misplaced
 from orchestrator.engine.ray_watcher import Attempts, Watcher
 from orchestrator.plan.retries import MAX_LOST_NODES
 from orchestrator.store import Store
@@ -56,8 +56,8 @@ class Scene:
             "no_progress_seconds": None,
         }
         self.watcher = Watcher(
-            jobs, self.store, self.display, clock=lambda: self.time, now=lambda: NOW,
-            **settings | options,
+            JobQueue(jobs, self.display), self.store, slots=4, clock=lambda: self.time,
+            now=lambda: NOW, **settings | options,
         )  # fmt: skip
 
     def start(self):
@@ -81,7 +81,7 @@ class Scene:
         self.watcher.on_trial_result(0, [], trial, {"outcome": dataclasses.asdict(outcome)})
 
 
-def test_every_job_is_handed_out_once_and_the_end_waits_for_the_running(tmp_path):
+def test_every_job_starts_once_and_the_end_waits_for_all(tmp_path):
     scene = Scene(tmp_path)
     attempts = Attempts(scene.watcher, is_stopped=lambda: False)
     configs = [attempts.suggest("any") for _ in IDS]
@@ -90,7 +90,7 @@ def test_every_job_is_handed_out_once_and_the_end_waits_for_the_running(tmp_path
     assert attempts.suggest("any") is None
 
 
-def test_it_is_finished_with_the_last_outcome(tmp_path):
+def test_the_experiment_ends_with_the_last_outcome(tmp_path):
     scene = Scene(tmp_path)
     attempts = Attempts(scene.watcher, is_stopped=lambda: False)
     for _ in IDS:
@@ -99,11 +99,11 @@ def test_it_is_finished_with_the_last_outcome(tmp_path):
     assert [outcome.status for outcome in scene.watcher.outcomes] == ["completed"] * 3
 
 
-def test_a_stop_hands_out_nothing_more(tmp_path):
+def test_no_attempt_starts_after_a_stop(tmp_path):
     assert Attempts(Scene(tmp_path).watcher, is_stopped=lambda: True).suggest("any") == "FINISHED"
 
 
-def test_out_of_memory_comes_back_after_all_others_with_twice_the_share(tmp_path):
+def test_out_of_memory_is_retried_last_with_twice_the_share(tmp_path):
     scene = Scene(tmp_path)
     scene.end(scene.start(), status="failed", failure_class=FailureClass.OUT_OF_MEMORY)
     rest = [scene.start().config for _ in range(3)]
@@ -113,7 +113,7 @@ def test_out_of_memory_comes_back_after_all_others_with_twice_the_share(tmp_path
     assert ("trial_left", IDS[0]) in scene.display.calls
 
 
-def test_the_process_that_is_replaced_after_an_outcome_is_not_lost(tmp_path):
+def test_a_process_replaced_after_its_outcome_is_not_lost(tmp_path):
     scene = Scene(tmp_path)
     trial = scene.start()
     scene.end(trial, status="failed", failure_class=FailureClass.OUT_OF_MEMORY, spoiled=True)
@@ -125,7 +125,7 @@ def test_the_process_that_is_replaced_after_an_outcome_is_not_lost(tmp_path):
     assert [outcome.trial_id for outcome in scene.watcher.outcomes] == [IDS[0]]
 
 
-def test_a_lost_process_is_recorded_with_share_and_host_and_given_up_in_time(tmp_path):
+def test_a_lost_process_is_recorded_with_share_and_host(tmp_path):
     scene = Scene(tmp_path, max_failures=1)
     trial = scene.start()
     trial.last_result = {"hostname": "node-3"}
@@ -150,7 +150,7 @@ def test_lost_nodes_are_not_counted(tmp_path):
     assert {row.message.split(" (")[0] for row in scene.store.failures()} == {"its node was lost"}
 
 
-def test_a_node_that_lacks_something_keeps_no_trial_and_is_told_once(tmp_path):
+def test_a_bad_node_keeps_no_trial_and_is_recorded_once(tmp_path):
     scene = Scene(tmp_path, max_failures=0)
     problem = misplaced(IDS[0], "dataset a: not found")
     for _ in range(3):  # the first, and each of the others once
@@ -169,7 +169,7 @@ def test_a_trial_that_no_node_can_run_is_given_up(tmp_path):
     scene = Scene(tmp_path, max_failures=0)
     problem = fields(misplaced(IDS[0], "dataset a: not found"))
     num_sent = 0
-    while scene.watcher._queue:
+    while not scene.watcher.is_finished:
         scene.end(scene.start(), **problem)
         num_sent += 1
     assert num_sent == 3 * (MAX_LOST_NODES + 1)
@@ -180,27 +180,28 @@ def test_a_trial_that_no_node_can_run_is_given_up(tmp_path):
 
 
 @pytest.mark.parametrize("transient", [False, True])
-def test_what_may_pass_is_tried_again_and_what_has_to_be_mended_is_not(tmp_path, transient):
+def test_only_transient_failures_are_retried(tmp_path, transient):
     scene = Scene(tmp_path)
     values = {"status": "failed", "failure_class": FailureClass.INFRASTRUCTURE}
     scene.end(scene.start(), transient=transient, **values)
     assert len(scene.watcher.outcomes) == (0 if transient else 1)
 
 
-def test_a_trial_left_to_another_driver_has_ended_here(tmp_path):
+def test_a_trial_of_another_driver_has_ended_here(tmp_path):
     scene = Scene(tmp_path)
     scene.end(scene.start(), status="elsewhere", message="process 7 on node-1 is training it")
     assert [outcome.status for outcome in scene.watcher.outcomes] == ["elsewhere"]
 
 
-def test_only_the_process_without_progress_is_ended_and_only_once(tmp_path, monkeypatch):
+def test_a_process_without_progress_is_ended_once(tmp_path, monkeypatch):
     killed: list[str] = []
     monkeypatch.setattr("ray.kill", killed.append)
     scene = Scene(tmp_path, no_progress_seconds=60)
     silent, lively = scene.start(), scene.start()
     for second in range(0, 100, 10):
         scene.time = second
-        scene.watcher.on_trial_result(0, [], lively, {"epoch": second + 1, "val_dice": 0.5})
+        result = {"epoch": second + 1, "val_dice": 0.5, "seconds": 9.0}
+        assert scene.watcher.goes_on(lively, result)
         scene.watcher.on_step_end(0, [])
     assert killed == [f"actor of {IDS[0]}"]
     scene.lose(silent)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.base import EngineReport, TrialJob
+from orchestrator.engine.base import EngineReport, JobQueue, TrialJob
 from orchestrator.engine.inline import InlineEngine
 from orchestrator.engine.sharing import POLL_SECONDS, SharedRun, remove_dead_drivers
 from orchestrator.records import FailureRecord
@@ -97,7 +97,7 @@ class Scene:
         return [event.trial_id for event in self.display.calls if event.name == name]
 
 
-def test_what_another_finishes_is_not_trained_here(tmp_path):
+def test_a_trial_that_another_driver_finishes_is_not_trained(tmp_path):
     scene = Scene(tmp_path)
 
     def finish(look: int) -> None:
@@ -115,14 +115,14 @@ def test_what_another_finishes_is_not_trained_here(tmp_path):
     assert "1 that process 7 on elsewhere is training" in note
 
 
-def test_what_another_leaves_at_its_end_is_trained_here(tmp_path):
+def test_a_trial_that_another_driver_releases_is_trained(tmp_path):
     scene = Scene(tmp_path)
     scene.run(lambda _: scene.store.claims("other").release(IDS[1]))
     assert scene.trained == [IDS[0], IDS[2], IDS[1]]
     assert list(tmp_path.glob("_claims/*")) == []
 
 
-def test_a_driver_that_falls_silent_loses_its_trial_after_a_minute(tmp_path):
+def test_a_silent_driver_loses_its_trial_after_a_minute(tmp_path):
     scene = Scene(tmp_path)
     looks: list[int] = []
     scene.run(looks.append)
@@ -130,7 +130,7 @@ def test_a_driver_that_falls_silent_loses_its_trial_after_a_minute(tmp_path):
     assert len(looks) == 60 / POLL_SECONDS
 
 
-def test_a_silent_driver_whose_clock_is_ahead_loses_its_trial_too(tmp_path):
+def test_a_silent_driver_with_a_fast_clock_loses_its_trial(tmp_path):
     scene = Scene(tmp_path, heartbeat_at=START + timedelta(hours=3))
     looks: list[int] = []
     scene.run(looks.append)
@@ -138,7 +138,7 @@ def test_a_silent_driver_whose_clock_is_ahead_loses_its_trial_too(tmp_path):
     assert len(looks) == 60 / POLL_SECONDS + 1
 
 
-def test_a_driver_that_goes_on_is_waited_for(tmp_path):
+def test_a_live_driver_is_waited_for(tmp_path):
     scene = Scene(tmp_path)
 
     def beat(look: int) -> None:
@@ -152,7 +152,7 @@ def test_a_driver_that_goes_on_is_waited_for(tmp_path):
     assert len(scene.notes) == 1
 
 
-def test_a_bug_that_another_met_is_not_met_again(tmp_path):
+def test_a_bug_in_another_driver_is_not_repeated(tmp_path):
     scene = Scene(tmp_path)
 
     def fail(_: int) -> None:
@@ -180,14 +180,14 @@ def test_an_interruption_ends_the_waiting(tmp_path):
         scene.run(stop)
 
 
-def test_without_a_driver_nothing_is_claimed(tmp_path):
+def test_a_job_without_a_driver_is_not_claimed(tmp_path):
     class Unclaimable(Store):
         def claims(self, run_id):
             raise AssertionError
 
     job = TrialJob(trial_id=IDS[0], spec=make_spec(0), runtime=JOBS[0].runtime)
     engine = InlineEngine(lambda *_: make_result(1))
-    report = engine.run([job], Unclaimable(tmp_path), Display())
+    report = engine.run(JobQueue([job], Display()), Unclaimable(tmp_path))
     assert [outcome.status for outcome in report.outcomes] == ["completed"]
 
 
@@ -198,7 +198,7 @@ def dead_process() -> int:
     return process.pid
 
 
-def test_only_the_dead_of_this_machine_are_removed_at_once(tmp_path, dead_process):
+def test_only_local_ended_drivers_are_removed_at_once(tmp_path, dead_process):
     store, here = Store(tmp_path), platform.node()
     now = datetime.now(UTC)
     for run in (

@@ -44,7 +44,7 @@ def test_time_left_follows_from_the_rate_so_far():
     assert (tally.ended, tally.eta_seconds) == (4, 0)
 
 
-def test_a_trial_that_was_never_announced_is_called_by_its_id():
+def test_a_trial_without_a_start_is_shown_by_its_id():
     assert Tally(clock=FakeClock()).on(TrialFinished("abc", "completed", None, 1)) == "abc"
 
 

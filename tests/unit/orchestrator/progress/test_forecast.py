@@ -38,7 +38,7 @@ def test_time_left_by_hand():
 
 
 @pytest.mark.parametrize("slots", [1, 2, 7, 14])
-def test_after_a_twentieth_of_the_trials_the_error_stays_below_ten_percent(slots):
+def test_forecast_after_a_twentieth_errs_below_ten_percent(slots):
     """Longest expected first; trials stop early at random and models are misjudged."""
     draw = random.Random(7)
     expected = {f"{i}": 1000 / (1 + i) ** 0.7 for i in range(800)}
@@ -63,7 +63,7 @@ def test_after_a_twentieth_of_the_trials_the_error_stays_below_ten_percent(slots
     assert max(abs(value / whole - 1) for value in predicted) < 0.1
 
 
-def test_a_failure_at_once_does_not_make_the_rest_look_quick():
+def test_an_early_failure_does_not_change_the_pace():
     clock = FakeClock()
     tally = Tally(clock=clock, forecast=Forecast(dict.fromkeys("abc", 10.0)))
     tally.on(SweepStarted(3, 3, 0))
@@ -75,7 +75,7 @@ def test_a_failure_at_once_does_not_make_the_rest_look_quick():
     assert tally.eta_seconds == pytest.approx(20)
 
 
-def test_trials_nobody_expected_leave_the_count_to_tell():
+def test_unexpected_trials_are_forecast_by_their_number():
     clock = FakeClock()
     tally = Tally(clock=clock, forecast=Forecast({}))
     tally.on(SweepStarted(2, 2, 0))

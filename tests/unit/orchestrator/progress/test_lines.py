@@ -49,7 +49,7 @@ def test_plain_lines_fit_a_terminal_and_have_no_codes():
     assert "\x1b" not in text
 
 
-def test_results_in_one_second_share_a_line_and_the_last_is_always_said():
+def test_results_within_a_second_share_a_line():
     stream, clock = io.StringIO(), FakeClock()
     progress = PlainProgress(stream, clock)
     progress.on(SweepStarted(1000, 1000, 0))
@@ -62,7 +62,7 @@ def test_results_in_one_second_share_a_line_and_the_last_is_always_said():
     assert lines[-1] == "[1000/1000] Dice 0.500, 0 s | trial 999"
 
 
-def test_epochs_are_a_sign_of_life_every_ten_seconds():
+def test_an_epoch_is_shown_every_ten_seconds():
     stream, clock = io.StringIO(), FakeClock()
     progress = PlainProgress(stream, clock)
     progress.on(SweepStarted(1, 1, 0))
@@ -75,7 +75,7 @@ def test_epochs_are_a_sign_of_life_every_ten_seconds():
     assert lines[0] == "[0/1] 1 running, epoch 10, val Dice 0.500 | a trial"
 
 
-def test_the_same_failure_again_and_again_does_not_flood_and_another_is_said():
+def test_equal_failures_are_shown_once_and_others_at_once():
     stream, clock = io.StringIO(), FakeClock()
     progress = PlainProgress(stream, clock)
     progress.on(SweepStarted(100, 100, 0))
@@ -91,7 +91,7 @@ def test_the_same_failure_again_and_again_does_not_flood_and_another_is_said():
     ]
 
 
-def test_a_stopped_sweep_says_what_is_left():
+def test_a_stopped_sweep_reports_the_trials_left():
     stream, clock = io.StringIO(), FakeClock()
     progress = PlainProgress(stream, clock)
     first_half(progress, clock)
@@ -130,7 +130,7 @@ class _Gone(io.StringIO):
         raise BrokenPipeError
 
 
-def test_a_reader_that_went_away_does_not_end_the_sweep():
+def test_a_closed_stream_does_not_end_the_sweep():
     for display in (PlainProgress, JsonProgress):
         clock = FakeClock()
         progress = display(_Gone(), clock)
@@ -138,7 +138,7 @@ def test_a_reader_that_went_away_does_not_end_the_sweep():
         second_half(progress, clock)
 
 
-def test_an_encoding_without_the_character_gets_a_question_mark():
+def test_a_character_outside_the_encoding_is_replaced():
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
     progress = PlainProgress(stream, FakeClock())
@@ -149,7 +149,7 @@ def test_an_encoding_without_the_character_gets_a_question_mark():
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.text(max_size=200)), max_size=20))
-def test_whatever_is_told_each_json_event_is_one_line(events):
+def test_every_json_event_is_one_line(events):
     stream, clock = io.StringIO(), FakeClock()
     progress = JsonProgress(stream, clock)
     for key, text in events:
@@ -163,7 +163,7 @@ def test_whatever_is_told_each_json_event_is_one_line(events):
     ] * len(events)
 
 
-def test_a_trial_left_to_another_driver_is_not_running_and_may_end_later():
+def test_json_of_a_trial_of_another_driver_can_end_later():
     stream, clock = io.StringIO(), FakeClock()
     progress = JsonProgress(stream, clock)
     progress.on(SweepStarted(1, 1, 0))

@@ -64,7 +64,7 @@ def test_the_display_keeps_to_the_terminal(width):
     assert len(lines) <= 6
 
 
-def test_only_some_of_many_running_trials_and_failures_are_listed():
+def test_long_lists_of_trials_and_failures_are_cut():
     progress = LiveProgress(console(), FakeClock())
     progress.on(SweepStarted(100, 100, 0))
     for number in range(30):
@@ -105,7 +105,7 @@ def test_closing_twice_gives_the_terminal_back_once():
     assert terminal.getvalue().count("\x1b[?25h") == 1  # the cursor is shown again
 
 
-def test_the_redrawing_thread_does_not_disturb():
+def test_events_while_redrawing_raise_nothing():
     clock = FakeClock()
     progress = LiveProgress(console(), clock)
     progress.on(SweepStarted(500, 500, 0))
@@ -146,7 +146,7 @@ def test_an_unknown_mode_names_the_known_ones():
         make_progress("jsno", io.StringIO())
 
 
-def test_a_trial_left_to_another_driver_is_no_longer_shown():
+def test_a_trial_of_another_driver_is_not_shown():
     progress = LiveProgress(console(), FakeClock())
     progress.on(SweepStarted(2, 2, 0))
     progress.on(TrialStarted("a", "wound · fcn · bce · 0"))

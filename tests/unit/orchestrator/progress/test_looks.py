@@ -24,7 +24,7 @@ def play(stream: io.StringIO) -> str:
     return stream.getvalue()
 
 
-def test_a_file_gets_a_line_each_ten_seconds_after_a_quiet_start() -> None:
+def test_a_file_gets_a_line_every_ten_seconds() -> None:
     assert play(io.StringIO()).splitlines() == [
         "first look at data: 3 of 1,234 files",
         "first look at data: 13 of 1,234 files",
@@ -40,7 +40,7 @@ def test_a_terminal_gets_one_line_that_is_cleared() -> None:
 
 
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
-def test_a_short_look_says_nothing(stream: io.StringIO) -> None:
+def test_a_short_look_shows_nothing(stream: io.StringIO) -> None:
     display = LookProgress(stream, lambda: 0.0)
     display(Path("data"), 1, 1)
     display.close()

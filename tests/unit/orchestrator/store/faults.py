@@ -10,11 +10,11 @@ from orchestrator.store.storage import Buffer, FileInfo, Storage
 
 
 class Killed(BaseException):
-    """The process is gone; not an Exception, so that nothing can handle it."""
+    """The process is killed. It is not an Exception, so that no code handles it."""
 
 
 class DyingStorage:
-    """Passes everything on, until the process dies before its operation number `dies_at`.
+    """Forwards every call, until the process dies before operation number `dies_at`.
 
     With `torn`, a write that it dies at leaves the temporary file behind, half written.
     """

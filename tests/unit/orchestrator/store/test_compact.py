@@ -59,7 +59,7 @@ def test_compacting_again_changes_no_file(store, tmp_path):
     assert [done.num_rows for done in summary.tables] == [3, 6, 6, 2, 1, 1]
 
 
-def test_the_same_rows_give_the_same_file_whatever_the_order(store, tmp_path):
+def test_compacted_file_does_not_depend_on_the_order_of_commits(store, tmp_path):
     other = Store(tmp_path / "other")
     for number in (2, 0):
         other.commit(make_spec(number), make_result(number), committed_at=NOW)
@@ -73,7 +73,7 @@ def test_the_same_rows_give_the_same_file_whatever_the_order(store, tmp_path):
         assert names(tmp_path / table) == names(tmp_path / "other" / table)
 
 
-def test_a_compacted_file_is_sorted_and_says_what_it_holds(store, tmp_path):
+def test_compacted_file_is_sorted_and_has_the_schema(store, tmp_path):
     store.compact(NOW)
     (path,) = (tmp_path / "trials").iterdir()
     schema = pq.read_schema(path)
@@ -83,8 +83,8 @@ def test_a_compacted_file_is_sorted_and_says_what_it_holds(store, tmp_path):
     assert rows == sorted(rows, key=lambda row: tuple(row.values()))
 
 
-def test_a_second_run_of_a_compacted_trial_is_removed(store, tmp_path):
-    """What a slower cluster may write that shares the grid, between its look and its write."""
+def test_part_of_a_compacted_trial_is_removed(store, tmp_path):
+    """A slower cluster with the same grid can write a part after a compaction."""
     parts = {path: path.read_bytes() for path in tmp_path.rglob("part-*")}
     store.compact(NOW)
     for path, data in parts.items():
@@ -109,7 +109,7 @@ def test_a_torn_part_of_a_compacted_trial_is_removed(store, tmp_path):
 
 
 def test_overlapping_compacted_files_are_merged(store, tmp_path):
-    """What two compactions at once may leave on an object store."""
+    """Two compactions at once can leave this on an object store."""
     found = scan(LocalStorage(tmp_path), TRIALS)
     for start in (0, 1):
         data = encode_rows(found.rows.slice(start, 2))
@@ -119,7 +119,7 @@ def test_overlapping_compacted_files_are_merged(store, tmp_path):
     assert plain_counts(tmp_path) == (3, 3, 3)
 
 
-def test_details_wait_for_their_trial(store, tmp_path):
+def test_details_of_an_unfinished_trial_are_not_compacted(store, tmp_path):
     (tmp_path / "trials" / f"part-{trial_id(make_spec(1))}.parquet").unlink()
     store.compact(NOW)
     assert f"part-{trial_id(make_spec(1))}.parquet" in names(tmp_path / "epochs")
@@ -128,7 +128,7 @@ def test_details_wait_for_their_trial(store, tmp_path):
     assert plain_counts(tmp_path, "epochs") == (6, 6, 3)
 
 
-def test_leftovers_are_removed_once_they_are_old(store, tmp_path):
+def test_old_leftovers_are_removed(store, tmp_path):
     identity = trial_id(make_spec(9))
     left = [
         tmp_path / "trials" / f".part-{identity}.parquet.0123abcd.tmp",
@@ -182,15 +182,15 @@ def test_commits_during_compactions_are_never_lost(tmp_path):
     assert len(Store(tmp_path).read("predictions")) == 20
 
 
-def test_a_changed_compacted_file_is_not_hidden_by_its_successor(store, tmp_path):
-    """A flipped bit that still decodes would come into a new file with a right checksum."""
+def test_altered_compacted_file_is_refused_by_compaction(store, tmp_path):
+    """Without a check, a flipped bit would get a right checksum in the new file."""
     store.compact(NOW)
     (path,) = (tmp_path / "images").glob("compact-*")
     data = path.read_bytes()
     path.write_bytes(data[:60] + bytes([data[60] ^ 4]) + data[61:])
     store.compact(NOW)  # nothing to merge, nothing is written
     store.commit(make_spec(9), make_result(9), committed_at=NOW)
-    with pytest.raises(StoreError, match=f"{path}: is not what was written.*--quarantine"):
+    with pytest.raises(StoreError, match=f"{path}: was altered.*--quarantine"):
         store.compact(NOW)
     store.quarantine(store.verify(NOW))
     store.compact(NOW)

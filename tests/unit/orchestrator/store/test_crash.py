@@ -1,4 +1,4 @@
-"""Whatever instant a process dies at, the same commands again end with the same tables."""
+"""A kill at any instant: the same commands again end with the same tables."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ LATER = NOW + timedelta(days=36_500)
 
 @pytest.fixture(autouse=True)
 def _no_sync(monkeypatch):
-    """The disk is not what dies here, and a thousand syncs take their time."""
+    """Skips syncs: only processes die here, and a thousand syncs are slow."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def sweep(store: Store, done: Callable[[int], None] = lambda number: None) -> None:
-    """Commits, fails and compacts as two runs of a sweep do; trials that are there are skipped."""
+    """Commits, fails and compacts as two runs of a sweep do; skips finished trials."""
 
     def run(number: int, *, diverged: bool = False) -> None:
         if store.find_committed(trial_id(make_spec(number))) is None:
@@ -69,7 +69,7 @@ def num_operations(tmp_path: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("torn", [False, True], ids=["between", "within"])
-def test_killed_at_any_operation_the_same_sweep_ends_the_same(tmp_path, torn):
+def test_kill_at_any_operation_does_not_change_the_results(tmp_path, torn):
     number = num_operations(tmp_path / "whole")
     assert number > 30
     expected = tables(tmp_path / "whole")
@@ -114,7 +114,7 @@ def act(store: Store, action: str, number: int) -> None:
 @settings(deadline=None, max_examples=25)
 @example(steps=[(("fail", 0), None), (("commit", 3), 5)])  # dies between a diverged trial's rows
 @given(steps=st.lists(st.tuples(ACTIONS, st.none() | st.integers(1, 9)), max_size=8))
-def test_any_sequence_of_actions_and_deaths_keeps_one_row_a_trial(tmp_path_factory, steps):
+def test_random_actions_and_kills_keep_one_row_per_trial(tmp_path_factory, steps):
     root = tmp_path_factory.mktemp("store")
     committed: set[str] = set()
     for (action, number), dies_at in steps:

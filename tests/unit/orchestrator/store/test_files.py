@@ -18,7 +18,7 @@ def entry(name: str, *, is_folder: bool = False) -> FileInfo:
     return FileInfo(path=f"trials/{name}", size_bytes=1, modified_at=now, is_folder=is_folder)
 
 
-def test_names_are_fixed_by_what_the_files_hold():
+def test_file_names_follow_from_the_content():
     assert part_path(TRIALS, ID) == f"trials/part-{ID}.parquet"
     assert part_path(TABLES["failures"], ID, 2) == f"failures/part-{ID}-2.parquet"
     assert compacted_path(TRIALS, b"rows") == compacted_path(TRIALS, b"rows")
@@ -27,7 +27,7 @@ def test_names_are_fixed_by_what_the_files_hold():
     assert attempt_of(f"part-{ID}.parquet") is None
 
 
-def test_hidden_files_do_not_count(tmp_path):
+def test_hidden_files_are_skipped(tmp_path):
     entries = (
         entry(f".part-{ID}.parquet.0123abcd.tmp"),
         entry("_metadata"),
@@ -56,7 +56,7 @@ def test_hidden_files_do_not_count(tmp_path):
     ],
     ids=lambda info: info.name,
 )
-def test_a_foreign_file_is_named_because_plain_readers_would_read_it(tmp_path, foreign):
+def test_foreign_file_is_reported_with_its_remedy(tmp_path, foreign):
     with pytest.raises(
         StoreError, match=re.escape(f"{tmp_path}/{foreign.path}: ") + ".*move it out of trials/"
     ):
@@ -78,7 +78,7 @@ COPIES = [
 @pytest.mark.parametrize(
     ("table", "compacted"), [("images", False), ("failures", False), ("trials", True)]
 )
-def test_copies_of_files_are_foreign_and_quarantine_moves_them(tmp_path, table, compacted):
+def test_copies_of_files_are_foreign_and_moved_by_quarantine(tmp_path, table, compacted):
     store = Store(tmp_path)
     for number in range(3):
         store.commit(make_spec(number), make_result(number), committed_at=NOW)
@@ -101,12 +101,12 @@ def test_copies_of_files_are_foreign_and_quarantine_moves_them(tmp_path, table, 
         assert len(store.read(table)) == rows
 
 
-def test_the_only_copy_is_to_be_named_again(tmp_path):
-    with pytest.raises(StoreError, match=rf"part-{ID}.parquet, which is not here: .*give it that"):
+def test_only_copy_of_a_file_gets_a_renaming_remedy(tmp_path):
+    with pytest.raises(StoreError, match=rf"part-{ID}.parquet, which does not exist: .*give it"):
         classify(LocalStorage(tmp_path), TRIALS, (entry(f"part-{ID} (1).parquet"),))
 
 
-def test_a_listing_torn_by_a_compaction_is_made_again():
+def test_listing_during_a_compaction_is_repeated():
     """The first listing misses the compacted file and the part deleted after it."""
     part = entry(f"part-{ID}.parquet")
     compact = entry("compact-0123456789abcdef.parquet")

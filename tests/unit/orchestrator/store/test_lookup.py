@@ -1,13 +1,14 @@
-"""What a worker asks around its trial: true after any compaction, and no slower with more parts."""
+"""Look-ups of one trial: right after any compaction, and as quick with many parts."""
 
 from __future__ import annotations
+
+import shutil
 
 import pytest
 
 from orchestrator.store import Store
 from orchestrator.store.files import last_compaction_path
 from orchestrator.store.local import LocalStorage
-from orchestrator.store.lookup import _compacts
 from orchestrator.store.schema import TRIALS
 from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec
 from workers.identity import trial_id
@@ -18,7 +19,7 @@ def commit(store: Store, number: int) -> str:
     return trial_id(make_spec(number))
 
 
-def test_a_compaction_by_another_is_seen(tmp_path):
+def test_trial_compacted_by_another_process_is_found(tmp_path):
     mine, other = Store(tmp_path), Store(tmp_path)
     for number in range(3):
         identity = commit(other, number)
@@ -31,7 +32,7 @@ def test_a_compaction_by_another_is_seen(tmp_path):
         assert not list((tmp_path / "trials").glob("part-*"))
 
 
-def test_the_note_is_there_before_any_part_is_gone(tmp_path, monkeypatch):
+def test_compaction_writes_its_note_before_it_deletes_parts(tmp_path, monkeypatch):
     store, noted = Store(tmp_path), []
     identity = commit(store, 0)
     delete = LocalStorage.delete
@@ -49,16 +50,16 @@ def test_the_note_is_there_before_any_part_is_gone(tmp_path, monkeypatch):
     assert noted == [f"trials/{compacted.name}".encode()]
 
 
-def test_results_compacted_before_notes_were_kept_are_found(tmp_path):
-    identity = commit(Store(tmp_path), 0)
-    Store(tmp_path).compact(NOW)
-    (tmp_path / last_compaction_path(TRIALS)).unlink()
-    _compacts.cache_clear()  # as in a new process
-    assert Store(tmp_path).find_committed(identity) is not None
+def test_trial_compacted_without_a_note_is_found(tmp_path):
+    identity = commit(Store(tmp_path / "old"), 0)
+    Store(tmp_path / "old").compact(NOW)
+    shutil.copytree(tmp_path / "old", tmp_path / "new")  # no listing of it is cached
+    (tmp_path / "new" / last_compaction_path(TRIALS)).unlink()
+    assert Store(tmp_path / "new").find_committed(identity) is not None
 
 
 @pytest.mark.parametrize("num_parts", [1, 20])
-def test_the_folder_of_parts_is_listed_once_however_many_trials(tmp_path, monkeypatch, num_parts):
+def test_folder_of_parts_is_listed_once_for_many_trials(tmp_path, monkeypatch, num_parts):
     listed = []
     listing = LocalStorage.list
 

@@ -1,4 +1,4 @@
-"""Rows that completed trials once had and that are not there any more: every reader says so."""
+"""Deleted rows of completed trials: every reader reports them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IDS = [trial_id(make_spec(number)) for number in range(6)]
 
 @pytest.fixture
 def store(tmp_path):
-    """Six trials of which 3 diverged; 0, 2 and 4 are of repeat 0 and keep a prediction."""
+    """Six trials: 3 diverged; 0, 2 and 4 are of repeat 0 and have a prediction."""
     store = Store(tmp_path)
     for number in range(6):
         result = make_result(number, diverged=number == 3)
@@ -46,7 +46,7 @@ def lose(store, table, *numbers):
     ("table", "numbers", "counts"),
     [("epochs", (0, 1), "2 of 5"), ("images", (5,), "1 of 5"), ("predictions", (0, 2), "2 of 3")],
 )
-def test_trials_without_their_rows_are_counted(store, compacted, table, numbers, counts):
+def test_trials_with_missing_rows_are_counted(store, compacted, table, numbers, counts):
     if compacted:
         store.compact(NOW)
     assert store.missing_details() == ()
@@ -60,15 +60,15 @@ def test_trials_without_their_rows_are_counted(store, compacted, table, numbers,
     assert len(store.missing_details([IDS[numbers[0]]])) == 1
 
 
-def test_a_whole_folder_is_missing(store):
+def test_deleted_folder_is_reported(store):
     shutil.rmtree(Path(store.name) / "epochs")
     (note,) = store.missing_details()
     assert "5 of 5 completed trials" in note  # of a diverged one nobody knows
 
 
 @pytest.mark.parametrize(("asked", "number"), [(2, 1), (0, 0), (None, 0)])
-def test_predictions_are_missed_where_the_sweep_asks_for_them(store, asked, number):
-    """Without any prediction left only the sweep's configuration tells that there were some."""
+def test_missing_predictions_follow_the_configured_number(store, asked, number):
+    """If all predictions are deleted, only the configuration says that there were some."""
     protocol = next(iter(store.committed().values())).protocol_id
     if asked is not None:
         config = {"runtime": {"example_images": asked}}
@@ -77,7 +77,7 @@ def test_predictions_are_missed_where_the_sweep_asks_for_them(store, asked, numb
     assert len(store.missing_details()) == number
 
 
-def test_readers_that_need_the_rows_say_so_and_others_do_not(store):
+def test_only_readers_of_missing_rows_report_them(store):
     lose(store, "images", 1)
     assert "images: 1 of 5" in store.query("SELECT count(*) FROM images").notes[0]
     joined = "SELECT count(*) FROM trials JOIN images USING (trial_id)"

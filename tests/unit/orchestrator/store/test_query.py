@@ -1,4 +1,4 @@
-"""Queries: right numbers, only the results, and answers to mistakes."""
+"""Queries: right numbers, access to results only, and messages for mistakes."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_names_are_found_in_any_case_and_shape(store):
     columns=st.lists(st.sampled_from(VIEWS["trials"].column_names), min_size=1, max_size=4),
     star=st.booleans(),
 )
-def test_reading_only_what_is_named_changes_no_answer(location, columns, star):
+def test_reading_only_named_columns_changes_no_result(location, columns, star):
     sql = f"SELECT {', '.join(columns)}{', *' if star else ''} FROM trials"
     found = Store(location).query(sql).table
     with pytest.MonkeyPatch.context() as patch:
@@ -97,7 +97,7 @@ def test_reading_only_what_is_named_changes_no_answer(location, columns, star):
         assert Store(location).query(sql).table.equals(found)
 
 
-def test_only_what_is_named_is_read(store, monkeypatch):
+def test_only_named_tables_and_columns_are_read(store, monkeypatch):
     asked = {}
     load = query.load
     monkeypatch.setattr(query, "load", lambda s, wanted: asked.update(wanted) or load(s, wanted))
@@ -121,7 +121,7 @@ def test_a_mistyped_column_or_table_gets_the_nearest(store):
         store.query('SELECT 1 FROM trials WHERE loss = "bce"')
 
 
-def test_mistakes_are_explained_with_their_place(store):
+def test_errors_have_their_position(store):
     with pytest.raises(StoreError, match=r'syntax error at or near "trials"\n\nLINE 1: .*\n +\^'):
         store.query("SELECT dice FORM trials WHERE x")
     with pytest.raises(StoreError, match="must appear in the GROUP BY clause"):
@@ -142,7 +142,7 @@ def test_parameters_are_bound_and_checked(store):
         store.query(sql, {"loss": "iou", "los": "x"})
 
 
-def test_no_results_and_empty_answers(tmp_path, store):
+def test_missing_results_and_empty_query_results(tmp_path, store):
     with pytest.raises(StoreError, match="no results here; expected a folder that `podium run`"):
         Store(tmp_path / "typo").query("SELECT * FROM trials")
     none = store.query("SELECT dice FROM trials WHERE dice > 1")
@@ -150,7 +150,7 @@ def test_no_results_and_empty_answers(tmp_path, store):
     assert str(none.to_pandas()["dice"].dtype) == "float64"
 
 
-def test_torn_files_are_named_and_left_out(tmp_path):
+def test_torn_files_are_reported_and_skipped(tmp_path):
     store = Store(tmp_path)
     for number in (0, 1):
         store.commit(make_spec(number), make_result(number), committed_at=NOW)
@@ -190,7 +190,7 @@ def test_columns_become_plain():
     assert huge.to_pylist() == [{"a": 1e30}]
 
 
-def test_whole_numbers_with_gaps_stay_whole_in_a_frame(store):
+def test_integers_with_missing_values_stay_integers(store):
     frame = store.query("SELECT best_epoch, count(*) AS n FROM trials GROUP BY 1").to_pandas()
     assert str(frame["best_epoch"].dtype) == "Int64"
     assert frame["n"].sum() == 4

@@ -1,4 +1,4 @@
-"""Queries that mean harm: what they may not reach, and what they may take."""
+"""Hostile queries: what they cannot reach, and limits of memory and time."""
 
 from __future__ import annotations
 
@@ -157,8 +157,8 @@ FUNCTIONS_OF_THE_MOMENT = frozenset({
 """Functions whose answer changes, and that show nothing beyond the results and the clock."""
 
 
-def test_every_function_that_is_more_than_its_arguments_is_decided_on():
-    """A new version of the database must not bring one that nobody has looked at."""
+def test_every_impure_function_is_allowed_or_refused():
+    """A new version of the database must not bring a function without a decision."""
     sql = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
     found = {name for (name,) in query._sandbox().execute(sql).fetchall()}
     assert found - statement.REFUSED_FUNCTIONS - FUNCTIONS_OF_THE_MOMENT == set()
@@ -200,8 +200,8 @@ SELECT getenv('HOME')
 
 
 @pytest.mark.parametrize("sql", SECOND_WALL)
-def test_the_database_refuses_by_itself(sql, tmp_path, monkeypatch):
-    """Even where a statement came past the check, it would reach nothing."""
+def test_database_has_no_access_to_files(sql, tmp_path, monkeypatch):
+    """A statement that passed the check would still have no access."""
     monkeypatch.chdir(tmp_path)
     frame = Store(tmp_path).read("trials")
     assert frame.empty
@@ -212,7 +212,7 @@ def test_the_database_refuses_by_itself(sql, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_answer_that_is_too_large_is_refused(store, monkeypatch):
+def test_too_large_result_is_refused(store, monkeypatch):
     monkeypatch.setattr(query, "MAX_ANSWER_BYTES", 1000)
     with pytest.raises(StoreError, match="the answer is larger than"):
         store.query("SELECT a.i FROM range(100000) a(i), range(100000) b(i)")
@@ -236,7 +236,7 @@ DEEP = {
 
 
 @pytest.mark.parametrize("name", DEEP)
-def test_a_deep_statement_is_answered(store, name):
+def test_deep_statement_runs(store, name):
     sql, value = DEEP[name]
     assert rows(store, f"SELECT {sql}") == [(value,)]
 
@@ -256,7 +256,7 @@ def test_a_statement_that_is_too_deep_is_refused(store, sql):
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_any_json_is_read_as_the_library_reads_it(document):
+def test_any_json_is_parsed_as_by_the_library(document):
     for options in ({"indent": 1}, {"ensure_ascii": False}):
         assert statement._load(json.dumps(document, **options)) == document
 
@@ -265,7 +265,7 @@ def test_any_json_is_read_as_the_library_reads_it(document):
     "sql",
     ["DATE '99999-01-01'", "'infinity'::TIMESTAMP", "DATE '0044-03-15 (BC)'", "[" * 70 + "]" * 70],
 )
-def test_a_value_that_python_lacks_is_refused(store, sql):
+def test_value_without_python_type_is_refused(store, sql):
     with pytest.raises(StoreError, match=r"cannot be given .*CAST it to VARCHAR"):
         rows(store, f"SELECT {sql}")
     assert rows(store, f"SELECT ({sql})::VARCHAR")[0][0] is not None
@@ -281,7 +281,7 @@ def test_one_huge_value_is_refused(store, sql, monkeypatch):
     assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
-def test_ctrl_c_leaves_a_function_behind_that_hears_nothing(store):
+def test_ctrl_c_abandons_an_uninterruptible_function(store):
     press = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     press.start()
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""How long a failing place is asked again, on a clock that only pauses move."""
+"""Repeated operations after temporary errors, with a clock that only pauses advance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.orchestrator.store.trials import NOW, make_result, make_spec, pl
 
 
 class Clock:
-    """Moves only when somebody sleeps."""
+    """A clock that only its own `sleep` advances."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -42,29 +42,29 @@ def failing(times: int) -> Callable[[], str]:
     return operation
 
 
-def test_pauses_double_and_the_answer_comes() -> None:
+def test_pauses_double_until_the_operation_succeeds() -> None:
     clock = Clock()
     policy = clock.policy()
-    assert policy.run("place", failing(4)) == "answer"
+    assert policy.run("location", failing(4)) == "answer"
     for pause, longest in zip(clock.pauses, (0.5, 1.0, 2.0, 4.0), strict=True):
         assert longest / 2 <= pause <= longest
 
 
-def test_an_unknown_place_is_given_up_within_seconds_a_known_one_within_minutes() -> None:
+def test_known_location_is_retried_longer_than_an_unknown_one() -> None:
     clock = Clock()
     policy = clock.policy()
     with pytest.raises(TemporaryStoreError):
-        policy.run("place", failing(1000))
+        policy.run("location", failing(1000))
     assert 2 <= clock.seconds <= policy.unknown_seconds
-    policy.run("place", failing(0))
+    policy.run("location", failing(0))
     before = clock.seconds
     with pytest.raises(TemporaryStoreError):
-        policy.run("place", failing(1000))
+        policy.run("location", failing(1000))
     assert 60 <= clock.seconds - before <= policy.known_seconds
     assert max(clock.pauses) <= policy.longest_pause_seconds
 
 
-def test_what_does_not_pass_is_not_tried_again() -> None:
+def test_permanent_error_is_not_retried() -> None:
     clock, asked = Clock(), []
 
     def operation() -> None:
@@ -72,12 +72,12 @@ def test_what_does_not_pass_is_not_tried_again() -> None:
         raise StoreError("no")
 
     with pytest.raises(StoreError):
-        clock.policy().run("place", operation)
+        clock.policy().run("location", operation)
     assert (len(asked), clock.pauses) == (1, [])
 
 
 @pytest.mark.parametrize("number", sorted(TEMPORARY_ERRORS))
-def test_commits_outlast_a_file_server_that_stumbles(
+def test_commits_survive_temporary_errors_of_a_file_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     clock, calls, fsync = Clock(), [0], os.fsync
@@ -97,7 +97,7 @@ def test_commits_outlast_a_file_server_that_stumbles(
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_a_hiccup_that_lasts_is_told_with_file_and_remedy(
+def test_lasting_temporary_error_has_file_and_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> int:
@@ -111,7 +111,7 @@ def test_a_hiccup_that_lasts_is_told_with_file_and_remedy(
 
 
 @pytest.mark.parametrize("number", sorted(REMEDIES))
-def test_what_only_the_user_can_mend_is_told_at_once(
+def test_errors_that_need_the_user_are_reported_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refuse(*_: object) -> int:

@@ -94,14 +94,14 @@ def test_rows_by_hand(store, name):
     assert found == EXPECTED[name]
 
 
-def test_the_best_trials_come_first(store):
+def test_best_trials_are_sorted_by_dice(store):
     found = ask(store, "best-trials")
     assert [row[4] for row in found] == [0.11, 0.1, 0.01, 0.0]
     assert found[0][-1] == trial_id(make_spec(11))
 
 
 @pytest.mark.parametrize("name", SAVED_QUERIES)
-def test_a_store_where_nothing_or_all_failed_gives_no_error(tmp_path, name):
+def test_saved_queries_run_with_no_or_only_failures(tmp_path, name):
     store = Store(tmp_path)
     store.save_grid(document())
     rows = ask(store, name)
@@ -110,7 +110,7 @@ def test_a_store_where_nothing_or_all_failed_gives_no_error(tmp_path, name):
     assert (len(ask(store, name)) > 0) == (name in ("missing", "coverage", "failures-by-class"))
 
 
-def test_a_shared_gpu_counts_in_part(tmp_path):
+def test_shared_gpu_counts_by_its_fraction(tmp_path):
     store = Store(tmp_path)
     result = make_result(0)
     object.__setattr__(result, "gpu_ids", ("0",))
@@ -121,7 +121,7 @@ def test_a_shared_gpu_counts_in_part(tmp_path):
     assert ask(store, "gpu-hours-by-model") == [("unet", 1, 2.0, 1.0, 0.0)]
 
 
-def test_images_without_lesion_score_one_where_none_is_found(store, tmp_path: Path):
+def test_image_without_lesion_scores_one_if_none_is_predicted(store, tmp_path: Path):
     empty = Store(tmp_path)
     result = make_result(0)
     (first, _) = result.images
@@ -131,7 +131,7 @@ def test_images_without_lesion_score_one_where_none_is_found(store, tmp_path: Pa
     assert ask(empty, "hardest-images")[-1][1:3] == ("0.png", 1.0)
 
 
-def test_each_has_a_question_and_reads_one_statement():
+def test_each_saved_query_is_one_statement_with_a_question():
     assert len(SAVED_QUERIES) >= 10
     for saved in SAVED_QUERIES.values():
         assert saved.question.endswith("?")

@@ -19,7 +19,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_torn_parts_are_found_among_whole_ones(root):
+def test_torn_parts_are_found_among_intact_ones(root):
     parts = sorted((root / "trials").iterdir())
     parts[1].write_bytes(parts[1].read_bytes()[:-1])
     parts[2].write_bytes(b"")
@@ -30,28 +30,28 @@ def test_torn_parts_are_found_among_whole_ones(root):
     assert found.lost() == found.unreadable
 
 
-def test_a_file_of_other_columns_is_torn_too(root):
+def test_part_with_other_columns_counts_as_torn(root):
     part = min((root / "trials").iterdir())
     pq.write_table(pq.read_table(part).drop_columns(["spec"]), part)
     assert [item.file.name for item in scan(LocalStorage(root), TRIALS).lost()] == [part.name]
 
 
-def test_an_older_file_lacks_a_nullable_column_which_is_then_empty(root):
+def test_missing_nullable_column_of_an_older_file_is_null(root):
     for part in sorted((root / "trials").iterdir())[:2]:
         pq.write_table(pq.read_table(part).drop_columns(["message", "best_epoch"]), part)
     epochs = scan(LocalStorage(root), TRIALS).rows.column("best_epoch").to_pylist()
     assert sorted(epochs, key=str) == [1, 1, None, None]
 
 
-def test_the_first_file_of_a_trial_counts_whole(root):
-    """A second run with more epochs must not be mixed with the first one's."""
+def test_only_the_first_file_of_a_trial_counts(root):
+    """A second training with more epochs must not be mixed with the first one."""
     part = min((root / "epochs").iterdir())
     rows = pq.read_table(part)
     pq.write_table(rows.slice(0, 1), root / "epochs" / "compact-0123456789abcdef.parquet")
     assert scan(LocalStorage(root), EPOCHS).rows.num_rows == 1 + 3 * 2
 
 
-def test_every_attempt_counts(root):
+def test_every_attempt_has_a_row(root):
     store = Store(root)
     store.record_failure(make_failure(9, 1))
     store.record_failure(make_failure(9, 2))
@@ -60,13 +60,13 @@ def test_every_attempt_counts(root):
     assert scan(LocalStorage(root), FAILURES).rows.column("attempt").to_pylist() == [1, 2, 3]
 
 
-def test_wildcards_in_the_path_are_taken_literally(tmp_path):
+def test_wildcards_in_a_path_are_literal(tmp_path):
     for name in ("a?b's [1]*", "axb's 1"):
         Store(tmp_path / name).commit(make_spec(1), make_result(1), committed_at=NOW)
     assert len(Store(tmp_path / "a?b's [1]*").committed()) == 1
 
 
-def test_a_read_under_which_files_are_compacted_away_starts_again(root):
+def test_read_during_a_compaction_starts_again(root):
     calls = []
 
     class Hasty(LocalStorage):
@@ -80,7 +80,7 @@ def test_a_read_under_which_files_are_compacted_away_starts_again(root):
     assert calls == [4, 1]
 
 
-def test_a_table_that_never_rests_is_given_up(root):
+def test_read_of_an_always_changing_table_is_an_error(root):
     class Restless(LocalStorage):
         def local_copies(self, paths):
             return super().local_copies(paths[1:])
@@ -99,8 +99,8 @@ def test_a_torn_compacted_file_is_named_with_its_remedy(root):
         Store(root).find_committed("0" * 20)
 
 
-def test_a_file_that_only_the_database_could_not_read_is_read_again(root, tmp_path_factory):
-    """As when a file server stumbles: the file is whole, so its trial is not taken for lost."""
+def test_file_with_a_temporary_read_error_is_read_again(root, tmp_path_factory):
+    """After a temporary error of a file server, the file is intact and its trial counts."""
     torn = tmp_path_factory.mktemp("torn") / "file.parquet"
     torn.write_bytes(b"")
     looks = []

@@ -1,4 +1,4 @@
-"""Reading and merging more files than the database is given at once."""
+"""Reads and compactions of more files than one statement takes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NUM_TRIALS = 7
 
 
 def fill(root: Path) -> Store:
-    """Leaves a store as a killed compaction may: files of both kinds, and one trial in both."""
+    """Makes a store as a killed compaction can leave it: one trial is in files of both kinds."""
     store = Store(root)
     for number in range(NUM_TRIALS):
         store.commit(make_spec(number), make_result(number), committed_at=NOW)
@@ -33,7 +33,7 @@ def fill(root: Path) -> Store:
 
 
 @pytest.mark.parametrize("files_at_once", [1, 2, 3, 5])
-def test_rows_do_not_depend_on_how_many_files_are_read_at_once(
+def test_rows_do_not_depend_on_files_per_statement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files_at_once: int
 ) -> None:
     store = fill(tmp_path / "results")

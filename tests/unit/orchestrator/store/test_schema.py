@@ -39,7 +39,7 @@ def declared(table: str) -> list[str]:
     return [f"{field.name}:{field.type}{'?' if field.nullable else ''}" for field in fields]
 
 
-def test_columns_of_version_1_are_all_still_there_unchanged():
+def test_columns_of_version_1_are_unchanged():
     assert set(COLUMNS_OF_VERSION_1) <= set(TABLES)
     for table, columns in COLUMNS_OF_VERSION_1.items():
         known = declared(table)
@@ -51,7 +51,7 @@ def test_columns_of_version_1_are_all_still_there_unchanged():
         assert not added or SCHEMA_VERSION > 1
 
 
-def test_every_column_says_what_it_means():
+def test_every_column_has_a_description():
     for table in VIEWS.values():
         names = table.column_names
         assert len(set(names)) == len(names)
@@ -63,7 +63,7 @@ def test_every_column_says_what_it_means():
 
 def test_the_documentation_lists_every_column_once():
     text = describe_tables()
-    assert text.startswith("## trials\n\nOne row a finished trial; ")
+    assert text.startswith("## trials\n\nOne row per finished trial; ")
     assert "| train_seconds | number | s |  | Wall time of all epochs, over all attempts |" in text
     assert "| best_epoch | integer | epoch | yes | Epoch of the best validation Dice |" in text
     rows = [line for line in text.splitlines() if line.startswith("| ") and "---" not in line]

@@ -8,7 +8,7 @@ from orchestrator.store.opening import open_storage
 
 
 @pytest.mark.parametrize("form", ["{path}", "file://{path}", "file://localhost{path}"])
-def test_a_local_place_has_several_names(tmp_path, form):
+def test_local_location_has_several_spellings(tmp_path, form):
     storage = open_storage(form.format(path=tmp_path))
     assert storage.location == storage.name == str(tmp_path)
 
@@ -31,7 +31,7 @@ def test_a_relative_path_is_made_absolute(tmp_path, monkeypatch):
         ("s3://bucket/x?region=a&password=secret", r"password=\*\*\*: .*AWS_ACCESS_KEY_ID"),
     ],
 )
-def test_an_odd_location_is_refused_without_its_secrets(location, message):
+def test_refused_location_shows_no_secrets(location, message):
     with pytest.raises(StoreError, match=message) as caught:
         open_storage(location)
     assert "secret" not in str(caught.value)
@@ -39,7 +39,7 @@ def test_an_odd_location_is_refused_without_its_secrets(location, message):
     assert caught.value.__cause__ is None
 
 
-def test_a_file_in_place_of_the_folder_is_named(tmp_path):
+def test_file_in_place_of_the_folder_is_reported(tmp_path):
     (tmp_path / "results").write_text("")
     with pytest.raises(StoreError, match=f"{tmp_path}/results: .* move that file away"):
         LocalStorage(tmp_path / "results").write("trials/x", b"")
@@ -48,7 +48,7 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("number", sorted(REMEDIES))
-def test_every_error_of_the_system_has_its_remedy_and_leaves_no_file(tmp_path, monkeypatch, number):
+def test_each_system_error_has_a_remedy_and_leaves_no_file(tmp_path, monkeypatch, number):
     def refuse(descriptor: int) -> None:
         raise OSError(number, os.strerror(number), str(tmp_path / "x"))
 

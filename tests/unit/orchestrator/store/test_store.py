@@ -39,7 +39,7 @@ def test_an_empty_store_has_every_table_with_its_types(store, tmp_path):
         pd.testing.assert_series_equal(empty.dtypes, full.dtypes)
 
 
-def test_a_commit_is_seen_in_every_view(store, tmp_path):
+def test_commit_is_visible_in_every_view(store, tmp_path):
     store.commit(make_spec(2), make_result(2), committed_at=NOW, attempt=3)
     (identity,) = store.committed()
     found = store.committed()[identity]
@@ -85,7 +85,7 @@ def test_a_diverged_trial_has_a_row_in_both_tables(store):
     assert store.num_failures(failure.trial_id) == 0
 
 
-def test_a_divergence_that_was_never_committed_does_not_count(store):
+def test_divergence_without_commit_does_not_count(store):
     diverged = dataclasses.replace(make_failure(1), failure_class=FailureClass.DIVERGED)
     store.record_failure(diverged)
     store.record_failure(make_failure(2))
@@ -95,7 +95,7 @@ def test_a_divergence_that_was_never_committed_does_not_count(store):
     assert len(store.failures()) == 2
 
 
-def test_failed_attempts_are_counted_before_and_after_compaction(store):
+def test_failed_attempts_count_before_and_after_compaction(store):
     identity = trial_id(make_spec(1))
     assert store.num_failures(identity) == 0
     store.record_failure(make_failure(1, 1))
@@ -126,7 +126,7 @@ def test_reading_selects_trials_and_columns(store):
         store.read("trials", ["dise"])
 
 
-def test_a_torn_part_of_trials_is_reported_and_mended_by_the_next_run(store, tmp_path):
+def test_torn_part_of_trials_is_replaced_by_the_next_training(store, tmp_path):
     for number in (0, 1):
         store.commit(make_spec(number), make_result(number), committed_at=NOW)
     identity = trial_id(make_spec(0))
@@ -146,7 +146,7 @@ def test_a_torn_part_of_trials_is_reported_and_mended_by_the_next_run(store, tmp
     assert len(store.read("epochs")) == 4
 
 
-def test_a_torn_failure_is_reported_and_still_counts_as_an_attempt(store, tmp_path):
+def test_torn_failure_is_reported_and_counts_as_an_attempt(store, tmp_path):
     store.record_failure(make_failure(1, 2))
     (part,) = (tmp_path / "failures").iterdir()
     part.write_bytes(b"PAR1")
@@ -155,7 +155,7 @@ def test_a_torn_failure_is_reported_and_still_counts_as_an_attempt(store, tmp_pa
     assert store.num_failures(trial_id(make_spec(1))) == 2
 
 
-def test_torn_details_of_a_finished_trial_are_an_error_with_its_remedy(store, tmp_path):
+def test_torn_details_of_a_finished_trial_have_a_remedy(store, tmp_path):
     for number in (0, 1):
         store.commit(make_spec(number), make_result(number), committed_at=NOW)
     part = tmp_path / "images" / f"part-{trial_id(make_spec(0))}.parquet"
@@ -169,7 +169,7 @@ def test_torn_details_of_a_finished_trial_are_an_error_with_its_remedy(store, tm
     assert len(store.read("images")) == 2
 
 
-def test_details_without_a_finished_trial_are_left_out_even_torn(store, tmp_path):
+def test_details_of_unfinished_trials_are_skipped_even_if_torn(store, tmp_path):
     store.commit(make_spec(0), make_result(0), committed_at=NOW)
     (part,) = (tmp_path / "images").iterdir()
     (tmp_path / "images" / f"part-{'0' * 20}.parquet").write_bytes(part.read_bytes())
@@ -177,7 +177,7 @@ def test_details_without_a_finished_trial_are_left_out_even_torn(store, tmp_path
     assert len(store.read("images")) == 2
 
 
-def test_results_of_a_newer_version_are_left_alone(store, tmp_path):
+def test_results_of_a_newer_version_are_refused(store, tmp_path):
     store.commit(make_spec(0), make_result(0), committed_at=NOW)
     (part,) = (tmp_path / "trials").iterdir()
     rows = pq.read_table(part)
@@ -204,14 +204,14 @@ def test_a_foreign_file_is_named(store, tmp_path):
         store.committed()
 
 
-def test_a_missing_value_is_refused_before_anything_is_written(store, tmp_path):
+def test_missing_value_is_refused_before_any_write(store, tmp_path):
     nameless = dataclasses.replace(make_result(0), device=None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="non-nullable"):
         store.commit(make_spec(0), nameless, committed_at=NOW)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_details_of_an_interrupted_attempt_do_not_survive(store, tmp_path):
+def test_details_of_an_interrupted_attempt_are_removed(store, tmp_path):
     store.commit(make_spec(0), make_result(0), committed_at=NOW)
     next((tmp_path / "trials").iterdir()).unlink()
     bare = dataclasses.replace(make_result(0), predictions=())

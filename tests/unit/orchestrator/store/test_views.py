@@ -1,4 +1,4 @@
-"""The view `grid`: every trial asked for, with what became of it."""
+"""The view `grid`: every requested trial with its status."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUM_TRIALS = 12
 def document(
     grid_id: str = "first", saved_at: str = "2026-01-01", **changes: Any
 ) -> dict[str, Any]:
-    """Describes the grid that `make_spec` numbers: 3 datasets, 1 model, 2 losses, 2 repeats."""
+    """Returns the document of the grid of `make_spec`: 3 datasets, 1 model, 2 losses, 2 repeats."""
     return {
         "grid_id": grid_id,
         "saved_at": saved_at,
@@ -45,7 +45,7 @@ def outcomes(store: Store, columns: str = "status") -> list[Any]:
     return list(store.query(f"SELECT {columns} FROM grid").rows())
 
 
-def test_every_trial_of_the_grid_is_a_row_with_its_outcome(tmp_path):
+def test_each_trial_of_the_grid_has_a_row_with_its_status(tmp_path):
     store = Store(tmp_path)
     fill(store)
     store.save_grid(document())
@@ -76,7 +76,7 @@ def test_the_newest_grid_of_each_protocol_counts(tmp_path):
     assert list(store.query(counts).rows()) == [("newer", 3), ("other", 12)]
 
 
-def test_a_document_without_ids_is_matched_by_labels_and_protocol(tmp_path):
+def test_grid_without_ids_is_matched_by_labels_and_protocol(tmp_path):
     store = Store(tmp_path)
     fill(store)
     store.save_grid(document(trial_ids=[]))
@@ -87,7 +87,7 @@ def test_a_document_without_ids_is_matched_by_labels_and_protocol(tmp_path):
     assert {status for (status,) in outcomes(store)} == {"missing"}
 
 
-def test_without_a_grid_it_is_empty_with_all_its_columns(tmp_path):
+def test_view_without_a_grid_is_empty_with_all_columns(tmp_path):
     store = Store(tmp_path)
     store.commit(make_spec(0), make_result(0), committed_at=NOW)
     found = store.query("FROM grid")

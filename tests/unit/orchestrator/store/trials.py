@@ -1,4 +1,4 @@
-"""Made-up trials of a 3 x 2 x 2 grid whose numbers follow from their place in it."""
+"""Made-up trials of a 3 x 2 x 2 grid, with values that follow from their number."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def make_candidate(number: int, spec_number: int = 0, **changes: Any) -> Candida
 
 
 def plain_counts(location: Path, table: str = "trials") -> tuple[int, int, int]:
-    """Rows as pandas and DuckDB see them who know nothing of the store, and distinct trials."""
+    """Returns the rows that pandas and DuckDB read without the store, and distinct trials."""
     by_pandas = pd.read_parquet(location / table)
     pattern = location / table / "*.parquet"
     rows = duckdb.execute(f"SELECT count(*) FROM read_parquet('{pattern}')").fetchall()

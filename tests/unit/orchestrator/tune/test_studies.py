@@ -31,6 +31,7 @@ class Row:
     status: Literal["completed", "diverged", "pruned"] = "completed"
     val_dice: tuple[float, ...] = (0.25, 0.5)
     best_val_dice: float | None = 0.5
+    train_seconds: float = 1.0
 
 
 def studies(folder, *overrides: str, **changes: Any) -> tuple[Study, ...]:
@@ -42,7 +43,7 @@ def row(study: Study, number: int, position: int, values: Values, **changes: Any
     return Row(trial_id=key, number=number, parameters=values, **changes)
 
 
-def test_one_search_a_loss_over_all_that_the_grid_trains(tmp_path):
+def test_one_search_per_loss_covers_the_whole_grid(tmp_path):
     focal, bce = studies(tmp_path)
     assert (focal.label, bce.label) == ("focal", "bce")
     assert [cell.repeat for cell in focal.cells] == [0, 1]
@@ -61,7 +62,7 @@ def test_separate_searches_by_dataset_and_model(tmp_path):
     assert len({study.search_id for study in found}) == 4
 
 
-def test_a_search_is_another_one_where_it_asks_something_else_but_not_with_more_budget(tmp_path):
+def test_search_id_depends_on_the_search_but_not_on_the_budget(tmp_path):
     (first, *_) = studies(tmp_path)
     same = ("tune.trials=50", "resources.cpus=2", "name=other", "tune.grace_epochs=1")
     assert {studies(tmp_path, text)[0].search_id for text in same} == {first.search_id}
@@ -92,7 +93,7 @@ def test_a_candidate_by_hand(tmp_path):
     assert (diverged.status, diverged.value) == ("diverged", 0.25)
 
 
-def test_what_was_interrupted_comes_first_and_no_number_twice(tmp_path):
+def test_interrupted_candidates_come_first_without_duplicates(tmp_path):
     (study, _) = studies(tmp_path)
     assert still_to_try(study, ()) == ((0, study.defaults), (1, None), (2, None))
     other = {**study.defaults, "gamma": 2.0}
@@ -105,14 +106,14 @@ def test_what_was_interrupted_comes_first_and_no_number_twice(tmp_path):
     assert still_to_try(study, both) == ((0, study.defaults),)
 
 
-def test_rows_of_another_question_are_no_part_of_it(tmp_path):
+def test_rows_of_another_search_are_left_out(tmp_path):
     focal, _ = studies(tmp_path)
     (longer, _) = studies(tmp_path, "training.max_epochs=9")
     (one,) = candidates_of(longer, [row(focal, 0, 0, focal.defaults)])
     assert one.rows == ()
 
 
-def test_the_fragment_is_a_list_of_losses_that_a_grid_can_include(tmp_path):
+def test_a_grid_can_include_the_tuned_losses(tmp_path):
     found = []
     for study, gamma in zip(studies(tmp_path), ({"gamma": 1e-05}, {}), strict=True):
         best = {**study.defaults, **gamma, "learning_rate": 0.004}
@@ -141,7 +142,7 @@ def finding(study: Study, *candidates: tuple[Values, dict[str, Any]]) -> Finding
 
 
 @pytest.mark.parametrize("changes", [{"status": "diverged"}, {"best_val_dice": 0.0}])
-def test_a_search_in_which_nothing_was_reached_has_no_best_and_no_entry(tmp_path, changes):
+def test_a_search_without_a_value_above_0_has_no_best(tmp_path, changes):
     (study, _) = studies(tmp_path)
     other = {**study.defaults, "gamma": 2.0}
     found = finding(study, (study.defaults, changes), (other, changes))
@@ -154,7 +155,7 @@ def test_a_search_in_which_nothing_was_reached_has_no_best_and_no_entry(tmp_path
     assert f"{number} of 2 candidates diverged: lower training.learning_rate" in note
 
 
-def test_a_best_beside_diverged_candidates_stays_and_they_are_counted(tmp_path):
+def test_diverged_candidates_are_counted_beside_a_best(tmp_path):
     (study, _) = studies(tmp_path)
     other = {**study.defaults, "gamma": 2.0}
     found = finding(study, (study.defaults, {"status": "diverged"}), (other, {}))
@@ -209,7 +210,7 @@ def test_a_wrong_space_is_refused_with_its_place(tmp_path, spaces, message):
         studies(tmp_path, f"tune.spaces={spaces}")
 
 
-def test_choices_are_searched_where_the_configuration_names_them(tmp_path):
+def test_choices_of_the_configuration_are_searched(tmp_path):
     (dice,) = studies(
         tmp_path, losses=["dice"], tune={"spaces": {"dice": {"sums": ["batch", "image"]}}}
     )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from orchestrator.report.writing import compare as compare
     from orchestrator.report.writing import figures as figures
     from orchestrator.report.writing import report as report
+    from orchestrator.report.writing import report_search as report_search
     from orchestrator.run import SweepRun as SweepRun
     from orchestrator.run import run_sweep as run_sweep
     from orchestrator.store import Store as Store
@@ -90,6 +91,7 @@ _MODULES = {
     # A search: `podium tune`.
     "open_search": "orchestrator.tune.search",
     "run_search": "orchestrator.tune.search",
+    "report_search": "orchestrator.report.writing",
     # Its podium: `podium rank`, `report`, `figures`, `compare`.
     "certainty": "orchestrator.frames",
     "rank": "orchestrator.frames",

@@ -81,10 +81,18 @@ def test_version_is_that_of_the_package():
     assert CliRunner().invoke(app, ["--version"]).output == f"podium {version('podium-sweep')}\n"
 
 
-def test_completion_of_bash_is_offered():
-    done = CliRunner().invoke(app, ["--show-completion", "bash"])
-    assert done.exit_code == 0
-    assert "_PODIUM_COMPLETE=complete_bash" in done.output
+def test_bash_completes_commands_and_values():
+    def completed(words):
+        environment = {
+            "_PODIUM_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        }
+        return CliRunner().invoke(app, [], prog_name="podium", env=environment).output.split()
+
+    assert completed("podium ra") == ["rank"]
+    assert completed("podium rank results --ties ma") == ["max"]
+    assert "--show-completion" in CliRunner().invoke(app, ["--help"]).output
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.config import SweepConfig
 from orchestrator.engine.base import Engine, EngineReport, Now, TrialJob, utc_now
-from orchestrator.engine.journal import RunJournal
+from orchestrator.engine.heartbeat import Heartbeat
 from orchestrator.engine.setup import EngineName, make_engine, no_room
 from orchestrator.engine.sharing import SharedRun, remove_dead_drivers
 from orchestrator.frames import warn_notes
@@ -89,22 +89,22 @@ def run_sweep(
     if isinstance(progress, str):
         forecast = Forecast({item.trial_id: item.expected_seconds for item in sweep.plan.pending})
         progress = make_progress(progress, sys.stdout, forecast=forecast)
-    journal = RunJournal(progress, sweep.store, sweep.grid.grid_id, now=now)
+    heartbeat = Heartbeat(progress, sweep.store, sweep.grid.grid_id, now=now)
     report = EngineReport(outcomes=(), interrupted=False)
     try:
-        journal.on(SweepStarted(total, len(possible), total - len(possible)))
+        heartbeat.on(SweepStarted(total, len(possible), total - len(possible)))
         for step in _rounds(sweep):
             shared = SharedRun(
                 engine=engine,
                 store=sweep.store,
-                progress=journal,
-                run_id=journal.run_id,
+                progress=heartbeat,
+                run_id=heartbeat.run_id,
                 wanted=partial(_wanted, step),
                 on_wait=lambda note: on_notes((note,)),
                 now=now,
             )
             pending = step.plan.pending
-            jobs = [_job(config, trial, known, journal.run_id) for trial in pending]
+            jobs = [_job(config, trial, known, heartbeat.run_id) for trial in pending]
             found = shared.run(jobs)
             messages = [one.message for one in found.outcomes if one.status == "completed"]
             on_notes(message_notes(messages, told))
@@ -112,9 +112,9 @@ def run_sweep(
             report = EngineReport(outcomes=outcomes, interrupted=found.interrupted)
             if report.interrupted:
                 break
-        journal.on(SweepFinished(report.interrupted))
+        heartbeat.on(SweepFinished(report.interrupted))
     finally:
-        journal.close()
+        heartbeat.close()
     if all(kept["grid_id"] != document["grid_id"] for kept in sweep.store.grids()):
         sweep.store.save_grid(document)  # its folder was deleted during the run
     if not report.interrupted:

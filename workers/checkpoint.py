@@ -1,4 +1,4 @@
-"""The state of an unfinished training as bytes, and back."""
+"""Packs the state of an unfinished trial into bytes, and restores it from them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _HEAD_BYTES = len(_MAGIC) + _CHECK_BYTES
 
 
 @dataclass(kw_only=True)
-class Progress:
-    """How far a training has come.
+class TrainingState:
+    """The finished epochs of a training, and its best weights so far.
 
     Attributes:
-        history: One record a finished epoch.
-        best_epoch: Epoch of the best validation Dice; None before the first.
+        history: One record per finished epoch.
+        best_epoch: Epoch of the best validation Dice; None before the first epoch.
         best_weights: The state dict of that epoch.
         seconds: Wall time of all finished epochs.
     """
@@ -42,7 +42,7 @@ class Progress:
         return self.history[-1].epoch if self.history else 0
 
     def update(self, record: EpochRecord, model: nn.Module) -> None:
-        """Adds a finished epoch; keeps a copy of the weights where it is the best so far."""
+        """Adds a finished epoch; copies the weights if its validation Dice is the best so far."""
         self.history.append(record)
         self.seconds += record.seconds
         if self.best_dice is None or record.val_dice > self.best_dice:
@@ -50,31 +50,31 @@ class Progress:
             self.best_weights = {key: value.clone() for key, value in model.state_dict().items()}
 
     def is_over(self, *, max_epochs: int, patience: int) -> bool:
-        """Whether training stops here: enough epochs, or no better Dice for `patience` epochs."""
+        """Whether training ends: at `max_epochs`, or `patience` epochs without a better Dice."""
         waited = self.epoch - (self.best_epoch or 0)
         return self.epoch >= max_epochs or (self.epoch > 0 and waited >= patience)
 
 
 def pack(
-    key: str, progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer
+    key: str, state: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> memoryview:
-    """Returns everything a training needs to go on bit for bit, as the one copy on the host."""
+    """Returns all that a training needs to continue bit for bit; the only copy on the host."""
     buffer = io.BytesIO()
     buffer.write(_MAGIC + bytes(_CHECK_BYTES))
-    state = {
+    document = {
         "version": CHECKPOINT_VERSION,
         "key": key,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "history": [asdict(record) for record in progress.history],
-        "best_epoch": progress.best_epoch,
-        "best_dice": progress.best_dice,
-        "best_weights": progress.best_weights,
-        "seconds": progress.seconds,
+        "history": [asdict(record) for record in state.history],
+        "best_epoch": state.best_epoch,
+        "best_dice": state.best_dice,
+        "best_weights": state.best_weights,
+        "seconds": state.seconds,
         "rng_cpu": torch.get_rng_state(),
         "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
-    torch.save(state, buffer)
+    torch.save(document, buffer)
     content = buffer.getbuffer()
     content[len(_MAGIC) : _HEAD_BYTES] = _check(content[_HEAD_BYTES:])
     return content
@@ -86,40 +86,42 @@ def unpack(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     device: torch.device,
-) -> Progress | None:
+) -> TrainingState | None:
     """Restores model, optimizer and random state from `pack`'s bytes.
 
-    The state is read on the host, and every tensor goes where a fresh training has it. Adam counts
-    its steps on the host: a counter on the device would make each later step wait for it.
+    The state is read on the host; every tensor goes to the device that a fresh training uses. Adam
+    counts its steps on the host: a counter on the device would make each later step wait for it.
 
     Returns:
-        The progress, or None where the bytes are torn, of another version or of another trial;
-        the training then starts from the beginning.
+        The state, or None if the bytes are damaged, of another version or of another trial: the
+        training then starts from the beginning.
     """
-    state = _load(content)
-    if state is None or state["version"] != CHECKPOINT_VERSION or state["key"] != key:
+    document = _load(content)
+    if document is None or document["version"] != CHECKPOINT_VERSION or document["key"] != key:
         return None
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["rng_cpu"])
-    if state["rng_cuda"] and torch.cuda.device_count() == len(state["rng_cuda"]):
-        torch.cuda.set_rng_state_all(state["rng_cuda"])
-    return Progress(
-        history=[EpochRecord(**record) for record in state["history"]],
-        best_epoch=state["best_epoch"],
-        best_dice=state["best_dice"],
-        best_weights={key: value.to(device) for key, value in state["best_weights"].items()},
-        seconds=state["seconds"],
+    model.load_state_dict(document["model"])
+    optimizer.load_state_dict(document["optimizer"])
+    torch.set_rng_state(document["rng_cpu"])
+    if document["rng_cuda"] and torch.cuda.device_count() == len(document["rng_cuda"]):
+        torch.cuda.set_rng_state_all(document["rng_cuda"])
+    return TrainingState(
+        history=[EpochRecord(**record) for record in document["history"]],
+        best_epoch=document["best_epoch"],
+        best_dice=document["best_dice"],
+        best_weights={key: value.to(device) for key, value in document["best_weights"].items()},
+        seconds=document["seconds"],
     )
 
 
 def _load(content: bytes | memoryview) -> Mapping[str, Any] | None:
-    """Reads the state; None where the bytes are not whole or not a checkpoint at all."""
+    """Reads the state; returns None if the bytes are damaged or are no checkpoint."""
     head, body = content[:_HEAD_BYTES], content[_HEAD_BYTES:]
     if head != _MAGIC + _check(body):
         return None
-    state: Mapping[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-    return state
+    document: Mapping[str, Any] = torch.load(
+        io.BytesIO(body), map_location="cpu", weights_only=True
+    )
+    return document
 
 
 def _check(body: bytes | memoryview) -> bytes:

@@ -1,4 +1,4 @@
-"""What the orchestrator and the workers say to each other: standard library only."""
+"""Contract of orchestrator and workers: specification, epochs, result; standard library only."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ MaskResize = Literal["nearest", "area"]
 
 
 SIMILAR_RULE = 1
-"""Raised when the perceptual hash changes (`workers.datasets.likeness.pictures`): trials with
-`split_unit: similar` get other ids then, and results of two rules never mix."""
+"""Raised when the perceptual hash changes (`workers.datasets.likeness.hashing`): trials with
+`split_unit: similar` then get other ids, and results of two rules never mix."""
 
 SIMILAR_DISTANCE = 24
 """Bits of 256 in which the hashes of near duplicates may differ, unless `data.similar_distance`
@@ -32,14 +32,14 @@ DEFAULT_CACHE = "~/.cache/podium"
 
 
 class UserError(Exception):
-    """Something a user can mend; the message names the place and the remedy.
+    """An error that the user can correct; the message names the place and the remedy.
 
     The command line prints the message without a traceback and exits with code 2.
     """
 
 
 class SpecificationError(ValueError):
-    """A specification that no machine could run; running it again changes nothing."""
+    """A specification that no machine can run; another attempt fails in the same way."""
 
 
 class FailureClass(StrEnum):
@@ -52,7 +52,7 @@ class FailureClass(StrEnum):
 
 
 class TrialStatus(StrEnum):
-    """How a committed trial ended: both are results and neither is run again."""
+    """How a finished trial ended; a trial with either status is not run again."""
 
     COMPLETED = "completed"
     DIVERGED = "diverged"
@@ -65,8 +65,9 @@ class Component:
     Attributes:
         name: Name in the catalogue, or `x+y` for a compound loss.
         parameters: Every parameter with its value, defaults included.
-        label: What tables show: the user's alias, else the name; always in Unicode's form NFC,
-            since a name that looks the same is the same. Not part of the identity.
+        label: Name in tables: the user's alias, or the name if there is no alias. It is in
+            Unicode's form NFC, so that labels that look the same are equal. Not part of the
+            identity.
     """
 
     name: str
@@ -84,18 +85,18 @@ class DataProtocol:
     Attributes:
         image_size: Side of the square input, pixels, a multiple of 32.
         split: Fractions of train, validation and test; they sum to 1.
-        split_unit: What is never torn apart: an image; a group of the layout (video sequence) with
-            equal pictures; or such a group with near duplicates.
+        split_unit: Unit that the split never divides: an image; a group of the layout (video
+            sequence) with equal pictures; or this group with near duplicates.
         normalisation: Input scaling: ImageNet mean and standard deviation, 0.5/0.5, or [0, 1].
-        measured_on: The part a result is about. With `val`, as in a search for parameters, the
-            test images are left alone: nothing of the trial depends on them.
+        measured_on: Images that the result is measured on. With `val`, as in a search for
+            parameters, nothing in the trial depends on the test images.
         similar_distance: Bits of 256 in which the hashes of near duplicates may differ.
-        similar_rule: Version of the rule that finds near duplicates; away from 1 only with
+        similar_rule: Version of the rule that finds near duplicates; differs from 1 only with
             `split_unit: similar`.
-        mask_resize: How masks come to the network's size: the nearest pixel, or by area, which
+        mask_resize: How masks are resized to the network's size: nearest pixel, or by area, which
             keeps every lesion (`workers.datasets.files.pictures.resize_mask_by_area`).
 
-    A field marked `later` came after trials had ids: at its default it is not part of them.
+    A field marked `later` was added after trials had ids: at its default it is not part of the id.
     """
 
     image_size: int = 224
@@ -114,21 +115,21 @@ class TrainingProtocol:
 
     Attributes:
         optimizer: Only Adam so far, as in the study.
-        learning_rate: Step size of the optimizer; a loss may bring its own instead.
+        learning_rate: Step size of the optimizer; a loss can have its own, which replaces it.
         batch_size: Images per step.
         max_epochs: Upper bound on epochs.
         patience: Epochs without a better validation Dice before training stops.
         precision: Arithmetic of the forward pass; bfloat16 means autocast.
         channels_last: Memory layout of activations; changes bits, not mathematics.
-        auxiliary_weight: Weight of the loss of every auxiliary output, or one for each in the
-            model's order; 0 leaves an output out.
+        auxiliary_weight: Weight of the loss of every auxiliary output, or one weight per output in
+            the model's order; an output with weight 0 is not trained.
         deterministic: Ask torch for deterministic kernels.
-        deep_supervision: Whether auxiliary outputs are trained at all; else the final one alone.
+        deep_supervision: Whether auxiliary outputs are trained; if not, only the final output is.
         tf32: Let a GPU multiply float32 with 10 bits of mantissa.
         fused_optimizer: Update all weights in one kernel.
         compiled: Train through torch.compile; validation and test stay eager.
 
-    A field marked `later` came after trials had ids: at its default it is not part of them.
+    A field marked `later` was added after trials had ids: at its default it is not part of the id.
     """
 
     optimizer: Literal["adam"] = "adam"
@@ -148,7 +149,7 @@ class TrainingProtocol:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialSpec:
-    """One training: everything its numbers depend on, and nothing else."""
+    """One trial: everything that its numbers depend on, and nothing else."""
 
     dataset: Component
     model: Component
@@ -160,7 +161,7 @@ class TrialSpec:
 
     @property
     def learning_rate(self) -> float:
-        """Step size of the optimizer: the loss's own where it has one, else the protocol's."""
+        """Step size of the optimizer: that of the loss if it has one, otherwise the protocol's."""
         own = self.loss.parameters.get("learning_rate")
         return float(own) if isinstance(own, int | float) else self.training.learning_rate
 
@@ -188,7 +189,7 @@ class TrialSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """Where and with what a trial runs: none of it changes the question asked.
+    """Where and with what a trial runs; nothing here is part of its identity.
 
     Attributes:
         data_root: Folder that holds the dataset's own folder; None for generated data.
@@ -197,9 +198,9 @@ class Runtime:
         gpu_ids: The devices assigned to the trial, as the scheduler names them.
         checkpoint_interval_seconds: Least time between two checkpoints; 0 means every epoch.
         num_examples: Test images whose raw outputs are kept for the report (first repeat only).
-        weights: Path of the model's given weights; the model's parameters hold their content.
-        gpu_share: The part of its GPU's memory that the trial may take.
-        dataset_fingerprint: Of the data the sweep was started with; None accepts any.
+        weights: Path of the weights that the user gave; the model's parameters hold their digest.
+        gpu_share: Fraction of the memory of its GPU that the trial may take.
+        dataset_fingerprint: Fingerprint of the data when the sweep started; None accepts any.
     """
 
     data_root: str | None
@@ -238,7 +239,7 @@ class ImageCounts:
 
     Attributes:
         train_sibling: How the image is related to a training image: `equal` pictures, near
-            duplicates (`similar`), one `group` of the layout, or `none`; None where nobody looked.
+            duplicates (`similar`), one `group` of the layout, or `none`; None if not determined.
     """
 
     image: str
@@ -251,7 +252,7 @@ class ImageCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a trained model made of one test image.
+    """The output of a trained model for one test image.
 
     Attributes:
         image: Name of the test image.
@@ -278,19 +279,19 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
-    """All that one finished trial leaves behind.
+    """Everything that one finished trial returns.
 
     Attributes:
         metrics: `dice`, `iou`, `recall`, `precision` (mean over test images) and the same with
-            the suffix `_pooled` (from summed counts); empty when the trial diverged, and when it
-            is not about the test images.
-        best_epoch: Epoch of the best validation Dice, counted from 1; None before the first.
-        best_val_dice: That Dice.
+            the suffix `_pooled` (from summed counts); empty if the trial diverged or is not
+            measured on test images.
+        best_epoch: Epoch of the best validation Dice, counted from 1; None before the first epoch.
+        best_val_dice: The best validation Dice.
         train_seconds: Wall time of all epochs, over all attempts.
         peak_memory_bytes: Device memory on a GPU, resident memory of the process on a CPU.
         versions: Package versions.
-        reserved_memory_bytes: What torch reserved on a GPU for it, with what it did not use; None
-            on a CPU.
+        reserved_memory_bytes: Memory that torch reserved on a GPU, unused parts included; None on a
+            CPU.
     """
 
     status: TrialStatus
@@ -318,14 +319,14 @@ class TrialResult:
 
 
 class Checkpoints(Protocol):
-    """Where a trial keeps its state; writes are atomic."""
+    """Where a trial saves its state; writes are atomic."""
 
     def load(self) -> bytes | None:
         """Returns the last saved state, or None."""
         ...
 
     def save(self, state: bytes | memoryview) -> None:
-        """Replaces the saved state, durably and at once."""
+        """Replaces the saved state durably, in one step."""
         ...
 
 

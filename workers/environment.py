@@ -1,4 +1,4 @@
-"""What a trial ran on and with: device, threads, versions, memory."""
+"""Prepares the process of a trial, and returns device, versions and memory for its result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def keep_large_blocks() -> bool:
     """Tells glibc to reuse large blocks instead of returning them to the system at every step.
 
     Returns:
-        Whether the C library understood; False on musl or macOS, where nothing changes.
+        Whether the C library supports this; False on musl or macOS, where nothing changes.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "mallopt"):
@@ -48,20 +48,20 @@ def keep_large_blocks() -> bool:
 
 @functools.lru_cache(maxsize=1)
 def _set_imports_aside(_num_modules: int) -> None:
-    """Spares later collections the objects of the libraries, 0.3 s a trial, once per import."""
+    """Excludes the objects of libraries from later garbage collections: saves 0.3 s per trial."""
     gc.freeze()
 
 
 def prepare_process(training: TrainingProtocol, runtime: Runtime) -> torch.device:
-    """Brings the process into the state a fresh one would have, and picks the device.
+    """Brings the process into the state of a fresh process, and returns the device.
 
-    A reused actor keeps its process from trial to trial; everything a trial could inherit is set
-    here: threads, default type, determinism flags, random state, cached device memory.
+    A reused actor keeps its process from trial to trial. Everything that a trial could inherit is
+    set here: threads, default type, determinism flags, random state, cached device memory.
 
     Returns:
-        `cuda:0`, the one visible device, where a GPU was assigned and torch sees it; else `cpu`.
+        `cuda:0`, the only visible device, if a GPU was assigned and torch sees it; otherwise `cpu`.
     """
-    gc.collect()  # the last trial's network, where something still points back to it
+    gc.collect()  # the last trial's network, if it has reference cycles
     _set_imports_aside(len(sys.modules))
     keep_large_blocks()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -85,10 +85,10 @@ def prepare_process(training: TrainingProtocol, runtime: Runtime) -> torch.devic
 
 
 def _prepare_compiler(cache_dir: Path) -> None:
-    """Forgets what this process compiled, and finds on disk what any on this node did.
+    """Clears the compiled graphs of this process, and sets the node's folder of compiled code.
 
-    A graph that a network of the last trial left behind could otherwise serve this one, or use up
-    the number of graphs after which torch silently goes on without compiling.
+    Otherwise a graph of the last trial's network could be used for this network, or count towards
+    the number of graphs after which torch silently continues without compiling.
     """
     names = (os.environ.get("CXX"), "g++", "clang++")
     if not any(name and shutil.which(name) for name in names):
@@ -102,9 +102,9 @@ def _prepare_compiler(cache_dir: Path) -> None:
 
 
 def _limit_memory(share: float) -> None:
-    """Lets the process take no more than its share of its GPU, so that it fails alone.
+    """Limits the process to its GPU share, so that only this process fails if it needs more.
 
-    torch counts what it allocates, and not the context that each process holds besides.
+    torch counts its own allocations, but not the CUDA context of the process.
     """
     fraction = min(1.0, share)
     if fraction < 1:
@@ -142,7 +142,7 @@ def reserved_memory_bytes(device: torch.device) -> int | None:
 
 
 def device_name(device: torch.device) -> str:
-    """Returns the device's own name, for example `cpu (x86_64)` or `NVIDIA H200`."""
+    """Returns the name of the device, for example `cpu (x86_64)` or `NVIDIA H200`."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu ({platform.machine()})"

@@ -1,4 +1,4 @@
-"""Pixel counts of a model over images, and the raw outputs a report shows."""
+"""Pixel counts of a model over images, and the raw outputs that a report shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workers.task import Task
 
 
 class NonFiniteOutputError(Exception):
-    """The network's output is NaN or infinite somewhere, so there is nothing to score."""
+    """The network's output is NaN or infinite somewhere, so it cannot be scored."""
 
 
 def count_images(model: nn.Module, task: Task, indices: Tensor) -> np.ndarray:
@@ -31,8 +31,8 @@ def count_images(model: nn.Module, task: Task, indices: Tensor) -> np.ndarray:
         int64 array (len(indices), 4).
 
     Raises:
-        NonFiniteOutputError: A logit is NaN or infinite. As a threshold takes NaN for background,
-            it would score 0, or 1 on an empty mask.
+        NonFiniteOutputError: A logit is NaN or infinite. A threshold would read NaN as background,
+            and the image would score 0, or 1 if its mask is empty.
     """
     model.eval()
     counts, broken = [], []
@@ -71,14 +71,14 @@ def sigmoid_note(model: nn.Module, task: Task, label: str) -> str | None:
         return None
     return (
         f"model {label!r}: all outputs for {len(indices)} validation images lie "
-        "between 0 and 1, as if they had gone through a sigmoid. Podium takes them for logits: a "
-        "pixel counts as lesion where its output is above 0. If the model ends with a sigmoid, "
+        "between 0 and 1, as if they had gone through a sigmoid. Podium reads them as logits: a "
+        "pixel counts as lesion if its output is above 0. If the model ends with a sigmoid, "
         "remove it"
     )
 
 
 def choose_examples(masks_NHW: np.ndarray, indices: np.ndarray, number: int) -> np.ndarray:
-    """Picks the test images whose lesion area is nearest the median; the same for every loss."""
+    """Returns the test images whose lesion area is nearest the median; the same for every loss."""
     if number <= 0:
         return indices[:0]
     areas = masks_NHW[indices].reshape(len(indices), -1).sum(axis=1, dtype=np.int64)
@@ -89,7 +89,7 @@ def choose_examples(masks_NHW: np.ndarray, indices: np.ndarray, number: int) -> 
 
 
 def predict_examples(model: nn.Module, task: Task, indices: np.ndarray) -> tuple[Prediction, ...]:
-    """Keeps the raw output of a few images, one channel."""
+    """Returns the raw output for a few images, one channel."""
     model.eval()
     found = []
     for index in indices.tolist():
@@ -107,11 +107,11 @@ def predict_examples(model: nn.Module, task: Task, indices: np.ndarray) -> tuple
 def keep_prediction(
     name: str, image_HWC: np.ndarray, mask_HW: np.ndarray, logits_HW: np.ndarray
 ) -> Prediction:
-    """Packs one image and what a model made of it.
+    """Returns one image and the output of a model for it, packed.
 
     The raw output becomes a grey image of 8 bits. One outlier makes its levels coarse (a range
-    of 600 gives steps of 2.4), which would move pixels over a threshold: therefore the mean is
-    kept apart, and so are both binarised images (Jang and Ahn 2025, figure 3).
+    of 600 gives steps of 2.4), which would move pixels over a threshold. Therefore the mean and
+    both binarised images are stored separately (Jang and Ahn 2025, figure 3).
 
     Args:
         name: Name of the image.

@@ -1,4 +1,4 @@
-"""Which class of failure an exception belongs to: standard library only."""
+"""Assigns a failure class to an exception; standard library only."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MEMORY_TEXTS = {
     "NVML_SUCCESS == r INTERNAL ASSERT FAILED": "torch c10/cuda/CUDACachingAllocator, while it "
     "writes the message of an out-of-memory error",
 }
-"""What says that memory ran out, and where the text comes from."""
+"""Texts of errors that mean out of memory, and where each text comes from."""
 
 _MEMORY_TEXTS_UNDER_A_CAP = {
     "CUBLAS_STATUS_NOT_INITIALIZED": "cuBLAS: no room for its handle beside other processes",
     "CUDNN_STATUS_NOT_INITIALIZED": "cuDNN: the same",
     "CUDNN_STATUS_EXECUTION_FAILED": "cuDNN: no room while a kernel starts",
 }
-"""The same where the process has a part of a GPU; on a whole GPU the device is at fault."""
+"""The same if the process has a share of a GPU; on a whole GPU they mean a fault of the device."""
 
 _DEVICE_TEXTS = (
     "CUDA error", "CUDA driver error", "cuDNN error", "CUDNN_STATUS_", "CUBLAS_STATUS_",
@@ -34,18 +34,18 @@ _DEVICE_TEXTS = (
 )  # fmt: skip
 
 _CODE_TEXTS = ("device-side assert", "illegal memory access", "invalid argument")
-"""What a wrong index or pointer does on a GPU; every other error there is the machine's."""
+"""Texts of errors from a wrong index or pointer; other errors of a GPU are infrastructure."""
 
 
 def classify_failure(error: BaseException, *, capped: bool = False) -> FailureClass:
-    """Returns the class of what ended a trial.
+    """Returns the failure class of the exception that ended a trial.
 
-    Memory that ran out, on the device or the host, is its own class. What the machine, its GPU,
-    the disk or the data folder did is infrastructure. Everything else is a bug of the code.
+    Out of memory, on the device or the host, is a class of its own. Errors of the machine, its GPU,
+    the disk or the data folder are infrastructure failures. Everything else is a bug in the code.
 
     Args:
-        error: What the trial raised.
-        capped: Whether the process could take only a part of its GPU's memory.
+        error: The exception.
+        capped: Whether the process was limited to a share of its GPU's memory.
     """
     if _out_of_memory(error, capped=capped):
         return FailureClass.OUT_OF_MEMORY

@@ -1,4 +1,4 @@
-"""Trial identity: same question, same id, on any machine and in any order."""
+"""Trial identity: equal specifications have equal ids, on any machine and in any order."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def digest(document: object, *, length: int = 20) -> str:
 
 
 def digest_of_texts(texts: Iterable[str], *, length: int) -> str:
-    """Returns `digest` of a list of texts, of which a million need not be one text in memory."""
+    """Returns the `digest` of a list of texts without joining them in memory."""
     found = hashlib.sha256(b"[")
     for number, text in enumerate(texts):
         found.update(f"{',' if number else ''}{json.dumps(text)}".encode())
@@ -55,7 +55,7 @@ def digest_of_texts(texts: Iterable[str], *, length: int) -> str:
 
 
 def folded(label: str) -> str:
-    """Returns a label without case and Unicode form: two that agree in it are taken for one."""
+    """Returns a label without case and Unicode form; labels with the same result count as equal."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
 
 
@@ -72,7 +72,7 @@ def _component(component: Component) -> dict[str, object]:
 
 
 def _fields(protocol: DataProtocol | TrainingProtocol) -> dict[str, object]:
-    """Returns all fields but those that came later and have their default."""
+    """Returns all fields except those that were added later and have their default."""
     return {
         item.name: getattr(protocol, item.name)
         for item in dataclasses.fields(protocol)
@@ -81,7 +81,7 @@ def _fields(protocol: DataProtocol | TrainingProtocol) -> dict[str, object]:
 
 
 class _Same:
-    """A part of specifications that equals only itself; whoever keeps this keeps the part."""
+    """A component or protocol that equals only itself; a cached key keeps its object alive."""
 
     def __init__(self, part: Component | DataProtocol | TrainingProtocol) -> None:
         self.part = part
@@ -95,9 +95,9 @@ class _Same:
 
 @functools.lru_cache(maxsize=4096)
 def _part_text(same: _Same) -> str:
-    """Returns the canonical text of a part.
+    """Returns the canonical text of a component or protocol.
 
-    The trials of a grid share their parts: a hundred thousand ids take one second, not ten.
+    The trials of a grid share these objects, so 100,000 ids take one second instead of ten.
     """
     part = same.part
     return _text(_component(part) if isinstance(part, Component) else _fields(part))
@@ -118,7 +118,7 @@ def _protocol(spec: TrialSpec) -> dict[str, str]:
 
 
 def trial_id(spec: TrialSpec) -> str:
-    """Returns the id of a trial: 20 hexadecimal digits, labels left out."""
+    """Returns the id of a trial: 20 hexadecimal digits. Labels are not part of it."""
     return _hashed(_whole(_texts(spec)), 20)
 
 
@@ -132,10 +132,9 @@ def _texts(spec: TrialSpec) -> dict[str, str]:
 
 
 def trial_ids(specs: Iterable[TrialSpec]) -> Iterator[str]:
-    """Yields the id of each trial, quickly where those that differ in the repeat follow each other.
+    """Yields the id of each trial; fast if trials that differ only in the repeat follow each other.
 
-    The text is that of `trial_id`, in which the repeat's number stands between what is hashed once
-    and what is short.
+    The text is that of `trial_id`. The long text before the number of the repeat is hashed once.
     """
     last: TrialSpec | None = None
     start, end = hashlib.sha256(), b""

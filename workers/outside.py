@@ -1,4 +1,4 @@
-"""Code of other packages: which version of it a trial runs with; without torch."""
+"""Versions of other packages whose code a trial runs; without torch."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _DIGEST = re.compile(r"\+[0-9a-f]{12}$")
 def outside_versions(spec: TrialSpec) -> dict[str, str]:
     """Returns the versions of packages that a trial's dataset, model or loss comes from.
 
-    With a digest of the file behind the entry, since a version need not change with the code. A
-    package whose entries lie in several modules has a line for each of them too.
+    Each version has a digest of the file with the entry, because code can change without a new
+    version. A package with entries in several modules also has one line per module.
     """
     model, dataset = spec.model.name, spec.dataset.name
     code = [(LOSSES.origin(part), LOSSES[part].compute) for part in split_loss(spec.loss.name)]
@@ -39,7 +39,7 @@ def outside_versions(spec: TrialSpec) -> dict[str, str]:
 
 
 def code_digests(versions: Mapping[str, str]) -> dict[str, str]:
-    """Returns those of a row's versions that hold a digest and stand for one file each."""
+    """Returns the versions of a row that hold a digest and stand for one file."""
     found = {key: text for key, text in versions.items() if _DIGEST.search(str(text))}
     found.pop("podium-sweep", None)
     split = {key.partition(" ")[0] for key in found if " " in key}

@@ -1,4 +1,4 @@
-"""What a model asks of a trial, checked before it starts: image size, batch, output weights."""
+"""Requirements of a model, checked before a trial starts: image size, batch, output weights."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from workers.catalogue.encoders import least_image_side
 from workers.catalogue.models import min_train_batch, num_supervised
 from workers.contract import TrialSpec
 
-BLIND_VALIDATION = "no validation image has a lesion, so that early stopping has nothing to see"
-"""Of a repeat: every epoch scores alike, the first one is kept, and patience ends the training."""
+BLIND_VALIDATION = "no validation image has a lesion, so that early stopping cannot compare epochs"
+"""Note on a repeat in which every epoch has the same score, so that the first counts as best."""
 
 
 def size_problem(spec: TrialSpec) -> str | None:
-    """Says why a trial's images are too small for its model; None if they are not."""
+    """Returns why a trial's images are too small for its model; None if they are not."""
     architecture = spec.model.parameters.get("architecture")
     least = least_image_side(str(architecture)) if architecture else 0
     if spec.data.image_size >= least:
@@ -23,7 +23,7 @@ def size_problem(spec: TrialSpec) -> str | None:
 
 
 def batch_problem(spec: TrialSpec, num_train_images: int) -> str | None:
-    """Says why no training step of a trial would have enough images; None if all is well."""
+    """Returns why no training step of a trial has enough images; None if it has."""
     least = min_train_batch(spec.model.name, spec.model.parameters, spec.data.image_size)
     largest = min(num_train_images, spec.training.batch_size)
     if largest >= least:
@@ -37,21 +37,21 @@ def batch_problem(spec: TrialSpec, num_train_images: int) -> str | None:
 
 
 def left_out_note(spec: TrialSpec, num_train_images: int) -> str | None:
-    """Says how many images of an epoch's last batch are not trained on; None if none are."""
+    """Returns a note if the last batch of each epoch is too small to train on; otherwise None."""
     least = min_train_batch(spec.model.name, spec.model.parameters, spec.data.image_size)
     rest = num_train_images % spec.training.batch_size
     if rest == 0 or rest >= least:
         return None
     return (
-        f"the last batch of an epoch, {rest} of {num_train_images} training images, another one "
-        f"every time, is left out: the model needs {least} images in a step"
+        f"the last batch of each epoch ({rest} of {num_train_images} training images, different "
+        f"ones in each epoch) is not trained on: the model needs {least} images in a step"
     )
 
 
 def supervision_problem(spec: TrialSpec) -> str | None:
-    """Says why a list of auxiliary weights does not fit a trial's model; None if it does.
+    """Returns why a list of auxiliary weights does not fit a trial's model; None if it fits.
 
-    A model without auxiliary outputs has nothing to weight, so any list fits it.
+    Any list fits a model without auxiliary outputs.
     """
     weights = spec.training.auxiliary_weight
     number = num_supervised(spec.model.name, spec.model.parameters)

@@ -13,7 +13,7 @@ from torch import nn
 
 from workers.catalogue.models import input_normalisation, min_train_batch
 from workers.catalogue.weights import Weights
-from workers.checkpoint import Progress
+from workers.checkpoint import TrainingState
 from workers.contract import (
     Checkpoints,
     Component,
@@ -67,22 +67,23 @@ from workers.weights import file_sha256, weight_files
 def run_trial(
     spec: TrialSpec, runtime: Runtime, checkpoints: Checkpoints, on_epoch: OnEpoch
 ) -> TrialResult:
-    """Trains one combination and scores it on its test images, if the question is about them.
+    """Trains one trial and, if it is measured on test images, scores it on them.
 
     Args:
-        spec: The question.
-        runtime: Where and with what to answer it.
-        checkpoints: Where an unfinished training is kept.
-        on_epoch: Called once an epoch, also for the epochs of a checkpoint gone on from.
+        spec: What to train.
+        runtime: Where and with what the trial runs.
+        checkpoints: Where the state of an unfinished trial is saved.
+        on_epoch: Called once per epoch, also for the epochs that a checkpoint already has.
 
     Returns:
-        The result; its status is `diverged` where the loss, or the output on a validation or test
+        The result; its status is `diverged` if the loss, or the output on a validation or test
         image, became NaN or infinite.
 
     Raises:
-        UserError: The data is missing or unreadable, or too small for the split.
-        SpecificationError: The network cannot be built, its least batch not be filled, its outputs
-            are not as many as their weights, or network or loss return what they may not.
+        UserError: The data is missing, unreadable or too small for the split.
+        SpecificationError: The network cannot be built, a training step has too few images, the
+            number of auxiliary weights does not fit, or network or loss return something that is
+            not allowed.
     """
     device = prepare_process(spec.training, runtime)
     task, arrays = _load_task(spec, runtime, device)
@@ -96,7 +97,7 @@ def run_trial(
     loss = build_loss(spec.loss.name, **spec.loss.parameters)
     torch.manual_seed(derive_seed(spec.seed, "training", spec.repeat))
     try:
-        progress = train(
+        state = train(
             model,
             loss,
             task,
@@ -109,22 +110,22 @@ def run_trial(
                 spec.model.name, spec.model.parameters, spec.data.image_size
             ),
         )
-        return _result(spec, runtime, task, arrays, progress, model, sources)
+        return _result(spec, runtime, task, arrays, state, model, sources)
     except DivergedError as error:
-        progress, message = error.progress, str(error)
+        state, message = error.state, str(error)
     except NonFiniteOutputError as error:
-        message = f"test with the weights of epoch {progress.best_epoch}: {error}"
+        message = f"test with the weights of epoch {state.best_epoch}: {error}"
     except RuntimeError as error:
         _explain_nondeterminism(spec, error)
         raise
-    return _result(spec, runtime, task, arrays, progress, None, sources, message=message)
+    return _result(spec, runtime, task, arrays, state, None, sources, message=message)
 
 
 def _explain_nondeterminism(spec: TrialSpec, error: RuntimeError) -> None:
-    """Raises SpecificationError where the network has an operation that torch refuses.
+    """Raises SpecificationError if the network has an operation that torch refuses.
 
-    On CUDA torch refuses an operation without a deterministic form; the networks of the catalogue
-    have none (`workers.models.resampling`), one from another package can.
+    On CUDA torch refuses an operation without a deterministic form. The networks of the catalogue
+    have no such operation (`workers.models.resampling`); a network from another package can.
     """
     operation, found, _ = str(error).partition(" does not have a deterministic implementation")
     if found:
@@ -146,14 +147,14 @@ def _load_task(
     )
     _refuse_changed(spec.dataset, runtime, arrays.fingerprint)
     split = split_indices(
-        arrays.siblings.groups(spec.data),
+        arrays.relations.groups(spec.data),
         spec.data.split,
         unit=spec.data.split_unit,
         seed=spec.seed,
         repeat=spec.repeat,
     )
     if spec.data.measured_on == "val":
-        # From here on nothing knows which images the test would be made of.
+        # From here on nothing in the trial knows the test images.
         split = replace(split, test=np.zeros(0, dtype=np.int64))
     task = prepare_task(
         arrays,
@@ -217,7 +218,7 @@ def _result(
     runtime: Runtime,
     task: Task,
     arrays: DatasetArrays,
-    progress: Progress,
+    state: TrainingState,
     model: nn.Module | None,
     sources: Mapping[str, str],
     message: str | None = None,
@@ -234,7 +235,7 @@ def _result(
     tested = model is not None and spec.data.measured_on == "test"
     if model is not None and tested:
         counts = count_images(model, task, task.indices(test))
-        siblings = arrays.siblings.in_train(task.split.train, test, spec.data.similar_distance)
+        siblings = arrays.relations.in_train(task.split.train, test, spec.data.similar_distance)
         number = runtime.num_examples if spec.repeat == 0 else 0
         predictions = predict_examples(
             model, task, choose_examples(task.source_masks, test, number)
@@ -244,10 +245,10 @@ def _result(
     return TrialResult(
         status=TrialStatus.DIVERGED if model is None else TrialStatus.COMPLETED,
         metrics=score_images(counts) if tested else {},
-        num_epochs=progress.epoch,
-        best_epoch=progress.best_epoch,
-        best_val_dice=progress.best_dice,
-        epochs=tuple(progress.history),
+        num_epochs=state.epoch,
+        best_epoch=state.best_epoch,
+        best_val_dice=state.best_dice,
+        epochs=tuple(state.history),
         images=tuple(
             ImageCounts(image=task.names[i], tp=tp, fp=fp, fn=fn, tn=tn, train_sibling=sibling)
             for i, (tp, fp, fn, tn), sibling in zip(
@@ -258,7 +259,7 @@ def _result(
         num_train_images=len(task.split.train),
         num_val_images=len(task.split.val),
         num_test_images=len(task.split.test),
-        train_seconds=progress.seconds,
+        train_seconds=state.seconds,
         peak_memory_bytes=peak_memory_bytes(task.device),
         reserved_memory_bytes=reserved_memory_bytes(task.device),
         device=device_name(task.device),

@@ -28,7 +28,7 @@ class Task:
         repeat: Number of the repeat; with the seed it decides the order of the images.
         images_NHWC: uint8.
         masks_NHW: uint8, 0 or 1.
-        scale: (1, 3, 1, 1), multiplies a uint8 image; with `shift`, added after it, it normalises.
+        scale: (1, 3, 1, 1). A uint8 image times `scale` plus `shift` is normalised.
         source_images: `images_NHWC` as the cache holds it, on the host; likewise `source_masks`.
     """
 

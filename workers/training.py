@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from workers.checkpoint import Progress, pack, unpack
+from workers.checkpoint import TrainingState, pack, unpack
 from workers.contract import (
     Checkpoints,
     EpochRecord,
@@ -27,15 +27,15 @@ from workers.task import Task
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 MAX_SAVING_FRACTION = 0.02
-"""Most of a training's time that saving its state may take: that of FCN has 2 GiB."""
+"""Largest fraction of a training's time spent on saving its state (2 GiB for FCN)."""
 
 
 class DivergedError(Exception):
     """The loss or the output became NaN or infinite; the trial ends with the worst result."""
 
-    def __init__(self, message: str, progress: Progress) -> None:
+    def __init__(self, message: str, state: TrainingState) -> None:
         super().__init__(message)
-        self.progress = progress
+        self.state = state
 
 
 def train(
@@ -50,30 +50,30 @@ def train(
     checkpoint_interval_seconds: float,
     min_train_batch: int = 1,
     clock: Callable[[], float] = time.monotonic,
-) -> Progress:
+) -> TrainingState:
     """Trains until early stopping or the last epoch, then restores the best weights.
 
-    The state is saved at the end of an epoch once `checkpoint_interval_seconds` have passed since
-    the last save, and fifty times what that save took. A training that goes on from a saved state
-    ends with the same bits as one that was never stopped (CPU): the order of images depends on the
-    epoch alone, and everything else that is random is in the state.
+    The state is saved at the end of an epoch if `checkpoint_interval_seconds` have passed since the
+    last save, and at least fifty times the duration of that save. On a CPU, a training that
+    continues from a saved state ends with the same bits as one that was never stopped: the order
+    of images depends only on seed, repeat and epoch, and all other random state is saved.
 
     Args:
         model: On the task's device.
         loss: Takes (logits_BCHW, target_BHW).
         task: The images and the protocol.
-        checkpoints: Where the state is kept.
+        checkpoints: Where the state is saved.
         on_epoch: Called with each epoch's record, also those of a saved state.
         learning_rate: Step size of the optimizer.
-        checkpoint_key: Names the question and the data; a state under another key is not used.
-        checkpoint_interval_seconds: See above; 0 saves every epoch, whatever it takes.
-        min_train_batch: Smaller batches are left out.
+        checkpoint_key: Names the trial and its data; a state under another key is not used.
+        checkpoint_interval_seconds: See above; 0 saves after every epoch.
+        min_train_batch: Smaller batches are not trained on.
         clock: Monotonic seconds.
 
     Raises:
         DivergedError: The summed loss of an epoch, or a logit of a validation image, is not finite.
-        SpecificationError: The model or the loss returned what it may not, or no weight got a
-            gradient: at the first step none at all, or in the whole first epoch only zeros.
+        SpecificationError: The model or the loss returned something that is not allowed, no weight
+            got a gradient in the first step, or all gradients of the first epoch were zero.
     """
     protocol = task.training
     optimizer = torch.optim.Adam(
@@ -81,32 +81,32 @@ def train(
     )
     trained = compiled(model) if protocol.compiled else model
     saved = checkpoints.load()
-    progress = saved and unpack(saved, checkpoint_key, model, optimizer, task.device)
-    if not progress:
-        progress = Progress()
-    for record in progress.history:
+    state = saved and unpack(saved, checkpoint_key, model, optimizer, task.device)
+    if not state:
+        state = TrainingState()
+    for record in state.history:
         on_epoch(record)
     last_save, pause_seconds = clock(), checkpoint_interval_seconds
-    while not progress.is_over(max_epochs=protocol.max_epochs, patience=protocol.patience):
-        record = _run_epoch(model, trained, loss, task, optimizer, progress, min_train_batch, clock)
-        progress.update(record, model)
+    while not state.is_over(max_epochs=protocol.max_epochs, patience=protocol.patience):
+        record = _run_epoch(model, trained, loss, task, optimizer, state, min_train_batch, clock)
+        state.update(record, model)
         on_epoch(record)
         began = clock()
         if began - last_save >= pause_seconds:
-            checkpoints.save(pack(checkpoint_key, progress, model, optimizer))
+            checkpoints.save(pack(checkpoint_key, state, model, optimizer))
             last_save = clock()
             if checkpoint_interval_seconds:
                 pause_seconds = max(
                     checkpoint_interval_seconds, (last_save - began) / MAX_SAVING_FRACTION
                 )
-    model.load_state_dict(progress.best_weights)
-    return progress
+    model.load_state_dict(state.best_weights)
+    return state
 
 
 def compiled(model: nn.Module) -> nn.Module:
     """Returns the same network behind torch.compile, for training.
 
-    It is compiled for two sizes, full batches and the last one. Evaluation would add many more.
+    It is compiled for two sizes: full batches and the last batch. Evaluation would add many more.
     """
     return cast("nn.Module", torch.compile(model, dynamic=False))
 
@@ -117,23 +117,23 @@ def _run_epoch(
     loss: Loss,
     task: Task,
     optimizer: torch.optim.Optimizer,
-    progress: Progress,
+    state: TrainingState,
     min_train_batch: int,
     clock: Callable[[], float],
 ) -> EpochRecord:
     began = clock()
-    epoch = progress.epoch + 1
+    epoch = state.epoch + 1
     train_loss = train_epoch(trained, loss, task, optimizer, epoch, min_train_batch)
     if not math.isfinite(train_loss):
         message = f"the training loss became {train_loss} in epoch {epoch}"
-        raise DivergedError(message, progress)
+        raise DivergedError(message, state)
     if epoch == 1:
         _refuse_zero_gradients(optimizer)
     try:
         counts = count_images(model, task, task.indices(task.split.val))
     except NonFiniteOutputError as error:
         message = f"validation in epoch {epoch}: {error}"
-        raise DivergedError(message, progress) from error
+        raise DivergedError(message, state) from error
     scores = score_images(counts)
     return EpochRecord(
         epoch=epoch,
@@ -154,7 +154,7 @@ def _backward(step_loss: Tensor, model: nn.Module, *, is_first: bool) -> None:
     """Computes the gradients.
 
     Raises:
-        SpecificationError: No weight got one. That is looked at once an epoch.
+        SpecificationError: No weight got a gradient. This is checked once per epoch.
     """
     if step_loss.requires_grad:
         step_loss.backward()
@@ -165,10 +165,10 @@ def _backward(step_loss: Tensor, model: nn.Module, *, is_first: bool) -> None:
 
 
 def _refuse_zero_gradients(optimizer: torch.optim.Optimizer) -> None:
-    """Raises SpecificationError where every gradient so far was zero, as Adam's memory of them is.
+    """Raises SpecificationError if every gradient so far was zero, as Adam's second moments show.
 
-    A loss that has no slope on one batch may have one on the next: therefore after an epoch. The
-    first weight with another gradient ends the search, so that the host waits once.
+    A loss without a slope on one batch can have one on the next, so this is checked after an epoch.
+    The first weight with another gradient ends the search, so that the host waits once.
     """
     if not any(state["exp_avg_sq"].any() for state in optimizer.state.values()):
         message = f"in the whole first epoch every weight got the gradient 0, {_REMEDY}"
@@ -178,13 +178,13 @@ def _refuse_zero_gradients(optimizer: torch.optim.Optimizer) -> None:
 def supervised_loss(
     loss: Loss, output: SegmentationOutput, target_BHW: Tensor, protocol: TrainingProtocol
 ) -> Tensor:
-    """Returns the loss of the prediction plus, with deep supervision, those of the other maps.
+    """Returns the loss of the prediction plus, with deep supervision, the losses of the other maps.
 
-    The maps are `SegmentationOutput.supervised`, each times its weight; with weight 0 it is left
-    out.
+    The maps are `SegmentationOutput.supervised`; each loss is multiplied by its weight. A map with
+    weight 0 is skipped.
 
     Raises:
-        ValueError: There are several weights, and not as many as maps.
+        ValueError: There are several weights, but not one per map.
     """
     total = loss(output.logits_BCHW, target_BHW)
     weights = protocol.auxiliary_weight
@@ -211,10 +211,10 @@ def train_epoch(
 ) -> float:
     """Runs one epoch of steps; the host waits for the device once, at the end.
 
-    A last batch of fewer than `min_train_batch` images is left out.
+    A last batch of fewer than `min_train_batch` images is not trained on.
 
     Returns:
-        Mean loss per training image; NaN or infinite where any step's loss was.
+        Mean loss per training image; NaN or infinite if the loss of any step was.
 
     Raises:
         SpecificationError: As in `train`.

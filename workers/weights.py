@@ -16,7 +16,7 @@ from workers.contract import Component, UserError
 from workers.durable import build_once
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
-"""Forms a given file may have; all but the first are `torch.save`'s."""
+"""Endings of files that a user can give; `torch.save` writes all except the first."""
 
 _HUB_FILE = "model.safetensors"
 _CONTENT = "sha256:"
@@ -25,11 +25,11 @@ _CONNECT_SECONDS = 10
 
 
 class HubUnreachableError(UserError):
-    """No file can be fetched at all, so that asking for the next one is in vain."""
+    """The hub cannot be reached, so no further file is requested."""
 
 
 def is_content_id(value: object) -> bool:
-    """Tells whether a value of `pretrained` is the content of a given file, not a path."""
+    """Returns whether a value of `pretrained` is the digest of a given file and not a path."""
     return isinstance(value, str) and value.startswith(_CONTENT)
 
 
@@ -37,12 +37,11 @@ def given_files(weights: Sequence[Weights], path: Path) -> tuple[Path, ...]:
     """Returns the files of a given path, in the order of the weights.
 
     Args:
-        weights: What the model takes.
-        path: The file itself, where it is one; or a folder that holds files of the documented
-            names.
+        weights: The files that the model needs.
+        path: The file, if the model needs one; or a folder with files of the documented names.
 
     Raises:
-        UserError: A file is not there, or a folder is needed.
+        UserError: A file is missing, or a folder is needed.
     """
     if path.is_file() and len(weights) == 1:
         return (path,)
@@ -105,16 +104,16 @@ def _sha256(path: str, _size: int, _mtime_ns: int) -> str:
 def weight_files(
     model: Component, given: str | None, cache_dir: Path
 ) -> tuple[tuple[Weights, Path], ...]:
-    """Returns the weights a trial starts from, each with its file on this node.
+    """Returns the weights that a trial starts from, each with its file on this node.
 
     Args:
         model: Its parameter `pretrained` is true, the content of given files, or false or absent.
         given: Path of the given files; runtime, and not part of the identity.
-        cache_dir: The node's cache; what the hub gives is kept in its folder `weights`.
+        cache_dir: Cache folder of the node; files of the hub are stored in its folder `weights`.
 
     Raises:
-        UserError: A file is not there, is another one than the trial's id says, or cannot be
-            fetched.
+        UserError: A file is missing, has other content than the trial's id says, or cannot be
+            downloaded.
     """
     pretrained = model.parameters.get("pretrained", False)
     if pretrained is False:
@@ -122,19 +121,19 @@ def weight_files(
     weights = weights_of(model.name, model.parameters)
     if pretrained is True:
         return tuple((item, fetch(item, cache_dir)) for item in weights)
-    place = f"model {model.label!r}: parameters.pretrained"
+    key = f"model {model.label!r}: parameters.pretrained"
     if given is None:
-        msg = f"{place}: the file of content {pretrained} is needed and no path is known"
+        msg = f"{key}: the file with content {pretrained} is needed; set `pretrained` to its path"
         raise UserError(msg)
     try:
         files = given_files(weights, Path(given))
     except UserError as error:
-        msg = f"{place}: {error}; put it there on every node, or on a shared file system"
+        msg = f"{key}: {error}; put it there on every node, or on a shared file system"
         raise UserError(msg) from error
     found = content_id(files)
     if is_content_id(pretrained) and found != pretrained:
         msg = (
-            f"{place}: {given} on this machine is not the file the trial was planned with "
+            f"{key}: {given} on this machine is not the file the trial was planned with "
             f"(content {found[:19]}, expected {str(pretrained)[:19]}); copy that file here"
         )
         raise UserError(msg)
@@ -174,7 +173,9 @@ def find_cached(weights: Weights, cache_dir: Path) -> Path | None:
 def _download(weights: Weights, scratch: Path) -> Path:
     """Fetches the hub's file into a folder and returns where it is."""
     if weights.hub is None:
-        msg = f"{weights.name}: Podium knows no place to fetch it from; name a file"
+        msg = (
+            f"{weights.name}: Podium does not know where to download it; set `pretrained` to a file"
+        )
         raise UserError(msg)
     from huggingface_hub import hf_hub_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -190,10 +191,10 @@ def _download(weights: Weights, scratch: Path) -> Path:
 
 
 def _require_hub() -> None:
-    """Asks the hub once: its client retries for half a minute without a network.
+    """Sends the hub one request: its client would retry for half a minute without a network.
 
     Raises:
-        HubUnreachableError: There is no connection, or the client was told to make none.
+        HubUnreachableError: There is no connection, or HF_HUB_OFFLINE is set.
     """
     from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
 
@@ -213,7 +214,7 @@ def _require_hub() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class MissingWeights:
-    """A hub's file that is neither here nor to be had; `reason` says why."""
+    """A file of the hub that is not on this node and cannot be downloaded; `reason` says why."""
 
     model: str
     weights: Weights
@@ -227,17 +228,17 @@ def require_weights(
     *,
     may_fetch: bool = True,
 ) -> None:
-    """Finds or fetches every file that models need, before any trial would fail on it.
+    """Finds or downloads every file that the models need, before any trial starts.
 
     Args:
-        models: Those of the trials to run.
+        models: Models of the trials to run.
         given: Path of given files by label.
         cache_dir: This node's cache.
-        may_fetch: Whether to ask the hub; else only given files are looked for.
+        may_fetch: Whether to use the hub; if not, only given files are checked.
 
     Raises:
-        UserError: One message with every file that is missing, where it was looked for and how to
-            give it.
+        UserError: Files are missing; the message names each one, where Podium looked for it, and
+            how to provide it.
     """
     missing: list[MissingWeights] = []
     problems: list[str] = []

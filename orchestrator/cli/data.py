@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.catalogue import list_datasets
-from orchestrator.cli.shared import JsonOption, print_json, print_line, shown_looks
+from orchestrator.cli.shared import JsonOption, print_json, print_line, shown_inspection
 from workers.contract import DEFAULT_CACHE, Component, UserError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def verify_data(
     from orchestrator.plan.survey import survey
     from workers.datasets.findings import NUM_NAMES
 
-    with shown_looks():
+    with shown_inspection():
         surveys = survey(target)
     if as_json:
         print_json([found.to_json() for found in surveys.values()])

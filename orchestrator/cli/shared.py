@@ -17,7 +17,7 @@ from rich.text import Text
 
 from orchestrator.address import AddressError, parse_address
 from orchestrator.progress import ProgressMode
-from orchestrator.progress.looks import LookProgress
+from orchestrator.progress.inspection import InspectionProgress
 from orchestrator.ranking.choices import TieName
 from orchestrator.safe_text import clean, clean_json
 from workers.contract import UserError
@@ -138,12 +138,12 @@ def print_line(text: str, *, style: str | None = None) -> None:
 
 
 @contextmanager
-def shown_looks() -> Iterator[LookProgress]:
-    """Shows on standard error how far a first look at files is, until the display is closed."""
-    from workers.datasets.files.storage import watched_looks
+def shown_inspection() -> Iterator[InspectionProgress]:
+    """Shows the inspection of files on standard error, until the display is closed."""
+    from workers.datasets.files.storage import watched_inspection
 
-    display = LookProgress(sys.stderr)
-    with watched_looks(display):
+    display = InspectionProgress(sys.stderr)
+    with watched_inspection(display):
         try:
             yield display
         finally:

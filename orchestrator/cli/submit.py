@@ -15,7 +15,7 @@ from orchestrator.cli.shared import (
     SetOption,
     print_notes,
     say,
-    shown_looks,
+    shown_inspection,
 )
 from orchestrator.engine.signals import raise_on_signals
 from orchestrator.wording import count_text
@@ -131,7 +131,7 @@ def _check_data(path: Path, overrides: Sequence[str]) -> None:
     """
     from orchestrator.plan.survey import survey_config
 
-    with shown_looks():
+    with shown_inspection():
         found = survey_config(path, overrides, fetch=False)
     if found.refusals:
         raise UserError("\n".join(found.refusals))

@@ -23,7 +23,7 @@ from orchestrator.cli.shared import (
     print_table,
     say,
     say_aside,
-    shown_looks,
+    shown_inspection,
 )
 from orchestrator.engine.setup import EngineName
 from orchestrator.engine.signals import raise_on_signals
@@ -56,10 +56,10 @@ def run(
     sweep = open_sweep(config, overrides or (), retry or ())
     raise_on_signals()
     try:
-        with shown_looks() as looks:
+        with shown_inspection() as inspection:
 
             def on_notes(notes: tuple[str, ...]) -> None:
-                looks.close()
+                inspection.close()
                 print_notes(notes)
 
             ended = run_sweep(sweep, engine, progress, on_notes=on_notes)
@@ -131,7 +131,7 @@ def plan(
     """
     from orchestrator.sweep import plan as plan_sweep
 
-    with shown_looks():
+    with shown_inspection():
         found = plan_sweep(config, overrides or (), retry or (), slots=slots, elsewhere=elsewhere)
     trials = found.sweep.plan.trials
     if as_json:

@@ -19,14 +19,14 @@ from orchestrator.cli.shared import (
     print_line,
     print_notes,
     print_table,
-    shown_looks,
+    shown_inspection,
 )
 from orchestrator.cli.sweep import EXIT_DONE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED
 from orchestrator.engine.signals import raise_on_signals
 from orchestrator.progress import make_progress
 
 if TYPE_CHECKING:
-    from orchestrator.tune.studies import Finding
+    from orchestrator.tune.results import SearchResult
 
 
 def tune(
@@ -52,7 +52,7 @@ def tune(
     display = make_progress(progress, sys.stderr if as_json else sys.stdout)
     raise_on_signals()
     try:
-        with shown_looks():
+        with shown_inspection():
             report = run_search(search, progress=display, on_notes=print_notes)
     except KeyboardInterrupt:
         display.close()
@@ -61,18 +61,18 @@ def tune(
     if report is not None and report.interrupted:
         _say_how_to_resume()
         raise typer.Exit(EXIT_INTERRUPTED)
-    findings = search.findings()
+    results = search.results()
     files = report_search(search, folder)
     if as_json:
         places = {"page": str(files.page), "fragments": [str(file) for file in files.fragments]}
-        print_json({"name": search.config.name, "searches": list(map(_to_json, findings))} | places)
+        print_json({"name": search.config.name, "searches": list(map(_to_json, results))} | places)
     else:
-        _print(search.config.name, findings)
+        _print(search.config.name, results)
         print_line(f"Report: {files.page}")
         for file in files.fragments:
             line = f"To compare them in a grid: losses: [..., {{from: {file}}}]"
             print_line(line)
-    found_all = all(one.complete and one.best for one in findings)
+    found_all = all(one.complete and one.best for one in results)
     raise typer.Exit(EXIT_DONE if found_all else EXIT_FAILED_TRIALS)
 
 
@@ -82,34 +82,34 @@ def _say_how_to_resume() -> None:
     )
 
 
-def _to_json(finding: Finding) -> dict[str, Any]:
-    from orchestrator.tune.studies import tuned_label
+def _to_json(result: SearchResult) -> dict[str, Any]:
+    from orchestrator.tune.results import tuned_label
 
-    study, best = finding.study, finding.best
+    study, best = result.study, result.best
     return {
         "search_id": study.search_id,
         "loss": study.loss.label,
         "group": list(study.group),
         "tuned_label": tuned_label(study),
-        "num_candidates": finding.num_ended,
-        "num_pruned": finding.num_pruned,
-        "num_diverged": finding.num_diverged,
+        "num_candidates": result.num_ended,
+        "num_pruned": result.num_pruned,
+        "num_diverged": result.num_diverged,
         "budget": study.options.trials,
-        "default_val_dice": finding.default,
+        "default_val_dice": result.default,
         "best_val_dice": None if best is None else best[1],
         "best_number": None if best is None else best[0].number,
         "best_values": None if best is None else dict(best[0].values),
         "parameters": None if best is None else dict(study.component(best[0].values).parameters),
-        "notes": list(finding.notes),
+        "notes": list(result.notes),
     }
 
 
-def _print(name: str, findings: Sequence[Finding]) -> None:
+def _print(name: str, results: Sequence[SearchResult]) -> None:
     from orchestrator.report.search_page import value_text
 
     rows = []
-    for finding in findings:
-        best = finding.best
+    for result in results:
+        best = result.best
         values = (
             ", ".join(f"{key} {value_text(value)}" for key, value in best[0].values.items())
             if best
@@ -117,10 +117,10 @@ def _print(name: str, findings: Sequence[Finding]) -> None:
         )
         rows.append(
             [
-                finding.study.label,
-                f"{finding.num_ended}/{finding.study.options.trials}",
-                finding.num_pruned,
-                None if finding.default is None else f"{finding.default:.4f}",
+                result.study.label,
+                f"{result.num_ended}/{result.study.options.trials}",
+                result.num_pruned,
+                None if result.default is None else f"{result.default:.4f}",
                 None if best is None else f"{best[1]:.4f}",
                 values,
             ]
@@ -132,7 +132,7 @@ def _print(name: str, findings: Sequence[Finding]) -> None:
         title=f"{name}: validation Dice, mean of all trainings of a candidate",
         numeric=frozenset(columns[1:5]),
     )
-    for finding in findings:
-        for note in finding.notes:
-            line = f"note: {finding.study.label}: {note}"
+    for result in results:
+        for note in result.notes:
+            line = f"note: {result.study.label}: {note}"
             print_line(line)

@@ -121,7 +121,8 @@ class SharedRun:
             for job in jobs:
                 if job.trial_id in free - again:
                     self._end(job.trial_id)
-            jobs = [job for job in jobs if job.trial_id not in free - again]
+            held = [job for job in jobs if job.trial_id not in free]
+            jobs = [job for job in jobs if job.trial_id in again] + held
             if again:
                 break
         return jobs

@@ -14,7 +14,8 @@ from markupsafe import Markup
 from orchestrator.report.figures.search import search_figure
 from orchestrator.report.figures.style import drawing_style, save
 from orchestrator.report.rendering import render
-from orchestrator.tune.studies import Candidate, Finding
+from orchestrator.tune.results import SearchResult
+from orchestrator.tune.studies import Candidate
 from workers.contract import JSONValue, UserError
 from workers.durable import replace_file
 
@@ -35,7 +36,7 @@ class SearchFiles:
 class _Shown:
     """One search on the page."""
 
-    finding: Finding
+    finding: SearchResult
     picture: Markup
     importance: Mapping[str, float] | None
     listed: tuple[tuple[Candidate, float], ...]
@@ -43,7 +44,7 @@ class _Shown:
 
 def write_search_report(
     name: str,
-    findings: Sequence[Finding],
+    findings: Sequence[SearchResult],
     importances: Sequence[Mapping[str, float] | None],
     fragments: Mapping[str, str],
     out: Path,
@@ -107,6 +108,6 @@ def value_text(value: JSONValue) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _file_name(number: int, finding: Finding) -> str:
+def _file_name(number: int, finding: SearchResult) -> str:
     words = re.sub(r"[^A-Za-z0-9]+", "-", finding.study.label).strip("-")[:60]
     return f"search-{number + 1}-{words or 'loss'}"

@@ -13,7 +13,7 @@ from orchestrator.ranking.rank import mean, means_by_block
 from orchestrator.ranking.scores import scores_of
 from orchestrator.report.data import Sweep, column
 from orchestrator.report.evidence import Evidence, PairCell
-from orchestrator.tune.studies import TUNED
+from orchestrator.tune.results import TUNED
 from workers.catalogue.losses import LOSSES, loss_title
 
 

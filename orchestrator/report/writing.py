@@ -21,7 +21,7 @@ from orchestrator.report.figures.style import FORMATS
 from orchestrator.report.page import write_report
 from orchestrator.report.search_page import SearchFiles, write_search_report
 from orchestrator.target import read_target
-from orchestrator.tune.studies import fragments
+from orchestrator.tune.results import fragments
 from workers.contract import UserError
 from workers.durable import replace_file
 
@@ -219,11 +219,11 @@ def report_search(search: Search, out: Path | None = None) -> SearchFiles:
     """
     from orchestrator.tune.sampler import importances  # Optuna is for searches only
 
-    findings = search.findings()
+    results = search.results()
     return write_search_report(
         search.config.name,
-        findings,
-        [importances(one.study, one.candidates) for one in findings],
-        fragments(findings),
+        results,
+        [importances(one.study, one.candidates) for one in results],
+        fragments(results),
         out or search.folder(),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.config import ConfigSource, SweepConfig, load_config
 from orchestrator.engine.base import Engine, Now, utc_now
-from orchestrator.engine.journal import RunJournal
+from orchestrator.engine.heartbeat import Heartbeat
 from orchestrator.engine.setup import EngineName, make_engine, no_room
 from orchestrator.engine.sharing import OtherDrivers, remove_dead_drivers
 from orchestrator.plan.grid import Grid, build_grid
@@ -25,15 +25,14 @@ from orchestrator.progress import (
 )
 from orchestrator.run import message_notes, runtime_of
 from orchestrator.store import Store
+from orchestrator.tune.results import SearchResult, tuned_label
 from orchestrator.tune.source import SearchSource
 from orchestrator.tune.studies import (
     Candidate,
-    Finding,
     Study,
     candidates_of,
     still_to_try,
     studies_of,
-    tuned_label,
 )
 from workers.contract import UserError
 
@@ -62,9 +61,9 @@ class Search:
     store: Store
     studies: tuple[Study, ...]
 
-    def findings(self) -> tuple[Finding, ...]:
+    def results(self) -> tuple[SearchResult, ...]:
         """Returns what each search has found so far; raises StoreError."""
-        return tuple(Finding(study=one, candidates=self.known(one)) for one in self.studies)
+        return tuple(SearchResult(study=one, candidates=self.known(one)) for one in self.studies)
 
     def folder(self) -> Path:
         """Returns the folder of the report in the results.
@@ -136,7 +135,7 @@ def run_search(
     Raises:
         UserError: Data, weights, models or resources do not allow the run; nothing was started.
     """
-    pending = sum(len(still_to_try(one.study, one.candidates)) for one in search.findings())
+    pending = sum(len(still_to_try(one.study, one.candidates)) for one in search.results())
     if not pending:
         return None
     config, grid, cache = search.config, search.grid, Path(search.config.data.cache)
@@ -161,23 +160,23 @@ def run_search(
     total = max(pending, sum(study.options.trials for study in search.studies))
     if isinstance(progress, str):
         progress = make_progress(progress, sys.stdout)
-    journal = RunJournal(progress, store, grid.grid_id, now=now)
+    heartbeat = Heartbeat(progress, store, grid.grid_id, now=now)
     others = OtherDrivers(
-        store=store, run_id=journal.run_id, on_wait=lambda note: on_notes((note,)), now=now
+        store=store, run_id=heartbeat.run_id, on_wait=lambda note: on_notes((note,)), now=now
     )
     interrupted = False
     try:
-        journal.on(SweepStarted(total, pending, total - pending))
+        heartbeat.on(SweepStarted(total, pending, total - pending))
         source = SearchSource(
-            search.studies, search.known, others, journal, functools.partial(runtime_of, config)
+            search.studies, search.known, others, heartbeat, functools.partial(runtime_of, config)
         )
         while not interrupted and not source.is_finished:
             interrupted = engine.run(source, store).interrupted
             if not interrupted:
                 source.wait()
-        journal.on(SweepFinished(interrupted))
+        heartbeat.on(SweepFinished(interrupted))
     finally:
-        journal.close()
+        heartbeat.close()
     ids = {study.search_id for study in search.studies}
     rows = [row for row in store.candidates() if row.search_id in ids]
     on_notes(message_notes([row.message for row in rows if row.status == "completed"], found.notes))

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice, product
 from typing import Literal, Protocol
 
-import yaml
-
 from orchestrator.config import SweepConfig
 from orchestrator.config.schema import TuneSection
 from orchestrator.tune.spaces import spaces_of
 from workers.catalogue.losses import LEARNING_RATE, value_of, with_values
-from workers.catalogue.spaces import Range, Space
+from workers.catalogue.spaces import Space
 from workers.contract import Component, JSONValue, TrialSpec
 from workers.identity import digest, trial_id
 
@@ -264,141 +261,3 @@ def still_to_try(study: Study, known: Sequence[Candidate]) -> tuple[tuple[int, V
         for number in islice(fresh, max(0, missing))
     ]
     return (*interrupted, *new)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What a search has found so far.
-
-    Attributes:
-        candidates: In the order of their numbers.
-    """
-
-    study: Study
-    candidates: tuple[Candidate, ...]
-
-    @property
-    def ended(self) -> tuple[tuple[Candidate, float], ...]:
-        """The candidates that have a value, with it."""
-        return tuple((one, one.value) for one in self.candidates if one.value is not None)
-
-    @property
-    def best(self) -> tuple[Candidate, float] | None:
-        """The candidate of the highest value above 0, the earliest of equal ones.
-
-        A value of 0 means that every training diverged or found nothing: such a candidate is not
-        the best of anything.
-        """
-        found = (pair for pair in self.ended if pair[1] > 0)
-        return max(found, key=lambda pair: (pair[1], -pair[0].number), default=None)
-
-    @property
-    def default(self) -> float | None:
-        """What the loss's own parameters reach; None where they did not end."""
-        return next((value for one, value in self.ended if one.number == 0), None)
-
-    @property
-    def num_pruned(self) -> int:
-        """Candidates stopped as hopeless."""
-        return sum(one.status == "pruned" for one in self.candidates)
-
-    @property
-    def num_diverged(self) -> int:
-        """Candidates with a training that diverged."""
-        return sum(one.status == "diverged" for one in self.candidates)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of the best should know, one sentence each."""
-        found = []
-        best = self.best
-        counts = f"{self.num_diverged} of {len(self.ended)} candidates diverged"
-        if best is None and self.ended:
-            found.append(
-                f"no best, since no candidate reached a validation Dice above 0; {counts}: lower "
-                "training.learning_rate, or search another space"
-            )
-        elif self.num_diverged:
-            found.append(f"{counts} in at least one training, which counts 0")
-        if best is not None:
-            found += [
-                f"{key}: the best value, {value:.3g}, lies at the {end} of its range "
-                f"({domain.low:g} to {domain.high:g}); a better one may lie beyond: widen the "
-                "range in tune.spaces if the loss allows it"
-                for key, domain in self.study.space.items()
-                if isinstance(domain, Range)
-                and isinstance(value := best[0].values[key], int | float)
-                and (end := domain.end_at(value))
-            ]
-        return tuple(found)
-
-    @property
-    def num_ended(self) -> int:
-        """Candidates that count against the budget: all but those under way."""
-        return sum(one.status != "partial" for one in self.candidates)
-
-    @property
-    def complete(self) -> bool:
-        """True when the budget is spent."""
-        return self.num_ended >= self.study.options.trials
-
-
-TUNED = " (tuned)"
-"""What the label of a tuned loss ends with; a report shows such a loss beside its default."""
-
-
-def tuned_label(study: Study) -> str:
-    """Returns what a loss is called once it is tuned."""
-    if not study.group:
-        return f"{study.loss.label}{TUNED}"
-    return f"{study.loss.label} (tuned for {', '.join(study.group)})"
-
-
-def fragments(findings: Iterable[Finding]) -> dict[str, str]:
-    """Returns {file name: text} of the losses at their best, one file a group.
-
-    A loss none of whose candidates has ended is left out.
-    """
-    groups: dict[tuple[str, ...], list[Finding]] = {}
-    for finding in findings:
-        if finding.best is not None:
-            groups.setdefault(finding.study.group, []).append(finding)
-    return {_name(group): _text(group, found) for group, found in groups.items()}
-
-
-def _name(group: tuple[str, ...]) -> str:
-    safe = (re.sub(r"[^A-Za-z0-9.]+", "-", label).strip("-.") or "other" for label in group)
-    return "-".join(("losses", *safe)) + ".yaml"
-
-
-def _text(group: tuple[str, ...], findings: list[Finding]) -> str:
-    about = f" for {' and '.join(group)}" if group else ""
-    lines = [
-        f"# Each loss at its best{about} by validation Dice, from `podium tune`. To include it:",
-        "#   losses: [bce, focal, {from: THIS FILE}]",
-    ]
-    entries = []
-    for finding in findings:
-        best = finding.best
-        if best is None:
-            continue
-        candidate, value = best
-        default = "unknown" if finding.default is None else f"{finding.default:.4f}"
-        state = "" if finding.complete else f" of {finding.study.options.trials}, unfinished"
-        lines.append(
-            f"# {finding.study.loss.label}: {value:.4f}, default {default}; candidate "
-            f"{candidate.number}, {finding.num_ended} tried{state}; search "
-            f"{finding.study.search_id}"
-        )
-        component = finding.study.component(candidate.values)
-        entries.append(
-            {
-                "name": component.name,
-                "alias": tuned_label(finding.study),
-                "parameters": dict(component.parameters),
-            }
-        )
-    body = yaml.safe_dump(
-        {"losses": entries}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=98
-    )
-    return "\n".join(lines) + "\n" + body

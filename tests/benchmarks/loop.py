@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from tests.benchmarks.machine import describe, in_one_line, parse, print_table, save
 from workers.contract import Runtime, TrainingProtocol
 from workers.datasets.cache import DatasetArrays
-from workers.datasets.likeness.siblings import unrelated
+from workers.datasets.likeness.relations import unrelated
 from workers.datasets.split import Split
 from workers.environment import device_name, prepare_process
 from workers.evaluation import count_images
@@ -50,7 +50,7 @@ def make_task(side: int, num_images: int, batch_size: int, device: torch.device)
         images=generator.integers(0, 256, (num_images, side, side, 3), dtype=np.uint8),
         masks=generator.integers(0, 2, (num_images, side, side), dtype=np.uint8),
         names=tuple(map(str, range(num_images))),
-        siblings=unrelated(tuple(map(str, range(num_images)))),
+        relations=unrelated(tuple(map(str, range(num_images)))),
         fingerprint="random",
     )
     train, val = np.split(np.arange(num_images), [num_images * 3 // 4])

@@ -31,7 +31,7 @@ import ray
 from ray import tune
 
 from orchestrator.engine.base import JobQueue, TrialJob
-from orchestrator.engine.journal import RunJournal
+from orchestrator.engine.heartbeat import Heartbeat
 from orchestrator.engine.ray_cluster import ClusterOptions
 from orchestrator.engine.ray_tune import RayTuneEngine
 from orchestrator.plan.grid import grid_from_specs
@@ -150,21 +150,21 @@ def run_podium(specs: list[TrialSpec], results: Path) -> dict[str, Any]:
     grid = grid_from_specs("overhead", specs)
     pending = plan(grid, store.committed(), store.failures()).pending
     seconds["plan"] = time.perf_counter() - began
-    journal = RunJournal(recorder, store, grid.grid_id)
+    heartbeat = Heartbeat(recorder, store, grid.grid_id)
     jobs = [
         TrialJob(
             trial_id=trial.trial_id,
             spec=trial.spec,
             runtime=Runtime(data_root=None, cache_dir=str(results)),
-            run_id=journal.run_id,
+            run_id=heartbeat.run_id,
         )
         for trial in pending
     ]
     began = time.perf_counter()
     engine = RayTuneEngine(ClusterOptions(trial_cpus=1), trainer=no_op_trainer)
-    journal.on(SweepStarted(len(specs), len(jobs), 0))
-    engine.run(JobQueue(jobs, journal), store)
-    journal.close()
+    heartbeat.on(SweepStarted(len(specs), len(jobs), 0))
+    engine.run(JobQueue(jobs, heartbeat), store)
+    heartbeat.close()
     seconds["tune_and_commit"] = time.perf_counter() - began
     num_files_before = sum(1 for path in results.rglob("*") if path.is_file())
     began = time.perf_counter()

@@ -109,7 +109,7 @@ def test_missing_archive_is_reported_with_its_location(tmp_path, s3_bucket):
 def test_a_bad_archive_leaves_nothing_behind(tmp_path, put):
     (tmp_path / "data.tar").write_bytes(b"not an archive")
     root = put(tmp_path / "data.tar")
-    with pytest.raises(UserError, match="is no readable archive"):
+    with pytest.raises(UserError, match="is not a readable archive"):
         unpacked_root(root, tmp_path / "cache")
     assert [path.suffix for path in (tmp_path / "cache" / "archives").iterdir()] == [".lock"]
 

@@ -78,9 +78,9 @@ def search_config(folder: Path, **changes: Any) -> Path:
 
 
 def run(
-    config: Path, *overrides: str, trainer: Any = made_up_trainer, cpus: float = 1
+    config: Path, *overrides: str, trainer: Any = made_up_trainer, cpus: float = 1, **options: Any
 ) -> tuple[Search, SearchReport | None]:
     """Runs a search on the session's cluster; `cpus=2` lets one candidate run at a time."""
     search = open_search(config, overrides)
-    engine = RayTuneEngine(ClusterOptions(trial_cpus=cpus), trainer=trainer)
+    engine = RayTuneEngine(ClusterOptions(trial_cpus=cpus, **options), trainer=trainer)
     return search, run_search(search, engine, progress=JsonProgress(io.StringIO()))

@@ -162,12 +162,12 @@ def test_what_a_model_asks_for_is_checked_before_the_sweep(tmp_path, changes, me
     assert "podium run would refuse this sweep:\n" + message[:40] in plan.stderr
 
 
-def test_a_plan_says_that_a_last_batch_is_left_out(tmp_path):
+def test_plan_notes_a_last_batch_that_is_not_trained_on(tmp_path):
     config = write_config(tmp_path, models=["colonformer"])
     notes = json.loads(podium("plan", config, "--json").stdout)["notes"]
     assert notes == [
-        "synthetic-skin · colonformer: the last batch of an epoch, 1 of 9 training images, another "
-        "one every time, is left out: the model needs 2 images in a step"
+        "synthetic-skin · colonformer: the last batch of each epoch (1 of 9 training images, "
+        "different ones in each epoch) is not trained on: the model needs 2 images in a step"
     ]
 
 

@@ -65,7 +65,7 @@ def test_the_fiftieth_trial_of_an_actor_equals_a_fresh_process(tmp_path, ray_clu
 
     sweep = open_sweep(config)
     engine = RayTuneEngine(ClusterOptions(trial_cpus=2), trainer=process_noting_trainer)
-    run_sweep(sweep, engine, Recorder(io.StringIO()))
+    run_sweep(sweep, engine, Recorder(io.StringIO()), on_notes=lambda _: None)
     trials = Store(str(tmp_path / "results")).read("trials")
     assert len(order) == len(trials) == 50
     processes = trials.set_index("trial_id")["message"]

@@ -24,7 +24,7 @@ from orchestrator.tune.sampler import importances
 from orchestrator.tune.search import open_search, run_search
 from tests.conftest import ROOT
 from tests.integration.searches import BEST, made_up_trainer, run, search_config
-from workers.contract import TrialStatus, UserError
+from workers.contract import FailureClass, TrialStatus, UserError
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -46,7 +46,7 @@ def test_a_search_finds_a_known_optimum_within_its_budget(tmp_path, ray_cluster)
     search, report = run(config, cpus=2)
     assert report is not None
     assert (report.num_failed, report.interrupted) == (0, False)
-    focal, bce = search.findings()
+    focal, bce = search.results()
     assert focal.num_ended == bce.num_ended == 24
     assert focal.default == pytest.approx(0.9 - 0.02 * 1.8**2 - 0.2 * math.log10(2) ** 2)
     assert focal.best is not None
@@ -62,12 +62,12 @@ def test_a_search_finds_a_known_optimum_within_its_budget(tmp_path, ray_cluster)
 def test_stopped_candidates_are_rows_outside_every_podium(tmp_path, ray_cluster):
     config = search_config(tmp_path, repeats=2, tune=ASHA | {"pruning": "hyperband"})
     search, _ = run(config)
-    (finding,) = search.findings()
-    assert finding.num_ended == 14
+    (result,) = search.results()
+    assert result.num_ended == 14
     store = search.store
     rows = store.candidates()
-    assert finding.default is not None  # the default is never stopped
-    for one in finding.candidates:
+    assert result.default is not None  # the default is never stopped
+    for one in result.candidates:
         if one.status == "pruned":
             assert one.rows[-1].status == "pruned"
             assert len(one.rows[-1].val_dice) <= 2
@@ -103,7 +103,36 @@ def test_failed_candidates_are_rows_and_are_tried_again(tmp_path, ray_cluster):
     assert "KeyError: 'no such thing'" in failures[0].traceback
     broken.unlink()
     search, _ = run(config, trainer=fails)
-    assert [one.number for one in search.findings()[0].candidates] == [0, 1, 2]
+    assert [one.number for one in search.results()[0].candidates] == [0, 1, 2]
+
+
+def test_lost_stalled_and_hungry_candidates_are_repeated(tmp_path, ray_cluster):
+    """Number 0 loses its process, number 1 stalls, and number 2 needs half a GPU."""
+
+    def troubled(spec, runtime, checkpoints, on_epoch):
+        from workers.identity import trial_id
+
+        marker = tmp_path / f"{runtime.gpu_share} {trial_id(spec)}"
+        number = len({path.name.split()[1] for path in tmp_path.glob("0.* *")} - {trial_id(spec)})
+        is_first = not marker.exists()
+        marker.touch()
+        if is_first and number == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if is_first and number == 1:
+            time.sleep(600)
+        if number == 2 and runtime.gpu_share < 0.5:
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+        return made_up_trainer(spec, runtime, checkpoints, on_epoch)
+
+    config = search_config(tmp_path, resources={"gpus": 0.25}, tune={"trials": 3})
+    search, report = run(config, trainer=troubled, cpus=2, trial_gpus=0.25, no_progress_seconds=6)
+    assert report is not None
+    assert (report.num_failed, report.interrupted) == (0, False)
+    assert [one.number for one in search.results()[0].candidates] == [0, 1, 2]
+    failures = search.store.failures()
+    assert [row.failure_class for row in failures].count(FailureClass.INFRASTRUCTURE) == 2
+    (memory,) = (row for row in failures if row.failure_class is FailureClass.OUT_OF_MEMORY)
+    assert memory.message.endswith("(on 0.25 GPU; next on 0.5 GPU)")
 
 
 def test_a_diverged_candidate_counts_as_0(tmp_path, ray_cluster):
@@ -112,10 +141,10 @@ def test_a_diverged_candidate_counts_as_0(tmp_path, ray_cluster):
         return replace(result, status=TrialStatus.DIVERGED, message="NaN")
 
     search, _ = run(search_config(tmp_path, tune={"trials": 2}), trainer=diverges)
-    (finding,) = search.findings()
-    assert [one.status for one in finding.candidates] == ["diverged", "diverged"]
-    assert finding.default == 0.0
-    assert finding.best is None
+    (result,) = search.results()
+    assert [one.status for one in result.candidates] == ["diverged", "diverged"]
+    assert result.default == 0.0
+    assert result.best is None
 
 
 def start(config, *overrides: str):
@@ -169,9 +198,9 @@ def test_two_searches_on_one_store_try_each_candidate_once(tmp_path):
     kill_after(first, results, 4)
     _, err = second.communicate(timeout=150)
     assert second.returncode == 0, err.decode()
-    for finding in open_search(config).findings():
-        assert [one.number for one in finding.candidates] == [0, 1, 2, 3, 4]
-        assert finding.complete
+    for result in open_search(config).results():
+        assert [one.number for one in result.candidates] == [0, 1, 2, 3, 4]
+        assert result.complete
     assert len(Store(str(results)).candidates()) == 10
     assert Store(str(results)).failures() == ()
     with contextlib.suppress(ProcessLookupError):

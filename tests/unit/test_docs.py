@@ -29,7 +29,7 @@ from workers.catalogue.datasets import DATASETS
 from workers.catalogue.losses import LOSSES
 from workers.catalogue.models import MODELS, complete_model, weights_of
 from workers.contract import Component
-from workers.datasets import looks, open_dataset
+from workers.datasets import inspection, open_dataset
 from workers.datasets.findings import FindingKind
 from workers.datasets.layouts import layout, pairing
 from workers.datasets.layouts.pairing import IMAGE_WITHOUT_MASK
@@ -129,7 +129,7 @@ def test_the_page_on_data_has_every_finding_of_names_and_sizes():
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     kinds = [
         kind
-        for module in (layout, looks, pairing)
+        for module in (inspection, layout, pairing)
         for kind in vars(module).values()
         if isinstance(kind, FindingKind) and kind not in (pairing.TOO_FEW_PAIRS, pairing.INCOMPLETE)
     ]

@@ -1,4 +1,4 @@
-"""The tables of datasets, models and losses: names, parameters and facts, without torch."""
+"""The catalogues of datasets, models and losses: names, parameters and facts, without torch."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Options(BaseModel):
     """Parameters of a catalogue entry: checked once, frozen, complete.
 
     Attributes:
-        later: Keys that came after trials of this entry had ids. At its default such a key is
-            left out of the complete parameters, so that those trials keep their ids.
+        later: Keys that were added after trials of this entry had ids. At its default, a later key
+            is not part of the complete parameters, so that earlier trials keep their ids.
     """
 
     later: ClassVar[frozenset[str]] = frozenset()
@@ -26,7 +26,7 @@ class Options(BaseModel):
 
 
 class CatalogueError(ValueError):
-    """A name or parameter the catalogue does not know.
+    """A name or parameter that the catalogue refuses.
 
     Attributes:
         path: Where inside the component, for example `("parameters", "gamma")`.
@@ -74,7 +74,7 @@ def complete_options(
     return complete
 
 
-def load(reference: str) -> Any:  # noqa: ANN401 - each table knows what its entries point to
-    """Imports `package.module:attribute`; references come from the tables only."""
+def load(reference: str) -> Any:  # noqa: ANN401 - each catalogue knows the type
+    """Imports `package.module:attribute`; references come only from the catalogues."""
     module, _, attribute = reference.partition(":")
     return getattr(importlib.import_module(module), attribute)

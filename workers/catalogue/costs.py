@@ -1,4 +1,4 @@
-"""What training steps cost, from the tables that ship with the package."""
+"""Cost of training steps, from tables that ship with the package."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from workers.catalogue import CatalogueError
 from workers.catalogue.models import MODELS, Parameters, Variant, complete_model
 
 TABLE = Path(__file__).with_name("costs.json")
-"""One table per measured device, made by `tests/benchmarks/models.py`; and under `traced` what a
-step is made of, made by `tests/benchmarks/trace_models.py`."""
+"""One table per measured device, written by `tests/benchmarks/models.py`; under `traced` the
+operations of a step, written by `tests/benchmarks/trace_models.py`."""
 
 STATE_BYTES_PER_PARAMETER = 20
 """Weight, gradient, Adam's two moments and the best weights so far, in float32."""
 
 GPU_CONTEXT_BYTES = 600 << 20
-"""What a process holds on a GPU before its first tensor."""
+"""Memory of a process on a GPU before its first tensor."""
 
 ASSUMED_OPERATION_SECONDS = 10e-6
-"""What the host takes to start one operation: a step of many small ones waits for it."""
+"""Time of the host to start one operation; it limits a step with many small operations."""
 
 ASSUMED_GPU_FLOPS = 30e12
 ASSUMED_GPU_BYTES_PER_SECOND = 1.5e12
@@ -37,7 +37,7 @@ _ENCODER_GMACS_224 = {"unet": 5.98, "unetpp": 14.08, "deeplabv3plus": 6.04}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size:
+class ModelSize:
     """Trainable parameters, and 1e9 multiply-adds of one 1x3x224x224 forward pass."""
 
     parameters: float
@@ -46,20 +46,20 @@ class Size:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One default model's training step: on what, and what it cost.
+    """A measured training step of a default model.
 
     Attributes:
-        size: Of the model.
+        size: Size of the model.
         image_size: Side of the images, pixels.
         batch_size: Images per step.
         threads: CPU threads.
         seconds_per_step: Forward, backward and optimiser.
-        seconds_per_forward: Forward pass alone; None where it was not measured.
+        seconds_per_forward: Forward pass alone; None if it was not measured.
         peak_memory_bytes: Resident on a CPU, allocated by torch on a GPU.
         reserved_memory_bytes: Reserved by torch on a GPU; None on a CPU.
     """
 
-    size: Size
+    size: ModelSize
     image_size: int
     batch_size: int
     threads: int
@@ -71,11 +71,11 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Traced:
-    """What one training step of a default model is made of, as a GPU runs it.
+    """The operations of one training step of a default model on a GPU.
 
     Attributes:
-        operations: Of forward and backward pass, views left out.
-        forward_operations: Of the forward pass.
+        operations: Number in forward and backward pass, without views.
+        forward_operations: Number in the forward pass.
         bytes_per_image: Read and written by them, for an image of 224x224.
         activation_bytes_per_image: Kept for the backward pass, likewise.
     """
@@ -96,11 +96,11 @@ class StepSeconds:
 
 @functools.cache
 def measured_steps(device: str = "cpu") -> Mapping[str, Measured]:
-    """Returns the shipped table of a kind of device by model; empty where none was measured."""
+    """Returns the shipped table of a kind of device by model; empty if the device has none."""
     document = json.loads(TABLE.read_text(encoding="utf-8")).get(device, {"models": {}})
     return {
         name: Measured(
-            size=Size(parameters=row["parameters"], gmacs_224=row["gmacs_224"]),
+            size=ModelSize(parameters=row["parameters"], gmacs_224=row["gmacs_224"]),
             image_size=document["image_size"],
             batch_size=document["batch_size"],
             threads=document["threads"],
@@ -115,24 +115,24 @@ def measured_steps(device: str = "cpu") -> Mapping[str, Measured]:
 
 @functools.cache
 def traced_steps() -> Mapping[str, Traced]:
-    """Returns the shipped table of what steps are made of, by model."""
+    """Returns the shipped table of traced steps by model."""
     document = json.loads(TABLE.read_text(encoding="utf-8"))["traced"]
     return {name: Traced(**row) for name, row in document["models"].items()}
 
 
-def model_size(name: str, parameters: Parameters) -> Size:
-    """Returns a model's size, as far as the catalogue tells it.
+def model_size(name: str, parameters: Parameters) -> ModelSize:
+    """Returns the size of a model, measured or estimated from the catalogue.
 
-    A plain network's size grows with the square of its width, also of DUCK-Net's filters. A name
-    the catalogue does not know counts as a default U-Net.
+    The size of a plain network grows with the square of its width (DUCK-Net: of its filters). A
+    name that the catalogue does not know counts as a default U-Net.
     """
     if name not in MODELS:
         return model_size("unet", {})
     entry = MODELS[name]
-    whole = Size(parameters=entry.parameters, gmacs_224=entry.gmacs_224)
+    whole = ModelSize(parameters=entry.parameters, gmacs_224=entry.gmacs_224)
     for variant in entry.variants:
         if _is_variant(variant, parameters):
-            return Size(parameters=variant.parameters, gmacs_224=variant.gmacs_224)
+            return ModelSize(parameters=variant.parameters, gmacs_224=variant.gmacs_224)
     try:
         default = complete_model(name, {})[1]
     except CatalogueError:
@@ -141,9 +141,9 @@ def model_size(name: str, parameters: Parameters) -> Size:
         width, usual = parameters.get(key), default.get(key)
         if isinstance(width, int) and isinstance(usual, int):
             ratio = (width / usual) ** 2
-            return Size(parameters=whole.parameters * ratio, gmacs_224=whole.gmacs_224 * ratio)
+            return ModelSize(parameters=whole.parameters * ratio, gmacs_224=whole.gmacs_224 * ratio)
     if parameters.get("encoder") != default.get("encoder") and name in _ENCODER_GMACS_224:
-        return Size(parameters=whole.parameters, gmacs_224=_ENCODER_GMACS_224[name])
+        return ModelSize(parameters=whole.parameters, gmacs_224=_ENCODER_GMACS_224[name])
     return whole
 
 
@@ -152,9 +152,9 @@ def _is_variant(variant: Variant, parameters: Parameters) -> bool:
 
 
 def pass_seconds(name: str, parameters: Parameters, *, threads: int) -> float | None:
-    """Returns seconds a training step takes an image of 224x224 on so many CPU threads.
+    """Returns the seconds of a training step per image of 224x224 on a number of CPU threads.
 
-    Scaled from the shipped table by multiply-adds; None for a model that is not in it.
+    They are scaled from the shipped table by multiply-adds; None for a model that is not in it.
     """
     row = measured_steps().get(name)
     if row is None:
@@ -167,14 +167,14 @@ def pass_seconds(name: str, parameters: Parameters, *, threads: int) -> float | 
 def step_memory_bytes(
     name: str, parameters: Parameters, *, image_size: int, batch_size: int, device: str = ""
 ) -> float:
-    """Returns the memory of training in float32 on a GPU: the state, and what a batch needs.
+    """Returns the memory of training in float32 on a GPU: the state and the memory of a batch.
 
     Args:
         name: The model.
         parameters: Its options; activations are scaled from the default model by multiply-adds.
         image_size: Side of the images, pixels.
         batch_size: Images per step.
-        device: Name of the GPU. Where the shipped table has it, its reserved memory counts; else
+        device: Name of the GPU. If the shipped table has it, its reserved memory counts; otherwise
             the traced activations.
     """
     size = model_size(name, parameters)
@@ -198,11 +198,11 @@ def gpu_step_seconds(
     share: float,
     device: str = "",
 ) -> StepSeconds:
-    """Returns the seconds of a training step and of a forward pass on a share of a GPU, in float32.
+    """Returns the seconds of a training step and a forward pass on a GPU share, in float32.
 
-    A measured table of the device is scaled by pixels and multiply-adds. Without one, the seconds
-    are assumed: the device's arithmetic and memory traffic, and at least what the host takes to
-    start the operations, which a share does not change.
+    If the device has a measured table, it is scaled by pixels and multiply-adds. Otherwise the
+    seconds are estimated: the device's arithmetic and memory traffic, and at least the time of the
+    host to start the operations, which does not depend on the GPU share.
     """
     size = model_size(name, parameters)
     images_224 = batch_size * (image_size / 224) ** 2
@@ -234,11 +234,11 @@ def _traced(name: str) -> list[Traced]:
     return [table[name]] if name in table else list(table.values())
 
 
-def _growth(name: str, size: Size) -> float:
-    """Returns how many times the activations of the default model a form of it keeps.
+def _growth(name: str, size: ModelSize) -> float:
+    """Returns the activations of a form of a model, as a multiple of those of the default form.
 
     They grow with the width, multiply-adds with its square; with the depth both grow alike. The
-    larger of the two is taken.
+    larger result is returned.
     """
     if name not in MODELS:
         return 1.0

@@ -1,4 +1,4 @@
-"""The table of datasets: one entry a dataset; the code is in workers/datasets."""
+"""The catalogue of datasets: one entry per dataset; the code is in workers/datasets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from workers.catalogue import CatalogueError, Options, complete_options, nearest
-from workers.catalogue.table import Table
+from workers.catalogue.entries import Catalogue
 from workers.contract import JSONValue
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -25,14 +25,15 @@ _VALUES = 'whole numbers such as [1, 2], or colours such as ["#ff0000"] or [[255
 
 
 class MaskOptions(BaseModel):
-    """Which pixels of the masks are lesion, where Podium cannot know it or knows it otherwise.
+    """Which pixels of the masks are lesion, if Podium cannot decide it or decides it wrongly.
 
     Attributes:
         lesion: Values of the lesion: levels, indices of a coloured palette, or colours; every
             other value is background.
         threshold: Levels above this are lesion.
-        channel: What is looked at: the brightest colour, alpha, one colour, or a palette's index.
-        inverted: Lesion is what the other keys leave: masks whose background is marked.
+        channel: Channel that decides: the brightest colour, alpha, one colour, or a palette's
+            index.
+        inverted: The pixels that the other keys do not select are lesion.
     """
 
     lesion: tuple[int | str, ...] | None = None
@@ -102,7 +103,7 @@ def _mask_value(item: object) -> int | str:
 
 
 class FileOptions(Options):
-    """What every dataset in files takes: how its masks are read; null leaves it to the masks."""
+    """Options of every dataset in files: how masks are read; with null Podium decides."""
 
     later: ClassVar[frozenset[str]] = frozenset({"mask"})
 
@@ -121,13 +122,13 @@ class FileOptions(Options):
 
 
 class CvcOptions(FileOptions):
-    """Which copy of the frames to read: both hold the same pixels; auto takes PNG, else TIF."""
+    """Which copy of the frames to read: both hold the same pixels; auto reads PNG if present."""
 
     format: Literal["auto", "png", "tif"] = "auto"
 
 
 class FolderOptions(FileOptions):
-    """The user's alias, which tells two folders apart; the configuration fills it in."""
+    """The user's alias, which distinguishes two folders; set from the configuration."""
 
     label: str = ""
 
@@ -147,16 +148,16 @@ class DatasetEntry:
     Attributes:
         name: Name in configurations.
         title: Name in reports.
-        open: `module:attribute`: a `Layout` for files, a `Look` for generated data.
+        open: `module:attribute`: a `Layout` for files, an `ImageGenerator` for generated data.
         options: Parameters it takes.
         kind: Whether it reads files or generates images.
-        num_images: Usable image-mask pairs of the complete dataset; None where it varies.
+        num_images: Usable image-mask pairs of the complete dataset; None if it varies.
         folder: Folder expected under the data root; None for generated data.
         source: Where to get it.
         citation: What to cite.
         licence: As stated by its authors.
         archives: Official archive names.
-        label_is_identity: The user's alias names the data, as for `folder`.
+        label_is_identity: Whether the user's alias names the data, as for `folder`.
     """
 
     name: str
@@ -257,11 +258,11 @@ _PUBLIC = (
 )
 
 
-def _synthetic(name: str, title: str, look: str) -> DatasetEntry:
+def _synthetic(name: str, title: str, generator: str) -> DatasetEntry:
     return DatasetEntry(
         name=name,
         title=title,
-        open=f"workers.datasets.synthetic.{look}",
+        open=f"workers.datasets.synthetic.{generator}",
         options=SyntheticOptions,
         kind="generated",
         num_images=None,
@@ -273,8 +274,8 @@ def _synthetic(name: str, title: str, look: str) -> DatasetEntry:
 
 
 _GENERATED = (
-    _synthetic("synthetic-skin", "Synthetic Skin", "skin:LOOK"),
-    _synthetic("synthetic-wound", "Synthetic Wound", "wound:LOOK"),
+    _synthetic("synthetic-skin", "Synthetic Skin", "skin:GENERATOR"),
+    _synthetic("synthetic-wound", "Synthetic Wound", "wound:GENERATOR"),
     _synthetic("synthetic-endoscopy-wide", "Synthetic Endoscopy Wide", "endoscopy:WIDE"),
     _synthetic("synthetic-endoscopy-close", "Synthetic Endoscopy Close", "endoscopy:CLOSE"),
     _synthetic("synthetic-ultrasound-benign", "Synthetic Ultrasound Benign", "ultrasound:BENIGN"),
@@ -283,7 +284,7 @@ _GENERATED = (
     ),
 )
 
-DATASETS = Table("podium.datasets", DatasetEntry, _PUBLIC + _GENERATED)
+DATASETS = Catalogue("podium.datasets", DatasetEntry, _PUBLIC + _GENERATED)
 
 
 def complete_dataset(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, JSONValue]]:

@@ -1,4 +1,4 @@
-"""The table of losses; any sum `x+y` of them is a loss too. The code is in workers/losses."""
+"""The catalogue of losses; any sum `x+y` of them is a loss too. The code is in workers/losses."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any, Literal
 from pydantic import Field
 
 from workers.catalogue import CatalogueError, Options, complete_options, nearest
+from workers.catalogue.entries import Catalogue
 from workers.catalogue.spaces import Domain, Range, Space
-from workers.catalogue.table import Table
 from workers.contract import JSONValue
 
 LEARNING_RATE = "learning_rate"
-"""Parameter of every loss: the step size it is trained with; the protocol's unless given."""
+"""Parameter of every loss: its learning rate. If it is not given, the protocol's is used."""
 
 
 class RegionOptions(Options):
-    """Over what the sums of a region loss run, and its smoothing term.
+    """Pixels that the sums of a region loss run over, and its smoothing term.
 
     The study's text states neither. Defaults: one sum over the whole batch, and 1e-6 added to
     numerator and denominator. With `image` the loss is the mean over the images' own losses.
@@ -44,7 +44,7 @@ class LossEntry:
         compute: `module:function` from (logits_BCHW, truth_BCHW, **parameters) to a scalar.
         title: Published name.
         kind: `region` or `distribution`.
-        space: Where `podium tune` looks for its parameters, unless a configuration says where.
+        space: Ranges that `podium tune` searches, unless a configuration names others.
     """
 
     name: str
@@ -103,7 +103,7 @@ _OWN = (
     ),
 )
 
-LOSSES = Table("podium.losses", LossEntry, _OWN)
+LOSSES = Catalogue("podium.losses", LossEntry, _OWN)
 
 STUDY_LOSSES = (
     "iou", "dice", "bce", "focal",
@@ -113,7 +113,7 @@ STUDY_LOSSES = (
 
 
 def _nearest_loss(part: str) -> str:
-    """Returns a remedy; who writes a published name such as IoUFocal is told ours."""
+    """Returns a remedy; for a published name such as IoUFocal, the name in this catalogue."""
     for name in STUDY_LOSSES:
         if loss_title(name).lower() == part.lower():
             return f"did you mean {name!r}? known: {', '.join(LOSSES)}"
@@ -121,10 +121,10 @@ def _nearest_loss(part: str) -> str:
 
 
 def split_loss(name: str) -> tuple[str, ...]:
-    """Returns the parts of a loss as they are written: one, or those of a sum.
+    """Returns the components of a loss in the order of its name; a plain loss has one.
 
     Raises:
-        CatalogueError: A part is unknown or there twice.
+        CatalogueError: A component is unknown or is named twice.
     """
     parts = tuple(part.strip() for part in str(name).split("+"))
     for part in parts:
@@ -134,7 +134,7 @@ def split_loss(name: str) -> tuple[str, ...]:
             raise CatalogueError(("name",), name, f"{culprit}; {known}")
         if parts.count(part) > 1:
             remedy = f"name {part!r} once and give it a weight"
-            raise CatalogueError(("name",), name, f"{part!r} is there twice; {remedy}")
+            raise CatalogueError(("name",), name, f"{part!r} is named twice; {remedy}")
     return parts
 
 
@@ -146,10 +146,10 @@ def loss_title(name: str) -> str:
 def complete_loss(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, JSONValue]]:
     """Returns the canonical name and complete parameters of a loss or a sum of losses.
 
-    The parts of a sum are put in the order of the table, so that `focal+iou` and `iou+focal` are
-    one question. A sum's parameters are `weights` (as many as parts and in the order of the name
-    as given, default 1) and, under each part's name, that part's own parameters. Every loss takes
-    `learning_rate`, which stays out where it is not given.
+    The components of a sum are put in the order of the catalogue, so that `focal+iou` and
+    `iou+focal` have one identity. A sum's parameters are `weights` (one per component, in the order
+    of the name as given, default 1) and, under the name of each component, its parameters. Every
+    loss takes `learning_rate`; if it is not given, it is not part of the result.
 
     Raises:
         CatalogueError: A name or parameter is unknown or refused.
@@ -162,7 +162,7 @@ def complete_loss(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[s
     known = ("weights", *parts, LEARNING_RATE)
     for key in parameters:
         if key not in known:
-            remedy = f"options of a part go under its name, as {parts[-1]}: {{OPTION: VALUE}}"
+            remedy = f"options of a component go under its name, as {parts[-1]}: {{OPTION: VALUE}}"
             reason = f"unknown parameter of a sum; {nearest(key, known)}; {remedy}"
             raise CatalogueError(("parameters", str(key)), parameters[key], reason)
     weights = dict(zip(parts, _weights(parameters.get("weights"), len(parts)), strict=True))
@@ -174,9 +174,9 @@ def complete_loss(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[s
 
 
 def search_space(name: str) -> dict[str, Domain]:
-    """Returns where to search the parameters of a loss, or of a sum by the spaces of its parts.
+    """Returns the search space of a loss; of a sum, from the spaces of its components.
 
-    Of a sum's weights the first stays as it is: with Adam only their ratios matter.
+    The first weight of a sum is not searched: with Adam only the ratios of the weights matter.
     """
     parts = complete_loss(name, {})[0].split("+")
     space: dict[str, Domain] = {}
@@ -217,7 +217,7 @@ def with_values(
 
 
 def value_of(name: str, parameters: Mapping[str, Any], key: str) -> JSONValue:
-    """Returns one of the complete parameters; None where it has none (a learning rate)."""
+    """Returns one of the complete parameters; None if it is not set (a learning rate)."""
     holder, dot, inner = key.partition(".")
     if not dot:
         return parameters.get(key)
@@ -244,12 +244,14 @@ def _learning_rate(parameters: Mapping[str, Any]) -> dict[str, JSONValue]:
 
 
 def _weights(weights: object, num_parts: int) -> list[float]:
-    """Checks a sum's weights; None means 1 for every part."""
+    """Checks a sum's weights; None means 1 for every component."""
     if weights is None:
         return [1.0] * num_parts
     path = ("parameters", "weights")
     if not isinstance(weights, Sequence) or isinstance(weights, str) or len(weights) != num_parts:
-        raise CatalogueError(path, weights, f"expected a list of {num_parts} numbers, one a part")
+        raise CatalogueError(
+            path, weights, f"expected a list of {num_parts} numbers, one per component"
+        )
     for weight in weights:
         number = isinstance(weight, int | float) and not isinstance(weight, bool)
         if not number or not math.isfinite(weight) or weight < 0:

@@ -1,4 +1,4 @@
-"""What can be set in each architecture, with defaults and bounds; torch-free."""
+"""Options of each architecture, with defaults and bounds; without torch."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from workers.catalogue.weights import PretrainedOptions
 Architecture = Annotated[str, AfterValidator(check_architecture_name)]
 Encoder = Annotated[str, AfterValidator(check_encoder_name)]
 Size = Annotated[int, Field(gt=0, le=65_536)]
-"""Channels or pixels; more is a slip of the pen, which no machine could hold."""
+"""Channels or pixels; a larger number is a typing error that no machine could hold."""
 
 
 class NoOptions(Options):
-    """An architecture of one form only, without a backbone that has weights."""
+    """An architecture of one form, without pretrained weights."""
 
 
 class BackboneOptions(PretrainedOptions):
-    """An architecture of one form only, on a backbone that has weights."""
+    """An architecture of one form, with a pretrained backbone."""
 
 
 class DeepLabV3PlusOptions(PretrainedOptions):
@@ -38,12 +38,12 @@ class DeepLabV3PlusOptions(PretrainedOptions):
 
 
 def _refuse_beside_encoder(values: Mapping[str, Any], *keys: str) -> None:
-    """Options of the plain form say nothing about a network with an smp encoder."""
+    """Refuses options of the plain form in a network with an smp encoder."""
     for key in keys:
         if values.get(key):
             kind, message = (
                 "beside_encoder",
-                "{key} is of the plain form, encoder of smp's; give one",
+                "{key} belongs to the plain form and encoder to smp's form; set only one",
             )
             raise PydanticCustomError(kind, message, {"key": key})
 

@@ -1,4 +1,4 @@
-"""The table of models: one entry an architecture; the code is in workers/models."""
+"""The catalogue of models: one entry per architecture; the code is in workers/models."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workers.catalogue import CatalogueError, Options, complete_options, nearest
+from workers.catalogue.entries import Catalogue
 from workers.catalogue.model_options import (
     BackboneOptions,
     ColonFormerOptions,
@@ -19,7 +20,6 @@ from workers.catalogue.model_options import (
     UNetOptions,
     UNetPlusPlusOptions,
 )
-from workers.catalogue.table import Table
 from workers.catalogue.weights import (
     Weights,
     encoder_weights,
@@ -36,10 +36,10 @@ Parameters = Mapping[str, JSONValue]
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A form besides the default one, with its measured size.
+    """A further form of an architecture, with its measured size.
 
     Attributes:
-        options: What it differs in from the default.
+        options: Options that differ from the default.
         parameters: Trainable parameters, one output channel.
         gmacs_224: Multiply-adds of one 1x3x224x224 forward pass, in 1e9.
     """
@@ -60,11 +60,11 @@ class ModelEntry:
         variants: Other forms whose size is known.
         min_train_batch: Least images per training step at any size: 2 where batch norm sees 1x1
             maps, as after a global pooling.
-        single_image_from: Least side of an image that makes a step alone, where the batch may be
-            1: 64 where batch norm sees maps at stride 32.
+        single_image_from: Least image side for a batch of 1, if the batch may be 1: 64 where batch
+            norm sees maps at stride 32.
         num_supervised: Maps that deep supervision trains beside the prediction, by parameters.
         weights: Files of pretrained weights that `pretrained` loads, by parameters; None for an
-            architecture without.
+            architecture without pretrained weights.
     """
 
     name: str
@@ -251,7 +251,7 @@ _OWN = (
     ),
 )
 
-MODELS = Table("podium.models", ModelEntry, _OWN)
+MODELS = Catalogue("podium.models", ModelEntry, _OWN)
 
 
 def complete_model(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, JSONValue]]:
@@ -278,18 +278,20 @@ def weights_of(name: str, parameters: Parameters) -> tuple[Weights, ...]:
 def _check_weights(weights: tuple[Weights, ...], pretrained: JSONValue) -> None:
     path = ("parameters", "pretrained")
     if not weights:
-        reason = "the plain form has no pretrained weights; name an encoder, as encoder: resnet34"
+        reason = (
+            "the plain form has no pretrained weights; name an encoder, such as encoder: resnet34"
+        )
         raise CatalogueError(path, pretrained, reason)
     for item in weights:
         if pretrained is True and item.hub is None:
-            reason = f"Podium knows no weights of {item.name}; name a file of its state dict"
+            reason = f"Podium knows no weights of {item.name}; set `pretrained` to a state dict"
             raise CatalogueError(path, pretrained, reason)
 
 
 def input_normalisation(name: str, parameters: Parameters) -> str | None:
     """Returns the input scaling that belongs to a model's weights.
 
-    None means `data.normalisation`: the weights start random, or their scaling is not known.
+    None means `data.normalisation`: the weights are random, or their scaling is not known.
     """
     if not parameters.get("pretrained", False):
         return None
@@ -299,7 +301,7 @@ def input_normalisation(name: str, parameters: Parameters) -> str | None:
 def min_train_batch(name: str, parameters: Parameters, image_size: int) -> int:
     """Returns the least images of a training step, for images of a side in pixels.
 
-    An encoder of smp or timm may reduce its map to 1x1, where batch norm needs two images.
+    An encoder of smp or timm can reduce its map to 1x1; batch norm then needs two images.
     """
     entry = MODELS[name]
     if parameters.get("encoder") or image_size < entry.single_image_from:

@@ -1,4 +1,4 @@
-"""Where a search may look for the parameters of a loss: ranges and choices, as declared data."""
+"""Search spaces of the parameters of losses: ranges and choices, as declared data."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Range:
     Attributes:
         low: The least value.
         high: The greatest value.
-        log: Whether equal ratios are equally likely, not equal differences.
-        in_sums: False where the weight of a part of a sum already says the same.
+        log: Whether equal ratios are equally likely, instead of equal differences.
+        in_sums: False if the weight of a component of a sum has the same effect.
     """
 
     low: float
@@ -38,25 +38,25 @@ class Range:
 
     @property
     def extremes(self) -> tuple[JSONValue, ...]:
-        """Values that must be allowed if all are to be."""
+        """Values that must be allowed so that all values are."""
         return (self.low, self.high)
 
     def end_at(self, value: float) -> Literal["lower end", "upper end"] | None:
         """Returns the end that a value lies at, within 2 % of the range on its own scale."""
         scale = math.log if self.log else float
-        low, high, place = (scale(x) for x in (self.low, self.high, value))
-        if place - low <= _AT_END * (high - low):
+        low, high, position = (scale(x) for x in (self.low, self.high, value))
+        if position - low <= _AT_END * (high - low):
             return "lower end"
-        return "upper end" if high - place <= _AT_END * (high - low) else None
+        return "upper end" if high - position <= _AT_END * (high - low) else None
 
     def to_json(self) -> JSONValue:
-        """Returns what a configuration would say."""
+        """Returns the form that a configuration has."""
         return {"low": self.low, "high": self.high, "log": self.log}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """A few values, none nearer to another than the rest."""
+    """A few values without an order."""
 
     values: tuple[JSONValue, ...]
 
@@ -71,14 +71,14 @@ class Choices:
 
     @property
     def extremes(self) -> tuple[JSONValue, ...]:
-        """Values that must be allowed if all are to be."""
+        """Values that must be allowed so that all values are."""
         return self.values
 
     def to_json(self) -> JSONValue:
-        """Returns what a configuration would say."""
+        """Returns the form that a configuration has."""
         return list(self.values)
 
 
 Domain = Range | Choices
 Space = Mapping[str, Domain]
-"""What is searched, by parameter: `gamma`; in a sum `focal.gamma` and `weights.focal`."""
+"""Domains by parameter: `gamma`; in a sum `focal.gamma` and `weights.focal`."""

@@ -1,4 +1,4 @@
-"""Pretrained backbones: which file a network takes, what belongs to it and who may use it."""
+"""Pretrained backbones: the files of each network, their licences and input scaling."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ class Weights:
     """One file of weights.
 
     Attributes:
-        name: What its authors call it; a file for it is NAME.safetensors, .pth, .pt or .bin.
-        hub: Repository of the Hugging Face hub whose `model.safetensors` it is; None where Podium
-            knows none, so that a file has to be given.
+        name: Name given by its authors; a file of it is NAME.safetensors, .pth, .pt or .bin.
+        hub: Repository of the Hugging Face hub whose `model.safetensors` it is; None if Podium
+            knows none: then the user must give a file.
         attributes: Parts of the network that it fills completely. With one, its keys lie under
             it; with several, `adapt` says where.
         licence: Of the weights.
-        normalisation: Input scaling they were trained with, of `NORMALISATIONS`; None where it is
-            not known, so that `data.normalisation` holds.
-        unused: Beginnings of keys that the network has no place for: head and classifier.
+        normalisation: Input scaling that they were trained with, of `NORMALISATIONS`; None if it
+            is not known: then `data.normalisation` is used.
+        unused: Beginnings of keys that the network does not have: head and classifier.
         adapt: `module:function` that renames the state dict's keys; None leaves them.
     """
 
@@ -73,7 +73,7 @@ class Weights:
 
     @property
     def file(self) -> str:
-        """Name under which the file is kept."""
+        """Name under which the file is stored."""
         return f"{self.name}.safetensors"
 
 
@@ -123,7 +123,7 @@ _TIMM: dict[str, tuple[str, str, str]] = {
 def timm_weights(
     network: str, *attributes: str, adapt: str | None = None, unused: tuple[str, ...] = ()
 ) -> Weights:
-    """Returns the weights of a timm network; without hub and facts where Podium knows none."""
+    """Returns the weights of a timm network; without hub and licence if Podium knows none."""
     tag, licence, normalisation = _TIMM.get(network, (None, "as their source states", None))
     return Weights(
         name=network if tag is None else f"{network}.{tag}",

@@ -15,8 +15,8 @@ from workers.datasets.dataset import Dataset, DatasetNotFoundError, FileDataset,
 from workers.datasets.findings import Finding
 from workers.datasets.generated import GeneratedDataset
 from workers.datasets.layouts.layout import Contents, Layout
+from workers.datasets.layouts.not_found import not_found_error
 from workers.datasets.layouts.pairing import MIN_PAIRS, pairing_findings
-from workers.datasets.layouts.places import not_found
 
 __all__ = [
     "MIN_PAIRS",
@@ -43,7 +43,8 @@ def open_dataset(component: Component, root: Path | None) -> Dataset:
 
     Raises:
         DatasetNotFoundError: The folder is missing, wrong or not readable.
-        UserError: There are fewer than five pairs, or it is ambiguous which mask is whose.
+        UserError: There are fewer than five pairs, or it is ambiguous which mask belongs to which
+            image.
         CatalogueError: The name or a parameter is unknown.
     """
     if DATASETS[complete_dataset(component.name, component.parameters)[0]].kind == "generated":
@@ -65,7 +66,7 @@ def generated_dataset(component: Component) -> GeneratedDataset:
     options = SyntheticOptions.model_validate(parameters)
     return GeneratedDataset(
         name=component.label,
-        look=load(DATASETS[name].open),
+        generator=load(DATASETS[name].open),
         num_images=options.num_images,
         seed=options.seed,
         size=options.size,
@@ -87,18 +88,18 @@ def dataset_of(component: Component, contents: Contents) -> FileDataset:
 
 
 def findings_of(component: Component, contents: Contents) -> list[Finding]:
-    """Returns what the names of a dataset's files say."""
+    """Returns the findings from the names of a dataset's files."""
     entry = DATASETS[component.name]
     return pairing_findings(entry, load(entry.open), contents)
 
 
 def read_contents(component: Component, root: Path | None, *, strict: bool = False) -> Contents:
-    """Returns what the folder of a dataset in files holds, paired or not.
+    """Returns the contents of the folder of a dataset in files, paired or not.
 
     Args:
         component: Name and parameters.
         root: As for `open_dataset`.
-        strict: Take the root itself only if it bears the official name.
+        strict: Use the root itself only if it has the official name.
 
     Raises:
         DatasetNotFoundError: The folder is missing, wrong or not readable.
@@ -111,13 +112,13 @@ def read_contents(component: Component, root: Path | None, *, strict: bool = Fal
         raise UserError(msg)
     layout: Layout = load(entry.open)
     # `folder` is also found under the user's alias.
-    places = parameters | ({"label": component.label} if entry.label_is_identity else {})
+    locating = parameters | ({"label": component.label} if entry.label_is_identity else {})
     problem: OSError | None = None
     try:
-        folder = root and layout.locate(root, strict, places)
+        folder = root and layout.locate(root, strict, locating)
         if folder:
-            # How masks are read is no matter of where they lie.
+            # The option `mask` does not change which files are paired.
             return layout.index(folder, **{k: v for k, v in parameters.items() if k != "mask"})
     except OSError as error:
         problem = error
-    raise not_found(component.label, entry, layout, root, places, problem)
+    raise not_found_error(component.label, entry, layout, root, locating, problem)

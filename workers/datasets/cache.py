@@ -22,12 +22,12 @@ from workers.contract import DataProtocol, MaskResize
 from workers.datasets.dataset import Dataset
 from workers.datasets.files.pictures import reduce_image, resize_image, resize_mask_by_area
 from workers.datasets.files.storage import cache_writes, num_build_threads
-from workers.datasets.likeness.siblings import Siblings
+from workers.datasets.likeness.relations import ImageRelations
 from workers.durable import build_once
 
 CACHE_VERSION = 2
-"""Raised whenever the same arrays would have another form. Where the same files would give other
-arrays, `dataset.PREPARATION` is raised."""
+"""Raised when the same arrays have another form. If the same files give other arrays,
+`dataset.PREPARATION` is raised."""
 
 MIN_REDUCTION = 3
 MIN_DECODED_SIDE = 448
@@ -44,39 +44,39 @@ class DatasetArrays:
         images: (N, S, S, 3) levels in 0..255, read-only memory map.
         masks: (N, S, S), 0 or 1, read-only memory map.
         names: Sample names, in the order of the arrays.
-        siblings: Which of them are related, and how.
-        fingerprint: Of the content they came from.
+        relations: Which of them are related, and how.
+        fingerprint: Fingerprint of the dataset.
     """
 
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
     names: tuple[str, ...]
-    siblings: Siblings
+    relations: ImageRelations
     fingerprint: str
 
     @property
     def groups(self) -> tuple[str, ...]:
         """Group of each sample by layout and equal pictures, as with `split_unit: group`."""
-        return self.siblings.groups(DataProtocol(split_unit="group"))
+        return self.relations.groups(DataProtocol(split_unit="group"))
 
 
 def load_arrays(
     dataset: Dataset, image_size: int, cache_dir: Path, mask_resize: MaskResize = "nearest"
 ) -> DatasetArrays:
-    """Returns all images and masks at one size, building them if this node has not yet.
+    """Returns all images and masks at one size; builds them if this node does not have them.
 
-    Safe when several processes ask at once: one builds, the others wait and share.
+    Several processes can call it at once: one builds, the others wait and share the result.
 
     Args:
-        dataset: What to load.
+        dataset: The dataset to load.
         image_size: Side of the square arrays, pixels.
         cache_dir: Cache folder of this node (`data.cache`).
-        mask_resize: How masks come to that size.
+        mask_resize: How masks are resized.
 
     Raises:
         UnreadableImageError: A file cannot be decoded; it is named.
-        UserError: A mask does not fit its image, what the masks mean cannot be known, or the cache
-            folder is full or not writable.
+        UserError: A mask does not fit its image, the meaning of the masks is not known, or the
+            cache folder is full or not writable.
     """
     fingerprint = dataset.fingerprint(cache_dir, image_size)
     by = "" if mask_resize == "nearest" else f"-{mask_resize}"
@@ -85,11 +85,11 @@ def load_arrays(
     if arrays is not None:
         return arrays
     num_bytes = len(dataset.samples) * image_size**2 * 4
-    siblings = dataset.siblings(cache_dir)
+    relations = dataset.relations(cache_dir)
     with cache_writes(cache_dir, num_bytes):
         build_once(
             entry,
-            lambda scratch: _build(dataset, _Form(image_size, mask_resize), scratch, siblings),
+            lambda scratch: _build(dataset, _Form(image_size, mask_resize), scratch, relations),
             is_built=lambda path: _open(path, fingerprint) is not None,
         )
     arrays = _open(entry, fingerprint)
@@ -105,24 +105,24 @@ def _open(entry: Path, fingerprint: str) -> DatasetArrays | None:
         index = json.loads((entry / "index.json").read_text(encoding="utf-8"))
         images = np.load(entry / "images.npy", mmap_mode="r")
         masks = np.load(entry / "masks.npy", mmap_mode="r")
-        names, siblings = tuple(index["names"]), Siblings.from_json(index["siblings"])
+        names, relations = tuple(index["names"]), ImageRelations.from_json(index["siblings"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not len(images) == len(masks) == len(names) == len(siblings.layout):
+    if not len(images) == len(masks) == len(names) == len(relations.layout):
         return None
     return DatasetArrays(
-        images=images, masks=masks, names=names, siblings=siblings, fingerprint=fingerprint
+        images=images, masks=masks, names=names, relations=relations, fingerprint=fingerprint
     )
 
 
-def _build(dataset: Dataset, form: _Form, scratch: Path, siblings: Siblings) -> Path:
+def _build(dataset: Dataset, form: _Form, scratch: Path, relations: ImageRelations) -> Path:
     """Builds an entry in an empty folder and returns where it is."""
     entry = scratch / "entry"
     entry.mkdir()
     _write_arrays(dataset, form, entry)
     index = {
         "names": [sample.name for sample in dataset.samples],
-        "siblings": siblings.to_json(),
+        "siblings": relations.to_json(),
     }
     (entry / "index.json").write_text(json.dumps(index), encoding="utf-8")
     return entry
@@ -152,7 +152,7 @@ def prepare_image(
 
 
 def _prepare(dataset: Dataset, index: int, form: _Form) -> _Prepared:
-    image = dataset.kept_image(index, form.side)
+    image = dataset.resized_image(index, form.side)
     if image is None:
         image, _ = prepare_image(dataset, index, form.side)
     if form.mask_resize == "area":
@@ -179,7 +179,7 @@ def _write_arrays(dataset: Dataset, form: _Form, folder: Path) -> None:
 
 
 def _in_order(dataset: Dataset, form: _Form, indices: Iterable[int]) -> Iterator[_Prepared]:
-    """Prepares with a few threads, a few images ahead, so that memory stays bounded."""
+    """Prepares images with a few threads, a few images ahead, so that memory stays bounded."""
     num_threads = num_build_threads()
     remaining = iter(indices)
     with ThreadPoolExecutor(num_threads) as pool:

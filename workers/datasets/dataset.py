@@ -1,4 +1,4 @@
-"""What a dataset is: ordered pairs of image and mask, with a fingerprint of their content."""
+"""A dataset: ordered pairs of image and mask, with a fingerprint of their content."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from workers.contract import JSONValue, UserError
 from workers.datasets.files import pictures
 from workers.datasets.files.fingerprint import Read, hash_files, relative_name, remembered
 from workers.datasets.files.images import ImageFacts, image_bits, judge_images, judge_turns
-from workers.datasets.files.kept import Kept
-from workers.datasets.likeness.pictures import (
+from workers.datasets.files.resized import ResizedPictures
+from workers.datasets.likeness.hashing import (
     PICTURES,
     classes,
     equal_pictures,
     hashes_of,
+    inspect_picture,
     label_pairs,
-    look_at_picture,
     picture_keys,
 )
-from workers.datasets.likeness.siblings import Siblings
+from workers.datasets.likeness.relations import ImageRelations
 from workers.datasets.masks.decision import Decision, decide, is_small, reads_as_before
-from workers.datasets.masks.rule import MaskFacts, MaskRule, look_at_mask
+from workers.datasets.masks.rule import MaskFacts, MaskRule, inspect_mask
 from workers.datasets.masks.unions import MAX_ASPECT_DIFFERENCE, judge_unions, united
 from workers.identity import digest
 
 PREPARATION = 2
-"""Raised whenever the same files would give other arrays. Part of the fingerprint, so that results
-of two preparations never mix: `podium run` refuses to go on with those of another."""
+"""Raised when the same files would give other arrays. It is part of the fingerprint, so that
+results of two preparations never mix: `podium run` refuses to continue those of another one."""
 
 FACTS = 3
-"""Raised whenever a file would be described by other facts; part of their memory's name."""
+"""Raised when a file would be described by other facts; part of the names of remembered facts."""
 
 
 class DatasetNotFoundError(UserError):
-    """The files of a dataset are not where they were looked for; the message says what to do."""
+    """The files of a dataset were not found; the message says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +48,10 @@ class Sample:
 
     Attributes:
         name: Unique within the dataset, the same on every machine.
-        image: The image file; None where it is generated.
-        masks: The mask files, to be united; none where they are generated.
-        group: What belongs together by layout (a video sequence), else the sample's own name.
-            Equal pictures are joined later, when they are decoded (`Dataset.siblings`).
+        image: The image file; None if it is generated.
+        masks: The mask files, to be united; empty if they are generated.
+        group: Group by layout (a video sequence), or the sample's name if there is none. Equal
+            pictures are joined later, when they are decoded (`Dataset.relations`).
     """
 
     name: str
@@ -61,11 +61,11 @@ class Sample:
 
 
 class Dataset(Protocol):
-    """What the cache and the trials need of a dataset, from files or generated."""
+    """A dataset as the cache and the trials use it, from files or generated."""
 
     @property
     def name(self) -> str:
-        """What messages call it: the user's alias, else the catalogue name."""
+        """Name in messages: the user's alias, or the catalogue name if there is no alias."""
         ...
 
     @property
@@ -78,7 +78,7 @@ class Dataset(Protocol):
 
         Args:
             cache_dir: Cache folder of this node.
-            image_size: What samples are read at next: a first look keeps them at that size.
+            image_size: Size at which samples are read next; the inspection keeps them at it.
         """
         ...
 
@@ -86,15 +86,15 @@ class Dataset(Protocol):
         """Returns the image (H, W, 3), in full or with both sides at least `min_side`."""
         ...
 
-    def kept_image(self, index: int, side: int) -> NDArray[np.uint8] | None:
-        """Returns an image as the cache holds it (side, side, 3), if a first look kept it."""
+    def resized_image(self, index: int, side: int) -> NDArray[np.uint8] | None:
+        """Returns an image as the cache holds it (side, side, 3), if the inspection kept it."""
         ...
 
     def read_mask(self, index: int, *, side: int | None = None) -> NDArray[np.bool_]:
         """Returns the mask (H, W) at the image's full size, or the nearest pixels (side, side)."""
         ...
 
-    def siblings(self, cache_dir: Path) -> Siblings:
+    def relations(self, cache_dir: Path) -> ImageRelations:
         """Returns which samples are related: by layout, equal pictures and near duplicates."""
         ...
 
@@ -103,15 +103,15 @@ class Dataset(Protocol):
 class FileDataset:
     """A dataset in files.
 
-    Rules for all of them: which pixels of the masks are lesion is decided once for the dataset
-    (`workers.datasets.masks.decision`). An empty mask is a valid answer and is kept.
+    Which pixels of the masks are lesion is decided once for the whole dataset
+    (`workers.datasets.masks.decision`). An empty mask is valid and is used.
 
     Attributes:
         folder: The dataset's own folder.
         rules: Adapter and version of its rules; part of the fingerprint.
-        index_masks: Before masks were decided over the whole dataset, lossless ones that held only
-            0 and 1 were read as class indices; fingerprints still tell whether that is so.
-        mask: The option `mask`; None leaves the decision to what the masks hold.
+        index_masks: Whether earlier versions read lossless masks of only 0 and 1 as class indices.
+            Fingerprints still depend on it.
+        mask: The option `mask`; with None the content of the masks decides.
     """
 
     name: str
@@ -124,13 +124,15 @@ class FileDataset:
         default_factory=dict, init=False, compare=False, repr=False
     )
 
-    _kept: Kept = field(default_factory=Kept, init=False, compare=False, repr=False)
+    _resized: ResizedPictures = field(
+        default_factory=ResizedPictures, init=False, compare=False, repr=False
+    )
 
     def examine(self, cache_dir: Path | None = None, image_size: int | None = None) -> Decision:
-        """Returns how the files are read, and what is odd in them.
+        """Returns how the files are read, and findings.
 
-        What files hold is remembered in `cache_dir`, so that a second call only looks at file
-        times. A dataset is examined once: an open one does not see later changes.
+        Facts on each file are remembered in `cache_dir`, so that a second call only checks file
+        times. A dataset is examined once: an open dataset does not see later changes.
 
         Args:
             cache_dir: Cache folder of this node; None remembers nothing.
@@ -188,16 +190,16 @@ class FileDataset:
     ) -> dict[str, MaskFacts]:
         what = f"masks-{FACTS}" if side is None else f"masks-{FACTS}-{side}"
 
-        def look(path: Path) -> JSONValue:
-            return look_at_mask(path, side, self._kept.add_mask).to_json()
+        def read(path: Path) -> JSONValue:
+            return inspect_mask(path, side, self._resized.add_mask).to_json()
 
-        found = self._looked(paths, cache_dir, what, look)
+        found = self._facts(paths, cache_dir, what, read)
         return {name: MaskFacts.from_json(facts) for name, facts in found.items()}
 
     def _image_facts(self, cache_dir: Path | None) -> dict[str, ImageFacts]:
         paths = [self.image_path(sample) for sample in self.samples]
-        found = self._looked(
-            paths, cache_dir, PICTURES, lambda path: look_at_picture(path, self._kept.add_image)
+        found = self._facts(
+            paths, cache_dir, PICTURES, lambda path: inspect_picture(path, self._resized.add_image)
         )
         return {
             name: ImageFacts.from_json(seen["facts"])
@@ -206,18 +208,18 @@ class FileDataset:
             for name, seen in found.items()
         }
 
-    def _looked(
-        self, paths: list[Path], cache_dir: Path | None, what: str, look: Read
+    def _facts(
+        self, paths: list[Path], cache_dir: Path | None, what: str, read: Read
     ) -> dict[str, Any]:
         if cache_dir is None:
-            return {self._named(path): look(path) for path in paths}
-        found = remembered(self.folder, paths, cache_dir, what, look)
+            return {self._named(path): read(path) for path in paths}
+        found = remembered(self.folder, paths, cache_dir, what, read)
         return {self._named(path): found[path] for path in paths}
 
     def _marks(
         self, decision: Decision, images: Mapping[str, ImageFacts], masks: Mapping[str, MaskFacts]
     ) -> tuple[JSONValue, ...]:
-        """Returns what is read otherwise than by preparation 2 without any mark."""
+        """Returns a mark for everything that is read otherwise than in preparation 2."""
         rule = decision.rule
         headers = [facts.header for facts in images.values() if facts.header]
         is_jpeg = {name: pictures.is_jpeg(Path(name)) for name in (*images, *masks)}
@@ -252,17 +254,17 @@ class FileDataset:
     def fingerprint(self, cache_dir: Path, image_size: int | None = None) -> str:
         """Returns 32 hexadecimal digits of preparation, rules, names, groups and file contents.
 
-        Hashes are remembered in `cache_dir`, so that a second call only looks at file times.
+        Hashes are remembered in `cache_dir`, so that a second call only checks file times.
 
         Args:
             cache_dir: Cache folder of this node.
-            image_size: What samples are read at next: a first look keeps them at that size.
+            image_size: Size at which samples are read next; the inspection keeps them at it.
 
         Raises:
-            UserError: A file cannot be read, the cache folder cannot be written, or what the masks
-                mean cannot be known.
+            UserError: A file cannot be read, the cache folder cannot be written, or the meaning of
+                the masks is not known.
         """
-        self._kept.side = image_size
+        self._resized.side = image_size
         _, decision = self._known(cache_dir)
         files = [
             path for sample in self.samples for path in (self.image_path(sample), *sample.masks)
@@ -281,9 +283,9 @@ class FileDataset:
         return digest(parts, length=32)
 
     def _newly_joined(self, cache_dir: Path, hashes: Mapping[Path, str]) -> list[str]:
-        """Returns a mark if equal pictures are joined that once were not: groups change then.
+        """Returns a mark if equal pictures are joined that earlier versions did not join.
 
-        JPEG files once had to agree in every byte.
+        Groups change then. In earlier versions JPEG files had to agree in every byte.
         """
         paths = [self.image_path(sample) for sample in self.samples]
         if not any(map(pictures.is_jpeg, paths)):
@@ -298,7 +300,7 @@ class FileDataset:
         return [] if same else ["equal-pictures/2"]
 
     def read_image(self, index: int, *, min_side: int | None = None) -> NDArray[np.uint8]:
-        """Returns the image (H, W, 3); a JPEG may come reduced, both sides at least `min_side`.
+        """Returns the image (H, W, 3); a JPEG can be reduced, with both sides at least `min_side`.
 
         Raises:
             UnreadableImageError: The file cannot be decoded.
@@ -310,12 +312,12 @@ class FileDataset:
         turn = decision.turns.get(self._named(path), 1)
         return rgb if turn == 1 else pictures.Raster(rgb).turned(turn).pixels
 
-    def kept_image(self, index: int, side: int) -> NDArray[np.uint8] | None:
-        """Returns an image as the cache holds it (side, side, 3), if a first look kept it."""
+    def resized_image(self, index: int, side: int) -> NDArray[np.uint8] | None:
+        """Returns an image as the cache holds it (side, side, 3), if the inspection kept it."""
         path = self.image_path(self.samples[index])
-        kept = self._kept.image(path, side)
+        found = self._resized.take_image(path, side)
         _, decision = self._known()
-        return kept if self._named(path) not in decision.turns else None
+        return found if self._named(path) not in decision.turns else None
 
     def read_mask(self, index: int, *, side: int | None = None) -> NDArray[np.bool_]:
         """Returns the union (H, W) of the sample's masks at the image's full size.
@@ -328,19 +330,20 @@ class FileDataset:
 
         Raises:
             UnreadableImageError: A file cannot be decoded.
-            UserError: A mask's shape does not fit its image, or what the masks mean cannot be
+            UserError: A mask's shape does not fit its image, or the meaning of the masks is not
                 known.
         """
         rule, decision = self._known()
         sample = self.samples[index]
         image = self.image_path(sample)
-        kept = self._kept
-        return united(image, sample.masks, rule, decision, self._named, side=side, kept=kept)
+        return united(
+            image, sample.masks, rule, decision, self._named, side=side, resized=self._resized
+        )
 
-    def siblings(self, cache_dir: Path) -> Siblings:
+    def relations(self, cache_dir: Path) -> ImageRelations:
         """Returns which samples are related: by layout, equal pictures and near duplicates.
 
-        What was seen in a picture is remembered in `cache_dir`.
+        Facts on each picture are remembered in `cache_dir`.
 
         Raises:
             UnreadableImageError: An image cannot be decoded; it is named.
@@ -348,7 +351,7 @@ class FileDataset:
         """
         paths = [self.image_path(sample) for sample in self.samples]
         keys = picture_keys(self.folder, paths, cache_dir)
-        return Siblings(
+        return ImageRelations(
             layout=tuple(sample.group for sample in self.samples),
             equal=equal_pictures(self.folder, paths, keys, cache_dir),
             hashes=hashes_of(keys),

@@ -1,4 +1,4 @@
-"""What a data protocol makes of a surveyed dataset: how its repeats divide the images."""
+"""Division of a surveyed dataset by a data protocol: the splits of its repeats."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Division:
     """How the repeats of a sweep divide one dataset.
 
     Attributes:
-        num_train: Numbers of training images; groups may give another one in each repeat.
-        findings: What is odd in a repeat.
+        num_train: Numbers of training images; with groups, repeats can differ.
+        findings: Findings on the splits.
     """
 
     num_train: frozenset[int]
@@ -48,17 +48,17 @@ class Division:
 
 
 def divide(survey: Survey, data: DataProtocol, seed: int, repeats: Iterable[int]) -> Division:
-    """Divides a dataset as the trials of these repeats will.
+    """Divides a dataset as the trials of these repeats do.
 
     Args:
-        survey: Of the dataset; nothing is divided where it is refused.
-        data: How to divide.
+        survey: Survey of the dataset; a refused dataset is not divided.
+        data: The data protocol.
         seed: Seed of the sweep.
         repeats: Numbers of the repeats.
     """
-    if survey.siblings is None or not survey.is_sound:
+    if survey.relations is None or not survey.is_sound:
         return Division(num_train=frozenset())
-    groups = survey.siblings.groups(data)
+    groups = survey.relations.groups(data)
     num_train: set[int] = set()
     blind: list[str] = []
     related: list[int] = []
@@ -74,7 +74,7 @@ def divide(survey: Survey, data: DataProtocol, seed: int, repeats: Iterable[int]
         num_train.add(len(split.train))
         if survey.without_lesion.issuperset(split.val.tolist()):
             blind.append(str(repeat))
-        kinds = survey.siblings.in_train(split.train, split.test, data.similar_distance)
+        kinds = survey.relations.in_train(split.train, split.test, data.similar_distance)
         related.append(sum(kind != "none" for kind in kinds))
         num_test.append(len(split.test))
     return Division(

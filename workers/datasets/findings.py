@@ -1,4 +1,4 @@
-"""Findings: every odd thing in the files of a dataset, in the same words for every command."""
+"""Findings in the files of a dataset, in the same words for every command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FindingKind:
         severity: `refused`: no trial of the dataset can be trained; `note`: it is trained, and the
             user is informed.
         text: The finding in words, without the count: "mask of another size, scaled to its image".
-        remedy: Imperative sentence without a full stop; empty where nothing must be done.
+        remedy: Imperative sentence without a full stop; empty if nothing must be done.
     """
 
     name: str
@@ -34,14 +34,13 @@ class FindingKind:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One kind of finding with everything that it concerns.
+    """One kind of finding, with the files or samples that it concerns.
 
     Attributes:
         kind: Its entry in the table of kinds.
         names: Files relative to the dataset's folder, or samples; in natural order. Empty where
             the finding concerns the dataset as a whole.
-        details: For each name what was seen there, "64x64, its image 96x96"; empty where the kind
-            says everything.
+        details: One text per name, "64x64, its image 96x96"; empty if the kind says everything.
     """
 
     kind: FindingKind
@@ -86,10 +85,10 @@ class Finding:
 
 
 def finding(kind: FindingKind, found: Mapping[str, str] | Iterable[str]) -> tuple[Finding, ...]:
-    """Returns one finding, or none where nothing was found.
+    """Returns one finding, or nothing if nothing was found.
 
     Args:
-        kind: Of what kind.
+        kind: The kind of finding.
         found: Names, or details by name.
     """
     details = tuple(found.values()) if isinstance(found, Mapping) else ()

@@ -1,4 +1,4 @@
-"""Generated datasets: images that a look draws from a seed, numpy only."""
+"""Generated datasets: images that are drawn from a seed; numpy only."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from workers.datasets.dataset import Sample
 from workers.datasets.files.pictures import resize_mask
-from workers.datasets.likeness.siblings import Siblings, unrelated
+from workers.datasets.likeness.relations import ImageRelations, unrelated
 from workers.identity import digest
 from workers.seeding import derive_seed
 
 GENERATOR_VERSION = 1
-"""Raised whenever any look draws other pixels; then every fingerprint of generated data changes."""
+"""Raised when a generator draws other pixels: then all fingerprints of generated data change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,8 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Look:
-    """A kind of image.
+class ImageGenerator:
+    """Draws one kind of image.
 
     Attributes:
         name: Part of the random seed and of the fingerprint.
@@ -47,10 +47,10 @@ class Look:
 
 
 @lru_cache(maxsize=16)
-def _draw(look: Look, seed: int, size: int, index: int) -> Picture:
+def _draw(generator: ImageGenerator, seed: int, size: int, index: int) -> Picture:
     # Cached because image and mask of one index are asked for one after the other.
-    rng = np.random.Generator(np.random.PCG64(derive_seed(seed, look.name, 0, index)))
-    picture = look.draw(rng, size)
+    rng = np.random.Generator(np.random.PCG64(derive_seed(seed, generator.name, 0, index)))
+    picture = generator.draw(rng, size)
     picture.image.setflags(write=False)
     picture.mask.setflags(write=False)
     return picture
@@ -58,18 +58,18 @@ def _draw(look: Look, seed: int, size: int, index: int) -> Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratedDataset:
-    """A dataset drawn on demand: picture `index` depends on the look, seed, size and index only.
+    """A dataset drawn on demand: picture `index` depends only on generator, seed, size and index.
 
     Attributes:
-        name: What messages call it.
-        look: What is drawn.
+        name: Name in messages.
+        generator: Draws the pictures.
         num_images: Number of pairs.
         seed: Random seed of the whole dataset.
         size: Side of the square images, pixels.
     """
 
     name: str
-    look: Look
+    generator: ImageGenerator
     num_images: int
     seed: int
     size: int
@@ -77,27 +77,27 @@ class GeneratedDataset:
     @cached_property
     def samples(self) -> tuple[Sample, ...]:
         """The pairs; each is a group of its own."""
-        names = [f"{self.look.name}-{index:03d}" for index in range(self.num_images)]
+        names = [f"{self.generator.name}-{index:03d}" for index in range(self.num_images)]
         return tuple(Sample(name=name, image=None, masks=(), group=name) for name in names)
 
     def fingerprint(self, cache_dir: Path, image_size: int | None = None) -> str:  # noqa: ARG002 - nothing needs remembering
-        """Returns 32 hexadecimal digits of the generator's version, the look and the options."""
+        """Returns 32 hexadecimal digits of the generator's version, name and options."""
         options = {"num_images": self.num_images, "seed": self.seed, "size": self.size}
-        return digest([f"generator/{GENERATOR_VERSION}", self.look.name, options], length=32)
+        return digest([f"generator/{GENERATOR_VERSION}", self.generator.name, options], length=32)
 
     def read_image(self, index: int, *, min_side: int | None = None) -> NDArray[np.uint8]:  # noqa: ARG002
         """Returns the image (H, W, 3)."""
-        return _draw(self.look, self.seed, self.size, index).image
+        return _draw(self.generator, self.seed, self.size, index).image
 
-    def kept_image(self, index: int, side: int) -> NDArray[np.uint8] | None:  # noqa: ARG002
+    def resized_image(self, index: int, side: int) -> NDArray[np.uint8] | None:  # noqa: ARG002
         """Returns None: nothing is decoded before it is read."""
         return None
 
     def read_mask(self, index: int, *, side: int | None = None) -> NDArray[np.bool_]:
         """Returns the mask (H, W), or its nearest pixels (side, side)."""
-        mask = _draw(self.look, self.seed, self.size, index).mask
+        mask = _draw(self.generator, self.seed, self.size, index).mask
         return mask if side is None else resize_mask(mask, width=side, height=side)
 
-    def siblings(self, cache_dir: Path) -> Siblings:  # noqa: ARG002 - nothing needs remembering
+    def relations(self, cache_dir: Path) -> ImageRelations:  # noqa: ARG002 - nothing needs remembering
         """Returns that no two pictures are related: each is drawn independently."""
         return unrelated(tuple(sample.group for sample in self.samples))

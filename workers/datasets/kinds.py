@@ -16,19 +16,19 @@ UNREADABLE = FindingKind(
 MASK_ALPHA = FindingKind(
     name="mask-alpha",
     severity="refused",
-    text="mask with the lesion perhaps in alpha, perhaps in colour",
+    text="mask whose lesion can be in alpha or in colour",
     remedy="set parameters: {mask: {channel: alpha}} of the dataset, or {channel: brightest}",
 )
 MASK_COLOURS = FindingKind(
     name="mask-colours",
     severity="refused",
-    text="coloured mask of which Podium cannot know the lesion's colours",
+    text="coloured mask whose lesion colours Podium cannot know",
     remedy='name them: set parameters: {mask: {lesion: ["#ff0000"]}} of the dataset',
 )
 MASK_NUMBERS = FindingKind(
     name="mask-numbers",
     severity="refused",
-    text="mask with values of which Podium cannot know which are lesion",
+    text="mask whose lesion values Podium cannot know",
 )
 MASK_GREY = FindingKind(
     name="mask-grey",
@@ -38,13 +38,13 @@ MASK_GREY = FindingKind(
 MASK_DISAGREES = FindingKind(
     name="mask-disagrees",
     severity="refused",
-    text="mask with other values than the other masks of the dataset",
+    text="mask whose values differ from those of the other masks of the dataset",
     remedy="store it like the others",
 )
 MASK_TRIVIAL = FindingKind(
     name="mask-trivial",
     severity="refused",
-    text="mask without lesion or without background, as most masks of the dataset",
+    text="mask without lesion or without background, like most masks of the dataset",
     remedy="check the files: a mask must hold pixels of lesion and of background",
 )
 MASK_OPTION = FindingKind(
@@ -67,11 +67,11 @@ MASK_PALETTES = FindingKind(
 )
 MASK_EMPTY = FindingKind(name="mask-empty", severity="note", text="mask without lesion")
 MASK_FULL = FindingKind(name="mask-full", severity="note", text="mask that is lesion everywhere")
-_UNION = "sample of which all masks together are lesion everywhere"
+_UNION = "sample whose masks together are lesion everywhere"
 UNIONS_FULL = FindingKind(
     name="unions-full",
     severity="refused",
-    text=f"{_UNION}, as most samples of the dataset",
+    text=f"{_UNION}, like most samples of the dataset",
     remedy="one of its files or pages probably shows the background: remove it, or store one mask "
     "for each image",
 )
@@ -89,7 +89,7 @@ MASK_BETWEEN = FindingKind(
 MASK_INVERTED = FindingKind(
     name="mask-inverted",
     severity="note",
-    text="mask with lesion along most of its border, as most masks of the dataset",
+    text="mask with lesion along most of its border, like most masks of the dataset",
     remedy="check with `podium data show` whether lesion and background are exchanged; if so,",
 )
 MASK_UNLIKE = FindingKind(
@@ -105,7 +105,7 @@ MASK_PAGES = FindingKind(
 MASK_VANISHES = FindingKind(
     name="mask-vanishes",
     severity="note",
-    text="mask of which the whole lesion vanishes at the network's size",
+    text="mask whose whole lesion vanishes at the network's size",
     remedy="set data.mask_resize: area to keep it, or a larger data.image_size",
 )
 IMAGE_PAGES = FindingKind(
@@ -132,8 +132,8 @@ IMAGE_DEPTH = FindingKind(
 IMAGE_FAINT = FindingKind(
     name="image-faint",
     severity="note",
-    text="image of 16 bits that uses less than an eighth of the range which the highest level of "
-    "the dataset sets, as half of them or more",
+    text="image of 16 bits that uses less than an eighth of the range up to the highest level of "
+    "the dataset, like half of the images or more",
     remedy="the network sees it nearly black: remove hot pixels, or scale the levels of all images "
     "alike before you store them",
 )

@@ -13,15 +13,15 @@ from workers.seeding import derive_seed
 
 PARTS = ("train", "validation", "test")
 NUM_SHUFFLES = 8
-"""Orders of the groups that are tried; the one closest to the fractions is taken. Few, because many
-would choose the same well-fitting groups for the test in every repeat."""
+"""Orders of the groups that are tried; the closest to the fractions is used. They are few, because
+many would choose the same well-fitting groups for the test in every repeat."""
 
 _Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Sample indices of each part, ascending; together all samples, each once.
+    """Sample indices of each subset, ascending; together all samples, each once.
 
     Attributes:
         train: (num_train,) indices.
@@ -42,21 +42,21 @@ def split_indices(
     seed: int,
     repeat: int,
 ) -> Split:
-    """Divides samples into three parts.
+    """Divides samples into three subsets.
 
-    By image, the parts have exactly the counts of the largest-remainder rule (an equal remainder
-    goes to the earlier part). Otherwise no group is torn, and the parts are as close to the
-    fractions as the best of 8 random orders of the groups. The loss plays no part in it.
+    By image, the subsets have exactly the counts of the largest-remainder rule (an equal remainder
+    goes to the earlier subset). Otherwise each group stays in one subset, and the subsets are as
+    close to the fractions as the best of 8 random orders of the groups.
 
     Args:
-        groups: Group of each sample (`Siblings.groups`); `unit="image"` uses only their number.
-        fractions: Shares of train, validation and test; they sum to 1.
-        unit: What is never torn.
+        groups: Group of each sample; `unit="image"` uses only their number.
+        fractions: Fractions of train, validation and test; they sum to 1.
+        unit: Unit that is never divided.
         seed: Seed of the sweep.
         repeat: Number of the repeat, which draws its own split.
 
     Raises:
-        UserError: A part would be empty, or `unit="group"` and every image is a group of its own.
+        UserError: A subset would be empty, or `unit="group"` and every image is a group of its own.
     """
     rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "split", repeat)))
     if unit == "image":
@@ -127,7 +127,7 @@ def _split_groups(
 
 
 def _cut(sizes: NDArray[np.intp], targets: NDArray[np.float64]) -> list[int]:
-    """Returns where to cut a row of groups: nearest to the targets, no part empty."""
+    """Returns where to cut a row of groups: nearest to the targets, with no empty subset."""
     filled = np.cumsum(sizes)
     ends: list[int] = []
     for part, wanted in enumerate(np.cumsum(targets)[:-1]):

@@ -1,4 +1,4 @@
-"""The survey of a dataset: what lies in its folder, what its masks mean, and what is odd there.
+"""The survey of a dataset: the files in its folder, the meaning of its masks, and findings.
 
 A command makes one survey of each dataset and hands it to everything that needs the dataset, so
 that `podium data verify`, `plan`, `run` and `report` use the same words and the same severity.
@@ -25,35 +25,35 @@ from workers.datasets.dataset import Dataset, DatasetNotFoundError, FileDataset
 from workers.datasets.files.fingerprint import relative_name, spelt
 from workers.datasets.files.pictures import UnreadableImageError
 from workers.datasets.findings import NUM_NAMES, Finding, FindingKind
+from workers.datasets.inspection import inspect_files
 from workers.datasets.layouts.layout import Contents
+from workers.datasets.layouts.not_found import proposal
 from workers.datasets.layouts.pairing import IMAGE_WITHOUT_MASK, MASK_WITHOUT_IMAGE
-from workers.datasets.layouts.places import proposal
 from workers.datasets.likeness.duplicates import duplicate_findings, shared_findings
 from workers.datasets.likeness.labels import label_findings
-from workers.datasets.likeness.siblings import Siblings, unrelated
-from workers.datasets.looks import look_at_files
+from workers.datasets.likeness.relations import ImageRelations, unrelated
 
 DEFAULT_SIZE = DataProtocol().image_size
-"""The network's size where no configuration names one: lesions that vanish there are named."""
+"""The network's size if no configuration names one: lesions that vanish there are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What one dataset holds.
+    """The content of one dataset.
 
     Attributes:
         label: The user's alias, else the catalogue name.
-        dataset: What trials would read, where nothing is refused; None if there is no pair.
+        dataset: The dataset that trials read, if nothing is refused; None if there is no pair.
         folder: The dataset's own folder; None for generated data. Findings name files relative
             to it.
         num_images: Images found, with or without a mask.
         num_pairs: Images with at least one mask.
-        num_official: Pairs of the complete official dataset; None where it varies.
-        masks: What a mask means, in one sentence; empty for generated data.
+        num_official: Pairs of the complete official dataset; None if it varies.
+        masks: The meaning of a mask, in one sentence; empty for generated data.
         remarks: What the layout decides by rule, "read as PNG"; shown by `podium data verify`.
-        findings: Everything odd, refusals first.
+        findings: All findings, refusals first.
         without_lesion: Numbers of the samples whose mask is empty.
-        siblings: Which samples are related; None where an image cannot be read.
+        relations: Which samples are related, and how; None if an image cannot be read.
     """
 
     label: str
@@ -66,7 +66,7 @@ class Survey:
     remarks: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     without_lesion: frozenset[int] = frozenset()
-    siblings: Siblings | None = None
+    relations: ImageRelations | None = None
 
     @property
     def refusals(self) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ class Survey:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know before training, each a sentence with the dataset's name."""
+        """Notes for the user before training, each a sentence with the dataset's name."""
         return self.sentences("note")
 
     @property
@@ -85,7 +85,7 @@ class Survey:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all official pairs are there; True where their number varies."""
+        """Whether all official pairs are present; True if their number varies."""
         return self.num_official in (None, self.num_pairs)
 
     def sentences(self, severity: str, num_names: int | None = NUM_NAMES) -> tuple[str, ...]:
@@ -106,13 +106,13 @@ class Survey:
         return replace(self, findings=_ordered((*self.findings, *more)))
 
     def names(self, kind: FindingKind) -> tuple[str, ...]:
-        """Returns what a kind of finding concerns."""
+        """Returns the names that a kind of finding concerns."""
         return tuple(n for one in self.findings if one.kind.name == kind.name for n in one.names)
 
     def to_json(self) -> dict[str, JSONValue]:
         """Returns counts, the sentence on masks, the remarks and the findings with every name.
 
-        Some findings have a key of their own too, from before there were findings.
+        Some findings also have a key of their own, from before there were findings.
         """
         return {
             "dataset": self.label,
@@ -140,10 +140,10 @@ class Survey:
 def survey_dataset(
     component: Component, root: Path | None, cache_dir: Path, image_size: int | None = None
 ) -> Survey:
-    """Lists the files of a dataset, looks at those that are new, and says what is odd.
+    """Lists the files of a dataset, inspects new files, and returns the findings.
 
-    What was seen in a file is remembered in `cache_dir`, so that a second survey only looks at
-    file times.
+    Facts on each file are remembered in `cache_dir`, so that a second survey only checks file
+    times.
 
     Args:
         component: Name and parameters.
@@ -161,7 +161,7 @@ def survey_dataset(
 
 
 def survey_generated(component: Component) -> Survey:
-    """Surveys a dataset that is drawn on demand: nothing in it can be odd."""
+    """Surveys a dataset that is drawn on demand: it has no findings."""
     dataset = generated_dataset(component)
     num = len(dataset.samples)
     return Survey(
@@ -170,7 +170,7 @@ def survey_generated(component: Component) -> Survey:
         folder=None,
         num_images=num,
         num_pairs=num,
-        siblings=unrelated(tuple(sample.group for sample in dataset.samples)),
+        relations=unrelated(tuple(sample.group for sample in dataset.samples)),
     )
 
 
@@ -192,39 +192,39 @@ def survey_contents(
         return survey
     dataset = dataset_of(component, contents)
     decision = dataset.examine(cache_dir, image_size)
-    found = [*look_at_files(dataset, cache_dir, decision.turns), *decision.findings]
-    siblings = None
-    with suppress(UnreadableImageError):  # `look_at_files` has named it
-        siblings = dataset.siblings(cache_dir)
-        found += duplicate_findings(dataset, siblings)
-        found += label_findings(dataset, siblings, cache_dir)
+    found = [*inspect_files(dataset, cache_dir, decision.turns), *decision.findings]
+    relations = None
+    with suppress(UnreadableImageError):  # `inspect_files` names it
+        relations = dataset.relations(cache_dir)
+        found += duplicate_findings(dataset, relations)
+        found += label_findings(dataset, relations, cache_dir)
     survey = survey.with_findings(found)
     return replace(
         survey,
         dataset=dataset,
         masks=decision.rule.sentence if decision.rule else "",
         without_lesion=_without_lesion(dataset, found),
-        siblings=siblings,
+        relations=relations,
     )
 
 
 def with_shared(surveys: Mapping[str, Survey]) -> dict[str, Survey]:
-    """Returns the surveys, each with its images that are in another dataset too.
+    """Returns the surveys, each with a finding on images that are also in another dataset.
 
     Args:
         surveys: By label.
     """
     known = {
-        label: (survey.dataset, survey.siblings)
+        label: (survey.dataset, survey.relations)
         for label, survey in surveys.items()
-        if isinstance(survey.dataset, FileDataset) and survey.siblings is not None
+        if isinstance(survey.dataset, FileDataset) and survey.relations is not None
     }
     shared = shared_findings(known)
     return {label: one.with_findings(shared.get(label, ())) for label, one in surveys.items()}
 
 
 def _without_lesion(dataset: FileDataset, findings: Iterable[Finding]) -> frozenset[int]:
-    """Returns the samples none of whose masks has a lesion at the network's size."""
+    """Returns the samples whose masks have no lesion at the network's size."""
     empty = {
         name
         for one in findings
@@ -239,7 +239,7 @@ def _without_lesion(dataset: FileDataset, findings: Iterable[Finding]) -> frozen
 
 
 def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Returns one finding for each kind, refusals first; two looks may have found the same."""
+    """Returns one finding for each kind, refusals first; two checks can find the same files."""
     by_kind: dict[FindingKind, dict[str, str]] = {}
     for one in findings:
         details = one.details or ("",) * len(one.names)
@@ -256,10 +256,10 @@ def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def survey_root(root: Path, cache_dir: Path) -> list[Survey]:
-    """Surveys every dataset found under a root, a pair of images/ and masks/ included.
+    """Surveys every dataset found under a root, including a pair of images/ and masks/.
 
     Raises:
-        DatasetNotFoundError: There is none.
+        DatasetNotFoundError: There is no dataset.
     """
     found: list[Survey] = []
     reasons: list[str] = []

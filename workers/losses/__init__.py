@@ -24,8 +24,8 @@ class SegmentationLoss(nn.Module):
 
     Args:
         terms: Functions of (logits_BCHW, truth_BCHW).
-        weights: One a term.
-        names: What messages call each term.
+        weights: One per term.
+        names: Names of the terms in messages.
     """
 
     def __init__(
@@ -46,8 +46,7 @@ class SegmentationLoss(nn.Module):
         Raises:
             ValueError: Shapes or types do not fit; on a CPU also values out of range (on a device
                 that check would make the host wait, so such values give a wrong loss there).
-            SpecificationError: A term returned something else than one number that depends on the
-                logits.
+            SpecificationError: A term did not return one number that depends on the logits.
         """
         with torch.autocast(logits_BCHW.device.type, enabled=False):
             truth_BCHW = membership(logits_BCHW, target)

@@ -19,7 +19,7 @@ Sums = Literal["batch", "image"]
 def _region_sums(
     logits_BCHW: Tensor, truth_BCHW: Tensor, sums: Sums
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns soft |A and B|, |A| and |B| a channel: shape (C,) over the batch, (B, C) by image."""
+    """Returns soft |A and B|, |A| and |B| per channel: (C,) over the batch, (B, C) by image."""
     if logits_BCHW.shape[1] == 1:
         probability_BCHW = logits_BCHW.sigmoid()
     else:
@@ -51,7 +51,7 @@ def iou_loss(logits_BCHW: Tensor, truth_BCHW: Tensor, *, sums: Sums, smooth: flo
     Args:
         logits_BCHW: Raw outputs.
         truth_BCHW: Membership.
-        sums: Over what the sums run; `image` gives the mean over images.
+        sums: Pixels that each sum runs over; `image` gives the mean over images.
         smooth: Added to numerator and denominator.
     """
     both, predicted, true = _region_sums(logits_BCHW, truth_BCHW, sums)
@@ -81,7 +81,7 @@ def focal_loss(logits_BCHW: Tensor, truth_BCHW: Tensor, *, alpha: float, gamma: 
     One channel: -alpha [(1-p)^gamma B log p + p^gamma (1-B) log(1-p)]; alpha multiplies both
     terms, unlike alpha and 1 - alpha in most libraries. Powers are exp(gamma log(1 - p_t)) with
     the logarithm taken from the logits: for gamma below 1 the power rule has an infinite slope at
-    p_t = 1, which this form never meets.
+    p_t = 1, which this form avoids.
 
     Args:
         logits_BCHW: Raw outputs.

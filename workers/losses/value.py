@@ -1,4 +1,4 @@
-"""What a loss may return: one number, from which training finds its way back to the logits."""
+"""Checks that a loss returns one number that depends on the logits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def one_number(value: object, logits_BCHW: Tensor, name: str) -> Tensor:
 
     Args:
         value: What the loss returned.
-        logits_BCHW: What it was given.
+        logits_BCHW: The logits that the loss got.
         name: The loss, for messages.
 
     Raises:
-        SpecificationError: It is no tensor, has another number of values than one, is not of a
-            floating type, or does not depend on logits that training needs the gradient of.
+        SpecificationError: It is not a tensor, does not have exactly one value, is not of a
+            floating type, or does not depend on logits that need a gradient.
     """
     if not isinstance(value, Tensor):
         found, remedy = f"a {type(value).__name__}", "return a tensor with one value"
@@ -41,7 +41,7 @@ def one_number(value: object, logits_BCHW: Tensor, name: str) -> Tensor:
 
 
 def _from(value: Tensor, logits_BCHW: Tensor) -> bool:
-    """Says whether the graph of a value leads to the logits; it is walked no further than there."""
+    """Returns whether the graph of a value leads to the logits; the search stops there."""
     logits = torch.autograd.graph.get_gradient_edge(logits_BCHW).node
     seen, waiting = set(), [value.grad_fn]
     while waiting:

@@ -1,7 +1,7 @@
 """Dice, IoU, recall and precision from pixel counts, and their averages; numpy only.
 
-Counts are arrays (..., 4) of [tp, fp, fn, tn]. Empty rule: where a score is 0/0 it is 1 if the
-image has no wrong pixel (fp = fn = 0), else 0. So an empty prediction of an empty mask scores 1
+Counts are arrays (..., 4) of [tp, fp, fn, tn]. Empty rule: a score of 0/0 is 1 if the image has
+no wrong pixel (fp = fn = 0), and otherwise 0. So an empty prediction of an empty mask scores 1
 throughout; any false positive on an empty mask scores 0 throughout, recall included; and an
 empty prediction of a lesion scores 0 throughout, precision included.
 

@@ -1,4 +1,4 @@
-"""The networks: one file an architecture, built by name from the catalogue."""
+"""The networks: one file per architecture, built by name from the catalogue."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def build_model(
 ) -> nn.Module:
     """Builds a network with random weights drawn from torch's global generator only.
 
-    With the option `pretrained` its backbone is then filled from the weights' files: those of a
-    given path, or with `true` the hub's, kept in the default cache folder.
+    With the option `pretrained`, the backbone is then filled from files of weights: those at a
+    given path, or with `true` those of the hub, which are stored in the default cache folder.
 
     Args:
         name: Name in the catalogue.
         num_classes: Output channels: 1 for a binary mask.
-        weight_files: The files, where they were found already (`workers.weights`).
-        parameters: Options of the model; what is left out takes its default.
+        weight_files: The files, if they were found already (`workers.weights`).
+        parameters: Options of the model; an option that is not given takes its default.
 
     Returns:
         A module from (B, 3, H, W), H and W multiples of 32, to a `SegmentationOutput`. Its
@@ -44,8 +44,8 @@ def build_model(
 
     Raises:
         CatalogueError: The name or a parameter is unknown or refused.
-        UserError: smp has no such encoder, or none that fits this network; or weights are
-            missing or do not fit.
+        UserError: smp does not have the encoder, the encoder does not fit this network, or weights
+            are missing or do not fit.
         ValueError: `num_classes` is below 1.
     """
     if num_classes < 1:

@@ -1,4 +1,4 @@
-"""Building blocks that more than one architecture is made of."""
+"""Building blocks of more than one architecture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def conv_norm_act(
     norm: Callable[[int], nn.Module] | None = nn.BatchNorm2d,
     activation: Callable[[], nn.Module] | None = nn.ReLU,
 ) -> nn.Sequential:
-    """Returns convolution, then norm and activation where given.
+    """Returns convolution, then norm and activation if given.
 
     Args:
         in_channels: Channels of the input.

@@ -25,10 +25,10 @@ _DROPOUT = 0.1
 class PyramidHead(nn.Module):
     """UPerNet (Xiao et al., arXiv:1807.10221): pyramid pooling, then a feature pyramid.
 
-    The deepest map is pooled to 1, 2, 3 and 6 bins a side and joined with them. The other maps take
-    in the next deeper one by addition, and all four meet at the finest one's size. Every resize is
-    bilinear with align_corners False. The authors add in place to the output of a ReLU, which torch
-    no longer differentiates; the sum here is a new tensor.
+    The deepest map is pooled to 1, 2, 3 and 6 bins per side and joined with them. The next deeper
+    map is added to each of the other maps, and all four are joined at the finest size. Every resize
+    is bilinear with align_corners False. The authors add in place to the output of a ReLU, which
+    torch no longer differentiates; the sum here is a new tensor.
 
     Initialisation as mmsegmentation's: convolutions N(0, 2 / fan-out), the last N(0, 0.01^2) with
     zero bias.
@@ -96,7 +96,7 @@ class ColonFormer(nn.Module):
     Initialisation: the encoder as smp's (`mix_transformer`), the head as `PyramidHead`, the gains
     of axial attention zero, PReLU 0.25, all else torch's default.
 
-    A training batch of one fails: pooling to one bin leaves batch norm one value a channel.
+    A training batch of one fails: pooling to one bin leaves batch norm one value per channel.
 
     Args:
         num_classes: Output channels.

@@ -17,7 +17,7 @@ from workers.contract import UserError
 from workers.models.output import SegmentationOutput, check_image
 
 _REFUSALS = (ValueError, TypeError, NotImplementedError, AssertionError)
-"""How smp and timm say that an encoder cannot be dilated, or has no maps at every scale."""
+"""Errors of smp and timm for encoders that cannot be dilated or do not have maps at every scale."""
 
 
 def check_timm_network(encoder: str) -> None:
@@ -59,7 +59,7 @@ def build_with_encoder(
         architecture: Name of the class in smp.
         encoder: Name of an smp encoder, or `tu-NAME` for a timm network.
         num_classes: Output channels.
-        arguments: Passed on to the architecture.
+        arguments: Further arguments of the architecture.
 
     Raises:
         UserError: The encoder is unknown or does not fit the architecture.
@@ -85,10 +85,10 @@ def build_with_encoder(
 def check_image_side(network: nn.Module, side: int) -> None:
     """Raises UserError unless a network takes square images of this side, by one forward pass.
 
-    Encoders that cut an image in windows or patches take only some sizes, and say so no earlier.
+    Encoders that cut an image into windows or patches take only some sizes; only a pass shows it.
 
     Args:
-        network: Any of the models; comes back in the mode it was in.
+        network: Any of the models; its mode is restored.
         side: In pixels, a multiple of 32.
     """
     parameter = next(network.parameters())

@@ -14,7 +14,7 @@ from workers.models.output import SegmentationOutput, check_image
 _TRANSFORMER = "deit_tiny_distilled_patch16_224"
 _TOKEN_WIDTH = 192
 _NUM_ADAPTATIONS = {64: 6, 128: 4, 256: 2}
-"""How often the skip of so many channels passes its adaptation module."""
+"""Number of passes of a skip through its adaptation module, by its number of channels."""
 
 
 class ResNet34Features(nn.Module):

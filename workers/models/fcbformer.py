@@ -73,7 +73,7 @@ class PyramidDecoder(nn.Module):
         super().__init__()
         width = _EMPHASIS_WIDTH
         self.emphasis = nn.ModuleList(_two_blocks(channels, width) for channels in widths)
-        # One a join, shallowest first, as in the original.
+        # One per join, shallowest first, as in the original.
         self.aggregation = nn.ModuleList(_two_blocks(2 * width, width) for _ in widths[1:])
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:

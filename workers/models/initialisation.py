@@ -1,4 +1,4 @@
-"""Random starting weights of the networks written here; torch's global generator only."""
+"""Random initial weights of Podium's own networks; torch's global generator only."""
 
 from __future__ import annotations
 

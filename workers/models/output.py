@@ -1,4 +1,4 @@
-"""What every model takes and what it gives."""
+"""Input and output of every model."""
 
 from __future__ import annotations
 

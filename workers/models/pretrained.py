@@ -1,4 +1,4 @@
-"""Pretrained weights into a network: every key of its backbone, or a message that names the key."""
+"""Loads pretrained weights into a network: every key must fit, or the message names it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _VGG16_FULLY_CONNECTED = {
 def load_weights(network: nn.Module, weights: Weights, file: Path) -> None:
     """Fills the parts of a network that weights belong to, and nothing else.
 
-    Batch norm's step counters may be missing; head and classifier of the file are left out.
+    Step counters of batch norm can be missing; head and classifier of the file are not used.
 
     Args:
         network: Built with random weights.
@@ -59,7 +59,7 @@ def load_weights(network: nn.Module, weights: Weights, file: Path) -> None:
     _refuse_missing(file, weights, prefix, targets, given)
     extra = [key for spelling, (key, _) in given.items() if spelling not in targets]
     if extra:
-        _refuse(file, weights, "has what the network has no place for", extra)
+        _refuse(file, weights, "has keys that the network does not have", extra)
     wrong = [
         f"{key} {tuple(tensor.shape)} for {tuple(targets[spelling].shape)}"
         for spelling, (key, tensor) in given.items()
@@ -91,12 +91,12 @@ def read_state(file: Path) -> dict[str, Tensor]:
         raise UserError(msg)
     strange = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
     if strange:
-        msg = f"{file}: {', '.join(strange[:_MAX_NAMED])}: is no tensor; save a state dict alone"
+        msg = f"{file}: {', '.join(strange[:_MAX_NAMED])}: is not a tensor; save only a state dict"
         raise UserError(msg)
     return {str(key): value for key, value in content.items()}
 
 
-def _read(file: Path) -> Any:  # noqa: ANN401 - whatever somebody saved
+def _read(file: Path) -> Any:  # noqa: ANN401 - a file can hold any object
     if file.suffix != ".safetensors":
         return torch.load(file, map_location="cpu", weights_only=True)
     from safetensors import SafetensorError
@@ -147,7 +147,7 @@ def _refuse(file: Path, weights: Weights, what: str, keys: Iterable[str]) -> Non
 def vgg16(state: State) -> dict[str, Tensor]:
     """Renames VGG-16 of torchvision or timm to `FCN8s`; its linear layers become convolutions."""
     starts = list(itertools.accumulate((2 * number + 1 for number in _VGG16_CONVS), initial=0))
-    places = {
+    names = {
         f"features.{starts[stage] + 2 * layer}": f"stages.{stage}.{2 * layer}"
         for stage, number in enumerate(_VGG16_CONVS)
         for layer in range(number)
@@ -156,11 +156,11 @@ def vgg16(state: State) -> dict[str, Tensor]:
     for key, tensor in state.items():
         layer, _, what = key.rpartition(".")
         if layer in _VGG16_FULLY_CONNECTED:
-            place, shape = _VGG16_FULLY_CONNECTED[layer]
+            name, shape = _VGG16_FULLY_CONNECTED[layer]
             fits = what == "weight" and tensor.numel() == torch.Size(shape).numel()
-            renamed[f"{place}.{what}"] = tensor.reshape(shape) if fits else tensor
+            renamed[f"{name}.{what}"] = tensor.reshape(shape) if fits else tensor
         else:
-            renamed[f"{places.get(layer, layer)}.{what}"] = tensor
+            renamed[f"{names.get(layer, layer)}.{what}"] = tensor
     return renamed
 
 

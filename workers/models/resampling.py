@@ -89,9 +89,9 @@ class AveragePool(nn.Module):
 
 
 def replace_layers(network: nn.Module) -> None:
-    """Puts the classes of this module in the place of torch's layers, also inside libraries.
+    """Replaces torch's layers by the classes of this module, also inside libraries.
 
-    None of them has parameters, so that weights and their names stay.
+    The classes have no parameters, so that weights and their names stay.
     """
     for parent in list(network.modules()):
         for name, layer in list(parent.named_children()):

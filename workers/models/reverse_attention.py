@@ -26,7 +26,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 def conv_norm_prelu(
     in_channels: int, out_channels: int, *, dilation: int = 1, groups: int = 1
 ) -> nn.Sequential:
-    """Returns bias-free 3x3 convolution, batch norm of eps 1e-3, PReLU with a slope a channel."""
+    """Returns bias-free 3x3 convolution, batch norm of eps 1e-3, PReLU with a slope per channel."""
     return conv_norm_act(
         in_channels,
         out_channels,
@@ -136,7 +136,7 @@ def axial_attention(channels: int) -> nn.Sequential:
 
 
 class ReverseAttention(nn.Module):
-    """Refines one coarse map of logits at ever finer levels, looking where it says background.
+    """Refines one coarse map of logits at finer levels, in the regions that it marks as background.
 
     At each level, deepest first: the map so far is resized to the level; the level's features pass
     the feature pyramid and axial attention, are multiplied by 1 - sigmoid(map), and three
@@ -147,7 +147,7 @@ class ReverseAttention(nn.Module):
     Args:
         widths: Channels of the levels, finest first.
         num_classes: Channels of the maps.
-        residual: Whether axial attention's input is added to its output once more.
+        residual: Whether the input of axial attention is added to its output once more.
     """
 
     def __init__(self, widths: Sequence[int], num_classes: int, *, residual: bool) -> None:

@@ -39,7 +39,7 @@ def build(num_classes: int, *, architecture: str, encoder: str) -> nn.Module:
 
 
 def _build_transformer(encoder: str, num_classes: int) -> nn.Module:
-    """DPT wants to be told of class tokens, and timm of images of another size than pretrained."""
+    """Tells DPT whether there are class tokens, and timm that the image size varies."""
     check_timm_network(encoder)
     network = _outline(encoder)
     patch_height, patch_width = _patch_size(network)

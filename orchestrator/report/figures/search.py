@@ -22,14 +22,16 @@ from orchestrator.report.figures.style import (
     wrap,
 )
 from orchestrator.report.palette import INK, LINE_COLOURS, MUTED, RULE
-from orchestrator.tune.studies import Finding
+from orchestrator.tune.results import SearchResult
 from workers.catalogue.spaces import Range
 
 _COLUMNS, _LEFT, _HEAD, _HEIGHT, _ROW = 3, 0.48, 0.2, 1.35, 1.95
 _TRIED, _BEST, _STOPPED = LINE_COLOURS[0], LINE_COLOURS[1], MUTED
 
 
-def search_figure(finding: Finding, importance: Mapping[str, float] | None, name: str) -> Drawn:
+def search_figure(
+    finding: SearchResult, importance: Mapping[str, float] | None, name: str
+) -> Drawn:
     """Draws history, one slice a parameter, and importance where it is known."""
     keys = list(finding.study.space)
     panels = 1 + len(keys) + (importance is not None and len(keys) > 1)
@@ -57,7 +59,7 @@ def search_figure(finding: Finding, importance: Mapping[str, float] | None, name
     return Drawn(name=name, figure=figure, caption="", texts={"csv": _csv(finding)})
 
 
-def _draw_history(axes: Axes, finding: Finding) -> None:
+def _draw_history(axes: Axes, finding: SearchResult) -> None:
     ended = finding.ended
     axes.plot([one.number for one, _ in ended], [value for _, value in ended], "o",
               color=_TRIED, markersize=3, label="candidate")  # fmt: skip
@@ -76,7 +78,7 @@ def _draw_history(axes: Axes, finding: Finding) -> None:
     axes.legend(fontsize=SMALL, frameon=False, loc="lower right", handlelength=1, borderpad=0)
 
 
-def _draw_slice(axes: Axes, finding: Finding, key: str) -> None:
+def _draw_slice(axes: Axes, finding: SearchResult, key: str) -> None:
     domain = finding.study.space[key]
     ended = finding.ended
     where: list[Any]
@@ -121,7 +123,7 @@ def _draw_importance(axes: Axes, importance: Mapping[str, float]) -> None:
     axes.set_xlabel("share", size=SMALL, labelpad=1)
 
 
-def _csv(finding: Finding) -> str:
+def _csv(finding: SearchResult) -> str:
     keys = list(finding.study.space)
     rows = [
         (one.number, one.status, one.value, *(one.values[key] for key in keys))

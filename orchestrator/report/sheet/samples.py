@@ -197,7 +197,7 @@ def _concerned(
 
 
 def _alike(survey: Survey, *, equal: bool) -> Iterator[tuple[int, str, tuple[str, int]]]:
-    siblings = survey.siblings
+    siblings = survey.relations
     if siblings is None:
         return
     near = siblings.near(SIMILAR_DISTANCE)

@@ -40,7 +40,7 @@ def test_defaults_are_the_published_protocol():
     assert (training.max_epochs, training.patience) == (200, 40)
 
 
-def test_a_component_is_labelled_by_its_name_unless_told():
+def test_label_of_a_component_defaults_to_its_name():
     assert Component(name="iou").label == "iou"
     assert Component(name="iou", label="mine").label == "mine"
 

@@ -44,7 +44,7 @@ def prepare(**runtime):
 
 
 @pytest.mark.parametrize("share", [0.5, 0.25, 0.125])
-def test_trials_side_by_side_and_their_contexts_fit_on_one_gpu(limits, share):
+def test_concurrent_trials_and_contexts_fit_on_one_gpu(limits, share):
     assert prepare(gpu_ids=("0",), gpu_share=share).type == "cuda"
     ((fraction, device),) = limits
     assert device == 0
@@ -52,23 +52,23 @@ def test_trials_side_by_side_and_their_contexts_fit_on_one_gpu(limits, share):
     assert used / share == pytest.approx(80 * GIB)
 
 
-def test_a_whole_gpu_is_not_limited_and_a_reused_process_gets_its_limit_back(limits):
+def test_whole_gpu_removes_the_limit_of_a_reused_process(limits):
     prepare(gpu_ids=("0",), gpu_share=0.5)
     prepare(gpu_ids=("0",), gpu_share=1.0)
     assert [fraction for fraction, _ in limits][1] == 1.0
 
 
-def test_determinism_on_a_gpu_is_not_a_warning(limits):
+def test_determinism_on_a_gpu_is_strict(limits):
     asked.clear()
     prepare(gpu_ids=("0",))
     assert asked == [((True,), {})]
 
 
-def test_the_smallest_share_is_still_something(limits):
+def test_smallest_gpu_share_has_a_lower_bound(limits):
     prepare(gpu_ids=("0",), gpu_share=0.005)
     assert limits == [(0.001, 0)]
 
 
-def test_without_an_assigned_gpu_none_is_touched(limits):
+def test_process_without_assigned_gpu_uses_the_cpu(limits):
     assert prepare(gpu_share=0.5).type == "cpu"
     assert limits == []

@@ -33,7 +33,7 @@ def test_masks_and_mean_by_hand():
     assert decoded(kept.logits_png).tolist() == [[0, round(4.5 / 9 * 255)], [184, 255]]
 
 
-def test_an_outlier_coarsens_the_grey_levels_but_moves_no_pixel_over_a_threshold():
+def test_outlier_coarsens_grey_levels_but_not_masks():
     logits = np.tile(np.array([-0.4, 0.4], np.float32), (8, 4))
     logits[0, 0] = 600
     kept = keep(logits)
@@ -58,13 +58,13 @@ def test_grey_levels_are_half_a_step_from_the_raw_output(logits):
     assert kept.logit_mean == pytest.approx(logits.astype(float).mean(), abs=1e-9)
 
 
-def test_a_constant_output_is_over_no_mean():
+def test_mean_mask_of_a_constant_output_is_empty():
     kept = keep(np.full((4, 4), 0.3, np.float32))
     assert decoded(kept.mask_png).all()
     assert not decoded(kept.mean_mask_png).any()
 
 
-def test_a_study_s_image_takes_a_few_kilobytes():
+def test_prediction_takes_a_few_kilobytes():
     y, x = np.mgrid[0:224, 0:224] / 224 - 0.5
     logits = (8 * (0.3 - np.hypot(x, y))).astype(np.float32)
     kept = keep(logits)

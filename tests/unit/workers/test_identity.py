@@ -43,13 +43,13 @@ def test_known_ids_do_not_change():
     assert protocol_id(SPEC) == "2f62b020d473"
 
 
-def test_the_protocol_id_leaves_axes_and_repeat_out():
+def test_protocol_id_ignores_axes_and_repeat():
     other = replace(SPEC, dataset=Component(name="wound"), repeat=3)
     assert protocol_id(other) == protocol_id(SPEC)
     assert protocol_id(replace(SPEC, seed=43)) != protocol_id(SPEC)
 
 
-def test_a_field_that_came_later_is_part_of_the_id_only_away_from_its_default():
+def test_later_field_at_its_default_is_not_part_of_the_id():
     assert '"deep_supervision"' not in CANONICAL_TEXT
     alone = replace(SPEC, training=TrainingProtocol(deep_supervision=False))
     assert trial_id(alone) != trial_id(SPEC)
@@ -59,7 +59,7 @@ def test_a_field_that_came_later_is_part_of_the_id_only_away_from_its_default():
     )
 
 
-def test_near_duplicates_are_identity_with_their_distance_and_rule():
+def test_near_duplicate_distance_and_rule_change_the_id():
     of = {
         trial_id(replace(SPEC, data=data))
         for data in (
@@ -102,7 +102,7 @@ def test_the_order_of_keys_does_not_matter():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_numbers_without_a_value_are_refused(value):
+def test_non_finite_numbers_are_refused(value):
     with pytest.raises(ValueError, match="cannot be part of an identity"):
         trial_id(replace(SPEC, loss=Component(name="focal", parameters={"gamma": value})))
 
@@ -126,7 +126,7 @@ def test_values_that_are_not_json_are_refused():
     ],
     ids=str,
 )
-def test_every_part_of_a_question_changes_the_id(change):
+def test_every_field_of_the_identity_changes_the_id(change):
     assert trial_id(replace(SPEC, **change)) != trial_id(SPEC)
 
 

@@ -111,9 +111,7 @@ def test_no_number_depends_on_a_test_image(tmp_path, spec):
     assert numbers(on_test[0]) == numbers(clean)
 
 
-def test_only_training_and_validation_images_are_ever_fed_to_the_network(
-    tmp_path, spec, monkeypatch
-):
+def test_network_gets_only_training_and_validation_images(tmp_path, spec, monkeypatch):
     write(tmp_path / "clean")
     fed: set[int] = set()
     prepare: Any = vars(running)["prepare_task"]
@@ -136,7 +134,6 @@ def test_only_training_and_validation_images_are_ever_fed_to_the_network(
     )
     train(spec, tmp_path / "clean", tmp_path)
     assert fed == set(split.train.tolist()) | set(split.val.tolist())
-    assert not fed & set(split.test.tolist())
 
 
 class Breaking(nn.Module):

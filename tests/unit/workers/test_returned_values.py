@@ -59,7 +59,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("loss", "message"), REFUSED.values(), ids=REFUSED)
-def test_a_loss_without_one_teachable_value_is_refused_alone_and_in_a_sum(loss, message):
+def test_loss_without_one_differentiable_value_is_refused(loss, message):
     for terms in ([loss], [bce, loss]):
         names = [f"term-{number}" for number in range(len(terms))]
         found = SegmentationLoss(terms, [1.0] * len(terms), names)
@@ -73,7 +73,7 @@ def test_a_loss_without_one_teachable_value_is_refused_alone_and_in_a_sum(loss, 
     [lambda x, t: bce(x, t).view(1, 1), lambda x, t: bce(x.double(), t.double())],
     ids=["(1, 1)", "float64"],
 )
-def test_one_value_of_another_form_gives_the_same_sum_and_gradient(same):
+def test_loss_value_of_another_form_gives_equal_gradients(same):
     one, other = logits(), logits()
     SegmentationLoss([bce, bce], [1.0, 0.5], ["a", "b"])(one, TRUTH).backward()
     value = SegmentationLoss([same, bce], [1.0, 0.5], ["a", "b"])(other, TRUTH)
@@ -119,7 +119,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize(("last", "message"), MODELS.values(), ids=MODELS)
-def test_a_model_with_another_output_is_told_what_to_return(last, message):
+def test_model_with_wrong_output_is_refused_with_remedy(last, message):
     with pytest.raises(SpecificationError, match=message) as caught:
         output_of(Net(last), torch.zeros(2, 3, 32, 32))
     assert "return SegmentationOutput(logits_BCHW) of workers.models, with logits of" in str(
@@ -172,12 +172,12 @@ def out(x: Tensor, training: bool) -> SegmentationOutput:
     ],
     ids=["constant", "detached model", "rounded", "zero"],
 )
-def test_a_training_that_would_teach_nothing_is_refused(task, last, loss, message):
+def test_training_without_gradients_is_refused(task, last, loss, message):
     with pytest.raises(SpecificationError, match=message):
         epochs_of(Net(last), loss, task)
 
 
-def test_a_loss_without_a_slope_on_the_first_batch_only_may_go_on(task):
+def test_loss_without_slope_on_first_batch_is_trained(task):
     """As a region loss without smoothing has none where no image of the batch has a lesion."""
     calls = []
 
@@ -200,7 +200,7 @@ def test_a_loss_without_a_slope_on_the_first_batch_only_may_go_on(task):
     ],
     ids=["sigmoid", "clamped", "sigmoid in evaluation", "logits", "tanh", "NaN"],
 )
-def test_outputs_between_zero_and_one_are_suspected_and_not_refused(task, last, suspected):
+def test_outputs_between_0_and_1_get_a_note(task, last, suspected):
     torch.manual_seed(0)
     note = sigmoid_note(Net(last), task, "mine")
     assert (note is not None) == suspected

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from tests.unit.workers.models.demands import without_memory
 from workers.catalogue.models import MODELS, complete_model, num_supervised
 from workers.contract import Component, DataProtocol, TrainingProtocol, TrialSpec
 from workers.losses import build_loss
-from workers.models import SegmentationOutput, build_model
+from workers.models import SegmentationOutput
 from workers.requirements import batch_problem, left_out_note, supervision_problem
 from workers.training import supervised_loss
 
@@ -55,7 +56,7 @@ def test_gradients_are_those_of_the_sum_written_by_hand(protocol, weights):
         torch.testing.assert_close(mine, theirs)
 
 
-def test_mutation_is_the_sum_over_the_fifteen_subsets_of_four_maps():
+def test_mutation_loss_is_the_sum_over_15_subsets():
     maps = leaves(4)
     output = SegmentationOutput(maps[3], tuple(maps[:3]), mutation=True)
     value = supervised_loss(LOSS, output, TARGET, TrainingProtocol())
@@ -69,7 +70,7 @@ def test_mutation_is_the_sum_over_the_fifteen_subsets_of_four_maps():
     torch.testing.assert_close(alone, LOSS(maps[3], TARGET))
 
 
-def test_a_weight_of_zero_leaves_an_output_out_whatever_it_is():
+def test_output_with_weight_0_is_not_used():
     (final,) = leaves(1)
     broken = torch.full_like(final, float("nan"))
     protocol = TrainingProtocol(auxiliary_weight=(0.0,))
@@ -77,7 +78,7 @@ def test_a_weight_of_zero_leaves_an_output_out_whatever_it_is():
     assert value.isfinite()
 
 
-def test_other_weights_than_outputs_are_an_error():
+def test_wrong_number_of_output_weights_is_an_error():
     final, other = leaves(2)
     protocol = TrainingProtocol(auxiliary_weight=(1.0, 1.0))
     with pytest.raises(ValueError, match="shorter"):
@@ -100,7 +101,7 @@ def spec(model: str, size: int = 32, **training: Any) -> TrialSpec:
     ("model", "number"),
     [("unetpp", 3), ("caranet", 3), ("colonformer", 3), ("emcad", 14), ("unet", 0)],
 )
-def test_a_list_of_weights_has_to_fit_the_model(model, number):
+def test_list_of_output_weights_must_fit_the_model(model, number):
     assert num_supervised(model, complete_model(model, {})[1]) == number
     assert supervision_problem(spec(model, auxiliary_weight=(1.0,) * (number or 2))) is None
     assert supervision_problem(spec(model, auxiliary_weight=2.0)) is None
@@ -128,10 +129,9 @@ WHOLE = [
 
 
 @pytest.mark.parametrize(("name", "parameters"), [*SMALL, *WHOLE])
-def test_the_catalogue_counts_the_outputs_of_every_model(name, parameters):
-    with torch.device("meta"):
-        network = build_model(name, **parameters).eval()
-        output = network(torch.zeros(1, 3, 32, 32))
+def test_catalogue_has_the_outputs_of_every_model(name, parameters):
+    network = without_memory(name, **parameters).eval()
+    output = network(torch.zeros(1, 3, 32, 32, device="meta"))
     complete = complete_model(name, parameters)[1]
     assert len(output.supervised()) == num_supervised(name, complete)
 
@@ -150,7 +150,7 @@ def test_the_catalogue_counts_the_outputs_of_every_model(name, parameters):
         ("unet", 32, 1, 1, False, False),
     ],
 )
-def test_batches_that_are_refused_or_left_out(model, size, batch, images, refused, left_out):
+def test_small_batches_are_refused_or_not_trained_on(model, size, batch, images, refused, left_out):
     trial = spec(model, size, batch_size=batch)
     problem, note = batch_problem(trial, images), left_out_note(trial, images)
     assert (problem is not None) == refused
@@ -159,8 +159,8 @@ def test_batches_that_are_refused_or_left_out(model, size, batch, images, refuse
         assert "raise training.batch_size or use more images" in problem
     elif left_out:
         assert note == (
-            "the last batch of an epoch, 1 of 9 training images, another one every time, is left "
-            "out: the model needs 2 images in a step"
+            "the last batch of each epoch (1 of 9 training images, different ones in each epoch) "
+            "is not trained on: the model needs 2 images in a step"
         )
     else:
         assert note is None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from workers import training
-from workers.checkpoint import Progress, pack, unpack
+from workers.checkpoint import TrainingState, pack, unpack
 from workers.contract import (
     EpochRecord,
     FailureClass,
@@ -19,7 +19,7 @@ from workers.contract import (
     UserError,
 )
 from workers.datasets.cache import DatasetArrays
-from workers.datasets.likeness.siblings import unrelated
+from workers.datasets.likeness.relations import unrelated
 from workers.datasets.split import Split
 from workers.evaluation import choose_examples
 from workers.failures import classify_failure, spoils_process
@@ -37,8 +37,8 @@ def record(epoch, dice, seconds=1.0):
     )
 
 
-def progress_of(dices, model=None):
-    progress = Progress()
+def state_of(dices, model=None):
+    progress = TrainingState()
     for epoch, dice in enumerate(dices, start=1):
         progress.update(record(epoch, dice), model or nn.Linear(1, 1))
     return progress
@@ -57,14 +57,14 @@ def progress_of(dices, model=None):
     ],
 )
 def test_training_stops_after_patience_or_the_last_epoch(dices, best, over):
-    progress = progress_of(dices)
+    progress = state_of(dices)
     assert progress.best_epoch == best
     assert progress.is_over(max_epochs=6, patience=2) is over
 
 
 def test_the_best_weights_are_a_copy():
     model = nn.Linear(1, 1)
-    progress = progress_of([0.5], model)
+    progress = state_of([0.5], model)
     kept = progress.best_weights["weight"].clone()
     with torch.no_grad():
         model.weight.add_(1)
@@ -84,7 +84,7 @@ def trained(steps):
 
 def test_a_checkpoint_gives_back_every_bit():
     model, optimizer = trained(3)
-    progress = progress_of([0.1, 0.4, 0.2], model)
+    progress = state_of([0.1, 0.4, 0.2], model)
     content = pack("id", progress, model, optimizer)
     expected = torch.rand(4)
     other, other_optimizer = trained(1)
@@ -110,9 +110,9 @@ def devices(model, optimizer, progress):
 
 
 @pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter:UserWarning")
-def test_every_tensor_lies_after_resuming_where_a_fresh_training_has_it():
+def test_resumed_tensors_are_on_the_devices_of_a_fresh_trial():
     trained_on_cpu = trained(2)
-    content = pack("id", progress_of([0.1], trained_on_cpu[0]), *trained_on_cpu)
+    content = pack("id", state_of([0.1], trained_on_cpu[0]), *trained_on_cpu)
     meta = torch.device("meta")
     with meta:
         fresh, resumed = (
@@ -124,7 +124,7 @@ def test_every_tensor_lies_after_resuming_where_a_fresh_training_has_it():
     resumed_adam = torch.optim.Adam(resumed.parameters())
     progress = unpack(content, "id", resumed, resumed_adam, meta)
     assert progress is not None
-    expected = devices(fresh, fresh_adam, progress_of([0.1], fresh))
+    expected = devices(fresh, fresh_adam, state_of([0.1], fresh))
     assert expected["step 0"] == "cpu"
     assert expected["exp_avg 0"] == "meta"
     assert devices(resumed, resumed_adam, progress) == expected
@@ -135,7 +135,7 @@ def test_a_checkpoint_is_one_copy_on_the_host():
     optimizer = torch.optim.Adam(model.parameters())
     tracemalloc.start()
     try:
-        content = pack("id", progress_of([0.1], model), model, optimizer)
+        content = pack("id", state_of([0.1], model), model, optimizer)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -167,7 +167,7 @@ class SlowSaves:
         (4.0, 0.0, None),
     ],
 )
-def test_saving_takes_two_percent_of_a_training_at_most(seconds, interval, expected, monkeypatch):
+def test_saving_takes_at_most_2_percent_of_a_training(seconds, interval, expected, monkeypatch):
     saves = SlowSaves(seconds)
 
     train_epoch = training.train_epoch
@@ -179,7 +179,7 @@ def test_saving_takes_two_percent_of_a_training_at_most(seconds, interval, expec
     monkeypatch.setattr(training, "train_epoch", epoch)
     arrays = DatasetArrays(
         images=np.zeros((4, 32, 32, 3), np.uint8), masks=np.ones((4, 32, 32), np.uint8),
-        names=tuple("abcd"), siblings=unrelated(tuple("abcd")), fingerprint="",
+        names=tuple("abcd"), relations=unrelated(tuple("abcd")), fingerprint="",
     )  # fmt: skip
     part = np.arange(1)
     task = prepare_task(
@@ -200,9 +200,9 @@ def test_saving_takes_two_percent_of_a_training_at_most(seconds, interval, expec
 
 @settings(deadline=None, max_examples=30)
 @given(st.data())
-def test_a_torn_or_foreign_checkpoint_is_no_checkpoint(data):
+def test_damaged_or_foreign_checkpoint_is_ignored(data):
     model, optimizer = trained(1)
-    content = pack("id", progress_of([0.1], model), model, optimizer)
+    content = pack("id", state_of([0.1], model), model, optimizer)
     cut = data.draw(st.integers(0, len(content) - 1))
     flipped = bytearray(content)
     flipped[cut] ^= 1 << data.draw(st.integers(0, 7))
@@ -248,7 +248,7 @@ def test_failures_fall_into_the_documented_classes(error, expected):
 
 
 @pytest.mark.parametrize("text", ["CUDNN_STATUS_EXECUTION_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"])
-def test_a_library_that_finds_no_room_under_a_cap_is_out_of_memory(text):
+def test_library_without_memory_under_a_cap_is_out_of_memory(text):
     error = RuntimeError(f"CUDA error: {text} when calling `cublasCreate(handle)`")
     assert classify_failure(error, capped=True) == FailureClass.OUT_OF_MEMORY
     assert spoils_process(error)
@@ -266,7 +266,7 @@ def test_a_library_that_finds_no_room_under_a_cap_is_out_of_memory(text):
         (OSError(errno.ENOSPC, "No space left on device"), False),
     ],
 )
-def test_memory_and_device_errors_leave_a_process_that_nobody_should_use(error, spoiled):
+def test_memory_and_device_errors_spoil_the_process(error, spoiled):
     assert spoils_process(error) == spoiled
 
 

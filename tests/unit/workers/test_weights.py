@@ -36,7 +36,7 @@ def offline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
 
 
-def test_one_file_may_have_any_name_and_two_lie_in_a_folder(tmp_path):
+def test_single_file_has_any_name_and_two_need_a_folder(tmp_path):
     file = tmp_path / "mine.pth"
     file.write_bytes(CONTENT)
     assert given_files((VGG16,), file) == (file,)
@@ -50,7 +50,7 @@ def test_one_file_may_have_any_name_and_two_lie_in_a_folder(tmp_path):
     assert [file.name for file in given_files(FAT_NET, tmp_path)] == names
 
 
-def test_the_content_is_what_counts(tmp_path):
+def test_content_id_depends_only_on_content(tmp_path):
     one, two = tmp_path / "a.pth", tmp_path / "b.pt"
     one.write_bytes(CONTENT)
     two.write_bytes(CONTENT)
@@ -62,7 +62,7 @@ def test_the_content_is_what_counts(tmp_path):
     assert content_id([two]) != content_id([one])
 
 
-def test_a_file_that_another_node_does_not_have_or_has_otherwise(tmp_path):
+def test_missing_or_different_file_on_a_node_is_refused(tmp_path):
     asked = model("fcn", f"sha256:{SHA}", "fcn-own")
     with pytest.raises(UserError) as caught:
         weight_files(asked, str(tmp_path / "w.pth"), tmp_path)
@@ -77,7 +77,7 @@ def test_a_file_that_another_node_does_not_have_or_has_otherwise(tmp_path):
     assert weight_files(Component(name="fcn"), None, tmp_path) == ()
 
 
-def test_without_a_network_one_message_names_every_file_and_the_remedy(tmp_path, monkeypatch):
+def test_missing_weights_without_network_are_all_named(tmp_path, monkeypatch):
     offline(tmp_path, monkeypatch)
     models = [
         model("fat-net", True),
@@ -103,7 +103,7 @@ def test_without_a_network_one_message_names_every_file_and_the_remedy(tmp_path,
     assert "caranet" not in text
 
 
-def test_a_client_told_to_stay_offline_says_so(tmp_path, monkeypatch):
+def test_offline_hub_client_is_reported(tmp_path, monkeypatch):
     offline(tmp_path, monkeypatch)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="switched off by HF_HUB_OFFLINE"):
@@ -180,7 +180,7 @@ def test_processes_of_one_node_fetch_a_file_once(tmp_path, hub):
     assert not list(folder.glob(".*.tmp"))
 
 
-def test_a_repository_that_is_not_there_does_not_hide_the_others(tmp_path, hub, monkeypatch):
+def test_missing_repository_does_not_stop_other_downloads(tmp_path, hub, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub)
     monkeypatch.setattr("huggingface_hub.file_download.constants.ENDPOINT", hub)

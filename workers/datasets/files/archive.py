@@ -36,8 +36,8 @@ SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 MAX_FILES = 2_000_000
 MAX_FILE_BYTES = 8 << 30
 MAX_RATIO = 200
-"""What comes out of an archive may be so many times its size. Packed pictures grow by a few per
-cent, packed masks by up to a hundred times; a bomb by a thousand and more."""
+"""Largest ratio of unpacked to packed size. Packed pictures grow by a few per cent, packed masks up
+to a hundred times, an archive that was made to fill disks a thousand times and more."""
 FREE_OF_RATIO_BYTES = 1 << 30
 MAX_NAME_BYTES = 1024
 MAX_PART_BYTES = 255
@@ -51,11 +51,11 @@ _OPENERS: tuple[tuple[re.Pattern[bytes], Callable[[Path], Any]], ...] = (
     (re.compile(rb"\xfd7zXZ\x00"), lzma.LZMAFile),
     (re.compile(rb""), lambda path: path.open("rb")),
 )
-"""How a tar begins when it is compressed, and what reads it."""
+"""First bytes of a compressed tar, and its reader."""
 
 
 class _RefusedError(Exception):
-    """A member, or the archive as a whole, is not unpacked; the text says why and what to do."""
+    """A member or the whole archive is refused; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class _Member:
 
 
 def is_archive(text: str) -> bool:
-    """Says whether a path or URI names an archive, by its ending."""
+    """Returns whether a path or URI names an archive, by its ending."""
     path = text.partition("?")[0] if "://" in text else text
     return path.lower().endswith(SUFFIXES)
 
@@ -78,13 +78,13 @@ def unpack(archive: Path, folder: Path, shown: str) -> None:
 
     Args:
         archive: The file.
-        folder: An empty folder; after an error it may hold a part.
-        shown: How messages name the archive.
+        folder: An empty folder; after an error it can hold some of the files.
+        shown: Name of the archive in messages.
 
     Raises:
-        UserError: It is no such archive, is damaged or encrypted, holds anything but files and
-            folders below the folder, holds too many or too large ones, or does not fit on the
-            disk.
+        UserError: The file is not such an archive, is damaged or encrypted, has members other
+            than files and folders below the folder, has too many or too large members, or does
+            not fit on the disk.
         OSError: The disk cannot be written.
     """
     try:
@@ -98,15 +98,15 @@ def unpack(archive: Path, folder: Path, shown: str) -> None:
         *(EOFError, OSError, RuntimeError, ValueError, LookupError),
     ) as error:  # RecursionError and a method of packing that Python lacks are RuntimeErrors
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # the disk's; damage that gzip, bz2 and a seek to nowhere find is not
+            raise  # an error of the disk; damage has no errno or EINVAL
         reason = str(error).partition("\n")[0].rstrip(":")
-        msg = f"{shown}: is no readable archive ({reason}); make it again, or check its transfer"
+        msg = f"{shown}: is not a readable archive ({reason}); make it again, or check its transfer"
         raise UserError(msg) from error
 
 
 @contextmanager
 def _members(archive: Path) -> Iterator[Iterator[_Member]]:
-    """Opens an archive, which its first bytes tell to be a zip or a tar."""
+    """Opens an archive; its first bytes show whether it is a zip or a tar."""
     with archive.open("rb") as file:
         start = file.read(10)
     if _ZIP.match(start):
@@ -137,7 +137,7 @@ def _zip_members(content: zipfile.ZipFile) -> Iterator[_Member]:
 def _tar_members(tar: tarfile.TarFile) -> Iterator[_Member]:
     end = -1
     while (info := tar.next()) is not None:
-        tar.members.clear()  # type: ignore[attr-defined] # else it remembers millions
+        tar.members.clear()  # type: ignore[attr-defined] # otherwise it keeps millions in memory
         if info.size < 0 or info.offset <= end:
             msg = f"the header of {info.name!r} points backwards"
             raise tarfile.ReadError(msg)
@@ -165,7 +165,7 @@ def _refuse_kind(name: str, is_file: bool, *, is_link: bool) -> None:
         )
         raise _RefusedError(msg)
     if not is_file:
-        msg = f"{name!r} is a device, a pipe or the like; pack files and folders only"
+        msg = f"{name!r} is a device, a pipe or another special file; pack files and folders only"
         raise _RefusedError(msg)
 
 
@@ -176,7 +176,7 @@ class _ShortReads(io.RawIOBase):
         self._stream = stream
 
     def read(self, size: int = -1) -> bytes:
-        """Reads as the stream does, a chunk at most."""
+        """Reads from the stream, at most one chunk."""
         if not 0 <= size <= _CHUNK_BYTES:
             msg = f"a header asks for {size} bytes"
             raise tarfile.ReadError(msg)
@@ -187,12 +187,12 @@ class _ShortReads(io.RawIOBase):
         return self._stream.seek(offset, whence)
 
     def tell(self) -> int:
-        """Returns the place in the stream."""
+        """Returns the position in the stream."""
         return self._stream.tell()
 
 
 def _write(members: Iterator[_Member], folder: Path, packed_bytes: int) -> None:
-    """Writes every member below a folder that exists, holds nothing and is no link."""
+    """Writes every member below an empty folder that is not a link."""
     limit = max(FREE_OF_RATIO_BYTES, MAX_RATIO * packed_bytes)
     free = shutil.disk_usage(folder).free
     total = 0
@@ -210,8 +210,8 @@ def _write(members: Iterator[_Member], folder: Path, packed_bytes: int) -> None:
             raise _RefusedError(msg)
         if total > limit:
             msg = (
-                f"grows to more than {limit / 1e9:.1f} GB from {packed_bytes / 1e6:.1f} MB, as an "
-                f"archive does that was made to fill disks; {_BY_HAND}"
+                f"grows to more than {limit / 1e9:.1f} GB from {packed_bytes / 1e6:.1f} MB, like "
+                f"an archive that was made to fill disks; {_BY_HAND}"
             )
             raise _RefusedError(msg)
         if total > free:
@@ -220,20 +220,20 @@ def _write(members: Iterator[_Member], folder: Path, packed_bytes: int) -> None:
         _put(member, target, folder)
 
 
-_BY_HAND = "if it is right, unpack it yourself and set data.root to the folder"
+_BY_HAND = "if you trust it, unpack it yourself and set data.root to the folder"
 
 
 def _target(folder: Path, name: str) -> Path:
     """Returns where a member is written.
 
     Raises:
-        _RefusedError: The name is absolute, climbs, or is no name that every file system takes.
+        _RefusedError: The name is absolute, contains `..`, or is not valid on every file system.
     """
-    # A backslash separates where an archive was made on Windows; both readings must be harmless.
+    # On Windows a backslash separates folders; both readings must be harmless.
     parts = name.replace("\\", "/").split("/")
     reason = None
     if name.startswith(("/", "\\")) or ".." in parts or parts[0][1:2] == ":":
-        reason = "would land outside the folder; an archive of data holds relative paths only"
+        reason = "would be outside the folder; an archive of data has only relative paths"
     elif len(parts) > MAX_DEPTH or any(
         len(os.fsencode(text)) > limit
         for text, limit in ((name, MAX_NAME_BYTES), *((part, MAX_PART_BYTES) for part in parts))
@@ -252,14 +252,14 @@ def _target(folder: Path, name: str) -> Path:
 
 
 def _put(member: _Member, target: Path, folder: Path) -> None:
-    """Writes one member where its folder really lies, never over or through what is there."""
+    """Writes one member into its resolved folder, never over or through an existing file."""
     try:
         if member.open is None:
             target.mkdir(parents=True, exist_ok=True)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.parent.resolve().is_relative_to(folder):
-            msg = f"{member.name!r} would land in {target.parent.resolve()}, outside {folder}"
+            msg = f"{member.name!r} would be in {target.parent.resolve()}, outside {folder}"
             raise _RefusedError(msg)
         with member.open() as source, target.open("xb") as file:
             left = member.size

@@ -1,4 +1,4 @@
-"""SHA-256 and other facts of many files, remembered between runs by size and times."""
+"""SHA-256 and other facts on many files, remembered between runs by size and times."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from workers.contract import JSONValue, UserError
 from workers.datasets.files.storage import (
     cache_writes,
     num_build_threads,
-    report_look,
+    report_inspection,
 )
 from workers.durable import locked, replace_file
 
 SETTLED_NS = 2_000_000_000
 """A file changed less than this before it was hashed is hashed again next time: file systems
-count time in coarse steps, and a second change within one step would go unseen."""
+count time in coarse steps, so a second change within one step would not be noticed."""
 
 Stamp = tuple[int, int, int]
 Read = Callable[[Path], JSONValue]
@@ -35,7 +35,7 @@ def spelt(name: str) -> str:
 def relative_name(folder: Path, path: Path) -> str:
     """Returns the path below `folder`, the same text on every machine (NFC, forward slashes).
 
-    Bytes that are not UTF-8, which a survey refuses, are spelt out.
+    Bytes that are not UTF-8 are written as escapes; a survey refuses such names.
     """
     return unicodedata.normalize("NFC", spelt(path.relative_to(folder).as_posix()))
 
@@ -69,16 +69,16 @@ def remembered(
     read: Read,
     clock_ns: Callable[[], int] = time.time_ns,
 ) -> dict[Path, JSONValue]:
-    """Returns what `read` gives for each file.
+    """Returns the result of `read` for each file.
 
-    It is remembered in `cache_dir` under (name, size, time of content change, time of status
+    Results are remembered in `cache_dir` under (name, size, time of content change, time of status
     change), so that only new or changed files are read.
 
     Args:
         folder: Folder that holds all files.
         files: The files.
         cache_dir: Cache folder of this node.
-        what: Name and version of what is read; part of the memory's file name.
+        what: Name and version of the facts; part of the name of the remembered file.
         read: Path to plain JSON values.
         clock_ns: Gives the time in nanoseconds.
 
@@ -98,9 +98,9 @@ def remembered(
                 values = pool.map(read, [paths[n] for n in fresh])
                 for done, (name, value) in enumerate(zip(fresh, values, strict=True), start=1):
                     known[name] = value
-                    report_look(folder, done, len(fresh))
+                    report_inspection(folder, done, len(fresh))
             unsettled = {name for name in fresh if max(stamps[name][1:]) > settled_ns}
-            # Another dataset may share the folder: what was seen of its files stays.
+            # Another dataset can share the folder: the facts on its files stay.
             memory = {n: [*stamp, value] for n, (stamp, value) in _load(memory_path).items()}
             rows = memory | {n: [*stamps[n], known[n]] for n in paths if n not in unsettled}
             replace_file(memory_path, json.dumps(rows).encode())
@@ -133,7 +133,7 @@ def _load(memory_path: Path) -> dict[str, tuple[Stamp, JSONValue]]:
             for name, (size, changed, status_changed, value) in rows.items()
         }
     except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # missing or odd: nothing is known, everything is read again
+        return {}  # missing or damaged: all files are read again
 
 
 def _known(

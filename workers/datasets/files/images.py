@@ -1,4 +1,4 @@
-"""What an image file holds, which of it is odd, and how files with an orientation are turned."""
+"""Facts and findings on image files, and the turning of files with an orientation."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from workers.datasets.files.rasters import Header
 from workers.datasets.findings import Finding, finding
 
 MIN_SIDE = 32
-"""Images with a shorter side are named: the network sees little but interpolation."""
+"""Images with a shorter side are named: the network gets mainly interpolated pixels."""
 
 COMMON = 0.999
 """A level that this fraction of an image's pixels does not exceed is common there."""
 
 MIN_RANGE = 0.125
-"""Less of the range that is kept costs three of the eight bits that the network sees."""
+"""An image that uses less of the range loses three of the eight bits that the network gets."""
 
 _INKS = frozenset({"CMYK", "SEPARATED"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFacts:
-    """What one image file holds.
+    """Facts on one image file.
 
     Attributes:
-        header: Size, format, bits, orientation, pages.
-        highest: Largest level of a 16-bit image; None for others.
+        header: RasterSize, format, bits, orientation, pages.
+        highest: Largest level of a 16-bit image; None for other images.
         common: Level that nearly all of its colours do not exceed; likewise.
         transparent: Whether alpha varies.
         uniform: Whether all pixels have one colour.
@@ -59,11 +59,11 @@ class ImageFacts:
 
 
 def describe_image(header: Header, picture: AnyPicture) -> ImageFacts:
-    """Returns what an image file holds.
+    """Returns the facts on an image file.
 
     Args:
-        header: Of the file.
-        picture: Its first page as decoded, a JPEG perhaps reduced.
+        header: Header of the file.
+        picture: Its first page as decoded; a JPEG can be reduced.
     """
     has_alpha = picture.ndim == 3 and picture.shape[2] in (2, 4)
     rgb = as_rgb(picture)
@@ -83,10 +83,10 @@ def _common(levels: AnyPicture) -> int:
 
 
 def judge_images(images: Mapping[str, ImageFacts]) -> tuple[Finding, ...]:
-    """Returns what is odd in the images of a dataset, refusals first.
+    """Returns the findings on the images of a dataset, refusals first.
 
     Args:
-        images: What each file holds, in the order in which findings name them.
+        images: Facts on each file, in the order in which findings name them.
     """
     broken = {name: facts.reason for name, facts in images.items() if facts.reason}
     headers = {name: facts.header for name, facts in images.items() if facts.header}
@@ -136,7 +136,7 @@ def judge_images(images: Mapping[str, ImageFacts]) -> tuple[Finding, ...]:
 
 
 def _faint(images: Mapping[str, ImageFacts], highest: int) -> tuple[Finding, ...]:
-    """Names the 16-bit images that become nearly black, if half are: one level of one image can."""
+    """Names the 16-bit images that become nearly black, if half do: one pixel can cause it."""
     common = {name: f.common for name, f in images.items() if f.common is not None}
     faint = {
         name: f"{COMMON:.1%} of it is at most {level} of {highest}"
@@ -155,14 +155,14 @@ def image_bits(images: Mapping[str, ImageFacts]) -> int:
 def judge_turns(
     pairs: Mapping[str, tuple[Header, Mapping[str, Header]]], tolerance: float
 ) -> tuple[dict[str, int], tuple[Finding, ...]]:
-    """Returns the orientation that is applied to each file, and what is odd about it.
+    """Returns the orientation that is applied to each file, and findings.
 
-    Equal tags of image and mask are applied to both. If the tags differ, the sizes decide: all of
-    the pair's tags are applied if mask and image only fit then, none if they only fit as stored.
-    If they fit both ways, nobody can tell on which raster the mask was drawn.
+    Equal tags of image and mask are applied to both. If the tags differ, the sizes decide: the tags
+    are applied if image and mask fit only with them, and ignored if they fit only as stored. If
+    they fit both ways, it is not known on which raster the mask was drawn.
 
     Args:
-        pairs: Headers by name of the image: its own, and those of its masks by their names.
+        pairs: By name of the image: its header, and the headers of its masks by their names.
         tolerance: By how much two aspect ratios may differ.
     """
     turns: dict[str, int] = {}

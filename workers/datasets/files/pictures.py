@@ -1,4 +1,4 @@
-"""Decoding and resizing of image files, with one error for everything that can be wrong in them."""
+"""Decoding and resizing of image files, with one error for every fault in them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from workers.datasets.files.rasters import (
     valid_orientation,
 )
 from workers.datasets.files.rasters import Raster as Raster
-from workers.datasets.files.rasters import Size as Size
+from workers.datasets.files.rasters import RasterSize as RasterSize
 from workers.datasets.files.rasters import UnreadableImageError as UnreadableImageError
 from workers.datasets.files.tiffs import pages_of, tiff_header, tiff_raster
 
@@ -50,7 +50,7 @@ AnyPicture = NDArray[np.bool_] | NDArray[np.uint8] | NDArray[np.uint16]
 
 
 def is_jpeg(path: Path) -> bool:
-    """Tells by the name whether a file is a JPEG."""
+    """Returns whether a file is a JPEG by its name."""
     return path.suffix.lower() in _JPEG_SUFFIXES
 
 
@@ -95,8 +95,8 @@ def decode(path: Path, *, min_side: int | None = None) -> AnyPicture:
     Args:
         path: The file. TIFF is read with tifffile, since Pillow refuses colour TIFFs that declare
             themselves grey (all of CVC-ClinicDB's).
-        min_side: If given, a JPEG may be decoded at half, a quarter or an eighth of its size, as
-            long as both sides stay at least this long.
+        min_side: If given, a JPEG can be decoded at half, a quarter or an eighth of its size, with
+            both sides at least this long.
 
     Raises:
         UnreadableImageError: The file is missing, broken, of an unsupported kind or too large.
@@ -119,7 +119,7 @@ def as_rgb(picture: AnyPicture, bits: int = 16) -> NDArray[np.uint8]:
 
     Args:
         picture: (H, W) or (H, W, C).
-        bits: How many of 16 bits are used; the upper 8 of those are kept.
+        bits: How many of 16 bits are used; the upper 8 of the used bits are kept.
     """
     colour = _without_alpha(picture)
     if colour.dtype == np.bool_:
@@ -140,9 +140,9 @@ def resize_image(
 
     Args:
         rgb_HWC: The picture.
-        side: In pixels.
-        by_blocks: First average whole blocks of pixels where a reduction is beyond 6: several
-            times faster; levels change by well under one.
+        side: Side in pixels.
+        by_blocks: Whether to average whole blocks of pixels first, if a reduction is beyond 6:
+            several times faster; levels change by far less than one.
     """
     image = Image.fromarray(rgb_HWC)
     gap = 3.0 if by_blocks else None
@@ -154,11 +154,11 @@ def reduce_image(rgb_HWC: NDArray[np.uint8], path: Path, side: int) -> NDArray[n
     """Returns (side, side, 3) of an image as the cache holds it.
 
     Args:
-        rgb_HWC: The picture, of a JPEG perhaps reduced already.
+        rgb_HWC: The picture; a JPEG can be reduced already.
         path: Its file.
-        side: In pixels.
+        side: Side in pixels.
     """
-    # libjpeg has averaged the blocks of a JPEG; a second time would be seen.
+    # libjpeg has averaged the blocks of a JPEG; a second average would change levels visibly.
     return resize_image(rgb_HWC, side, by_blocks=not is_jpeg(path))
 
 
@@ -169,10 +169,10 @@ def resize_mask(mask_HW: NDArray[np.bool_], *, width: int, height: int) -> NDArr
 
 
 def resize_mask_by_area(mask_HW: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
-    """Returns (side, side): lesion where at least half of a pixel's area is lesion.
+    """Returns (side, side): a pixel is lesion if at least half of its area is lesion.
 
-    A lesion that would vanish keeps the pixel that it covers most. Lesions are told apart at the
-    new size: parts that touch the same or neighbouring pixels, also diagonally, count as one.
+    A lesion that would vanish keeps the pixel that it covers most. Lesions are separated at the
+    new size: regions that touch the same or neighbouring pixels, also diagonally, count as one.
     """
     levels = Image.fromarray(mask_HW.astype(np.float32))
     covered = np.asarray(levels.resize((side, side), Image.Resampling.BOX))
@@ -197,13 +197,13 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except UnreadableImageError:
         raise
-    except Exception as error:  # a broken file makes decoders raise nearly anything
+    except Exception as error:  # for a damaged file, decoders raise nearly any exception
         raise UnreadableImageError(path, _reason(error)) from error
 
 
 def _open(path: Path) -> Image.Image:
-    # Pillow warns about large pictures before their size can be asked for; we refuse them by our
-    # own bound. Warning filters are global, so only one thread at a time may change them.
+    # Pillow warns about large pictures before their size is known; `check_pixels` refuses them.
+    # Warning filters are global, so only one thread at a time may change them.
     with _header_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         image = Image.open(path, formats=_FORMATS)
@@ -231,7 +231,7 @@ def _header(path: Path, image: Image.Image) -> Header:
 
 
 def _orientation(path: Path, image: Image.Image) -> int:
-    # Asked for EXIF, Pillow decodes all of a PNG, since the chunk may come last.
+    # For EXIF, Pillow decodes all of a PNG, because the chunk can come last.
     if image.format == "PNG" and not _has_exif(path.read_bytes()):
         return 1
     return valid_orientation(image.getexif().get(ORIENTATION_TAG))
@@ -251,7 +251,7 @@ def _has_exif(png: bytes) -> bool:
 def _bits(path: Path, image: Image.Image) -> int:
     if image.format == "PNG":
         with path.open("rb") as file:
-            return file.read(25)[24]  # IHDR: Pillow cuts 16-bit colour to 8 and does not say so
+            return file.read(25)[24]  # IHDR: Pillow cuts 16-bit colour to 8 bits without a warning
     return 1 if image.mode == "1" else 16 if image.mode.startswith("I") else 8
 
 
@@ -280,7 +280,7 @@ def _raster(path: Path, image: Image.Image, *, quickly: bool = True) -> Raster:
 
 
 def _check_sums(path: Path) -> None:
-    """Refuses a PNG with a wrong checksum, which Pillow heeds only when it is asked to verify."""
+    """Refuses a PNG with a wrong checksum; Pillow checks it only in `verify`."""
     with _open(path) as image:
         try:
             image.verify()
@@ -290,9 +290,9 @@ def _check_sums(path: Path) -> None:
 
 
 def _quickly_decoded(path: Path, image: Image.Image) -> NDArray[Any] | None:
-    """Returns what Pillow would, in half the time; of 16-bit colour all bits. None if it cannot.
+    """Returns the same pixels as Pillow in half the time; of 16-bit colour all bits.
 
-    Where the file is broken, too: Pillow says better what is wrong.
+    None if the form is not supported or the file is damaged: Pillow has the better message.
     """
     decoder = _QUICK.get((image.format or "", image.mode))
     if decoder is None or "transparency" in image.info or getattr(image, "is_animated", False):
@@ -301,7 +301,7 @@ def _quickly_decoded(path: Path, image: Image.Image) -> NDArray[Any] | None:
     if image.format == "PNG" and data[24] < 8:
         return None
     if image.format == "JPEG" and not data.endswith(_JPEG_END):
-        return None  # this decoder does not mind that the end is missing
+        return None  # this decoder accepts a file without its end
     try:
         pixels = np.asarray(decoder(data))
     except (RuntimeError, ValueError):

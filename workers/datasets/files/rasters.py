@@ -1,4 +1,4 @@
-"""Pages of picture files as they are stored, with what their headers say, and the error of both."""
+"""Pages of picture files as they are stored, their headers, and the error of both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 from workers.contract import UserError
 
 MAX_PIXELS = 100_000_000
-"""Larger pictures are refused: a small file can otherwise ask for all memory."""
+"""Larger pictures are refused: otherwise a small file could need all memory."""
 ORIENTATION_TAG = 0x0112
 """Of EXIF and TIFF: how a viewer turns the stored raster."""
 
@@ -25,7 +25,7 @@ class UnreadableImageError(UserError):
 
     Attributes:
         path: The file.
-        reason: What the decoder said.
+        reason: Message of the decoder.
     """
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -38,7 +38,7 @@ class UnreadableImageError(UserError):
 
 
 @dataclass(frozen=True)
-class Size:
+class RasterSize:
     """Width and height of a stored raster, pixels."""
 
     width: int
@@ -50,7 +50,7 @@ class Raster:
     """One page of a file, as it is stored.
 
     Attributes:
-        pixels: (H, W) or (H, W, C): levels, or indices where there is a palette.
+        pixels: (H, W) or (H, W, C): levels, or indices if there is a palette.
         palette: (256, 4) red, green, blue and alpha of each index; None for levels.
     """
 
@@ -65,13 +65,13 @@ class Raster:
         return self.pixels.ndim == 3 and self.pixels.shape[2] in (2, 4)
 
     def nearest(self, width: int, height: int) -> Raster:
-        """Returns (height, width): the nearest pixels, as Pillow takes them."""
+        """Returns (height, width): the nearest pixels, as Pillow selects them."""
         rows = nearest_indices(self.pixels.shape[0], height)
         columns = nearest_indices(self.pixels.shape[1], width)
         return Raster(self.pixels.take(rows, axis=0).take(columns, axis=1), self.palette)
 
     def turned(self, orientation: int) -> Raster:
-        """Returns the page as a viewer shows it that heeds the EXIF orientation 1 to 8."""
+        """Returns the page as a viewer shows it with the EXIF orientation 1 to 8."""
         pixels = self.pixels
         if orientation >= 5:
             pixels = np.swapaxes(pixels, 0, 1)
@@ -82,7 +82,7 @@ class Raster:
         return Raster(np.ascontiguousarray(pixels), self.palette)
 
     def rgb(self) -> NDArray[np.uint8] | None:
-        """Returns (H, W, 3), of 16 bits the upper 8; None where all channels are equal."""
+        """Returns (H, W, 3), of 16 bits the upper 8; None if all channels are equal."""
         if self.palette is not None:
             used = self.palette[np.unique(self.pixels), :3]
             return self.palette[:, :3][self.pixels] if _differ(used) else None
@@ -99,7 +99,7 @@ def _differ(colours: NDArray[Any]) -> bool:
 
 @lru_cache(maxsize=256)
 def nearest_indices(length: int, num: int) -> NDArray[np.int32]:
-    """Returns which of `length` pixels Pillow takes for each of `num` by its nearest filter."""
+    """Returns which of `length` pixels Pillow selects for each of `num` with its nearest filter."""
     ramp = Image.fromarray(np.arange(length, dtype=np.int32)[None])
     taken: NDArray[np.int32] = np.asarray(ramp.resize((num, 1), Image.Resampling.NEAREST))[0]
     return taken
@@ -107,7 +107,7 @@ def nearest_indices(length: int, num: int) -> NDArray[np.int32]:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a file says of itself before its pixels are decoded.
+    """The header of a file, read before its pixels are decoded.
 
     Attributes:
         width: Pixels of a stored row.
@@ -117,7 +117,7 @@ class Header:
             interpretation.
         bits: Bits of one level.
         orientation: EXIF orientation, 1 to 8; 1 is upright.
-        num_pages: Pages or frames, reduced copies left out.
+        num_pages: Pages or frames, without reduced copies.
         lossy: Whether its compression changes levels.
         profile: Description of an embedded colour profile; empty without one.
     """
@@ -138,13 +138,13 @@ class Header:
         return self.kind in ("JPEG", "MPO")
 
     @property
-    def size(self) -> Size:
-        """Size of the stored raster."""
-        return Size(self.width, self.height)
+    def size(self) -> RasterSize:
+        """RasterSize of the stored raster."""
+        return RasterSize(self.width, self.height)
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:
-    """Refuses a picture that would ask for too much memory.
+    """Refuses a picture that would need too much memory.
 
     Raises:
         UnreadableImageError: It has more than `MAX_PIXELS`.
@@ -156,7 +156,7 @@ def check_pixels(path: Path, width: int, height: int) -> None:
 
 
 def valid_orientation(value: object) -> int:
-    """Returns the orientation of a tag: 1, upright, for anything that is none."""
+    """Returns the orientation of a tag: 1 (upright) for a value that is not valid."""
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 

@@ -27,7 +27,7 @@ def cache_writes(cache_dir: Path, num_bytes: int | None = None) -> Iterator[None
 
     Args:
         cache_dir: The cache folder of this node.
-        num_bytes: What is about to be written, for the message.
+        num_bytes: Size of the content to write, for the message.
 
     Raises:
         UserError: The folder is full, not writable or cannot be locked.
@@ -48,14 +48,14 @@ def cache_writes(cache_dir: Path, num_bytes: int | None = None) -> Iterator[None
 
 
 Watch = Callable[[Path, int, int], None]
-"""Told the folder, how many of its files were looked at, and how many there are to look at."""
+"""Called with a folder, the number of its inspected files, and the number of files to inspect."""
 
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 @contextmanager
-def watched_looks(watch: Watch) -> Iterator[None]:
-    """Lets `watch` follow every long look at files inside the context."""
+def watched_inspection(watch: Watch) -> Iterator[None]:
+    """Calls `watch` during every inspection of files inside the context."""
     token = _watch.set(watch)
     try:
         yield
@@ -63,8 +63,8 @@ def watched_looks(watch: Watch) -> Iterator[None]:
         _watch.reset(token)
 
 
-def report_look(folder: Path, done: int, total: int) -> None:
-    """Tells who watches how far a look at the files of a folder is."""
+def report_inspection(folder: Path, done: int, total: int) -> None:
+    """Reports how many files of a folder are inspected, if there is a watch."""
     watch = _watch.get()
     if watch is not None:
         watch(folder, done, total)

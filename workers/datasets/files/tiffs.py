@@ -30,7 +30,7 @@ _UNREADABLE = frozenset(
 
 
 def pages_of(tiff: tifffile.TiffFile) -> Iterator[Any]:
-    """Yields the pages that are no reduced copies of another."""
+    """Yields the pages that are not reduced copies of another page."""
     for page in tiff.pages:
         full = page if isinstance(page, tifffile.TiffPage) else page.aspage()
         if full.index == 0 or not full.is_reduced:
@@ -42,7 +42,7 @@ def tiff_header(path: Path, tiff: tifffile.TiffFile) -> Header:
 
     Raises:
         UnreadableImageError: It is too large.
-        ValueError: It holds planes that its pages do not show.
+        ValueError: It has planes that are not pages, or pages of several sizes.
     """
     pages = list(pages_of(tiff))
     page = pages[0]
@@ -78,7 +78,7 @@ def tiff_raster(page: Any) -> Raster:  # noqa: ANN401 - tifffile has no types
     """Returns the raster of a page.
 
     Raises:
-        ValueError: It is stored in a way that Podium does not read.
+        ValueError: Podium does not read this form of TIFF.
     """
     pixels = np.asarray(page.asarray())
     photometric = page.photometric
@@ -87,7 +87,7 @@ def tiff_raster(page: Any) -> Raster:  # noqa: ANN401 - tifffile has no types
     channels = 1 if pixels.ndim == 2 else pixels.shape[-1]
     bands = channels in (2, 4) and photometric == tifffile.PHOTOMETRIC.MINISBLACK
     if bands and not set(page.extrasamples) & {1, 2}:
-        msg = f"a TIFF of {channels} bands, none of which is said to be alpha; store grey or colour"
+        msg = f"a TIFF of {channels} bands, none of which is marked as alpha; store grey or colour"
         raise ValueError(msg)
     if pixels.ndim not in (2, 3) or channels > 4 or pixels.dtype.kind not in "buif":
         msg = (

@@ -9,7 +9,7 @@ Rules:
   is taken. Names are matched whole, so `benign (1)` never takes a mask of `benign (10)`.
 - Masks are of mode 1, two are RGBA with full alpha: alpha is ignored.
 - Images of identical pixels within a class share a group (`split_unit: group`). Not handled:
-  about 36 pairs of near-duplicates stay in groups of their own, and `benign (433)` and
+  about 36 pairs of near duplicates stay in separate groups, and `benign (433)` and
   `malignant (145)`, the same picture, are in two datasets, which are never trained together.
 """
 

@@ -56,7 +56,7 @@ def builtin_sequences() -> SequenceTable:
 
 
 def parse_sequences(readme: str) -> SequenceTable:
-    """Returns the rows `first to last | sequence` of the README; empty if it has no such table."""
+    """Returns the rows `first to last | sequence` of the README; empty if it has no table."""
     return tuple((int(a), int(b), int(n)) for a, b, n in _ROW.findall(readme) if int(a) <= int(b))
 
 

@@ -1,18 +1,18 @@
 """Folder: your own images and masks.
 
-Source, citation, licence and counts are yours; nothing is expected but two folders.
+Source, citation, licence and counts are yours; only two folders are expected.
 
 Rules:
 - ROOT/LABEL/images and ROOT/LABEL/masks, where LABEL is the alias in the configuration, or else
   ROOT/images and ROOT/masks.
 - Any of png, jpg, tif, bmp, webp, gif, ppm, pgm; 8 or 16 bits, grey, colour or palette. Other
-  files, and folders inside, are left alone with a note. Two images of one stem are refused.
+  files, and folders inside, are not read, with a note. Two images of one stem are refused.
 - A mask has its image's stem, alone or with `_mask` or `_segmentation`, each also with a number.
   Masks that differ only in that number (`a_mask.png`, `a_mask_2.png`) are united with a note; any
   other two masks of one image are refused.
-- A mask among the images, beside its image (`a.png`, `a_mask.png`), is no image. If masks has one
-  for that image, it is left alone with a note; otherwise it is refused.
-- docs/data.md has these rules as a table, with what Podium prints.
+- A mask among the images, next to its image (`a.png`, `a_mask.png`), is not an image. If masks has
+  a mask for that image, the other one is not read, with a note; otherwise it is refused.
+- docs/data.md has these rules as a table, with the messages.
 - Which pixels are lesion is decided over all masks (`workers.datasets.masks.decision`). A mask
   whose shape does not fit its image is refused.
 """

@@ -8,7 +8,7 @@ Counts: 2000 training, 150 validation, 600 test pairs; sizes up to 6748x4499.
 Rules:
 - All parts that are present are pooled: the study draws its own splits. Labels of a part whose
   images are absent, or the reverse, are reported as unpaired.
-- An image is ISIC_nnnnnnn.jpg; `_superpixels.png` files and csv tables among them are no images.
+- An image is ISIC_nnnnnnn.jpg; `_superpixels.png` files and csv tables are not images.
   Its mask is ISIC_nnnnnnn_segmentation.png.
 - Ids match without regard to case: the official page and the archive spell one file differently.
 """
@@ -35,7 +35,7 @@ PARTS = {"Training": 2000, "Validation": 150, "Test_v2": 600}
 _IMAGE = re.compile(r"(ISIC_\d{7})\.jpe?g", re.IGNORECASE)
 _MASK = re.compile(r"(ISIC_\d{7})_segmentation\.png", re.IGNORECASE)
 _OTHERS = re.compile(r"_superpixels\.png$|\.csv$|\.txt$", re.IGNORECASE)
-"""What the archives hold besides."""
+"""Other files of the archives."""
 
 
 def _images_folder(folder: Path, part: str) -> Path | None:

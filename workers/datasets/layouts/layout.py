@@ -1,9 +1,10 @@
-"""How the files of a dataset lie: finding its folder, pairing images with masks, naming samples.
+"""Layouts of datasets: finding the folder, pairing images with masks, naming samples.
 
 Rules for every layout: names match without regard to case and to Unicode normal form; samples are
-in natural order (1, 2, 10); files whose names begin with a dot are left alone, those that match no
-stated pattern too, with a note. What is ambiguous is refused: two images of one name, two masks of
-one image where the layout does not unite them, a mask among the images that is the only one.
+in natural order (1, 2, 10). Files whose names begin with a dot are not read; files that match no
+stated pattern are not read either, with a note. Ambiguous files are refused: two images of one
+name, two masks of one image that the layout does not unite, a mask among the images if it is the
+only mask of its image.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from workers.datasets.layouts.naming import key_beside, masks_among, natural_key
 TWO_IMAGES = FindingKind(
     name="two-images",
     severity="refused",
-    text="images of one name, whose masks cannot be told apart",
+    text="images of one name, whose masks cannot be assigned",
     remedy="rename or remove one of each",
 )
 TWO_MASKS = FindingKind(
     name="two-masks",
     severity="refused",
     text="several masks of one image, which this layout does not unite",
-    remedy="remove those that are out of date",
+    remedy="remove the outdated masks",
 )
 MASK_AMONG_IMAGES = FindingKind(
     name="mask-among-images",
@@ -50,22 +51,22 @@ LEFT_ALONE = FindingKind(
 )
 
 IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini"})
-"""What Windows leaves in folders of pictures."""
+"""Files that Windows creates in folders of pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What the folder of a dataset holds.
+    """The content of a dataset's folder.
 
     Attributes:
         folder: The dataset's own folder; fingerprints and reports name files relative to it.
         samples: The pairs, in natural order.
-        images_without_mask: Images that should have a mask and have none.
-        masks_without_image: Masks whose image is not there.
-        absent: Parts of the official dataset that are not there.
-        left_alone: Files and folders that lie among the others and are not read.
-        notes: What the layout decides by rule, for `podium data verify`.
-        findings: What is ambiguous.
+        images_without_mask: Images that should have a mask but do not.
+        masks_without_image: Masks whose image is missing.
+        absent: Parts of the official dataset that are missing.
+        left_alone: Other files and folders there, which are not read.
+        notes: Decisions of the layout by rule, for `podium data verify`.
+        findings: Ambiguous files.
     """
 
     folder: Path
@@ -87,13 +88,13 @@ class Contents:
         absent: Iterable[str] = (),
         notes: Iterable[str] = (),
     ) -> Contents:
-        """Returns the contents that pairings of images and masks make up.
+        """Returns the contents from pairings of images and masks.
 
         Args:
             folder: The dataset's own folder.
-            *pairings: Each of another part; samples stay in this order.
-            looked_in: Folders that were listed; what else lies in them is left alone.
-            known: Names of files that lie there by rule and need no note.
+            *pairings: One per part; samples stay in this order.
+            looked_in: Folders that were listed; other files in them are not read.
+            known: Names of files that are expected there and need no note.
             absent: See the attributes.
             notes: See the attributes.
         """
@@ -135,16 +136,16 @@ class Contents:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """One way files may lie.
+    """One layout of files.
 
     Attributes:
         rules: Name and version of the adapter's rules; raised when they give other samples.
-        expected: Folders that must be there, as a user would look for them.
-        locate: (root, strict) to the dataset's folder, or None. Strict takes the root itself only
-            if it bears the official name.
+        expected: Folders that must exist, as shown to users.
+        locate: (root, strict, parameters) to the dataset's folder, or None. Strict uses the root
+            itself only if it has the official name.
         index: (folder, **parameters) to the contents.
         reads: Which files it pairs, "images/NAME.jpg with masks/NAME.jpg", for messages.
-        index_masks: Masks may hold class indices 0 and 1.
+        index_masks: Whether masks can hold class indices 0 and 1.
     """
 
     rules: str
@@ -157,7 +158,7 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
-    """Images with their masks, and what is left over.
+    """Images with their masks, and the files that are left over.
 
     Attributes:
         samples: Images with at least one mask.
@@ -166,7 +167,7 @@ class Pairing:
         equal_images: Groups of images of one name; none of them is in `samples`.
         equal_masks: Groups of masks of one image that the layout does not unite; likewise.
         masks_among: Files among the images that seem to be masks of others.
-        files: All images and masks that were looked at.
+        files: All images and masks that were considered.
     """
 
     samples: tuple[Sample, ...]
@@ -181,7 +182,7 @@ class Pairing:
 def child(folder: Path, *names: str) -> Path | None:
     """Returns the entry `names[0]/names[1]/...` below a folder.
 
-    The name as it is given comes before one of another case or normal form.
+    The exact name has priority over a name of another case or normal form.
     """
     found: Path | None = folder
     for name in names:
@@ -219,11 +220,11 @@ def locate_named(
     """Returns the folder `official` under a root, or the root if it is that folder itself.
 
     Args:
-        root: Where to look.
-        strict: The root itself counts only under the official name.
+        root: Folder to search.
+        strict: Whether the root itself counts only under the official name.
         official: Official name of the folder.
-        holds: Tells whether a folder holds what the dataset needs.
-        *inside: Further folders in which archives are known to put the official one.
+        holds: Returns whether a folder holds the files of the dataset.
+        *inside: Further folders in which archives are known to put the official folder.
     """
     for way in ((official,), *((name, official) for name in inside)):
         folder = child(root, *way)
@@ -234,11 +235,11 @@ def locate_named(
 
 
 def numbered(paths: Sequence[Path], ending: re.Pattern[str]) -> bool:
-    """Says whether masks of one image differ in the number after one ending, and only in it.
+    """Returns whether masks of one image differ only in the number after one ending.
 
     Args:
         paths: `a_mask.png`, `a_mask_1.png`, ...
-        ending: Its groups `word` and `number` tell the two apart.
+        ending: Pattern with the groups `word` and `number`.
     """
     found = [ending.search(path.stem) for path in paths]
     words = {match and match["word"].casefold() for match in found}
@@ -257,12 +258,13 @@ def pair(
     """Pairs images and masks that share a key.
 
     Args:
-        images: Key to images; more than one of a key are refused.
+        images: Key to images; more than one image of a key is refused.
         masks: Key to masks of that image.
         name: (key, image) to the sample's name.
         group: Key to the sample's group; None for a group of its own.
-        united: Says whether several masks of one image belong together; else they are refused.
-        among: Masks that lie among the images, where the adapter has set them apart already.
+        united: Returns whether several masks of one image belong together; if not, they are
+            refused.
+        among: Masks among the images, if the adapter has separated them already.
     """
     if among is None:
         among = masks_among(path for paths in images.values() for path in paths)
@@ -309,4 +311,4 @@ def keyed_masks(paths: Iterable[Path], key: Callable[[Path], str | None]) -> dic
 
 
 keyed_images = keyed_masks
-"""The same for images: equal keys are refused when they are paired."""
+"""The same function for images: equal keys are refused when they are paired."""

@@ -1,4 +1,4 @@
-"""Names of files: when two are the same, and which mask seems to be meant for which image."""
+"""Names of files: equal names, and the image that a mask seems to belong to."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ MASK_WORDS = frozenset(
         "groundtruth", "label", "labels", "labelstr", "annotation", "annotations", "anno", "manual",
     }
 )  # fmt: skip
-"""Words by which people mark a mask, in any place of its name."""
+"""Words that mark a mask, anywhere in its name."""
 
 IMAGE_WORDS = frozenset(
     {"image", "images", "imagestr", "img", "imgs", "photo", "photos", "picture", "pictures",
      "input", "orig", "original", "jpegimages"}
 )  # fmt: skip
-"""Words by which people mark an image."""
+"""Words that mark an image."""
 
 _SEPARATORS = re.compile(r"[-_ .()]+")
 
@@ -40,18 +40,18 @@ def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
 
 
 def has_mask_word(path: Path) -> bool:
-    """Says whether a file's name marks it as a mask: `a_seg.png`, `mask-7.png`."""
+    """Returns whether a file's name marks it as a mask: `a_seg.png`, `mask-7.png`."""
     return not MASK_WORDS.isdisjoint(_words(path.stem))
 
 
 def is_role(name: str, role: frozenset[str]) -> bool:
-    """Says whether a folder is named after its role and nothing else: `ground truth`, `Mask`."""
+    """Returns whether a folder's name is only its role: `ground truth`, `Mask`."""
     words = set(_words(name))
     return bool(words & role) and words <= MASK_WORDS | IMAGE_WORDS
 
 
 def subject(path: Path) -> str:
-    """Returns what is left of a name without the words for mask and image, and their number.
+    """Returns a name without the words for mask and image, and without the number of the mask.
 
     `img_007.png`, `007_mask_2.png` and `gt-7.png` all have the subject `7`.
     """
@@ -67,12 +67,12 @@ def subject(path: Path) -> str:
 
 
 def key_beside(path: Path) -> tuple[Path, str]:
-    """Returns what an image shares with a mask that lies beside it."""
+    """Returns the key that an image shares with a mask in the same folder."""
     return path.parent, subject(path)
 
 
 def masks_among(images: Iterable[Path]) -> list[Path]:
-    """Returns the files that seem to be masks of others: `a_mask.png` beside `a.png`."""
+    """Returns the files that seem to be masks of others: `a_mask.png` next to `a.png`."""
     groups: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)
     for path in images:
         groups[key_beside(path)].append(path)
@@ -86,7 +86,7 @@ def masks_among(images: Iterable[Path]) -> list[Path]:
 
 
 def nearly_fitting(images: Iterable[Path], masks: Iterable[Path]) -> dict[Path, Path]:
-    """Returns, of masks that fit no image by name, those that seem meant for exactly one."""
+    """Returns the masks without an image that seem to belong to exactly one image."""
     by_subject: defaultdict[str, list[Path]] = defaultdict(list)
     for image in images:
         by_subject[subject(image)].append(image)

@@ -1,4 +1,4 @@
-"""What the names of a dataset's files say: pairs that are missing, ambiguous or nearly fit."""
+"""Findings from the names of a dataset's files: pairs that are missing, ambiguous or nearly fit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_UTF8 = FindingKind(
     remedy="rename each, for example with `convmv -t utf8`",
 )
 TOO_FEW_PAIRS = FindingKind(name="too-few-pairs", severity="refused", text="too few pairs")
-"""Its text is written for each dataset, as is that of `INCOMPLETE`."""
+"""Its text is written for each dataset, like the text of `INCOMPLETE`."""
 
 INCOMPLETE = FindingKind(name="incomplete", severity="note", text="not all official pairs are here")
 IMAGE_WITHOUT_MASK = FindingKind(
@@ -35,7 +35,7 @@ MASK_WITHOUT_IMAGE = FindingKind(
 NEARLY_FITS = FindingKind(
     name="nearly-fits",
     severity="note",
-    text="mask whose name would fit an image if it were written otherwise, left out",
+    text="mask whose name nearly fits an image, left out",
     remedy="rename each, or make a folder with links of the right names",
 )
 SEVERAL_MASKS = FindingKind(
@@ -44,7 +44,7 @@ SEVERAL_MASKS = FindingKind(
 
 
 def pairing_findings(entry: DatasetEntry, layout: Layout, contents: Contents) -> list[Finding]:
-    """Returns what the names of the files alone say, refusals and notes."""
+    """Returns the findings from the names of the files alone, refusals and notes."""
 
     def names(paths: Iterable[Path]) -> list[str]:
         return [relative_name(contents.folder, path) for path in paths]
@@ -61,7 +61,7 @@ def pairing_findings(entry: DatasetEntry, layout: Layout, contents: Contents) ->
         *finding(IMAGE_WITHOUT_MASK, names(without)),
         *finding(MASK_WITHOUT_IMAGE, names(orphans)),
         *finding(
-            replace(NEARLY_FITS, remedy=f"{NEARLY_FITS.remedy}; read are {layout.reads}"),
+            replace(NEARLY_FITS, remedy=f"{NEARLY_FITS.remedy}; this layout reads {layout.reads}"),
             dict(
                 zip(
                     names(fits),
@@ -94,7 +94,7 @@ def _too_few(layout: Layout, contents: Contents, fits: Mapping[Path, Path]) -> t
         return ()
     text = f"{num} image-mask pairs in {contents.folder}, at least {MIN_PAIRS} are needed"
     if layout.reads:
-        text += f"; read are {layout.reads}"
+        text += f"; this layout reads {layout.reads}"
     others = Counter(
         (path.parent, "folder" if path.is_dir() else path.suffix or "file without ending")
         for path in contents.left_alone
@@ -104,10 +104,10 @@ def _too_few(layout: Layout, contents: Contents, fits: Mapping[Path, Path]) -> t
         for (folder, kind), count in others.most_common(4)
     ]
     if listed:
-        text += f", not what lies there besides: {', '.join(listed)}"
+        text += f"; other files there: {', '.join(listed)}"
     if fits:
         mask, image = next(iter(fits.items()))
-        text += f"; {len(fits):,} masks nearly fit, such as {mask.name} the image {image.name}"
+        text += f"; {len(fits):,} masks nearly fit an image, such as {mask.name} and {image.name}"
     return (Finding(kind=replace(TOO_FEW_PAIRS, text=spelt(text)), names=()),)
 
 

@@ -8,11 +8,11 @@ its authors. Counts: 810 training and 200 validation pairs, 200 test images with
 Rules:
 - train and validation are pooled: the study draws its own splits. test has no labels: ignored.
 - A mask has its image's file name, in labels instead of images. A sample is named train/0121.
-- 24 of 1010 masks are empty: kept, since "no wound" is an answer. What such an image scores is
-  the metric's rule.
+- 24 of 1010 masks are empty and are used, because "no wound" is an answer. The metric's rule
+  decides the score of such an image.
 - Masks are RGB; foreground is above 127, so the 84 pixels of value 32 in validation/0233 are not.
 - 29 groups of images are exact duplicates, 7 of them across train and validation with different
-  masks: all are kept; with `split_unit: group` the images of a group stay in one part.
+  masks: all are used; with `split_unit: group` the images of a group stay in one part.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Pictures that are equal or nearly so, and what that means for splits."""
+"""Equal pictures and near duplicates, and what they mean for splits."""

@@ -12,20 +12,20 @@ from workers.contract import SIMILAR_DISTANCE
 from workers.datasets.dataset import FileDataset
 from workers.datasets.files.fingerprint import relative_name
 from workers.datasets.findings import Finding, FindingKind, finding
-from workers.datasets.likeness.pictures import NUM_BITS, classes, near_pairs
-from workers.datasets.likeness.siblings import Siblings
+from workers.datasets.likeness.hashing import NUM_BITS, classes, near_pairs
+from workers.datasets.likeness.relations import ImageRelations
 
 EQUAL_PICTURES = FindingKind(
     name="equal-pictures",
     severity="note",
     text="pictures with the same pixels",
-    remedy="data.split_unit: group keeps them in one part",
+    remedy="data.split_unit: group keeps them in one subset",
 )
 NEAR_DUPLICATES = FindingKind(
     name="near-duplicates",
     severity="note",
     text="near duplicates",
-    remedy="data.split_unit: similar keeps each group in one part",
+    remedy="data.split_unit: similar keeps each group in one subset",
 )
 SHARED_PICTURES = FindingKind(
     name="shared-pictures",
@@ -37,18 +37,18 @@ SHARED_PICTURES = FindingKind(
 _MAX_MEMBERS = 4
 
 
-def duplicate_findings(dataset: FileDataset, siblings: Siblings) -> list[Finding]:
+def duplicate_findings(dataset: FileDataset, relations: ImageRelations) -> list[Finding]:
     """Returns the equal pictures and the groups of near duplicates of one dataset."""
     names = _names(dataset)
-    near = siblings.near(SIMILAR_DISTANCE)
-    new = near[siblings.equal[near[:, 0]] != siblings.equal[near[:, 1]]]
+    near = relations.near(SIMILAR_DISTANCE)
+    new = near[relations.equal[near[:, 0]] != relations.equal[near[:, 1]]]
     pairs = "1 pair" if len(new) == 1 else f"{len(new):,} pairs"
     text = (
         f"groups of near duplicates ({pairs} with hashes that differ in at most {SIMILAR_DISTANCE} "
         f"of {NUM_BITS} bits)"
     )
     return [
-        *finding(EQUAL_PICTURES, _listed(siblings.equal, names, " = ")),
+        *finding(EQUAL_PICTURES, _listed(relations.equal, names, " = ")),
         *finding(
             replace(NEAR_DUPLICATES, text=text), _listed(classes(len(names), new), names, " ~ ")
         ),
@@ -56,20 +56,20 @@ def duplicate_findings(dataset: FileDataset, siblings: Siblings) -> list[Finding
 
 
 def shared_findings(
-    datasets: Mapping[str, tuple[FileDataset, Siblings]],
+    datasets: Mapping[str, tuple[FileDataset, ImageRelations]],
 ) -> dict[str, list[Finding]]:
-    """Returns for each dataset its images that are in another one too.
+    """Returns for each dataset a finding on its images that are also in another dataset.
 
     Args:
         datasets: By label.
     """
     shared: dict[str, dict[str, str]] = {label: {} for label in datasets}
-    for label, (dataset, siblings) in datasets.items():
+    for label, (dataset, relations) in datasets.items():
         names = _names(dataset)
-        for other, (other_dataset, other_siblings) in datasets.items():
-            if other == label or siblings.hashes is None or other_siblings.hashes is None:
+        for other, (other_dataset, other_relations) in datasets.items():
+            if other == label or relations.hashes is None or other_relations.hashes is None:
                 continue
-            near = near_pairs(siblings.hashes, SIMILAR_DISTANCE, other_siblings.hashes)
+            near = near_pairs(relations.hashes, SIMILAR_DISTANCE, other_relations.hashes)
             other_names = _names(other_dataset)
             _, first = np.unique(near[:, 0], return_index=True)
             for a, b, _ in near[first].tolist():

@@ -1,4 +1,4 @@
-"""Labels that cannot all be right: equal pictures with two masks, images that are their masks."""
+"""Labels that cannot all be right: equal pictures with different masks, images that are masks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workers.contract import UserError
 from workers.datasets.dataset import FileDataset
 from workers.datasets.files.fingerprint import hash_files, relative_name
 from workers.datasets.findings import Finding, FindingKind, finding
-from workers.datasets.likeness.siblings import Siblings
+from workers.datasets.likeness.relations import ImageRelations
 
 MASKS_DIFFER = FindingKind(
     name="equal-pictures-masks-differ",
@@ -22,7 +22,7 @@ IMAGE_IS_MASK = FindingKind(
     name="image-is-mask",
     severity="note",
     text="image file with the same bytes as its mask",
-    remedy="put the picture in its place",
+    remedy="replace it with the picture",
 )
 MASKS_EQUAL = FindingKind(
     name="masks-equal",
@@ -32,8 +32,10 @@ MASKS_EQUAL = FindingKind(
 )
 
 
-def label_findings(dataset: FileDataset, siblings: Siblings, cache_dir: Path) -> list[Finding]:
-    """Returns equal pictures whose masks differ, images that are masks, and masks of one content.
+def label_findings(
+    dataset: FileDataset, relations: ImageRelations, cache_dir: Path
+) -> list[Finding]:
+    """Returns equal pictures whose masks differ, images that are masks, and equal masks.
 
     Raises:
         UserError: The cache folder cannot be written.
@@ -44,7 +46,7 @@ def label_findings(dataset: FileDataset, siblings: Siblings, cache_dir: Path) ->
         return relative_name(dataset.folder, path)
 
     differ: dict[str, str] = {}
-    for i, first in enumerate(siblings.equal.tolist()):
+    for i, first in enumerate(relations.equal.tolist()):
         if i == first:
             continue
         with suppress(UserError):  # a refused dataset has no masks that could be compared
@@ -68,7 +70,7 @@ def label_findings(dataset: FileDataset, siblings: Siblings, cache_dir: Path) ->
 
 
 def _are_equal(folder: Path, files: Iterable[Path], cache_dir: Path) -> bool:
-    """Tells whether files have the same bytes; reads none where sizes already differ."""
+    """Returns whether files have the same bytes; reads none if their sizes differ."""
     paths = list(files)
     if len({path.stat().st_size for path in paths}) != 1:
         return False

@@ -1,4 +1,4 @@
-"""What to do about masks that are refused or doubtful: options that read these masks."""
+"""Remedies for masks that are refused or doubtful: options that can read these masks."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import replace
 from workers.contract import JSONValue
 from workers.datasets import kinds
 from workers.datasets.findings import Finding, FindingKind
-from workers.datasets.masks.rule import MaskFacts, MaskRule, Table
+from workers.datasets.masks.rule import MaskFacts, MaskRule, ValueCounts
 
 Option = dict[str, JSONValue]
 Fits = Callable[[Option, tuple[str, ...]], bool]
-"""Says of an option whether it reads the masks, and lesion and background in those named."""
+"""Returns whether an option can read all masks, with lesion and background in the named masks."""
 
 
 def written(option: Mapping[str, JSONValue]) -> str:
-    """Returns an option `mask` as a configuration names it."""
+    """Returns an option `mask` as it is written in a configuration."""
     pairs = ", ".join(f"{key}: {_scalar(value)}" for key, value in option.items())
     return f"parameters: {{mask: {{{pairs}}}}}"
 
@@ -46,29 +46,29 @@ def exchanged(rule: MaskRule) -> FindingKind:
 
 
 def advised(one: Finding, masks: Mapping[str, MaskFacts], fits: Fits) -> Finding:
-    """Returns a finding with the options that read these masks added to its remedy."""
+    """Returns a finding whose remedy names the options that can read these masks."""
     if one.kind.name not in _ADVICE:
         return one
-    seen = _Seen(masks, *_deciding(masks))
-    is_uniform = len(seen.values) < 2
-    options = [] if is_uniform else _ADVICE[one.kind.name](seen, one, fits)
+    found = _MaskValues(masks, *_deciding(masks))
+    is_uniform = len(found.values) < 2
+    options = [] if is_uniform else _ADVICE[one.kind.name](found, one, fits)
     remedy = "; ".join(filter(None, [one.kind.remedy, *options]))
     return replace(one, kind=replace(one.kind, remedy=remedy or kinds.MASK_TRIVIAL.remedy))
 
 
-class _Seen:
-    """What the masks hold where their lesion is.
+class _MaskValues:
+    """The values of the masks in the channel of their lesion.
 
     Attributes:
         masks: Facts by name.
-        tables: The table of each that decides.
+        tables: The table of each mask that decides.
         values: All values, in order.
-        is_exact: Whether they are listed as stored, without compression.
-        where: The part of an option that names the channel.
+        is_exact: Whether the values are as stored, without compression.
+        where: The keys of an option that name the channel.
     """
 
     def __init__(
-        self, masks: Mapping[str, MaskFacts], channel: str, tables: Mapping[str, Table]
+        self, masks: Mapping[str, MaskFacts], channel: str, tables: Mapping[str, ValueCounts]
     ) -> None:
         self.masks, self.tables = masks, tables
         values = {v for t in tables.values() for v in t.values if not isinstance(v, str)}
@@ -79,11 +79,11 @@ class _Seen:
         self.where: Option = {} if channel == "numbers" else {"channel": channel}
 
     def option(self, **keys: JSONValue) -> Option:
-        """Returns an option of these keys for the channel that decides."""
+        """Returns an option with these keys for the channel that decides."""
         return keys | self.where
 
     def middle(self) -> Option:
-        """Returns the option of the middle between background and lesion."""
+        """Returns the option that cuts between background and lesion."""
         scales = {facts.full_scale for facts in self.masks.values()}
         if len(scales) > 1 and None not in scales:
             return self.where or {"channel": "brightest"}  # half of each file's full scale
@@ -94,8 +94,8 @@ class _Seen:
         return self.option(threshold=half if half < 1 else int(half))
 
 
-def _deciding(masks: Mapping[str, MaskFacts]) -> tuple[str, dict[str, Table]]:
-    """Returns the channel that an option must name, and each mask's table of it."""
+def _deciding(masks: Mapping[str, MaskFacts]) -> tuple[str, dict[str, ValueCounts]]:
+    """Returns the channel that an option must name, and its table for each mask."""
     numbers = {
         name: facts.tables["index" if {"index", "colour"} <= facts.tables.keys() else "brightest"]
         for name, facts in masks.items()
@@ -110,23 +110,23 @@ def _deciding(masks: Mapping[str, MaskFacts]) -> tuple[str, dict[str, Table]]:
     return "numbers", numbers
 
 
-def _numbers(seen: _Seen, one: Finding, fits: Fits) -> list[str]:
-    lesion = seen.option(lesion=[*seen.values[1:3]])
-    above = seen.option(threshold=seen.values[0])
-    if not seen.is_exact:
-        return _grey(seen, one, fits)
+def _numbers(found: _MaskValues, one: Finding, fits: Fits) -> list[str]:
+    lesion = found.option(lesion=[*found.values[1:3]])
+    above = found.option(threshold=found.values[0])
+    if not found.is_exact:
+        return _grey(found, one, fits)
     return [
         f"for {kind} set {written(option)} of the dataset, {what}"
         for kind, option, what in (
             ("classes", lesion, "with the values that are lesion"),
-            ("instances", above, f"every value above {seen.values[0]}"),
+            ("instances", above, f"every value above {found.values[0]}"),
         )
         if fits(option, one.names)
     ]
 
 
-def _grey(seen: _Seen, _: Finding, fits: Fits) -> list[str]:
-    option = seen.middle()
+def _grey(found: _MaskValues, _: Finding, fits: Fits) -> list[str]:
+    option = found.middle()
     first = "check that it is a mask, then "
     if not fits(option, ()):
         return [f"{first}store it as 0 and 255"]
@@ -134,32 +134,32 @@ def _grey(seen: _Seen, _: Finding, fits: Fits) -> list[str]:
     return [f"{first}set {written(option)} of the dataset{what}"]
 
 
-def _disagrees(seen: _Seen, one: Finding, fits: Fits) -> list[str]:
-    option = seen.option(threshold=0)
-    others = {value for n, t in seen.tables.items() if n not in one.names for value in t.values}
-    if not seen.is_exact or len(others) > 2 or not fits(option, one.names):
+def _disagrees(found: _MaskValues, one: Finding, fits: Fits) -> list[str]:
+    option = found.option(threshold=0)
+    others = {value for n, t in found.tables.items() if n not in one.names for value in t.values}
+    if not found.is_exact or len(others) > 2 or not fits(option, one.names):
         return []
     return [f"if every value above 0 is lesion, set {written(option)} of the dataset"]
 
 
-def _trivial(seen: _Seen, _: Finding, fits: Fits) -> list[str]:
-    options: list[Option] = [seen.middle()]
-    if seen.is_exact:
-        first, last = seen.values[0], seen.values[-1]
-        options = [seen.option(lesion=[last]), seen.option(threshold=first)]
+def _trivial(found: _MaskValues, _: Finding, fits: Fits) -> list[str]:
+    options: list[Option] = [found.middle()]
+    if found.is_exact:
+        first, last = found.values[0], found.values[-1]
+        options = [found.option(lesion=[last]), found.option(threshold=first)]
     good = " or ".join(written(option) for option in options if fits(option, ()))
     return [f"or say which values are lesion: set {good} of the dataset"] if good else []
 
 
-def _compressed(seen: _Seen, _: Finding, fits: Fits) -> list[str]:
-    options: list[Option] = [seen.middle(), seen.middle() | {"inverted": True}]
+def _compressed(found: _MaskValues, _: Finding, fits: Fits) -> list[str]:
+    options: list[Option] = [found.middle(), found.middle() | {"inverted": True}]
     plain, inverted = (written(option) for option in options)
     if not all(fits(option, ()) for option in options):
         return []
     return [f"or set {plain} of the dataset for bright lesions, or {inverted} for dark ones"]
 
 
-_ADVICE: dict[str, Callable[[_Seen, Finding, Fits], list[str]]] = {
+_ADVICE: dict[str, Callable[[_MaskValues, Finding, Fits], list[str]]] = {
     kinds.MASK_NUMBERS.name: _numbers,
     kinds.MASK_GREY.name: _grey,
     kinds.MASK_DISAGREES.name: _disagrees,

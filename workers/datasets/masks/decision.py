@@ -1,8 +1,8 @@
 """Which pixels of a dataset's masks are lesion: decided once, over all of its files.
 
-`decide` is a pure function of what the files hold (`workers.datasets.masks.rule`) and of the
-dataset's option `mask`. What cannot be known is refused with the values found and the key
-that decides.
+`decide` is a pure function of the facts on the files (`workers.datasets.masks.rule`) and of the
+dataset's option `mask`. If the masks do not show which pixels are lesion, they are refused with the
+values found and the option that decides.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import partial
 
 from workers.contract import JSONValue
 from workers.datasets import kinds
-from workers.datasets.files.rasters import Size
+from workers.datasets.files.rasters import RasterSize
 from workers.datasets.findings import Finding, finding
 from workers.datasets.masks.advice import advised, exchanged
 from workers.datasets.masks.evidence import (
@@ -24,17 +24,18 @@ from workers.datasets.masks.evidence import (
     listed,
     values_of,
 )
-from workers.datasets.masks.rule import MaskFacts, MaskRule, Table, Value
-from workers.datasets.masks.stated import unfit
+from workers.datasets.masks.option import option_misfits
+from workers.datasets.masks.rule import MaskFacts, MaskRule, Value, ValueCounts
 
 MAX_SMALL = 64
-"""A lesion of the area of so many pixels at the network's size does not vanish there."""
+"""A lesion with the area of this number of pixels at the network's size does not vanish there."""
 
 MIN_ENCLOSED = 0.9
-"""A single mask with lesion along this fraction of its border may be exchanged."""
+"""In a single mask with lesion along this fraction of its border, lesion and background can be
+exchanged."""
 
 MIN_PROPER = 0.1
-"""A smaller fraction of masks that are neither empty nor full is refused."""
+"""With a smaller fraction of masks that are neither empty nor full, the dataset is refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,30 +43,30 @@ class Decision:
     """How a dataset's masks are read.
 
     Attributes:
-        rule: None where a finding is refused.
-        findings: What is odd, refusals first.
-        sizes: Size of each readable image as stored, by file.
+        rule: The rule; None if a finding is refused.
+        findings: Findings, refusals first.
+        sizes: RasterSize of each readable image as stored, by file.
         turns: EXIF orientation that is applied, by file.
-        bits: How many bits the 16-bit images use.
-        marks: What the fingerprint holds beside the files, because they are read otherwise than
-            before there was a rule for the whole dataset; empty where nothing changed.
+        bits: Number of bits that the 16-bit images use.
+        marks: Further parts of the fingerprint, for files that are read otherwise than before there
+            was a rule for the whole dataset; empty if nothing changed.
     """
 
     rule: MaskRule | None
     findings: tuple[Finding, ...] = ()
-    sizes: Mapping[str, Size] = field(default_factory=dict)
+    sizes: Mapping[str, RasterSize] = field(default_factory=dict)
     turns: Mapping[str, int] = field(default_factory=dict)
     bits: int = 16
     marks: tuple[JSONValue, ...] = ()
 
     @property
     def refusals(self) -> tuple[Finding, ...]:
-        """The findings for which no trial of the dataset can be trained."""
+        """The findings that keep all trials of the dataset from being trained."""
         return refusals_in(self.findings)
 
 
 def refusals_in(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Returns the findings for which a dataset cannot be used."""
+    """Returns the findings that refuse a dataset."""
     return tuple(one for one in findings if one.kind.severity == "refused")
 
 
@@ -74,12 +75,12 @@ def decide(
     option: Mapping[str, JSONValue] | None = None,
     image_size: int | None = None,
 ) -> Decision:
-    """Returns the rule by which pixels are lesion, and what is odd in the masks.
+    """Returns the rule that says which pixels are lesion, and findings on the masks.
 
     Args:
-        facts_by_name: What each mask file holds, in the order in which findings name them.
-        option: The dataset's option `mask`, complete; None where the user says nothing.
-        image_size: The network's size, if small masks were looked at there.
+        facts_by_name: Facts on each mask file, in the order in which findings name them.
+        option: The dataset's option `mask`, complete; None if it is not set.
+        image_size: The network's size, if small masks were inspected at it.
     """
     broken = {name: facts.reason for name, facts in facts_by_name.items() if facts.reason}
     masks = {name: facts for name, facts in facts_by_name.items() if not facts.reason}
@@ -100,7 +101,7 @@ def decide(
 
 
 def _fits(masks: Masks, option: Mapping[str, JSONValue], names: tuple[str, ...]) -> bool:
-    """Tells whether an option reads the masks, and lesion and background in those named."""
+    """Returns whether an option reads all masks, with lesion and background in the named masks."""
     rule, refusals = _stated(masks, option)
     if rule is None or refusals or refusals_in(_counted(masks, rule, None, stated=True)):
         return False
@@ -109,9 +110,11 @@ def _fits(masks: Masks, option: Mapping[str, JSONValue], names: tuple[str, ...])
 
 
 def _stated(masks: Masks, option: Mapping[str, JSONValue]) -> Outcome:
-    """Returns the rule that the user states, held against what the files hold."""
+    """Returns the rule of the option `mask`, checked against the files."""
     rule = stated_rule(option)
-    refused = unfit(masks, rule, {name: table_of(facts, rule) for name, facts in masks.items()})
+    refused = option_misfits(
+        masks, rule, {name: table_of(facts, rule) for name, facts in masks.items()}
+    )
     return (None if refused else rule), refused
 
 
@@ -144,7 +147,7 @@ def stated_rule(option: Mapping[str, JSONValue]) -> MaskRule:
     )
 
 
-def table_of(facts: MaskFacts, rule: MaskRule) -> Table | None:
+def table_of(facts: MaskFacts, rule: MaskRule) -> ValueCounts | None:
     """Returns the table of a file that decides which of its pixels are lesion."""
     if rule.by_colour:
         return facts.tables.get("colour") or _as_colours(facts)
@@ -155,7 +158,7 @@ def table_of(facts: MaskFacts, rule: MaskRule) -> Table | None:
     return facts.tables.get(rule.channel)
 
 
-def _as_colours(facts: MaskFacts) -> Table | None:
+def _as_colours(facts: MaskFacts) -> ValueCounts | None:
     """Returns the grey levels of a file as colours."""
     table = facts.tables.get("brightest")
     if table is None or facts.full_scale != 255:
@@ -164,7 +167,7 @@ def _as_colours(facts: MaskFacts) -> Table | None:
     def colour(value: Value) -> str:
         return f"#{int(value):02x}{int(value):02x}{int(value):02x}"
 
-    return Table(
+    return ValueCounts(
         counts=tuple((colour(value), count) for value, count in table.counts),
         border=tuple((colour(value), count) for value, count in table.border),
         grid=None if table.grid is None else tuple(map(colour, table.grid)),
@@ -173,7 +176,7 @@ def _as_colours(facts: MaskFacts) -> Table | None:
 
 
 def num_lesion(facts: MaskFacts, rule: MaskRule) -> tuple[int, int] | None:
-    """Returns the lesion's pixels and all pixels of a file; None where its table is not exact."""
+    """Returns the lesion's pixels and all pixels of a file; None if its table is not exact."""
     table = table_of(facts, rule)
     if table is None or not (table.exact or (rule.lesion is None and rule.above is None)):
         return None
@@ -185,7 +188,7 @@ def num_lesion(facts: MaskFacts, rule: MaskRule) -> tuple[int, int] | None:
 
 
 def is_small(facts: MaskFacts, rule: MaskRule, side: int) -> bool:
-    """Tells whether a lesion might vanish at the network's size, so that it has to be looked at."""
+    """Returns whether a lesion can vanish at the network's size and must be inspected at it."""
     sums = num_lesion(facts, rule)
     return sums is not None and 0 < sums[0] * side**2 < MAX_SMALL * sums[1]
 
@@ -195,12 +198,12 @@ def _is_lesion(facts: MaskFacts, rule: MaskRule, value: Value, full: int | None)
 
 
 def reads_as_before(facts: MaskFacts, rule: MaskRule, *, index_mask: bool) -> bool:
-    """Tells whether the rule gives the pixels that a file gave before the rule was decided.
+    """Returns whether the rule gives the pixels that earlier versions read from a file.
 
     Args:
-        facts: What the file holds.
+        facts: Facts on the file.
         rule: The decided rule.
-        index_mask: Whether 0 and 1 alone were taken for class indices in this file.
+        index_mask: Whether earlier versions read only 0 and 1 as class indices in this file.
     """
     header, table, full = facts.header, table_of(facts, rule), facts.full_scale
     if header is None or table is None or full is None:
@@ -224,7 +227,7 @@ def reads_as_before(facts: MaskFacts, rule: MaskRule, *, index_mask: bool) -> bo
 def _counted(
     masks: Masks, rule: MaskRule, image_size: int | None, *, stated: bool
 ) -> tuple[Finding, ...]:
-    """Returns what follows from the rule: empty, full, inverted and vanishing masks."""
+    """Returns findings that follow from the rule: empty, full, inverted and vanishing masks."""
     empty: dict[str, str] = {}
     full: dict[str, str] = {}
     along: dict[str, float] = {}
@@ -261,7 +264,7 @@ def _counted(
 
 
 def _exchanged(along: Mapping[str, float], rule: MaskRule) -> tuple[Finding, ...]:
-    """Returns the masks that may show the background: most of them, or some unlike the others.
+    """Returns the masks that possibly mark the background: most masks, or some unlike the others.
 
     Args:
         along: Fraction of the border that is lesion, by mask.
@@ -274,5 +277,5 @@ def _exchanged(along: Mapping[str, float], rule: MaskRule) -> tuple[Finding, ...
     return finding(kinds.MASK_UNLIKE, some)
 
 
-def _table(facts: MaskFacts, rule: MaskRule) -> Table:
-    return table_of(facts, rule) or Table(counts=())
+def _table(facts: MaskFacts, rule: MaskRule) -> ValueCounts:
+    return table_of(facts, rule) or ValueCounts(counts=())

@@ -1,7 +1,7 @@
-"""What the masks of a dataset show by themselves: which pixels are lesion, or why nobody can know.
+"""Finds the rule of a dataset's masks from the masks alone, or the reason why it is not known.
 
-In this order: is the lesion in alpha or in colour; are there colours besides black and one other;
-are the levels two values, dark and bright with noise, or something else.
+The questions, in this order: is the lesion in alpha or in colour; are there colours besides black
+and one other; are the levels two values, dark and bright with noise, or something else.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from workers.datasets import kinds
 from workers.datasets.findings import Finding, finding
-from workers.datasets.masks.rule import MAX_PALETTE, MaskFacts, MaskRule, Table, Value
+from workers.datasets.masks.rule import MAX_PALETTE, MaskFacts, MaskRule, Value, ValueCounts
 
 BLACK = "#000000"
 
@@ -19,7 +19,7 @@ EDGE = 0.1
 """Values within this fraction of 0 or of full scale are background or lesion with noise."""
 
 MIN_FLAT = 0.01
-"""A value between that covers areas of this fraction of the lesion's pixels is a class."""
+"""A value between them is a class if its areas have this fraction of the lesion's pixels."""
 
 MAX_FLAT, MAX_FLAT_PAIR = 0.5, 0.05
 """Faint values are noise if a smaller fraction of them covers areas; the second for one value."""
@@ -36,7 +36,7 @@ Outcome = tuple[MaskRule | None, tuple[Finding, ...]]
 
 
 def found_out(masks: Masks) -> Outcome:
-    """Returns the rule that the files themselves show, or what keeps it from being known."""
+    """Returns the rule that the files show, or the findings if they do not show one."""
     channel, refused = _channel(masks)
     if refused:
         return None, refused
@@ -46,7 +46,7 @@ def found_out(masks: Masks) -> Outcome:
 
 
 def _channel(masks: Masks) -> tuple[str, tuple[Finding, ...]]:
-    """Returns where the lesion is: in alpha if nothing else varies."""
+    """Returns the channel of the lesion: alpha if nothing else varies."""
     alpha = {name: f for name, f in masks.items() if len(values_of(f, "alpha")) > 1}
     if not alpha:
         return "brightest", ()
@@ -63,7 +63,7 @@ def _channel(masks: Masks) -> tuple[str, tuple[Finding, ...]]:
 
 
 def values_of(facts: MaskFacts, key: str) -> tuple[Value, ...]:
-    """Returns the distinct values of a table; none where the file has no such table."""
+    """Returns the distinct values of a table; empty if the file does not have the table."""
     table = facts.tables.get(key)
     return table.values if table else ()
 
@@ -92,7 +92,7 @@ def _colours(masks: Masks) -> tuple[Finding, ...]:
     return finding(kinds.MASK_COLOURS, details)
 
 
-def _frequent(table: Table) -> list[Value]:
+def _frequent(table: ValueCounts) -> list[Value]:
     most = sorted(table.counts, key=lambda item: -item[1])
     return [value for value, _ in most]
 
@@ -135,7 +135,7 @@ def _half(masks: Masks, channel: str, present: Iterable[Value]) -> MaskRule:
 
 
 def is_bilevel(facts: MaskFacts) -> bool:
-    """Says whether a file has one bit for each pixel: it agrees with whatever other files hold."""
+    """Returns whether a file has one bit per pixel: then it agrees with all other files."""
     return facts.header is not None and facts.header.mode == "1"
 
 
@@ -148,14 +148,14 @@ class _Bands:
     bright: int
 
 
-def _bands(table: Table, full: int) -> _Bands:
+def _bands(table: ValueCounts, full: int) -> _Bands:
     dark = sum(count for value, count in table.counts if float(value) <= EDGE * full)
     bright = sum(count for value, count in table.counts if float(value) >= (1 - EDGE) * full)
     return _Bands(dark, sum(count for _, count in table.counts) - dark - bright, bright)
 
 
-def _noisy(masks: Masks, tables: Mapping[str, Table], half: MaskRule) -> Outcome:
-    """Returns the rule of masks that are dark and bright but for smooth edges and compression."""
+def _noisy(masks: Masks, tables: Mapping[str, ValueCounts], half: MaskRule) -> Outcome:
+    """Returns the rule of masks that are dark and bright, apart from edges and compression."""
     details = {name: f"values {listed(tables[name].values)}" for name in masks}
     if any(facts.full_scale is None for facts in masks.values()):
         values = {value for table in tables.values() for value in table.values}
@@ -178,7 +178,7 @@ def _noisy(masks: Masks, tables: Mapping[str, Table], half: MaskRule) -> Outcome
 
 
 def _classes(masks: Masks, bright: int, *, few: bool) -> set[Value]:
-    """Returns the values between that are classes, no edges: they cover areas or stand alone."""
+    """Returns the values between that are classes, not edges: they cover areas or are alone."""
     flat: dict[tuple[Value, int], int] = {}
     between: dict[tuple[Value, int], int] = {}
     for facts in masks.values():
@@ -205,9 +205,9 @@ def _add(
 
 
 def _doubtful(
-    masks: Masks, tables: Mapping[str, Table], bands: Mapping[str, _Bands]
+    masks: Masks, tables: Mapping[str, ValueCounts], bands: Mapping[str, _Bands]
 ) -> tuple[Finding, ...]:
-    """Returns single masks that disagree with dark and bright, and those with values between."""
+    """Returns single masks that are not dark and bright, and masks with values between."""
     faint: dict[str, str] = {}
     other: dict[str, str] = {}
     smooth: dict[str, str] = {}
@@ -226,8 +226,8 @@ def _doubtful(
     )
 
 
-def _is_speckled(facts: MaskFacts, table: Table) -> bool:
-    """Tells whether faint values are scattered, as compression leaves them, and cover no areas."""
+def _is_speckled(facts: MaskFacts, table: ValueCounts) -> bool:
+    """Returns whether faint values are scattered, as after compression, and cover no areas."""
     if facts.header and facts.header.lossy:
         return True
     faint = sum(count for value, count in table.counts if value != 0)
@@ -235,7 +235,7 @@ def _is_speckled(facts: MaskFacts, table: Table) -> bool:
     return flat < faint * (MAX_FLAT_PAIR if len(table.counts) == 2 else MAX_FLAT)
 
 
-def _sums(tables: Iterable[Table]) -> dict[Value, int]:
+def _sums(tables: Iterable[ValueCounts]) -> dict[Value, int]:
     sums: dict[Value, int] = {}
     for table in tables:
         for value, count in table.counts:

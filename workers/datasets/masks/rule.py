@@ -1,6 +1,6 @@
-"""What a mask file holds, and the one rule by which pixels of a dataset's masks are lesion.
+"""Facts on a mask file, and the rule that says which pixels of a dataset's masks are lesion.
 
-A file is looked at once (`look_at_mask`), whatever the rule will be: its tables count every level
+A file is inspected once (`inspect_mask`), before the rule is known: its tables count every level
 of the brightest channel, every colour, index and alpha. The rule is decided over all files
 (`workers.datasets.masks.decision`) and applied to each page as it is stored
 (`MaskRule.foreground`).
@@ -22,30 +22,30 @@ from workers.datasets.files.pictures import read_header, read_rasters
 from workers.datasets.files.rasters import Header, Raster, UnreadableImageError
 
 Channel = Literal["brightest", "alpha", "red", "green", "blue", "index", "numbers"]
-"""`numbers`: the index where a palette has colours, else the level."""
+"""`numbers`: the index if a palette has colours, otherwise the level."""
 
 Value = int | float | str
 
 MAX_VALUES = 4096
-"""Distinct values that a table lists; of more levels it counts 256 classes of equal width, of more
+"""Distinct values that a table lists. Of more levels it counts 256 classes of equal width, of more
 colours the most frequent."""
 
 MAX_PALETTE = 8
-"""Up to so many colours a coloured mask is taken for flat areas; more of them come from smooth
-edges or compression."""
+"""Up to this number of colours, a coloured mask has flat areas; more colours come from smooth edges
+or compression."""
 
 _CHANNELS: tuple[Channel, ...] = ("red", "green", "blue")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class ValueCounts:
     """How often each value occurs in a file.
 
     Attributes:
         counts: Value and number of pixels, in the order of the values.
         border: Value and number of pixels on the outermost rows and columns.
-        grid: Values that are left when the file is reduced to the network's size by nearest
-            pixels; None where no size was given.
+        grid: Values that remain when the file is reduced to the network's size by nearest
+            pixels; None if no size was given.
         exact: Whether every value is listed as it is.
     """
 
@@ -60,7 +60,7 @@ class Table:
         return tuple(value for value, _ in self.counts)
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Table:
+    def from_json(cls, document: Mapping[str, Any]) -> ValueCounts:
         """Rebuilds what `MaskFacts.to_json` wrote."""
         grid = document["grid"]
         return cls(
@@ -73,13 +73,13 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskFacts:
-    """What one mask file holds.
+    """Facts on one mask file.
 
     Attributes:
-        header: Size, format, bits, orientation, pages.
-        tables: Counts by channel: `brightest` always, `alpha` where there is one, `index` with a
-            palette; where channels differ `red`, `green`, `blue`, `colour`, and `corner`: each
-            channel of a colour cut to 0 or 255.
+        header: RasterSize, format, bits, orientation, pages.
+        tables: Counts by channel: `brightest` always, `alpha` if there is one, `index` with a
+            palette; if channels differ `red`, `green`, `blue`, `colour`, and `corner`: colours with
+            each channel cut to 0 or 255.
         flat: Values between background and full scale that cover areas, with the number of
             pixels whose four neighbours have the same value. Smooth edges have none.
         alpha_agrees: Whether alpha and colour show the same shape.
@@ -87,14 +87,14 @@ class MaskFacts:
     """
 
     header: Header | None
-    tables: Mapping[str, Table] = field(default_factory=dict)
+    tables: Mapping[str, ValueCounts] = field(default_factory=dict)
     flat: tuple[tuple[Value, int], ...] = ()
     alpha_agrees: bool = True
     reason: str | None = None
 
     @property
     def full_scale(self) -> int | None:
-        """Largest level of 8 or 16 bits; None for other numbers. One bit counts 0 and 255."""
+        """Largest level of 8 or 16 bits; None for other types. One bit counts as 0 and 255."""
         bits = self.header.bits if self.header else 0
         return 255 if 0 < bits <= 8 else 65535 if bits <= 16 else None
 
@@ -110,21 +110,21 @@ class MaskFacts:
         header = document["header"]
         return cls(
             header=None if header is None else Header(**header),
-            tables={key: Table.from_json(table) for key, table in document["tables"].items()},
+            tables={key: ValueCounts.from_json(table) for key, table in document["tables"].items()},
             flat=tuple((value, count) for value, count in document["flat"]),
             alpha_agrees=document["alpha_agrees"],
             reason=document["reason"],
         )
 
 
-def look_at_mask(
+def inspect_mask(
     path: Path, side: int | None = None, keep: Callable[[Path, Raster], None] | None = None
 ) -> MaskFacts:
-    """Returns what a mask file holds; never raises for what is in it.
+    """Returns the facts on a mask file; a file that cannot be read has a reason.
 
     Args:
         path: The file.
-        side: The network's size, to see which values are left there.
+        side: The network's size, to see which values remain there.
         keep: Gets the raster of a mask of one page.
     """
     try:
@@ -152,7 +152,7 @@ def look_at_mask(
 def _page_facts(header: Header, raster: Raster, side: int | None) -> MaskFacts:
     small = None if side is None else raster.nearest(side, side)
 
-    def table(channel: Channel) -> Table:
+    def table(channel: Channel) -> ValueCounts:
         reduced = None if small is None else levels(small, channel)
         return _level_table(levels(raster, channel), reduced)
 
@@ -176,7 +176,7 @@ def _page_facts(header: Header, raster: Raster, side: int | None) -> MaskFacts:
 
 
 def levels(raster: Raster, channel: Channel = "brightest") -> NDArray[Any]:
-    """Returns (H, W): one channel of a page; a pixel of one bit counts 0 or 255."""
+    """Returns (H, W): one channel of a page; a pixel of one bit counts as 0 or 255."""
     pixels = raster.pixels
     if channel == "numbers":
         channel = "brightest" if raster.rgb() is None else "index"
@@ -207,14 +207,15 @@ def levels(raster: Raster, channel: Channel = "brightest") -> NDArray[Any]:
 class MaskRule:
     """Which pixels of a dataset's masks are lesion.
 
-    Exactly one of `lesion`, `above` and neither: above half of the file's full scale.
+    At most one of `lesion` and `above` is set. With neither, levels above half of the file's full
+    scale are lesion.
 
     Attributes:
         sentence: The rule for people, "lesion = above 127 of 255".
-        channel: What is looked at; with colours in `lesion` the whole colour.
+        channel: Channel that decides; with colours in `lesion` the whole colour decides.
         lesion: Values or colours ("#rrggbb") that are lesion.
         above: Levels above this are lesion.
-        inverted: Everything else is lesion.
+        inverted: The other pixels are lesion.
     """
 
     sentence: str
@@ -229,12 +230,12 @@ class MaskRule:
         return self.lesion is not None and isinstance(self.lesion[0], str)
 
     def is_lesion(self, value: Value, full_scale: int | None, *, is_bit: bool = False) -> bool:
-        """Tells of one value of the deciding table whether it is lesion.
+        """Returns whether one value of the deciding table is lesion.
 
         Args:
             value: A level, an index or a colour.
-            full_scale: Of the file.
-            is_bit: Of a mask of one bit: its white is what other masks mark.
+            full_scale: Full scale of the file.
+            is_bit: Whether the mask has one bit: then white is the marked value.
         """
         return self._is_marked(value, full_scale, is_bit) != self.inverted
 
@@ -268,17 +269,17 @@ class MaskRule:
         return np.asarray(found > (half if self.above is None else self.above))
 
     def key(self) -> JSONValue:
-        """Returns what the fingerprint of a dataset holds of the rule."""
+        """Returns the part of the rule that a dataset's fingerprint contains."""
         lesion: list[JSONValue] | None = None if self.lesion is None else list(self.lesion)
         inverted: dict[str, JSONValue] = {"inverted": True} if self.inverted else {}
         return {"channel": self.channel, "lesion": lesion, "above": self.above} | inverted
 
 
-def _level_table(found: NDArray[Any], reduced: NDArray[Any] | None) -> Table:
+def _level_table(found: NDArray[Any], reduced: NDArray[Any] | None) -> ValueCounts:
     edges = (found[0], found[-1], found[1:-1, 0], found[1:-1, -1])
     border = np.concatenate([edge.ravel() for edge in edges])
     counts, exact = _counts(found)
-    return Table(
+    return ValueCounts(
         counts=counts,
         border=_counts(border)[0],
         grid=None if reduced is None else tuple(value for value, _ in _counts(reduced)[0]),
@@ -316,7 +317,7 @@ def _number(value: Any) -> int | float:  # noqa: ANN401 - any numpy scalar
     return int(number) if number.is_integer() else number
 
 
-def _colour_tables(rgb: NDArray[np.uint8], small: Raster | None) -> tuple[Table, Table]:
+def _colour_tables(rgb: NDArray[np.uint8], small: Raster | None) -> tuple[ValueCounts, ValueCounts]:
     colours = Image.fromarray(rgb)
     exact = colours.getcolors(4096) or []
     most = sorted(exact, reverse=True)[:MAX_VALUES]
@@ -324,13 +325,13 @@ def _colour_tables(rgb: NDArray[np.uint8], small: Raster | None) -> tuple[Table,
     edges = (rgb[0], rgb[-1], rgb[1:-1, 0], rgb[1:-1, -1])
     border = Image.fromarray(np.concatenate(edges)[None]).getcolors(4096) or []
     return (
-        Table(
+        ValueCounts(
             counts=tuple(sorted((_hex(colour), count) for count, colour in most)),
             border=tuple(sorted((_hex(colour), count) for count, colour in border)),
             grid=None if small is None else tuple(f"#{c:06x}" for c in np.unique(codes(small))),
             exact=0 < len(exact) <= MAX_VALUES,
         ),
-        Table(counts=tuple(sorted((_hex(colour), count) for count, colour in corners))),
+        ValueCounts(counts=tuple(sorted((_hex(colour), count) for count, colour in corners))),
     )
 
 
@@ -353,7 +354,7 @@ def _hex(colour: Any) -> str:  # noqa: ANN401 - a tuple, as Pillow gives it
     return "#" + "".join(f"{channel:02x}" for channel in colour)
 
 
-def _flat(found: NDArray[Any], table: Table) -> tuple[tuple[Value, int], ...]:
+def _flat(found: NDArray[Any], table: ValueCounts) -> tuple[tuple[Value, int], ...]:
     full = np.iinfo(found.dtype).max if found.dtype.kind == "u" else None
     between = [value for value in table.values if value != 0 and value != full]
     if full is None or not between or not table.exact or min(found.shape) < 3:
@@ -385,10 +386,10 @@ def _summed(parts: Sequence[tuple[tuple[Value, int], ...]]) -> tuple[tuple[Value
     return tuple(sorted(sums.items(), key=lambda item: (str(type(item[0])), item[0])))
 
 
-def _joined(tables: Sequence[Table]) -> Table:
+def _joined(tables: Sequence[ValueCounts]) -> ValueCounts:
     """Returns the sum of the tables of several pages."""
     grids = [table.grid for table in tables if table.grid is not None]
-    return Table(
+    return ValueCounts(
         counts=_summed([table.counts for table in tables]),
         border=_summed([table.border for table in tables]),
         grid=tuple(dict.fromkeys(value for grid in grids for value in grid)) if grids else None,

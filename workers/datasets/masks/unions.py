@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from workers.contract import UserError
 from workers.datasets import kinds
 from workers.datasets.files import pictures
-from workers.datasets.files.kept import Kept
-from workers.datasets.files.rasters import Size
+from workers.datasets.files.rasters import RasterSize
+from workers.datasets.files.resized import ResizedPictures
 from workers.datasets.findings import Finding, finding
 from workers.datasets.masks.decision import Decision, num_lesion
 from workers.datasets.masks.rule import MaskFacts, MaskRule
 
 MAX_ASPECT_DIFFERENCE = 0.02
-"""A mask of another size is scaled to its image if the shapes agree this well (a fraction)."""
+"""Largest relative difference of aspect ratios at which a mask is scaled to its image."""
 
 MIN_SUM = 0.99
-"""Masks that together cover less of an image cannot be lesion everywhere; scaling may add a few
+"""Masks that together cover less of an image cannot be lesion everywhere; scaling can add a few
 pixels."""
 
 Named = Callable[[Path], str]
@@ -36,7 +36,7 @@ def united(
     named: Named,
     *,
     side: int | None = None,
-    kept: Kept | None = None,
+    resized: ResizedPictures | None = None,
 ) -> NDArray[np.bool_]:
     """Returns the union (H, W) of a sample's masks at the image's full size.
 
@@ -49,7 +49,7 @@ def united(
         decision: Sizes and turns of the files.
         named: Gives a file's name in the decision.
         side: If given, the nearest pixels (side, side) of the same.
-        kept: Masks that a first look kept.
+        resized: Masks that the inspection kept at the network's size.
 
     Raises:
         UnreadableImageError: A file cannot be decoded.
@@ -57,19 +57,19 @@ def united(
     """
     size = decision.sizes[named(image)]
     if decision.turns.get(named(image), 1) >= 5:
-        size = Size(size.height, size.width)
+        size = RasterSize(size.height, size.width)
     width, height = (size.width, size.height) if side is None else (side, side)
     union = np.zeros((height, width), dtype=np.bool_)
     for path in masks:
         turn = decision.turns.get(named(path), 1)
-        small = None if kept is None else kept.mask(path, side, size)
+        small = None if resized is None else resized.take_mask(path, side, size)
         if small is not None and turn == 1:
             union |= rule.foreground(small)
             continue
         for raster in pictures.read_rasters(path):
             upright = raster if turn == 1 else raster.turned(turn)
             fitted = _fitted(upright, size, path, image)
-            # Taking pixels first and applying the rule to those gives the same and is fast.
+            # Selecting pixels first and then applying the rule gives the same result and is fast.
             union |= rule.foreground(fitted.nearest(width, height) if side else fitted)
     return union
 
@@ -82,16 +82,16 @@ def judge_unions(
     *,
     stated: bool,
 ) -> tuple[Finding, ...]:
-    """Returns the samples whose masks are lesion everywhere only together.
+    """Returns the samples whose masks are lesion everywhere only when they are united.
 
-    Few are decoded: those whose masks have enough lesion for it.
+    Only samples whose masks have enough lesion for this are decoded.
 
     Args:
         samples: Image and masks of each sample by its name.
-        masks: What each mask file holds.
+        masks: Facts on each mask file.
         decision: How the files are read.
         named: Gives a file's name in `masks` and in the decision.
-        stated: Whether the user has said which pixels are lesion.
+        stated: Whether the option `mask` says which pixels are lesion.
     """
     if decision.rule is None or decision.refusals:
         return ()
@@ -101,7 +101,7 @@ def judge_unions(
         num = sum(one.header.num_pages for one in facts if one.header)
         if num < 2 or _covered(facts, decision.rule) < MIN_SUM:
             continue
-        with suppress(UserError):  # of another shape: `look_at_files` names it
+        with suppress(UserError):  # masks of another shape; `inspect_files` names them
             if united(image, paths, decision.rule, decision, named).all():
                 full[name] = f"{num} masks or pages"
     is_most = 2 * len(full) > len(samples) and (not stated or len(full) == len(samples))
@@ -109,7 +109,7 @@ def judge_unions(
 
 
 def _covered(facts: Sequence[MaskFacts], rule: MaskRule) -> float:
-    """Returns at most how much of an image masks cover, a fraction; may exceed 1."""
+    """Returns an upper bound of the fraction of an image that masks cover; it can exceed 1."""
     covered = 0.0
     for one in facts:
         sums = num_lesion(one, rule)
@@ -118,19 +118,19 @@ def _covered(facts: Sequence[MaskFacts], rule: MaskRule) -> float:
     return covered
 
 
-def shapes_fit(mask: Size, image: Size) -> bool:
-    """Says whether a mask can be scaled to its image."""
+def shapes_fit(mask: RasterSize, image: RasterSize) -> bool:
+    """Returns whether a mask can be scaled to its image."""
     ratio = mask.width * image.height / (mask.height * image.width)
     return abs(ratio - 1) <= MAX_ASPECT_DIFFERENCE
 
 
 def _fitted(
-    raster: pictures.Raster, size: Size, mask_path: Path, image_path: Path
+    raster: pictures.Raster, size: RasterSize, mask_path: Path, image_path: Path
 ) -> pictures.Raster:
     height, width = raster.pixels.shape[:2]
     if (width, height) == (size.width, size.height):
         return raster
-    if not shapes_fit(Size(width, height), size):
+    if not shapes_fit(RasterSize(width, height), size):
         msg = (
             f"{mask_path}: the mask is {width}x{height} pixels but its image {image_path} is "
             f"{size.width}x{size.height}: the shapes do not fit; was one of them turned "

@@ -1,1 +1,1 @@
-"""Six kinds of generated images that look and err like the datasets of the study."""
+"""Six generators of images that resemble the datasets of the study, labelling errors included."""

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.datasets.generated import Look, Picture
+from workers.datasets.generated import ImageGenerator, Picture
 from workers.datasets.synthetic import fields
 from workers.datasets.synthetic.fields import Colour, Field, Outline
 
@@ -22,7 +22,7 @@ _Image = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class _View:
-    """What distinguishes the two looks."""
+    """What distinguishes the two kinds of image."""
 
     mucosas: tuple[Colour, ...]
     radii: tuple[float, float]
@@ -55,7 +55,7 @@ _CLOSE = _View(
 
 def _mucosa(rng: np.random.Generator, size: int, view: _View) -> tuple[_Image, Field]:
     """Returns the wall with folds, vessels and lumen, and its shading."""
-    at = fields.grid(size)
+    at = fields.pixel_positions(size)
     x, y = (float(value) for value in rng.uniform(0.2, 0.8, 2))
     away = np.sqrt((at.x - x) ** 2 + (at.y - y) ** 2)
     warped = away + 0.05 * fields.fractal(rng, size, 3, 2)
@@ -128,7 +128,7 @@ def _draw(view: _View, rng: np.random.Generator, size: int) -> Picture:
 def _frame(rng: np.random.Generator, rgb: _Image, view: _View) -> tuple[_Image, NDArray[np.bool_]]:
     """Returns the image with black corners and perhaps an inset, and where tissue is visible."""
     size = rgb.shape[0]
-    at = fields.grid(size)
+    at = fields.pixel_positions(size)
     cut = np.float32(rng.uniform(0.70, 0.92))
     corner = (np.abs(at.x - 0.5) + np.abs(at.y - 0.5)) < cut
     border = np.maximum(np.abs(at.x - 0.5), np.abs(at.y - 0.5)) < 0.485
@@ -141,5 +141,5 @@ def _frame(rng: np.random.Generator, rgb: _Image, view: _View) -> tuple[_Image, 
     return rgb * np.where(corner & border, np.float32(1), np.float32(0.03))[..., None], visible
 
 
-WIDE = Look("synthetic-endoscopy-wide", partial(_draw, _WIDE))
-CLOSE = Look("synthetic-endoscopy-close", partial(_draw, _CLOSE))
+WIDE = ImageGenerator("synthetic-endoscopy-wide", partial(_draw, _WIDE))
+CLOSE = ImageGenerator("synthetic-endoscopy-close", partial(_draw, _CLOSE))

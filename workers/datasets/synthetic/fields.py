@@ -18,7 +18,7 @@ Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Grid:
+class PixelPositions:
     """Positions of pixel centres.
 
     Attributes:
@@ -31,11 +31,11 @@ class Grid:
 
 
 @lru_cache(maxsize=8)
-def grid(size: int) -> Grid:
+def pixel_positions(size: int) -> PixelPositions:
     """Returns the pixel positions of a square image."""
     line = ((np.arange(size) + 0.5) / size).astype(np.float32)
     y, x = np.meshgrid(line, line, indexing="ij")
-    return Grid(x, y)
+    return PixelPositions(x, y)
 
 
 @lru_cache(maxsize=64)
@@ -59,7 +59,7 @@ def _gaussian(size: int, width_thousandths: int) -> Field:
 
 
 def noise(rng: np.random.Generator, size: int, cells_y: int, cells_x: int | None = None) -> Field:
-    """Returns smooth noise of mean 0 and standard deviation about 1, with so many cells a side."""
+    """Returns smooth noise of mean 0 and standard deviation about 1, with cells per side."""
     cells_x = cells_x or cells_y
     knots = rng.standard_normal((cells_y + 3, cells_x + 3), dtype=np.float32)
     # A cubic spline of independent knots has about 0.48 of their variance along each axis.
@@ -113,9 +113,9 @@ class Outline:
 
         Args:
             size: Side of the field, pixels.
-            num_waves: Use only the first so many waves, for a smoother outline.
+            num_waves: Number of waves to use, the first ones; fewer give a smoother outline.
         """
-        at = grid(size)
+        at = pixel_positions(size)
         dx, dy = at.x - np.float32(self.x), at.y - np.float32(self.y)
         cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
         u = (dx * cos + dy * sin) / np.float32(self.radius_x)
@@ -148,7 +148,7 @@ def waves(
 
 def curve(rng: np.random.Generator, size: int, width: float, bend: float) -> Field:
     """Returns a soft bent line across the image: 1 on it, 0 away from it."""
-    at = grid(size)
+    at = pixel_positions(size)
     angle = rng.uniform(0, np.pi)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     u = (at.x - 0.5) * cos + (at.y - 0.5) * sin
@@ -159,8 +159,8 @@ def curve(rng: np.random.Generator, size: int, width: float, bend: float) -> Fie
 
 
 def spots(rng: np.random.Generator, size: int, num: int, radius: float) -> Field:
-    """Returns soft round spots of random place and size: up to 1 inside, 0 away from them."""
-    at = grid(size)
+    """Returns soft round spots of random position and size: up to 1 inside, 0 away from them."""
+    at = pixel_positions(size)
     total = np.zeros((size, size), dtype=np.float32)
     for _ in range(num):
         x, y = rng.uniform(0, 1, 2).astype(np.float32)
@@ -170,8 +170,8 @@ def spots(rng: np.random.Generator, size: int, num: int, radius: float) -> Field
 
 
 def light(rng: np.random.Generator, size: int, unevenness: float) -> Field:
-    """Returns uneven illumination around 1: a slope and a bright place."""
-    at = grid(size)
+    """Returns uneven illumination around 1: a slope and a bright spot."""
+    at = pixel_positions(size)
     slope_x, slope_y = rng.normal(0, unevenness, 2).astype(np.float32)
     x, y = rng.uniform(0.2, 0.8, 2).astype(np.float32)
     fall = np.float32(rng.uniform(0.3, 1.2) * unevenness * 2)
@@ -203,7 +203,7 @@ def finish(
 
 
 def labelled(rng: np.random.Generator, depth: Field, doubt: float) -> NDArray[np.bool_]:
-    """Returns the mask as a tired annotator draws it: the outline wanders by about `doubt`.
+    """Returns the mask of an imprecise annotator: its outline deviates by about `doubt`.
 
     Args:
         rng: Random generator.

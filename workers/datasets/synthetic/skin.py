@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from workers.datasets.generated import Look, Picture
+from workers.datasets.generated import ImageGenerator, Picture
 from workers.datasets.synthetic import fields
 
 _SKINS = ((0.86, 0.68, 0.60), (0.80, 0.60, 0.50), (0.90, 0.76, 0.70), (0.68, 0.48, 0.38))
@@ -57,4 +57,4 @@ def _draw(rng: np.random.Generator, size: int) -> Picture:
     return fields.finish(rng, rgb, fields.labelled(rng, depth, 0.008), 0.012)
 
 
-LOOK = Look("synthetic-skin", _draw)
+GENERATOR = ImageGenerator("synthetic-skin", _draw)

@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from workers.datasets.generated import Look, Picture
+from workers.datasets.generated import ImageGenerator, Picture
 from workers.datasets.synthetic import fields
 from workers.datasets.synthetic.fields import Field, Outline
 
@@ -22,7 +22,7 @@ NUM_LOOKS = 3
 
 @dataclass(frozen=True)
 class _Lesion:
-    """What distinguishes the two looks."""
+    """What distinguishes the two kinds of image."""
 
     radii: tuple[float, float]
     height_to_width: tuple[float, float]
@@ -64,7 +64,7 @@ _MALIGNANT = _Lesion(
 
 def _tissue(rng: np.random.Generator, size: int) -> Field:
     """Returns echo strength of skin, fat with lobules, gland and muscle, from top to bottom."""
-    at = fields.grid(size)
+    at = fields.pixel_positions(size)
     depth = at.y + 0.03 * fields.noise(rng, size, 2, 4)
     fat_end, gland_end = float(rng.uniform(0.16, 0.34)), float(rng.uniform(0.62, 0.82))
     echo = np.full((size, size), rng.uniform(0.30, 0.42), dtype=np.float32)
@@ -84,7 +84,7 @@ def _tissue(rng: np.random.Generator, size: int) -> Field:
 def _shadow(depth: Field, strength: float, start: float) -> Field:
     """Returns the factor on everything below a shape: under 1 shadow, over 1 enhancement."""
     size = depth.shape[0]
-    at = fields.grid(size)
+    at = fields.pixel_positions(size)
     column = fields.step(depth.max(axis=0, keepdims=True), 0.02)
     under = fields.step(at.y - np.float32(start), 0.04)
     fade = np.exp(-np.clip(at.y - np.float32(start), 0, None) / 0.45)
@@ -92,7 +92,7 @@ def _shadow(depth: Field, strength: float, start: float) -> Field:
 
 
 def _draw(lesion: _Lesion, rng: np.random.Generator, size: int) -> Picture:
-    at = fields.grid(size)
+    at = fields.pixel_positions(size)
     echo = _tissue(rng, size)
     radius = float(np.exp(rng.uniform(*np.log(lesion.radii))))
     ratio = float(rng.uniform(*lesion.height_to_width))
@@ -130,7 +130,7 @@ def _draw(lesion: _Lesion, rng: np.random.Generator, size: int) -> Picture:
 def _speckle(rng: np.random.Generator, echo: Field) -> Field:
     """Returns the log-compressed envelope: echo times speckle, wider than tall.
 
-    One look would be Rayleigh speckle; scanners average a few.
+    A single exposure would be Rayleigh speckle; scanners average a few.
     """
     size = echo.shape[0]
     width = float(rng.uniform(0.011, 0.017))
@@ -144,5 +144,5 @@ def _speckle(rng: np.random.Generator, echo: Field) -> Field:
     return np.asarray(np.clip(compressed * 1.05 - 0.22, 0, 1), dtype=np.float32)
 
 
-BENIGN = Look("synthetic-ultrasound-benign", partial(_draw, _BENIGN))
-MALIGNANT = Look("synthetic-ultrasound-malignant", partial(_draw, _MALIGNANT))
+BENIGN = ImageGenerator("synthetic-ultrasound-benign", partial(_draw, _BENIGN))
+MALIGNANT = ImageGenerator("synthetic-ultrasound-malignant", partial(_draw, _MALIGNANT))

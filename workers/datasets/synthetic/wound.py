@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.datasets.generated import Look, Picture
+from workers.datasets.generated import ImageGenerator, Picture
 from workers.datasets.synthetic import fields
 from workers.datasets.synthetic.fields import Field, Outline
 
@@ -38,7 +38,7 @@ def _foot(rng: np.random.Generator, size: int) -> tuple[Field, float, float]:
 
 
 def _draw(rng: np.random.Generator, size: int) -> Picture:
-    at = fields.grid(size)
+    at = fields.pixel_positions(size)
     cloth = fields.fill(_CLOTHS[rng.integers(len(_CLOTHS))], size)
     weave = 0.05 * np.sin(at.x * np.float32(rng.uniform(80, 160))) * np.sin(at.y * 120)
     rgb = cloth * (1 + weave + 0.08 * fields.fractal(rng, size, 3, 3))[..., None]
@@ -105,4 +105,4 @@ def _add_wound(
     return skin, mask | fields.labelled(rng, depth, 0.004)
 
 
-LOOK = Look("synthetic-wound", _draw)
+GENERATOR = ImageGenerator("synthetic-wound", _draw)

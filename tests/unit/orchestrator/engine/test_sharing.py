@@ -17,7 +17,7 @@ from orchestrator.engine.inline import InlineEngine
 from orchestrator.engine.sharing import POLL_SECONDS, SharedRun, remove_dead_drivers
 from orchestrator.records import FailureRecord
 from orchestrator.store import RunRecord, Store
-from tests.unit.orchestrator.engine.test_journal import Display
+from tests.unit.orchestrator.engine.test_heartbeat import Display
 from tests.unit.orchestrator.store.trials import make_result, make_spec
 from workers.contract import FailureClass, Runtime, TrialResult
 from workers.identity import trial_id

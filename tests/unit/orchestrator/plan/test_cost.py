@@ -25,7 +25,7 @@ from tests.unit.orchestrator.plan.builders import (
     make_specs,
     row_of,
 )
-from workers.catalogue.costs import Measured, Size, gpu_step_seconds, measured_steps
+from workers.catalogue.costs import Measured, ModelSize, gpu_step_seconds, measured_steps
 from workers.catalogue.models import MODELS, complete_model
 from workers.contract import Component
 
@@ -92,7 +92,7 @@ def test_assumed_seconds_on_a_gpu_count_steps_and_say_that_they_are_assumed():
 
 def test_a_measured_table_of_the_gpu_at_hand_is_used(monkeypatch):
     row = Measured(
-        size=Size(parameters=1.0, gmacs_224=gmacs_224(FCN)), image_size=224, batch_size=8,
+        size=ModelSize(parameters=1.0, gmacs_224=gmacs_224(FCN)), image_size=224, batch_size=8,
         threads=2, seconds_per_step=0.5, seconds_per_forward=0.1, peak_memory_bytes=1e9,
         reserved_memory_bytes=2e9,
     )  # fmt: skip

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from orchestrator.report.search_page import write_search_report
-from orchestrator.tune.studies import Finding, candidates_of, fragments
+from orchestrator.tune.results import SearchResult, fragments
+from orchestrator.tune.studies import candidates_of
 from tests.unit.orchestrator.tune.test_studies import row, studies
 from workers.contract import UserError
 
@@ -24,7 +25,7 @@ def findings(tmp_path):
                 dice = 0.5 + 0.1 * candidate - 0.2 * number
                 changes = {"status": status, "val_dice": (dice / 2, dice), "best_val_dice": dice}
                 rows.append(row(study, candidate, place, values, **changes))
-        found.append(Finding(study=study, candidates=candidates_of(study, rows)))
+        found.append(SearchResult(study=study, candidates=candidates_of(study, rows)))
     return found
 
 
@@ -57,7 +58,7 @@ def test_the_same_findings_give_the_same_bytes(findings, tmp_path):
 
 
 def test_a_search_without_any_candidate_still_has_a_page(tmp_path):
-    empty = [Finding(study=study, candidates=()) for study in studies(tmp_path)]
+    empty = [SearchResult(study=study, candidates=()) for study in studies(tmp_path)]
     files = write_search_report("x", empty, [None, None], fragments(empty), tmp_path / "out")
     assert "Too few candidates ended" in files.page.read_text(encoding="utf-8")
     assert files.fragments == ()

@@ -213,8 +213,8 @@ def test_database_has_no_access_to_files(sql, tmp_path, monkeypatch):
 
 
 def test_too_large_result_is_refused(store, monkeypatch):
-    monkeypatch.setattr(query, "MAX_ANSWER_BYTES", 1000)
-    with pytest.raises(StoreError, match="the answer is larger than"):
+    monkeypatch.setattr(query, "MAX_RESULT_BYTES", 1000)
+    with pytest.raises(StoreError, match="the result is larger than"):
         store.query("SELECT a.i FROM range(100000) a(i), range(100000) b(i)")
 
 
@@ -266,7 +266,7 @@ def test_any_json_is_parsed_as_by_the_library(document):
     ["DATE '99999-01-01'", "'infinity'::TIMESTAMP", "DATE '0044-03-15 (BC)'", "[" * 70 + "]" * 70],
 )
 def test_value_without_python_type_is_refused(store, sql):
-    with pytest.raises(StoreError, match=r"cannot be given .*CAST it to VARCHAR"):
+    with pytest.raises(StoreError, match=r"cannot be converted .*CAST it to VARCHAR"):
         rows(store, f"SELECT {sql}")
     assert rows(store, f"SELECT ({sql})::VARCHAR")[0][0] is not None
 

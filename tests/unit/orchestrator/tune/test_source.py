@@ -91,7 +91,7 @@ def test_a_failed_candidate_does_not_stop_the_others(tmp_path):
     search, report, events = run(search_config(tmp_path, tune={"trials": 3}), trainer=fails)
     assert report is not None
     assert report.num_failed == 2
-    assert [one.number for one in search.findings()[0].candidates] == [0]
+    assert [one.number for one in search.results()[0].candidates] == [0]
     failed = [event for event in events if event["event"] == "trial_failed"]
     assert {event["label"] for event in failed} == {"focal · #1", "focal · #2"}
 

@@ -8,12 +8,11 @@ from typing import Any, Literal
 import pytest
 
 from orchestrator.config import load_config
+from orchestrator.tune.results import SearchResult, fragments
 from orchestrator.tune.studies import (
-    Finding,
     Study,
     Values,
     candidates_of,
-    fragments,
     still_to_try,
     studies_of,
 )
@@ -119,7 +118,7 @@ def test_a_grid_can_include_the_tuned_losses(tmp_path):
         best = {**study.defaults, **gamma, "learning_rate": 0.004}
         rows = [row(study, 0, p, study.defaults, best_val_dice=0.4) for p in (0, 1)]
         rows += [row(study, 1, p, best) for p in (0, 1)]
-        found.append(Finding(study=study, candidates=candidates_of(study, rows)))
+        found.append(SearchResult(study=study, candidates=candidates_of(study, rows)))
     ((name, text),) = fragments(found).items()
     assert name == "losses.yaml"
     assert "# focal: 0.5000, default 0.4000; candidate 1, 2 tried of 3, unfinished" in text
@@ -131,21 +130,21 @@ def test_a_grid_can_include_the_tuned_losses(tmp_path):
     assert losses[2].parameters == {"learning_rate": 0.004}
 
 
-def finding(study: Study, *candidates: tuple[Values, dict[str, Any]]) -> Finding:
+def search_result(study: Study, *candidates: tuple[Values, dict[str, Any]]) -> SearchResult:
     """A search whose candidates have two trainings each, both with these changes."""
     rows = [
         row(study, number, place, values, **changes)
         for number, (values, changes) in enumerate(candidates)
         for place in (0, 1)
     ]
-    return Finding(study=study, candidates=candidates_of(study, rows))
+    return SearchResult(study=study, candidates=candidates_of(study, rows))
 
 
 @pytest.mark.parametrize("changes", [{"status": "diverged"}, {"best_val_dice": 0.0}])
 def test_a_search_without_a_value_above_0_has_no_best(tmp_path, changes):
     (study, _) = studies(tmp_path)
     other = {**study.defaults, "gamma": 2.0}
-    found = finding(study, (study.defaults, changes), (other, changes))
+    found = search_result(study, (study.defaults, changes), (other, changes))
     assert found.best is None
     assert fragments([found]) == {}
     number = 2 if "status" in changes else 0
@@ -158,7 +157,7 @@ def test_a_search_without_a_value_above_0_has_no_best(tmp_path, changes):
 def test_diverged_candidates_are_counted_beside_a_best(tmp_path):
     (study, _) = studies(tmp_path)
     other = {**study.defaults, "gamma": 2.0}
-    found = finding(study, (study.defaults, {"status": "diverged"}), (other, {}))
+    found = search_result(study, (study.defaults, {"status": "diverged"}), (other, {}))
     assert found.best is not None
     assert (found.best[0].number, found.best[1]) == (1, 0.5)
     assert found.notes == ("1 of 2 candidates diverged in at least one training, which counts 0",)
@@ -178,7 +177,7 @@ def test_diverged_candidates_are_counted_beside_a_best(tmp_path):
 )  # fmt: skip
 def test_a_best_value_at_an_end_of_its_range_is_noted(tmp_path, changes, ends):
     (study, _) = studies(tmp_path)
-    found = finding(study, ({**study.defaults, **changes}, {}))
+    found = search_result(study, ({**study.defaults, **changes}, {}))
     assert len(found.notes) == len(ends)
     for note, expected in zip(sorted(found.notes), ends, strict=True):
         assert note.startswith(expected)

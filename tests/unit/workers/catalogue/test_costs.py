@@ -19,7 +19,7 @@ from workers.catalogue.costs import (
 from workers.catalogue.models import MODELS, complete_model
 
 
-def test_the_table_holds_every_model_with_the_catalogues_sizes():
+def test_costs_cover_every_model_with_catalogue_sizes():
     table = measured_steps()
     assert list(table) == list(MODELS)
     for name, row in table.items():
@@ -31,7 +31,7 @@ def test_the_table_holds_every_model_with_the_catalogues_sizes():
 
 
 @pytest.mark.parametrize("name", ["unet", "fcn", "emcad"])
-def test_at_the_sizes_it_was_measured_the_table_gives_itself_back(name):
+def test_estimate_at_the_measured_sizes_equals_the_table(name):
     row, complete = measured_steps()[name], complete_model(name, {})[1]
     images_224 = row.batch_size * (row.image_size / 224) ** 2
     seconds = pass_seconds(name, complete, threads=row.threads)
@@ -106,7 +106,7 @@ def test_sizes_of_variants_are_known_or_scaled(name, options, parameters, gmacs)
     assert size.gmacs_224 == pytest.approx(gmacs)
 
 
-def test_a_model_without_a_row_counts_as_the_worst_of_the_table():
+def test_unknown_model_costs_as_much_as_the_largest():
     assert pass_seconds("somebodys-model", {}, threads=1) is None
     unknown, unet = (
         step_memory_bytes(name, options, image_size=224, batch_size=8)

@@ -28,7 +28,7 @@ def test_networks_with_an_encoder_never_train_on_one_image():
     assert min_train_batch("deeplabv3plus", {"encoder": "tu-xception65"}, 224) == 2
 
 
-def test_batch_norm_at_stride_32_needs_two_images_of_32_pixels():
+def test_batch_norm_at_stride_32_needs_two_small_images():
     for name in ("caranet", "duck-net", "emcad"):
         assert [min_train_batch(name, {}, side) for side in (32, 64)] == [2, 1]
 

@@ -14,7 +14,7 @@ REGION = {"sums": "batch", "smooth": 1e-6}
 FOCAL = {"alpha": 0.8, "gamma": 0.2}
 
 
-def test_the_ten_losses_of_the_study_and_their_published_names():
+def test_study_losses_have_their_published_names():
     assert list(LOSSES) == ["iou", "dice", "bce", "focal"]
     assert [loss_title(name) for name in STUDY_LOSSES] == [
         "IoU", "Dice", "BCE", "Focal", "IoUDice", "IoUBCE", "IoUFocal", "DiceBCE", "DiceFocal",
@@ -34,7 +34,7 @@ def test_defaults_are_recorded():
     )
 
 
-def test_parts_come_in_the_order_of_the_table_and_take_their_weights_along():
+def test_sum_is_reordered_with_its_weights():
     options = {"weights": [3, 1, 2], "focal": {"gamma": 2}}
     name, complete = complete_loss("focal+iou+bce", options)
     assert name == "iou+bce+focal"
@@ -47,7 +47,7 @@ def test_parts_come_in_the_order_of_the_table_and_take_their_weights_along():
 
 
 @pytest.mark.parametrize("parts", list(itertools.permutations(("iou", "dice", "focal"))))
-def test_every_order_is_one_question_and_completing_twice_changes_nothing(parts):
+def test_every_order_of_a_sum_has_one_complete_form(parts):
     weights = {"iou": 1.0, "dice": 2.0, "focal": 3.0}
     name, complete = complete_loss("+".join(parts), {"weights": [weights[p] for p in parts]})
     assert name == "iou+dice+focal"
@@ -66,7 +66,7 @@ def test_spaces_around_the_plus_mean_nothing():
         ("fokal", {}, ("name",), "did you mean 'focal'"),
         ("iou+fokal", {}, ("name",), "unknown loss 'fokal'; did you mean 'focal'"),
         ("iou+", {}, ("name",), "unknown loss ''"),
-        ("iou+iou", {}, ("name",), "'iou' is there twice"),
+        ("iou+iou", {}, ("name",), "'iou' is named twice"),
         ("focal", {"gama": 2}, ("parameters", "gama"), "did you mean 'gamma'"),
         ("focal", {"gamma": -1}, ("parameters", "gamma"), "greater than or equal to 0"),
         ("focal", {"alpha": math.inf}, ("parameters", "alpha"), "finite"),
@@ -85,7 +85,7 @@ def test_spaces_around_the_plus_mean_nothing():
         ("iou+focal", {"weights": [0, 0]}, ("parameters", "weights"), "above 0"),
     ],
 )
-def test_refusals_say_where_and_what(name, given, path, hint):
+def test_refusals_name_path_and_reason(name, given, path, hint):
     with pytest.raises(CatalogueError) as caught:
         complete_loss(name, given)
     assert caught.value.path == path

@@ -63,7 +63,7 @@ def test_the_twelve_models_with_their_published_sizes():
         ),
     ],
 )
-def test_defaults_are_filled_in_and_completing_twice_changes_nothing(name, given, complete):
+def test_complete_model_fills_defaults_and_is_idempotent(name, given, complete):
     assert complete_model(name, given) == (name, complete)
     assert complete_model(name, complete) == (name, complete)
 
@@ -75,12 +75,17 @@ def test_defaults_are_filled_in_and_completing_twice_changes_nothing(name, given
         ("unet", {"witdh": 8}, ("parameters", "witdh"), "did you mean 'width'"),
         ("unet", {"width": 0}, ("parameters", "width"), "greater than 0"),
         ("unet", {"encoder": ""}, ("parameters", "encoder"), "unknown encoder"),
-        ("unet", {"width": 8, "encoder": "resnet18"}, ("parameters",), "width is of the plain"),
+        (
+            "unet",
+            {"width": 8, "encoder": "resnet18"},
+            ("parameters",),
+            "width belongs to the plain",
+        ),
         (
             "unetpp",
             {"deep_supervision": True, "encoder": "resnet18"},
             ("parameters",),
-            "deep_supervision is of the plain",
+            "deep_supervision belongs to the plain",
         ),
         ("fcn", {"width": 8}, ("parameters", "width"), "known: pretrained"),
         ("colonsegnet", {"width": 8}, ("parameters", "width"), "it takes none"),
@@ -95,19 +100,19 @@ def test_defaults_are_filled_in_and_completing_twice_changes_nothing(name, given
             "unet",
             {"encoder": "tu-convnext_tiny", "pretrained": True},
             ("parameters", "pretrained"),
-            "no weights of convnext_tiny; name a file",
+            "no weights of convnext_tiny; set `pretrained`",
         ),
         ("deeplabv3plus", {"atrous_rates": [6, 12]}, ("parameters", "atrous_rates", "2"), "Field"),
     ],
 )
-def test_refusals_say_where_and_what(name, given, path, hint):
+def test_refusals_name_path_and_reason(name, given, path, hint):
     with pytest.raises(CatalogueError) as caught:
         complete_model(name, given)
     assert caught.value.path == path
     assert hint in caught.value.reason
 
 
-def test_an_option_that_came_later_is_left_out_at_its_default():
+def test_later_option_at_its_default_is_omitted():
     for name in ("fcn", "caranet"):
         assert complete_model(name, {"pretrained": False}) == (name, {})
     for value in (True, "sha256:0"):
@@ -140,7 +145,7 @@ def test_weights_bring_their_scaling_and_their_licence():
     assert all("non-commercial" in item.licence for item in mit)
 
 
-def test_every_encoder_of_smp_has_the_hub_file_that_smp_would_fetch():
+def test_hub_files_of_smp_encoders_are_those_of_smp():
     import segmentation_models_pytorch as smp
 
     for name in SMP_ENCODERS:

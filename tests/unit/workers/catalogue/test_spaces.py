@@ -34,7 +34,7 @@ def test_the_spaces_of_the_catalogue():
 
 
 @pytest.mark.parametrize("name", STUDY_LOSSES)
-def test_a_loss_takes_every_extreme_of_its_space_and_its_default_is_inside(name):
+def test_search_space_is_valid_and_contains_the_default(name):
     _, defaults = complete_loss(name, {})
     for key, domain in search_space(name).items():
         assert isinstance(domain, Range)
@@ -60,7 +60,7 @@ def test_an_unknown_key_is_refused(key):
         with_values("iou+focal", complete_loss("iou+focal", {})[1], {key: 1.0})
 
 
-def test_a_learning_rate_of_its_own_is_a_parameter_of_every_loss():
+def test_learning_rate_is_a_parameter_of_every_loss():
     assert complete_loss("bce", {"learning_rate": 1})[1] == {"learning_rate": 1.0}
     assert "learning_rate" not in complete_loss("bce", {})[1]
     build_loss("dice+bce", learning_rate=0.1)
@@ -85,12 +85,12 @@ def test_the_loss_decides_the_learning_rate_and_the_id():
 @pytest.mark.parametrize(
     ("low", "high", "log"), [(1, 1, False), (2, 1, False), (0, 1, True), (0, float("inf"), False)]
 )
-def test_a_range_that_is_none_is_refused(low, high, log):
+def test_invalid_range_is_refused(low, high, log):
     with pytest.raises(ValueError, match=r"below high|begins above 0"):
         Range(low=low, high=high, log=log)
 
 
 @pytest.mark.parametrize("values", [(), (1,), (1, 1), ([1], [2]), (None, 1)])
-def test_choices_that_are_none_are_refused(values):
+def test_invalid_choices_are_refused(values):
     with pytest.raises(ValueError, match=r"at least two|every choice"):
         Choices(values=values)

@@ -13,36 +13,31 @@ import pytest
 
 from tests.unit.workers.datasets.conftest import Write
 from workers.contract import Component, UserError
-from workers.datasets import open_dataset
+from workers.datasets import FileDataset, open_dataset
 from workers.datasets.cache import load_arrays
 from workers.datasets.files.pictures import resize_image, resize_mask
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 MINE = Component(name="folder", label="mine")
 
-# A process that loads the arrays, notes each build and can die or run into a limit on the way.
+# A process that loads the arrays, notes each mask that it reads, and can die or meet a limit.
 PROCESS = """
 import os, resource, signal, sys
 from pathlib import Path
 from workers.contract import Component, UserError
-from workers.datasets import cache, open_dataset
+from workers.datasets import FileDataset, cache, open_dataset
 
 root, cache_dir, action = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-build, prepare = cache._build, cache._prepare
+read_mask = FileDataset.read_mask
 
-def noted_build(*arguments):
-    with (root / "builds").open("a") as file:
+def noted(dataset, index, **options):
+    with (root / "masks-read").open("a") as file:
         file.write("x")
-    return build(*arguments)
-
-def deadly_prepare(dataset, index, side):
-    if index == 5:
+    if action == "die" and index == 5:
         os.kill(os.getpid(), signal.SIGKILL)
-    return prepare(dataset, index, side)
+    return read_mask(dataset, index, **options)
 
-cache._build = noted_build
-if action == "die":
-    cache._prepare = deadly_prepare
+FileDataset.read_mask = noted
 dataset = open_dataset(Component(name="folder"), root)
 dataset.fingerprint(cache_dir)
 if action == "full":
@@ -115,7 +110,7 @@ def test_second_call_builds_nothing(
 ) -> None:
     dataset = open_dataset(MINE, root)
     load_arrays(dataset, 32, tmp_path / "cache")
-    monkeypatch.setattr("workers.datasets.cache._build", None)
+    monkeypatch.setattr(FileDataset, "read_mask", None)
     load_arrays(dataset, 32, tmp_path / "cache")
 
 
@@ -124,10 +119,10 @@ def test_four_processes_at_once_build_once(root: Path, tmp_path: Path) -> None:
     outputs = {process.communicate(timeout=25)[0] for process in processes}
     assert [process.returncode for process in processes] == [0] * 4
     assert len(outputs) == 1
-    assert (root / "builds").read_text() == "x"
+    assert (root / "masks-read").read_text() == 12 * "x"
 
 
-def test_sigkill_during_build_leaves_nothing_a_reader_takes(root: Path, tmp_path: Path) -> None:
+def test_sigkill_during_build_leaves_no_visible_entry(root: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     process = start(root, cache, "die")
     process.communicate(timeout=25)
@@ -156,7 +151,7 @@ def test_a_full_disk_names_the_cache_and_its_key(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("workers.datasets.cache._write_header", full)
+    monkeypatch.setattr("numpy.lib.format.write_array_header_1_0", full)
     with pytest.raises(UserError, match=r"No space left.*MB needed.*free some.*data\.cache"):
         load_arrays(dataset, 32, tmp_path / "cache")
     monkeypatch.undo()
@@ -180,7 +175,7 @@ def test_a_damaged_entry_is_built_again(root: Path, tmp_path: Path, name: str) -
     assert np.array_equal(load_arrays(dataset, 32, tmp_path / "cache").images, good)
 
 
-def test_an_unreadable_file_is_named(root: Path, tmp_path: Path) -> None:
+def test_unreadable_file_is_named(root: Path, tmp_path: Path) -> None:
     (root / "images" / "4.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(UserError, match=r"cannot be read as a picture: 1 \(images/4\.png.*remove"):
         load_arrays(open_dataset(MINE, root), 32, tmp_path / "cache")

@@ -24,7 +24,7 @@ def test_ten_images_give_six_to_train_on_in_every_repeat(survey: Survey) -> None
     assert division.findings == ()
 
 
-def test_repeats_that_validate_on_images_without_a_lesion_are_named(survey: Survey) -> None:
+def test_repeats_without_lesion_in_validation_are_named(survey: Survey) -> None:
     groups = [str(i) for i in range(10)]
     parts = [
         split_indices(groups, DATA.split, unit="image", seed=1, repeat=repeat).val.tolist()

@@ -11,18 +11,18 @@ from workers.contract import Component
 from workers.datasets import open_dataset
 from workers.datasets.cache import load_arrays
 
-LOOKS = [name for name, entry in DATASETS.items() if entry.kind == "generated"]
+GENERATORS = [name for name, entry in DATASETS.items() if entry.kind == "generated"]
 
 
 def make(name: str, **parameters: int) -> Component:
     return Component(name=name, parameters=parameters)
 
 
-def test_there_are_six() -> None:
-    assert len(LOOKS) == 6
+def test_catalogue_has_six_generated_datasets() -> None:
+    assert len(GENERATORS) == 6
 
 
-@pytest.mark.parametrize("name", LOOKS)
+@pytest.mark.parametrize("name", GENERATORS)
 def test_a_picture_depends_on_seed_and_index_only(name: str) -> None:
     first = open_dataset(make(name), None)
     more = open_dataset(make(name, num_images=80), None)
@@ -37,13 +37,13 @@ def test_a_picture_depends_on_seed_and_index_only(name: str) -> None:
     assert open_dataset(make(name, size=64), None).read_mask(0).shape == (64, 64)
 
 
-@pytest.mark.parametrize("name", LOOKS)
-def test_fingerprint_is_of_look_and_options(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", GENERATORS)
+def test_fingerprint_covers_generator_and_options(name: str, tmp_path: Path) -> None:
     prints = {
         open_dataset(component, None).fingerprint(tmp_path)
         for component in (
             make(name), make(name), make(name, seed=1), make(name, num_images=61),
-            make(name, size=64), make(LOOKS[LOOKS.index(name) - 1]),
+            make(name, size=64), make(GENERATORS[GENERATORS.index(name) - 1]),
         )
     }  # fmt: skip
     assert len(prints) == 5
@@ -61,7 +61,7 @@ def test_fingerprint_is_of_look_and_options(name: str, tmp_path: Path) -> None:
         ("synthetic-ultrasound-malignant", 0.04, 0.15, 0),
     ],
 )
-def test_foreground_is_as_rare_as_intended(
+def test_fraction_of_foreground_is_in_range(
     name: str, smallest: float, largest: float, num_empty: int
 ) -> None:
     dataset = open_dataset(make(name), None)
@@ -71,8 +71,8 @@ def test_foreground_is_as_rare_as_intended(
     assert max(shares) < 0.6
 
 
-@pytest.mark.parametrize("name", LOOKS)
-def test_no_threshold_on_one_channel_solves_it(name: str) -> None:
+@pytest.mark.parametrize("name", GENERATORS)
+def test_no_threshold_on_one_channel_finds_the_lesion(name: str) -> None:
     """The best grey threshold, either way, stays far from the mask: losses have work to do."""
     dataset = open_dataset(make(name), None)
     images = np.stack([dataset.read_image(i) for i in range(30)]).astype(int)
@@ -102,7 +102,7 @@ def test_options_are_checked() -> None:
         open_dataset(make("synthetic-skins"), None)
 
 
-@pytest.mark.parametrize("name", LOOKS)
+@pytest.mark.parametrize("name", GENERATORS)
 def test_known_pictures_are_pinned(name: str) -> None:
     """Coarse, so that it holds on any processor: change GENERATOR_VERSION when it must change."""
     dataset = open_dataset(make(name), None)

@@ -75,7 +75,7 @@ def test_every_array_is_filled(arrays: dict[str, DatasetArrays]) -> None:
         assert 0.005 < arrays[name].masks.mean() < 0.35
 
 
-def test_second_start_is_fast(
+def test_second_load_takes_under_a_second(
     sample_data: Path, cache_dir: Path, arrays: dict[str, DatasetArrays]
 ) -> None:
     start = time.perf_counter()
@@ -86,7 +86,7 @@ def test_second_start_is_fast(
 
 
 @pytest.mark.parametrize("name", ["isic-2017", "kvasir-seg", "cvc-clinicdb", "breast-benign"])
-def test_resized_images_are_within_a_grey_level_of_full_decoding(
+def test_resized_images_are_within_a_grey_level(
     name: str, sample_data: Path, arrays: dict[str, DatasetArrays]
 ) -> None:
     errors = []
@@ -100,9 +100,7 @@ def test_resized_images_are_within_a_grey_level_of_full_decoding(
 
 
 @pytest.mark.parametrize("side", [32, 96, 224, 512])
-def test_at_any_size_a_reduced_decoding_stays_within_a_grey_level(
-    side: int, sample_data: Path
-) -> None:
+def test_reduced_decoding_is_within_a_grey_level_at_any_size(side: int, sample_data: Path) -> None:
     dataset = opened("isic-2017", sample_data)
     errors = []
     for index in (0, 2, 9):
@@ -128,7 +126,9 @@ BEFORE = {
 
 
 @pytest.mark.parametrize("name", BEFORE)
-def test_masks_are_what_they_were(name: str, sample_data: Path, cache_dir: Path) -> None:
+def test_masks_equal_those_of_earlier_versions(
+    name: str, sample_data: Path, cache_dir: Path
+) -> None:
     dataset = opened(name, sample_data)
     fingerprint, masks = BEFORE[name]
     digest = hashlib.sha256()

@@ -56,7 +56,7 @@ def test_image_split_is_a_partition_of_exact_size(
     fractions=fractions,
     repeat=st.integers(0, 9),
 )
-def test_group_split_tears_no_group_and_leaves_no_part_empty(
+def test_group_split_divides_no_group_and_fills_all_subsets(
     groups: list[str], fractions: tuple[float, float, float], repeat: int
 ) -> None:
     split = split_indices(groups, fractions, unit="similar", seed=42, repeat=repeat)
@@ -96,7 +96,7 @@ def test_repeats_differ_and_calls_agree() -> None:
         assert splits[0] == splits[1] != splits[2]
 
 
-def test_group_split_does_not_depend_on_group_names_order_of_appearance() -> None:
+def test_group_split_does_not_depend_on_order_of_samples() -> None:
     groups = ["a", "a", "b", "c", "c", "d", "e"]
     split = split_indices(groups, STUDY, unit="group", seed=3, repeat=0)
     mirrored = split_indices(groups[::-1], STUDY, unit="group", seed=3, repeat=0)

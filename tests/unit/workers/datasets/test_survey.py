@@ -11,7 +11,7 @@ import tifffile
 from tests.unit.workers.datasets.conftest import Write
 from workers.contract import Component
 from workers.datasets import DatasetNotFoundError
-from workers.datasets.files.storage import watched_looks
+from workers.datasets.files.storage import watched_inspection
 from workers.datasets.survey import Survey, survey_dataset, survey_root
 
 MINE = Component(name="folder", label="mine")
@@ -119,7 +119,7 @@ def test_files_that_cannot_be_read_are_refused_by_name(
     assert all(isinstance(item, dict) and item["reason"] for item in reasons)
 
 
-def test_a_second_survey_reads_no_file_that_did_not_change(
+def test_second_survey_reads_no_unchanged_file(
     folder_dataset: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A file that changed a moment ago is read again: let every file be old.
@@ -128,7 +128,7 @@ def test_a_second_survey_reads_no_file_that_did_not_change(
 
     def survey() -> Survey:
         looks.clear()
-        with watched_looks(lambda _, done, total: looks.append((done, total))):
+        with watched_inspection(lambda _, done, total: looks.append((done, total))):
             return survey_dataset(MINE, folder_dataset, cache)
 
     first = survey()
@@ -154,7 +154,7 @@ def test_fewer_than_five_pairs_are_refused(
     assert f"{num} image-mask pairs in {tmp_path}, at least 5 are needed" in survey.refusals[0]
 
 
-def test_no_pair_says_which_other_files_lie_there(
+def test_dataset_without_pairs_names_the_other_files(
     tmp_path: Path, cache: Path, write_picture: Write, write_mask: Write
 ) -> None:
     for i in range(9):
@@ -163,10 +163,10 @@ def test_no_pair_says_which_other_files_lie_there(
     (survey,) = survey_root(tmp_path, cache)
     assert (survey.label, survey.num_pairs, survey.is_sound) == ("kvasir-seg", 0, False)
     assert "9 x .png in images, 9 x .png in masks" in survey.refusals[0]
-    assert "read are images/NAME.jpg with masks/NAME.jpg" in survey.refusals[0]
+    assert "this layout reads images/NAME.jpg with masks/NAME.jpg" in survey.refusals[0]
 
 
-def test_an_incomplete_official_dataset_is_a_note_with_both_counts(
+def test_incomplete_official_dataset_gets_a_note(
     tmp_path: Path, cache: Path, write_picture: Write, write_mask: Write
 ) -> None:
     for i in range(5):
@@ -193,7 +193,7 @@ def test_several_datasets_under_a_root(
     assert found(surveys["breast-benign"])["several-masks"] == ("benign (3)",)
 
 
-def test_an_official_folder_as_root_is_not_also_a_folder(
+def test_official_folder_as_root_is_surveyed_once(
     tmp_path: Path, cache: Path, write_picture: Write, write_mask: Write
 ) -> None:
     write_picture("Kvasir-SEG/images/a.jpg", 1)

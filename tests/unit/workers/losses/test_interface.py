@@ -14,14 +14,14 @@ MASK = torch.tensor([[[1, 0], [0, 1]], [[0, 1], [1, 1]]])
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float32])
 @pytest.mark.parametrize("shape", [(2, 2, 2), (2, 1, 2, 2)])
-def test_binary_targets_of_any_type_and_shape_are_one(dtype, shape):
+def test_binary_targets_of_any_type_and_shape_are_equal(dtype, shape):
     loss = build_loss("iou+focal")
     assert torch.equal(loss(LOGITS, MASK.to(dtype).view(shape)), loss(LOGITS, MASK))
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64])
 @pytest.mark.parametrize("shape", [(2, 2, 2), (2, 1, 2, 2)])
-def test_class_targets_of_any_integer_type_and_shape_are_one(dtype, shape):
+def test_class_targets_of_any_type_and_shape_are_equal(dtype, shape):
     loss = build_loss("iou+focal")
     logits = torch.cat((LOGITS, -LOGITS), dim=1)
     assert torch.equal(loss(logits, MASK.to(dtype).view(shape)), loss(logits, MASK))

@@ -83,7 +83,7 @@ def test_two_classes_equal_one_channel(seed, name):
 
 @PROPERTY
 @given(SEEDS, st.sampled_from(REGION))
-def test_two_classes_are_the_mean_of_lesion_and_background(seed, name):
+def test_two_classes_give_the_mean_of_lesion_and_background(seed, name):
     logits, truth = example(seed)
     both = torch.cat((torch.zeros_like(logits), logits), dim=1)
     loss = build_loss(name)

@@ -26,7 +26,7 @@ def test_a_tie_and_a_nan_are_background():
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float32])
-def test_the_type_and_the_channel_of_the_target_do_not_matter(dtype):
+def test_type_and_channel_of_the_target_do_not_matter(dtype):
     target_BHW = torch.tensor([[[1, 0], [0, 1]]]).to(dtype)
     logits_BCHW = torch.tensor([[[[1.0, 1.0], [-1.0, 1.0]]]], dtype=torch.bfloat16)
     assert count_pixels(logits_BCHW, target_BHW).tolist() == [[2, 1, 0, 1]]

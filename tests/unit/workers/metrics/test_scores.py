@@ -65,7 +65,7 @@ def test_equals_exact_fractions_in_both_averages(rows):
 
 @settings(deadline=None, max_examples=100)
 @given(COUNTS)
-def test_dice_is_2_iou_over_1_plus_iou_and_all_lie_in_the_unit_interval(rows):
+def test_scores_are_in_unit_interval_and_dice_follows_iou(rows):
     counts = np.array(rows)
     iou = scores.iou(counts)
     np.testing.assert_allclose(scores.dice(counts), 2 * iou / (1 + iou), atol=1e-12)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -9,6 +12,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from tests.unit.workers.models.filling import noise, relative_error
 from workers.catalogue.losses import STUDY_LOSSES
 from workers.losses import build_loss
+from workers.models import build_model
+
+
+@functools.cache
+def without_memory(name: str, **parameters: Any) -> Any:
+    """Returns a network on torch's meta device: shapes without memory.
+
+    It is built once for all tests; each test sets the mode, train or eval.
+    """
+    with torch.device("meta"):
+        return build_model(name, **parameters)
 
 
 def count(*modules: nn.Module) -> int:

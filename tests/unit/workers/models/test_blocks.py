@@ -38,7 +38,7 @@ def test_squeeze_excite_by_hand():
     assert result.flatten().tolist() == pytest.approx([0, 2 * high, 3 * low, 3 * low], rel=1e-6)
 
 
-def test_a_dilated_convolution_has_right_gradients_in_bfloat16_and_channels_last():
+def test_dilated_convolution_in_bfloat16_has_right_gradients():
     # torch's own convolution ends the process here, or writes beyond its memory.
     layer = DilatedConv2d(17, 17, 3, padding=3, dilation=3, bias=False)
     image = noise((2, 17, 32, 32), 1).requires_grad_()

@@ -33,7 +33,7 @@ def filled(started):
     return model
 
 
-def test_it_has_the_authors_order_and_parameters_of_every_part(started):
+def test_state_dict_has_the_authors_order_and_parameters(started):
     state = started.state_dict()
     assert [tuple(tensor.shape) for tensor in state.values()] == [shape for _, shape in REFERENCE]
     # The backbone's own names are the authors'.
@@ -109,7 +109,7 @@ def test_logits_are_those_of_the_authors_code(filled, width, spreads, means, pix
     assert found == pytest.approx(pixels, abs=1e-5)
 
 
-def test_it_starts_as_the_authors_does_without_weights(started):
+def test_initial_weights_are_as_in_the_authors_code(started):
     # 208 channels out of a 1x1 kernel; timm would zero the last norm of each block.
     kernel = started.backbone.layer2[1].conv1.weight
     assert kernel.std().item() == pytest.approx(math.sqrt(2 / 208), rel=0.02)

@@ -10,7 +10,7 @@ import torch
 from timm.layers.drop import DropPath
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate
 
-from tests.unit.workers.models.demands import count
+from tests.unit.workers.models.demands import count, without_memory
 from tests.unit.workers.models.filling import fill, noise, reference_shapes, relative_error
 from workers.models import build_model
 from workers.models.colonformer import ColonFormer, PyramidHead
@@ -34,9 +34,8 @@ def filled(started):
     return model
 
 
-def test_the_default_has_the_authors_order_and_parameters_of_every_part():
-    with torch.device("meta"):
-        model = build_model("colonformer")
+def test_default_has_the_authors_order_and_parameters():
+    model = without_memory("colonformer")
     assert isinstance(model, ColonFormer)
     state = model.state_dict()
     assert [tuple(tensor.shape) for tensor in state.values()] == [shape for _, shape in REFERENCE]
@@ -133,7 +132,7 @@ def test_blocks_are_dropped_ever_more_up_to_one_tenth(started):
     assert started.head.dropout.p == 0.1
 
 
-def test_it_starts_as_the_authors_does_without_weights(started):
+def test_initial_weights_are_as_in_the_authors_code(started):
     head = started.head
     kernel = head.join_pools[0].weight  # 128 channels of 3x3
     assert kernel.std().item() == pytest.approx(math.sqrt(2 / (128 * 9)), rel=0.01)

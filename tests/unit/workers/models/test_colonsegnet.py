@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from tests.unit.workers.models.demands import without_memory
 from tests.unit.workers.models.filling import (
     by_reference_name,
     fill,
@@ -21,13 +22,9 @@ REFERENCE = reference_shapes("colonsegnet")
 IMAGE = 1.5 * noise((2, 3, 32, 64), stream=999)
 
 
-def build():
-    return build_model("colonsegnet")
-
-
 @pytest.fixture(scope="module")
 def filled():
-    return fill(build(), gain=2.2)
+    return fill(build_model("colonsegnet"), gain=2.2)
 
 
 def block(state, name):
@@ -80,14 +77,12 @@ def expected_logits(state, image):
 
 
 def test_the_state_dict_has_the_authors_order():
-    with torch.device("meta"):
-        state = build().state_dict()
+    state = without_memory("colonsegnet").state_dict()
     assert [tuple(t.shape) for t in state.values()] == [shape for _, shape in REFERENCE]
 
 
 def test_parameters_of_every_block():
-    with torch.device("meta"):
-        model = build()
+    model = without_memory("colonsegnet")
     counts: Counter[str] = Counter()
     for (name, _), tensor in zip(REFERENCE, model.state_dict(keep_vars=True).values(), strict=True):
         counts[name.split(".")[0]] += tensor.numel() * tensor.requires_grad

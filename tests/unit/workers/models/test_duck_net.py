@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tests.unit.workers.models.demands import without_memory
 from tests.unit.workers.models.filling import (
     by_reference_name,
     fill,
@@ -92,14 +93,12 @@ class Functions:
 
 
 def test_the_state_dict_has_the_reference_order():
-    with torch.device("meta"):
-        state = build(filters=17).state_dict()
+    state = without_memory("duck-net").state_dict()
     assert [tuple(t.shape) for t in state.values()] == [shape for _, shape in REFERENCE]
 
 
 def test_parameters_of_every_block():
-    with torch.device("meta"):
-        model = build(filters=17)
+    model = without_memory("duck-net")
     counts: Counter[str] = Counter()
     for (name, _), tensor in zip(REFERENCE, model.state_dict(keep_vars=True).values(), strict=True):
         counts[name.split(".")[0]] += tensor.numel() * tensor.requires_grad
@@ -131,7 +130,7 @@ def test_logits_are_those_of_the_authors_code(filled):
     assert [number.item() for number in numbers] == pytest.approx(expected, abs=5e-5)
 
 
-def test_the_separated_convolution_sees_two_pixels_before_and_three_behind():
+def test_separated_convolution_reaches_2_before_3_behind():
     torch.manual_seed(0)
     separated = build(filters=4).stem.branches[-1].eval()
     point = torch.zeros(1, 3, 16, 16)
@@ -147,7 +146,7 @@ def test_batch_norm_has_the_constants_of_keras():
     assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.01)}
 
 
-def test_weights_start_he_uniform_in_blocks_and_glorot_uniform_where_strided():
+def test_initial_weights_are_he_or_glorot_uniform():
     torch.manual_seed(0)
     model = build(filters=8)
     for name, layer in model.named_modules():

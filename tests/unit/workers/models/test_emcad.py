@@ -187,7 +187,7 @@ def test_spatial_attention_by_hand():
     torch.testing.assert_close(attention(x), x * 0.9933071)
 
 
-def test_channels_are_shuffled_in_as_many_groups_as_the_block_has_channels():
+def test_channel_shuffle_has_one_group_per_input_channel():
     shuffle = MultiScaleConvolution(3).shuffle
     assert shuffle(torch.arange(6.0)[None, :, None, None]).flatten().tolist() == [0, 2, 4, 1, 3, 5]
 
@@ -202,7 +202,7 @@ def test_blocks_are_dropped_ever_more_up_to_one_tenth(filled):
     assert rates == pytest.approx([0.1 * i / 15 for i in range(1, 16) for _ in range(2)])
 
 
-def test_the_decoder_starts_normal_and_the_heads_as_torch_leaves_them(started):
+def test_initial_weights_of_the_decoder_are_normal(started):
     kernels, biases = [], []
     for layer in started.decoder.modules():
         if isinstance(layer, nn.Conv2d):
@@ -217,7 +217,7 @@ def test_the_decoder_starts_normal_and_the_heads_as_torch_leaves_them(started):
     assert 0.9 / 16 < head.weight.abs().max() <= 1 / 16
 
 
-def test_mutation_supervises_every_subset_but_the_prediction_alone():
+def test_mutation_supervises_all_subsets_except_prediction():
     # Powers of two: the sum names the subset.
     p4, p3, p2, p1 = (torch.full((1, 1, 2, 2), 2.0**i) for i in range(4))
     output = SegmentationOutput(p1, (p4, p3, p2), mutation=True)
@@ -230,7 +230,7 @@ def test_mutation_supervises_every_subset_but_the_prediction_alone():
 
 
 @pytest.mark.parametrize(("mutation", "num_maps"), [(True, 14), (False, 3)])
-def test_the_option_sets_what_is_supervised(mutation, num_maps):
+def test_option_mutation_sets_the_supervised_maps(mutation, num_maps):
     model = build_model("emcad", variant="B0", mutation=mutation).eval()
     with torch.no_grad():
         output = model(IMAGE[:1, :, :32, :32])

@@ -9,7 +9,7 @@ import torch
 from timm.layers.drop import DropPath
 from torch.nn import functional
 
-from tests.unit.workers.models.demands import count
+from tests.unit.workers.models.demands import count, without_memory
 from tests.unit.workers.models.filling import fill, noise, reference_shapes, relative_error
 from workers.models import build_model
 from workers.models.esfpnet import LinearPrediction
@@ -59,8 +59,8 @@ def expected_logits(state, maps):
     return resize(head, 4)
 
 
-def test_the_default_has_the_authors_order_and_parameters_of_every_part():
-    model = build_model("esfpnet")
+def test_default_has_the_authors_order_and_parameters():
+    model = without_memory("esfpnet")
     state = model.state_dict()
     assert [tuple(tensor.shape) for tensor in state.values()] == [shape for _, shape in REFERENCE]
     # The encoder's own names are the authors'.
@@ -118,7 +118,7 @@ def test_blocks_are_dropped_ever_more_up_to_one_tenth(started):
     assert rates == pytest.approx([0.1 * i / 7 for i in range(1, 8)])
 
 
-def test_fusions_start_normal_by_fan_out_and_the_rest_as_torch_leaves_it(started):
+def test_initial_weights_of_fusions_are_normal_by_fan_out(started):
     kernel = started.fusions[0][0].weight  # 160 channels out, 1x1
     assert kernel.std().item() == pytest.approx(math.sqrt(2 / 160), rel=0.03)
     bound = 1 / math.sqrt(256)

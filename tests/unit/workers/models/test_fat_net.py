@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from tests.unit.workers.models.demands import without_memory
 from tests.unit.workers.models.filling import (
     by_reference_name,
     fill,
@@ -19,19 +20,9 @@ REFERENCE = reference_shapes("fat-net")
 IMAGE = 1.5 * noise((2, 3, 32, 64), stream=999)
 
 
-def build():
-    return build_model("fat-net")
-
-
-@pytest.fixture(scope="module")
-def started():
-    torch.manual_seed(0)
-    return build()
-
-
 @pytest.fixture(scope="module")
 def filled():
-    return fill(build(), gain=2.0)
+    return fill(build_model("fat-net"), gain=2.0)
 
 
 @pytest.fixture(scope="module")
@@ -126,15 +117,13 @@ class Functions:
         return self.conv("final_conv3", x, padding=1)
 
 
-def test_the_state_dict_has_the_authors_order_less_the_dead_layer():
-    with torch.device("meta"):
-        state = build().state_dict()
+def test_state_dict_has_the_authors_order_without_unused_layer():
+    state = without_memory("fat-net").state_dict()
     assert [tuple(t.shape) for t in state.values()] == [shape for _, shape in REFERENCE]
 
 
 def test_parameters_of_every_part():
-    with torch.device("meta"):
-        model = build()
+    model = without_memory("fat-net")
     expected = {
         "cnn": 21_284_672, "transformer": 5_486_016, "widen": 98_816, "attention": 131_072,
         "fuse": 524_800, "adaptation": 41_088 + 164_096 + 655_872,
@@ -149,9 +138,8 @@ def test_parameters_of_every_part():
     assert sum(p.numel() for p in model.parameters()) == sum(found.values()) - found["adapt"]
 
 
-def test_an_adaptation_module_is_one_however_often_it_is_applied():
-    with torch.device("meta"):
-        model = build()
+def test_adaptation_module_is_shared_between_its_uses():
+    model = without_memory("fat-net")
     assert [len(stack) for stack in model.adapt] == [6, 4, 2]
     for module, stack in zip(model.adaptation, model.adapt, strict=True):
         assert all(applied is module for applied in stack)
@@ -186,6 +174,6 @@ def test_backbones_have_the_names_of_their_library(attribute, library):
             theirs = resnet34()
         else:
             theirs = timm.create_model(f"{library}_patch16_224", pretrained=False)
-        ours = getattr(build(), attribute)
+    ours = getattr(without_memory("fat-net"), attribute)
     shapes = {name: tensor.shape for name, tensor in theirs.state_dict().items()}
     assert all(shapes[name] == tensor.shape for name, tensor in ours.state_dict().items())

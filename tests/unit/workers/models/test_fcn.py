@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import conv_transpose2d, interpolate
 
+from tests.unit.workers.models.demands import without_memory
 from tests.unit.workers.models.filling import fill, noise, reference_shapes
-from workers.models import build_model
 from workers.models.fcn import FCN8s, bilinear_kernel
 
 # The layers' names in wkentaro/pytorch-fcn and here, where they are not counted through.
@@ -27,14 +27,13 @@ def own_name(name):
     return f"stages.{int(stage) - 1}.{2 * (int(number) - 1)}.{kind}"
 
 
-def test_the_references_tensors_map_by_the_table():
-    with torch.device("meta"):
-        state = build_model("fcn").state_dict()
+def test_tensors_of_the_reference_map_by_the_table():
+    state = without_memory("fcn").state_dict()
     mapped = {own_name(name): shape for name, shape in reference_shapes("fcn")}
     assert mapped == {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def test_logits_are_those_of_the_reference_with_this_padding():
+def test_logits_equal_the_reference_with_this_padding():
     # From fcn8s.py of wkentaro/pytorch-fcn at 4b98850 with 64 in place of 4096 channels, run with
     # this filling and this image; its paddings were set to 1 and 3, those of its transposed
     # convolutions to 1, 1 and 4, and its crops taken out. No bit differed, nor with all 4096
@@ -58,7 +57,7 @@ def test_the_kernel_of_factor_two_by_hand():
 
 
 @pytest.mark.parametrize("factor", [2, 8])
-def test_it_interpolates_bilinearly_inside(factor):
+def test_upsampling_interpolates_bilinearly_inside(factor):
     coarse = torch.randn(1, 3, 6, 5, generator=torch.Generator().manual_seed(0))
     kernel = bilinear_kernel(3, 2 * factor)
     fine = conv_transpose2d(coarse, kernel, stride=factor, padding=factor // 2)

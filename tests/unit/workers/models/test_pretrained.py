@@ -125,14 +125,17 @@ def without(state: dict[str, torch.Tensor], *keys: str) -> dict[str, torch.Tenso
             lambda s: s | {"conv1.weight": torch.zeros(64, 1, 7, 7)},
             r"has another shape: conv1.weight \(64, 1, 7, 7\) for \(64, 3, 7, 7\)",
         ),
-        (lambda s: s | {"layer9.w": torch.zeros(1)}, "the network has no place for: layer9.w"),
+        (
+            lambda s: s | {"layer9.w": torch.zeros(1)},
+            "keys that the network does not have: layer9.w",
+        ),
         (
             lambda s: {f"encoder.{k}": v for k, v in s.items()},
             r"lacks: conv1.weight, bn1.weight, bn1.bias and \d+ more",
         ),
         (lambda _: [1, 2], "holds a list, not a state dict"),
         (lambda _: {}, "holds a dict, not a state dict"),
-        (lambda s: s | {"epoch": 3}, "epoch: is no tensor"),
+        (lambda s: s | {"epoch": 3}, "epoch: is not a tensor"),
     ],
 )
 def test_a_file_that_does_not_fit_is_named_with_the_key(tmp_path, resnet18, change, message):
@@ -143,7 +146,7 @@ def test_a_file_that_does_not_fit_is_named_with_the_key(tmp_path, resnet18, chan
     assert str(file) in str(caught.value)
 
 
-def test_head_and_step_counters_may_be_there_or_not(tmp_path, resnet18):
+def test_head_and_step_counters_are_optional(tmp_path, resnet18):
     counters = [key for key in resnet18 if key.endswith("num_batches_tracked")]
     state = without(resnet18, *counters) | {"fc.weight": torch.zeros(2), "fc.bias": torch.zeros(2)}
     torch.save(state, tmp_path / "w.pth")
@@ -159,7 +162,7 @@ class Evil:
 
 @pytest.mark.parametrize("content", [b"", b"no weights", None])
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
-def test_what_is_no_state_dict_is_refused_and_never_run(tmp_path, capsys, name, content):
+def test_file_without_state_dict_is_refused_and_not_run(tmp_path, capsys, name, content):
     if content is None:
         torch.save({"a": Evil()}, tmp_path / name)
     else:
@@ -170,7 +173,7 @@ def test_what_is_no_state_dict_is_refused_and_never_run(tmp_path, capsys, name, 
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_torn_or_damaged_file_is_refused_wherever_it_breaks(tmp_path, zipped):
+def test_damaged_file_is_refused_wherever_the_damage_is(tmp_path, zipped):
     file = tmp_path / "w.pth"
     state = {"conv1.weight": torch.ones(2, 3), "bn1.bias": torch.ones(2)}
     torch.save(state, file, _use_new_zipfile_serialization=zipped)

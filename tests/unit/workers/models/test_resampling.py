@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, adaptive_max_pool2d, interpolate
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.unit.workers.models.demands import without_memory
 from workers.catalogue.losses import LOSSES
 from workers.catalogue.models import MODELS
 from workers.losses import build_loss
-from workers.models import build_model, resampling
+from workers.models import resampling
 from workers.models.resampling import (
     average_pool,
     enlarge_bilinear,
@@ -188,10 +189,9 @@ class Trace(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "smp"])
-def test_no_network_calls_an_operation_without_a_deterministic_form(name, replaced):
-    with torch.device("meta"):
-        network = build_model(name).train()
-        image_BCHW = torch.zeros(2, 3, 64, 64)
+def test_networks_call_only_deterministic_operations(name, replaced):
+    network = without_memory(name).train()
+    image_BCHW = torch.zeros(2, 3, 64, 64, device="meta")
     with Trace() as trace:
         output = network(image_BCHW)
         maps = (output.logits_BCHW, *output.supervised())
@@ -202,7 +202,7 @@ def test_no_network_calls_an_operation_without_a_deterministic_form(name, replac
 
 
 @pytest.mark.parametrize("name", list(LOSSES))
-def test_no_loss_calls_an_operation_without_a_deterministic_form(name):
+def test_losses_call_only_deterministic_operations(name):
     logits_BCHW = torch.randn(2, 1, 8, 8, requires_grad=True)
     target_BHW = torch.randint(0, 2, (2, 8, 8), dtype=torch.uint8)
     with Trace() as trace:

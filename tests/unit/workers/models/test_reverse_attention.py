@@ -60,7 +60,7 @@ def test_both_attentions_act_along_the_width_of_a_square_map(axis):
 
 
 @torch.no_grad()
-def test_the_height_of_another_map_counts_memory_and_not_rows():
+def test_axis_attention_over_height_uses_memory_order():
     # Position n of channel c is row n // W, column n % W; the view puts it in column n % H of its
     # own. So the map of H=4 by 4 joins pixels (h, w) with (6h + w) mod 4 alike.
     attention = filled(AxisAttention(16, axis=2))
@@ -166,7 +166,7 @@ def test_the_feature_pyramid_is_the_second_statement():
 
 @torch.no_grad()
 @pytest.mark.parametrize("residual", [False, True])
-def test_each_level_refines_what_the_one_below_made_of_the_map(residual):
+def test_each_level_refines_the_map_of_the_level_below(residual):
     model = filled(ReverseAttention((16, 32), 1, residual=residual))
     fine, deep, coarse = (
         noise(shape, stream)
@@ -194,7 +194,7 @@ def test_each_level_refines_what_the_one_below_made_of_the_map(residual):
 
 
 @torch.no_grad()
-def test_of_several_classes_the_surest_holds_attention_back():
+def test_most_certain_class_suppresses_attention():
     model = filled(ReverseAttention((16,), 2, residual=False))
     seen = []
     model.refinements[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
-from tests.unit.workers.models.demands import count, gmacs_224
+from tests.unit.workers.models.demands import count, gmacs_224, without_memory
 from tests.unit.workers.models.filling import LEFT_OUT, STATISTICS, reference_shapes
 from workers.catalogue.models import MODELS
-from workers.models import build_model
 
 # Measured from the public implementations: parameters and GMAC of one 1x3x224x224 forward pass.
 VARIANTS: list[tuple[str, dict[str, Any], int, float]] = [
@@ -43,11 +41,6 @@ DEFAULTS: list[tuple[str, dict[str, Any], int, float]] = [
 STUDIED = [name for name in MODELS if name != "smp"]
 
 
-def build_without_memory(name: str, **parameters: Any) -> nn.Module:
-    with torch.device("meta"):
-        return build_model(name, **parameters)
-
-
 def test_the_catalogue_names_every_variant():
     listed = [
         (entry.name, variant.options, variant.parameters, variant.gmacs_224)
@@ -58,20 +51,20 @@ def test_the_catalogue_names_every_variant():
 
 
 @pytest.mark.parametrize(("name", "parameters", "num_parameters", "gmacs"), DEFAULTS + VARIANTS)
-def test_parameters_to_the_unit_and_gmacs_within_half_a_percent(
+def test_parameters_are_exact_and_gmacs_within_half_a_percent(
     name, parameters, num_parameters, gmacs
 ):
-    model = build_without_memory(name, **parameters)
+    model = without_memory(name, **parameters)
     assert count(model) == num_parameters
     with torch.device("meta"):
         assert gmacs_224(model) == pytest.approx(gmacs, rel=0.005)
 
 
 @pytest.mark.parametrize("name", STUDIED)
-def test_tensor_shapes_are_those_of_the_reference_less_what_never_runs(name):
+def test_tensor_shapes_equal_the_reference_without_unused(name):
     left_out, num_parameters = LEFT_OUT.get(name, ((), 0))
     expected = Counter(shape for _, shape in reference_shapes(name))
-    state = build_without_memory(name).state_dict()
+    state = without_memory(name).state_dict()
     assert Counter(tuple(tensor.shape) for tensor in state.values()) == expected
     never_run = [
         row for row in reference_shapes(name, complete=True) if row[0].startswith(left_out)
@@ -82,7 +75,7 @@ def test_tensor_shapes_are_those_of_the_reference_less_what_never_runs(name):
 
 @pytest.mark.parametrize(("name", "head"), [("fcn", 4096 + 512 + 256 + 3), ("unet", 64 + 1)])
 def test_more_classes_widen_only_the_head(name, head):
-    one, four = (count(build_without_memory(name, num_classes=classes)) for classes in (1, 4))
+    one, four = (count(without_memory(name, num_classes=classes)) for classes in (1, 4))
     # FCN's three transposed convolutions map all classes to all classes.
     square = 4 * 4 + 4 * 4 + 16 * 16 if name == "fcn" else 0
     assert four - one == 3 * head + 15 * square

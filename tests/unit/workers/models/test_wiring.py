@@ -12,7 +12,7 @@ IMAGE = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("column", [1, 2, 3, 4])
-def test_a_head_of_unetpp_sees_the_triangle_above_its_column(column):
+def test_unetpp_head_depends_on_the_nodes_of_its_triangle(column):
     torch.manual_seed(0)
     model = build_model("unetpp", width=2)
     output = model(IMAGE)
@@ -26,7 +26,7 @@ def test_a_head_of_unetpp_sees_the_triangle_above_its_column(column):
     assert reached == {f"x{i}_{j}" for i in triangle for j in triangle if i + j <= column}
 
 
-def test_unetpp_predicts_the_same_with_and_without_deep_supervision():
+def test_unetpp_prediction_ignores_deep_supervision():
     torch.manual_seed(0)
     deep = build_model("unetpp", width=2).eval()
     plain = build_model("unetpp", width=2, deep_supervision=False).eval()

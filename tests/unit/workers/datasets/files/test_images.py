@@ -20,7 +20,7 @@ from workers.datasets.files.pictures import decode, resize_mask, resize_mask_by_
 from workers.datasets.files.rasters import Header, Raster, UnreadableImageError
 
 
-def test_the_tables_of_the_page_are_what_podium_does():
+def test_tables_of_the_page_equal_the_findings():
     page = odd_page.PAGE.read_text(encoding="utf-8")
     assert odd_page.fill(page) == page, "run `python -m tests.unit.workers.datasets.odd_page`"
 
@@ -141,7 +141,7 @@ def test_16_bit_colour_keeps_all_bits(tmp_path):
     assert np.array_equal(decode(tmp_path / "a.png"), pixels)
 
 
-def test_a_tile_larger_than_the_bound_is_refused_before_decoding(tmp_path):
+def test_tile_larger_than_the_bound_is_refused(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, odd.picture(0), tile=(16_000, 16_000), compression="zlib")
     with pytest.raises(UnreadableImageError, match="more than 100 million"):
@@ -159,7 +159,7 @@ def test_tiff_colours_that_are_not_rgb_are_refused(tmp_path, photometric):
         decode(tmp_path / "a.tif")
 
 
-def test_by_area_half_a_pixel_is_lesion_and_a_small_lesion_keeps_one():
+def test_resize_by_area_keeps_small_lesions():
     mask = np.zeros((8, 8), bool)
     mask[0:2, 0:1] = True  # half of the first pixel of 2x2
     mask[6, 6] = True  # a quarter of the last

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.unit.workers.datasets.conftest import Write
 from workers.datasets.files import pictures
 from workers.datasets.files.pictures import UnreadableImageError
-from workers.datasets.files.rasters import Raster, Size
+from workers.datasets.files.rasters import Raster, RasterSize
 from workers.datasets.masks.rule import MaskRule
 
 HALF = MaskRule(sentence="lesion = above half of full scale")
@@ -38,7 +38,7 @@ def test_every_mode_becomes_three_channels(tmp_path: Path, mode: str) -> None:
     image = Image.new(mode, (5, 3))
     image.save(path)
     assert pictures.as_rgb(pictures.decode(path)).shape == (3, 5, 3)
-    assert pictures.read_header(path).size == Size(5, 3)
+    assert pictures.read_header(path).size == RasterSize(5, 3)
 
 
 def test_sixteen_bits_keep_the_upper_eight(tmp_path: Path) -> None:

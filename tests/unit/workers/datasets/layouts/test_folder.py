@@ -88,7 +88,7 @@ def test_too_few_pairs(tmp_path: Path, write_picture: Write, write_mask: Write) 
         open_dataset(MINE, tmp_path)
 
 
-def test_missing_root_says_where_and_what() -> None:
+def test_missing_root_names_the_key() -> None:
     with pytest.raises(DatasetNotFoundError, match=r"data\.root is not set"):
         open_dataset(MINE, None)
 
@@ -104,7 +104,7 @@ def test_missing_root_says_where_and_what() -> None:
         ("breast-malignant", "Dataset_BUSI_with_GT/malignant"),
     ],
 )
-def test_wrong_root_says_what_was_expected_found_and_where_to_get_it(
+def test_wrong_root_names_expected_found_and_source(
     tmp_path: Path, name: str, expected: str
 ) -> None:
     (tmp_path / "holiday").mkdir()
@@ -121,7 +121,7 @@ def test_wrong_root_says_what_was_expected_found_and_where_to_get_it(
         assert "https://" in str(caught.value)
 
 
-def test_half_an_official_folder_says_what_it_holds(tmp_path: Path) -> None:
+def test_half_an_official_folder_lists_its_content(tmp_path: Path) -> None:
     (tmp_path / "Kvasir-SEG" / "images").mkdir(parents=True)
     with pytest.raises(DatasetNotFoundError, match=r"Kvasir-SEG holds images/\. Expected"):
         open_dataset(Component(name="kvasir-seg"), tmp_path)

@@ -59,7 +59,7 @@ def test_names_of_two_normal_forms_are_the_same(text: str, one: str, other: str)
 
 
 @given(st.sets(st.from_regex(r"[a-z]{1,4}[0-9]{0,2}", fullmatch=True), min_size=1, max_size=8))
-def test_masks_named_by_one_habit_are_proposed_for_their_own_image(stems: set[str]) -> None:
+def test_masks_with_a_common_ending_fit_their_images(stems: set[str]) -> None:
     images = {stem: Path(f"images/{stem}.png") for stem in stems if subject(Path(stem)) == stem}
     for habit in ("{}_seg", "{}-mask", "{}_gt", "{}_label", "mask_{}", "{}_mask_2"):
         masks = {Path("masks", habit.format(stem) + ".png"): path for stem, path in images.items()}
@@ -91,7 +91,7 @@ def test_a_mask_among_the_images_is_no_image(tmp_path: Path, ending: str) -> Non
         open_dataset(MINE, tmp_path)
 
 
-def test_an_image_called_mask_is_an_image_where_it_lies_beside_no_other(tmp_path: Path) -> None:
+def test_image_named_mask_without_a_sibling_is_an_image(tmp_path: Path) -> None:
     fill(tmp_path, images=["face_mask.png"], masks=["face_mask.png"])
     assert findings(tmp_path) == {}
     assert "face_mask" in [sample.name for sample in read_contents(MINE, tmp_path).samples]
@@ -136,12 +136,12 @@ def test_names_that_nearly_fit_are_proposed(tmp_path: Path) -> None:
     contents = read_contents(MINE, tmp_path)
     sentences = {one.kind.name: one.sentence(1) for one in findings_of(MINE, contents)}
     assert sentences["nearly-fits"].startswith(
-        "mask whose name would fit an image if it were written otherwise, left out: 6 "
+        "mask whose name nearly fits an image, left out: 6 "
         "(masks/0_seg.png (of img_000.jpg?), and 5 more); rename each"
     )
     assert "0 image-mask pairs" in sentences["too-few-pairs"]
     assert (
-        "6 masks nearly fit, such as 0_seg.png the image img_000.jpg"
+        "6 masks nearly fit an image, such as 0_seg.png and img_000.jpg"
         in (sentences["too-few-pairs"])
     )
 
@@ -154,7 +154,7 @@ def test_names_that_nearly_fit_are_proposed(tmp_path: Path) -> None:
         (("images", "annotations"), "rename annotations/ to masks/"),
         (("imagesTr", "labelsTr"), "rename imagesTr/ to images/ and labelsTr/ to masks/"),
         (("Photos", "Ground Truth"), "rename Photos/ to images/ and Ground Truth/ to masks/"),
-        (("train/images", "train/masks"), "it seems to lie in ROOT/train: set its root to that"),
+        (("train/images", "train/masks"), "it seems to be in ROOT/train: set its root to that"),
         (("a/b/images", "a/b/gt"), "in ROOT/a/b, rename gt/ to masks/"),
     ],
 )
@@ -170,11 +170,11 @@ def test_folders_that_would_fit_are_proposed(
 def test_an_official_folder_further_down_is_proposed(tmp_path: Path) -> None:
     touch(tmp_path, "unzipped/kvasir-seg/Kvasir-SEG/images/a.jpg")
     (tmp_path / "unzipped/kvasir-seg/Kvasir-SEG/masks").mkdir()
-    with pytest.raises(DatasetNotFoundError, match=r"it seems to lie in .*kvasir-seg"):
+    with pytest.raises(DatasetNotFoundError, match=r"it seems to be in .*kvasir-seg"):
         read_contents(Component(name="kvasir-seg"), tmp_path)
 
 
-def test_what_a_layout_does_not_read_is_named(tmp_path: Path) -> None:
+def test_files_that_a_layout_does_not_read_are_named(tmp_path: Path) -> None:
     fill(tmp_path, images=["f.dcm", "Thumbs.db", "deep/g.png", ".hidden.png"], masks=["f.nii.gz"])
     assert findings(tmp_path) == {"left-alone": ("images/deep", "images/f.dcm", "masks/f.nii.gz")}
 
@@ -183,7 +183,7 @@ def test_what_a_layout_does_not_read_is_named(tmp_path: Path) -> None:
     ("names", "proposed"),
     [
         (["images/a.png", "GT/a.png"], "in {root}, rename GT/ to masks/"),
-        (["mine/images/a.png", "mine/masks/a.png"], "it seems to lie in {root}/mine: "),
+        (["mine/images/a.png", "mine/masks/a.png"], "it seems to be in {root}/mine: "),
         (
             ["a.png", "a_mask.png", "b.png", "b_mask.png"],
             "in {root}, move the masks (there seem to be 2, such as a_mask.png) to masks/",

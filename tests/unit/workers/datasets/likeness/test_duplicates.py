@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from tests.unit.workers.datasets.conftest import Write
-from tests.unit.workers.datasets.likeness.test_siblings import decoded, jpeg, photo, with_comment
+from tests.unit.workers.datasets.likeness.test_relations import decoded, jpeg, photo, with_comment
 from workers.contract import Component, DataProtocol
 from workers.datasets.division import divide
+from workers.datasets.likeness.hashing import classes, label_pairs
 from workers.datasets.likeness.labels import IMAGE_IS_MASK, MASKS_EQUAL
 from workers.datasets.survey import Survey, survey_dataset, with_shared
 
@@ -61,11 +62,11 @@ def test_equal_and_near_duplicates_are_named_in_groups(
     assert found.is_sound
     assert sentences(found, "equal-pictures") == [
         "pictures with the same pixels: 1 (images/0.jpg = images/a.jpg = images/b.png); "
-        "data.split_unit: group keeps them in one part"
+        "data.split_unit: group keeps them in one subset"
     ]
     assert sentences(found, "near-duplicates") == [
         "groups of near duplicates (1 pair with hashes that differ in at most 24 of 256 bits): 1 "
-        "(images/1.jpg ~ images/worse.jpg); data.split_unit: similar keeps each group in one part"
+        "(images/1.jpg ~ images/worse.jpg); data.split_unit: similar keeps each group in one subset"
     ]
 
 
@@ -90,7 +91,7 @@ def test_equal_pictures_whose_masks_differ_are_named(
     assert one.details == ("equals images/a.png, 4 px differ",)
 
 
-def test_images_that_are_masks_and_masks_of_one_content_are_named(
+def test_images_equal_to_masks_and_equal_masks_are_named(
     tmp_path: Path, cache: Path, write_mask: Write
 ) -> None:
     root = fill(tmp_path / "mine", different(5) | {"a.png": photo(9, SIDE)}, write_mask)
@@ -118,7 +119,7 @@ def test_images_of_another_dataset_are_named_in_both(
     assert b.endswith(": 1 (images/x4.jpg (a: images/4.jpg))")
 
 
-def test_a_split_that_tears_equal_pictures_apart_is_a_note(
+def test_split_that_divides_equal_pictures_gets_a_note(
     tmp_path: Path, cache: Path, write_mask: Write
 ) -> None:
     files = different(6)
@@ -133,7 +134,7 @@ def test_a_split_that_tears_equal_pictures_apart_is_a_note(
     assert whole.findings == ()
 
 
-def test_split_unit_group_without_a_group_is_refused_before_training(
+def test_split_unit_group_without_groups_is_refused(
     tmp_path: Path, cache: Path, write_mask: Write
 ) -> None:
     found = survey(fill(tmp_path / "mine", different(8), write_mask), cache)
@@ -143,7 +144,7 @@ def test_split_unit_group_without_a_group_is_refused_before_training(
     assert divide(found, DataProtocol(split_unit="similar"), 0, range(2)).findings == ()
 
 
-def test_the_fingerprint_changes_only_where_groups_did(
+def test_fingerprint_changes_only_if_groups_change(
     tmp_path: Path, cache: Path, write_mask: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def prints(root: Path) -> str:
@@ -157,9 +158,12 @@ def test_the_fingerprint_changes_only_where_groups_did(
         fill(tmp_path / name, files, write_mask) for name, files in (("s", same), ("o", other))
     ]
     now = [prints(root) for root in roots]
-    monkeypatch.setattr(
-        "workers.datasets.dataset.FileDataset._newly_joined", lambda *_: []
-    )  # as it was before pictures were compared by pixels
+
+    def joined_by_bytes(_: Path, paths: list[Path], *__: object) -> np.ndarray:
+        """Joins pictures as an earlier version did, which did not compare pixels."""
+        return classes(len(paths), label_pairs([path.read_bytes() for path in paths]))
+
+    monkeypatch.setattr("workers.datasets.dataset.equal_pictures", joined_by_bytes)
     before = [prints(root) for root in roots]
     assert now[0] == before[0]
     assert now[1] != before[1]

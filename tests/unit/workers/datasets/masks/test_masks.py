@@ -20,7 +20,7 @@ from workers.datasets.cache import load_arrays
 from workers.datasets.dataset import FileDataset
 from workers.datasets.files.rasters import Raster
 from workers.datasets.masks.decision import Decision, decide
-from workers.datasets.masks.rule import MaskFacts, MaskRule, look_at_mask
+from workers.datasets.masks.rule import MaskFacts, MaskRule, inspect_mask
 
 READ = [item for item in odd.MASKS if "0 to N" not in item.what]
 
@@ -64,7 +64,7 @@ def test_lesion_of_each_odd_mask_is_read(tmp_path, what):
         assert off <= (40 if "JPEG" in what or "smooth" in what else 0)
 
 
-def test_a_refused_dataset_trains_nothing_and_says_how_to_read_it(tmp_path):
+def test_refused_dataset_names_the_option_that_reads_it(tmp_path):
     dataset = dataset_of(named("instances 0 to N"), tmp_path)
     for use in (
         lambda: dataset.fingerprint(tmp_path / "cache"),
@@ -91,7 +91,7 @@ def test_one_bit_agrees_with_0_and_1(tmp_path):
 
 
 @pytest.mark.parametrize(("value", "is_refused"), [(32, False), (128, True)])
-def test_a_value_between_is_a_class_only_if_it_covers_an_area(tmp_path, value, is_refused):
+def test_value_between_is_a_class_only_if_it_covers_an_area(tmp_path, value, is_refused):
     def write(path: Path, i: int, mask: odd.Masks) -> None:
         pixels = mask.astype(np.uint8) * 255
         if value == 128:
@@ -141,7 +141,7 @@ def test_colours_of_a_jpeg_are_told_apart(tmp_path):
 def test_options_by_hand(tmp_path, option, expected):
     pixels = np.array([[0, 1, 2, 3]], np.uint8)
     odd.save(tmp_path / "a.png", pixels)
-    decision = decide({"a": look_at_mask(tmp_path / "a.png")}, option)
+    decision = decide({"a": inspect_mask(tmp_path / "a.png")}, option)
     assert decision.rule is not None
     assert decision.rule.foreground(Raster(pixels)).tolist() == expected
 
@@ -166,7 +166,7 @@ def facts_of(levels: list[np.ndarray], folder: Path, ending: str = ".png") -> di
     for i, pixels in enumerate(levels):
         path = folder / f"{i}{ending}"
         odd.save(path, pixels)
-        found[str(i)] = look_at_mask(path, 8)
+        found[str(i)] = inspect_mask(path, 8)
     return found
 
 
@@ -213,7 +213,7 @@ def test_facts_survive_json_and_count_every_pixel(masks, tmp_path_factory):
         assert sum(count for _, count in facts.tables["brightest"].border) == 60
 
 
-def test_fingerprint_changes_only_with_what_masks_give(tmp_path):
+def test_fingerprint_changes_only_with_the_read_masks(tmp_path):
     plain = dataset_of(named("0 and 255"), tmp_path / "plain")
     stated = open_dataset(
         Component(name="folder", parameters={"mask": {"threshold": 127}}), tmp_path / "plain"
@@ -238,7 +238,7 @@ def test_vanishing_lesions_are_named_and_kept_by_area(tmp_path):
     assert (area.images == nearest.images).all()
 
 
-def test_exchanged_lesion_is_read_with_lesion_0_also_from_one_bit(tmp_path):
+def test_option_lesion_0_reads_exchanged_masks(tmp_path):
     def inverted(path: Path, i: int, mask: odd.Masks) -> None:
         Image.fromarray(~mask if i % 2 else (~mask).astype(np.uint8) * 255).save(f"{path}.png")
 
@@ -349,7 +349,7 @@ def test_each_option_that_a_refusal_proposes_is_accepted(tmp_path, what):
         assert not {"mask-empty", "mask-full"} & {note.kind.name for note in read.findings}
 
 
-def test_value_that_is_in_no_mask_is_named_with_those_found(tmp_path):
+def test_value_in_no_mask_is_named_with_the_found_values(tmp_path):
     decision = odd.look(odd.Odd("7", odd.PLAIN, option={"lesion": [7]}), tmp_path)
     (refused,) = decision.refusals
     assert refused.sentence().startswith(
@@ -380,7 +380,7 @@ def test_indices_of_palettes_that_differ_are_refused(tmp_path):
     assert not named.refusals
 
 
-def test_dark_colour_of_a_palette_is_named_as_the_option_takes_it(tmp_path):
+def test_dark_palette_colour_is_named_as_in_the_option(tmp_path):
     write = odd.palette(*odd.BLACK, 10, 0, 0)
     decision = odd.look(odd.Odd("dark", write), tmp_path / "1")
     assert decision.rule is not None

@@ -1,6 +1,6 @@
-"""Siblings: images of one dataset that show the same thing, so that one tells about the other.
+"""Relations of the images of one dataset: which of them show the same thing.
 
-Two images are siblings if they are equal pictures, near duplicates, or of one group of the layout
+Two images are *siblings* if they are equal pictures, near duplicates, or in one group of the layout
 (frames of one video sequence).
 """
 
@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.contract import SIMILAR_RULE, DataProtocol, SiblingKind, SpecificationError
-from workers.datasets.likeness.pictures import NUM_BITS, classes, label_pairs, near_pairs
+from workers.datasets.likeness.hashing import NUM_BITS, classes, label_pairs, near_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
-class Siblings:
-    """What relates the images of a dataset; N images in the order of its samples.
+class ImageRelations:
+    """How the N images of a dataset are related, in the order of its samples.
 
     Attributes:
-        layout: Group of each image by the layout, else a name of its own.
+        layout: Group of each image by the layout, or a unique name if it has none.
         equal: (N,) number of the first image with an equal picture.
         hashes: (N, 4) perceptual hashes; None for generated images, which are drawn independently.
     """
@@ -32,7 +32,7 @@ class Siblings:
     hashes: NDArray[np.uint64] | None
 
     def groups(self, data: DataProtocol) -> tuple[str, ...]:
-        """Returns the group of each image that no split may tear apart.
+        """Returns the group of each image; a split never divides a group.
 
         With `split_unit: similar` near duplicates are joined too; otherwise the groups are those
         of `group`.
@@ -45,8 +45,8 @@ class Siblings:
         if data.split_unit == "similar":
             if data.similar_rule != SIMILAR_RULE:
                 msg = (
-                    f"data.split_unit: similar: near duplicates by rule {data.similar_rule} were "
-                    f"asked for, and this version of Podium finds them by rule {SIMILAR_RULE}; "
+                    f"data.split_unit: similar: the trial needs near duplicates by rule "
+                    f"{data.similar_rule}, but this version of Podium uses rule {SIMILAR_RULE}; "
                     "use the version that planned the trial"
                 )
                 raise SpecificationError(msg)
@@ -75,7 +75,7 @@ class Siblings:
         return tuple(kinds.get(i, "none") for i in test.tolist())
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the same as plain JSON values."""
+        """Returns the relations as plain JSON values."""
         return {
             "layout": list(self.layout),
             "equal": self.equal.tolist(),
@@ -83,11 +83,11 @@ class Siblings:
         }
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Siblings:
+    def from_json(cls, document: Mapping[str, Any]) -> ImageRelations:
         """Rebuilds what `to_json` wrote.
 
         Raises:
-            ValueError: It was written otherwise; likewise KeyError and TypeError.
+            ValueError: The document has another form; likewise KeyError and TypeError.
         """
         layout, text = tuple(document["layout"]), document["hashes"]
         equal = np.asarray(document["equal"], dtype=np.int64)
@@ -100,6 +100,6 @@ class Siblings:
         return cls(layout=layout, equal=equal, hashes=hashes)
 
 
-def unrelated(layout: tuple[str, ...]) -> Siblings:
-    """Returns the siblings of images that are related by their layout alone."""
-    return Siblings(layout=layout, equal=np.arange(len(layout)), hashes=None)
+def unrelated(layout: tuple[str, ...]) -> ImageRelations:
+    """Returns the relations of images that are related only by their layout."""
+    return ImageRelations(layout=layout, equal=np.arange(len(layout)), hashes=None)

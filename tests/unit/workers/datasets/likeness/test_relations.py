@@ -1,4 +1,4 @@
-"""Siblings: pictures that are equal, nearly equal, or of one group of the layout."""
+"""ImageRelations: pictures that are equal, nearly equal, or of one group of the layout."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from PIL import Image
 from tests.unit.workers.datasets.conftest import Write
 from workers.contract import SIMILAR_DISTANCE, Component, DataProtocol
 from workers.datasets import open_dataset
-from workers.datasets.likeness.pictures import classes, label_pairs, near_pairs
-from workers.datasets.likeness.siblings import Siblings, unrelated
+from workers.datasets.likeness.hashing import classes, label_pairs, near_pairs
+from workers.datasets.likeness.relations import ImageRelations, unrelated
 
 MINE = Component(name="folder", label="mine")
 GROUP, SIMILAR = DataProtocol(split_unit="group"), DataProtocol(split_unit="similar")
@@ -63,16 +63,16 @@ def photos(tmp_path: Path, write_picture: Write, write_mask: Write) -> Path:
 def test_equal_pictures_are_found_by_pixels_in_any_file(photos: Path, tmp_path: Path) -> None:
     dataset = open_dataset(MINE, photos)
     names = [sample.name for sample in dataset.samples]
-    found = dataset.siblings(tmp_path / "cache")
+    found = dataset.relations(tmp_path / "cache")
     groups = dict(zip(names, found.groups(GROUP), strict=True))
     assert {name for name in names if groups[name] == "0"} == {"0", "comment", "lossless"}
     assert len(set(groups.values())) == 9
 
 
-def test_near_duplicates_join_what_was_saved_again_or_scaled(photos: Path, tmp_path: Path) -> None:
+def test_near_duplicates_join_resaved_and_scaled_pictures(photos: Path, tmp_path: Path) -> None:
     dataset = open_dataset(MINE, photos)
     names = [sample.name for sample in dataset.samples]
-    groups = dataset.siblings(tmp_path / "cache").groups(SIMILAR)
+    groups = dataset.relations(tmp_path / "cache").groups(SIMILAR)
     together: dict[str, set[str]] = {}
     for name, group in zip(names, groups, strict=True):
         together.setdefault(group, set()).add(name)
@@ -82,21 +82,21 @@ def test_near_duplicates_join_what_was_saved_again_or_scaled(photos: Path, tmp_p
     }
 
 
-def test_a_changed_picture_is_looked_at_again(photos: Path, tmp_path: Path) -> None:
+def test_changed_picture_is_inspected_again(photos: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    before = open_dataset(MINE, photos).siblings(cache)
+    before = open_dataset(MINE, photos).relations(cache)
     (photos / "images" / "3.jpg").write_bytes(jpeg(photo(2)))
-    after = open_dataset(MINE, photos).siblings(cache)
+    after = open_dataset(MINE, photos).relations(cache)
     assert before.equal.tolist()[3] == 3
     assert after.equal.tolist()[3] == 2
 
 
-def by_hand() -> Siblings:
+def by_hand() -> ImageRelations:
     """Two videos of two frames, two equal pictures, and two pictures that differ in 3 bits."""
     hashes = np.random.default_rng(0).integers(0, 2**63, (8, 4), dtype=np.uint64)
     hashes[5] = hashes[4]
     hashes[7] = hashes[6] ^ np.array([7, 0, 0, 0], dtype=np.uint64)
-    return Siblings(
+    return ImageRelations(
         layout=("v", "v", "w", "w", "e", "f", "g", "h"),
         equal=np.array([0, 1, 2, 3, 4, 4, 6, 7]),
         hashes=hashes,
@@ -112,7 +112,7 @@ def test_groups_by_hand() -> None:
 
 
 def test_groups_are_joined_across_layout_and_pictures() -> None:
-    found = Siblings(
+    found = ImageRelations(
         layout=("a", "a", "b", "c", "d", "e"), equal=np.array([0, 1, 1, 3, 3, 5]), hashes=None
     )
     assert found.groups(GROUP) == ("a", "a", "a", "c", "c", "e")
@@ -130,14 +130,14 @@ def test_siblings_in_train_by_hand() -> None:
 
 def test_siblings_survive_json() -> None:
     for found in (by_hand(), unrelated(("a", "b", "b"))):
-        again = Siblings.from_json(found.to_json())
+        again = ImageRelations.from_json(found.to_json())
         assert again.to_json() == found.to_json()
         assert again.groups(SIMILAR) == found.groups(SIMILAR)
 
 
 def test_generated_images_are_unrelated(tmp_path: Path) -> None:
     dataset = open_dataset(Component(name="synthetic-skin", parameters={"num_images": 9}), None)
-    assert len(set(dataset.siblings(tmp_path).groups(SIMILAR))) == 9
+    assert len(set(dataset.relations(tmp_path).groups(SIMILAR))) == 9
 
 
 @given(

@@ -27,7 +27,7 @@ LEAST_GAP_SECONDS = 1.0
 """Shortest time between two writes, even if the trials are shorter."""
 
 
-class RunJournal:
+class Heartbeat:
     """A display that passes events on to another one and writes the driver's document.
 
     Attributes:
@@ -59,7 +59,7 @@ class RunJournal:
         self._stopped = threading.Event()
         self._running: dict[str, RunningTrial] = {}
         self._run: RunRecord | None = None
-        self._writer = threading.Thread(target=self._write_on, name="podium-journal", daemon=True)
+        self._writer = threading.Thread(target=self._write_on, name="podium-heartbeat", daemon=True)
 
     def on(self, event: Event) -> None:
         """Passes an event on and writes it soon."""

@@ -1,6 +1,6 @@
-"""One look at every file of a dataset: can it be read, and does each mask fit its image?
+"""Inspects every file of a dataset: can it be read, and does each mask fit its image?
 
-What was seen is remembered by size and times of the file, so that a second look is quick.
+Facts are remembered by size and times of the file, so that a second inspection is quick.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from workers.datasets.dataset import FileDataset
 from workers.datasets.files import pictures
 from workers.datasets.files.fingerprint import relative_name, remembered
 from workers.datasets.findings import Finding, FindingKind, finding
-from workers.datasets.likeness.pictures import PICTURES, look_at_picture
+from workers.datasets.likeness.hashing import PICTURES, inspect_picture
 from workers.datasets.masks.unions import shapes_fit
 
 SIZES = "sizes-1"
-"""What is remembered; raised when another thing is looked at, or differently."""
+"""Name of the remembered facts; raised when they change."""
 
 MASK_SCALED = FindingKind(
     name="size-mismatch",
@@ -36,30 +36,30 @@ MASK_SHAPE = FindingKind(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What one file is.
+class FileFacts:
+    """Facts on one file.
 
     Attributes:
-        width: Of the stored raster, pixels; 0 where it cannot be read.
-        height: Likewise.
-        reason: Why it cannot be read.
+        width: Width of the stored raster, pixels; 0 if it cannot be read.
+        height: Height, likewise.
+        reason: Why it cannot be read; None if it can.
     """
 
     width: int = 0
     height: int = 0
     reason: str | None = None
 
-    def size_after(self, orientation: int) -> pictures.Size:
-        """Returns the size of the raster once it is turned."""
+    def size_after(self, orientation: int) -> pictures.RasterSize:
+        """Returns the size of the raster after it is turned."""
         sides = (self.width, self.height)
-        return pictures.Size(*(reversed(sides) if orientation >= 5 else sides))
+        return pictures.RasterSize(*(reversed(sides) if orientation >= 5 else sides))
 
 
-def look_at_files(dataset: FileDataset, cache_dir: Path, turns: Mapping[str, int]) -> list[Finding]:
-    """Returns which files cannot be read, and which masks do not fit their image.
+def inspect_files(dataset: FileDataset, cache_dir: Path, turns: Mapping[str, int]) -> list[Finding]:
+    """Returns the files that cannot be read, and the masks that do not fit their image.
 
     Args:
-        dataset: Its files.
+        dataset: The files.
         cache_dir: Cache folder of this node.
         turns: Orientation that is applied to each file, by name.
 
@@ -67,13 +67,13 @@ def look_at_files(dataset: FileDataset, cache_dir: Path, turns: Mapping[str, int
         UserError: The cache folder cannot be written.
     """
     samples = dataset.samples
-    images = _seen(dataset.folder, map(dataset.image_path, samples), cache_dir, PICTURES)
-    masks = _seen(dataset.folder, (m for s in samples for m in s.masks), cache_dir, SIZES)
+    images = _facts(dataset.folder, map(dataset.image_path, samples), cache_dir, PICTURES)
+    masks = _facts(dataset.folder, (m for s in samples for m in s.masks), cache_dir, SIZES)
 
     def name(path: Path) -> str:
         return relative_name(dataset.folder, path)
 
-    broken = {name(path): seen.reason for path, seen in images.items() if seen.reason}
+    broken = {name(path): facts.reason for path, facts in images.items() if facts.reason}
     scaled: dict[str, str] = {}
     refused: dict[str, str] = {}
     for sample in samples:
@@ -96,20 +96,22 @@ def look_at_files(dataset: FileDataset, cache_dir: Path, turns: Mapping[str, int
     ]
 
 
-def _seen(folder: Path, paths: Iterable[Path], cache_dir: Path, what: str) -> dict[Path, Seen]:
-    look = look_at_picture if what == PICTURES else _look_at_header
-    found = remembered(folder, paths, cache_dir, what, look)
-    known = {field.name for field in fields(Seen)}
+def _facts(
+    folder: Path, paths: Iterable[Path], cache_dir: Path, what: str
+) -> dict[Path, FileFacts]:
+    read = inspect_picture if what == PICTURES else _inspect_header
+    found = remembered(folder, paths, cache_dir, what, read)
+    known = {field.name for field in fields(FileFacts)}
     return {
-        path: Seen(**{k: v for k, v in facts.items() if k in known})  # type: ignore[arg-type]
+        path: FileFacts(**{k: v for k, v in facts.items() if k in known})  # type: ignore[arg-type]
         for path, facts in found.items()
         if isinstance(facts, dict)
     }
 
 
-def _look_at_header(path: Path) -> JSONValue:
+def _inspect_header(path: Path) -> JSONValue:
     try:
         header = pictures.read_header(path)
     except pictures.UnreadableImageError as error:
-        return asdict(Seen(reason=error.reason))
-    return asdict(Seen(width=header.width, height=header.height))
+        return asdict(FileFacts(reason=error.reason))
+    return asdict(FileFacts(width=header.width, height=header.height))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from workers.catalogue.entries import Catalogue
 from workers.catalogue.losses import LossEntry, RegionOptions
-from workers.catalogue.table import Table
 from workers.contract import UserError
 
 GROUP = "podium.losses"
@@ -47,11 +47,11 @@ def site(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-def table() -> Table[LossEntry]:
-    return Table(GROUP, LossEntry, [entry("own")])
+def table() -> Catalogue[LossEntry]:
+    return Catalogue(GROUP, LossEntry, [entry("own")])
 
 
-def test_own_entries_come_first_then_others_by_name_with_their_origin(site):
+def test_entries_are_own_first_then_others_by_name(site):
     install(site, "acme-losses", "beta = acme_losses:BETA\nalpha = acme_losses:ALPHA", CODE)
     found = table()
     assert list(found) == ["own", "alpha", "beta"]
@@ -76,7 +76,7 @@ def test_an_entry_can_be_added_and_removed_in_this_process(site):
         (
             "alpha = acme_losses:ALPHA",
             "import gone_module",
-            "No module named 'gone_module'; mend or uninstall",
+            "No module named 'gone_module'; fix or uninstall",
         ),
         ("alpha = acme_losses:ALPHA", "1 / 0", "cannot be loaded: ZeroDivisionError"),
         ("alpha = acme_losses:make", CODE, "is a function, not a LossEntry"),

@@ -1,4 +1,4 @@
-"""Progress of the first look at the files of datasets, on standard error."""
+"""Progress of the inspection of the files of datasets, on standard error."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import IO
 from orchestrator.progress.base import Clock
 
 _QUIET_SECONDS = 2.0
-"""A shorter look is not shown."""
+"""A shorter inspection is not shown."""
 
 _TERMINAL_SECONDS, _FILE_SECONDS = 0.2, 10.0
 """Time between two lines: on a terminal, where a line replaces the last one, and in a file."""
 
 
-class LookProgress:
-    """Called by `workers.datasets.files.storage.watched_looks`."""
+class InspectionProgress:
+    """Called by `workers.datasets.files.storage.watched_inspection`."""
 
     def __init__(self, stream: IO[str], clock: Clock = time.monotonic) -> None:
         """Args: stream: Receives lines. clock: Monotonic seconds."""
@@ -34,7 +34,7 @@ class LookProgress:
         if self._closed or now - self._begun < _QUIET_SECONDS or now - self._last < interval:
             return
         self._last, self._shown = now, True
-        text = f"first look at {folder}: {done:,} of {total:,} files"
+        text = f"inspecting {folder}: {done:,} of {total:,} files"
         self._stream.write(f"\r{text}\x1b[K" if self._replaces else f"{text}\n")
         self._stream.flush()
 

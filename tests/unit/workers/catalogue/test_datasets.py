@@ -8,13 +8,13 @@ import pytest
 
 from workers.catalogue import CatalogueError, load
 from workers.catalogue.datasets import DATASETS, complete_dataset
-from workers.datasets.generated import Look
+from workers.datasets.generated import ImageGenerator
 from workers.datasets.layouts.layout import Layout
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 
 
-def test_names() -> None:
+def test_catalogue_has_these_datasets() -> None:
     assert list(DATASETS) == [
         "isic-2017", "wound", "cvc-clinicdb", "kvasir-seg", "breast-benign", "breast-malignant",
         "folder", "synthetic-skin", "synthetic-wound", "synthetic-endoscopy-wide",
@@ -23,11 +23,10 @@ def test_names() -> None:
     ]  # fmt: skip
 
 
-def test_every_entry_points_to_its_code_and_states_its_facts() -> None:
+def test_entries_point_to_their_code_and_state_their_facts() -> None:
     for name, entry in DATASETS.items():
-        expected = Look if entry.kind == "generated" else Layout
+        expected = ImageGenerator if entry.kind == "generated" else Layout
         assert isinstance(load(entry.open), expected), name
-        assert entry.name == name
         assert entry.title
         assert entry.source
         assert entry.citation
@@ -37,7 +36,7 @@ def test_every_entry_points_to_its_code_and_states_its_facts() -> None:
             assert entry.archives
 
 
-def test_rules_and_looks_have_distinct_names() -> None:
+def test_rules_and_generators_have_distinct_names() -> None:
     objects = [load(entry.open) for entry in DATASETS.values()]
     labels = [item.rules if isinstance(item, Layout) else item.name for item in objects]
     assert len(set(labels)) == len(labels)

@@ -1,4 +1,4 @@
-"""A table of entries: the ones written here, and those of installed packages by entry point."""
+"""A catalogue of entries: Podium's own, and those of installed packages by entry point."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from workers.contract import UserError
 
 
 class Named(Protocol):
-    """What every entry has."""
+    """An entry of a catalogue."""
 
     @property
     def name(self) -> str:
-        """Its name in configurations."""
+        """The name in configurations."""
         ...
 
 
 Entry = TypeVar("Entry", bound=Named)
 
 
-class Table(MutableMapping[str, Entry], Generic[Entry]):
+class Catalogue(MutableMapping[str, Entry], Generic[Entry]):
     """Entries by name: Podium's own in their written order, then other packages' by name.
 
     Another package adds an entry through an entry point of the group, whose name is the entry's
     name and whose object is the entry. They are looked up at the first use and not at import, so
-    that a package can import its entry's class from the module that holds the table.
+    that a package can import its entry's class from the module that holds the catalogue.
     """
 
     def __init__(self, group: str, kind: type[Entry], own: Iterable[Entry]) -> None:
@@ -78,12 +78,14 @@ class Table(MutableMapping[str, Entry], Generic[Entry]):
         """Adds the entries of installed packages, once.
 
         Raises:
-            UserError: An entry point cannot be loaded, is no entry, or takes a name that is
-                taken; it names the distribution.
+            UserError: An entry point cannot be loaded, is not an entry, or has a name that is
+                already used; the message names the distribution.
         """
         if self._searched:
             return
-        self._searched = True  # before loading: a package may read the table while it is imported
+        self._searched = (
+            True  # before loading: a package can read the catalogue while it is imported
+        )
         found: dict[str, tuple[Entry, str]] = {}
         try:
             points = importlib.metadata.entry_points(group=self._group)
@@ -106,7 +108,7 @@ class Table(MutableMapping[str, Entry], Generic[Entry]):
             entry = point.load()
         except Exception as error:  # noqa: BLE001 - another package's import may raise anything
             reason = f"cannot be loaded: {type(error).__name__}: {error}"
-            self._refuse(point, f"{reason}; mend or uninstall that package")
+            self._refuse(point, f"{reason}; fix or uninstall the package")
         if not isinstance(entry, self._kind):
             self._refuse(point, f"is a {type(entry).__name__}, not a {self._kind.__name__}")
         if entry.name != point.name:

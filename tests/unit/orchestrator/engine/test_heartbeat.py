@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator.engine.journal import RunJournal
+from orchestrator.engine.heartbeat import Heartbeat
 from orchestrator.progress import (
     EpochEnded,
     SweepFinished,
@@ -51,8 +51,8 @@ def store(tmp_path):
     return ListeningStore(tmp_path / "res")
 
 
-def open_journal(store, display=None):
-    return RunJournal(display or Display(), store, "grid", now=lambda: NOON, interval_seconds=0.01)
+def open_heartbeat(store, display=None):
+    return Heartbeat(display or Display(), store, "grid", now=lambda: NOON, interval_seconds=0.01)
 
 
 def wait_for_run(store):
@@ -67,13 +67,13 @@ def wait_for_run(store):
 
 
 def test_the_driver_document_shows_running_trials(store):
-    journal = open_journal(store)
-    journal.on(SweepStarted(10, 4, 6))
-    journal.on(TrialStarted("a" * 20, "kvasir · unet · iou · 0"))
-    journal.on(TrialStarted("b" * 20, "kvasir · unet · bce · 0"))
-    journal.on(EpochEnded("a" * 20, 1, 0.25))
-    journal.on(EpochEnded("a" * 20, 2, float("nan")))
-    journal.on(TrialFinished("b" * 20, "completed", 0.5, 3.0))
+    heartbeat = open_heartbeat(store)
+    heartbeat.on(SweepStarted(10, 4, 6))
+    heartbeat.on(TrialStarted("a" * 20, "kvasir · unet · iou · 0"))
+    heartbeat.on(TrialStarted("b" * 20, "kvasir · unet · bce · 0"))
+    heartbeat.on(EpochEnded("a" * 20, 1, 0.25))
+    heartbeat.on(EpochEnded("a" * 20, 2, float("nan")))
+    heartbeat.on(TrialFinished("b" * 20, "completed", 0.5, 3.0))
     run = wait_for_run(store)
     assert (run.num_pending, run.num_ended, run.grid_id) == (4, 1, "grid")
     assert run.running == (
@@ -81,29 +81,29 @@ def test_the_driver_document_shows_running_trials(store):
             trial_id="a" * 20, label="kvasir · unet · iou · 0", since=NOON, val_dice=(0.25, None)
         ),
     )
-    journal.close()
-    journal.close()
+    heartbeat.close()
+    heartbeat.close()
     assert store.runs() == []
 
 
 def test_epochs_after_a_checkpoint_are_not_doubled(store):
-    journal = open_journal(store)
-    journal.on(SweepStarted(1, 1, 0))
-    journal.on(TrialStarted("a" * 20, "one"))
+    heartbeat = open_heartbeat(store)
+    heartbeat.on(SweepStarted(1, 1, 0))
+    heartbeat.on(TrialStarted("a" * 20, "one"))
     for epoch, dice in ((1, 0.1), (2, 0.2), (1, 0.1), (2, 0.2), (3, 0.3)):
-        journal.on(EpochEnded("a" * 20, epoch, dice))
+        heartbeat.on(EpochEnded("a" * 20, epoch, dice))
     assert wait_for_run(store).running[0].val_dice == (0.1, 0.2, 0.3)
-    journal.on(TrialFailed("a" * 20, "bug", "oh"))
+    heartbeat.on(TrialFailed("a" * 20, "bug", "oh"))
     assert wait_for_run(store).running == ()
-    journal.close()
+    heartbeat.close()
 
 
-def test_the_journal_passes_events_to_the_display(store):
+def test_the_heartbeat_passes_events_to_the_display(store):
     display = Display()
-    journal = open_journal(store, display)
-    journal.on(SweepStarted(3, 0, 3))
-    journal.on(SweepFinished(interrupted=True))
-    journal.close()
+    heartbeat = open_heartbeat(store, display)
+    heartbeat.on(SweepStarted(3, 0, 3))
+    heartbeat.on(SweepFinished(interrupted=True))
+    heartbeat.close()
     assert display.calls == [SweepStarted(3, 0, 3), SweepFinished(interrupted=True), "close"]
     assert store.runs() == []
 
@@ -116,11 +116,11 @@ def test_a_store_that_cannot_be_written_does_not_stop_the_sweep(store, monkeypat
         raise StoreError("full")
 
     monkeypatch.setattr(store, "save_run", refuse)
-    journal = open_journal(store)
-    journal.on(SweepStarted(1, 1, 0))
+    heartbeat = open_heartbeat(store)
+    heartbeat.on(SweepStarted(1, 1, 0))
     assert tried.wait(10)
-    journal.on(TrialFinished("a" * 20, "completed", 0.5, 1.0))
-    journal.close()
+    heartbeat.on(TrialFinished("a" * 20, "completed", 0.5, 1.0))
+    heartbeat.close()
 
 
 def record(**changes):

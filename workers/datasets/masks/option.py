@@ -1,4 +1,4 @@
-"""The option `mask` of a dataset held against what its masks hold: what does not fit is refused."""
+"""Checks the option `mask` of a dataset against its masks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from workers.datasets import kinds
 from workers.datasets.findings import Finding, finding
 from workers.datasets.masks.evidence import EDGE, Masks, listed, shown
-from workers.datasets.masks.rule import MaskFacts, MaskRule, Table, Value
+from workers.datasets.masks.rule import MaskFacts, MaskRule, Value, ValueCounts
 
 _LACKS = {
     "alpha": "has no alpha",
@@ -17,13 +17,15 @@ _LACKS = {
 }
 
 
-def unfit(masks: Masks, rule: MaskRule, tables: Mapping[str, Table | None]) -> tuple[Finding, ...]:
-    """Returns why a stated rule cannot be applied to these masks; nothing where it can.
+def option_misfits(
+    masks: Masks, rule: MaskRule, tables: Mapping[str, ValueCounts | None]
+) -> tuple[Finding, ...]:
+    """Returns why the rule of the option cannot be applied to these masks; empty if it can.
 
     Args:
-        masks: What each file holds.
-        rule: What the user states.
-        tables: The table of each file that decides; None where it has none.
+        masks: Facts on each file.
+        rule: The rule of the option.
+        tables: The table of each file that decides; None if the file does not have it.
     """
     if rule.channel in _LACKS:
         lacking = {name: _LACKS[rule.channel] for name, table in tables.items() if table is None}
@@ -39,7 +41,7 @@ def unfit(masks: Masks, rule: MaskRule, tables: Mapping[str, Table | None]) -> t
     )
 
 
-def _absent(lesion: tuple[Value, ...], tables: Mapping[str, Table]) -> tuple[Finding, ...]:
+def _absent(lesion: tuple[Value, ...], tables: Mapping[str, ValueCounts]) -> tuple[Finding, ...]:
     present = {value for table in tables.values() for value in table.values}
     absent = [value for value in lesion if value not in present]
     if not absent or not all(table.exact for table in tables.values()):
@@ -50,9 +52,9 @@ def _absent(lesion: tuple[Value, ...], tables: Mapping[str, Table]) -> tuple[Fin
 
 
 def _compressed(
-    lesion: tuple[Value, ...], masks: Masks, tables: Mapping[str, Table]
+    lesion: tuple[Value, ...], masks: Masks, tables: Mapping[str, ValueCounts]
 ) -> tuple[Finding, ...]:
-    """Refuses values that compression has scattered: those next to them would be background."""
+    """Refuses values that compression has scattered: neighbouring values would be background."""
     found: dict[str, str] = {}
     for name, table in tables.items():
         header, reach = masks[name].header, EDGE * (masks[name].full_scale or 255)
@@ -74,7 +76,7 @@ def _distance(one: Value, other: Value) -> float:
 
 
 def _two_palettes(
-    lesion: tuple[Value, ...], masks: Masks, tables: Mapping[str, Table]
+    lesion: tuple[Value, ...], masks: Masks, tables: Mapping[str, ValueCounts]
 ) -> tuple[Finding, ...]:
     """Refuses indices whose colour is lesion in one file and background in another."""
     marked: dict[Value, set[Value]] = {}
@@ -91,7 +93,7 @@ def _two_palettes(
 
 
 def _colours_of(facts: MaskFacts) -> dict[Value, Value]:
-    """Returns the colour of each index, where the numbers of pixels show it."""
+    """Returns the colour of each index, if the numbers of pixels show it."""
     index, colour = facts.tables["index"], facts.tables.get("colour")
     if colour is None or not colour.exact or len(index.counts) != len(colour.counts):
         return {}

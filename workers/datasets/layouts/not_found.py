@@ -1,4 +1,4 @@
-"""Where a dataset was looked for in vain, what is there instead, and where it seems to lie."""
+"""The error of a dataset that was not found: the searched folder, its content, and a proposal."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from workers.datasets.layouts.naming import IMAGE_WORDS, MASK_WORDS, is_role, ma
 
 _DEPTH = 3
 _MAX_FOLDERS = 500
-"""A root may hold anything; looking for a dataset below it ends after this many folders."""
+"""A root can be large; the search for a dataset below it ends after this number of folders."""
 
 
-def not_found(
+def not_found_error(
     label: str,
     entry: DatasetEntry,
     layout: Layout,
     root: Path | None,
-    places: Mapping[str, object],
+    parameters: Mapping[str, object],
     problem: OSError | None = None,
 ) -> DatasetNotFoundError:
-    """Returns the error of a dataset that is not there.
+    """Returns the error of a dataset that was not found.
 
     Args:
-        label: What messages call it.
+        label: Name in messages.
         entry: Its entry in the catalogue.
-        layout: How its files should lie.
-        root: Where it was looked for.
-        places: As for `Layout.locate`.
+        layout: The expected layout of its files.
+        root: The searched folder.
+        parameters: As for `Layout.locate`.
         problem: Why the folder could not be read.
     """
     archives = f" ({', '.join(entry.archives)})" if entry.archives else ""
@@ -48,7 +48,7 @@ def not_found(
         found = f"{problem.filename or root}: {problem.strerror}"
     else:
         found = _what_is_there(root, entry)
-        proposed = proposal(root, layout, places)
+        proposed = proposal(root, layout, parameters)
     return DatasetNotFoundError(
         f"dataset {label}: not found. Looked in: {found}. Expected there: "
         f"{', '.join(layout.expected)}; {proposed and f'{proposed}; or '}{remedy}, "
@@ -57,19 +57,23 @@ def not_found(
 
 
 def proposal(
-    root: Path, layout: Layout, places: Mapping[str, object], *, todo: str = "set its root to that"
+    root: Path,
+    layout: Layout,
+    parameters: Mapping[str, object],
+    *,
+    todo: str = "set its root to that",
 ) -> str:
-    """Returns where a dataset seems to lie, or what to rename or move; empty where neither.
+    """Returns where a dataset seems to be, or what to rename or move; otherwise an empty text.
 
     Args:
-        root: Where it was looked for in vain.
-        layout: How its files should lie.
-        places: As for `Layout.locate`.
-        todo: What to do with a folder that holds it.
+        root: The searched folder.
+        layout: The expected layout of its files.
+        parameters: As for `Layout.locate`.
+        todo: What to do with the folder that holds it.
     """
     for folder in _below(root):
-        if layout.locate(folder, False, places) is not None:
-            return f"it seems to lie in {folder}: {todo}"
+        if layout.locate(folder, False, parameters) is not None:
+            return f"it seems to be in {folder}: {todo}"
     if set(layout.expected) != {"images", "masks"}:
         return ""
     for folder in (root, *_below(root)):
@@ -108,7 +112,7 @@ def _below(root: Path) -> Iterator[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    with suppress(OSError):  # one that may not be read is none that could be proposed
+    with suppress(OSError):  # an unreadable folder cannot be proposed
         return [path for path in list_entries(folder) if path.is_dir()]
     return []
 

@@ -1,8 +1,8 @@
-"""Which pictures are equal, and which are nearly so: decoded pixels, and a perceptual hash.
+"""Equal pictures and near duplicates: keys of decoded pixels, and a perceptual hash.
 
 Rules:
 - Two pictures are equal if their upright rasters have one size and the same pixels (8 bits, RGB,
-  or all 16 bits), whatever their files say: another comment, another format, other metadata.
+  or all 16 bits), even if their files differ in comment, format or metadata.
 - Two pictures are near duplicates if their perceptual hashes (`imagehash.phash`, 256 bits)
   differ in at most `similar_distance` bits. The hash sees structure, not colour or overall
   brightness; it does not recognise a picture that was turned, mirrored or cropped by more than
@@ -39,10 +39,10 @@ from workers.datasets.files.pictures import (
 )
 
 DECODED_SIDE = 256
-"""A JPEG may be decoded reduced for the hash, but not below this side."""
+"""A JPEG can be decoded reduced for the hash, but not below this side."""
 
 PICTURES, _FULL_PIXELS = f"pictures-{SIMILAR_RULE}-4", "pixels-1"
-"""What is remembered; raised when another thing is looked at, or differently."""
+"""Names of the remembered facts; raised when they change."""
 
 NUM_BITS = 256
 _HASH_SIDE = 16
@@ -55,12 +55,12 @@ _CHUNK = 2_000_000
 
 @dataclass(frozen=True)
 class PictureKey:
-    """What tells pictures apart.
+    """The key that distinguishes pictures.
 
     Attributes:
         size: Width and height of the stored raster.
         likeness: The perceptual hash, 64 hexadecimal digits.
-        pixels: Key of the full pixels; None where they have not been decoded in full.
+        pixels: Key of the full pixels; None if they have not been decoded in full.
     """
 
     size: tuple[int, int]
@@ -68,10 +68,10 @@ class PictureKey:
     pixels: str | None
 
 
-def look_at_picture(
+def inspect_picture(
     path: Path, keep: Callable[[Path, AnyPicture], None] | None = None
 ) -> JSONValue:
-    """Returns what is remembered of a picture: facts, hash and key, or why it cannot be read.
+    """Returns the facts, hash and key of a picture, or the reason why it cannot be read.
 
     Args:
         path: The file.
@@ -120,12 +120,12 @@ def hashes_of(keys: Sequence[PictureKey]) -> NDArray[np.uint64]:
 def near_pairs(
     hashes: NDArray[np.uint64], distance: int, others: NDArray[np.uint64] | None = None
 ) -> NDArray[np.int64]:
-    """Returns near duplicates (M, 3): number, number and how many bits differ.
+    """Returns near duplicates (M, 3): two numbers and how many bits differ.
 
     Args:
         hashes: (N, 4).
         distance: How many bits may differ.
-        others: Where the second of each pair is from; None for `hashes` itself, each pair once.
+        others: Hashes of the second of each pair; None for `hashes` itself, each pair once.
     """
     second = hashes if others is None else others
     found: list[NDArray[np.int64]] = [np.zeros((0, 3), dtype=np.int64)]
@@ -167,13 +167,13 @@ def label_pairs(labels: Sequence[object]) -> NDArray[np.int64]:
 
 
 def picture_keys(folder: Path, paths: Sequence[Path], cache_dir: Path) -> tuple[PictureKey, ...]:
-    """Returns the key of each picture; what was seen in a file is remembered in `cache_dir`.
+    """Returns the key of each picture; facts on a file are remembered in `cache_dir`.
 
     Raises:
         UnreadableImageError: A picture cannot be decoded.
         UserError: The cache folder cannot be written.
     """
-    seen = remembered(folder, paths, cache_dir, PICTURES, look_at_picture)
+    seen = remembered(folder, paths, cache_dir, PICTURES, inspect_picture)
     keys = []
     for path in paths:
         facts: Any = seen[path]

@@ -24,6 +24,7 @@ from orchestrator.cli.shared import (
 from orchestrator.cli.sweep import EXIT_DONE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED
 from orchestrator.engine.signals import raise_on_signals
 from orchestrator.progress import make_progress
+from orchestrator.wording import decimal_text, parameter_text
 
 if TYPE_CHECKING:
     from orchestrator.tune.results import SearchResult
@@ -105,13 +106,11 @@ def _to_json(result: SearchResult) -> dict[str, Any]:
 
 
 def _print(name: str, results: Sequence[SearchResult]) -> None:
-    from orchestrator.report.search_page import value_text
-
     rows = []
     for result in results:
         best = result.best
         values = (
-            ", ".join(f"{key} {value_text(value)}" for key, value in best[0].values.items())
+            ", ".join(f"{key} {parameter_text(value)}" for key, value in best[0].values.items())
             if best
             else None
         )
@@ -120,8 +119,8 @@ def _print(name: str, results: Sequence[SearchResult]) -> None:
                 result.study.label,
                 f"{result.num_ended}/{result.study.options.trials}",
                 result.num_pruned,
-                None if result.default is None else f"{result.default:.4f}",
-                None if best is None else f"{best[1]:.4f}",
+                decimal_text(result.default),
+                decimal_text(best[1] if best else None),
                 values,
             ]
         )

@@ -26,8 +26,8 @@ from orchestrator.engine.base import (
 )
 from orchestrator.engine.ray_private import error_of, kill_attempt
 from orchestrator.plan.retries import Loss, Tries, after_failure, after_loss, loss_of, stalled
-from orchestrator.progress import format_duration
 from orchestrator.store import Store, StoreError
+from orchestrator.wording import duration_text
 from workers.contract import FailureClass
 
 _CHECK_INTERVAL_SECONDS = 1.0
@@ -244,7 +244,7 @@ class Watcher(tune.Callback):
         seconds = running.killed_after or 0.0
         since: datetime = self._now() - timedelta(seconds=self._clock() - running.progress_at)
         return (
-            f": no epoch ended for {format_duration(seconds)}, since {since:%Y-%m-%d %H:%M:%S} UTC "
+            f": no epoch ended for {duration_text(seconds)}, since {since:%Y-%m-%d %H:%M:%S} UTC "
             f"(epoch {running.epoch}), so its process was ended (runtime.no_progress_minutes)"
         )
 

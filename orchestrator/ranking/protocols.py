@@ -69,7 +69,7 @@ def choose_protocol(trials: pd.DataFrame, protocol: str | None, source: str) -> 
     Args:
         trials: Any table; without a column protocol_id it is returned unchanged.
         protocol: A protocol_id or its beginning.
-        source: What to call the table in an error.
+        source: Name of the table in messages.
 
     Raises:
         UserError: The table has several protocols, or `protocol` is none of them.
@@ -107,7 +107,7 @@ def check_definitions(trials: pd.DataFrame, source: str) -> None:
 
     Args:
         trials: Only a table with a column `spec` (JSON of the specification) is checked.
-        source: What to call the table in an error.
+        source: Name of the table in messages.
 
     Raises:
         UserError: A label has two definitions, for example `focal` with two gammas.

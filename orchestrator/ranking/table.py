@@ -24,7 +24,7 @@ NO_METRICS = frozenset({
     "num_val_images", "num_test_images", "train_seconds", "peak_memory_bytes",
     "reserved_memory_bytes", "image_size", "num_threads", "attempt",
 })  # fmt: skip
-"""Numbers of the store's trials that do not say how good a trial is: never ranked."""
+"""Numbers of the store's trials that are not metrics: never ranked."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,7 +104,7 @@ def check_trials(
         trials: Rows in any order; without a column protocol_id, all count as one protocol.
         metric: The column to rank.
         protocol: Keep only this protocol_id (or the one that begins so).
-        source: What to call the table in an error.
+        source: Name of the table in messages.
 
     Raises:
         UserError: Trials of several protocols, a label with two definitions, or a missing,
@@ -164,10 +164,10 @@ def _with_index(table: pd.DataFrame, origin: TableOrigin) -> pd.DataFrame:
 
 
 def check_metric(metric: str) -> None:
-    """Raises `UserError` for a column of the store that does not say how good a trial is."""
+    """Raises `UserError` for a column of the store that is not a metric."""
     if metric in NO_METRICS:
         msg = (
-            f"--metric {metric}: it does not say how good a trial is, so there is nothing to rank; "
+            f"--metric {metric}: this column does not measure how good a trial is; "
             f"known metrics: {', '.join(ALL_METRICS)}; `podium query` shows any other column"
         )
         raise UserError(msg)

@@ -16,10 +16,9 @@ from orchestrator.report.compare.page import write_comparison
 from orchestrator.report.compare.sides import Side, side
 from orchestrator.report.data import ReportData, ReportFiles, Sampling, arrange, report_data
 from orchestrator.report.figures import make_figures
-from orchestrator.report.figures.files import FIGURE_NAMES, stale_figures
-from orchestrator.report.figures.style import FORMATS
+from orchestrator.report.figures.files import FIGURE_NAMES, FORMATS, TEXT_SUFFIXES, stale_figures
 from orchestrator.report.page import write_report
-from orchestrator.report.search_page import SearchFiles, write_search_report
+from orchestrator.report.search_report import SearchFiles, write_search_report
 from orchestrator.target import read_target
 from orchestrator.tune.results import fragments
 from workers.contract import UserError
@@ -27,9 +26,6 @@ from workers.durable import replace_file
 
 if TYPE_CHECKING:
     from orchestrator.tune.search import Search
-
-_DATA_FORMATS = ("csv", "tex", "md")
-"""Formats of the data that each figure is written with."""
 
 
 def report(
@@ -125,7 +121,7 @@ def figures(
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path in stale_figures(folder, found.files, only, [*formats, *_DATA_FORMATS]):
+        for path in stale_figures(folder, found.files, only, [*formats, *TEXT_SUFFIXES]):
             path.unlink()
         for name, content in found.files.items():
             replace_file(folder / name, content)

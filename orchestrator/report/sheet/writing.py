@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.report.sheet.samples import sheet_parts
+from orchestrator.report.sheet.samples import dataset_sheets
 from workers.contract import UserError
 from workers.datasets.survey import Survey
 from workers.durable import replace_file
@@ -23,7 +23,7 @@ def contact_sheet(surveys: Mapping[str, Survey], out: Path, *, num_samples: int 
         UserError: The file has another ending or cannot be written.
     """
     check_sheet(out)
-    parts = sheet_parts(surveys, num_samples)
+    parts = dataset_sheets(surveys, num_samples)
     if out.suffix.lower() == ".png":
         from orchestrator.report.sheet.png import draw_sheet
 

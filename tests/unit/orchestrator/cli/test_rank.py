@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from tests.conftest import ROOT
-from tests.published import PAPER, published_trials, with_diverged, with_holes, write_store
+from tests.published import PAPER, published_trials, with_diverged, with_missing, write_store
 from workers.contract import UserError
 
 BY_DATASET = str(PAPER / "fig2_dice_by_dataset.csv")
@@ -27,7 +27,7 @@ def trials() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def results(trials, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("results")
-    write_store(with_diverged(with_holes(trials, 20), 5), folder, 2)
+    write_store(with_diverged(with_missing(trials, 20), 5), folder, 2)
     return str(folder)
 
 
@@ -63,7 +63,7 @@ def test_results_with_missing_trials_are_provisional(results):
     assert "Certainty: 200 bootstrap samples of datasets, models and repeats" in text
     assert "Both together" not in text
     assert "(provisional)" not in podium(results, "--samples", "0", "--provisional-below", "0.9")
-    assert "dataset x model combinations lack a loss" not in text  # two repeats each, one gone
+    assert "cells (dataset x model) lack a loss" not in text  # two repeats each, one gone
     assert "18 blocks" in podium(results, "--samples", "0", "--axis", "both")
 
 
@@ -102,7 +102,7 @@ def test_significance_and_pairs_are_printed(results):
     assert "Mean ranks over 72 dataset x model blocks; critical difference 1.60" in text
     assert "Friedman: chi-squared" in text
     assert "Wilcoxon with Holm: " in text
-    assert "Pairs: 95% interval, equivalent up to 0.01" in text
+    assert "Pairs: 95 % interval, equivalent up to 0.01" in text
     few = podium(BY_DATASET, *FEW, "--significance")
     assert "critical difference 5.53" in few
     assert "6 blocks give a p-value of 0.031 at best" in few
@@ -122,7 +122,7 @@ def test_power_names_the_repeats_to_separate(results, trials, tmp_path):
             {"dataset": "Wound"},
             ["With one dataset the bootstrap", "By model: 12 models"],
         ),
-        ({"repeat": 0}, ["With one repeat of each the bootstrap cannot see"]),
+        ({"repeat": 0}, ["With one repeat the bootstrap does not include"]),
         (
             {"dataset": "Wound", "model": "FCN", "repeat": 0},
             ["none of the axes to draw from", "1 block of dataset x model"],
@@ -151,7 +151,7 @@ def test_percentages_and_common_cells_are_ranked(trials, tmp_path):
     assert "it is taken for a percentage" in podium(save(percent, tmp_path), *FEW)
     uneven = trials[(trials["loss"] != "Focal") | (trials["model"] != "FCN")]
     path = save(uneven, tmp_path)
-    assert "6 of 72 dataset x model combinations lack a loss" in podium(path, "--samples", "0")
+    assert "6 of 72 cells (dataset x model) lack a loss" in podium(path, "--samples", "0")
     assert document(path, "--samples", "0", "--cells", "common")["compare"] == "common"
 
 
@@ -168,7 +168,7 @@ def test_markdown_latex_and_csv_are_written(results):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--metric", "train_seconds"), "does not say how good a trial is"),
+        (("--metric", "train_seconds"), "does not measure how good a trial is"),
         (("--metric", "auc"), "is no column of a store; known metrics: dice, iou"),
         (("--metric", "device"), "is text; known metrics"),
         (("--samples", "7"), "--samples 7: draw from 100"),
@@ -219,7 +219,7 @@ def distances(tmp_path) -> str:
 def test_distance_is_ranked_by_its_direction(distances, capfd):
     text = podium(distances, "--metric", "hd95", *FEW, "--pairs", "--power")
     assert re.search(r"1 +│ dice +│ +6 │ 2/0/0 │ +14\.5000", text)
-    assert "dice has a lower mean than bce in 100% of the samples (difference -8.0000" in text
+    assert "dice has a lower mean than bce in >99 % of the samples (difference −8.0000" in text
     assert "P(A < B)" in text
     note = "hd95: lower is better, from 0 up. A higher value is a worse one; the values go from 13"
     assert note in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -48,12 +49,26 @@ def test_report_prints_answer_and_files(stores, tmp_path):
     assert said["page"] == str(tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert 'Mean test <span class="metric-name">IoU</span>' in page
-    assert "100 bootstrap samples, seed 3" in page
+    assert "for all losses together (seed 3)" in page
     assert "margin of 0.01" in page
     assert "rule “min”" in page
     assert said["answer"].replace(" %", "\u00a0%") in page
     text = call("report", stores / "a", "--out", tmp_path, "--samples", 100)
     assert f"Report: {tmp_path / 'index.html'}" in text
+
+
+def test_report_of_a_table_shows_no_empty_parts(tmp_path):
+    table = SMALL.groupby(["dataset", "model", "loss"], as_index=False)["dice"].mean()
+    table.to_csv(tmp_path / "means.csv", index=False)
+    text = call("report", tmp_path / "means.csv", "--out", tmp_path / "page", "--samples", 100)
+    assert f"Report: {tmp_path / 'page' / 'index.html'}" in text
+    page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    assert "<h1>means.csv</h1>" in page
+    shown = set(re.findall(r'<section id="(\w+)"', page))
+    assert shown == {"podium", "certainty", "heat", "missing", "definitions"}
+    assert set(re.findall(r'<a href="#(\w+)"', page)) == shown
+    for word in ("Failed attempts", "Training time", "Results from", "No trial failed"):
+        assert word not in page
 
 
 def test_report_of_unrankable_results_is_refused(stores, tmp_path):

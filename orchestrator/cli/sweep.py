@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +25,7 @@ from orchestrator.cli.shared import (
     say_aside,
     shown_inspection,
 )
+from orchestrator.engine.setup import EngineName
 from orchestrator.engine.signals import raise_on_signals
 from orchestrator.wording import count_text, duration_text, hours_text, probability_text
 from workers.contract import UserError
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from orchestrator.sweep import Sweep
 
 EXIT_DONE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED = 0, 1, 130
-EngineName = Literal["ray", "inline"]
 
 
 def run(

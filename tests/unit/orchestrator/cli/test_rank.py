@@ -54,7 +54,7 @@ def save(table: pd.DataFrame, folder: Path) -> str:
     return str(path)
 
 
-def test_a_store_with_missing(results):
+def test_results_with_missing_trials_are_provisional(results):
     text = podium(results, *FEW)
     assert "By dataset: 6 datasets, 1,420 of 1,440 trials (provisional)" in text
     assert "By model: 12 models, 1,420 of 1,440 trials (provisional)" in text
@@ -67,7 +67,7 @@ def test_a_store_with_missing(results):
     assert "18 blocks" in podium(results, "--samples", "0", "--axis", "both")
 
 
-def test_the_published_tie(results):
+def test_published_tie_is_printed_under_every_rule(results):
     text = podium(BY_DATASET, *FEW)
     assert "1 tie on podium places; rule split: tied places share their points evenly." in text
     assert "split: BCE; min: IoUFocal and BCE; max: BCE; order: IoUFocal and BCE." in text
@@ -80,11 +80,11 @@ def test_the_published_tie(results):
 @pytest.mark.parametrize(
     ("name", "rule"), [("competition", "min"), ("modified", "max"), ("first", "order")]
 )
-def test_both_names_of_a_rule_give_the_same(name, rule):
+def test_both_names_of_a_tie_rule_give_the_same_points(name, rule):
     assert document(BY_DATASET, *FEW, "--ties", name) == document(BY_DATASET, *FEW, "--ties", rule)
 
 
-def test_json_has_everything(results):
+def test_json_has_certainty_significance_and_power(results):
     found = document(results, *FEW, "--significance", "--power", "--seed", "3")
     for key in ("by_dataset", "by_model", "both"):
         part = found[key]
@@ -97,7 +97,7 @@ def test_json_has_everything(results):
     assert document(results, *FEW) == document(results, *FEW)
 
 
-def test_significance_and_pairs(results):
+def test_significance_and_pairs_are_printed(results):
     text = podium(results, *FEW, "--significance", "--pairs", "--margin", "0.01")
     assert "Mean ranks over 72 dataset x model blocks; critical difference 1.60" in text
     assert "Friedman: chi-squared" in text
@@ -108,7 +108,7 @@ def test_significance_and_pairs(results):
     assert "6 blocks give a p-value of 0.031 at best" in few
 
 
-def test_power(results, trials, tmp_path):
+def test_power_names_the_repeats_to_separate(results, trials, tmp_path):
     assert podium(results, *FEW, "--power").count("Repeats: ") == 2
     once = save(trials[trials["repeat"] == 0], tmp_path)
     assert "Cannot say: " in podium(once, *FEW, "--power")
@@ -129,7 +129,7 @@ def test_power(results, trials, tmp_path):
         ),
     ],
 )
-def test_a_part_of_the_grid_still_prints(trials, tmp_path, chosen, sentences):
+def test_incomplete_grid_still_prints(trials, tmp_path, chosen, sentences):
     for column, value in chosen.items():
         trials = trials[trials[column] == value]
     text = podium(save(trials, tmp_path), *FEW, "--significance")
@@ -138,7 +138,7 @@ def test_a_part_of_the_grid_still_prints(trials, tmp_path, chosen, sentences):
         assert sentence in text
 
 
-def test_everything_diverged(trials, tmp_path):
+def test_sweep_of_diverged_trials_has_no_points(trials, tmp_path):
     lost = save(trials.assign(status="diverged", dice=float("nan")), tmp_path)
     text = podium(lost, *FEW, "--significance", "--power")
     assert "No loss has points, because no trial finished." in text
@@ -146,7 +146,7 @@ def test_everything_diverged(trials, tmp_path):
     assert "Cannot say: no loss has points" in text
 
 
-def test_a_percentage_and_common_cells(trials, tmp_path):
+def test_percentages_and_common_cells_are_ranked(trials, tmp_path):
     percent = trials.assign(dice=100 * trials["dice"])
     assert "it is taken for a percentage" in podium(save(percent, tmp_path), *FEW)
     uneven = trials[(trials["loss"] != "Focal") | (trials["model"] != "FCN")]
@@ -155,7 +155,7 @@ def test_a_percentage_and_common_cells(trials, tmp_path):
     assert document(path, "--samples", "0", "--cells", "common")["compare"] == "common"
 
 
-def test_other_formats(results):
+def test_markdown_latex_and_csv_are_written(results):
     latex = podium(results, "--format", "latex", "--axis", "model")
     assert latex.count("\\begin{tabular}") == 1
     assert "U-Net++ & " in latex
@@ -177,11 +177,11 @@ def test_other_formats(results):
         (("--seed", "-1"), "--seed -1"),
     ],
 )
-def test_refusals(results, arguments, message):
+def test_refusal_names_option_and_remedy(results, arguments, message):
     assert message in refuse(results, *arguments)
 
 
-def test_what_the_documentation_shows(tmp_path, monkeypatch):
+def test_outputs_in_the_documentation_are_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     write_store(published_trials(), Path("results/published"))
@@ -197,7 +197,7 @@ def test_what_the_documentation_shows(tmp_path, monkeypatch):
         assert podium(*command.split()) == output
 
 
-def test_the_refusals_that_the_documentation_shows(tmp_path, monkeypatch):
+def test_refusals_in_the_documentation_are_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "ranking.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ((?:`[^`]+` ?)+)\| (table\.csv: .+) \|$", page, re.MULTILINE)
@@ -216,7 +216,7 @@ def distances(tmp_path) -> str:
     return str(path)
 
 
-def test_a_distance_is_ranked_by_its_direction_and_it_is_said(distances, capfd):
+def test_distance_is_ranked_by_its_direction(distances, capfd):
     text = podium(distances, "--metric", "hd95", *FEW, "--pairs", "--power")
     assert re.search(r"1 +│ dice +│ +6 │ 2/0/0 │ +14\.5000", text)
     assert "dice has a lower mean than bce in >99 % of the samples (difference −8.0000" in text
@@ -232,6 +232,6 @@ def test_a_distance_is_ranked_by_its_direction_and_it_is_said(distances, capfd):
     assert "--lower-is-better would reverse the ranking" in refuse(BY_DATASET, "--lower-is-better")
 
 
-def test_refused_places(tmp_path):
+def test_location_that_cannot_be_ranked_is_refused(tmp_path):
     assert "no results here" in refuse(str(tmp_path))
     assert "is a table without protocols" in refuse(BY_DATASET, "--protocol", "ab")

@@ -43,7 +43,7 @@ def call(*arguments):
     return done.stdout
 
 
-def test_report_says_what_it_found_and_where(stores, tmp_path):
+def test_report_prints_answer_and_files(stores, tmp_path):
     options = ("--samples", 100, "--metric", "iou", "--ties", "min", "--margin", 0.01, "--seed", 3)
     said = json.loads(call("report", stores / "a", "--out", tmp_path, *options, "--json"))
     assert said["page"] == str(tmp_path / "index.html")
@@ -71,14 +71,14 @@ def test_report_of_a_table_shows_no_empty_parts(tmp_path):
         assert word not in page
 
 
-def test_report_refuses_what_it_cannot_show(stores, tmp_path):
+def test_report_of_unrankable_results_is_refused(stores, tmp_path):
     with pytest.raises(UserError, match="no results here"):
         call("report", tmp_path / "nothing")
     with pytest.raises(UserError, match=r"--metric dise: is no column.*known metrics: dice"):
         call("report", stores / "a", "--metric", "dise")
 
 
-def test_compare_in_the_terminal(stores):
+def test_comparison_is_printed(stores):
     said = call("compare", stores / "a", stores / "b")
     assert "DiceFocal leads in B" in said
     assert "Combinations of dataset, model and loss: 40 in both" in said
@@ -86,7 +86,7 @@ def test_compare_in_the_terminal(stores):
     assert "settings, versions and devices compared are equal." in said
 
 
-def test_compare_as_json_and_as_a_page(stores, tmp_path):
+def test_comparison_is_written_as_json_and_page(stores, tmp_path):
     out = tmp_path / "compare.html"
     said = json.loads(call("compare", stores / "a", stores / "b", "--json", "--out", out))
     moved = {row["loss"]: row["moved"] for row in said["podiums"]["dataset"]["losses"]}
@@ -96,7 +96,7 @@ def test_compare_as_json_and_as_a_page(stores, tmp_path):
     assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
-def test_compare_two_metrics_of_one_store_and_two_tables(stores, tmp_path):
+def test_comparison_takes_two_metrics_or_two_tables(stores, tmp_path):
     said = json.loads(call("compare", stores / "a", stores / "a", "--metric-b", "recall", "--json"))
     assert (said["a"]["metric"], said["b"]["metric"]) == ("dice", "recall")
     assert said["cells"] == []
@@ -107,7 +107,7 @@ def test_compare_two_metrics_of_one_store_and_two_tables(stores, tmp_path):
     assert all(abs(cell["difference"]["value"]) < 1e-12 for cell in said["cells"])
 
 
-def test_several_protocols_are_told_apart_and_chosen(tmp_path, stores):
+def test_several_protocols_need_a_choice(tmp_path, stores):
     changed = SMALL.assign(
         protocol_id="ffff00000000",
         trial_id=[f"{number:016x}" for number in range(len(SMALL))],

@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from orchestrator.frames import read_trials as read_trials
     from orchestrator.frames import significance as significance
     from orchestrator.plan.survey import survey as survey
+    from orchestrator.report.sheet.writing import contact_sheet as contact_sheet
     from orchestrator.report.writing import compare as compare
     from orchestrator.report.writing import figures as figures
     from orchestrator.report.writing import report as report
+    from orchestrator.report.writing import report_search as report_search
     from orchestrator.run import SweepRun as SweepRun
     from orchestrator.run import run_sweep as run_sweep
     from orchestrator.store import Store as Store
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from orchestrator.target import read_target as read_target
     from orchestrator.tune.search import open_search as open_search
     from orchestrator.tune.search import run_search as run_search
+    from orchestrator.watch.watching import watch as watch
     from workers.catalogue.datasets import DATASETS as DATASETS
     from workers.catalogue.losses import LOSSES as LOSSES
     from workers.catalogue.models import MODELS as MODELS
@@ -56,8 +59,11 @@ if TYPE_CHECKING:
     from workers.models import build_model as build_model
 
 _MODULES = {
+    # A configuration.
     "SweepConfig": "orchestrator.config",
     "load_config": "orchestrator.config",
+    # Its data: `podium data`.
+    "contact_sheet": "orchestrator.report.sheet.writing",
     "survey": "orchestrator.plan.survey",
     # A sweep: `podium plan`, `run`, `status`, `submit`.
     "Sweep": "orchestrator.sweep",
@@ -71,7 +77,7 @@ _MODULES = {
     "status": "orchestrator.sweep",
     "JobServer": "orchestrator.engine.jobs",
     "prepare_job": "orchestrator.engine.jobs",
-    # Its results: `podium query`, `failures`, `compact`, `verify`.
+    # Its results: `podium query`, `failures`, `compact`, `verify`, `watch`.
     "Store": "orchestrator.store",
     "query": "orchestrator.frames",
     "read_candidates": "orchestrator.frames",
@@ -81,9 +87,11 @@ _MODULES = {
     "read_images": "orchestrator.frames",
     "read_predictions": "orchestrator.frames",
     "read_trials": "orchestrator.frames",
+    "watch": "orchestrator.watch.watching",
     # A search: `podium tune`.
     "open_search": "orchestrator.tune.search",
     "run_search": "orchestrator.tune.search",
+    "report_search": "orchestrator.report.writing",
     # Its podium: `podium rank`, `report`, `figures`, `compare`.
     "certainty": "orchestrator.frames",
     "rank": "orchestrator.frames",

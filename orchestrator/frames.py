@@ -1,11 +1,11 @@
-"""Results as pandas frames: what a Python program or a notebook reads.
+"""Results as pandas frames, and the ranking of a frame, for a program or a notebook.
 
     import podium
     podium.read_trials("results/quickstart")
 
-Every function takes what `podium query` takes as RESULTS: a folder, `file://` or `s3://`. Rows are
-those of every reader: one a key, only finished trials, sorted. A torn file whose rows are left out
-is a warning. Columns are documented below each function and in docs/tables.md.
+RESULTS is a folder, `file://` or `s3://`, as for `podium query`. Rows are sorted, one per key, and
+belong to finished trials. A torn file is a warning, and its rows are left out. The docstring of
+each function and docs/tables.md describe the columns.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def read_trials(
 
     Args:
         results: A results folder or URI.
-        columns: Columns wanted, in this order; all by default.
-        trial_ids: Trials wanted; all by default.
+        columns: Columns to read, in this order; all by default.
+        trial_ids: Trials to read; all by default.
 
     Raises:
         UserError: There are no results, a column is unknown, or a file cannot be read.
@@ -72,7 +72,7 @@ def read_epochs(
     *,
     trial_ids: Collection[str] | None = None,
 ) -> pd.DataFrame:
-    """Reads learning curves; arguments and errors as `read_trials`."""
+    """Reads learning curves; arguments and errors are those of `read_trials`."""
     return _read("epochs", results, columns, trial_ids)
 
 
@@ -83,7 +83,7 @@ def read_images(
     *,
     trial_ids: Collection[str] | None = None,
 ) -> pd.DataFrame:
-    """Reads the counts of every test image; arguments and errors as `read_trials`."""
+    """Reads the counts of every test image; arguments and errors are those of `read_trials`."""
     return _read("images", results, columns, trial_ids)
 
 
@@ -94,7 +94,7 @@ def read_predictions(
     *,
     trial_ids: Collection[str] | None = None,
 ) -> pd.DataFrame:
-    """Reads example images with raw outputs; arguments and errors as `read_trials`."""
+    """Reads example images with raw outputs; arguments and errors are those of `read_trials`."""
     return _read("predictions", results, columns, trial_ids)
 
 
@@ -105,7 +105,7 @@ def read_failures(
     *,
     trial_ids: Collection[str] | None = None,
 ) -> pd.DataFrame:
-    """Reads failed attempts; arguments and errors as `read_trials`."""
+    """Reads failed attempts; arguments and errors are those of `read_trials`."""
     return _read("failures", results, columns, trial_ids)
 
 
@@ -116,7 +116,7 @@ def read_candidates(
     *,
     trial_ids: Collection[str] | None = None,
 ) -> pd.DataFrame:
-    """Reads what searches tried; arguments and errors as `read_trials`."""
+    """Reads the candidates of searches; arguments and errors are those of `read_trials`."""
     return _read("candidates", results, columns, trial_ids)
 
 
@@ -127,7 +127,7 @@ def read_grid(
     *,
     trial_ids: Collection[str] | None = None,
 ) -> pd.DataFrame:
-    """Reads what was asked for, with what is missing; arguments and errors as `read_trials`."""
+    """Reads the requested trials with their status; arguments and errors: see `read_trials`."""
     return _read("grid", results, columns, trial_ids)
 
 
@@ -138,17 +138,17 @@ def query(
 
     Args:
         results: A results folder or URI.
-        sql: DuckDB's SQL; it can only read, and sees nothing but the results.
-        parameters: Values of `$name` in it; bound, never pasted.
+        sql: A statement in DuckDB's SQL; it is read-only and sees only the results.
+        parameters: Values of `$name` in the statement; bound, never inserted as text.
 
     Returns:
-        One row a row of the answer; columns of one name get numbers.
+        One row per row of the result; columns with the same name get numbers.
 
     Raises:
         UserError: The statement cannot be run, or the results cannot be read.
     """
     answer = Store(results).query(sql, parameters)
-    _warn(answer.notes, stacklevel=3)
+    warn_notes(answer.notes, stacklevel=3)
     return answer.to_pandas()
 
 
@@ -294,11 +294,11 @@ def _read(
     trial_ids: Collection[str] | None,
 ) -> pd.DataFrame:
     frame, notes = Store(results).view(name, columns, trial_ids=trial_ids)
-    _warn(notes, stacklevel=4)
+    warn_notes(notes, stacklevel=4)
     return frame
 
 
-def _warn(notes: Sequence[str], stacklevel: int) -> None:
-    """Warns in the caller's line; `stacklevel` counts the functions down to it."""
+def warn_notes(notes: Sequence[str], stacklevel: int) -> None:
+    """Issues each note as a warning at the line of a caller, `stacklevel` calls above `warn`."""
     for note in notes:
         warnings.warn(clean(note), UserWarning, stacklevel=stacklevel)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from orchestrator.engine.base import Engine, EngineReport, Now, TrialJob, utc_no
 from orchestrator.engine.heartbeat import Heartbeat
 from orchestrator.engine.setup import EngineName, make_engine, no_room
 from orchestrator.engine.sharing import SharedRun, remove_dead_drivers
+from orchestrator.frames import warn_notes
 from orchestrator.plan.planner import Action, Plan, PlannedTrial
 from orchestrator.plan.preflight import Preflight
 from orchestrator.progress import (
@@ -26,7 +26,6 @@ from orchestrator.progress import (
     SweepStarted,
     make_progress,
 )
-from orchestrator.safe_text import clean
 from orchestrator.store import Store
 from orchestrator.sweep import Sweep, check_sweep, full_plan, plan_grid
 from workers.contract import JSONValue, Runtime, TrialSpec, UserError
@@ -75,7 +74,7 @@ def run_sweep(
     if isinstance(engine, str):
         problems = no_room(engine, config, sweep.grid) if sweep.plan.pending else ()
         engine = make_engine(engine, config, sweep.grid)
-    on_notes = on_notes or _warn
+    on_notes = on_notes or partial(warn_notes, stacklevel=3)
     checked = check_sweep(sweep, fetch=True)
     checked.refuse(problems)
     known = checked.data.fingerprints
@@ -117,15 +116,10 @@ def run_sweep(
     finally:
         heartbeat.close()
     if all(kept["grid_id"] != document["grid_id"] for kept in sweep.store.grids()):
-        sweep.store.save_grid(document)  # its folder was deleted meanwhile
+        sweep.store.save_grid(document)  # its folder was deleted during the run
     if not report.interrupted:
         sweep.store.compact(now())
     return SweepRun(report=report, plan=plan_grid(sweep.grid, sweep.store))
-
-
-def _warn(notes: Iterable[str]) -> None:
-    for note in notes:
-        warnings.warn(clean(note), UserWarning, stacklevel=3)
 
 
 def message_notes(messages: Iterable[str | None], told: Collection[str]) -> tuple[str, ...]:
@@ -137,7 +131,7 @@ def message_notes(messages: Iterable[str | None], told: Collection[str]) -> tupl
     """
     messages = tuple(messages)
     return tuple(
-        f"{message} (so said {number} of {len(messages)} trainings)"
+        f"{message} (reported by {number} of {len(messages)} trials)"
         for message, number in Counter(filter(None, messages)).items()
         if not any(message in note for note in told)
     )

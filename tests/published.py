@@ -151,9 +151,9 @@ def with_ties(trials: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     return changed
 
 
-def with_holes(trials: pd.DataFrame, num_holes: int, seed: int = 0) -> pd.DataFrame:
+def with_missing(trials: pd.DataFrame, num_missing: int, seed: int = 0) -> pd.DataFrame:
     """Returns the trials without some, as after an infrastructure failure."""
-    gone = np.random.default_rng(seed).choice(len(trials), num_holes, replace=False)
+    gone = np.random.default_rng(seed).choice(len(trials), num_missing, replace=False)
     return trials.drop(index=trials.index[gone]).reset_index(drop=True)
 
 

@@ -22,8 +22,9 @@ from orchestrator.cli.shared import (
 )
 from orchestrator.wording import (
     MISSING,
+    count_of_text,
     count_text,
-    minus_text,
+    decimal_text,
     points_text,
     signed_text,
 )
@@ -92,7 +93,7 @@ def _print(found: Comparison) -> None:
         coverage = one.sweep.main_podium.coverage
         print_line(
             f"{one.letter}: {one.name}, {one.place}, by {one.metric_text}, "
-            f"{coverage.present:,} of {count_text(coverage.expected, 'trial')}"
+            f"{count_of_text(coverage.present, coverage.expected, 'trial')}"
         )
     print_line(
         f"Combinations of dataset, model and loss: {found.num_common_cells:,} in both, "
@@ -114,15 +115,11 @@ def _print_podiums(found: Comparison, pair: PodiumPair) -> None:
                 found.title("loss", row.loss),
                 MISSING if row.place_a is None else row.place_a,
                 MISSING if row.place_b is None else row.place_b,
-                MISSING
-                if row.moved is None
-                else minus_text(f"{row.moved:+d}")
-                if row.moved
-                else "0",
+                MISSING if row.moved is None else signed_text(row.moved, 0),
                 _points(row.points_a),
                 _points(row.points_b),
-                _mean(row.mean_a),
-                _mean(row.mean_b),
+                decimal_text(row.mean_a),
+                decimal_text(row.mean_b),
             )
             for row in pair.rows
         ],
@@ -134,7 +131,7 @@ def _print_podiums(found: Comparison, pair: PodiumPair) -> None:
     tau = (
         "undefined: it needs two losses in both, and two losses with unequal points in each"
         if pair.tau is None
-        else f"{minus_text(f'{pair.tau:+.2f}')} over {count_text(pair.num_common, 'loss')}"
+        else f"{signed_text(pair.tau, 2)} over {count_text(pair.num_common, 'loss')}"
     )
     print_line(f"Kendall's τ-b of the two orders: {tau}")
 
@@ -147,8 +144,8 @@ def _print_differences(found: Comparison) -> None:
         [
             (
                 found.title("loss", entry.loss),
-                minus_text(signed_text(entry.difference.value)),
-                minus_text(entry.difference.interval_text),
+                signed_text(entry.difference.value),
+                entry.difference.interval_text,
                 entry.num_cells,
                 entry.num_better,
                 entry.num_worse,
@@ -166,8 +163,8 @@ def _print_differences(found: Comparison) -> None:
                 None if cell.dataset is None else found.title("dataset", cell.dataset),
                 None if cell.model is None else found.title("model", cell.model),
                 found.title("loss", cell.loss),
-                minus_text(signed_text(cell.difference.value)),
-                minus_text(cell.difference.interval_text),
+                signed_text(cell.difference.value),
+                cell.difference.interval_text,
             )
             for cell in largest
         ],
@@ -178,7 +175,7 @@ def _print_differences(found: Comparison) -> None:
 
 
 def _print_facts(found: Comparison) -> None:
-    facts = found.facts
+    facts = found.settings
     if not facts.differing:
         print_line(f"The {facts.num_compared} settings, versions and devices compared are equal.")
         return
@@ -191,7 +188,3 @@ def _print_facts(found: Comparison) -> None:
 
 def _points(points: float | None) -> str:
     return MISSING if points is None else points_text(points)
-
-
-def _mean(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.4f}"

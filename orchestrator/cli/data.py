@@ -15,7 +15,6 @@ from workers.contract import DEFAULT_CACHE, Component, UserError
 if TYPE_CHECKING:
     from workers.datasets.survey import Survey
 
-SHEET_SUFFIXES = (".html", ".htm", ".png")
 
 app = typer.Typer(no_args_is_help=True, help="Datasets: those known, and those on disk.")
 app.command("list")(list_datasets)
@@ -86,35 +85,14 @@ def show_data(
 
     Exit code 2: the dataset does not exist. A dataset that cannot be trained on is also shown.
     """
-    suffix = out.suffix.lower()
-    if suffix not in SHEET_SUFFIXES:
-        msg = f"--out {out}: the name must end in .html or .png"
-        raise UserError(msg)
-    if not out.parent.is_dir():
-        msg = f"--out {out}: there is no folder {out.parent}; create it, or choose another file"
-        raise UserError(msg)
+    from orchestrator.report.sheet.writing import check_sheet, contact_sheet
+
+    check_sheet(out)
     surveys = _named_surveys(target, root)
-    from orchestrator.report.sheet.samples import sheet_parts
-    from workers.durable import replace_file
-
-    parts = sheet_parts(surveys, number)
-    if suffix == ".png":
-        from orchestrator.report.sheet.png import draw_sheet
-
-        content = draw_sheet(parts)
-    else:
-        from orchestrator.report.sheet.page import render_sheet
-
-        content = render_sheet(list(parts)).encode()
-    try:
-        replace_file(out, content)
-    except OSError as error:
-        msg = f"--out {out}: cannot be written: {error.strerror}; choose another file"
-        raise UserError(msg) from error
-    for survey in surveys.values():
-        state = "" if survey.is_sound else ", refused: it cannot be trained on"
-        text = f"{survey.label}: {survey.num_pairs:,} pairs{state}"
-        print_line(text)
+    contact_sheet(surveys, out, num_samples=number)
+    for found in surveys.values():
+        state = "" if found.is_sound else ", refused: it cannot be trained on"
+        print_line(f"{found.label}: {found.num_pairs:,} pairs{state}")
     print_line(f"Contact sheet: {out}")
 
 

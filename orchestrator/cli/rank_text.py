@@ -7,11 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.shared import print_line, print_table
-from orchestrator.wording import count_text, list_text, points_text
+from orchestrator.wording import (
+    count_of_text,
+    count_text,
+    decimal_text,
+    interval_text,
+    list_text,
+    p_equation_text,
+    percent_text,
+    points_text,
+    probability_text,
+    signed_text,
+)
 
 if TYPE_CHECKING:
-    from orchestrator.ranking.certainty import Certainty, PairCertainty
+    from orchestrator.ranking.certainty import Certainty
     from orchestrator.ranking.metrics import Metric
+    from orchestrator.ranking.pairs import PairCertainty
     from orchestrator.ranking.podium import Podium, PodiumRow, Ranking
     from orchestrator.ranking.power import Power
     from orchestrator.ranking.significance import Significance
@@ -69,7 +81,7 @@ def _print_podium(
     columns = ["place", "loss", "points", "1/2/3", f"mean {ranking.metric}"]
     sure = bool(certain and certain.losses)
     if sure and certain:
-        columns += [f"{certain.level:.0%} points", "P(1st)", "P(top 3)"]
+        columns += [f"{percent_text(certain.level)} points", "P(1st)", "P(top 3)"]
     if agreement and not agreement.refusal:
         columns.append("by ranks")
     cells = []
@@ -79,7 +91,7 @@ def _print_podium(
             row.loss,
             points_text(row.points),
             f"{row.num_first}/{row.num_second}/{row.num_third}",
-            None if row.mean is None else f"{row.mean:.4f}",
+            decimal_text(row.mean),
         ]
         if sure and certain:
             line += _certainty_cells(certain, row.loss)
@@ -104,7 +116,7 @@ def _title(podium: Podium) -> str:
         what = f"Both together: {count_text(len(podium.blocks), 'block')}"
     else:
         what = f"By {podium.axis}: {count_text(len(podium.blocks), podium.axis)}"
-    return f"{what}, {coverage.present:,} of {count_text(coverage.expected, 'trial')}{state}"
+    return f"{what}, {count_of_text(coverage.present, coverage.expected, 'trial')}{state}"
 
 
 def _certainty_cells(certain: Certainty, loss: str) -> list[str | None]:
@@ -114,8 +126,8 @@ def _certainty_cells(certain: Certainty, loss: str) -> list[str | None]:
     interval = found.points_interval
     return [
         f"{points_text(interval.low)} to {points_text(interval.high)}",
-        share_text(found.p_first),
-        share_text(found.p_podium),
+        probability_text(found.p_first),
+        probability_text(found.p_podium),
     ]
 
 
@@ -168,7 +180,7 @@ def _agreement(podium: Podium) -> list[str]:
     if not best:
         return []
     leaders = [loss for loss, points in agreement.points.items() if points == best]
-    tau = "undefined" if agreement.kendall_tau is None else f"{agreement.kendall_tau:.2f}"
+    tau = "undefined" if agreement.kendall_tau is None else signed_text(agreement.kendall_tau, 2)
     left_out = agreement.num_units_left_out
     lacking = f", {left_out:,} lack a loss" if left_out else ""
     leads = "leads" if len(leaders) == 1 else "lead"
@@ -179,13 +191,13 @@ def _agreement(podium: Podium) -> list[str]:
 
 
 def _pair_sentence(pair: PairCertainty, margin: float, measure: Metric) -> str:
-    effect = "" if pair.effect_size is None else f", d = {pair.effect_size:+.2f}"
+    effect = "" if pair.effect_size is None else f", d = {signed_text(pair.effect_size, 2)}"
     low, high = pair.difference_interval.low, pair.difference_interval.high
     return (
         f"{pair.first} has a {measure.better} mean than {pair.second} in "
-        f"{share_text(pair.p_better)} of the samples (difference "
-        f"{signed_text(pair.difference)}, {low:+.4f} to {high:+.4f}{effect}); "
-        f"they differ by at most {margin:g} in {share_text(pair.p_equivalent)}."
+        f"{probability_text(pair.p_better)} of the samples (difference "
+        f"{signed_text(pair.difference)}, {interval_text(low, high)}{effect}); "
+        f"they differ by at most {margin:g} in {probability_text(pair.p_equivalent)}."
     )
 
 
@@ -209,15 +221,15 @@ def _print_pairs(certain: Certainty, sign: str) -> None:
             (
                 pair.first,
                 pair.second,
-                share_text(pair.p_better),
+                probability_text(pair.p_better),
                 signed_text(pair.difference),
-                f"{pair.difference_interval.low:+.4f} to {pair.difference_interval.high:+.4f}",
-                share_text(pair.p_equivalent),
-                None if pair.effect_size is None else f"{pair.effect_size:+.2f}",
+                interval_text(pair.difference_interval.low, pair.difference_interval.high),
+                probability_text(pair.p_equivalent),
+                None if pair.effect_size is None else signed_text(pair.effect_size, 2),
             )
             for pair in certain.pairs
         ],
-        title=f"Pairs: {certain.level:.0%} interval, equivalent up to {margin}",
+        title=f"Pairs: {percent_text(certain.level)} interval, equivalent up to {margin}",
         numeric=frozenset(columns[2:]),
     )
 
@@ -228,12 +240,13 @@ def _print_significance(tests: Significance, sign: str) -> None:
         print_table(
             ["loss", "mean rank", "groups"],
             [
-                (loss, f"{rank:.2f}", " ".join(_marks(diagram.groups, loss)) or None)
+                (loss, decimal_text(rank, 2), " ".join(_marks(diagram.groups, loss)) or None)
                 for loss, rank in diagram.mean_ranks.items()
             ],
             title=(
                 f"Mean ranks over {count_text(diagram.num_blocks, 'dataset x model block')}; "
-                f"critical difference {diagram.difference:.2f} (Nemenyi, {diagram.alpha:g})"
+                f"critical difference {decimal_text(diagram.difference, 2)} "
+                f"(Nemenyi, {diagram.alpha:g})"
             ),
             numeric=frozenset({"mean rank"}),
         )
@@ -241,17 +254,18 @@ def _print_significance(tests: Significance, sign: str) -> None:
     if tests.friedman:
         found = tests.friedman
         f = found.iman_davenport_statistic
-        davenport = (
-            "" if f is None else f"; Iman-Davenport F {f:.2f}, p {p_text(found.iman_davenport_p)}"
-        )
+        davenport = "" if f is None else f"; Iman-Davenport F {decimal_text(f, 2)}, "
+        davenport += "" if f is None else p_equation_text(found.iman_davenport_p)
         print_line(
-            f"Friedman: chi-squared {found.statistic:.2f}, p {p_text(found.p)}{davenport}; "
-            f"{found.num_blocks} blocks, {found.num_losses} losses, W {found.concordance:.2f}."
+            f"Friedman: chi-squared {decimal_text(found.statistic, 2)}, "
+            f"{p_equation_text(found.p)}{davenport}; {found.num_blocks} blocks, "
+            f"{found.num_losses} losses, W {decimal_text(found.concordance, 2)}."
         )
     if tests.wilcoxon:
         found_pairs = [pair for pair in tests.wilcoxon if pair.significant]
         listed = "; ".join(
-            f"{pair.first} {sign} {pair.second} (p {p_text(pair.p_holm)})" for pair in found_pairs
+            f"{pair.first} {sign} {pair.second} ({p_equation_text(pair.p_holm)})"
+            for pair in found_pairs
         )
         print_line(
             f"Wilcoxon with Holm: {len(found_pairs)} of {count_text(len(tests.wilcoxon), 'pair')} "
@@ -263,22 +277,3 @@ def _print_significance(tests: Significance, sign: str) -> None:
 
 def _marks(groups: Sequence[Sequence[str]], loss: str) -> list[str]:
     return [chr(ord("a") + number) for number, group in enumerate(groups) if loss in group]
-
-
-def share_text(share: float) -> str:
-    """Returns a share in per cent; what is rare is not shown as never, nor often as always."""
-    if 0 < share < 0.005:
-        return "<1%"
-    if 0.995 < share < 1:
-        return ">99%"
-    return f"{share:.0%}"
-
-
-def signed_text(difference: float) -> str:
-    """Returns a signed difference with four decimals, or two digits where it is smaller."""
-    return f"{difference:+.4f}" if abs(difference) >= 0.00005 else f"{difference:+.2g}"
-
-
-def p_text(p: float) -> str:
-    """Returns a p-value with three decimals, or as a bound."""
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"

@@ -112,8 +112,7 @@ def figures(
     as_json: JsonOption = False,
 ) -> None:
     """Draw the study's figures from these results, each with its data as files."""
-    from orchestrator.report.figures.files import FIGURE_NAMES
-    from orchestrator.report.figures.style import FORMATS
+    from orchestrator.report.figures.files import FIGURE_NAMES, FORMATS
     from orchestrator.report.writing import figures as draw
 
     written = draw(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,9 +25,6 @@ if TYPE_CHECKING:
 
 TRACE_LINES = 4
 """Last lines of a traceback that are shown: where the error happened, and its message."""
-
-TOKEN_VARIABLE = "PODIUM_WATCH_TOKEN"
-MIN_TOKEN_LENGTH = 16
 
 
 def failures(
@@ -239,33 +233,6 @@ def watch(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8787,
 ) -> None:
     """Serve one page that shows the sweep while it runs; reads the results, writes nothing."""
-    from orchestrator.engine.base import utc_now
-    from orchestrator.store import Store
-    from orchestrator.watch.follower import Follower
-    from orchestrator.watch.server import build_app, open_socket, page_address, serve
+    from orchestrator.watch.watching import watch as watch_results
 
-    store = Store(results)
-    follower = Follower(store, clock=time.monotonic, now=utc_now)
-    follower.state()
-    token, chosen = _token(host)
-    bound = open_socket(host, port)
-    # A token that the user chose is not shown again.
-    address = page_address(host, bound, None if chosen else token)
-    print_line(f"Watching {store.name} at {address}")
-    if chosen:
-        print_line(f"The page needs the token in {TOKEN_VARIABLE}: append ?token=TOKEN")
-    print_line("Ctrl-C stops the page; the sweep continues.")
-    serve(build_app(follower, token=token), bound)
-
-
-def _token(host: str) -> tuple[str | None, bool]:
-    """Returns the token that the page requires, and whether the user chose it."""
-    from orchestrator.watch.server import is_loopback
-
-    given = os.environ.get(TOKEN_VARIABLE)
-    if given is not None and len(given) < MIN_TOKEN_LENGTH:
-        msg = f"{TOKEN_VARIABLE}: shorter than {MIN_TOKEN_LENGTH} characters; use a longer token"
-        raise UserError(msg)
-    if given is not None:
-        return given, True
-    return (None, False) if is_loopback(host) else (secrets.token_urlsafe(24), False)
+    watch_results(results, host, port, on_line=print_line)

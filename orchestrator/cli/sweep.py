@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,9 +25,9 @@ from orchestrator.cli.shared import (
     say_aside,
     shown_inspection,
 )
+from orchestrator.engine.setup import EngineName
 from orchestrator.engine.signals import raise_on_signals
-from orchestrator.progress import format_duration
-from orchestrator.wording import count_text
+from orchestrator.wording import count_text, duration_text, hours_text, probability_text
 from workers.contract import UserError
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from orchestrator.sweep import Sweep
 
 EXIT_DONE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED = 0, 1, 130
-EngineName = Literal["ray", "inline"]
 
 
 def run(
@@ -182,11 +181,11 @@ def _print_reasons(plan: Plan) -> None:
 
 
 def _print_cost(summary: Mapping[str, Any]) -> None:
-    wall = format_duration(summary["expected_wall_seconds"])
+    wall = duration_text(summary["expected_wall_seconds"])
     print_line(
         f"Expected: {wall} on {count_text(summary['slots'], 'slot')}, "
-        f"{summary['expected_gpu_hours']:,.2f} "
-        f"GPU-hours, {summary['expected_cpu_core_hours']:,.2f} CPU-core-hours"
+        f"{hours_text(summary['expected_gpu_hours'])} "
+        f"GPU-hours, {hours_text(summary['expected_cpu_core_hours'])} CPU-core-hours"
     )
     for source, count in summary["estimates"].items():
         print_line(f"  {count:,} trials estimated from {source}")
@@ -194,7 +193,7 @@ def _print_cost(summary: Mapping[str, Any]) -> None:
         print_line(summary["race"]["sentence"])
         for reach in summary["race"]["reaches"]:
             line = f"  {reach['loss']} on {reach['axis']} {reach['block']}: its mean there"
-            line += f" decides the podium in {reach['share']:.0%} of the draws"
+            line += f" decides the podium in {probability_text(reach['share'])} of the draws"
             print_line(line)
     for note in summary["notes"]:
         print_line(f"note: {note}")
@@ -245,5 +244,5 @@ def status(
             f"{driver['ended']} have ended and {driver['running']} are running"
         )
     if summary["pending"]:
-        eta = format_duration(summary["eta_seconds"])
+        eta = duration_text(summary["eta_seconds"])
         print_line(f"Expected for the rest: {eta} on {count_text(summary['slots'], 'slot')}")

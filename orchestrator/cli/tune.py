@@ -24,11 +24,10 @@ from orchestrator.cli.shared import (
 from orchestrator.cli.sweep import EXIT_DONE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED
 from orchestrator.engine.signals import raise_on_signals
 from orchestrator.progress import make_progress
-from workers.contract import UserError
+from orchestrator.wording import decimal_text, parameter_text
 
 if TYPE_CHECKING:
     from orchestrator.tune.results import SearchResult
-    from orchestrator.tune.search import Search
 
 
 def tune(
@@ -46,13 +45,11 @@ def tune(
     Exit code 0: every search has its candidates. 1: some failed. 2: you must fix something first.
     130: stopped by Ctrl-C.
     """
-    from orchestrator.report.search_page import write_search_report
-    from orchestrator.tune.results import fragments
-    from orchestrator.tune.sampler import importances
+    from orchestrator.report.writing import report_search
     from orchestrator.tune.search import open_search, run_search
 
     search = open_search(config, overrides or ())
-    folder = out or _default_folder(search)
+    folder = out or search.folder()
     display = make_progress(progress, sys.stderr if as_json else sys.stdout)
     raise_on_signals()
     try:
@@ -66,13 +63,7 @@ def tune(
         _say_how_to_resume()
         raise typer.Exit(EXIT_INTERRUPTED)
     results = search.results()
-    files = write_search_report(
-        search.config.name,
-        results,
-        [importances(one.study, one.candidates) for one in results],
-        fragments(results),
-        folder,
-    )
+    files = report_search(search, folder)
     if as_json:
         places = {"page": str(files.page), "fragments": [str(file) for file in files.fragments]}
         print_json({"name": search.config.name, "searches": list(map(_to_json, results))} | places)
@@ -86,15 +77,10 @@ def tune(
     raise typer.Exit(EXIT_DONE if found_all else EXIT_FAILED_TRIALS)
 
 
-def _default_folder(search: Search) -> Path:
-    if "://" in search.store.name:
-        msg = f"{search.store.name}: --out FOLDER: say where to write the report on this machine"
-        raise UserError(msg)
-    return Path(search.store.name) / "tuned"
-
-
 def _say_how_to_resume() -> None:
-    sys.stderr.write("Stopped. What was tried is kept; the same command goes on from here.\n")
+    sys.stderr.write(
+        "Stopped. Finished candidates are kept; run the same command again to continue.\n"
+    )
 
 
 def _to_json(result: SearchResult) -> dict[str, Any]:
@@ -120,13 +106,11 @@ def _to_json(result: SearchResult) -> dict[str, Any]:
 
 
 def _print(name: str, results: Sequence[SearchResult]) -> None:
-    from orchestrator.report.search_page import value_text
-
     rows = []
     for result in results:
         best = result.best
         values = (
-            ", ".join(f"{key} {value_text(value)}" for key, value in best[0].values.items())
+            ", ".join(f"{key} {parameter_text(value)}" for key, value in best[0].values.items())
             if best
             else None
         )
@@ -135,8 +119,8 @@ def _print(name: str, results: Sequence[SearchResult]) -> None:
                 result.study.label,
                 f"{result.num_ended}/{result.study.options.trials}",
                 result.num_pruned,
-                None if result.default is None else f"{result.default:.4f}",
-                None if best is None else f"{best[1]:.4f}",
+                decimal_text(result.default),
+                decimal_text(best[1] if best else None),
                 values,
             ]
         )

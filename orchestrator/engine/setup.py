@@ -1,17 +1,19 @@
-"""The engine of a configuration, and whether it has room for a trial."""
+"""Chooses the engine of a configuration and checks that it has room for a trial.
+
+The command line loads this module for `--help`, so its imports are in its functions.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.config import SweepConfig
-from orchestrator.config.gpus import local_gpu
-from orchestrator.engine.base import Engine
-from orchestrator.plan.grid import Grid
 from workers.contract import UserError
 
 if TYPE_CHECKING:
+    from orchestrator.config import SweepConfig
+    from orchestrator.engine.base import Engine
     from orchestrator.engine.ray_cluster import ClusterOptions
+    from orchestrator.plan.grid import Grid
 
 EngineName = Literal["ray", "inline"]
 
@@ -45,6 +47,8 @@ def cluster_options(config: SweepConfig, grid: Grid) -> ClusterOptions:
 
 def no_room(name: EngineName, config: SweepConfig, grid: Grid) -> tuple[str, ...]:
     """Returns why an engine cannot hold one trial; empty if a cluster is named."""
+    from orchestrator.config.gpus import local_gpu
+
     gpus = grid.gpus_per_trial
     if not gpus and grid.cpus_per_trial <= 1:
         return ()

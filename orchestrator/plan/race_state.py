@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from orchestrator.wording import percent_text, probability_text
 from workers.contract import JSONValue
 
 
@@ -53,7 +54,11 @@ class RaceState:
         """Returns the state in one sentence."""
         known = f"the full grid of {self.num_trials:,} trials would have the podium"
         podium = f"{known} {', '.join(self.podium)}"
-        sure = "" if self.certainty is None else f" with {self.certainty:.1%} certainty"
+        sure = (
+            ""
+            if self.certainty is None
+            else f" with {probability_text(self.certainty, 1)} certainty"
+        )
         if self.state == "complete":
             return f"Raced to the end: all {self.num_trials:,} trials were needed."
         if self.state == "running":
@@ -61,7 +66,7 @@ class RaceState:
             if not self.podium:
                 return f"{now} are asked for before anything is decided."
             return f"{now} are asked for; so far {podium}{sure or ', how surely is unknown'}."
-        why = "" if self.state == "certain" else f", below the {self.level:.0%} asked for"
+        why = "" if self.state == "certain" else f", below the {percent_text(self.level)} asked for"
         why = f"{why}, when the budget was spent" if why else why
         return (
             f"Raced: {self.num_held_back:,} of {self.num_trials:,} trials were spared; "

@@ -19,7 +19,6 @@ from orchestrator.progress.base import (
     TrialFinished,
     TrialLeft,
     TrialStarted,
-    format_duration,
 )
 from orchestrator.progress.displays import JsonProgress, PlainProgress
 from workers.contract import UserError
@@ -39,7 +38,6 @@ __all__ = [
     "TrialFinished",
     "TrialLeft",
     "TrialStarted",
-    "format_duration",
     "make_progress",
 ]
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
+from orchestrator.wording import duration_text
+
 _ROUNDS = 5
 
 
@@ -256,18 +258,4 @@ class Tally:
         counts += [f"{len(self.failures)} failed"] if self.failures else []
         counts += [f"{self.pending - self.ended} left"] if interrupted else []
         verb = "Stopped" if interrupted else "Finished"
-        return f"{verb} after {format_duration(self.elapsed_seconds)}: {', '.join(counts)}"
-
-
-def format_duration(seconds: float) -> str:
-    """Returns `42 s`, `3 min 5 s` or `2 d 4 h`: the two largest units."""
-    whole = max(0, round(seconds))
-    for size, unit, smaller_size, smaller in (
-        (86_400, "d", 3_600, "h"),
-        (3_600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
-        if whole >= size:
-            rest = whole % size // smaller_size
-            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
-    return f"{whole} s"
+        return f"{verb} after {duration_text(self.elapsed_seconds)}: {', '.join(counts)}"

@@ -25,9 +25,9 @@ from orchestrator.progress.base import (
     TrialFailed,
     TrialFinished,
     TrialLeft,
-    format_duration,
 )
 from orchestrator.safe_text import clean
+from orchestrator.wording import decimal_text, duration_text
 
 
 class Lines:
@@ -94,7 +94,7 @@ class PlainProgress:
                 counts = f"{event.pending} to run, {event.skipped} skipped"
                 self._write(f"{event.total} trials: {counts}")
             case EpochEnded() if self._due(_EPOCH_INTERVAL_SECONDS):
-                state = f"epoch {event.epoch}, val Dice {event.val_dice:.3f}"
+                state = f"epoch {event.epoch}, val Dice {decimal_text(event.val_dice, 3)}"
                 self._trial(f"{len(self._tally.running)} running, {state}", label)
             case TrialFinished():
                 self._finished(event, label)
@@ -111,10 +111,10 @@ class PlainProgress:
     def _finished(self, event: TrialFinished, label: str) -> None:
         tally = self._tally
         if self._due(_LINE_INTERVAL_SECONDS) or tally.ended == tally.pending:
-            result = event.status if event.dice is None else f"Dice {event.dice:.3f}"
-            parts = [result, format_duration(event.seconds)]
+            result = event.status if event.dice is None else f"Dice {decimal_text(event.dice, 3)}"
+            parts = [result, duration_text(event.seconds)]
             if tally.eta_seconds:
-                parts.append(f"ETA {format_duration(tally.eta_seconds)}")
+                parts.append(f"ETA {duration_text(tally.eta_seconds)}")
             self._trial(", ".join(parts), label)
 
     def _failed(self, event: TrialFailed, label: str) -> None:
@@ -219,8 +219,8 @@ class LiveProgress:
     def _bar(self) -> RenderableType:
         tally = self._tally
         eta = tally.eta_seconds
-        words = [f"{tally.ended}/{tally.pending}", format_duration(tally.elapsed_seconds)]
-        words += [] if eta is None else [f"ETA {format_duration(eta)}"]
+        words = [f"{tally.ended}/{tally.pending}", duration_text(tally.elapsed_seconds)]
+        words += [] if eta is None else [f"ETA {duration_text(eta)}"]
         grid = Table.grid(expand=True, padding=(0, 1))
         grid.add_column(ratio=1)
         grid.add_column(no_wrap=True)
@@ -236,7 +236,7 @@ class LiveProgress:
         for trial in running[:_MAX_RUNNING_SHOWN]:
             state = "starting"
             if trial.epoch is not None:
-                state = f"epoch {trial.epoch}  val Dice {trial.val_dice:.3f}"
+                state = f"epoch {trial.epoch}  val Dice {decimal_text(trial.val_dice, 3)}"
             grid.add_row(Text(cut_label(trial.label, self._console.width - len(state) - 2)), state)
         more = len(running) - _MAX_RUNNING_SHOWN
         rest = [Text(f"and {more} more running")] if more > 0 else []

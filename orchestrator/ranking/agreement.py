@@ -1,4 +1,4 @@
-"""The podium the other way round: rank first, then aggregate, and how far the two ways agree."""
+"""The podium of ranking first and averaging then, and its agreement with the podium of means."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from workers.contract import JSONValue
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Rank-then-aggregate beside the study's aggregate-then-rank.
+    """Rank-then-aggregate, compared with the aggregate-then-rank of the study.
 
     Within each dataset x model x repeat, where all losses saw the same split, the losses are
     ranked by their trial. A block ranks the losses by the mean of these ranks (over repeats, then
     over the other axis) and gives 3, 2, 1 points.
 
     Attributes:
-        points: Points of every loss in this way; the order is that of the podium.
-        mean_ranks: Mean rank over all units, 1 is best; without those that have no trial.
-        block_mean_ranks: Mean over the blocks of the rank of the block's mean (the study's way).
-        kendall_tau: Tau-b between the points of the two ways; None where one has no order.
-        kendall_tau_ranks: Tau-b between the two mean ranks; None where one has no order.
+        points: Points of every loss by rank-then-aggregate, in the order of the podium.
+        mean_ranks: Mean rank over all units, 1 is best; only losses with a trial.
+        block_mean_ranks: Mean over the blocks of the rank of the block's mean, as in the study.
+        kendall_tau: Tau-b between the points of the two methods; None if one has no order.
+        kendall_tau_ranks: Tau-b between the two mean ranks; None if one has no order.
         num_units: Dataset x model x repeat units that have every loss; only these are ranked.
         num_units_left_out: Units that lack a loss.
-        refusal: Why there is no answer, else None.
+        refusal: Why the comparison is not possible; None if it is.
     """
 
     points: Mapping[str, float]
@@ -69,7 +69,7 @@ def unit_ranks(scores: Scores) -> UnitRanks:
     values_DMRL = np.moveaxis(scores.values_DMLR, 2, 3)
     finished_DMRL = np.moveaxis(scores.finished_DMLR, 2, 3)
     ranks_DMRL = np.full(values_DMRL.shape, np.nan)
-    # A diverged trial is worse than a finished one that scored nothing.
+    # A diverged trial is worse than a finished trial that scored 0.
     worst_last = np.where(finished_DMRL, values_DMRL, -np.inf)[complete_DMR]
     ranks_DMRL[complete_DMR] = shared_ranks(worst_last)
     num_units = int(complete_DMR.sum())
@@ -92,7 +92,7 @@ def agreement_of(
     Args:
         scores: All trials.
         units: Their ranks.
-        axes: `dataset`, `model`, or both: whose points are summed.
+        axes: `dataset`, `model`, or both: the axes whose points are summed.
         points: The study's points of every loss, the best first.
         ties: Tie rule within a block.
     """

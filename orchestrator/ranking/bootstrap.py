@@ -1,8 +1,8 @@
-"""The bootstrap itself: datasets, models and repeats drawn with replacement, for all losses alike.
+"""The samples of the bootstrap: datasets, models and repeats drawn with replacement.
 
-A sample draws D datasets and M models, the same for every loss. Each drawn dataset draws its own
-repeats, the same for all its models and losses: a repeat of a dataset is one random split, which
-all of them saw. Names of arrays end in their axes: B samples, K drawn datasets, D datasets,
+A sample draws D datasets and M models, the same for every loss. For each drawn dataset it draws
+repeats, the same for all models and losses, because a repeat of a dataset is one random split that
+all of them share. Names of arrays end in their axes: B samples, K drawn datasets, D datasets,
 M models, L losses, R repeats, P pairs.
 """
 
@@ -38,7 +38,7 @@ class Draw:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Samples:
-    """What the samples gave.
+    """The results of all samples.
 
     Attributes:
         points_BL: Points of each loss, by axis `dataset` and `model`.
@@ -63,7 +63,7 @@ def resample(
 
     Args:
         scores: All trials.
-        axes: Which of `dataset`, `model` and `repeat` are drawn; the others stay as they are.
+        axes: Which of `dataset`, `model` and `repeat` are drawn; the others stay fixed.
         num_samples: B.
         seed: The same seed gives the same samples.
         ties: Tie rule within a block.
@@ -94,7 +94,7 @@ def observed_differences(scores: Scores, pairs: np.ndarray) -> tuple[np.ndarray,
 
 def _draws(scores: Scores, axes: Collection[str], num_samples: int, seed: int) -> Iterator[Draw]:
     num_datasets, num_models, num_losses, num_repeats = scores.values_DMLR.shape
-    # One stream an axis: what is drawn for one does not depend on whether another is drawn.
+    # One stream per axis: the draws of an axis do not depend on which other axes are drawn.
     streams = [np.random.default_rng(entry) for entry in np.random.SeedSequence(seed).spawn(3)]
     means_DML = np.nan_to_num(mean_over(scores.values_DMLR, 3))
     size = max(num_datasets * num_models * num_losses, num_datasets * num_repeats)
@@ -115,7 +115,7 @@ def _draws(scores: Scores, axes: Collection[str], num_samples: int, seed: int) -
 
 
 def _counts(stream: np.random.Generator, num_rows: int, size: int, *, drawn: bool) -> np.ndarray:
-    """Returns (rows, size) how often each of `size` things is among `size` draws; else once."""
+    """Returns (rows, size) counts of `size` items in `size` draws; all 1 if nothing is drawn."""
     if not drawn:
         return np.ones((num_rows, size))
     return _histogram(stream.integers(size, size=(num_rows, size)), size)
@@ -132,8 +132,8 @@ def _repeat_means(
 ) -> np.ndarray:
     """Returns the mean over drawn repeats of each cell of each drawn dataset.
 
-    A cell none of whose own repeats was drawn keeps its mean: a hole must not make other cells
-    disappear, which would change what the losses are compared on.
+    A cell none of whose repeats was drawn keeps its mean. Otherwise a missing trial would
+    remove the cell from the sample and change the cells on which the losses are compared.
     """
     num_models, num_losses = means_DML.shape[1:]
     cells_BKML = np.empty((*datasets_BK.shape, num_models, num_losses))
@@ -147,13 +147,13 @@ def _repeat_means(
         values_RC = np.nan_to_num(values_MLR[..., repeats]).reshape(-1, len(repeats)).T
         present_RC = present_MLR[..., repeats].reshape(-1, len(repeats)).T
         mean_NC = weights_NR @ values_RC
-        holes = np.flatnonzero(~present_RC.all(axis=0))
-        if len(holes):
-            count_NH = weights_NR @ present_RC[:, holes].astype(float)
+        partial = np.flatnonzero(~present_RC.all(axis=0))
+        if len(partial):
+            count_NP = weights_NR @ present_RC[:, partial].astype(float)
             # Divided by the number of repeats below, like all others.
-            kept_H = means_ML.ravel()[holes] * len(repeats)
-            scaled_NH = mean_NC[:, holes] * (len(repeats) / np.maximum(count_NH, 1))
-            mean_NC[:, holes] = np.where(count_NH > 0, scaled_NH, kept_H)
+            kept_P = means_ML.ravel()[partial] * len(repeats)
+            scaled_NP = mean_NC[:, partial] * (len(repeats) / np.maximum(count_NP, 1))
+            mean_NC[:, partial] = np.where(count_NP > 0, scaled_NP, kept_P)
         mean_NC /= len(repeats)
         cells_BKML[here] = mean_NC.reshape(-1, num_models, num_losses)
     return cells_BKML

@@ -1,4 +1,4 @@
-"""How sure the podium is: what a bootstrap over datasets, models and repeats says of each loss."""
+"""Certainty of the podium: a bootstrap over datasets, models and repeats."""
 
 from __future__ import annotations
 
@@ -23,20 +23,13 @@ from orchestrator.ranking.rank import rank
 from orchestrator.ranking.scores import Scores
 from workers.contract import UserError
 
-__all__ = [
-    "PODIUM_AXES",
-    "RESAMPLED_AXES",
-    "Certainty",
-    "Interval",
-    "LossCertainty",
-    "PairCertainty",
-    "certainties",
-    "certainty",
-]
-
 PODIUM_AXES: tuple[PodiumAxis, ...] = get_args(PodiumAxis)
 ResampledAxis = Literal["dataset", "model", "repeat"]
 RESAMPLED_AXES: tuple[ResampledAxis, ...] = get_args(ResampledAxis)
+NUM_SAMPLES_LIMITS = (100, 100_000)
+FEW = 10
+"""With fewer datasets, models or repeats, a percentile bootstrap gives intervals too narrow."""
+NO_POINTS = "The bootstrap is not possible: no loss has points, because no trial finished."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +38,12 @@ class LossCertainty:
 
     Attributes:
         loss: Label.
-        points: Points in the data themselves.
-        place: Place in the data themselves, from 1; joint losses share the better one.
-        points_interval: Of its points in the samples.
-        rank_interval: Of its place in the samples.
-        p_first: Share of samples it wins; k joint winners get 1/k of a sample each.
-        p_podium: Share of samples in which it is one of the first three, shared in the same way.
+        points: Points in the data.
+        place: Place in the data, from 1; joint losses share the better place.
+        points_interval: Interval of its points in the samples.
+        rank_interval: Interval of its place in the samples.
+        p_first: Fraction of samples that it wins; k joint winners get 1/k of a sample each.
+        p_podium: Fraction of samples in which it is one of the first three, counted likewise.
     """
 
     loss: str
@@ -64,21 +57,21 @@ class LossCertainty:
 
 @dataclass(frozen=True, kw_only=True)
 class Certainty:
-    """What the bootstrap says of one podium, or why it can say nothing.
+    """The bootstrap of one podium, or the reason why it is not possible.
 
     Attributes:
         axis: `dataset`, `model` or `both`: which podium.
         metric: The ranked column.
         ties: Tie rule of the points.
-        level: Share of samples inside an interval.
-        num_samples: Bootstrap samples drawn; 0 where it says nothing.
+        level: Fraction of the samples inside an interval.
+        num_samples: Bootstrap samples drawn; 0 with a refusal.
         seed: Seed of the random numbers.
         resampled: Axes that were drawn with replacement.
         margin: Differences up to this count as equivalent in practice.
-        losses: In the order of the podium; empty where it says nothing.
-        pairs: Every pair once, in the order of the podium; empty where it says nothing.
-        refusal: A sentence that says why there is nothing, else None.
-        notes: Sentences on what the numbers leave out.
+        losses: In the order of the podium; empty with a refusal.
+        pairs: Every pair once, in the order of the podium; empty with a refusal.
+        refusal: Why the bootstrap is not possible, in one sentence; None if it is.
+        notes: Sentences on what the numbers do not include.
     """
 
     axis: PodiumAxis
@@ -95,7 +88,7 @@ class Certainty:
     notes: tuple[str, ...] = ()
 
     def of(self, loss: str) -> LossCertainty | None:
-        """Returns what is known of one loss, or None."""
+        """Returns the certainty of one loss; None if it has no trial."""
         return next((entry for entry in self.losses if entry.loss == loss), None)
 
     def to_json(self) -> dict[str, Any]:
@@ -204,22 +197,19 @@ def certainties(
     return found
 
 
-NO_POINTS = "The bootstrap says nothing: no loss has points, for no trial finished."
-
-
 def resampled_axes(
     scores: Scores, wanted: Sequence[ResampledAxis]
 ) -> tuple[tuple[ResampledAxis, ...], tuple[str, ...]]:
-    """Returns the axes that can be drawn, and what those that cannot leave out."""
+    """Returns the axes that can be drawn, and notes on what the bootstrap does not include."""
     sizes = dict(
         zip(("dataset", "model", "repeat"), np.delete(scores.values_DMLR.shape, 2), strict=True)
     )
     drawn = tuple(axis for axis in wanted if sizes[axis] > 1)
     known = (*scores.axes, "repeat")
     meanings = {
-        "repeat": "With one repeat of each the bootstrap cannot see the noise of training.",
-        "dataset": "With one dataset the bootstrap cannot say what another would give.",
-        "model": "With one model the bootstrap cannot say what another would give.",
+        "repeat": "With one repeat the bootstrap does not include the noise of training.",
+        "dataset": "With one dataset the bootstrap does not include differences between datasets.",
+        "model": "With one model the bootstrap does not include differences between models.",
     }
     undrawn = [axis for axis in wanted if axis not in drawn and axis in known]
     notes = [meanings[axis] for axis in undrawn]
@@ -228,10 +218,6 @@ def resampled_axes(
         listed = " and ".join(filter(None, [", ".join(few[:-1]), few[-1]]))
         notes.append(f"Only {listed} to draw from: intervals come out too narrow and coarse.")
     return drawn, tuple(notes)
-
-
-FEW = 10
-"""Below this many units a percentile bootstrap is known to be too sure of itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +237,7 @@ class _Options:
             msg = f"--samples {self.num_samples}: draw from {low:,} to {high:,} samples"
             raise UserError(msg)
         if not 0.5 <= self.level < 1:
-            msg = f"--level {self.level:g}: give a share from 0.5 to below 1, such as 0.95"
+            msg = f"--level {self.level:g}: give a fraction from 0.5 to below 1, such as 0.95"
             raise UserError(msg)
         if not 0 <= self.margin < float("inf"):
             msg = f"--margin {self.margin:g}: give 0 or a positive difference, such as 0.005"
@@ -259,9 +245,6 @@ class _Options:
         if self.seed < 0:
             msg = f"--seed {self.seed}: give a whole number from 0 up"
             raise UserError(msg)
-
-
-NUM_SAMPLES_LIMITS = (100, 100_000)
 
 
 def _axes(names: Sequence[str]) -> tuple[ResampledAxis, ...]:
@@ -277,10 +260,10 @@ def _axes(names: Sequence[str]) -> tuple[ResampledAxis, ...]:
 
 def _refusal(scores: Scores, drawn: Sequence[str]) -> str | None:
     if len(scores.losses) < 2:
-        return "The bootstrap says nothing: there is only one loss, and nothing to compare it with."
+        return "The bootstrap is not possible: there is only one loss."
     if not drawn:
         return (
-            "The bootstrap says nothing: none of the axes to draw from has more than one entry; "
+            "The bootstrap is not possible: none of the axes to draw from has more than one entry; "
             "add repeats, datasets or models."
         )
     return None
@@ -318,11 +301,11 @@ def _parts(axis: PodiumAxis) -> tuple[str, ...]:
 def _losses(
     scores: Scores, podium: Podium, points_BL: np.ndarray, level: float
 ) -> tuple[LossCertainty, ...]:
-    """Returns what the samples say of each loss; losses without any trial are left out."""
+    """Returns the certainty of each loss with a trial."""
     points_BL = np.round(points_BL, 9)  # thirds of a point, summed in two orders, are equal
     better_BL = np.stack([(points_BL > own[:, None]).sum(axis=1) for own in points_BL.T], axis=1)
     equal_BL = np.stack([(points_BL == own[:, None]).sum(axis=1) for own in points_BL.T], axis=1)
-    # A loss without points stands on no step; k losses level on places p, p+1, … share them.
+    # A loss without points is on no step; k losses level on places p, p+1, … share them.
     first_BL = np.where(points_BL > 0, np.clip(1 - better_BL, 0, equal_BL) / equal_BL, 0.0)
     podium_BL = np.where(points_BL > 0, np.clip(3 - better_BL, 0, equal_BL) / equal_BL, 0.0)
     places = {row.loss: row.place for row in podium_rows(podium)}
@@ -342,7 +325,7 @@ def _losses(
 
 
 def _in_order(pairs: Sequence[PairCertainty], order: Sequence[str]) -> tuple[PairCertainty, ...]:
-    """Returns the pairs with the higher loss first, sorted by the podium's order."""
+    """Returns the pairs in the order of the podium, the higher loss first in each."""
     position = {loss: number for number, loss in enumerate(order)}
     turned = [
         pair if position[pair.first] < position[pair.second] else turn_round(pair) for pair in pairs

@@ -12,4 +12,4 @@ Compare = Literal["available", "common"]
 """Which cells count: every cell with a trial, or only cells that all losses have."""
 
 PodiumAxis = Literal["dataset", "model", "both"]
-"""What a podium counts over."""
+"""The blocks of a podium: datasets, models, or both."""

@@ -1,4 +1,4 @@
-"""Labels and statuses of a table: rows that are no finished trial are refused or left out."""
+"""Labels and statuses of a table: rows that are not finished trials are refused or not used."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.ranking.reading import NUMBER, TableOrigin
+from orchestrator.wording import count_text
 from workers.contract import TrialStatus, UserError
 
 _SUMMARY = frozenset({
@@ -35,17 +36,17 @@ _UNFINISHED = frozenset({
     "created", "submitted", "paused", "suspended", "incomplete", "partial", "resumed",
     "unfinished", "oom", "skipped",
 })  # fmt: skip
-"""`terminated` is neither: Ray Tune means finished by it, others mean killed."""
+"""Not in either: `terminated`, which means finished in Ray Tune and killed elsewhere."""
 
 
 def read_labels(table: pd.DataFrame, axis: str, origin: TableOrigin) -> pd.Series[str]:
     """Returns the labels of one axis as text.
 
     Raises:
-        UserError: A label is empty. Or, unless the rows say by a column `spec` what they are: the
-            losses are numbers, a row sums up others, or two labels look the same.
+        UserError: A label is empty. Or, unless a column `spec` defines the labels: a loss is a
+            number, a row summarises other rows, or two labels look the same.
     """
-    try:  # Each distinct label is looked at once: a million rows have few.
+    try:  # Each distinct label is checked once: a million rows have few.
         codes, labels = pd.factorize(table[axis])
     except TypeError:
         msg = f"{origin.name}: column {axis!r}: holds lists or records; write one name in each row"
@@ -92,7 +93,7 @@ def _check_names(names: Sequence[str], rows: Sequence[str], where: str, axis: st
 
 def _sums_up(name: str) -> bool:
     words = re.findall(r"[^\W\d_]+", name.casefold())
-    if not words and not any(mark.isalnum() for mark in name):  # such as ± below a mean
+    if not words and not any(mark.isalnum() for mark in name):  # for example ± below a mean
         return True
     return bool(_SUMMARY & set(words)) and set(words) <= _SUMMARY | _BESIDE_SUMMARY
 
@@ -102,25 +103,25 @@ def _form(name: str) -> str:
 
 
 def _look(name: str) -> str:
-    """Returns what two labels have in common that a reader takes for one."""
+    """Returns a text that is equal for two labels that look the same to a reader."""
     text = _form(_form(name).casefold())
     if NUMBER.fullmatch(text):
-        return f"{float(text):.15g}"  # 1 and 1.0, of two programs
+        return f"{float(text):.15g}"  # 1 and 1.0, written by two programs
     return "".join(mark for mark in text if unicodedata.category(mark)[0] not in "CZ")
 
 
 def read_status(
     table: pd.DataFrame, origin: TableOrigin
 ) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
-    """Leaves out what did not finish, and calls all else `completed` or `diverged`.
+    """Removes rows of unfinished trials, and calls the others `completed` or `diverged`.
 
     Args:
-        table: Its column `status` is read, or one such as `State` that holds known words.
+        table: Its column `status`, or another such as `State` with known words, is read.
         origin: Where the table came from.
 
     Returns:
-        The rows that finished or diverged, which rows of the table these are, and what to say of
-        the others.
+        The rows that finished or diverged; which rows of the table these are, (N,) bool; and notes
+        on the removed rows.
 
     Raises:
         UserError: A word is unknown, or no row is left.
@@ -179,7 +180,7 @@ def _status_column(table: pd.DataFrame) -> str | None:
 
 def _plain_status(word: str) -> str | None:
     """Returns `completed`, `diverged` or `unfinished`; None for an unknown word."""
-    text = word.casefold().rpartition(".")[2]  # as in TrialState.PRUNED
+    text = word.casefold().rpartition(".")[2]  # for example TrialState.PRUNED
     if text == TrialStatus.DIVERGED.value:
         return text
     if text in _FINISHED:
@@ -189,6 +190,4 @@ def _plain_status(word: str) -> str | None:
 
 def _counted(codes: np.ndarray, words: Sequence[str], wanted: Sequence[int]) -> str:
     counts = [(words[code] or "nothing", int((codes == code).sum())) for code in wanted]
-    return ", ".join(
-        f"{word} in {number:,} {'row' if number == 1 else 'rows'}" for word, number in counts
-    )
+    return ", ".join(f"{word} in {count_text(number, 'row')}" for word, number in counts)

@@ -1,4 +1,4 @@
-"""What a metric is: whether higher or lower is better, its range and its unit, by its name."""
+"""The direction, range and unit of a metric, known by its name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from workers.contract import JSONValue, UserError
 
 METRICS = ("dice", "iou", "recall", "precision")
 ALL_METRICS = (*METRICS, *(f"{metric}_pooled" for metric in METRICS), "best_val_dice")
-"""Columns of the store's trials that say how good a trial is: in [0, 1], higher is better."""
+"""Metrics in the store's trials: in [0, 1], higher is better."""
+ROUNDING = 1e-6
+"""Rounding error allowed at the ends of a range; a fraction beyond it is a percentage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +23,12 @@ class Metric:
 
     Attributes:
         name: Of the column.
-        lower_is_better: Whether the lowest value wins.
+        lower_is_better: Whether the lowest value is the best.
         low: Smallest possible value.
         high: Largest possible value; if it is 1, a table may also hold percentages.
-        unit: What the values are; empty where it is not known.
-        told: Whether the name or the caller says which direction is better. Otherwise higher
-            values count as better.
+        unit: Unit or kind of the values; empty if unknown.
+        told: Whether the name or the caller states the better direction. Otherwise higher values
+            count as better.
     """
 
     name: str
@@ -38,19 +40,19 @@ class Metric:
 
     @property
     def better(self) -> str:
-        """`higher` or `lower`, which is better."""
+        """The better direction, `higher` or `lower`."""
         return "lower" if self.lower_is_better else "higher"
 
     @property
     def bounded(self) -> bool:
-        """Whether it is a share or a correlation, which a table may also hold in per cent."""
+        """Whether it is a fraction or a correlation, which a table may also hold in per cent."""
         return self.high == 1
 
     def worst(self, values: np.ndarray) -> float:
-        """Returns what a diverged trial counts as.
+        """Returns the value that a diverged trial counts as.
 
-        If the metric has a worst possible value, it is that one. Otherwise it is the worst of
-        `values`, (N,), those of the finished trials.
+        It is the worst possible value of the metric, or without one the worst of `values`, (N,),
+        the values of the finished trials.
         """
         if self.bounded:
             scale = 100.0 if in_percent(values) else 1.0
@@ -61,14 +63,14 @@ class Metric:
 
     @property
     def range_text(self) -> str:
-        """The range, such as `from 0 to 1`; empty where any number may be."""
+        """The range, such as `from 0 to 1`; empty if any number is possible."""
         if self.bounded:
             return f"from {self.low:g} to {self.high:g}"
         return f"from {self.low:g} up" if math.isfinite(self.low) else ""
 
     @property
     def stated(self) -> str:
-        """The direction and the range of a column that no store has; empty for one that it has."""
+        """The direction and the range of a column that no store has; empty for a store's metric."""
         return "" if self.name in ALL_METRICS else self.text
 
     def range_json(self) -> list[JSONValue]:
@@ -116,33 +118,33 @@ _NAMES: dict[Metric, str] = {
 KNOWN: dict[str, Metric] = {
     name: replace(kind, name=name) for kind, names in _NAMES.items() for name in names.split()
 }
-"""Every known name in lower case, without marks between its words."""
+"""Every known name in lower case, without separators between its words."""
 
 _PLAIN = frozenset({
     "val", "valid", "validation", "test", "train", "dev", "eval", "mean", "avg", "average",
     "median", "best", "final", "last", "score", "scores", "value", "pooled", "macro", "micro",
     "weighted", "percent", "pct", "perc", "px", "pixel", "pixels", "mm",
 })  # fmt: skip
-"""Words that say where or how a metric was taken, and nothing of its direction or range."""
+"""Words for where or how a metric was measured; they do not change direction or range."""
 
 _UNCLEAR = frozenset({
     "std", "stddev", "sd", "se", "sem", "var", "variance", "ci", "iqr", "rank", "ranks", "diff",
     "difference", "delta", "gap", "drop", "change", "minus", "neg", "negative", "negated",
     "inverse", "inverted", "inv", "p", "pvalue",
 })  # fmt: skip
-"""Words after which a higher value of a known metric need not be a better one."""
+"""Words with which a higher value of a known metric is not always a better one."""
 
 
 def metric_of(column: str, *, lower_is_better: bool | None = None) -> Metric:
     """Returns direction, range and unit of a column.
 
     Args:
-        column: Its name. Case, marks between words and words such as `val`, `mean` or `mm` do not
-            matter; of a longer name such as `hd95_lesion` a known part says the direction.
-        lower_is_better: What the caller says; None leaves it to the name.
+        column: Its name. Case, separators and words such as `val`, `mean` or `mm` do not matter; a
+            longer name such as `hd95_lesion` takes the direction of the known name in it.
+        lower_is_better: The direction that the caller states; None leaves it to the name.
 
     Raises:
-        UserError: The caller says otherwise than a known name, or a name could mean both.
+        UserError: The caller contradicts a known name, or the direction of the name is unclear.
     """
     words = _words(column)
     known = _known(words)
@@ -173,21 +175,17 @@ def metric_of(column: str, *, lower_is_better: bool | None = None) -> Metric:
 
 
 def as_metric(metric: str | Metric) -> Metric:
-    """Returns a metric unchanged, and for the name of a column what `metric_of` says of it."""
+    """Returns a metric unchanged, and the metric of a column by `metric_of`."""
     return metric if isinstance(metric, Metric) else metric_of(metric)
 
 
-ROUNDING = 1e-6
-"""What the rounding of a program may add to the end of a range; a share beyond is a percentage."""
-
-
 def in_percent(values: np.ndarray) -> bool:
-    """Returns whether values of a share or a correlation, (N,), are percentages."""
+    """Returns whether values of a fraction or a correlation, (N,), are percentages."""
     return bool((np.abs(values) > 1 + ROUNDING).any())
 
 
 def is_known(column: str) -> bool:
-    """Returns whether the name says all, so that no caller may say otherwise."""
+    """Returns whether the name alone states direction and range."""
     return _known(_words(column)) is not None
 
 
@@ -206,7 +204,7 @@ def _words(column: str) -> list[str]:
 
 
 def _known_parts(words: list[str]) -> list[str]:
-    """Returns the longest known names that neighbouring words of a name form."""
+    """Returns the longest known names that consecutive words of a name form."""
     runs = [
         (start, end)
         for start in range(len(words))

@@ -1,4 +1,4 @@
-"""Numbers of a table: what is not a finite number in the range of its column is refused."""
+"""Numbers of a table: a value that is not finite or outside the range of its column is refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_numbers(
 
 
 def _as_numbers(column: pd.Series[Any]) -> pd.Series[float]:
-    """Returns numbers, NaN for all that is none: truth values, dates, and any other text."""
+    """Returns numbers; NaN for truth values, dates and text that is not a number."""
     kind = column.dtype
     if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
         if pd.api.types.is_complex_dtype(kind):
@@ -79,7 +79,7 @@ def _number_remedy(value: object, columns: pd.Index) -> str:
 def check_range(
     values: pd.Series[float], metric: Metric, origin: TableOrigin, *, finished: np.ndarray
 ) -> None:
-    """Refuses values that the metric cannot have, and a mix of shares and percentages."""
+    """Refuses values outside the range of the metric, and a mix of fractions and percentages."""
     positions = np.flatnonzero(finished)
     numbers = values.to_numpy()[positions]
     percent = metric.bounded and in_percent(numbers)
@@ -111,7 +111,7 @@ def check_range(
     if percent and small.any():
         msg = (
             f"{origin.name}: {first(large)} is beyond 1 ({_num_rows(large)} in all), and "
-            f"{first(small)} is not ({_num_rows(small)}): the column mixes shares and "
+            f"{first(small)} is not ({_num_rows(small)}): the column mixes fractions and "
             "percentages, or a decimal point is lost; write all values in one way"
         )
         raise UserError(msg)

@@ -1,4 +1,4 @@
-"""Two losses against each other in the bootstrap: which is better, and by how much."""
+"""Pairs of losses in the bootstrap: which loss is better, and by how much."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from orchestrator.ranking.places import TIE_TOLERANCE
 from orchestrator.ranking.scores import Scores, mean_over
 
 DIGITS = 12
-"""Digits kept of a difference: what the order of a summation may change is beyond them."""
+"""Decimals kept of a difference; the order of a summation changes only later ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """The middle part of the bootstrap samples, ends included: a percentile interval."""
+    """A percentile interval of the bootstrap samples, ends included."""
 
     low: float
     high: float
@@ -25,22 +25,23 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class PairCertainty:
-    """Two losses compared by their mean over the dataset x model combinations that both have.
+    """Two losses compared by their mean over the cells (dataset x model) that both have.
 
     Attributes:
-        first: Label; the one that stands higher on the podium.
-        second: Label.
-        difference: Mean of first minus mean of second; below 0 where first is better and lower
-            values are.
-        difference_interval: Of the difference in the samples.
-        p_better: Share of samples in which first has the better mean; equal means count half.
-        p_equivalent: Share of samples in which the difference is at most the margin either way.
-        p_better_by_margin: Share of samples in which first is better by more than the margin.
-        p_worse_by_margin: Share of samples in which second is better by more than the margin.
-        effect_size: Mean of the paired differences of the combinations (repeats averaged) by
-            their standard deviation (Cohen's d_z); None with fewer than two combinations, or
-            where all differences are equal.
-        num_combinations: Dataset x model combinations that both losses have.
+        first: Label of the loss with the better place.
+        second: Label of the other loss.
+        difference: Mean of first minus mean of second; below 0 if first is better in a metric whose
+            lower values are better.
+        difference_interval: Interval of the difference in the samples.
+        p_better: Fraction of samples in which first has the better mean; equal means count half.
+        p_equivalent: Fraction of samples in which the difference is at most the margin in either
+            direction.
+        p_better_by_margin: Fraction of samples in which first is better by more than the margin.
+        p_worse_by_margin: Fraction of samples in which second is better by more than the margin.
+        effect_size: Mean of the paired differences of the cells (repeats averaged), divided by
+            their standard deviation (Cohen's d_z); None with fewer than two cells, or if all
+            differences are equal.
+        num_combinations: Cells that both losses have.
     """
 
     first: str
@@ -65,13 +66,13 @@ def interval(samples_B: np.ndarray, level: float) -> Interval:
 def compare_pairs(
     scores: Scores, differences_BP: np.ndarray, pairs: np.ndarray, *, level: float, margin: float
 ) -> list[PairCertainty]:
-    """Returns what the samples say of each pair that shares a dataset x model combination.
+    """Returns the comparison of each pair of losses that shares a cell.
 
     Args:
         scores: All trials.
-        differences_BP: Difference of each pair in each sample; NaN where they share nothing.
+        differences_BP: Difference of each pair in each sample; NaN without a shared cell.
         pairs: (2, P) positions of the losses.
-        level: Share of samples inside an interval.
+        level: Fraction of the samples inside an interval.
         margin: Differences up to this are equivalent in practice.
     """
     observed_P, together_P = observed_differences(scores, pairs)
@@ -103,10 +104,10 @@ def compare_pairs(
 
 
 def effect_size(differences_N: np.ndarray | Sequence[float]) -> float | None:
-    """Returns Cohen's d_z: mean of paired differences by their standard deviation.
+    """Returns Cohen's d_z: the mean of paired differences divided by their standard deviation.
 
-    Source: Cohen 1988, section 2.3.5. NaN entries are left out; None for fewer than two, or when
-    all are equal.
+    Source: Cohen 1988, section 2.3.5. NaN entries do not count; None for fewer than two, or if all
+    are equal.
     """
     differences = np.asarray(differences_N, dtype=float)
     differences = differences[~np.isnan(differences)]
@@ -119,7 +120,7 @@ def effect_size(differences_N: np.ndarray | Sequence[float]) -> float | None:
 
 
 def turn_round(pair: PairCertainty) -> PairCertainty:
-    """Returns the same comparison seen from the other loss."""
+    """Returns the same comparison with the losses exchanged."""
     return replace(
         pair,
         first=pair.second,

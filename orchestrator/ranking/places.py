@@ -25,7 +25,7 @@ TIE_NAMES: Mapping[str, TieRule] = {
     "modified": "max",
     "first": "order",
 }
-"""Every accepted name of a rule: its own, and the one that ranking literature uses."""
+"""Every accepted name of a rule: that of Podium, and that of the literature on rankings."""
 
 POINTS = (3, 2, 1)
 """Points of the 1st, 2nd and 3rd place (Jang and Ahn 2025, figure 2)."""
@@ -34,17 +34,17 @@ TIE_TOLERANCE = 1e-12
 """Means this near count as equal, so that the order of a summation never decides a place.
 
 For means beyond 1 the tolerance grows with the largest of them. Neighbours within the tolerance
-are one group, however far its ends are apart: places, points and ranks all follow `groups_of`.
+form one group, even if its ends are further apart: places, points and ranks follow `groups_of`.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placing:
-    """The losses of one block in order.
+    """The order of the losses in one block.
 
     Attributes:
         order: Losses, best first; tied ones by name (by listing under `order`).
-        places: Place of each loss, from 1; tied losses share the best one (`max`: the worst).
+        places: Place of each loss, from 1; tied losses share the best place (`max`: the worst).
         ranks: Rank of each loss, from 1; tied losses share the mean of their places.
         points: Points of each loss, exact.
         ties: Groups of losses with equal means that touch the podium, each in `order`.
@@ -58,7 +58,7 @@ class Placing:
 
 
 def tie_rule(name: str) -> TieRule:
-    """Returns the rule of any of its names.
+    """Returns the tie rule with this name.
 
     Raises:
         UserError: No rule has this name.
@@ -83,10 +83,10 @@ def place_losses(
 
     Args:
         means: Mean of each loss that has one.
-        ties: Who gets what when means are equal.
+        ties: Tie rule.
         listed: Every loss in the order of the table.
-        diverged: Losses none of whose trials finished: they stand behind all others, on one
-            place, and get no points.
+        diverged: Losses none of whose trials finished: they share the place behind all other
+            losses and get no points.
     """
     groups = equal_groups({loss: mean for loss, mean in means.items() if loss not in diverged})
     if ties == "order":
@@ -114,14 +114,14 @@ def place_losses(
 
 
 def groups_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Puts values in order, and those within the tolerance of a neighbour into one group.
+    """Sorts values, and groups each value with the neighbours within the tolerance.
 
     Args:
-        values: (..., N), highest best; NaN is behind all, -inf before it.
+        values: (..., N), the highest is best; -inf is behind all numbers, NaN behind -inf.
 
     Returns:
-        Three arrays (..., N): the positions of the values, best first and equal ones as given;
-        and for each of these the 0-based first and last place of its group.
+        Three arrays (..., N): the positions of the values, the best first, equal values in their
+        given order; and for each position the 0-based first and last place of its group.
     """
     order = np.argsort(-values, axis=-1, kind="stable")
     ordered = np.take_along_axis(values, order, axis=-1)
@@ -146,7 +146,7 @@ def groups_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def shared_ranks(values: np.ndarray) -> np.ndarray:
     """Returns ranks from 1 (highest) along the last axis; a group of equals shares its mean rank.
 
-    NaN, where there is no value, has no rank.
+    NaN has no rank.
     """
     order, first, last = groups_of(values)
     ranks = np.empty(values.shape)
@@ -155,7 +155,7 @@ def shared_ranks(values: np.ndarray) -> np.ndarray:
 
 
 def equal_groups(means: Mapping[str, float]) -> list[list[str]]:
-    """Returns the losses best first, those within the tolerance of their neighbour together."""
+    """Returns the losses in groups of equal means, the best group first."""
     names = sorted(means)
     order, first, _ = groups_of(np.array([means[name] for name in names], dtype=float))
     groups: dict[int, list[str]] = {}
@@ -178,7 +178,7 @@ def points_of(means: np.ndarray, *, ties: TieRule, listed: Sequence[int]) -> np.
 
     Args:
         means: (..., losses); NaN or -inf where a loss has no place.
-        ties: Who gets what when means are equal.
+        ties: Tie rule.
         listed: Positions of the losses in the order of the table.
     """
     values = means[..., listed]
@@ -189,7 +189,7 @@ def points_of(means: np.ndarray, *, ties: TieRule, listed: Sequence[int]) -> np.
         shared = total[np.minimum(last + 1, steps)] - total[np.minimum(first, steps)]
         won = shared / (last - first + 1)
     else:
-        # Equal values are in the order in which they are listed: each has the place it stands at.
+        # Equal values keep the order in which they are listed.
         own = np.broadcast_to(np.arange(values.shape[-1]), values.shape)
         taken = {"min": first, "max": last, "order": own}[ties]
         won = np.array([*POINTS, 0])[np.minimum(taken, len(POINTS))].astype(float)

@@ -16,17 +16,17 @@ Points = Mapping[str, int | float]
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """One dataset (or one model) and how the losses did on it.
+    """One dataset or one model, and the order of the losses in it.
 
     Attributes:
-        means: Unrounded mean of the metric, for each loss that has a trial here.
-        order: Those losses, best first.
-        places: Place of each of them, from 1; tied losses share it.
-        ranks: The same, tied losses sharing the mean of their places.
-        points: Points of each of them.
+        means: Unrounded mean of the metric, for each loss with a trial in this block.
+        order: These losses, the best first.
+        places: Place of each, from 1; tied losses share a place.
+        ranks: Rank of each; tied losses share the mean of their places.
+        points: Points of each.
         ties: Groups of losses whose equal means touch the three first places.
-        diverged: Losses none of whose trials here finished: behind all others, without points.
-        coverage: Trials present and expected here.
+        diverged: Losses none of whose trials finished: behind all other losses, without points.
+        coverage: Trials present and expected in this block.
     """
 
     name: str
@@ -60,15 +60,15 @@ class Podium:
         axis: `dataset`, `model` or `both`: what a block is.
         measure: The ranked column, and which direction is better.
         points: Points of every loss, the best first.
-        means: Mean over the blocks of each loss's block means (`both`: of its two means); None
-            without any trial.
-        blocks: By name, in the order of the grid; those outside it follow by name. In `both` a
-            name begins with `dataset ` or `model `.
+        means: Mean of each loss over its block means (`both`: over its two means); None without
+            any trial.
+        blocks: By name, in the order of the grid; blocks outside the grid follow by name. In
+            `both` a name begins with `dataset ` or `model `.
         coverage: Trials present and expected in all blocks.
         ties: Tie rule of `points`.
         rule_points: Points of every loss under each tie rule.
-        agreement: The same podium when ranks are taken first and then averaged.
-        provisional_below: Share of the expected trials from which on it is not provisional.
+        agreement: The podium of ranking first and averaging then.
+        provisional_below: With a smaller fraction of the expected trials, it is provisional.
     """
 
     axis: str
@@ -78,7 +78,7 @@ class Podium:
     blocks: Mapping[str, Block]
     coverage: Coverage
     ties: TieRule
-    # The rule `order` goes by the order of the rows; all else is the same for them in any order.
+    # Not compared: only the rule `order` depends on the order of the rows.
     rule_points: Mapping[TieRule, Points] = field(default_factory=dict, compare=False)
     agreement: Agreement | None = None
     provisional_below: float = 1.0
@@ -90,22 +90,22 @@ class Podium:
 
     @property
     def provisional(self) -> bool:
-        """True while too many trials are missing: a missing trial may change any place."""
+        """Whether too many trials are missing: a missing trial can change any place."""
         return self.coverage.present < self.provisional_below * self.coverage.expected
 
     @property
     def leaders(self) -> Mapping[TieRule, tuple[str, ...]]:
-        """Who leads under each tie rule; several when they are level, none without points."""
+        """The leading losses by tie rule: several with equal points, none without points."""
         return {rule: steps(points)[0] for rule, points in self.rule_points.items()}
 
     @property
     def leader_depends_on_ties(self) -> bool:
-        """True when another tie rule has another leader."""
+        """Whether another tie rule has another leader."""
         return len({frozenset(names) for names in self.leaders.values()}) > 1
 
     @property
     def podium_depends_on_ties(self) -> bool:
-        """True when another tie rule puts other losses on a step of the podium."""
+        """Whether another tie rule has other losses on a step of the podium."""
         return len({_step_sets(points) for points in self.rule_points.values()}) > 1
 
     def to_json(self) -> dict[str, JSONValue]:
@@ -132,16 +132,16 @@ class Podium:
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """The podiums; one is None where the table lacks its column.
+    """The podiums; one is None if the table lacks its column.
 
     Attributes:
         measure: The ranked column, and which direction is better.
         ties: Who gets the points of tied places.
         by_dataset: Podium over datasets.
         by_model: Podium over models.
-        both: Sum of the points of the two; None unless both are there.
+        both: Sum of the points of the two; None unless both exist.
         compare: Which cells count; see `orchestrator.ranking.scores.comparable_DML`.
-        notes: Sentences on how the table was read, for the reader of the result.
+        notes: Sentences on how the table was read.
     """
 
     measure: Metric
@@ -183,7 +183,7 @@ class Ranking:
 
 
 def steps(points: Points) -> tuple[tuple[str, ...], ...]:
-    """Returns who stands on the 1st, 2nd and 3rd step; a step below a joint one is empty."""
+    """Returns the losses on the 1st, 2nd and 3rd step; a step below a joint one is empty."""
     scores = list(points.values())
     places = {loss: 1 + sum(other > own for other in scores) for loss, own in points.items() if own}
     return tuple(
@@ -197,18 +197,18 @@ def _step_sets(points: Points) -> tuple[frozenset[str], ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class PodiumRow:
-    """One loss in the final order.
+    """One loss in the standing.
 
     Attributes:
-        place: From 1; losses that are level share the better place.
-        joint: True where another loss has the same place.
+        place: From 1; joint losses share the better place.
+        joint: Whether another loss has the same place.
         loss: Label.
         points: Sum over the blocks.
         mean: Mean of the block means; None without any trial.
-        num_first: Blocks in which it took (or shared) the 1st place.
+        num_first: Blocks in which it has or shares the 1st place.
         num_second: The same for the 2nd place.
         num_third: The same for the 3rd place.
-        mean_rank: Mean over the blocks of its rank, ties shared; None without any trial.
+        mean_rank: Mean of its rank over the blocks; None without any trial.
     """
 
     place: int
@@ -223,24 +223,23 @@ class PodiumRow:
 
 
 def podium_rows(podium: Podium, *, break_ties: bool = False) -> list[PodiumRow]:
-    """Returns one row a loss, ordered by points; losses with equal points share a place.
+    """Returns the standing, one row per loss by points; losses with equal points share a place.
 
     Args:
         podium: Points of all losses.
-        break_ties: Part equal points by the number of 1st places, then by mean rank. Losses equal
-            in these too stay joint.
+        break_ties: Separate equal points by the number of 1st places, then by mean rank. Losses
+            equal in both stay joint.
     """
     ranks = {loss: _mean_rank(podium, loss) for loss in podium.points}
     wins = {loss: _num_places(podium, loss, 1) for loss in podium.points}
-    standing: dict[str, tuple[float, ...]] = {
+    keys: dict[str, tuple[float, ...]] = {
         loss: (-points, *((-wins[loss], _last(ranks[loss])) if break_ties else ()))
         for loss, points in podium.points.items()
     }
-    keys = list(standing.values())
     return [
         PodiumRow(
-            place=1 + sum(other < standing[loss] for other in keys),
-            joint=keys.count(standing[loss]) > 1,
+            place=1 + sum(other < keys[loss] for other in keys.values()),
+            joint=list(keys.values()).count(keys[loss]) > 1,
             loss=loss,
             points=podium.points[loss],
             mean=podium.means[loss],
@@ -249,8 +248,8 @@ def podium_rows(podium: Podium, *, break_ties: bool = False) -> list[PodiumRow]:
             num_third=_num_places(podium, loss, 3),
             mean_rank=ranks[loss],
         )
-        # Sorting is stable: what stays joint keeps the podium's order, by mean.
-        for loss in sorted(podium.points, key=standing.__getitem__)
+        # Sorting is stable: joint losses keep the order of the podium, by mean.
+        for loss in sorted(podium.points, key=keys.__getitem__)
     ]
 
 

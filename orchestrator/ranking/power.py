@@ -1,6 +1,6 @@
-"""How many repeats part the first loss from the second, from the noise between repeats so far.
+"""Number of repeats that separate the first two losses, from the noise between repeats so far.
 
-Datasets and models stay as they are: more repeats make the answer for these surer, not for others.
+Datasets and models stay fixed: more repeats reduce the uncertainty for these only.
 """
 
 from __future__ import annotations
@@ -15,31 +15,32 @@ from scipy import stats
 from orchestrator.ranking.places import TIE_TOLERANCE
 from orchestrator.ranking.podium import Podium, podium_rows
 from orchestrator.ranking.scores import Scores, mean_over
+from orchestrator.wording import signed_text
 from workers.contract import UserError
 
 MAX_REPEATS = 100_000
-"""Beyond this the answer is: not with repeats."""
+"""If more repeats than this are needed, repeats do not help."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Power:
-    """Repeats that a two-sided paired t-test needs to tell two losses apart.
+    """Repeats that a two-sided paired t-test needs to separate two losses.
 
     Attributes:
-        axis: Whose first two losses these are.
+        axis: The podium whose first two losses these are.
         first: Label of the first.
         second: Label of the second.
-        difference: Mean of first minus mean of second, over the combinations both have.
+        difference: Mean of first minus mean of second, over the combinations that both have.
         deviation: Standard deviation of that mean over the whole grid from one repeat alone.
         num_degrees: Degrees of freedom of the deviation.
         repeats_so_far: Repeats of every combination that both have.
         p_now: The t-test's p-value on the repeats so far.
-        repeats_needed: For this difference; None where `sentence` says why.
+        repeats_needed: For this difference; None if `sentence` gives a reason.
         repeats_needed_for_margin: For a true difference as large as the margin.
         alpha: Level of the test.
-        power: Probability to find the difference if it is as large as seen.
+        power: Probability to find the difference if it is as large as observed.
         margin: The practical-equivalence margin.
-        sentence: The answer, or why there is none.
+        sentence: The answer, or the reason why there is none.
     """
 
     axis: str
@@ -59,7 +60,7 @@ class Power:
 
     @property
     def more_repeats(self) -> int | None:
-        """Repeats to add; 0 when those so far are enough."""
+        """Repeats to add; 0 if the repeats so far are enough."""
         if self.repeats_needed is None:
             return None
         return max(0, self.repeats_needed - self.repeats_so_far)
@@ -71,16 +72,16 @@ class Power:
 
 @dataclass(frozen=True, kw_only=True)
 class RepeatNoise:
-    """Difference of two losses and how much one repeat of the whole grid scatters around it.
+    """Difference of two losses, and the noise of one repeat of the whole grid around it.
 
     Attributes:
         difference: Mean over datasets of the mean over models of the mean over repeats; above 0
-            where the first is better.
+            if the first is better.
         deviation: sqrt(sum over datasets of s_d^2) / D, where s_d is the standard deviation over
             repeats of the mean over models: a repeat of a dataset is one split for all models.
         num_datasets: D.
-        num_degrees: Sum over datasets of (repeats - 1), fewer where holes keep models from sharing
-            repeats (see `_shown`).
+        num_degrees: Sum over datasets of (repeats - 1); fewer if, because of missing trials, models
+            share no repeats (see `_observed_noise`).
         num_repeats: The smallest number of common repeats of any combination.
     """
 
@@ -99,16 +100,16 @@ def repeats_to_separate(
     power: float = 0.8,
     margin: float = 0.005,
 ) -> Power | None:
-    """Returns how many repeats part the first loss of a podium from the second.
+    """Returns how many repeats separate the first loss of a podium from the second.
 
-    None where there is only one loss with a trial. Joint leaders are the first and the second.
+    None if only one loss has a trial. Of joint leaders, the first two are compared.
 
     Raises:
-        UserError: alpha or power is no share.
+        UserError: `alpha` or `power` is not between 0 and 1.
     """
-    for name, share in (("alpha", alpha), ("power", power)):
-        if not 0 < share < 1:
-            msg = f"{name} {share:g}: give a share between 0 and 1"
+    for name, value in (("alpha", alpha), ("power", power)):
+        if not 0 < value < 1:
+            msg = f"{name} {value:g}: give a fraction between 0 and 1"
             raise UserError(msg)
     names = [row.loss for row in podium_rows(podium) if row.loss in scores.losses]
     if len(names) < 2:
@@ -141,7 +142,7 @@ def repeats_to_separate(
 
 
 def repeat_noise(scores: Scores, first: str, second: str) -> RepeatNoise | None:
-    """Returns the difference and its noise over repeats; None where they share no trial."""
+    """Returns the difference and its noise over repeats; None if they share no trial."""
     one, other = scores.losses.index(first), scores.losses.index(second)
     differences_DMR = scores.values_DMLR[:, :, one] - scores.values_DMLR[:, :, other]
     present_DMR = ~np.isnan(differences_DMR)
@@ -151,15 +152,15 @@ def repeat_noise(scores: Scores, first: str, second: str) -> RepeatNoise | None:
     means_DM = mean_over(differences_DMR, 2)
     datasets = num_repeats_DM.any(axis=1)
     num_datasets = int(datasets.sum())
-    # What a hole takes away must not look like noise: only the deviations from each cell's own
-    # mean are averaged over models.
+    # A missing trial must not look like noise: only the deviations from the mean of each cell are
+    # averaged over models.
     rests_DR = mean_over(differences_DMR - means_DM[:, :, None], 1)
     squares_D = np.nansum(rests_DR**2, axis=1)
-    shown = [_shown(present_MR) for present_MR in present_DMR]
+    shown = [_observed_noise(present_MR) for present_MR in present_DMR]
     variances = [
         square / share for square, (share, free) in zip(squares_D, shown, strict=True) if free
     ]
-    # A dataset that shows no noise is taken for like the others.
+    # A dataset without a noise estimate gets the mean of the others.
     variance = float(np.mean(variances)) if variances else 0.0
     return RepeatNoise(
         difference=round(float(mean_over(means_DM, 1)[datasets].mean()), 12),
@@ -170,12 +171,12 @@ def repeat_noise(scores: Scores, first: str, second: str) -> RepeatNoise | None:
     )
 
 
-def _shown(present_MR: np.ndarray) -> tuple[float, int]:
-    """Returns what is seen of the noise of the repeats of a dataset: its share, and its freedom.
+def _observed_noise(present_MR: np.ndarray) -> tuple[float, int]:
+    """Returns the observed fraction of a dataset's repeat noise, and its degrees of freedom.
 
     The deviation of a repeat, averaged over the models that have it, is its noise minus a mean of
     the noise of the repeats that share a model with it, directly or through others: (I - A) noise.
-    The expected sum of squares is the variance times the squares of I - A, R - 1 without holes.
+    The expected sum of squares is the variance times the squares of I - A, R - 1 if complete.
     The degrees of freedom are its rank: repeats minus groups of repeats that share no model.
     """
     present = present_MR[:, present_MR.any(axis=0)].astype(float)
@@ -212,13 +213,14 @@ def repeats_needed(noise: RepeatNoise, difference: float, alpha: float, power: f
 
 
 def power_of(noise: RepeatNoise, difference: float, num_repeats: int, alpha: float) -> float:
-    """Returns the power of the two-sided t-test with so many repeats, from 2 up."""
+    """Returns the power of the two-sided t-test with `num_repeats` repeats, at least 2."""
     degrees = noise.num_datasets * (num_repeats - 1)
     shift = difference * math.sqrt(num_repeats) / noise.deviation
     limit = float(stats.t.isf(alpha / 2, degrees))
     power = float(stats.nct.sf(limit, degrees, shift))
-    # Significant the wrong way round: beyond this shift below 1e-6, and scipy gives NaN there.
-    return power + (float(stats.nct.cdf(-limit, degrees, shift)) if shift < 5 else 0.0)
+    # Significant in the wrong direction: below 1e-6 beyond this shift, where scipy gives NaN.
+    wrong_direction = float(stats.nct.cdf(-limit, degrees, shift)) if shift < 5 else 0.0
+    return power + wrong_direction
 
 
 def _sentence(
@@ -240,17 +242,17 @@ def _sentence(
         )
     if noise.deviation <= TIE_TOLERANCE:
         return f"Cannot say: {pair} differ by the same in every repeat, so there is no noise."
-    seen = f"{scores.shown(noise.difference):+.2g}"
+    seen = signed_text(scores.shown(noise.difference))
     if needed is None:
-        return f"No number of repeats up to {MAX_REPEATS:,} parts {pair}: {seen}."
+        return f"No number of repeats up to {MAX_REPEATS:,} separates {pair}: {seen}."
     so_far = noise.num_repeats
     if noise.difference < 0:
         seen += f", {second} having the {scores.measure.better} mean"
     if needed <= so_far:
-        text = f"The {so_far} repeats so far are enough to part {pair} ({seen})."
+        text = f"The {so_far} repeats so far are enough to separate {pair} ({seen})."
     else:
         text = (
-            f"{needed - so_far:,} more repeats ({needed:,} instead of {so_far}) part {pair}, "
+            f"{needed - so_far:,} more repeats ({needed:,} instead of {so_far}) separate {pair}, "
             f"if the true difference is the one seen so far ({seen})."
         )
     if for_margin:

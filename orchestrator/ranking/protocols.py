@@ -17,6 +17,8 @@ from workers.identity import digest
 from workers.outside import code_digests
 
 SECTIONS = ("data", "training")
+_REPEAT = r'"repeat": ?\d+'
+_CHUNK_ROWS = 100_000
 
 
 def protocol_values(spec: object) -> dict[str, str]:
@@ -69,7 +71,7 @@ def choose_protocol(trials: pd.DataFrame, protocol: str | None, source: str) -> 
     Args:
         trials: Any table; without a column protocol_id it is returned unchanged.
         protocol: A protocol_id or its beginning.
-        source: What to call the table in an error.
+        source: Name of the table in messages.
 
     Raises:
         UserError: The table has several protocols, or `protocol` is none of them.
@@ -107,7 +109,7 @@ def check_definitions(trials: pd.DataFrame, source: str) -> None:
 
     Args:
         trials: Only a table with a column `spec` (JSON of the specification) is checked.
-        source: What to call the table in an error.
+        source: Name of the table in messages.
 
     Raises:
         UserError: A label has two definitions, for example `focal` with two gammas.
@@ -130,10 +132,6 @@ def check_definitions(trials: pd.DataFrame, source: str) -> None:
                 [spec.get(axis, {}) for spec in specs],
                 source,
             )
-
-
-_REPEAT = r'"repeat": ?\d+'
-_CHUNK_ROWS = 100_000
 
 
 def _definitions_of(specs: pd.Series[str]) -> tuple[np.ndarray, list[str]]:

@@ -1,9 +1,9 @@
 """The race: which trials can still change the podium of the full grid, and when none can.
 
-The question is about the full grid alone: had all its repeats been run, which losses would stand
-on the overall podium (the points by dataset and by model together)? What is there fixes a part of
-each mean; the rest is drawn many times, with the noise of a repeat as it was seen so far. The share
-of draws with the podium seen now is the certainty; it is 1 once every trial is there.
+The podium is that of the full grid with all its repeats, by the points by dataset and by model
+together. The finished trials fix a part of each mean. The missing part is drawn many times, with
+the noise between repeats that the finished trials show. The certainty is the fraction of draws
+with the current podium; it is 1 once every trial is finished.
 
 Arrays end in their axes: D datasets, M models, L losses, R repeats, B draws, K blocks.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from orchestrator.ranking.scores import mean_over, split_effects
 
 ROUND_SHARE = 8
-"""A round adds one repeat to one in so many of the combinations of dataset, model and loss."""
+"""A round adds one repeat to one of this many combinations of dataset, model and loss."""
 NUM_DRAWS = 1000
 STEPS = 3
 
@@ -28,13 +28,13 @@ State = Literal["running", "certain", "spent", "complete"]
 
 @dataclass(frozen=True, kw_only=True)
 class RaceRules:
-    """How long a race goes on.
+    """When a race ends.
 
     Attributes:
-        level: It stops once the podium is this certain.
-        budget: It stops when this share of the full grid is spent.
-        first_repeats: Repeats that every combination gets before anything is decided.
-        num_draws: Draws behind each decision.
+        level: It ends once the podium is this certain.
+        budget: It ends once this fraction of the full grid is requested.
+        first_repeats: Repeats that every combination gets before the first decision.
+        num_draws: Draws for each decision.
     """
 
     level: float = 0.95
@@ -45,13 +45,13 @@ class RaceRules:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Judgement:
-    """What the trials of some rounds say of the full grid.
+    """The podium of the full grid as estimated from the trials of the rounds so far.
 
     Attributes:
         podium: Positions of the losses on it, the best first.
-        certainty: Share of draws with the same losses on it; None where the noise is unknown.
-        reach_DL: Share of draws in which the podium would be another if the mean of this loss on
-            this dataset were already known; likewise `reach_ML` by model.
+        certainty: Fraction of draws with the same losses on it; None if the noise is unknown.
+        reach_DL: Fraction of draws in which the podium changes if the mean of this loss on this
+            dataset is fixed at its current estimate; likewise `reach_ML` by model.
     """
 
     podium: tuple[int, ...]
@@ -62,14 +62,14 @@ class Judgement:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Race:
-    """How far a race is, as the trials that are there say.
+    """The state of a race, computed from the finished trials.
 
     Attributes:
-        state: `running`: trials of the round are missing; `certain` and `spent` (the budget): it
-            is over; `complete`: nothing of the grid is left.
-        round: Of the trials that are missing, or the last one, from 1.
-        asked_DMLR: Trials that were asked for in all rounds so far.
-        judgement: After the last round that is complete; None during the first.
+        state: `running`: trials of the round are missing. `certain` and `spent` (the budget): the
+            race has ended. `complete`: the race requested the whole grid.
+        round: The current round, or the last one of an ended race, from 1.
+        asked_DMLR: Trials that the rounds so far requested.
+        judgement: After the last complete round; None during the first.
     """
 
     state: State
@@ -79,7 +79,7 @@ class Race:
 
     @property
     def over(self) -> bool:
-        """True once no further trial will be asked for."""
+        """Whether the race has ended, so that it requests no further trial."""
         return self.state != "running"
 
 
@@ -89,16 +89,16 @@ def race(
     lost_DMLR: np.ndarray,
     rules: RaceRules,
 ) -> Race:
-    """Runs a race anew over what is there, round by round, each decided from its own past alone.
+    """Recomputes a race from the finished trials; each round is decided from earlier rounds only.
 
-    The same trials give the same decisions, however often the race was interrupted, and trials
-    that are there before their round change nothing before it.
+    The same trials give the same decisions, no matter how often the race was interrupted. A trial
+    that finished before its round changes no earlier decision.
 
     Args:
-        values_DMLR: The metric, 0 where diverged; NaN where there is no trial.
-        finished_DMLR: Where a trial is there and did not diverge.
-        lost_DMLR: Trials that failed and are not tried again by themselves; nobody waits for them.
-        rules: How long it goes on.
+        values_DMLR: The metric, 0 if diverged; NaN without a finished trial.
+        finished_DMLR: Trials that finished and did not diverge.
+        lost_DMLR: Trials that failed and are not retried; the race does not wait for them.
+        rules: When the race ends.
     """
     num_repeats = values_DMLR.shape[3]
     asked = np.broadcast_to(
@@ -123,7 +123,7 @@ def race(
 def _judged(
     values: bytes, finished: bytes, shape: tuple[int, ...], num_draws: int, seed: int
 ) -> Judgement:
-    """Judges rounds that a running sweep plans again and again only once."""
+    """Judges a round once, although a running sweep plans it many times."""
     return judge(
         np.frombuffer(values).reshape(shape),
         np.frombuffer(finished, dtype=bool).reshape(shape),
@@ -143,9 +143,9 @@ def _end(asked_DMLR: np.ndarray, judged: Judgement, rules: RaceRules) -> State |
 
 
 def _next_round(asked_DMLR: np.ndarray, judged: Judgement, room: int) -> np.ndarray:
-    """Adds one repeat to the combinations that may change the podium most.
+    """Adds one repeat to the combinations that are most likely to change the podium.
 
-    The worth of a repeat is the share of the variance of its two block means that it takes away,
+    The worth of a repeat is the fraction of the variance of its two block means that it removes,
     each times the reach of that block. Repeats are taken in order, so that losses share splits.
     """
     number_DML = asked_DMLR.sum(axis=3)
@@ -155,7 +155,7 @@ def _next_round(asked_DMLR: np.ndarray, judged: Judgement, room: int) -> np.ndar
     worth_DML = taken_DML * (
         judged.reach_DL[:, None, :] / num_models + judged.reach_ML[None] / num_datasets
     )
-    if not worth_DML.any():  # no single one decides: the least known first
+    if not worth_DML.any():  # no single mean changes the podium: the least known first
         worth_DML = taken_DML
     size = min(room, -(-worth_DML.size // ROUND_SHARE))
     order = np.argsort(-worth_DML, axis=None, kind="stable")[:size]
@@ -173,11 +173,11 @@ def judge(
     *,
     seed: int,
 ) -> Judgement:
-    """Says what the full grid's podium is likely to be.
+    """Estimates the podium of the full grid.
 
-    A combination with n of R repeats has the mean of the full grid but for a normal error of
-    variance s^2 (R - n) / (n R): s^2 is the variance of a repeat around its loss and its split,
-    pooled over a dataset, and itself uncertain (scaled inverse chi-squared).
+    The mean of a combination with n of R repeats differs from that of the full grid by a normal
+    error of variance s^2 (R - n) / (n R). Here s^2 is the variance of a repeat around its loss and
+    its split, pooled over a dataset, and itself uncertain (scaled inverse chi-squared).
     """
     centre_DML, variance_D, freedom_D = _fit(values_DMLR, finished_DMLR)
     number_DML = (~np.isnan(values_DMLR)).sum(axis=3)
@@ -244,7 +244,7 @@ def podiums(cells_BDML: np.ndarray) -> np.ndarray:
 def _points(means: np.ndarray) -> np.ndarray:
     """Returns 3, 2, 1 points along the last axis; a loss without trials gets none.
 
-    Equal means, which draws do not have, all get the points of the best of them.
+    Equal means, which draws do not have, all get the points of the best place.
     """
     steps = min(STEPS, means.shape[-1])
     highest = -np.sort(-means, axis=-1)[..., :steps]
@@ -256,14 +256,14 @@ def _points(means: np.ndarray) -> np.ndarray:
 
 
 def _totals(cells_BDML: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the points of both axes together, and the means that part equal points."""
+    """Returns the points of both axes together, and the means that separate equal points."""
     by_dataset, by_model = cells_BDML.mean(axis=2), cells_BDML.mean(axis=1)
     points_BL = _points(by_dataset).sum(axis=1) + _points(by_model).sum(axis=1)
     return points_BL, by_dataset.mean(axis=1)
 
 
 def _order(points_BL: np.ndarray, means_BL: np.ndarray) -> np.ndarray:
-    """Returns the losses on the podium; of L losses at most L - 1, so that somebody is not."""
+    """Returns the losses on the podium, at most L - 1 of L, so that one loss is not on it."""
     size = max(1, min(STEPS, points_BL.shape[1] - 1))
     return np.lexsort((-means_BL, -points_BL), axis=1)[:, :size]
 
@@ -271,7 +271,7 @@ def _order(points_BL: np.ndarray, means_BL: np.ndarray) -> np.ndarray:
 def _reach(
     drawn_BKL: np.ndarray, centre_KL: np.ndarray, points_BL: np.ndarray, means_BL: np.ndarray
 ) -> np.ndarray:
-    """Returns (K, L): how often another podium comes out when one block mean is held still."""
+    """Returns (K, L): the fraction of draws in which fixing one block mean changes the podium."""
     before = np.sort(_order(points_BL, means_BL), axis=1)
     reach = np.zeros(centre_KL.shape)
     num_losses = centre_KL.shape[1]

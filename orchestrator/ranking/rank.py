@@ -43,7 +43,7 @@ def rank(
         UserError: `provisional_below` is no fraction.
     """
     if not 0 <= provisional_below <= 1:
-        msg = f"--provisional-below {provisional_below:g}: give a share between 0 and 1"
+        msg = f"--provisional-below {provisional_below:g}: give a fraction between 0 and 1"
         raise UserError(msg)
     inputs = _Inputs(
         scores=scores,
@@ -199,16 +199,16 @@ def _missing_notes(inputs: _Inputs) -> tuple[str, ...]:
     if len(scores.axes) < 2 or not uneven.any():
         return ()
     number = f"{int(uneven.sum())} of {int(present_DML.any(axis=2).sum())}"
-    lacking = f"{number} dataset x model combinations lack a loss"
+    lacking = f"{number} cells (dataset x model) lack a loss"
     if inputs.compare == "common":
-        return (f"{lacking}; each block compares its losses only on those that all of them have.",)
+        return (f"{lacking}; each block compares its losses only on cells that all of them have.",)
     leaders = []
     for axis in scores.axes:
         _, totals = _blocks(replace(inputs, compare="common"), axis)
         names = steps({loss: _number(points) for loss, points in totals[inputs.ties].items()})[0]
         leaders.append(f"{' and '.join(sorted(names)) or 'no loss'} by {axis}")
     return (
-        f"{lacking}, so means of different combinations are compared. On those that all losses "
+        f"{lacking}, so means over different cells are compared. On the cells that all losses "
         f"of a block have, the lead goes to {', '.join(leaders)} (--cells common).",
     )
 

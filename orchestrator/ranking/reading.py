@@ -62,7 +62,7 @@ def read_file(path: Path) -> tuple[pd.DataFrame, TableOrigin]:
     separator = _separator(path)
     try:
         if separator is None:
-            # Opened here: of a path, a reader could take folders named KEY=VALUE for columns.
+            # Opened here: a reader that gets a path could make columns of folders named KEY=VALUE.
             with path.open("rb") as file:
                 return pd.read_parquet(file), TableOrigin(name=str(path))
         return _read_text(path, path.read_bytes().decode("utf-8-sig"), separator)
@@ -114,7 +114,7 @@ def _read_text(path: Path, text: str, separator: str) -> tuple[pd.DataFrame, Tab
     header = [name.strip() for name in rows[0]]
     _check_header(path, header, rows, lines, separator)
     _check_widths(path, header, rows, lines, separator)
-    # A column without a name, such as the index that pandas writes, is left out.
+    # A column without a name, such as the index that pandas writes, is not read.
     named = [position for position, name in enumerate(header) if name]
     table = pd.DataFrame(rows[1:], columns=range(len(header)), dtype="str")[named]
     table.columns = pd.Index([header[position] for position in named])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,11 @@ from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.table import TrialTable
 from workers.contract import UserError
 
-COMPARES: tuple[Compare, ...] = get_args(Compare)
 COLUMNS = ("dataset", "model", "loss", "repeat")
 MAX_COMBINATIONS = 60_000_000
-"""Half a GiB of Dice; a table this large and this empty is a mistake."""
+"""Half a GiB of Dice; a larger product of labels is a mistake in the table."""
+FIT_SWEEPS = 60
+"""Iterations of the fit for unbalanced data."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +41,6 @@ class Scores:
             worst value where it diverged; an estimate where it was spared.
         finished_DMLR: Where there is a value and the trial did not diverge.
         spared_DMLR: Where the value is the estimate of a spared trial.
-        has_repeats: Whether the table numbers its repeats.
         notes: Sentences on how the table was read.
     """
 
@@ -53,7 +53,6 @@ class Scores:
     values_DMLR: np.ndarray
     finished_DMLR: np.ndarray
     spared_DMLR: np.ndarray
-    has_repeats: bool
     notes: tuple[str, ...] = ()
 
     @property
@@ -62,22 +61,22 @@ class Scores:
         return self.measure.name
 
     def shown(self, value: float) -> float:
-        """Returns a mean or a difference of `values_DMLR` in the direction of the table."""
+        """Returns a mean or a difference of `values_DMLR` with the sign of the table."""
         return 0.0 - value if self.measure.lower_is_better else value
 
     @property
     def trained_DMLR(self) -> np.ndarray:
-        """Where there is a trial."""
+        """Which trials are in the table."""
         return np.asarray(self.present_DMLR & ~self.spared_DMLR)
 
     @property
     def present_DMLR(self) -> np.ndarray:
-        """Where there is a value."""
+        """Which trials have a value, measured or estimated."""
         return np.asarray(~np.isnan(self.values_DMLR))
 
     @property
     def present_DML(self) -> np.ndarray:
-        """Which combinations have a trial."""
+        """Which combinations have a value."""
         return np.asarray(self.present_DMLR.any(axis=3))
 
     @property
@@ -91,12 +90,12 @@ class Scores:
         return [self.losses.index(loss) for loss in self.listed if loss in self.losses]
 
     def labels(self, axis: str) -> tuple[str, ...]:
-        """Returns the labels of `dataset` or `model`; empty where the table knows none."""
+        """Returns the labels of `dataset` or `model`; empty if the table lacks the column."""
         return {"dataset": self.datasets, "model": self.models}[axis]
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """Which of `dataset` and `model` the table knows."""
+        """Which of the columns `dataset` and `model` the table has."""
         return tuple(axis for axis in ("dataset", "model") if self.labels(axis))
 
 
@@ -128,7 +127,7 @@ def scores_of(table: TrialTable, expected: ExpectedTrials | None = None) -> Scor
     finished.flat[where] = ~table.diverged
     datasets, models, losses, _ = labels
     known = expected or ExpectedTrials()
-    spared = _spared_DMLR(known, datasets, models, losses, values)
+    spared = _spared_DMLR(known, labels[:3], values)
     if spared.any():
         estimates = paired_estimates(values, finished)
         spared &= ~np.isnan(estimates)
@@ -146,7 +145,6 @@ def scores_of(table: TrialTable, expected: ExpectedTrials | None = None) -> Scor
         values_DMLR=values,
         finished_DMLR=finished,
         spared_DMLR=spared,
-        has_repeats="repeat" in rows,
         notes=table.notes,
     )
 
@@ -162,27 +160,20 @@ def _check_size(shape: tuple[int, ...]) -> None:
 
 
 def _spared_DMLR(
-    expected: ExpectedTrials,
-    datasets: tuple[str, ...],
-    models: tuple[str, ...],
-    losses: tuple[str, ...],
-    values_DMLR: np.ndarray,
+    expected: ExpectedTrials, labels: Sequence[tuple[str, ...]], values_DMLR: np.ndarray
 ) -> np.ndarray:
-    """Returns which spared trials have no value."""
-    positions = [
-        {label: position for position, label in enumerate(labels)}
-        for labels in (datasets, models, losses)
-    ]
+    """Returns which spared trials have no value; `labels` are those of D, M and L."""
+    positions = [{label: position for position, label in enumerate(axis)} for axis in labels]
     spared: np.ndarray = np.zeros_like(values_DMLR, dtype=bool)
-    for *labels, repeat in expected.spared:
-        index = [known.get(str(label)) for known, label in zip(positions, labels, strict=True)]
+    for *names, repeat in expected.spared:
+        index = [known.get(str(name)) for known, name in zip(positions, names, strict=True)]
         if None not in index and repeat < spared.shape[3]:
             spared[index[0], index[1], index[2], repeat] = True
     return np.asarray(spared & np.isnan(values_DMLR))
 
 
 def mean_over(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
-    """Returns the mean of what is there; NaN where nothing is."""
+    """Returns the mean of the values that are not NaN; NaN if all are."""
     present = ~np.isnan(values)
     num_present = present.sum(axis=axis)
     total = np.where(present, values, 0.0).sum(axis=axis)
@@ -194,7 +185,7 @@ def comparable_DML(scores: Scores, axis: str, compare: Compare) -> np.ndarray:
     """Returns which cells count when the losses of one block of an axis are compared.
 
     `available` takes every cell with a trial. `common` takes, within a block, the cells that
-    every loss with a trial in that block has, so that no loss profits from a hole.
+    every loss with a trial in that block has, so that no loss profits from a missing trial.
     """
     present_DML = scores.present_DML
     if compare == "available":
@@ -208,7 +199,7 @@ def comparable_DML(scores: Scores, axis: str, compare: Compare) -> np.ndarray:
 def block_means(
     scores: Scores, axis: str, compare: Compare = "available"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the means (blocks, losses) of one axis, and where a trial of it finished.
+    """Returns the means (blocks, losses) of one axis, and where a loss has finished trials.
 
     A block's mean is the mean over the other axis of the mean over repeats; NaN without a trial.
     """
@@ -217,9 +208,6 @@ def block_means(
     cells_DML = np.where(counted_DML, mean_over(scores.values_DMLR, 3), np.nan)
     finished_DML = scores.finished_DML & counted_DML
     return mean_over(cells_DML, other), np.asarray(finished_DML.any(axis=other))
-
-
-FIT_SWEEPS = 60
 
 
 def split_effects(values_DMLR: np.ndarray, finished_DMLR: np.ndarray) -> np.ndarray:

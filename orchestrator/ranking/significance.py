@@ -1,4 +1,4 @@
-"""Friedman, Nemenyi and Wilcoxon with Holm over dataset x model blocks, or why they say nothing."""
+"""Friedman, Nemenyi and Wilcoxon with Holm over dataset x model blocks, or why not."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ from workers.contract import UserError
 
 DIGITS = 12
 """Decimals of a difference that count; fewer by those before the point where values go beyond 1."""
+MAX_EXACT = 50
+"""Up to this many differing blocks the p-value is exact; beyond, a normal approximation."""
+MIN_BLOCKS = 5
+"""With fewer blocks the chi-squared approximation of Friedman's test is useless."""
+TRUSTED_BLOCKS = 10
+"""Up to this many blocks the p-value of Friedman's test is rough (Demsar 2006, section 3.2.2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +44,8 @@ class WilcoxonPair:
     significant: bool
 
 
-MAX_EXACT = 50
-"""Up to this many differing blocks the p-value is exact; beyond, the normal curve is as good."""
-
-
 def holm_impossible(num_blocks: int, num_losses: int, alpha: float) -> str | None:
-    """Says why no pair can ever be significant, or returns None.
+    """Returns why no pair can ever be significant; None if a pair can be.
 
     The smallest two-sided p-value that N blocks can give is 2^(1-N); Holm compares the smallest of
     m = k (k - 1) / 2 p-values with alpha / m.
@@ -97,7 +99,7 @@ def holm(p_P: np.ndarray) -> np.ndarray:
 
 def _wilcoxon(one_N: np.ndarray, other_N: np.ndarray) -> float:
     """Returns the two-sided p-value; blocks where both are equal are dropped (Wilcoxon 1945)."""
-    # What never finished is worse than nothing, and by more than any finished value.
+    # An unfinished cell is worse than any finished value, by more than their range.
     lost = np.isneginf(one_N) | np.isneginf(other_N)
     finite = np.concatenate([one_N[np.isfinite(one_N)], other_N[np.isfinite(other_N)]])
     floor = 2 * finite.min(initial=0.0) - finite.max(initial=0.0) if lost.any() else 0.0
@@ -112,18 +114,18 @@ def _wilcoxon(one_N: np.ndarray, other_N: np.ndarray) -> float:
 
 
 def _settled(differences_N: np.ndarray, size: float) -> np.ndarray:
-    """Rounds away what the subtraction of floats adds: 0.82 - 0.8 is as large as 0.32 - 0.3."""
+    """Removes the rounding error of the subtraction: 0.82 - 0.8 must equal 0.32 - 0.3."""
     return np.round(differences_N, DIGITS - math.ceil(math.log10(size)))
 
 
 def exact_signed_rank(differences_N: np.ndarray) -> float:
     """Returns the two-sided p-value of differences other than 0, exact with equal sizes too.
 
-    Under the null each sign is a toss of a coin: the sum of the positive ranks is that of a random
-    subset, counted rank by rank. scipy does the same without ties; with ties it tries out every
-    subset, which takes seconds for a pair.
+    Under the null hypothesis each sign is positive with probability 1/2, so the sum of the positive
+    ranks is that of a random subset; its distribution is built rank by rank. With ties, scipy tries
+    every subset instead, which takes seconds for a pair.
     """
-    # Twice the ranks: those of equal sizes are halves.
+    # Twice the ranks, because ranks of equal sizes can be halves.
     ranks_N = np.round(2 * stats.rankdata(np.abs(differences_N))).astype(int)
     shares = np.zeros(ranks_N.sum() + 1)
     shares[0] = 1.0
@@ -135,26 +137,16 @@ def exact_signed_rank(differences_N: np.ndarray) -> float:
     return min(1.0, 2 * float(min(tails)))
 
 
-__all__ = [
-    "CriticalDifference",
-    "Friedman",
-    "Significance",
-    "WilcoxonPair",
-    "critical_difference",
-    "significance",
-]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Friedman:
-    """Do the losses differ at all (Friedman 1937; Demsar 2006, section 3.2.2).
+    """Test whether the losses differ at all (Friedman 1937; Demsar 2006, section 3.2.2).
 
     Attributes:
         statistic: Chi-squared, corrected for ties.
         p: Its p-value with num_losses - 1 degrees of freedom.
-        iman_davenport_statistic: The less conservative F of Iman and Davenport (1980); None where
+        iman_davenport_statistic: The less conservative F of Iman and Davenport (1980); None if
             every block has the same order.
-        iman_davenport_p: Its p-value; 0 where every block has the same order.
+        iman_davenport_p: Its p-value; 0 if every block has the same order.
         concordance: Kendall's W: 0 is no agreement of the blocks, 1 the same order in each.
         num_blocks: Dataset x model blocks that have every loss; repeats are averaged.
         num_losses: Losses compared.
@@ -171,7 +163,7 @@ class Friedman:
 
 @dataclass(frozen=True, kw_only=True)
 class CriticalDifference:
-    """What a critical-difference diagram shows (Nemenyi 1963; Demsar 2006, section 3.2.2).
+    """Contents of a critical-difference diagram (Nemenyi 1963; Demsar 2006, section 3.2.2).
 
     Attributes:
         difference: Mean ranks further apart than this differ significantly.
@@ -191,7 +183,7 @@ class CriticalDifference:
 
 @dataclass(frozen=True, kw_only=True)
 class Significance:
-    """All tests; what cannot be said is None or empty and has its sentence in `refusals`.
+    """All tests; a test that is not possible is None or empty, with a sentence in `refusals`.
 
     Attributes:
         metric: The compared column.
@@ -199,9 +191,9 @@ class Significance:
         losses: Losses compared, in the order of mean ranks.
         num_blocks: Blocks that have every loss; the tests use these.
         num_blocks_left_out: Blocks that lack a loss.
-        friedman: None on too little data.
-        critical_difference: None on too little data.
-        wilcoxon: Every pair; empty where the number of blocks can never reach significance.
+        friedman: None with too few blocks or losses.
+        critical_difference: None with too few blocks or losses.
+        wilcoxon: Every pair; empty if no number of blocks this small can be significant.
         refusals: Why a test is missing, one sentence each.
         notes: Sentences on what to keep in mind.
     """
@@ -222,18 +214,11 @@ class Significance:
         return asdict(self)
 
 
-MIN_BLOCKS = 5
-"""With fewer blocks the chi-squared approximation of Friedman's test says nothing."""
-
-TRUSTED_BLOCKS = 10
-"""Up to this many blocks the p-value of Friedman's test is rough (Demsar 2006, section 3.2.2)."""
-
-
 def significance(scores: Scores, *, alpha: float = 0.05) -> Significance:
     """Tests whether the losses differ over dataset x model blocks; repeats are averaged.
 
-    Only blocks that have every loss count. Repeats are never blocks of their own: they share data,
-    model and protocol, and would pass for independent evidence.
+    Only blocks that have every loss count. Repeats are never separate blocks: they share data,
+    model and protocol, so they are not independent.
 
     Args:
         scores: All trials.
@@ -243,7 +228,7 @@ def significance(scores: Scores, *, alpha: float = 0.05) -> Significance:
         UserError: `alpha` is not between 0 and 1.
     """
     if not 0 < alpha < 1:
-        msg = f"--alpha {alpha:g}: give a share between 0 and 1, such as 0.05"
+        msg = f"--alpha {alpha:g}: give a fraction between 0 and 1, such as 0.05"
         raise UserError(msg)
     values_NL, left_out = complete_blocks(scores)
     num_blocks, num_losses = values_NL.shape
@@ -275,9 +260,9 @@ def significance(scores: Scores, *, alpha: float = 0.05) -> Significance:
 
 
 def complete_blocks(scores: Scores) -> tuple[np.ndarray, int]:
-    """Returns the means (N blocks, L) of the blocks with every loss, and how many lack one.
+    """Returns the means (N blocks, L) of the blocks with every loss, and the number of others.
 
-    A combination none of whose trials finished has -inf: worse than any that did.
+    A combination none of whose trials finished has -inf, which is worse than any finished one.
     """
     means_DML = mean_over(scores.values_DMLR, 3)
     lost_DML = scores.present_DML & ~scores.finished_DML
@@ -312,7 +297,7 @@ def friedman(ranks_NL: np.ndarray) -> Friedman:
 
 
 def nemenyi(ranks_NL: np.ndarray, losses: Sequence[str], alpha: float) -> CriticalDifference:
-    """Returns the critical difference of Nemenyi's test and the groups it leaves together.
+    """Returns the critical difference of Nemenyi's test, and the groups that it cannot separate.
 
     CD = q sqrt(k (k + 1) / (6 N)), where q is the studentised range for k losses and infinite
     degrees of freedom, divided by sqrt(2) (Demsar 2006, equation 6 and table 5).
@@ -365,7 +350,7 @@ def _too_little(num_blocks: int, num_losses: int, left_out: int) -> list[str]:
         lacking = f" ({left_out} more lack a loss)" if left_out else ""
         return [
             f"No test is possible: {blocks} of dataset x model with every loss{lacking}, "
-            f"and fewer than {MIN_BLOCKS} say nothing."
+            f"and a test needs at least {MIN_BLOCKS}."
         ]
     return []
 
@@ -375,10 +360,10 @@ def _notes(num_blocks: int, left_out: int) -> tuple[str, ...]:
     if num_blocks <= TRUSTED_BLOCKS:
         notes.append(
             f"With {num_blocks} blocks the p-value of Friedman's test is rough: "
-            f"it wants more than {TRUSTED_BLOCKS}."
+            f"it needs more than {TRUSTED_BLOCKS}."
         )
     if left_out:
-        notes.append(f"{left_out} dataset x model blocks lack a loss and were left out.")
+        notes.append(f"{left_out} dataset x model blocks lack a loss and are not used.")
     notes.append(
         "Blocks that share a dataset or a model are not independent, so p-values are too small."
     )

@@ -24,7 +24,11 @@ NO_METRICS = frozenset({
     "num_val_images", "num_test_images", "train_seconds", "peak_memory_bytes",
     "reserved_memory_bytes", "image_size", "num_threads", "attempt",
 })  # fmt: skip
-"""Numbers of the store's trials that do not say how good a trial is: never ranked."""
+"""Numbers of the store's trials that are not metrics: never ranked."""
+_SPREADS = ("std", "sd", "stdev", "var", "sem", "se", "ci", "low", "high", "min", "max")
+"""Ends of names of columns with the spread of a metric: never proposed instead of the metric."""
+MEAN_RULE = "mean over the other axis of the mean over repeats"
+"""Equals the mean over all trials if every cell has the same number of trials."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,7 +108,7 @@ def check_trials(
         trials: Rows in any order; without a column protocol_id, all count as one protocol.
         metric: The column to rank.
         protocol: Keep only this protocol_id (or the one that begins so).
-        source: What to call the table in an error.
+        source: Name of the table in messages.
 
     Raises:
         UserError: Trials of several protocols, a label with two definitions, or a missing,
@@ -164,10 +168,10 @@ def _with_index(table: pd.DataFrame, origin: TableOrigin) -> pd.DataFrame:
 
 
 def check_metric(metric: str) -> None:
-    """Raises `UserError` for a column of the store that does not say how good a trial is."""
+    """Raises `UserError` for a column of the store that is not a metric."""
     if metric in NO_METRICS:
         msg = (
-            f"--metric {metric}: it does not say how good a trial is, so there is nothing to rank; "
+            f"--metric {metric}: this column does not measure how good a trial is; "
             f"known metrics: {', '.join(ALL_METRICS)}; `podium query` shows any other column"
         )
         raise UserError(msg)
@@ -195,10 +199,6 @@ def _check_columns(table: pd.DataFrame, metric: str, origin: TableOrigin) -> Non
     if doubled:
         msg = f"{origin.name}: column {doubled[0]!r} appears twice; keep one of them"
         raise UserError(msg)
-
-
-_SPREADS = ("std", "sd", "stdev", "var", "sem", "se", "ci", "low", "high", "min", "max")
-"""Ends of names of columns with the spread of a metric: never proposed instead of the metric."""
 
 
 def _column_hint(column: str, found: list[str]) -> str:
@@ -231,10 +231,6 @@ def _check_duplicates(table: pd.DataFrame, origin: TableOrigin) -> None:
 
 def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else repr(value)
-
-
-MEAN_RULE = "mean over the other axis of the mean over repeats"
-"""Equals the mean over all trials if every cell has the same number of trials."""
 
 
 def _unequal_repeats(rows: pd.DataFrame) -> list[str]:

@@ -1,6 +1,6 @@
 """Block x loss tables as Markdown, LaTeX (booktabs) and CSV: the three best marked, points below.
 
-Nothing here rounds what is ranked: digits are cut only in the text.
+Only the text is rounded, never the ranked values.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from dataclasses import dataclass
 
 from orchestrator.ranking.podium import Podium
 from orchestrator.safe_text import CsvWriter
+from orchestrator.wording import MISSING, decimal_text, points_text
 
 Title = Callable[[str, str], str]
-"""From an axis (`dataset`, `model`, `loss`, or `metric`) and a label to what to call it."""
+"""Returns the title of a label on an axis: `dataset`, `model`, `loss` or `metric`."""
 
 MARKS = {1: "bold", 2: "underlined", 3: "italic"}
-"""How LaTeX and Markdown show the three first places."""
-
-MISSING = "–"  # noqa: RUF001 - an en dash is what a table shows for "no value"
+"""How LaTeX and Markdown mark the first three places."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,7 @@ class Cell:
 
     Attributes:
         mean: Unrounded; None without any trial.
-        place: 1, 2 or 3, else None; tied losses share a place.
+        place: 1, 2 or 3; None for all other places. Tied losses share a place.
     """
 
     mean: float | None
@@ -41,8 +40,8 @@ class BlockTable:
 
     Attributes:
         axis: `dataset` or `model`.
-        metric: What the means are of.
-        direction: Which direction of it is better; empty for a metric of the store.
+        metric: The column of the means.
+        direction: The better direction; empty for a metric of the store.
         losses: Labels of the columns.
         rows: Label of a block and its cells, in the order of `losses`.
         points: Points of each loss, in the same order.
@@ -62,8 +61,8 @@ def block_table(podium: Podium, metric: str, losses: Sequence[str] | None = None
     """Returns the table of a podium by dataset or by model.
 
     Args:
-        podium: Of one axis.
-        metric: What the means are of.
+        podium: The podium by dataset or by model.
+        metric: The column of the means.
         losses: Order of the columns; by default that of the podium.
     """
     columns = tuple(losses or podium.points)
@@ -92,12 +91,7 @@ def block_table(podium: Podium, metric: str, losses: Sequence[str] | None = None
     )
 
 
-def plain_title(axis: str, label: str) -> str:  # noqa: ARG001 - a Title
-    """Returns the label as it is."""
-    return label
-
-
-def to_markdown(table: BlockTable, *, title: Title = plain_title, digits: int = 4) -> str:
+def to_markdown(table: BlockTable, *, title: Title) -> str:
     """Returns a Markdown table: 1st bold, 2nd underlined, 3rd in italics."""
     heads = [escape_markdown(title("loss", loss)) for loss in table.losses]
     lines = [
@@ -106,15 +100,15 @@ def to_markdown(table: BlockTable, *, title: Title = plain_title, digits: int = 
     ]
     wraps = {1: "**{}**", 2: "<u>{}</u>", 3: "*{}*", None: "{}"}
     for name, cells in table.rows:
-        texts = (wraps[cell.place].format(_mean_text(cell, digits)) for cell in cells)
+        texts = (wraps[cell.place].format(_mean_text(cell)) for cell in cells)
         lines.append(f"| {escape_markdown(title(table.axis, name))} | {' | '.join(texts)} |")
-    lines.append(f"| points | {' | '.join(_points_text(points) for points in table.points)} |")
+    lines.append(f"| points | {' | '.join(points_text(points) for points in table.points)} |")
     if table.direction:
         lines += ["", f"{escape_markdown(title('metric', table.metric))}: {table.direction}."]
     return "\n".join(lines) + "\n"
 
 
-def to_latex(table: BlockTable, *, title: Title = plain_title, digits: int = 4) -> str:
+def to_latex(table: BlockTable, *, title: Title) -> str:
     r"""Returns a LaTeX table environment that needs only `\usepackage{booktabs}`."""
     heads = [escape_latex(title("loss", loss)) for loss in table.losses]
     wraps = {1: r"\textbf{{{}}}", 2: r"\underline{{{}}}", 3: r"\textit{{{}}}", None: "{}"}
@@ -129,9 +123,9 @@ def to_latex(table: BlockTable, *, title: Title = plain_title, digits: int = 4) 
         r"\midrule",
     ]
     for name, cells in table.rows:
-        texts = (wraps[cell.place].format(_mean_text(cell, digits, "--")) for cell in cells)
+        texts = (wraps[cell.place].format(_mean_text(cell, "--")) for cell in cells)
         lines.append(rf"{escape_latex(title(table.axis, name))} & {' & '.join(texts)} \\")
-    points = " & ".join(_points_text(points) for points in table.points)
+    points = " & ".join(points_text(points) for points in table.points)
     lines += [
         r"\midrule",
         rf"points & {points} \\",
@@ -143,7 +137,7 @@ def to_latex(table: BlockTable, *, title: Title = plain_title, digits: int = 4) 
 
 
 def to_csv(tables: Sequence[BlockTable]) -> str:
-    """Returns one row a block and loss, unrounded, and one row a loss with its points."""
+    """Returns one row per block and loss, unrounded, and one row per loss with its points."""
     out = io.StringIO()
     writer = CsvWriter(out)
     writer.writerow(["axis", "block", "loss", "metric", "mean", "place", "points"])
@@ -163,7 +157,7 @@ _SIGNS = {
     "ε": r"\varepsilon", "λ": r"\lambda", "μ": r"\mu", "σ": r"\sigma", "τ": r"\tau",
     "χ": r"\chi", "Δ": r"\Delta",
 }  # fmt: skip
-"""Signs that LaTeX's usual fonts lack, as commands of its mathematics."""
+"""Signs that the usual fonts of LaTeX lack, as commands of its mathematics mode."""
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -179,12 +173,12 @@ _LATEX = {
 
 
 def escape_latex(text: str) -> str:
-    """Returns text that LaTeX prints as it is; line breaks become blanks."""
+    """Returns text that LaTeX prints unchanged; line breaks become blanks."""
     return "".join(_LATEX.get(mark, mark) for mark in " ".join(text.split()))
 
 
 def escape_markdown(text: str) -> str:
-    """Returns text that a Markdown table prints as it is; line breaks become blanks."""
+    """Returns text that a Markdown table prints unchanged; line breaks become blanks."""
     return re.sub(r"([\\`*_{}\[\]<>|~&#])", r"\\\1", " ".join(text.split()))
 
 
@@ -197,9 +191,5 @@ def _caption(table: BlockTable, title: Title) -> str:
     return text
 
 
-def _mean_text(cell: Cell, digits: int, missing: str = MISSING) -> str:
-    return missing if cell.mean is None else f"{cell.mean:.{digits}f}"
-
-
-def _points_text(points: float) -> str:
-    return f"{points:.2f}".rstrip("0").rstrip(".")
+def _mean_text(cell: Cell, missing: str = MISSING) -> str:
+    return missing if cell.mean is None else decimal_text(cell.mean)

@@ -1,4 +1,4 @@
-"""The answer in one sentence, honest about joint places, holes and tie rules."""
+"""The answer in one sentence, with joint places, missing trials and tie rules."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from orchestrator.ranking.certainty import RESAMPLED_AXES, Certainty
 from orchestrator.ranking.places import TIE_MEANINGS
 from orchestrator.ranking.podium import Podium, podium_rows
 from orchestrator.ranking.table import BLOCK_AXES
-from orchestrator.report.data import Sweep, answer_notes
+from orchestrator.report.data import RankedSweep, answer_notes
 from orchestrator.wording import (
+    count_of_text,
     count_text,
+    decimal_text,
     list_text,
-    metric_text,
     metric_title,
-    percent_text,
     points_text,
+    probability_text,
 )
 
 SURE = 0.95
-"""From this probability on a lead is called likely to stand."""
+"""At this probability or more, a lead is reported as stable."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What the sweep found.
+    """The result of a sweep in words.
 
     Attributes:
-        sentence: Plain text; it says how sure it is where the bootstrap can.
-        unsure: Why how sure it is cannot be said, else None.
-        provisional: A second sentence while trials are missing, else None.
-        notes: Sentences on what could change the answer.
+        sentence: Plain text, with the probability of the lead if the bootstrap gives one.
+        unsure: Why the bootstrap gives none; otherwise None.
+        provisional: A second sentence while trials are missing; otherwise None.
+        notes: Sentences on choices and findings that could change the answer.
     """
 
     sentence: str
@@ -41,11 +42,11 @@ class Answer:
     notes: tuple[str, ...]
 
 
-def answer(sweep: Sweep, certainties: Mapping[str, Certainty] | None = None) -> Answer:
-    """Says who leads, on what evidence, and how sure that is.
+def answer(sweep: RankedSweep, certainties: Mapping[str, Certainty] | None = None) -> Answer:
+    """Returns which loss leads, with how many points, and with which probability.
 
     Args:
-        sweep: What was found.
+        sweep: The ranked results.
         certainties: The bootstrap of each podium, by axis.
     """
     known = certainties or {}
@@ -59,12 +60,12 @@ def answer(sweep: Sweep, certainties: Mapping[str, Certainty] | None = None) -> 
     )
 
 
-def _sentence(sweep: Sweep, certainties: Mapping[str, Certainty]) -> str:
+def _sentence(sweep: RankedSweep, certainties: Mapping[str, Certainty]) -> str:
     if sweep.num_diverged == sweep.num_present:
         return f"No loss leads: all {count_text(sweep.num_present, 'trial')} so far diverged."
     losses = sweep.losses
     if len(losses) == 1:
-        mean = metric_text(sweep.main_podium.means[losses[0]])
+        mean = decimal_text(sweep.main_podium.means[losses[0]])
         only = sweep.title("loss", losses[0])
         name = metric_title(sweep.metric)
         return f"{only} was the only loss tried, with a mean test {name} of {mean}."
@@ -86,7 +87,7 @@ def _sentence(sweep: Sweep, certainties: Mapping[str, Certainty]) -> str:
 
 
 def _sure(leaders: Sequence[str], podium: Podium, certainties: Mapping[str, Certainty]) -> str:
-    """Returns how sure the lead of one podium is, as the end of its clause."""
+    """Returns the probability of the lead of one podium, as the end of its clause."""
     known = certainties.get(podium.axis)
     entries = [known.of(loss) for loss in leaders] if known else []
     found = [entry for entry in entries if entry]
@@ -95,8 +96,10 @@ def _sure(leaders: Sequence[str], podium: Podium, certainties: Mapping[str, Cert
     p_first = math.fsum(entry.p_first for entry in found)
     if p_first >= SURE:
         who = "one of them" if len(leaders) > 1 else "it"
-        return f", and with {percent_text(p_first)} probability {who} would again {_drawn(known)}"
-    return f", but with {percent_text(1 - p_first)} probability another would {_drawn(known)}"
+        said = f"{who} would lead again with {probability_text(p_first)} probability"
+        return f", and {_drawn(known)} {said}"
+    said = f"another loss would lead with {probability_text(1 - p_first)} probability"
+    return f", but {_drawn(known)} {said}"
 
 
 def _both_sure(leader: str, certainties: Mapping[str, Certainty]) -> str:
@@ -106,14 +109,18 @@ def _both_sure(leader: str, certainties: Mapping[str, Certainty]) -> str:
         return ""
     drawn = _drawn(next(iter(certainties.values())))
     if min(shares.values()) >= SURE:
-        parts = [f"{percent_text(share)} probability by {axis}" for axis, share in shares.items()]
-        return f", and would again {drawn} with {' and '.join(parts)}"
-    parts = [f"{percent_text(1 - share)} probability by {axis}" for axis, share in shares.items()]
-    return f", but {drawn} another would with {' and '.join(parts)}"
+        return f", and {drawn} it would lead again with {_by_axis(shares)}"
+    others = {axis: 1 - share for axis, share in shares.items()}
+    return f", but {drawn} another loss would lead with {_by_axis(others)}"
+
+
+def _by_axis(shares: Mapping[str, float]) -> str:
+    parts = [f"{probability_text(share)} probability by {axis}" for axis, share in shares.items()]
+    return " and ".join(parts)
 
 
 def _drawn(known: Certainty) -> str:
-    """Returns `under resampling`; where not everything could be drawn, of what."""
+    """Returns `under resampling`, with the resampled axes if not all could be drawn."""
     if set(known.resampled) == set(RESAMPLED_AXES):
         return "under resampling"
     return f"under resampling of {list_text([f'{axis}s' for axis in known.resampled])} alone"
@@ -128,7 +135,7 @@ def _points(podium: Podium) -> str:
     return f"{points_text(points)} {'point' if points == 1 else 'points'}"
 
 
-def _clause(sweep: Sweep, podium: Podium, leaders: Sequence[str]) -> str:
+def _clause(sweep: RankedSweep, podium: Podium, leaders: Sequence[str]) -> str:
     names = [sweep.title("loss", loss) for loss in leaders]
     if len(names) == len(podium.points):
         return f"by {podium.axis} all losses are level with {_points(podium)} each"
@@ -138,7 +145,7 @@ def _clause(sweep: Sweep, podium: Podium, leaders: Sequence[str]) -> str:
     return f"{list_text(names)} share the lead by {podium.axis} with {_points(podium)} each"
 
 
-def _ahead(sweep: Sweep, podium: Podium) -> str:
+def _ahead(sweep: RankedSweep, podium: Podium) -> str:
     rows = podium_rows(podium)
     runners = [row for row in rows if row.place > 1]
     if not runners:
@@ -147,19 +154,19 @@ def _ahead(sweep: Sweep, podium: Podium) -> str:
     return f", ahead of {list_text(second, limit=3)} with {points_text(runners[0].points)}"
 
 
-def _provisional(sweep: Sweep) -> str | None:
+def _provisional(sweep: RankedSweep) -> str | None:
     coverage = sweep.main_podium.coverage
     if coverage.complete:
         return None
     missing = coverage.expected - coverage.present
     return (
-        f"Provisional: {coverage.present:,} of {count_text(coverage.expected, 'trial')} are in, "
-        f"and the {missing:,} missing may change any place."
+        f"Provisional: {count_of_text(coverage.present, coverage.expected, 'trial')} are finished; "
+        f"the {missing:,} missing may change any place."
     )
 
 
-def _tie_notes(sweep: Sweep) -> list[str]:
-    """Says where another way to count tied places would change who leads."""
+def _tie_notes(sweep: RankedSweep) -> list[str]:
+    """Returns a note for each podium with ties, and the leaders under other tie rules."""
     notes: list[str] = []
     for podium in sweep.ranking.podiums:
         if not podium.num_ties:
@@ -171,7 +178,7 @@ def _tie_notes(sweep: Sweep) -> list[str]:
     return notes
 
 
-def _other_leaders(sweep: Sweep, podium: Podium) -> str:
+def _other_leaders(sweep: RankedSweep, podium: Podium) -> str:
     changed: dict[tuple[str, ...], list[str]] = {}
     for rule in ("split", "min", "max"):
         leaders = podium.leaders.get(rule, ())

@@ -1,4 +1,4 @@
-"""What the sweep took: time, device hours and memory of each model."""
+"""Costs of a sweep: time, device hours and memory of each model."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from orchestrator.report.data import Sweep, column
+from orchestrator.report.data import RankedSweep, column
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What the trials of one model took.
+    """Costs of the trials of one model.
 
     Attributes:
-        title: Of the model; `All trials` where the sweep knows none.
+        title: Of the model; `All trials` for the total.
         num_trials: Trials with a time.
         median_seconds: Wall time of the training of one trial.
-        median_epochs: Epochs of one trial; None where unknown.
-        epoch_seconds: Median over trials of the seconds of one epoch; None where unknown.
+        median_epochs: Epochs of one trial; None if unknown.
+        epoch_seconds: Median over trials of the seconds of one epoch; None if unknown.
         total_seconds: Sum over the trials.
         gpu_hours: Sum of time multiplied by GPUs, of the trials that had one.
         cpu_hours: Sum of time multiplied by threads, of the trials without a GPU.
-        peak_memory_bytes: Largest of all; None where unknown.
-        share: Of the total time of the sweep, 0 to 1.
+        peak_memory_bytes: The largest; None if unknown.
+        share: Fraction of the total time of the sweep, 0 to 1.
     """
 
     title: str
@@ -41,14 +41,14 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """The models in the order of the grid, and all of them together (None without any time)."""
+    """The models in the order of the grid, and their total (None without any time)."""
 
     models: tuple[Cost, ...]
     total: Cost | None
 
 
-def costs(sweep: Sweep) -> Costs:
-    """Returns what each model took; a model without a timed trial is left out."""
+def costs(sweep: RankedSweep) -> Costs:
+    """Returns the costs of each model that has a trial with a time."""
     trials = _timed(sweep)
     if trials.empty:
         return Costs(models=(), total=None)
@@ -65,7 +65,7 @@ def costs(sweep: Sweep) -> Costs:
     )
 
 
-def _timed(sweep: Sweep) -> pd.DataFrame:
+def _timed(sweep: RankedSweep) -> pd.DataFrame:
     """Returns the trials that have a time, with plain number columns."""
     trials = sweep.trials
     threads = _numbers(trials, "num_threads").fillna(1.0)
@@ -91,7 +91,7 @@ def _num_gpus(ids: object) -> int:
 
 
 def _gpu_share(document: Mapping[str, object] | None) -> float:
-    """Returns how much of its GPU a trial took: less than 1 where several shared one."""
+    """Returns the GPU share of a trial: less than 1 if several trials shared a GPU."""
     config = (document or {}).get("config")
     resources = config.get("resources") if isinstance(config, Mapping) else None
     gpus = resources.get("gpus") if isinstance(resources, Mapping) else None

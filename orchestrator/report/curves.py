@@ -1,20 +1,39 @@
-"""Learning curves: mean and spread of the validation Dice of each loss, epoch by epoch."""
+"""Learning curves: means of the losses, their panels on the page, and the packed single trials."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from orchestrator.report.data import Sweep, column
+from orchestrator.report.data import RankedSweep, column
 
 MAX_PANELS = 12
-"""Panels shown; a page of seventy small panels answers nothing."""
+"""Largest number of panels, so that the page stays readable."""
 
 MAX_BANDS = 2
-"""With more losses than this the bands would hide the lines, and are not drawn."""
+"""With more losses than this, no bands are drawn, because they would hide the lines."""
+
+WIDTH, HEIGHT = 340, 210
+"""Size of a panel on the page, in SVG units."""
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 10, 8, 24
+
+MAX_POINTS = 1_000_000
+"""Points on the page, about 2 MB; a larger sweep has every second epoch, every third, and so on."""
+
+LEVELS = 4094
+"""A Dice is written as one of 0 … 4094, two base64 digits: steps of 0.00025, a tenth of a pixel."""
+
+NO_DICE = 4095
+"""The code of an epoch without a finite Dice."""
+
+_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_PAIRS = np.array([a + b for a in _DIGITS for b in _DIGITS], dtype="S2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +55,7 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePanel:
-    """All losses on one dataset (or on one model where no dataset is known)."""
+    """All losses on one dataset, or on one model if no dataset is known."""
 
     axis: str
     label: str
@@ -64,11 +83,44 @@ class CurvePanel:
         return round(float(low), 2), round(float(high), 2)
 
 
-def curve_panels(sweep: Sweep) -> list[CurvePanel]:
-    """Returns one panel a dataset that has curves, at most `MAX_PANELS`.
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """One mark on an axis: its position in the drawing and its text."""
 
-    A trial that has stopped keeps the best value it had, which is that of the weights it was
-    tested with; one that diverged falls to 0, which is what it counts as.
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnCurve:
+    """One line as SVG path data; `band` is empty if it would hide the lines or has no width."""
+
+    loss: str
+    line: str
+    band: str
+    last: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnCurvePanel:
+    """One panel of learning curves in a drawing of `WIDTH` by `HEIGHT`."""
+
+    axis: str
+    label: str
+    num_trials: int
+    curves: tuple[DrawnCurve, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    left: float = _LEFT
+    right: float = WIDTH - _RIGHT
+    bottom: float = HEIGHT - _BOTTOM
+
+
+def curve_panels(sweep: RankedSweep) -> list[CurvePanel]:
+    """Returns one panel per dataset that has curves, at most `MAX_PANELS`.
+
+    A trial that has stopped keeps its best value, which belongs to the weights that were tested.
+    A diverged trial falls to 0, because it counts as 0.
     """
     epochs = sweep.epochs
     if epochs.empty or "val_dice" not in epochs:
@@ -120,25 +172,68 @@ def _history(
     return np.asarray(np.nan_to_num(values, nan=held))
 
 
-MAX_POINTS = 1_000_000
-"""Points kept, about 2 MB; a larger sweep keeps every second epoch, every third, and so on."""
+def draw_panel(panel: CurvePanel) -> DrawnCurvePanel:
+    """Lays out one panel of learning curves."""
+    low, high = panel.dice_range()
+    last = max(panel.num_epochs, 2)
 
-LEVELS = 4094
-"""A Dice is kept as one of 0 … 4094, two base64 digits: steps of 0.00025, a tenth of a pixel."""
+    def place(epoch: float, value: float) -> tuple[float, float]:
+        x = _LEFT + (WIDTH - _LEFT - _RIGHT) * (epoch - 1) / (last - 1)
+        share = (min(max(value, low), high) - low) / (high - low)
+        return round(x, 1), round(HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * share, 1)
 
-MISSING = 4095
-"""Stands for an epoch without a finite Dice."""
+    with_bands = len(panel.curves) <= MAX_BANDS
+    curves = []
+    for curve in panel.curves:
+        line = [place(index + 1, value) for index, value in enumerate(curve.mean.tolist())]
+        upper = [place(index + 1, value) for index, value in enumerate(curve.high.tolist())]
+        lower = [place(index + 1, value) for index, value in enumerate(curve.low.tolist())]
+        band = (
+            _path([*upper, *reversed(lower)]) + "Z" if with_bands and curve.num_trials > 1 else ""
+        )
+        curves.append(DrawnCurve(loss=curve.loss, line=_path(line), band=band, last=line[-1]))
+    return DrawnCurvePanel(
+        axis=panel.axis,
+        label=panel.label,
+        num_trials=panel.num_trials,
+        curves=tuple(curves),
+        x_ticks=tuple(Tick(at=place(x, low)[0], text=f"{x:g}") for x in _epoch_ticks(last)),
+        y_ticks=tuple(Tick(at=place(1, y)[1], text=f"{y:.2f}") for y in _dice_ticks(low, high)),
+    )
 
-_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_PAIRS = np.array([a + b for a in _DIGITS for b in _DIGITS], dtype="S2")
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
 
 
-def curve_data(sweep: Sweep) -> dict[str, Any]:
+def _epoch_ticks(last: int) -> list[int]:
+    step = _round_step(last / 4)
+    return [1, *range(step, last + 1, step)] if step > 1 else list(range(1, last + 1))
+
+
+def _dice_ticks(low: float, high: float) -> list[float]:
+    step = _round_step((high - low) * 100 / 5)
+    first = math.ceil(round(low * 100) / step) * step
+    return [tick / 100 for tick in range(first, round(high * 100) + 1, step)]
+
+
+def _round_step(wanted: float) -> int:
+    """Returns the least of 1, 2, 5, 10, 20, … that is at least `wanted`."""
+    scale = 1
+    while True:
+        for digit in (1, 2, 5):
+            if digit * scale >= wanted:
+                return digit * scale
+        scale *= 10
+
+
+def curve_data(sweep: RankedSweep) -> dict[str, Any]:
     """Returns the curves as the page's script reads them; empty without any.
 
-    `trials` holds one list a trial: positions of dataset, model and loss in the grid (null where
-    the sweep lacks that axis), repeat, 1 if it diverged, number of epochs, and the packed
-    validation Dice at epochs 1, 1 + step, 1 + 2 step, … and the last one.
+    `trials` has one list per trial, without keys, because there may be thousands: positions of
+    dataset, model and loss in the grid (null if the sweep lacks that axis), repeat, 1 if it
+    diverged, number of epochs, and the packed validation Dice at epochs 1, 1 + step,
+    1 + 2 step, … and the last one.
     """
     epochs = sweep.epochs
     if epochs.empty or not {"val_dice", "trial_id", "epoch"} <= set(epochs.columns):
@@ -158,15 +253,15 @@ def curve_data(sweep: Sweep) -> dict[str, Any]:
 
 
 def pack(epochs: np.ndarray, dice: np.ndarray, step: int) -> str:
-    """Returns one trial's curve as text, two characters an epoch kept.
+    """Returns the curve of one trial as text, two characters per kept epoch.
 
     Args:
         epochs: Numbers of the epochs from 1, in any order, shape (E,).
         dice: Validation Dice, shape (E,).
-        step: Distance of the epochs kept; the last one always is.
+        step: Distance of the kept epochs; the last epoch is always kept.
     """
     last = int(epochs.max())
-    codes = np.full(last, MISSING)
+    codes = np.full(last, NO_DICE)
     finite = np.isfinite(dice)
     codes[epochs[finite] - 1] = np.rint(np.clip(dice[finite], 0, 1) * LEVELS).astype(int)
     kept = codes[[*range(0, last - 1, step), last - 1]]
@@ -180,7 +275,7 @@ def _runs(ids: np.ndarray) -> tuple[list[str], list[int], list[int]]:
     return [str(ids[start]) for start in starts], starts.tolist(), lengths.tolist()
 
 
-def _trials(sweep: Sweep, packed: dict[str, tuple[int, str]]) -> list[Any]:
+def _trials(sweep: RankedSweep, packed: dict[str, tuple[int, str]]) -> list[Any]:
     trials = sweep.trials
     positions = {
         axis: {label: index for index, label in enumerate(sweep.grid.blocks(axis))}

@@ -1,4 +1,4 @@
-"""What a report is made of, and the one order in which it shows everything."""
+"""The tables of a report, and the same ranked and put in order."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ TRIAL_KEY = ["dataset", "model", "loss", "repeat"]
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How the certainty of a podium is found.
+    """Options of the bootstrap and of the tests.
 
     Attributes:
         num_samples: Bootstrap samples.
         seed: Seed of their random numbers.
         margin: Differences of the metric up to this count as equivalent in practice.
-        level: Share of samples inside an interval.
+        level: Fraction of samples inside an interval.
         alpha: Level of the significance tests.
     """
 
@@ -53,12 +53,13 @@ class ReportData:
         epochs: Table `epochs`; may be empty.
         failures: Table `failures`; may be empty.
         predictions: Table `predictions`; may be empty.
-        siblings: The answer to `siblings_query` of the same metric; may be empty.
+        siblings: Rows of `siblings_query` for the same metric; may be empty.
         grid: The grid document: name, datasets, models, losses, repeats; None if unknown.
-        titles: What to call labels; None takes the grid's, else the catalogues'.
+        titles: Of labels; None takes those of the grid or of the catalogues.
         ties: Tie rule of the ranking.
-        sampling: How its certainty is found.
-        missing: A sentence for each table in which completed trials lack rows.
+        sampling: Options of bootstrap and tests.
+        missing: A sentence for each table without the rows of some completed trials.
+        name: Title of the page if the grid document has none.
     """
 
     trials: TrialTable
@@ -71,17 +72,18 @@ class ReportData:
     ties: TieRule = "split"
     sampling: Sampling = field(default_factory=Sampling)
     missing: tuple[str, ...] = ()
+    name: str = "Sweep"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportFiles:
-    """What a report left on disk.
+    """The files of a report.
 
     Attributes:
-        page: The page; open it in any browser.
+        page: The page, for any browser.
         figures: Files beside it, by name.
-        answer: What it found, in one sentence.
-        notes: What to know beside it: rows that are missing, letters that no font has.
+        answer: The result in one sentence.
+        notes: Sentences on missing rows and on letters that no font has.
     """
 
     page: Path
@@ -91,18 +93,18 @@ class ReportFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep:
-    """The same tables checked, joined to one protocol and put in order.
+class RankedSweep:
+    """The same tables, ranked and put in order.
 
     Attributes:
         name: Title of the page.
         table: The checked trials, sorted by dataset, model, loss, repeat.
         scores: The ranked metric of all trials.
         epochs: Only those of `trials`, sorted; `failures` and `predictions` likewise.
-        losses: Labels, the best first: by dataset, else by model.
-        document: The grid document; None where the expected trials are only inferred from
-            those seen.
-        missing: A sentence for each table in which completed trials lack rows.
+        losses: Labels, the best first: by dataset, or by model if no dataset is known.
+        document: The grid document; None if the expected trials are inferred from the
+            table.
+        missing: A sentence for each table without the rows of some completed trials.
     """
 
     name: str
@@ -125,6 +127,11 @@ class Sweep:
         return self.table.rows
 
     @property
+    def recorded(self) -> bool:
+        """Whether these are results of Podium, which record more of a trial than its numbers."""
+        return "trial_id" in self.trials
+
+    @property
     def grid(self) -> ExpectedTrials:
         """The trials that complete results have."""
         return self.scores.expected
@@ -135,22 +142,22 @@ class Sweep:
         return self.ranking.metric
 
     def measure(self, metric: str) -> Metric:
-        """Returns direction and range of a column: the ranked one as it was asked for."""
+        """Returns direction and range of a column; the ranked one as stated by the user."""
         return self.ranking.measure if metric == self.metric else metric_of(metric)
 
     @property
     def has_grid(self) -> bool:
-        """False where the expected trials are only inferred from those seen."""
+        """False if the expected trials are inferred from the table."""
         return self.document is not None
 
     @property
     def main_podium(self) -> Podium:
-        """The podium by dataset, or by model where no dataset is known."""
+        """The podium by dataset, or by model if no dataset is known."""
         return self.ranking.podiums[0]
 
     @property
     def num_present(self) -> int:
-        """Number of committed trials, diverged ones included."""
+        """Number of finished trials, with the diverged ones."""
         return len(self.trials)
 
     @property
@@ -166,12 +173,12 @@ class Sweep:
         return rank(scores, ties=self.ranking.ties, agreement=False)
 
     def title(self, axis: str, label: object) -> str:
-        """Returns what to call a label of `dataset`, `model` or `loss`."""
+        """Returns the title of a label of `dataset`, `model` or `loss`."""
         return self.titles.of(axis, str(label))
 
 
 def column(table: pd.DataFrame, name: str) -> pd.Series[Any]:
-    """Returns a column, all None where the table lacks it."""
+    """Returns a column; all None if the table lacks it."""
     if name in table:
         return table[name]
     return pd.Series([None] * len(table), index=table.index, dtype=object, name=name)
@@ -187,7 +194,7 @@ def report_data(target: Target, *, ties: TieRule, sampling: Sampling) -> ReportD
         missing=target.missing,
     )
     if target.store is None:
-        return data
+        return replace(data, name=Path(target.name).name)
     counts = target.store.query(siblings_query(target.table.metric.name)).to_pandas()
     return replace(
         data,
@@ -198,7 +205,7 @@ def report_data(target: Target, *, ties: TieRule, sampling: Sampling) -> ReportD
     )
 
 
-def arrange(data: ReportData) -> Sweep:
+def arrange(data: ReportData) -> RankedSweep:
     """Orders the tables and ranks the trials; rows in any order give the same sweep."""
     table = replace(data.trials, rows=_sorted(data.trials.rows))
     trials = table.rows
@@ -208,8 +215,8 @@ def arrange(data: ReportData) -> Sweep:
     scores = scores_of(listed, known)
     grid = scores.expected
     ranking = rank(scores, ties=data.ties)
-    return Sweep(
-        name=str((data.grid or {}).get("name") or "Sweep"),
+    return RankedSweep(
+        name=str((data.grid or {}).get("name") or data.name),
         table=table,
         scores=scores,
         epochs=_sorted(_of_trials(data.epochs, trials), "epoch"),
@@ -249,15 +256,15 @@ def _sorted(table: pd.DataFrame, *more: str) -> pd.DataFrame:
     return table.sort_values(keys, kind="stable", ignore_index=True) if keys else table
 
 
-def surveyed(sweep: Sweep, label: str) -> tuple[str, ...]:
-    """Returns what a mask of a dataset means, and the notes on its files, as sentences."""
+def surveyed(sweep: RankedSweep, label: str) -> tuple[str, ...]:
+    """Returns sentences on the meaning of a dataset's masks, and the notes on its files."""
     survey = _surveys(sweep).get(label, {})
     notes = [str(note.get("sentence", "")) for note in _notes(survey)]
     return tuple(sentence_text(text) for text in (str(survey.get("masks") or ""), *notes) if text)
 
 
-def answer_notes(sweep: Sweep) -> tuple[str, ...]:
-    """Returns what makes the numbers those of other data or other code than the names say."""
+def answer_notes(sweep: RankedSweep) -> tuple[str, ...]:
+    """Returns notes on incomplete datasets and on code that changed between trials."""
     incomplete = [
         f"Dataset {sweep.title('dataset', label)}: {note.get('sentence')}."
         for label, survey in _surveys(sweep).items()
@@ -268,7 +275,7 @@ def answer_notes(sweep: Sweep) -> tuple[str, ...]:
     return (*incomplete, *map(sentence_text, changed))
 
 
-def _surveys(sweep: Sweep) -> dict[str, Mapping[str, object]]:
+def _surveys(sweep: RankedSweep) -> dict[str, Mapping[str, object]]:
     found = (sweep.document or {}).get("data")
     known = found if isinstance(found, Mapping) else {}
     return {

@@ -1,4 +1,4 @@
-"""The heat tables: block by loss, mean of a metric, the three best marked."""
+"""Heat tables: means of a metric by block and loss, with the three best of each row marked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from orchestrator.ranking.metrics import ALL_METRICS
 from orchestrator.ranking.places import place_losses
 from orchestrator.ranking.podium import Podium
 from orchestrator.ranking.rank import mean
-from orchestrator.report.data import Sweep, column
+from orchestrator.report.data import RankedSweep, column
+from orchestrator.wording import points_text
+
+MAX_CELLS = 20_000
+"""Cells of the largest table that the page shows."""
+
+AXIS_TITLES = {"dataset": "Dataset", "model": "Model", "cell": "Dataset and model"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +27,13 @@ class HeatCell:
     """One block and one loss.
 
     Attributes:
-        mean: Unrounded mean of the metric; None without any trial.
-        shade: 0 for the worst mean of its row, 1 for the best; 0.5 where all are equal.
-        place: 1, 2 or 3, else None.
-        joint: True where another loss of the row has the same place.
+        mean: Unrounded mean of the metric; None without a trial.
+        shade: 0 for the worst mean of its row, 1 for the best; 0.5 if all are equal.
+        place: 1, 2, 3, or None below.
+        joint: True if another loss of the row has the same place.
         num_present: Trials behind the mean.
         num_expected: Trials of the complete grid.
-        num_diverged: Those that diverged.
+        num_diverged: Diverged trials.
     """
 
     mean: float | None
@@ -41,34 +47,59 @@ class HeatCell:
 
 @dataclass(frozen=True, kw_only=True)
 class HeatTable:
-    """One axis by losses.
+    """Means of one metric by row and loss.
 
     Attributes:
-        axis: `dataset` or `model`.
+        axis: `dataset`, `model`, or `cell`: every dataset with every model.
         losses: Labels of the columns.
-        rows: Cells of each block, in the order of `losses`.
-        points: Points of each loss over all blocks.
+        rows: Cells in the order of `losses`, by the row's labels, one for each of `axes`.
+        points: Points of each loss over all rows.
     """
 
     axis: str
     losses: tuple[str, ...]
-    rows: Mapping[str, tuple[HeatCell, ...]]
+    rows: Mapping[tuple[str, ...], tuple[HeatCell, ...]]
     points: Mapping[str, int | float]
 
     @property
+    def axes(self) -> tuple[str, ...]:
+        """Axes whose labels name a row."""
+        return ("dataset", "model") if self.axis == "cell" else (self.axis,)
+
+    @property
     def has_diverged(self) -> bool:
-        """True where a mark for diverged trials needs its explanation."""
+        """True if the mark for diverged trials needs its explanation."""
         return any(cell.num_diverged for row in self.rows.values() for cell in row)
 
     @property
     def has_partial(self) -> bool:
-        """True where a mark for incomplete cells needs its explanation."""
+        """True if the mark for incomplete cells needs its explanation."""
         return any(
             0 < cell.num_present < cell.num_expected for row in self.rows.values() for cell in row
         )
 
 
-def heat_table(sweep: Sweep, podium: Podium) -> HeatTable:
+@dataclass(frozen=True, kw_only=True)
+class HeatView:
+    """One table of the page, in every metric that all trials have.
+
+    Attributes:
+        axis: Of the table.
+        table: In the ranked metric; None if it would be too large.
+        values: Of each metric what the page's script shows.
+    """
+
+    axis: str
+    table: HeatTable | None
+    values: Mapping[str, dict[str, Any]]
+
+    @property
+    def title(self) -> str:
+        """What a row is."""
+        return AXIS_TITLES[self.axis]
+
+
+def heat_table(sweep: RankedSweep, podium: Podium) -> HeatTable:
     """Returns the table of one podium's axis; columns are in the order of the main podium."""
     axis = podium.axis
     present = _counts(sweep, axis, diverged_only=False)
@@ -77,7 +108,7 @@ def heat_table(sweep: Sweep, podium: Podium) -> HeatTable:
         axis=axis,
         losses=sweep.losses,
         rows={
-            name: tuple(
+            (name,): tuple(
                 shaded_cell(
                     block.means,
                     block.places,
@@ -95,7 +126,7 @@ def heat_table(sweep: Sweep, podium: Podium) -> HeatTable:
     )
 
 
-def _counts(sweep: Sweep, axis: str, *, diverged_only: bool) -> dict[tuple[str, str], int]:
+def _counts(sweep: RankedSweep, axis: str, *, diverged_only: bool) -> dict[tuple[str, str], int]:
     trials = sweep.trials
     if diverged_only:
         trials = trials[column(trials, "status") == "diverged"]
@@ -132,59 +163,7 @@ def shaded_cell(
     )
 
 
-MAX_CELLS = 20_000
-"""Cells of the largest table shown; above, the page would be too large to look at."""
-
-AXIS_TITLES = {"dataset": "Dataset", "model": "Model", "cell": "Dataset and model"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeatRow:
-    """One row: its block and the cells in the order of the losses.
-
-    Attributes:
-        titles: What to call the block: one title, or those of dataset and model.
-        labels: The same as labels, for the filter.
-    """
-
-    titles: tuple[str, ...]
-    labels: tuple[str, ...]
-    cells: tuple[HeatCell, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeatView:
-    """One table in every metric that all trials have.
-
-    Attributes:
-        axis: `dataset`, `model`, or `cell`: every dataset with every model.
-        rows: The ranked metric's rows.
-        points: The ranked metric's points, by loss.
-        values: Of each metric the means, places and points, as the page's script reads them.
-        too_large: True where the rows are left out.
-    """
-
-    axis: str
-    rows: tuple[HeatRow, ...]
-    points: Mapping[str, int | float]
-    values: Mapping[str, dict[str, Any]]
-    too_large: bool = False
-
-    @property
-    def title(self) -> str:
-        """What a row is."""
-        return AXIS_TITLES[self.axis]
-
-    @property
-    def marks(self) -> frozenset[str]:
-        """Which marks need their explanation: `diverged`, `partial`."""
-        cells = [cell for row in self.rows for cell in row.cells]
-        diverged = {"diverged"} if any(cell.num_diverged for cell in cells) else set()
-        partial = any(0 < cell.num_present < cell.num_expected for cell in cells)
-        return frozenset(diverged | ({"partial"} if partial else set()))
-
-
-def heat_metrics(sweep: Sweep) -> tuple[str, ...]:
+def heat_metrics(sweep: RankedSweep) -> tuple[str, ...]:
     """Returns the metrics that every trial has, the ranked one first."""
     trials = sweep.trials
     others = [
@@ -195,33 +174,45 @@ def heat_metrics(sweep: Sweep) -> tuple[str, ...]:
     return (sweep.metric, *others)
 
 
-def heat_views(sweep: Sweep) -> list[HeatView]:
-    """Returns the tables by dataset, by model, and by both where the sweep has both."""
+def heat_views(sweep: RankedSweep) -> list[HeatView]:
+    """Returns the tables by dataset, by model, and by both if the sweep has both."""
     rankings = {metric: sweep.ranked_by(metric) for metric in heat_metrics(sweep)}
-    views = []
-    for position, podium in enumerate(sweep.ranking.podiums):
-        tables = {
-            metric: heat_table(sweep, ranking.podiums[position])
-            for metric, ranking in rankings.items()
-        }
-        titles = [((sweep.title(podium.axis, name),), (name,)) for name in podium.blocks]
-        views.append(_view(sweep, podium.axis, titles, tables))
-    if len(views) == 2:
-        views.append(_cell_view(sweep))
-    return views
+    views = [
+        _view(
+            sweep,
+            {
+                metric: heat_table(sweep, ranking.podiums[position])
+                for metric, ranking in rankings.items()
+            },
+        )
+        for position in range(len(sweep.ranking.podiums))
+    ]
+    return [*views, _cell_view(sweep)] if len(views) == 2 else views
 
 
-def _cell_view(sweep: Sweep) -> HeatView:
-    pairs = [(d, m) for d in sweep.grid.datasets for m in sweep.grid.models]
-    if len(pairs) * len(sweep.losses) > MAX_CELLS:
-        return HeatView(axis="cell", rows=(), points={}, values={}, too_large=True)
-    titles = [((sweep.title("dataset", d), sweep.title("model", m)), (d, m)) for d, m in pairs]
-    tables = {metric: _cell_table(sweep, pairs, metric) for metric in heat_metrics(sweep)}
-    return _view(sweep, "cell", titles, tables)
+def _cell_view(sweep: RankedSweep) -> HeatView:
+    cells = [(d, m) for d in sweep.grid.datasets for m in sweep.grid.models]
+    if len(cells) * len(sweep.losses) > MAX_CELLS:
+        return HeatView(axis="cell", table=None, values={})
+    return _view(
+        sweep, {metric: _cell_table(sweep, cells, metric) for metric in heat_metrics(sweep)}
+    )
 
 
-def _cell_table(sweep: Sweep, pairs: Sequence[tuple[str, str]], metric: str) -> HeatTable:
-    """Returns {dataset and model: cells}; points of each such block are given and summed."""
+def _view(sweep: RankedSweep, tables: Mapping[str, HeatTable]) -> HeatView:
+    table = tables[sweep.metric]
+    return HeatView(
+        axis=table.axis,
+        table=table,
+        values={
+            metric: _values(found) | {"lower_is_better": sweep.measure(metric).lower_is_better}
+            for metric, found in tables.items()
+        },
+    )
+
+
+def _cell_table(sweep: RankedSweep, pairs: Sequence[tuple[str, str]], metric: str) -> HeatTable:
+    """Returns the table of dataset and model; points are given in each row and summed."""
     trials = sweep.trials
     means = _cell_means(trials, metric)
     keys = list(
@@ -232,14 +223,14 @@ def _cell_table(sweep: Sweep, pairs: Sequence[tuple[str, str]], metric: str) -> 
     diverged = Counter(key for key, flag in zip(keys, is_diverged, strict=True) if flag)
     points = dict.fromkeys(sweep.losses, 0.0)
     lower = sweep.measure(metric).lower_is_better
-    rows: dict[str, tuple[HeatCell, ...]] = {}
+    rows: dict[tuple[str, ...], tuple[HeatCell, ...]] = {}
     for pair in pairs:
         block = {loss: means[*pair, loss] for loss in sweep.losses if (*pair, loss) in means}
         gains = {loss: -value if lower else value for loss, value in block.items()}
         placing = place_losses(gains, ties=sweep.ranking.ties, listed=sweep.losses)
         for loss, value in placing.points.items():
             points[loss] += float(value)
-        rows["\n".join(pair)] = tuple(
+        rows[pair] = tuple(
             shaded_cell(
                 block,
                 placing.places,
@@ -263,36 +254,16 @@ def _cell_means(trials: pd.DataFrame, metric: str) -> dict[tuple[str, str, str],
     return {key: mean(values) for key, values in groups.items()}
 
 
-def _view(
-    sweep: Sweep,
-    axis: str,
-    titles: Sequence[tuple[tuple[str, ...], tuple[str, ...]]],
-    tables: Mapping[str, HeatTable],
-) -> HeatView:
-    first = tables[sweep.metric]
-    return HeatView(
-        axis=axis,
-        rows=tuple(
-            HeatRow(titles=names, labels=labels, cells=cells)
-            for (names, labels), cells in zip(titles, first.rows.values(), strict=True)
-        ),
-        points=first.points,
-        values={
-            metric: _values(table) | ({"l": True} if sweep.measure(metric).lower_is_better else {})
-            for metric, table in tables.items()
-        },
-    )
-
-
 def _values(table: HeatTable) -> dict[str, Any]:
-    """Returns {v: means, p: places, s: points}, rows and losses in the table's order.
+    """Returns what the page's script shows of one metric, in the table's order of rows and losses.
 
-    With `l` beside them lower values are better.
+    `points` are numbers to sort by, `point_texts` the same as shown.
     """
     return {
-        "v": [[cell.mean for cell in row] for row in table.rows.values()],
-        "p": [[place_text(cell) for cell in row] for row in table.rows.values()],
-        "s": [table.points[loss] for loss in table.losses],
+        "means": [[cell.mean for cell in row] for row in table.rows.values()],
+        "places": [[place_text(cell) for cell in row] for row in table.rows.values()],
+        "points": [table.points[loss] for loss in table.losses],
+        "point_texts": [points_text(table.points[loss]) for loss in table.losses],
     }
 
 

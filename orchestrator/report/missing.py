@@ -1,4 +1,4 @@
-"""What is missing or failed: a report that hides its holes answers another question."""
+"""Missing trials and failed attempts, which every report shows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from orchestrator.report.data import TRIAL_KEY, Sweep, column
+from orchestrator.report.data import TRIAL_KEY, RankedSweep, column
 
 MAX_LISTED = 40
-"""Rows of each list; the rest is counted."""
+"""Rows of each list; further ones are only counted."""
 
 MAX_TRACEBACK_LINES = 40
 MAX_LINE = 400
@@ -21,8 +21,8 @@ MAX_LINE = 400
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hole:
-    """A combination with fewer trials than the grid asks for."""
+class IncompleteCombination:
+    """A combination with fewer trials than the grid has."""
 
     dataset: str | None
     model: str | None
@@ -32,12 +32,12 @@ class Hole:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failed:
+class FailedAttempt:
     """One failed attempt.
 
     Attributes:
         outcome: `open` (no result yet), `finished later`, or `counts as 0` (diverged).
-        traceback: Its last lines; empty when there is none.
+        traceback: Its last lines; may be empty.
     """
 
     dataset: str
@@ -53,44 +53,44 @@ class Failed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holes:
-    """All of it, cut to a readable length.
+class MissingAndFailed:
+    """Missing trials and failed attempts; both lists are cut at `MAX_LISTED`.
 
     Attributes:
-        holes: The first combinations with missing trials.
-        num_holes: How many combinations there are.
-        num_missing: How many trials they lack.
-        failed: The first failed attempts, open ones before all others.
-        num_failed: How many there are.
+        incomplete: The first combinations with missing trials.
+        num_incomplete: Number of all such combinations.
+        num_missing: Number of trials that they lack.
+        failed: The first failed attempts; open ones come first.
+        num_failed: Number of all failed attempts.
         classes: Attempts by class, then outcome.
     """
 
-    holes: tuple[Hole, ...]
-    num_holes: int
+    incomplete: tuple[IncompleteCombination, ...]
+    num_incomplete: int
     num_missing: int
-    failed: tuple[Failed, ...]
+    failed: tuple[FailedAttempt, ...]
     num_failed: int
     classes: Mapping[str, Mapping[str, int]]
 
 
-def find_holes(sweep: Sweep) -> Holes:
+def find_missing(sweep: RankedSweep) -> MissingAndFailed:
     """Returns the missing combinations and the failed attempts."""
-    holes = _missing(sweep)
+    incomplete = _incomplete(sweep)
     failed = _failed(sweep)
     classes: dict[str, Counter[str]] = {}
     for attempt in failed:
         classes.setdefault(attempt.failure_class, Counter())[attempt.outcome] += 1
-    return Holes(
-        holes=tuple(holes[:MAX_LISTED]),
-        num_holes=len(holes),
-        num_missing=sum(hole.num_expected - hole.num_present for hole in holes),
+    return MissingAndFailed(
+        incomplete=tuple(incomplete[:MAX_LISTED]),
+        num_incomplete=len(incomplete),
+        num_missing=sum(one.num_expected - one.num_present for one in incomplete),
         failed=tuple(failed[:MAX_LISTED]),
         num_failed=len(failed),
         classes=classes,
     )
 
 
-def _missing(sweep: Sweep) -> list[Hole]:
+def _incomplete(sweep: RankedSweep) -> list[IncompleteCombination]:
     grid, trials = sweep.grid, sweep.trials
     columns = [
         trials[axis] if axis in trials else itertools.repeat(None, len(trials))
@@ -99,7 +99,7 @@ def _missing(sweep: Sweep) -> list[Hole]:
     present = Counter(zip(*columns, strict=True))
     product = itertools.product(grid.datasets or (None,), grid.models or (None,), sweep.losses)
     return [
-        Hole(
+        IncompleteCombination(
             dataset=dataset,
             model=model,
             loss=loss,
@@ -112,13 +112,13 @@ def _missing(sweep: Sweep) -> list[Hole]:
     ]
 
 
-def _failed(sweep: Sweep) -> list[Failed]:
+def _failed(sweep: RankedSweep) -> list[FailedAttempt]:
     table = sweep.failures
     if table.empty:
         return []
     finished = set(column(sweep.trials, "trial_id").dropna())
     keys = set(zip(*(column(sweep.trials, name) for name in TRIAL_KEY), strict=True))
-    rows: list[Failed] = []
+    rows: list[FailedAttempt] = []
     for row in table.to_dict("records"):
         known = row.get("trial_id")
         key = tuple(row.get(name) for name in TRIAL_KEY)
@@ -130,8 +130,8 @@ def _failed(sweep: Sweep) -> list[Failed]:
             outcome = "finished later" if done else "open"
         texts = {name: _text(row.get(name)) for name in (*TRIAL_KEY, "attempt", "host", "message")}
         rows.append(
-            Failed(
-                **texts | {"message": _cut(texts["message"])},
+            FailedAttempt(
+                **texts | {"message": _shortened(texts["message"])},
                 failure_class=failure_class,
                 outcome=outcome,
                 traceback=_tail(_text(row.get("traceback"))),
@@ -154,8 +154,8 @@ def _tail(traceback: str) -> str:
     if len(lines) > MAX_TRACEBACK_LINES:
         left_out = len(lines) - MAX_TRACEBACK_LINES
         lines = [f"… {left_out} lines before", *lines[-MAX_TRACEBACK_LINES:]]
-    return "\n".join(_cut(line) for line in lines)
+    return "\n".join(_shortened(line) for line in lines)
 
 
-def _cut(line: str) -> str:
+def _shortened(line: str) -> str:
     return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]} …"

@@ -9,38 +9,32 @@ from typing import Any
 from orchestrator.ranking.places import TIE_MEANINGS
 from orchestrator.ranking.podium import Podium
 from orchestrator.ranking.siblings import MIN_IMAGES, follows_from_counts
-from orchestrator.report.content import Content, collect
-from orchestrator.report.curves import curve_data
-from orchestrator.report.data import ReportData, ReportFiles, Sweep, arrange
-from orchestrator.report.drawing import (
-    HEIGHT,
-    WIDTH,
-    CriticalDiagram,
-    draw_critical,
-    draw_examples,
-    draw_panel,
-)
+from orchestrator.report.curves import HEIGHT, WIDTH, curve_data, draw_panel
+from orchestrator.report.data import RankedSweep, ReportData, ReportFiles, arrange
 from orchestrator.report.figures import draw_figures
 from orchestrator.report.figures.files import stale_figures
 from orchestrator.report.heat import HeatCell, HeatView, heat_metrics, heat_views, place_text
 from orchestrator.report.palette import PREDICTION_COLOUR, TRUTH_COLOUR
+from orchestrator.report.predictions import draw_examples
 from orchestrator.report.rendering import embedded_json, render
+from orchestrator.report.sections import Sections, compute_sections
 from orchestrator.report.standings import other_ways_matter, podium_steps, shown_metrics
-from orchestrator.wording import MISSING, count_text, duration_text, list_text
+from orchestrator.report.statistics import DIAGRAM_WIDTH, CriticalDiagram, draw_critical
+from orchestrator.wording import FOR_SCRIPTS, MISSING, count_text, duration_text, list_text
 from workers.contract import UserError
 from workers.durable import replace_file
 
 SCRIPTS = ("tables.js", "heat.js", "curves.js", "copy.js")
 
 
-def render_page(content: Content, figure_names: Sequence[str]) -> str:
+def render_page(sections: Sections, figure_names: Sequence[str]) -> str:
     """Returns the page as HTML text; every name in it is escaped.
 
     Args:
-        content: What to show.
+        sections: What to show.
         figure_names: Files in the folder figures/ beside the page, to link to.
     """
-    sweep = content.sweep
+    sweep = sections.sweep
     views = heat_views(sweep)
     curves = curve_data(sweep)
     return render(
@@ -48,29 +42,30 @@ def render_page(content: Content, figure_names: Sequence[str]) -> str:
         losses=sweep.grid.losses,
         scripts=SCRIPTS,
         data=embedded_json(_script_data(sweep, views, curves)),
-        content=content,
+        sections=sections,
         sweep=sweep,
         grid=sweep.grid,
         truth_colour=TRUTH_COLOUR,
         prediction_colour=PREDICTION_COLOUR,
         steps={podium.axis: podium_steps(podium) for podium in sweep.ranking.podiums},
-        clean_steps={podium.axis: podium_steps(podium) for podium in _clean_podiums(content)},
+        clean_steps={podium.axis: podium_steps(podium) for podium in _clean_podiums(sections)},
         least_images=MIN_IMAGES,
         metric_counts=follows_from_counts(sweep.metric),
         titled=lambda labels: list_text([sweep.title("dataset", label) for label in labels]),
-        best_metrics=_best(content),
+        best_metrics=_best(sections),
         metrics=shown_metrics(sweep),
         other_ways_matter=other_ways_matter(sweep),
-        facts=_facts(content),
+        facts=_facts(sections),
         views=views,
         heat_metrics=heat_metrics(sweep),
-        losses_compared=[entry.loss for entry in content.evidence.main.losses],
-        diagram=_diagram(content),
-        panels=[draw_panel(panel) for panel in content.panels],
+        losses_compared=[entry.loss for entry in sections.statistics.main.losses],
+        diagram=_diagram(sections),
+        diagram_width=DIAGRAM_WIDTH,
+        panels=[draw_panel(panel) for panel in sections.panels],
         panel_size=(WIDTH, HEIGHT),
         has_curves=bool(curves),
         curve_step=curves.get("step", 1),
-        examples=draw_examples(content.examples),
+        examples=draw_examples(sections.examples),
         tie_meaning=TIE_MEANINGS[sweep.ranking.ties],
         cell_hint=_cell_hint,
         place_text=place_text,
@@ -78,11 +73,14 @@ def render_page(content: Content, figure_names: Sequence[str]) -> str:
     )
 
 
-def _script_data(sweep: Sweep, views: Sequence[HeatView], curves: dict[str, Any]) -> dict[str, Any]:
+def _script_data(
+    sweep: RankedSweep, views: Sequence[HeatView], curves: dict[str, Any]
+) -> dict[str, Any]:
     """Returns what the page's script reads."""
     return {
         "heat": {view.axis: dict(view.values) for view in views},
         "curves": curves,
+        "wording": FOR_SCRIPTS,
         "titles": {
             axis: [sweep.title(axis, label) for label in sweep.grid.blocks(axis)]
             for axis in ("dataset", "model", "loss")
@@ -90,9 +88,9 @@ def _script_data(sweep: Sweep, views: Sequence[HeatView], curves: dict[str, Any]
     }
 
 
-def _facts(content: Content) -> list[tuple[str, str]]:
+def _facts(sections: Sections) -> list[tuple[str, str]]:
     """Returns the title block: (name, value)."""
-    sweep, grid = content.sweep, content.sweep.grid
+    sweep, grid = sections.sweep, sections.sweep.grid
     sizes = [
         count_text(len(labels), noun)
         for noun, labels in (
@@ -102,28 +100,32 @@ def _facts(content: Content) -> list[tuple[str, str]]:
     ]  # fmt: skip
     coverage = sweep.main_podium.coverage
     diverged = f", {sweep.num_diverged:,} diverged" if sweep.num_diverged else ""
-    total = content.costs.total
+    total = sections.costs.total
     facts = [
         ("Grid", " × ".join([*sizes, count_text(grid.num_repeats, "repeat")])),
-        ("Trials in", f"{coverage.present:,} of {coverage.expected:,}{diverged}"),
-        ("Failed attempts", f"{content.holes.num_failed:,}"),
-        ("Training time, summed", duration_text(total.total_seconds) if total else MISSING),
-        ("Results from", content.record.committed),
+        ("Finished trials", f"{coverage.present:,} of {coverage.expected:,}{diverged}"),
     ]
-    protocol = dict(content.record.groups["Protocol"]).get("Protocol")
+    if not sweep.recorded:
+        return facts
+    facts += [
+        ("Failed attempts", f"{sections.missing.num_failed:,}"),
+        ("Training time, summed", duration_text(total.total_seconds) if total else MISSING),
+        ("Results from", sections.record.committed),
+    ]
+    protocol = dict(sections.record.groups["Protocol"]).get("Protocol")
     return [*facts, ("Protocol", protocol)] if protocol else facts
 
 
-def _clean_podiums(content: Content) -> Sequence[Podium]:
-    ranking = content.siblings.ranking
+def _clean_podiums(sections: Sections) -> Sequence[Podium]:
+    ranking = sections.siblings.ranking
     return ranking.podiums if ranking else ()
 
 
-def _diagram(content: Content) -> CriticalDiagram | None:
-    found = content.evidence.significance.critical_difference
+def _diagram(sections: Sections) -> CriticalDiagram | None:
+    found = sections.statistics.significance.critical_difference
     if found is None:
         return None
-    sweep = content.sweep
+    sweep = sections.sweep
     return draw_critical(found, {loss: sweep.title("loss", loss) for loss in sweep.losses})
 
 
@@ -135,10 +137,10 @@ def _by_figure(names: Sequence[str]) -> Mapping[str, list[str]]:
     return groups
 
 
-def _best(content: Content) -> Mapping[str, float]:
+def _best(sections: Sections) -> Mapping[str, float]:
     """Returns the best value of each metric over the losses."""
     best: dict[str, float] = {}
-    for standing in content.standings:
+    for standing in sections.standings:
         for metric, value in standing.metrics.items():
             if value is not None:
                 best[metric] = max(value, best.get(metric, value))
@@ -161,17 +163,17 @@ def write_report(data: ReportData, out: Path) -> ReportFiles:
         UserError: There is no trial yet, trials must not be ranked together, or the folder
             cannot be written.
     """
-    content = collect(arrange(data))
-    drawn = draw_figures(content)
+    sections = compute_sections(arrange(data))
+    drawn = draw_figures(sections)
     figures = drawn.files
-    page = render_page(content, list(figures))
+    page = render_page(sections, list(figures))
     folder = out / "figures"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path in stale_figures(folder, figures):
             path.unlink(missing_ok=True)
-        for name, content_bytes in figures.items():
-            replace_file(folder / name, content_bytes)
+        for name, content in figures.items():
+            replace_file(folder / name, content)
         replace_file(out / "index.html", page.encode())
     except OSError as error:
         msg = f"{error.filename or out}: cannot be written: {error.strerror}; choose another --out"
@@ -179,6 +181,6 @@ def write_report(data: ReportData, out: Path) -> ReportFiles:
     return ReportFiles(
         page=out / "index.html",
         figures=tuple(folder / name for name in figures),
-        answer=content.answer.sentence,
-        notes=(*content.sweep.missing, *drawn.notes),
+        answer=sections.answer.sentence,
+        notes=(*sections.sweep.missing, *drawn.notes),
     )

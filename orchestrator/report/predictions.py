@@ -1,9 +1,10 @@
-"""Example predictions: one test image a dataset, seen by one model trained with each loss."""
+"""Predictions kept of test images: the example of each dataset, its masks, and their drawing."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,18 +12,29 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from orchestrator.report.data import Sweep, column
+from orchestrator.report.data import RankedSweep, column
+from orchestrator.report.outlines import MAX_PATH_CHARACTERS, outline_path
 
 BINARISATIONS: Mapping[str, str] = {
     "half": "sigmoid of the raw output over 0.5",
     "mean": "raw output over its own mean",
 }
-"""The two of the study's figure 3."""
+"""The two of the study's figure 3. Metrics use the first."""
+
+MAX_EXAMPLES = 12
+"""Datasets shown, so that a page with many of them stays small."""
+
+MAX_TILES = 12
+"""Losses drawn of one example on the page."""
+
+_ALL_PATH_CHARACTERS = 3_000_000
+_MAX_IMAGE_BYTES = 120_000
+_SMALLER_SIDE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mask:
-    """What one loss's network found in an image, binarised in one way.
+    """The prediction of one loss's network for an image, binarised in one way.
 
     Attributes:
         lesion: Boolean, shape (H, W).
@@ -33,6 +45,142 @@ class Mask:
     lesion: np.ndarray
     threshold: float
     dice: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One test image with the predictions of one model and repeat.
+
+    Attributes:
+        image_jpeg: The image as stored.
+        pixels: The same, decoded, uint8, shape (H, W, 3).
+        truth: True mask, boolean, shape (H, W).
+        masks: By loss, in the order of the podium, and by binarisation.
+    """
+
+    dataset: str
+    model: str
+    repeat: int
+    image: str
+    image_jpeg: bytes
+    pixels: np.ndarray
+    truth: np.ndarray
+    masks: Mapping[str, Mapping[str, Mask]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnTile:
+    """The outline of one prediction in one binarisation."""
+
+    loss: str
+    dice: float
+    path: str
+    empty: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnExample:
+    """One example on the page, which embeds its image once.
+
+    Attributes:
+        tiles: One tile per loss, by binarisation.
+    """
+
+    example: Example
+    width: int
+    height: int
+    image_base64: str
+    truth_path: str
+    tiles: Mapping[str, tuple[DrawnTile, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSizes:
+    """Number of images of a dataset: the least and the most over its repeats.
+
+    Attributes:
+        total: Of all images.
+        train: Of the training images; `val` and `test` likewise.
+    """
+
+    total: tuple[int, int]
+    train: tuple[int, int]
+    val: tuple[int, int]
+    test: tuple[int, int]
+
+
+def examples(sweep: RankedSweep) -> list[Example]:
+    """Returns one example of each dataset that has predictions, at most `MAX_EXAMPLES`.
+
+    The choice does not favour a loss. It takes the model and repeat with predictions of the most
+    losses (then the best mean test Dice), and of their images the one whose mean Dice over the
+    losses is nearest to the mean test Dice of those trials: a typical image.
+    """
+    predictions = sweep.predictions
+    needed = {"dataset", "loss", "image", "image_jpeg", "truth_png", "logits_png"}
+    if predictions.empty or not needed <= set(predictions.columns):
+        return []
+    chosen: list[Example] = []
+    for dataset in sweep.grid.datasets:
+        rows = predictions[predictions["dataset"] == dataset]
+        if len(chosen) < MAX_EXAMPLES and not rows.empty:
+            chosen.append(_typical(sweep, rows))
+    return chosen
+
+
+def _typical(sweep: RankedSweep, rows: pd.DataFrame) -> Example:
+    test_dice = dict(
+        zip(column(sweep.trials, "trial_id"), sweep.trials["dice"].astype(float), strict=True)
+    )
+    rows = rows.assign(
+        model=column(rows, "model").fillna("").astype(str),
+        repeat=column(rows, "repeat").fillna(0).astype(int),
+        test_dice=column(rows, "trial_id").map(test_dice).fillna(0.0),
+    )
+    groups = [
+        (-group["loss"].nunique(), -group["test_dice"].mean(), key, group)
+        for key, group in rows.groupby(["model", "repeat"], sort=True)
+    ]
+    group = min(groups, key=lambda entry: entry[:3])[3]
+    target = float(group.drop_duplicates("loss")["test_dice"].mean())
+    images = [_example(sweep, image_rows) for _, image_rows in group.groupby("image", sort=True)]
+    return min(
+        images,
+        key=lambda example: (
+            -len(example.masks),
+            abs(float(np.mean([kinds["half"].dice for kinds in example.masks.values()])) - target),
+            example.image,
+        ),
+    )
+
+
+def examples_like(sweep: RankedSweep, example: Example) -> list[Example]:
+    """Returns all kept images of the example's dataset, model and repeat, its own first."""
+    rows = sweep.predictions
+    same = rows["dataset"] == example.dataset
+    for name, value in (("model", example.model), ("repeat", example.repeat)):
+        if name in rows:
+            same &= rows[name] == value
+    found = [
+        _example(sweep, image_rows) for _, image_rows in rows[same].groupby("image", sort=True)
+    ]
+    return sorted(found, key=lambda other: other.image != example.image)
+
+
+def _example(sweep: RankedSweep, rows: pd.DataFrame) -> Example:
+    first = rows.iloc[0]
+    truth = decode_mask(first["truth_png"])
+    by_loss = {str(row["loss"]): row for _, row in rows.iterrows()}
+    return Example(
+        dataset=str(first["dataset"]),
+        model=str(first.get("model") or ""),
+        repeat=int(first.get("repeat") or 0),
+        image=str(first["image"]),
+        image_jpeg=bytes(first["image_jpeg"]),
+        pixels=np.asarray(Image.open(io.BytesIO(first["image_jpeg"])).convert("RGB")),
+        truth=truth,
+        masks={loss: masks_of(by_loss[loss], truth) for loss in sweep.losses if loss in by_loss},
+    )
 
 
 def masks_of(row: pd.Series[Any], truth: np.ndarray) -> dict[str, Mask]:
@@ -69,255 +217,58 @@ def dice(predicted: np.ndarray, truth: np.ndarray) -> float:
     return 2 * int((predicted & truth).sum()) / total if total else 1.0
 
 
-MAX_EXAMPLES = 12
-"""Datasets shown, so that a page with many of them stays small."""
+def draw_examples(examples: Sequence[Example]) -> list[DrawnExample]:
+    """Draws all examples for the page; together their outlines stay within a few megabytes."""
+    num_outlines = sum(1 + 2 * len(list(example.masks)[:MAX_TILES]) for example in examples)
+    limit = min(MAX_PATH_CHARACTERS, _ALL_PATH_CHARACTERS // max(num_outlines, 1))
+    return [draw_example(example, limit) for example in examples]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What the network trained with one loss made of the image.
-
-    Attributes:
-        mask: Boolean, shape (H, W); True where sigmoid(logit) is over 0.5.
-        dice: Dice of this image.
-        mean_mask: The same, True where the logit is over the mean of the image's logits, as in
-            the study's figure 3.
-        mean_dice: Dice of that mask.
-    """
-
-    loss: str
-    mask: np.ndarray
-    dice: float
-    mean_mask: np.ndarray
-    mean_dice: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Example:
-    """One test image.
-
-    Attributes:
-        image_jpeg: The image as stored.
-        pixels: The same, decoded, uint8, shape (H, W, 3).
-        truth: True mask, boolean, shape (H, W).
-        seen: One entry a loss, in the order of the podium.
-    """
-
-    dataset: str
-    model: str
-    repeat: int
-    image: str
-    image_jpeg: bytes
-    pixels: np.ndarray
-    truth: np.ndarray
-    seen: tuple[Seen, ...]
-
-
-def examples(sweep: Sweep) -> list[Example]:
-    """Returns one example a dataset that has predictions, at most `MAX_EXAMPLES`.
-
-    Chosen without looking at which loss gains: the model and repeat that cover the most losses
-    (then the best mean test Dice), and of their images the one whose Dice, over the losses, is
-    nearest to the mean test Dice of those trials: a typical image, not a flattering one.
-    """
-    predictions = sweep.predictions
-    needed = {"dataset", "loss", "image", "image_jpeg", "truth_png", "logits_png"}
-    if predictions.empty or not needed <= set(predictions.columns):
-        return []
-    chosen: list[Example] = []
-    for dataset in sweep.grid.datasets:
-        rows = predictions[predictions["dataset"] == dataset]
-        if len(chosen) < MAX_EXAMPLES and not rows.empty:
-            chosen.append(_typical(sweep, rows))
-    return chosen
-
-
-def _typical(sweep: Sweep, rows: pd.DataFrame) -> Example:
-    test_dice = dict(
-        zip(column(sweep.trials, "trial_id"), sweep.trials["dice"].astype(float), strict=True)
-    )
-    rows = rows.assign(
-        model=column(rows, "model").fillna("").astype(str),
-        repeat=column(rows, "repeat").fillna(0).astype(int),
-        test_dice=column(rows, "trial_id").map(test_dice).fillna(0.0),
-    )
-    groups = [
-        (-group["loss"].nunique(), -group["test_dice"].mean(), key, group)
-        for key, group in rows.groupby(["model", "repeat"], sort=True)
-    ]
-    group = min(groups, key=lambda entry: entry[:3])[3]
-    target = float(group.drop_duplicates("loss")["test_dice"].mean())
-    images = [_example(sweep, image_rows) for _, image_rows in group.groupby("image", sort=True)]
-    return min(
-        images,
-        key=lambda example: (
-            -len(example.seen),
-            abs(float(np.mean([seen.dice for seen in example.seen])) - target),
-            example.image,
-        ),
-    )
-
-
-def _example(sweep: Sweep, rows: pd.DataFrame) -> Example:
-    first = rows.iloc[0]
-    truth = decode_mask(first["truth_png"])
-    by_loss = {str(row["loss"]): row for _, row in rows.iterrows()}
-    return Example(
-        dataset=str(first["dataset"]),
-        model=str(first["model"]),
-        repeat=int(first["repeat"]),
-        image=str(first["image"]),
-        image_jpeg=bytes(first["image_jpeg"]),
-        pixels=np.asarray(Image.open(io.BytesIO(first["image_jpeg"])).convert("RGB")),
-        truth=truth,
-        seen=tuple(_seen(loss, by_loss[loss], truth) for loss in sweep.losses if loss in by_loss),
-    )
-
-
-def _seen(loss: str, row: pd.Series[Any], truth: np.ndarray) -> Seen:
-    masks = masks_of(row, truth)
-    return Seen(
-        loss=loss,
-        mask=masks["half"].lesion,
-        dice=masks["half"].dice,
-        mean_mask=masks["mean"].lesion,
-        mean_dice=masks["mean"].dice,
-    )
-
-
-Point = tuple[float, float]
-
-
-def outlines(mask: np.ndarray) -> list[list[Point]]:
-    """Returns closed outlines of a mask, each a list of (x, y) in pixels.
-
-    Points lie in the middle of pixel borders, so that stairs become slopes; straight runs keep
-    only their ends. Holes are outlines of their own.
+def draw_example(example: Example, limit: int = MAX_PATH_CHARACTERS) -> DrawnExample:
+    """Draws the tiles of one image for the page.
 
     Args:
-        mask: Boolean, shape (H, W).
+        example: The image and its predictions.
+        limit: Characters of one outline; a longer one is drawn coarser.
     """
-    following = _borders(mask)
-    lines: list[list[Point]] = []
-    for start in sorted(following):
-        while following[start]:
-            line = [start]
-            current = following[start].pop()
-            # As many borders enter a corner as leave it, so every walk comes back.
-            while current != start:
-                line.append(current)
-                current = following[current].pop()
-            lines.append(_slopes(line))
-    return lines
-
-
-def _borders(mask: np.ndarray) -> dict[tuple[int, int], list[tuple[int, int]]]:
-    """Returns the pixel borders as directed steps from corner to corner, the mask on the right."""
-    padded = np.pad(np.asarray(mask, dtype=bool), 1)
-    inside = padded[1:-1, 1:-1]
-    steps = (
-        (padded[:-2, 1:-1], (0, 0), (1, 0)),  # nothing above: along the top, to the right
-        (padded[1:-1, 2:], (1, 0), (1, 1)),
-        (padded[2:, 1:-1], (1, 1), (0, 1)),
-        (padded[1:-1, :-2], (0, 1), (0, 0)),
+    height, width = example.truth.shape
+    losses = list(example.masks)[:MAX_TILES]
+    return DrawnExample(
+        example=example,
+        width=width,
+        height=height,
+        image_base64=b64encode(_small_jpeg(example)).decode("ascii"),
+        truth_path=outline_path(example.truth, limit),
+        tiles={
+            kind: tuple(_tile(loss, example.masks[loss][kind], limit) for loss in losses)
+            for kind in BINARISATIONS
+        },
     )
-    following: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for neighbour, begin, end in steps:
-        ys, xs = np.nonzero(inside & ~neighbour)
-        for x, y in zip(xs.tolist(), ys.tolist(), strict=True):
-            following.setdefault((x + begin[0], y + begin[1]), []).append((x + end[0], y + end[1]))
-    return following
 
 
-def _slopes(corners: list[tuple[int, int]]) -> list[Point]:
-    """Joins the middles of neighbouring borders and drops points inside straight runs."""
-    middles = [
-        ((x + next_x) / 2, (y + next_y) / 2)
-        for (x, y), (next_x, next_y) in zip(corners, corners[1:] + corners[:1], strict=True)
-    ]
-    kept: list[Point] = []
-    for index, (x, y) in enumerate(middles):
-        before = middles[index - 1]
-        after = middles[(index + 1) % len(middles)]
-        turn = (x - before[0]) * (after[1] - y) - (y - before[1]) * (after[0] - x)
-        if turn:
-            kept.append((x, y))
-    return kept
+def _tile(loss: str, mask: Mask, limit: int) -> DrawnTile:
+    path = outline_path(mask.lesion, limit)
+    return DrawnTile(loss=loss, dice=mask.dice, path=path, empty=not bool(mask.lesion.any()))
 
 
-def svg_path(lines: list[list[Point]]) -> str:
-    """Returns the outlines as the data of one SVG path."""
-    return "".join("M" + "L".join(f"{x:g} {y:g}" for x, y in line) + "Z" for line in lines if line)
+def _small_jpeg(example: Example) -> bytes:
+    if len(example.image_jpeg) <= _MAX_IMAGE_BYTES:
+        return example.image_jpeg
+    picture = Image.fromarray(example.pixels)
+    picture.thumbnail((_SMALLER_SIDE, _SMALLER_SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Panel:
-    """One test image.
-
-    Attributes:
-        pixels: uint8, shape (H, W, 3).
-        truth: Boolean, shape (H, W).
-        masks: By loss and binarisation.
-    """
-
-    dataset: str
-    model: str
-    repeat: int
-    image: str
-    pixels: np.ndarray
-    truth: np.ndarray
-    masks: Mapping[str, Mapping[str, Mask]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageCounts:
-    """Images of a dataset; two numbers where the repeats differ.
-
-    Attributes:
-        total: Least and most images of a repeat.
-        train: Of its training part; `val` and `test` likewise.
-    """
-
-    total: tuple[int, int]
-    train: tuple[int, int]
-    val: tuple[int, int]
-    test: tuple[int, int]
-
-
-def image_counts(sweep: Sweep, dataset: str) -> ImageCounts | None:
-    """Returns how many images the trials of a dataset had, or None where they do not say."""
+def dataset_sizes(sweep: RankedSweep, dataset: str) -> DatasetSizes | None:
+    """Returns how many images the trials of a dataset had, or None if a trial does not say."""
     trials = sweep.trials[sweep.trials["dataset"] == dataset]
-    parts = [
-        pd.to_numeric(column(trials, f"num_{part}_images")) for part in ("train", "val", "test")
+    subsets = [
+        pd.to_numeric(column(trials, f"num_{name}_images")) for name in ("train", "val", "test")
     ]
-    if trials.empty or any(part.isna().any() for part in parts):
+    if trials.empty or any(subset.isna().any() for subset in subsets):
         return None
-    total = parts[0] + parts[1] + parts[2]
-    ranges = [(int(part.min()), int(part.max())) for part in (total, *parts)]
-    return ImageCounts(total=ranges[0], train=ranges[1], val=ranges[2], test=ranges[3])
-
-
-def panels_like(sweep: Sweep, example: Example) -> list[Panel]:
-    """Returns all kept images of the example's dataset, model and repeat, its own first."""
-    rows = sweep.predictions
-    same = rows["dataset"] == example.dataset
-    for name, value in (("model", example.model), ("repeat", example.repeat)):
-        if name in rows:
-            same &= rows[name] == value
-    panels = [_panel(sweep, image_rows) for _, image_rows in rows[same].groupby("image", sort=True)]
-    return sorted(panels, key=lambda panel: panel.image != example.image)
-
-
-def _panel(sweep: Sweep, rows: pd.DataFrame) -> Panel:
-    first = rows.iloc[0]
-    truth = decode_mask(first["truth_png"])
-    by_loss = {str(row["loss"]): row for _, row in rows.iterrows()}
-    return Panel(
-        dataset=str(first["dataset"]),
-        model=str(first.get("model") or ""),
-        repeat=int(first.get("repeat") or 0),
-        image=str(first["image"]),
-        pixels=np.asarray(Image.open(io.BytesIO(first["image_jpeg"])).convert("RGB")),
-        truth=truth,
-        masks={loss: masks_of(by_loss[loss], truth) for loss in sweep.losses if loss in by_loss},
-    )
+    total = subsets[0] + subsets[1] + subsets[2]
+    ranges = [(int(subset.min()), int(subset.max())) for subset in (total, *subsets)]
+    return DatasetSizes(total=ranges[0], train=ranges[1], val=ranges[2], test=ranges[3])

@@ -1,4 +1,4 @@
-"""The record that lets someone else do it again."""
+"""The record for reproduction: protocol, machines, software, data, and the configuration."""
 
 from __future__ import annotations
 
@@ -11,14 +11,27 @@ import pandas as pd
 import yaml
 
 from orchestrator.config.schema import SweepFile
-from orchestrator.report.data import Sweep, column, surveyed
+from orchestrator.report.data import RankedSweep, column, surveyed
 from orchestrator.untrusted import mapping_of, spec_of
 from orchestrator.wording import MISSING, count_text
 
+_MACHINES = {
+    "Device": "device",
+    "Host": "host",
+    "GPU": "gpu_ids",
+    "CPU threads per trial": "num_threads",
+    "Arithmetic": "arithmetic",
+    "Deterministic kernels": "deterministic",
+}
+_CODE = {"Podium": "code_version"}
+_PROTOCOL_GROUPS = ("data", "training")
+
+_FIRST_KEYS = ("name", "datasets", "models", "losses", "repeats", "seed", "data", "training")
+
 
 @dataclass(frozen=True, kw_only=True)
-class Component:
-    """A dataset, model or loss as it was used."""
+class AxisEntry:
+    """A dataset, model or loss with its parameters."""
 
     title: str
     label: str
@@ -28,12 +41,13 @@ class Component:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRecord:
-    """What data a dataset's numbers come from; several values where trials differ.
+    """The data behind a dataset's numbers; several values if trials differ.
 
-    `surveyed` says what its masks mean and what was odd in its files before the trials ran.
+    Attributes:
+        surveyed: Sentences on the meaning of its masks and on findings in its files.
     """
 
-    component: Component
+    entry: AxisEntry
     num_images: str
     fingerprint: str
     surveyed: tuple[str, ...] = ()
@@ -41,50 +55,38 @@ class DatasetRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """Facts as (name, value) pairs, in groups, and the tables of what was used."""
+    """Facts as (name, value) pairs in groups, and the datasets, models and losses used."""
 
     groups: Mapping[str, tuple[tuple[str, str], ...]]
     datasets: tuple[DatasetRecord, ...]
-    models: tuple[Component, ...]
-    losses: tuple[Component, ...]
+    models: tuple[AxisEntry, ...]
+    losses: tuple[AxisEntry, ...]
     committed: str
 
 
-def record(sweep: Sweep) -> Record:
-    """Collects everything that was the same in all trials, and where they differed says so."""
+def record(sweep: RankedSweep) -> Record:
+    """Returns the record; a value that differs between trials is listed with its counts."""
     trials = sweep.trials
     specs = [spec_of(text) for text in column(trials, "spec")]
     return Record(
         groups={
             "Protocol": _protocol(trials, specs),
-            "Where it ran": _facts(trials, _PLACES),
+            "Where it ran": _facts(trials, _MACHINES),
             "Software": (*_facts(trials, _CODE), *_versions(trials)),
         },
         datasets=tuple(
             DatasetRecord(
-                component=component,
+                entry=entry,
                 num_images=_image_counts(rows),
                 fingerprint=_values(column(rows, "dataset_fingerprint")),
-                surveyed=surveyed(sweep, component.label),
+                surveyed=surveyed(sweep, entry.label),
             )
-            for component, rows in _components(sweep, "dataset", specs)
+            for entry, rows in _entries(sweep, "dataset", specs)
         ),
-        models=tuple(component for component, _ in _components(sweep, "model", specs)),
-        losses=tuple(component for component, _ in _components(sweep, "loss", specs)),
+        models=tuple(entry for entry, _ in _entries(sweep, "model", specs)),
+        losses=tuple(entry for entry, _ in _entries(sweep, "loss", specs)),
         committed=_committed(trials),
     )
-
-
-_PLACES = {
-    "Device": "device",
-    "Host": "host",
-    "GPU": "gpu_ids",
-    "CPU threads a trial": "num_threads",
-    "Arithmetic": "arithmetic",
-    "Deterministic kernels": "deterministic",
-}
-_CODE = {"Podium": "code_version"}
-_PROTOCOL_WORDS = {"data": "Data", "training": "Training"}
 
 
 def _facts(trials: pd.DataFrame, names: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -114,7 +116,7 @@ def _protocol(trials: pd.DataFrame, specs: list[dict[str, object]]) -> tuple[tup
         facts.append(("Repeats", f"{len(numbers)}, numbered {listing}"))
     collected: dict[str, list[str]] = {}
     for spec in specs:
-        for group in _PROTOCOL_WORDS:
+        for group in _PROTOCOL_GROUPS:
             values = spec.get(group)
             if isinstance(values, dict):
                 for key, value in values.items():
@@ -143,12 +145,12 @@ def _versions(trials: pd.DataFrame) -> tuple[tuple[str, str], ...]:
     return tuple((package, _values(found[package])) for package in sorted(found))
 
 
-def _components(
-    sweep: Sweep, axis: str, specs: list[dict[str, object]]
-) -> list[tuple[Component, pd.DataFrame]]:
+def _entries(
+    sweep: RankedSweep, axis: str, specs: list[dict[str, object]]
+) -> list[tuple[AxisEntry, pd.DataFrame]]:
     if axis not in sweep.trials:
         return []
-    found: list[tuple[Component, pd.DataFrame]] = []
+    found: list[tuple[AxisEntry, pd.DataFrame]] = []
     for label in sweep.losses if axis == "loss" else sweep.grid.blocks(axis):
         mask = (sweep.trials[axis] == label).to_numpy()
         rows = sweep.trials[mask]
@@ -157,7 +159,7 @@ def _components(
         used = specs[int(mask.argmax())].get(axis)
         used = used if isinstance(used, dict) else {}
         parameters = used.get("parameters") or {}
-        component = Component(
+        entry = AxisEntry(
             title=sweep.title(axis, label),
             label=label,
             name=str(used.get("name") or column(rows, f"{axis}_name").iloc[0] or label),
@@ -166,7 +168,7 @@ def _components(
                 for key, value in sorted(parameters.items())
             ),
         )
-        found.append((component, rows))
+        found.append((entry, rows))
     return found
 
 
@@ -190,26 +192,22 @@ def _committed(trials: pd.DataFrame) -> str:
     return f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
 
 
-_AXES = ("datasets", "models", "losses")
-_FIRST = ("name", *_AXES, "repeats", "seed", "data", "training")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """What was asked for.
+    """The configuration of a sweep, as the results keep it.
 
     Attributes:
-        yaml: A configuration file for `podium run`; empty where the store keeps no grid.
-        json: Everything that the store keeps of it, complete, as JSON; without a grid the
-            specification of one trial.
+        yaml: A configuration file for `podium run`; empty if the results have no grid.
+        json: The complete configuration as JSON; without a grid the specification of one
+            trial.
     """
 
     yaml: str
     json: str
 
 
-def configuration(sweep: Sweep) -> Configuration:
-    """Returns the configuration that the store keeps beside its results."""
+def configuration(sweep: RankedSweep) -> Configuration:
+    """Returns the configuration that the results keep."""
     kept = (sweep.document or {}).get("config")
     if not isinstance(kept, Mapping) or not kept:
         return Configuration(yaml="", json=_one_trial(sweep))
@@ -227,10 +225,10 @@ def configuration(sweep: Sweep) -> Configuration:
 
 
 def runnable(kept: Mapping[str, object]) -> dict[str, object]:
-    """Returns the values of a configuration file that asks for the same trials.
+    """Returns the values of a configuration file that runs the same trials.
 
-    The place of the results is not kept, for it may hold credentials and belongs to the machine
-    that ran the sweep: a folder beside the file stands in for it.
+    The location of the results is replaced by a folder, because it may contain credentials and
+    belongs to the machine that ran the sweep.
 
     Args:
         kept: The `config` of a grid document: axes as name, label and parameters,
@@ -244,8 +242,8 @@ def runnable(kept: Mapping[str, object]) -> dict[str, object]:
         "losses": _entry,
     }
     values: dict[str, object] = {}
-    others = [key for key in SweepFile.model_fields if key not in (*_FIRST, "results")]
-    for key in (*_FIRST, *others):
+    others = [key for key in SweepFile.model_fields if key not in (*_FIRST_KEYS, "results")]
+    for key in (*_FIRST_KEYS, *others):
         value = kept.get(key)
         if key in read and isinstance(value, list):
             values[key] = [read[key](entry) for entry in value if isinstance(entry, Mapping)]
@@ -255,7 +253,7 @@ def runnable(kept: Mapping[str, object]) -> dict[str, object]:
 
 
 def _entry(component: Mapping[str, object]) -> dict[str, object]:
-    """Returns name, alias and parameters as a file says them."""
+    """Returns name, alias and parameters as in a configuration file."""
     name, label = component.get("name"), component.get("label")
     entry: dict[str, object] = {"name": name}
     if label not in (None, name):
@@ -267,7 +265,7 @@ def _entry(component: Mapping[str, object]) -> dict[str, object]:
 
 
 def _dataset(component: Mapping[str, object], roots: Mapping[str, object]) -> dict[str, object]:
-    """Returns a dataset with its folder; where the alias names the data, it is no parameter."""
+    """Returns a dataset with its folder; an alias that repeats the parameter `label` removes it."""
     entry = _entry(component)
     parameters = entry.get("parameters")
     if isinstance(parameters, dict) and parameters.get("label") == component.get("label"):
@@ -277,7 +275,7 @@ def _dataset(component: Mapping[str, object], roots: Mapping[str, object]) -> di
 
 
 def _model(component: Mapping[str, object], weights: Mapping[str, object]) -> dict[str, object]:
-    """Returns a model; given weights by their path, of which the grid keeps the content."""
+    """Returns a model; weights by their path, for which the grid has only a digest."""
     entry = _entry(component)
     path = weights.get(str(component.get("label")))
     parameters = entry.get("parameters")
@@ -286,7 +284,7 @@ def _model(component: Mapping[str, object], weights: Mapping[str, object]) -> di
     return entry
 
 
-def _one_trial(sweep: Sweep) -> str:
+def _one_trial(sweep: RankedSweep) -> str:
     specs = column(sweep.trials, "spec").dropna()
     if not len(specs):
         return ""

@@ -28,8 +28,7 @@ def embedded_json(document: JSONValue) -> Markup:
 def content_policy(scripts: Sequence[str]) -> str:
     """Returns a Content-Security-Policy under which exactly these scripts run.
 
-    Whatever else might get into the page, by a name or by hand, is not executed, and nothing is
-    loaded.
+    The browser executes no other script, such as one in a name, and loads nothing.
 
     Args:
         scripts: The contents of the script elements, to the byte.
@@ -96,21 +95,25 @@ def _plurals(axes: Iterable[str]) -> str:
 
 _FILTERS = {
     "points": wording.points_text,
-    "metric": wording.metric_text,
+    "decimal": wording.decimal_text,
     "metric_title": wording.metric_title,
     "count": wording.count_text,
+    "count_of": wording.count_of_text,
     "mean_count": wording.mean_count_text,
     "listed": wording.list_text,
-    "percent": wording.short_percent_text,
-    "signed": lambda value, digits=4: wording.minus_text(wording.signed_text(value, digits)),
-    "minus": wording.minus_text,
+    "probability": wording.probability_text,
+    "percent": wording.percent_text,
+    "signed": wording.signed_text,
+    "interval": wording.interval_text,
     "signs": wording.signs_text,
+    "parameter": wording.parameter_text,
     "number": wording.number_text,
     "plain": wording.plain_text,
     "p_value": wording.p_value_text,
+    "p_equation": wording.p_equation_text,
     "hours": wording.hours_text,
-    "duration": lambda value: wording.MISSING if value is None else wording.duration_text(value),
-    "bytes": lambda value: wording.MISSING if value is None else wording.bytes_text(value),
+    "duration": wording.duration_text,
+    "bytes": wording.bytes_text,
     "plurals": _plurals,
     "nobreak": lambda text: text.replace(" %", "\u00a0%"),
 }

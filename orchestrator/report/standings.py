@@ -1,4 +1,4 @@
-"""Who stands on which step, and the table of all losses below it."""
+"""The steps of the podium, the table of all losses, the bars of figure 2A, and tuned losses."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.ranking.metrics import METRICS
+from orchestrator.ranking.pairs import PairCertainty
 from orchestrator.ranking.podium import Podium, PodiumRow, podium_rows
 from orchestrator.ranking.rank import mean, means_by_block
 from orchestrator.ranking.scores import scores_of
-from orchestrator.report.data import Sweep, column
-from orchestrator.report.evidence import Evidence, PairCell
+from orchestrator.report.data import RankedSweep, column
+from orchestrator.report.statistics import Statistics
 from orchestrator.tune.results import TUNED
 from workers.catalogue.losses import LOSSES, loss_title
 
@@ -23,7 +24,7 @@ class Step:
 
     Attributes:
         place: 1, 2 or 3.
-        losses: Labels that stand on it, several when they are level; empty below a joint place.
+        losses: Labels on this step; several if joint; empty below a joint place.
         points: Points of each of them; None on an empty step.
     """
 
@@ -33,7 +34,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class StandingRow:
     """One loss in the table of points.
 
     Attributes:
@@ -49,7 +50,7 @@ class Standing:
 
 
 def podium_steps(podium: Podium) -> tuple[Step, Step, Step]:
-    """Returns the 1st, 2nd and 3rd step; a loss without points or with mean 0 on none."""
+    """Returns the 1st, 2nd and 3rd step; a loss without points or with mean 0 is on none."""
     rows = [row for row in podium_rows(podium) if row.points > 0 and row.mean]
     first, second, third = (
         Step(
@@ -62,8 +63,8 @@ def podium_steps(podium: Podium) -> tuple[Step, Step, Step]:
     return first, second, third
 
 
-def standings(sweep: Sweep) -> list[Standing]:
-    """Returns one row a loss, the best first."""
+def standings(sweep: RankedSweep) -> list[StandingRow]:
+    """Returns one row per loss, the best first."""
     by_axis = {
         podium.axis: {row.loss: row for row in podium_rows(podium)}
         for podium in sweep.ranking.podiums
@@ -71,7 +72,7 @@ def standings(sweep: Sweep) -> list[Standing]:
     both = sweep.ranking.both
     means = {metric: _loss_means(sweep, metric) for metric in shown_metrics(sweep)}
     return [
-        Standing(
+        StandingRow(
             loss=loss,
             rows={axis: rows[loss] for axis, rows in by_axis.items()},
             both=both.points[loss] if both else None,
@@ -81,7 +82,7 @@ def standings(sweep: Sweep) -> list[Standing]:
     ]
 
 
-def other_ways_matter(sweep: Sweep) -> bool:
+def other_ways_matter(sweep: RankedSweep) -> bool:
     """Returns whether another tie rule, or ranking before aggregating, has another leader."""
     for podium in sweep.ranking.podiums:
         leaders = {frozenset(names) for names in podium.leaders.values()}
@@ -94,13 +95,13 @@ def other_ways_matter(sweep: Sweep) -> bool:
     return False
 
 
-def shown_metrics(sweep: Sweep) -> tuple[str, ...]:
+def shown_metrics(sweep: RankedSweep) -> tuple[str, ...]:
     """Returns the metrics that every trial has."""
     trials = sweep.trials
     return tuple(name for name in METRICS if name in trials and bool(trials[name].notna().all()))
 
 
-def _loss_means(sweep: Sweep, metric: str) -> dict[str, float]:
+def _loss_means(sweep: RankedSweep, metric: str) -> dict[str, float]:
     blocks = means_by_block(scores_of(sweep.table.by(metric)), sweep.main_podium.axis)
     return {
         loss: mean([row[loss] for row in blocks.values() if loss in row])
@@ -132,15 +133,15 @@ class LossMean:
     high: float | None
 
 
-def bar_metrics(sweep: Sweep) -> tuple[str, ...]:
-    """Returns the metrics that every trial has; a metric of the user's own comes first."""
+def bar_metrics(sweep: RankedSweep) -> tuple[str, ...]:
+    """Returns the metrics that every trial has; a user-defined metric comes first."""
     known = [name for name in BAR_METRICS if name in sweep.trials]
     complete = [name for name in known if bool(sweep.trials[name].notna().all())]
     return tuple(complete if sweep.metric in complete else [sweep.metric, *complete])
 
 
-def loss_means(sweep: Sweep, metric: str) -> list[LossMean]:
-    """Returns one bar a loss that has a trial, the best first; equal ones by label."""
+def loss_means(sweep: RankedSweep, metric: str) -> list[LossMean]:
+    """Returns one bar per loss with a trial, the best first; equal ones by label."""
     ranking = sweep.ranked_by(metric)
     kinds = loss_kinds(sweep)
     means = {
@@ -161,7 +162,9 @@ def loss_means(sweep: Sweep, metric: str) -> list[LossMean]:
     return sorted(bars, key=lambda bar: (sign * bar.mean, bar.loss))
 
 
-def _repeat_means(sweep: Sweep, metric: str, means: Mapping[str, float]) -> dict[str, list[float]]:
+def _repeat_means(
+    sweep: RankedSweep, metric: str, means: Mapping[str, float]
+) -> dict[str, list[float]]:
     """Returns the mean of each loss in each repeat in which it has a trial.
 
     A repeat that lacks combinations (dataset and model) is compared with the loss's mean over
@@ -184,8 +187,8 @@ def _repeat_means(sweep: Sweep, metric: str, means: Mapping[str, float]) -> dict
     return found
 
 
-def loss_kinds(sweep: Sweep) -> Mapping[str, LossKind]:
-    """Returns whether each loss is a sum of others, by its name in the catalogue."""
+def loss_kinds(sweep: RankedSweep) -> Mapping[str, LossKind]:
+    """Returns by label whether a loss is single or a sum, from its name in the catalogue."""
     names = dict(
         zip(sweep.trials["loss"].astype(str), column(sweep.trials, "loss_name"), strict=True)
     )
@@ -212,25 +215,25 @@ def _compound_titles() -> set[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class TunedPair:
-    """A loss as `podium tune` left it, and as it was.
+    """A loss with default and with tuned parameters.
 
     Attributes:
-        default: Label of the loss with its own parameters.
+        default: Label of the loss with default parameters.
         tuned: Label of the tuned one.
-        default_mean: Mean over the blocks of the main podium; None without any trial.
+        default_mean: Mean over the blocks of the main podium; None without a trial.
         tuned_mean: Likewise.
-        compared: The tuned loss against the default; None where nothing can be said.
+        compared: The tuned loss against the default; None if the bootstrap gives no pair.
     """
 
     default: str
     tuned: str
     default_mean: float | None
     tuned_mean: float | None
-    compared: PairCell | None
+    compared: PairCertainty | None
 
 
-def tuned_pairs(sweep: Sweep, found: Evidence) -> tuple[TunedPair, ...]:
-    """Returns every loss that stands in the sweep both ways, in the order of the grid."""
+def tuned_pairs(sweep: RankedSweep, found: Statistics) -> tuple[TunedPair, ...]:
+    """Returns every loss that the grid has with default and with tuned parameters, in its order."""
     labels = sweep.grid.losses
     means = sweep.main_podium.means
     return tuple(

@@ -1,10 +1,11 @@
-"""From results or a table to files: the report, the figures, the comparison of two sweeps."""
+"""Writes the report, the figures, the comparison of two sweeps and the report of a search."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.ranking.choices import TieName
 from orchestrator.ranking.metrics import is_known
@@ -15,15 +16,16 @@ from orchestrator.report.compare.page import write_comparison
 from orchestrator.report.compare.sides import Side, side
 from orchestrator.report.data import ReportData, ReportFiles, Sampling, arrange, report_data
 from orchestrator.report.figures import make_figures
-from orchestrator.report.figures.files import FIGURE_NAMES, stale_figures
-from orchestrator.report.figures.style import FORMATS
+from orchestrator.report.figures.files import FIGURE_NAMES, FORMATS, TEXT_SUFFIXES, stale_figures
 from orchestrator.report.page import write_report
+from orchestrator.report.search_report import SearchFiles, write_search_report
 from orchestrator.target import read_target
+from orchestrator.tune.results import fragments
 from workers.contract import UserError
 from workers.durable import replace_file
 
-_DATA_FORMATS = ("csv", "tex", "md")
-"""Formats of the data that each figure is written with."""
+if TYPE_CHECKING:
+    from orchestrator.tune.search import Search
 
 
 def report(
@@ -119,7 +121,7 @@ def figures(
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path in stale_figures(folder, found.files, only, [*formats, *_DATA_FORMATS]):
+        for path in stale_figures(folder, found.files, only, [*formats, *TEXT_SUFFIXES]):
             path.unlink()
         for name, content in found.files.items():
             replace_file(folder / name, content)
@@ -199,3 +201,25 @@ def _side(
         option = {"A": "--metric ", "B": "--metric-b "}[letter]
         text = str(error).replace("--protocol", f"--protocol-{letter.lower()}")
         raise UserError(text.replace("--metric ", option)) from error
+
+
+def report_search(search: Search, out: Path | None = None) -> SearchFiles:
+    """Writes the report of searches: a page, its figures, and the best losses for a configuration.
+
+    Args:
+        search: From `orchestrator.tune.search.open_search`.
+        out: Folder to write; by default `tuned` in the results.
+
+    Raises:
+        UserError: The folder cannot be written.
+    """
+    from orchestrator.tune.sampler import importances  # Optuna is for searches only
+
+    results = search.results()
+    return write_search_report(
+        search.config.name,
+        results,
+        [importances(one.study, one.candidates) for one in results],
+        fragments(results),
+        out or search.folder(),
+    )

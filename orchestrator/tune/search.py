@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.config import SweepConfig, load_config
+from orchestrator.config import ConfigSource, SweepConfig, load_config
 from orchestrator.engine.base import Engine, Now, utc_now
 from orchestrator.engine.heartbeat import Heartbeat
 from orchestrator.engine.setup import EngineName, make_engine, no_room
@@ -15,7 +16,13 @@ from orchestrator.engine.sharing import OtherDrivers, remove_dead_drivers
 from orchestrator.plan.grid import Grid, build_grid
 from orchestrator.plan.preflight import preflight
 from orchestrator.plan.survey import list_datasets
-from orchestrator.progress import Progress, SweepFinished, SweepStarted
+from orchestrator.progress import (
+    Progress,
+    ProgressMode,
+    SweepFinished,
+    SweepStarted,
+    make_progress,
+)
 from orchestrator.run import message_notes, runtime_of
 from orchestrator.store import Store
 from orchestrator.tune.results import SearchResult, tuned_label
@@ -58,47 +65,69 @@ class Search:
         """Returns what each search has found so far; raises StoreError."""
         return tuple(SearchResult(study=one, candidates=self.known(one)) for one in self.studies)
 
+    def folder(self) -> Path:
+        """Returns the folder of the report in the results.
+
+        Raises:
+            UserError: The results are not on this machine.
+        """
+        if "://" in self.store.name:
+            msg = f"{self.store.name}: --out FOLDER: say where to write the report on this machine"
+            raise UserError(msg)
+        return Path(self.store.name) / "tuned"
+
     def known(self, study: Study) -> tuple[Candidate, ...]:
         """Returns the candidates of one search that have a row; raises StoreError."""
         return candidates_of(study, self.store.candidates(study.search_id))
 
 
-def open_search(path: Path, overrides: Sequence[str] = ()) -> Search:
+def open_search(config: ConfigSource, overrides: Sequence[str] = ()) -> Search:
     """Reads a configuration; nothing is written or started.
+
+    Args:
+        config: A YAML file, or its content as a dict.
+        overrides: As for `load_config`.
 
     Raises:
         UserError: The user must fix something in the configuration or the results first.
     """
-    config = load_config(path, overrides)
-    studies = studies_of(config)
+    loaded = load_config(config, overrides)
+    studies = studies_of(loaded)
     for study in studies:
         label = tuned_label(study)
         if len(label) > MAX_LABEL:
             msg = (
-                f"{path}: {label!r}: the label of the tuned loss would have {len(label)} "
+                f"{loaded.source}: {label!r}: the label of the tuned loss would have {len(label)} "
                 f"characters; at most {MAX_LABEL} are allowed: give the entry a shorter alias"
             )
             raise UserError(msg)
-    if config.tune.pruning != "none" and studies[0].grace_epochs > studies[0].max_epochs:
+    if loaded.tune.pruning != "none" and studies[0].grace_epochs > studies[0].max_epochs:
         msg = (
-            f"{path}: tune.grace_epochs: {config.tune.grace_epochs}: is more than "
+            f"{loaded.source}: tune.grace_epochs: {loaded.tune.grace_epochs}: is more than "
             f"training.max_epochs, {studies[0].max_epochs}: nothing would ever be stopped"
         )
         raise UserError(msg)
     return Search(
-        config=config, grid=build_grid(config), store=Store(config.results), studies=studies
+        config=loaded, grid=build_grid(loaded), store=Store(loaded.results), studies=studies
     )
 
 
 def run_search(
     search: Search,
     engine: EngineName | Engine = "ray",
+    progress: ProgressMode | Progress = "auto",
     *,
-    progress: Progress,
     now: Now = utc_now,
     on_notes: Callable[[tuple[str, ...]], None] = lambda _: None,
 ) -> SearchReport | None:
     """Runs the pending candidates of every search and compacts the store.
+
+    Args:
+        search: From `open_search`.
+        engine: `ray`, `inline` (trains in this process), or an engine.
+        progress: How to show the progress on standard output, or a display.
+        now: The wall clock.
+        on_notes: Called with notes for the user.
 
     Returns:
         The result of this run; None if no candidate was pending.
@@ -129,6 +158,8 @@ def run_search(
     remove_dead_drivers(store, now())
     store.clean_up(now())
     total = max(pending, sum(study.options.trials for study in search.studies))
+    if isinstance(progress, str):
+        progress = make_progress(progress, sys.stdout)
     heartbeat = Heartbeat(progress, store, grid.grid_id, now=now)
     others = OtherDrivers(
         store=store, run_id=heartbeat.run_id, on_wait=lambda note: on_notes((note,)), now=now

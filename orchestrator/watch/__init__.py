@@ -1,1 +1,1 @@
-"""One local page that shows a sweep while it runs, from the store alone."""
+"""A local web page that shows a running sweep, read from its results only."""

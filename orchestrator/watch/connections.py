@@ -1,4 +1,4 @@
-"""Connections to the page: few at once, and each with little time, whoever opens them."""
+"""Limits on the number of connections to the watch page and on their time."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import asyncio
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_CONNECTIONS = 128
-"""More than this many browsers do not watch; each file descriptor beyond is one less for others."""
+"""Largest number of connections at the same time; each needs a file descriptor."""
+
 REQUEST_SECONDS = 10.0
-"""Within this time a connection must send a whole request, the first and every other one."""
+"""Time in which a client must send a complete request."""
+
 ANSWER_SECONDS = 30.0
-"""Within this time it must take the answer."""
+"""Time in which a client must receive the answer."""
 
 
 class BoundedProtocol(H11Protocol):
-    """HTTP for clients that may mean harm.
+    """HTTP with limits, because clients may be hostile.
 
-    Where a connection too many comes, the one that has waited longest without a whole request is
-    dropped: whoever opens hundreds and sends one byte on each keeps nobody else out.
+    If there are too many connections, the one that has waited longest without a complete request
+    is closed. A client that opens hundreds and sends one byte on each cannot block others.
     """
 
     is_waiting = False
@@ -26,7 +28,7 @@ class BoundedProtocol(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Takes a connection in and drops another one where there are too many."""
+        """Accepts a connection, and closes another one if there are too many."""
         super().connection_made(transport)
         self._await_request()
         if len(self.connections) > MAX_CONNECTIONS:
@@ -35,12 +37,12 @@ class BoundedProtocol(H11Protocol):
             min(waiting, key=lambda one: one.since, default=self).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the connection."""
+        """Stops the timer of a closed connection."""
         self._stop_clock()
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
-        """Handles what came, and starts the time for the answer once the request is whole."""
+        """Handles received data, and starts the time for the answer after a complete request."""
         super().handle_events()
         if self.is_waiting and self.cycle is not None and not self.cycle.response_complete:
             self.is_waiting = False

@@ -1,4 +1,4 @@
-"""Keeps the page's documents fresh, with as little reading as there are viewers asking."""
+"""Keeps the documents of the watch page fresh; browsers that ask share one reading of the store."""
 
 from __future__ import annotations
 
@@ -21,14 +21,21 @@ from orchestrator.ranking.scores import scores_of
 from orchestrator.ranking.table import check_trials
 from orchestrator.store import Store
 from orchestrator.titles import Titles, choose_titles
-from orchestrator.watch.state import Facts, describe, describe_cell
+from orchestrator.watch.state import Snapshot, describe, describe_cell
+from orchestrator.wording import (
+    MISSING,
+    count_of_text,
+    decimal_text,
+    points_text,
+    probability_text,
+)
 from workers.contract import UserError
 
 REFRESH_SECONDS = 3.0
-"""The store is looked at no more often than this, however many people watch."""
+"""The store is read at most this often, however many browsers are open."""
 
 RANK_SECONDS = 15.0
-"""The podium is made anew no more often than this; the grid itself at every look."""
+"""The podium is computed at most this often; the grid is refreshed at every reading."""
 
 NUM_SAMPLES = 500
 """Bootstrap samples of the podium's certainty here; `podium rank` draws more."""
@@ -38,7 +45,7 @@ Now = Callable[[], datetime]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Document:
+class TaggedJson:
     """JSON text and a tag that changes with it."""
 
     text: bytes
@@ -46,7 +53,7 @@ class Document:
 
 
 class Follower:
-    """Answers the page's questions about one store; safe for several threads; never writes."""
+    """Makes the documents of the page from one store; safe for several threads; never writes."""
 
     def __init__(self, store: Store, *, clock: Clock, now: Now) -> None:
         """Reads nothing yet.
@@ -60,7 +67,7 @@ class Follower:
         self._feed = store.feed()
         self._lock = threading.Lock()
         self._looked_at: float | None = None
-        self._facts: Facts | None = None
+        self._snapshot: Snapshot | None = None
         self._grid: Grid | None = None
         self._podium: dict[str, Any] = {}
         self._notes: tuple[str, ...] = ()
@@ -68,7 +75,7 @@ class Follower:
         self._unranked = True
         self._document = _encode({})
 
-    def state(self) -> Document:
+    def state(self) -> TaggedJson:
         """Returns the document of the whole page.
 
         Raises:
@@ -78,20 +85,20 @@ class Follower:
             self._refresh()
             return self._document
 
-    def cell(self, dataset: str, model: str, loss: str) -> Document:
-        """Returns the repeats of one combination; none where the grid has no such.
+    def cell(self, dataset: str, model: str, loss: str) -> TaggedJson:
+        """Returns the repeats of one combination; empty if the grid lacks it.
 
         Raises:
             UserError: The results cannot be read.
         """
         with self._lock:
             self._refresh()
-            if self._facts is None:
+            if self._snapshot is None:
                 return _encode([])
-            return _encode(describe_cell(self._facts, self._now(), dataset, model, loss))
+            return _encode(describe_cell(self._snapshot, self._now(), dataset, model, loss))
 
-    def curve(self, trial_id: str) -> Document:
-        """Returns the epochs of a finished or running trial; none where it is neither.
+    def curve(self, trial_id: str) -> TaggedJson:
+        """Returns the epochs of a finished or running trial; empty for any other trial.
 
         Raises:
             UserError: The results cannot be read.
@@ -114,20 +121,24 @@ class Follower:
         if self._looked_at is not None and moment - self._looked_at < REFRESH_SECONDS:
             return
         changed = self._feed.refresh()
-        if self._feed.grids and (changed or self._facts is None):
-            self._facts = self._gather()
+        if self._feed.grids and (changed or self._snapshot is None):
+            self._snapshot = self._gather()
             self._unranked = True
-        elif self._facts is not None:
-            self._facts = replace(self._facts, runs=self._feed.runs)
-        if self._facts is not None and self._unranked and moment - self._ranked_at >= RANK_SECONDS:
+        elif self._snapshot is not None:
+            self._snapshot = replace(self._snapshot, runs=self._feed.runs)
+        if (
+            self._snapshot is not None
+            and self._unranked
+            and moment - self._ranked_at >= RANK_SECONDS
+        ):
             self._podium = self._rank()
             self._unranked = False
-            if self._podium:  # nothing to rank yet is no reason to wait
+            if self._podium:  # before the first ranking there is no reason to wait
                 self._ranked_at = moment
         self._document = self._describe()
         self._looked_at = self._clock()
 
-    def _gather(self) -> Facts:
+    def _gather(self) -> Snapshot:
         document = self._feed.grids[-1]
         if self._grid is None or self._grid.grid_id != document["grid_id"]:
             self._grid = grid_from_document(document)
@@ -139,7 +150,7 @@ class Follower:
             losses=[component.label for component in grid.losses],
             document=document,
         )
-        return Facts(
+        return Snapshot(
             name=grid.name,
             place=self._store.name,
             plan=plan(grid, committed, self._feed.failures()),
@@ -163,22 +174,23 @@ class Follower:
             sure = {str(axis): found for axis, found in drawn.items()}
             self._notes = (*ranking.notes, *self._feed.missing_details())
             return {
-                podium.axis: _describe_podium(podium, sure[podium.axis])
+                podium.axis: describe_podium(podium, sure[podium.axis])
                 for podium in ranking.podiums
                 if podium.axis in sure
             }
         except UserError as error:
             return {"problem": str(error)}
 
-    def _describe(self) -> Document:
-        if self._facts is None:
+    def _describe(self) -> TaggedJson:
+        if self._snapshot is None:
             return _encode({"place": self._store.name, "axes": [], "drivers": []})
         return _encode(
-            describe(self._facts, self._now()) | {"podium": self._podium, "notes": self._notes}
+            describe(self._snapshot, self._now()) | {"podium": self._podium, "notes": self._notes}
         )
 
 
-def _describe_podium(podium: Podium, sure: Certainty) -> dict[str, Any]:
+def describe_podium(podium: Podium, sure: Certainty) -> dict[str, Any]:
+    """Returns one podium; `texts` has the numbers as the page shows them."""
     chances = {entry.loss: entry for entry in sure.losses}
     rows = []
     for row in podium_rows(podium):
@@ -192,12 +204,27 @@ def _describe_podium(podium: Podium, sure: Certainty) -> dict[str, Any]:
                 "mean": row.mean,
                 "p_first": chance.p_first if chance else None,
                 "p_podium": chance.p_podium if chance else None,
+                "texts": {
+                    "place": f"{row.place}{' =' if row.joint else ''}",
+                    "points": points_text(row.points),
+                    "mean": decimal_text(row.mean),
+                    "p_first": probability_text(chance.p_first) if chance else MISSING,
+                    "p_podium": probability_text(chance.p_podium) if chance else MISSING,
+                },
             }
         )
+    coverage = podium.coverage
+    present = count_of_text(coverage.present, coverage.expected, "trial")
+    state = f"provisional, {present}" if podium.provisional else "complete"
     return {
         "rows": rows,
+        "title": f"By {podium.axis} ({state})",
+        "caption": ""
+        if sure.refusal
+        else f"“First” and “podium”: the fraction of {sure.num_samples:,} bootstrap samples of the "
+        "finished trials in which a loss was first, or among the first three.",
         "provisional": podium.provisional,
-        "coverage": podium.coverage.to_json(),
+        "coverage": coverage.to_json(),
         "refusal": sure.refusal,
         "num_samples": sure.num_samples,
     }
@@ -207,6 +234,6 @@ def _by_axis(titles: Titles) -> Mapping[str, Mapping[str, str]]:
     return {"dataset": titles.datasets, "model": titles.models, "loss": titles.losses}
 
 
-def _encode(document: object) -> Document:
+def _encode(document: object) -> TaggedJson:
     text = json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
-    return Document(text=text, tag=hashlib.sha256(text).hexdigest()[:16])
+    return TaggedJson(text=text, tag=hashlib.sha256(text).hexdigest()[:16])

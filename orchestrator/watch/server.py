@@ -1,4 +1,4 @@
-"""The web server of the page: a handful of addresses, read-only, for this machine by default."""
+"""The web server of the watch page: read-only, for this machine by default."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.report.rendering import content_policy
 from orchestrator.watch.connections import BoundedProtocol
-from orchestrator.watch.follower import Document, Follower
+from orchestrator.watch.follower import Follower, TaggedJson
 from workers.contract import UserError
 
 COOKIE = "podium_token"
@@ -32,11 +32,11 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _LOOPBACK = re.compile(rb"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.IGNORECASE)
 
 Check = Callable[[Request], Response | None]
-"""Returns the answer to a request that is not let through."""
+"""Returns the answer to a refused request, or None."""
 
 
 def is_loopback(host: str) -> bool:
-    """Says whether a host to bind to can only be reached from this machine."""
+    """Returns whether a host to bind to can be reached from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -49,8 +49,8 @@ def build_app(follower: Follower, *, token: str | None) -> Starlette:
     """Returns the application.
 
     Args:
-        follower: What reads the store.
-        token: Asked of every request; None serves requests to loopback names only.
+        follower: Makes the documents from the store.
+        token: Required in every request; None serves requests to loopback names only.
     """
 
     def page(_: Request) -> Response:
@@ -78,7 +78,7 @@ def build_app(follower: Follower, *, token: str | None) -> Starlette:
 
 @functools.cache
 def render_page() -> str:
-    """Returns the page; all it shows comes from /api."""
+    """Returns the page; its contents come from /api."""
     environment = Environment(
         loader=PackageLoader("orchestrator.watch", "templates"),
         autoescape=select_autoescape(["html", "j2"]),
@@ -91,14 +91,14 @@ def open_socket(host: str, port: int) -> socket.socket:
     """Binds to an address; port 0 takes any free one.
 
     Raises:
-        UserError: The address is taken, or not this machine's.
+        UserError: The address is in use, or does not belong to this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host.strip("[]"), port))
-        bound.listen()  # from here on callers wait instead of being refused
+        bound.listen()  # from here on, clients wait and are not refused
     except (OSError, OverflowError) as error:
         bound.close()
         msg = f"--host {host} --port {port}: cannot listen there: {error}; choose another --port"
@@ -107,7 +107,7 @@ def open_socket(host: str, port: int) -> socket.socket:
 
 
 def page_address(host: str, bound: socket.socket, token: str | None) -> str:
-    """Returns what to open in a browser; the token, if any, is part of it."""
+    """Returns the address for the browser, with the token if there is one."""
     shown = f"[{host.strip('[]')}]" if ":" in host else host
     address = f"http://{shown}:{bound.getsockname()[1]}/"
     return f"{address}?token={quote(token)}" if token else address
@@ -116,13 +116,13 @@ def page_address(host: str, bound: socket.socket, token: str | None) -> str:
 def serve(app: Starlette, bound: socket.socket) -> None:
     """Answers requests until Ctrl-C, SIGTERM or SIGHUP."""
     server = uvicorn.Server(server_config(app))
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
         signal.signal(signal.SIGHUP, server.handle_exit)
     server.run(sockets=[bound])
 
 
 def server_config(app: Starlette) -> uvicorn.Config:
-    """Returns how the page is served: connections are few and short, and none is written about."""
+    """Returns the settings of the server: few and short connections, and no access log."""
     return uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -134,7 +134,7 @@ def server_config(app: Starlette) -> uvicorn.Config:
     )
 
 
-def _answer(request: Request, make: Callable[[], Document]) -> Response:
+def _answer(request: Request, make: Callable[[], TaggedJson]) -> Response:
     try:
         document = make()
     except UserError as error:
@@ -146,7 +146,7 @@ def _answer(request: Request, make: Callable[[], Document]) -> Response:
 
 
 def _refuse_other_names(request: Request) -> Response | None:
-    """Keeps out pages of other sites whose name was made to point at this machine."""
+    """Refuses pages of other sites whose host name points to this machine."""
     if _LOOPBACK.fullmatch(_host(request)):
         return None
     return PlainTextResponse("Open this page as localhost.\n", status_code=400)
@@ -158,19 +158,19 @@ def _ask_for(token: str, request: Request) -> Response | None:
     if _same(request.query_params.get("token", ""), token):
         if request.url.path != "/":
             return None
-        # Into a cookie, so that it does not stay in the address bar.
+        # The token moves into a cookie, so that it does not stay in the address bar.
         answer = Response(status_code=303, headers={"Location": "/", "Cache-Control": "no-store"})
         answer.set_cookie(COOKIE, token, httponly=True, samesite="strict")
         return answer
     bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
     if _same(request.cookies.get(COOKIE, ""), token) or _same(bearer, token):
         return None
-    message = "This page needs the token that podium watch printed: open its whole address.\n"
+    message = "This page needs a token. Open the complete address that podium watch printed.\n"
     return PlainTextResponse(message, status_code=401)
 
 
 def _host(request: Request) -> bytes:
-    """Returns the header Host as it came; nothing where there are several."""
+    """Returns the header Host as received; empty if there are several."""
     found = [value for name, value in request.scope["headers"] if name == b"host"]
     return found[0] if len(found) == 1 else b""
 
@@ -180,7 +180,7 @@ def _same(offered: str, token: str) -> bool:
 
 
 class _Guard:
-    """Checks every request and adds to every answer what browsers must not do with it."""
+    """Checks every request, and adds security headers to every answer."""
 
     def __init__(self, app: ASGIApp, check: Check) -> None:
         self._app, self._check = app, check

@@ -48,7 +48,7 @@ def test_help_loads_neither_torch_nor_ray():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_help_takes_less_than_half_a_second_of_cpu_beyond_python():
+def test_help_takes_under_half_a_second_of_processor_time():
     def cpu_seconds(*command):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, *command], capture_output=True, check=True, cwd=ROOT)
@@ -81,16 +81,24 @@ def test_version_is_that_of_the_package():
     assert CliRunner().invoke(app, ["--version"]).output == f"podium {version('podium-sweep')}\n"
 
 
-def test_completion_of_bash_is_offered():
-    done = CliRunner().invoke(app, ["--show-completion", "bash"])
-    assert done.exit_code == 0
-    assert "_PODIUM_COMPLETE=complete_bash" in done.output
+def test_bash_completes_commands_and_values():
+    def completed(words):
+        environment = {
+            "_PODIUM_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        }
+        return CliRunner().invoke(app, [], prog_name="podium", env=environment).output.split()
+
+    assert completed("podium ra") == ["rank"]
+    assert completed("podium rank results --ties ma") == ["max"]
+    assert "--show-completion" in CliRunner().invoke(app, ["--help"]).output
 
 
 @pytest.mark.parametrize(
     ("columns", "width"), [("150", 150), ("60", 60), ("wide", 100), (None, 100)]
 )
-def test_a_table_in_a_pipe_is_as_wide_as_columns(columns, width, monkeypatch, capsys):
+def test_table_in_a_pipe_is_as_wide_as_columns(columns, width, monkeypatch, capsys):
     monkeypatch.delenv("COLUMNS", raising=False)
     if columns is not None:
         monkeypatch.setenv("COLUMNS", columns)
@@ -106,7 +114,7 @@ def test_two_directions_of_a_metric_are_refused(command):
     assert str(done.exception) == "--lower-is-better and --higher-is-better: give one of them"
 
 
-def test_models_are_listed_with_what_the_study_needs():
+def test_models_are_listed_with_sizes_and_citations():
     models = {entry["name"]: entry for entry in as_json("list", "models")}
     assert list(models)[:12] == STUDIED
     assert models["duck-net"]["parameters"] == 38_867_668
@@ -123,7 +131,7 @@ def test_losses_and_datasets_are_listed():
 
 
 @pytest.mark.parametrize("axis", ["dataset", "model"])
-def test_the_published_points_come_out(axis):
+def test_published_points_are_reproduced(axis):
     table = PAPER / f"fig2_dice_by_{axis}.csv"
     published = [
         line.split(",")
@@ -133,20 +141,20 @@ def test_the_published_points_come_out(axis):
     assert found == {loss: int(points) for loss, points in published}
 
 
-def test_split_ties_change_the_headline():
+def test_split_ties_change_the_leader():
     points = as_json("rank", PAPER / "fig2_dice_by_dataset.csv")["by_dataset"]["points"]
     assert max(points, key=points.get) == "BCE"
     assert (points["BCE"], points["IoUFocal"]) == (8, 7)
 
 
-def test_the_published_grid_of_twelve_models_plans(tmp_path):
+def test_published_grid_of_twelve_models_is_planned(tmp_path):
     paper = ROOT / "configs" / "paper.yaml"
     plan = as_json("plan", paper, "--elsewhere", "--set", f"results={tmp_path}")
     assert plan["actions"] == {"RUN": 3600, "SKIP": 0, "RETRY": 0}
     assert not [note for note in plan["notes"] if "refused" in note]
 
 
-def test_plan_starts_nothing_and_says_what_it_would_do(tmp_path):
+def test_plan_starts_nothing_and_counts_the_trials(tmp_path):
     config = write_config(tmp_path)
     plan = as_json("plan", config)
     assert plan["actions"] == {"RUN": 4, "SKIP": 0, "RETRY": 0}
@@ -157,7 +165,7 @@ def test_plan_starts_nothing_and_says_what_it_would_do(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_run_status_rank_report_compact_in_turn(tmp_path):
+def test_run_status_rank_report_and_compact_work_in_turn(tmp_path):
     config = write_config(tmp_path)
     results = tmp_path / "results"
     done = podium("run", config, "--engine", "inline", "--progress", "json")
@@ -180,7 +188,7 @@ def test_run_status_rank_report_compact_in_turn(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_failed_trial_is_told_by_the_exit_code_with_the_way_to_retry(tmp_path):
+def test_failed_trial_gives_exit_code_1_and_the_retry_hint(tmp_path):
     unknown = {"name": "unet", "alias": "broken", "parameters": {"encoder": "tu-doesnotexist"}}
     healthy = {"name": "unet", "alias": "unet-4", "parameters": {"width": 4}}
     config = write_config(tmp_path, models=[healthy, unknown], repeats=1, losses=["dice"])
@@ -212,7 +220,7 @@ def test_a_failed_trial_is_told_by_the_exit_code_with_the_way_to_retry(tmp_path)
         (["run", "configs/paper.yaml", "--set", "data.root=absent"], "isic-2017: not found"),
     ],
 )
-def test_what_a_user_can_mend_is_one_message_and_exit_code_2(arguments, message):
+def test_user_error_is_one_message_and_exit_code_2(arguments, message):
     done = podium(*arguments)
     assert done.returncode == 2
     assert re.search(message, done.stderr)

@@ -1,9 +1,10 @@
-"""`import podium`: every public name exists, is documented and is imported only when used."""
+"""`import podium`: every public name exists, has a docstring and is imported only when used."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 
@@ -20,11 +21,9 @@ def test_public_name_exists_and_is_documented(name):
     found = getattr(podium, name)
     assert found is getattr(sys.modules[podium._MODULES[name]], name)
     assert inspect.getdoc(found) or name.isupper()
-    if inspect.isfunction(found):
-        assert found.__annotations__.get("return"), "typed"
 
 
-def test_type_checkers_see_the_names_that_programs_get():
+def test_type_checkers_see_the_names_of_programs():
     (block,) = [
         node for node in ast.parse(inspect.getsource(podium)).body if isinstance(node, ast.If)
     ]
@@ -35,6 +34,13 @@ def test_type_checkers_see_the_names_that_programs_get():
         for alias in node.names
     }
     assert seen == podium._MODULES
+
+
+def test_names_on_the_notebook_page_exist():
+    page = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"podium\.([A-Za-z_]+)", page))
+    assert len(names) > 25
+    assert names <= set(podium.__all__)
 
 
 def test_import_loads_no_heavy_library():

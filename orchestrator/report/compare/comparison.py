@@ -1,4 +1,4 @@
-"""Two sweeps beside each other: before and after a change, two metrics, two clusters."""
+"""Comparison of two sweeps: before and after a change, two metrics, or two clusters."""
 
 from __future__ import annotations
 
@@ -16,17 +16,13 @@ from orchestrator.report.compare.differences import (
     cell_differences,
     loss_differences,
 )
-from orchestrator.report.compare.sides import Facts, Side, compare_facts
-from orchestrator.wording import count_text, list_text
+from orchestrator.report.compare.sides import SettingDifferences, Side, compare_settings
+from orchestrator.wording import count_of_text, count_text, list_text
 
 
 @dataclass(frozen=True, kw_only=True)
 class Movement:
-    """One loss on the podiums of both; None where that side lacks it.
-
-    Attributes:
-        moved: Places gained from A to B; negative where it lost some.
-    """
+    """One loss on both podiums; None on a side that lacks it."""
 
     loss: str
     place_a: int | None
@@ -38,7 +34,7 @@ class Movement:
 
     @property
     def moved(self) -> int | None:
-        """Places gained from A to B; None where it stands on one side only."""
+        """Places gained from A to B (negative: lost); None if one side lacks the loss."""
         if self.place_a is None or self.place_b is None:
             return None
         return self.place_a - self.place_b
@@ -51,8 +47,8 @@ class PodiumPair:
     Attributes:
         axis: `dataset` or `model`.
         rows: Losses in the order of B's podium; those only in A follow.
-        tau: Kendall's tau-b between the points of the losses that both have; None where fewer
-            than two, or all of one side are level.
+        tau: Kendall's tau-b between the points of the losses that both have; None with fewer
+            than two, or if all losses of one side have equal points.
         num_common: Losses that both have.
     """
 
@@ -64,11 +60,11 @@ class PodiumPair:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Everything a comparison shows.
+    """All results of a comparison.
 
     Attributes:
         podiums: One pair for each axis that both have.
-        cells: Cells that both have; empty where the metrics are different quantities.
+        cells: Cells that both have; empty if the metrics are different quantities.
         losses: The same by loss.
         num_common_cells: Dataset, model and loss combinations that both have.
         num_only_a: Combinations that only A has; `num_only_b` only B.
@@ -80,14 +76,14 @@ class Comparison:
     podiums: tuple[PodiumPair, ...]
     cells: tuple[CellDifference, ...]
     losses: tuple[LossDifference, ...]
-    facts: Facts
+    settings: SettingDifferences
     num_common_cells: int
     num_only_a: int
     num_only_b: int
     notes: tuple[str, ...]
 
     def title(self, axis: str, label: object) -> str:
-        """Returns what to call a label; B's title where it has one."""
+        """Returns the title of a label: that of B, or of A if B has none."""
         known = self.b.sweep.title(axis, label)
         return known if known != str(label) else self.a.sweep.title(axis, label)
 
@@ -112,7 +108,7 @@ def compare(a: Side, b: Side) -> Comparison:
         ),
         cells=tuple(cells),
         losses=tuple(loss_differences(cells, b.sweep.losses, b.ranking.measure)),
-        facts=compare_facts(a, b),
+        settings=compare_settings(a, b),
         num_common_cells=len(keys_a & keys_b),
         num_only_a=len(keys_a - keys_b),
         num_only_b=len(keys_b - keys_a),
@@ -168,8 +164,8 @@ def _notes(a: Side, b: Side, cells: list[CellDifference], *, same_quantity: bool
             outside = sum(cell.difference.excludes_zero for cell in known)
             notes.append(
                 f"{outside} of {count_text(len(known), 'interval')} of single combinations "
-                f"{'excludes' if outside == 1 else 'exclude'} 0; were there no difference at all, "
-                f"about {len(known) * 0.05:.0f} would."
+                f"{'excludes' if outside == 1 else 'exclude'} 0. Without any difference, about "
+                f"{len(known) * 0.05:.0f} would."
             )
     else:
         notes.append("A and B have no combination of dataset, model and loss in common.")
@@ -182,8 +178,8 @@ def _notes(a: Side, b: Side, cells: list[CellDifference], *, same_quantity: bool
         if side.sweep.main_podium.provisional:
             coverage = side.sweep.main_podium.coverage
             notes.append(
-                f"{side.letter} is provisional: {coverage.present:,} of "
-                f"{count_text(coverage.expected, 'trial')} are in."
+                f"{side.letter} is provisional: "
+                f"{count_of_text(coverage.present, coverage.expected, 'trial')} are finished."
             )
         notes += [f"{side.letter}: {note}" for note in side.sweep.missing]
     return notes
@@ -199,12 +195,12 @@ def _pairing(cells: list[CellDifference]) -> str:
     paired = sum(cell.paired for cell in cells)
     if paired == len(cells):
         return (
-            "Differences are paired: repeat, seed, split and state of the data agree, so both "
-            "sides met the same images."
+            "Differences are paired: repeat, seed, split and data are equal, so both sides were "
+            "tested on the same images."
         )
-    why = "the two sides drew other splits of the data, or it is not known which they drew"
+    why = "the two sides have different splits of the data, or their splits are unknown"
     if not paired:
-        return f"Differences are not paired: {why}. Their intervals are wider for it."
+        return f"Differences are not paired: {why}. This makes their intervals wider."
     return (
         f"Differences are paired in {paired} of {count_text(len(cells), 'combination')}; in the "
         f"others {why}."
@@ -254,8 +250,8 @@ def to_json(found: Comparison) -> dict[str, Any]:
         "losses": [dataclasses.asdict(entry) for entry in found.losses],
         "cells": [dataclasses.asdict(cell) for cell in found.cells],
         "facts": {
-            "num_compared": found.facts.num_compared,
-            "differing": [dataclasses.asdict(fact) for fact in found.facts.differing],
+            "num_compared": found.settings.num_compared,
+            "differing": [dataclasses.asdict(fact) for fact in found.settings.differing],
         },
         "notes": list(found.notes),
     }

@@ -1,4 +1,4 @@
-"""Differences between two sweeps, cell by cell: paired where the same splits were drawn."""
+"""Differences between two sweeps by combination, paired if both have the same splits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scipy import stats
 from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.protocols import protocol_values
 from orchestrator.report.data import column
-from orchestrator.wording import MISSING, signed_text
+from orchestrator.wording import MISSING, interval_text
 
 LEVEL = 0.95
 _SPLIT_KEYS = ("seed", "data.split")
@@ -29,7 +29,7 @@ class Difference:
 
     Attributes:
         value: The difference.
-        low: Lower end; None where fewer than two values on a side leave it open.
+        low: Lower end; None with fewer than two values on a side.
         high: Upper end.
     """
 
@@ -39,15 +39,15 @@ class Difference:
 
     @property
     def excludes_zero(self) -> bool:
-        """True where the interval lies on one side of 0."""
+        """True if the interval lies on one side of 0."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
     @property
     def interval_text(self) -> str:
-        """The interval, such as `+0.0010 to +0.0200`, or the mark for none."""
+        """The interval, such as `−0.0010 to +0.0200`, or the mark for none."""
         if self.low is None or self.high is None:
             return MISSING
-        return f"{signed_text(self.low)} to {signed_text(self.high)}"
+        return interval_text(self.low, self.high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +56,8 @@ class CellDifference:
 
     Attributes:
         mean_a: Mean over the repeats of A; `mean_b` of B.
-        paired: True where each repeat of one side met the same split on the other.
-        num_a: Trials of A that were compared; equal to `num_b` where paired.
+        paired: True if each repeat of one side has the same split on the other.
+        num_a: Compared trials of A; equal to `num_b` if paired.
     """
 
     dataset: str | None
@@ -77,8 +77,8 @@ class LossDifference:
 
     Attributes:
         difference: Mean of the cells' differences; its interval takes cells as the sample.
-        num_cells: Cells behind it.
-        num_better: Cells in which B is better; `num_worse` worse.
+        num_cells: Number of these cells.
+        num_better: Cells in which B is better; `num_worse`: in which B is worse.
     """
 
     loss: str
@@ -107,7 +107,7 @@ def cell_differences(
 def loss_differences(
     cells: Sequence[CellDifference], losses: Sequence[str], measure: Metric
 ) -> list[LossDifference]:
-    """Returns one entry a loss that has a cell, in the order of `losses`."""
+    """Returns one entry per loss with a cell, in the order of `losses`."""
     sign = -1 if measure.lower_is_better else 1
     found = []
     for loss in losses:
@@ -161,7 +161,7 @@ def _quantile(level: float, freedom: float) -> float:
 
 
 def _cells(trials: pd.DataFrame, metric: str) -> dict[CellKey, dict[Any, float]]:
-    """Returns {dataset, model, loss: {what makes two trials comparable: value}}."""
+    """Returns {dataset, model, loss: {split: value}}."""
     splits = _splits(trials)
     axes = [
         trials[axis].astype(str).tolist() if axis in trials else [None] * len(trials)
@@ -176,7 +176,7 @@ def _cells(trials: pd.DataFrame, metric: str) -> dict[CellKey, dict[Any, float]]
 
 
 def _splits(trials: pd.DataFrame) -> list[tuple[object, ...]]:
-    """Returns of each trial what its split follows from; unique where that is not known.
+    """Returns for each trial the values that determine its split; unique if they are unknown.
 
     A split follows from the state of the data, seed, repeat, fractions and unit.
     """
@@ -190,7 +190,7 @@ def _splits(trials: pd.DataFrame) -> list[tuple[object, ...]]:
         values = known.setdefault(spec, protocol_values(spec))
         parts = (fingerprint, repeat, *(values.get(key) for key in _SPLIT_KEYS))
         complete = not any(pd.isna(part) for part in parts)
-        unit = values.get("data.split_unit")  # older specifications say nothing of it
+        unit = values.get("data.split_unit")  # absent in older specifications
         alike = [values.get(key) for key in _SIMILAR_KEYS] if unit == "similar" else []
         splits.append((*parts, unit, *alike) if complete else (id(trials), position))
     return splits

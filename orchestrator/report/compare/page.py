@@ -12,17 +12,17 @@ from workers.contract import UserError
 from workers.durable import replace_file
 
 MAX_CELLS = 10_000
-"""Combinations listed; of more, those with the largest differences."""
+"""Largest number of listed combinations: those with the largest differences."""
 
 
 def write_comparison(found: Comparison, out: Path) -> None:
     """Writes the page; the same two stores give the same bytes.
 
     Raises:
-        UserError: The file is no .html or cannot be written.
+        UserError: The name does not end in .html, or the file cannot be written.
     """
     if out.suffix.lower() not in (".html", ".htm"):
-        msg = f"--out {out}: is no page; name a file that ends in .html"
+        msg = f"--out {out}: the name must end in .html"
         raise UserError(msg)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -44,14 +44,13 @@ def render_comparison(found: Comparison) -> str:
         sentence=answer_sentence(found),
         cells=shown,
         num_left_out=left_out,
-        largest=max((abs(cell.difference.value) for cell in shown), default=0.0),
         reach=_reach([entry.difference for entry in found.losses]),
         moved_text=moved_text,
     )
 
 
 def moved_text(moved: int | None) -> str:
-    """Returns how a loss moved, such as `▲ 2`; a word where it did not or cannot have."""
+    """Returns how a loss moved, such as `▲ 2`; `same` for 0."""
     if moved is None:
         return MISSING
     return "same" if not moved else f"{'▲' if moved > 0 else '▼'} {abs(moved)}"

@@ -1,4 +1,4 @@
-"""The two sweeps of a comparison: each checked and ranked on its own."""
+"""The two sweeps of a comparison, checked and ranked separately, and their different settings."""
 
 from __future__ import annotations
 
@@ -12,14 +12,29 @@ import pandas as pd
 from orchestrator.ranking.metrics import in_percent
 from orchestrator.ranking.podium import Ranking
 from orchestrator.ranking.protocols import protocol_values
-from orchestrator.report.data import ReportData, Sweep, arrange, column
+from orchestrator.report.data import RankedSweep, ReportData, arrange, column
 from orchestrator.untrusted import AXES, mapping_of, spec_of
 from orchestrator.wording import MISSING, list_text, metric_title
+
+_COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "Machines": {
+        "device": "device",
+        "host": "host",
+        "gpu_ids": "GPU",
+        "num_threads": "CPU threads per trial",
+        "arithmetic": "arithmetic",
+        "deterministic": "deterministic kernels",
+    },
+    "Software": {"code_version": "podium"},
+}
+_MAX_VALUES = 4
+_SKIPPED = ("name", "results", "roots", "datasets", "models", "losses", "repeats", "seed")
+"""Keys of the configuration that are shown elsewhere or belong to one machine's folders."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the two.
+    """One of the two sweeps.
 
     Attributes:
         letter: `A` or `B`.
@@ -29,7 +44,7 @@ class Side:
 
     letter: str
     place: str
-    sweep: Sweep
+    sweep: RankedSweep
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -43,7 +58,7 @@ class Side:
 
     @property
     def name(self) -> str:
-        """What the sweep is called."""
+        """Name of the sweep."""
         return self.sweep.name
 
     @property
@@ -53,7 +68,7 @@ class Side:
 
     @property
     def metric_text(self) -> str:
-        """What to call the ranked column; with its direction where no store has it."""
+        """Title of the ranked column; with its direction if it is user-defined."""
         stated = self.ranking.measure.stated
         beside = ", ".join(filter(None, ["in %" if self.in_percent else "", stated]))
         return f"{metric_title(self.metric)} ({beside})" if beside else metric_title(self.metric)
@@ -66,12 +81,12 @@ class Side:
 
     @property
     def quantity(self) -> tuple[str, bool]:
-        """What the metric measures and in which unit: Dice pooled over images is still Dice."""
+        """The measured quantity and whether it is in percent; pooled Dice counts as Dice."""
         return self.metric.removesuffix("_pooled"), self.in_percent
 
 
 def side(letter: str, place: str, data: ReportData) -> Side:
-    """Checks and ranks one of the two.
+    """Checks and ranks one of the two sweeps.
 
     Raises:
         UserError: See `arrange`.
@@ -79,30 +94,14 @@ def side(letter: str, place: str, data: ReportData) -> Side:
     return Side(letter=letter, place=place, sweep=arrange(data))
 
 
-_COLUMNS: Mapping[str, Mapping[str, str]] = {
-    "Machines": {
-        "device": "device",
-        "host": "host",
-        "gpu_ids": "GPU",
-        "num_threads": "CPU threads a trial",
-        "arithmetic": "arithmetic",
-        "deterministic": "deterministic kernels",
-    },
-    "Software": {"code_version": "podium"},
-}
-_MAX_VALUES = 4
-_SKIPPED = ("name", "results", "roots", "datasets", "models", "losses", "repeats", "seed")
-"""Keys of the configuration that are shown elsewhere or belong to one machine's folders."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class Fact:
-    """One thing that is not the same.
+class SettingDifference:
+    """One setting, version or device that differs.
 
     Attributes:
-        group: Kind of thing, such as `Protocol`.
+        group: Its kind, such as `Protocol`.
         name: The key.
-        a: Its value or values in A; a dash where there is none.
+        a: Its value or values in A; a dash for none.
         b: Likewise.
     """
 
@@ -113,15 +112,15 @@ class Fact:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What differs, and how many things were compared."""
+class SettingDifferences:
+    """All differences, and the number of compared settings, versions and devices."""
 
-    differing: tuple[Fact, ...]
+    differing: tuple[SettingDifference, ...]
     num_compared: int
 
 
-def compare_facts(a: Side, b: Side) -> Facts:
-    """Returns every fact that differs, by group."""
+def compare_settings(a: Side, b: Side) -> SettingDifferences:
+    """Returns every difference, by group."""
     groups: dict[str, Callable[[Side], dict[str, str]]] = {
         "Grid": _grid,
         "Protocol": _protocol,
@@ -131,18 +130,20 @@ def compare_facts(a: Side, b: Side) -> Facts:
         "Machines": lambda side: _columns(side.trials, _COLUMNS["Machines"]),
         "Software": _software,
     }
-    differing: list[Fact] = []
+    differing: list[SettingDifference] = []
     num_compared = 0
     for group, read in groups.items():
         left, right = read(a), read(b)
         names = list(dict.fromkeys((*left, *right)))
         num_compared += len(names)
         differing += [
-            Fact(group=group, name=name, a=left.get(name, MISSING), b=right.get(name, MISSING))
+            SettingDifference(
+                group=group, name=name, a=left.get(name, MISSING), b=right.get(name, MISSING)
+            )
             for name in names
             if left.get(name, MISSING) != right.get(name, MISSING)
         ]
-    return Facts(differing=tuple(differing), num_compared=num_compared)
+    return SettingDifferences(differing=tuple(differing), num_compared=num_compared)
 
 
 def _grid(side: Side) -> dict[str, str]:
@@ -201,7 +202,7 @@ def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
             found |= _flat(value, f"{prefix}{key}.")
-        elif value not in (None, [], {}):  # an older version that lacks the key means the same
+        elif value not in (None, [], {}):  # the same as a missing key of an older version
             found[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value)
     return found
 

@@ -1,4 +1,4 @@
-"""Every figure of the study from one's own results, the same bytes for the same store."""
+"""Every figure of the study, drawn from any results; equal results give equal bytes."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from orchestrator.ranking.podium import Podium
-from orchestrator.report.content import Content
 from orchestrator.report.curves import CurvePanel, curve_panels
-from orchestrator.report.data import Sweep, column
-from orchestrator.report.evidence import Evidence, evidence
+from orchestrator.report.data import RankedSweep, column
 from orchestrator.report.figures.bars import bars_figure
 from orchestrator.report.figures.critical import critical_figure
 from orchestrator.report.figures.curves import curves_figure
-from orchestrator.report.figures.files import FIGURE_NAMES, file_stem
+from orchestrator.report.figures.files import FIGURE_NAMES, FORMATS, file_stem
 from orchestrator.report.figures.fonts import lacking_note
 from orchestrator.report.figures.heat import heat_figure
-from orchestrator.report.figures.images import datasets_figure, panels_figure
+from orchestrator.report.figures.images import datasets_figure, predictions_figure
 from orchestrator.report.figures.intervals import intervals_figure
 from orchestrator.report.figures.podium import podium_figure
 from orchestrator.report.figures.style import (
-    FORMATS,
     Drawn,
     NothingToDrawError,
     add_caption,
@@ -29,18 +26,20 @@ from orchestrator.report.figures.style import (
     save,
     unknown_letters,
 )
-from orchestrator.report.predictions import Example, examples, panels_like
+from orchestrator.report.predictions import Example, examples, examples_like
+from orchestrator.report.sections import Sections
+from orchestrator.report.statistics import Statistics, compute_statistics
 
 DOTS_PER_INCH = 300
 
 
 @dataclass(frozen=True, kw_only=True)
 class FigureSet:
-    """What was drawn and what was not.
+    """What was drawn, and what was left out.
 
     Attributes:
         files: Bytes by file name.
-        left_out: Reason by figure, for those that the results have nothing for.
+        left_out: By figure why it was left out.
         notes: Sentences on how they were drawn.
     """
 
@@ -50,40 +49,36 @@ class FigureSet:
 
 
 class _Source:
-    """The parts of a report that figures need, computed when the first figure asks for them."""
+    """What figures need, taken from a report or computed when the first figure asks for it."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: RankedSweep, report: Sections | None = None) -> None:
         self.sweep = sweep
+        self._report = report
 
     @cached_property
-    def evidence(self) -> Evidence:
-        return evidence(self.sweep)
+    def statistics(self) -> Statistics:
+        return self._report.statistics if self._report else compute_statistics(self.sweep)
 
     @cached_property
     def curves(self) -> Sequence[CurvePanel]:
-        return curve_panels(self.sweep)
+        return self._report.panels if self._report else curve_panels(self.sweep)
 
     @cached_property
     def examples(self) -> Sequence[Example]:
-        found = examples(self.sweep)
+        found = self._report.examples if self._report else examples(self.sweep)
         if not found:
             msg = "the results keep no test image with its raw output (table predictions)"
             raise NothingToDrawError(msg)
         return found
 
 
-def draw_figures(content: Content) -> FigureSet:
-    """Draws every figure there is something to draw for."""
-    source = _Source(content.sweep)
-    # What the page has computed already is not computed again.
-    vars(source).update(evidence=content.evidence, curves=content.panels)
-    if content.examples:
-        vars(source).update(examples=content.examples)
-    return _make(source, FIGURE_NAMES, FORMATS, DOTS_PER_INCH)
+def draw_figures(report: Sections) -> FigureSet:
+    """Draws every figure that the results have data for."""
+    return _make(_Source(report.sweep, report), FIGURE_NAMES, FORMATS, DOTS_PER_INCH)
 
 
 def make_figures(
-    sweep: Sweep,
+    sweep: RankedSweep,
     *,
     names: Collection[str] = FIGURE_NAMES,
     formats: Sequence[str] = FORMATS,
@@ -129,7 +124,7 @@ def _make(
     return FigureSet(files=files, left_out=left_out, notes=notes)
 
 
-def _names(sweep: Sweep) -> Iterator[str]:
+def _names(sweep: RankedSweep) -> Iterator[str]:
     """Yields the names that figures show."""
     for axis in ("dataset", "model", "loss"):
         yield from (sweep.title(axis, label) for label in sweep.grid.blocks(axis))
@@ -154,17 +149,17 @@ def _heat(source: _Source, podium: Podium | None, axis: str, name: str) -> Itera
 def _panels(source: _Source) -> Iterator[Drawn]:
     """Yields the overview, one image a dataset, and every dataset's kept images."""
     by_dataset = {
-        example.dataset: panels_like(source.sweep, example) for example in source.examples
+        example.dataset: examples_like(source.sweep, example) for example in source.examples
     }
     if len(by_dataset) == 1:
-        yield panels_figure(source.sweep, next(iter(by_dataset.values())), "figure3")
+        yield predictions_figure(source.sweep, next(iter(by_dataset.values())), "figure3")
         return
-    yield panels_figure(source.sweep, [panels[0] for panels in by_dataset.values()], "figure3")
+    yield predictions_figure(source.sweep, [panels[0] for panels in by_dataset.values()], "figure3")
     taken: set[str] = set()
     for dataset, panels in by_dataset.items():
         stem = file_stem("figure3", dataset, taken)
         taken.add(stem)
-        yield panels_figure(source.sweep, panels, stem)
+        yield predictions_figure(source.sweep, panels, stem)
 
 
 _FIGURES: Mapping[str, Callable[[_Source], Iterator[Drawn]]] = {
@@ -177,10 +172,10 @@ _FIGURES: Mapping[str, Callable[[_Source], Iterator[Drawn]]] = {
     "figure3": _panels,
     "podium": lambda source: iter([podium_figure(source.sweep)]),
     "critical_difference": lambda source: iter(
-        [critical_figure(source.sweep, source.evidence.significance)]
+        [critical_figure(source.sweep, source.statistics.significance)]
     ),
     "intervals": lambda source: iter(
-        [intervals_figure(source.sweep, list(source.evidence.certainties.values()))]
+        [intervals_figure(source.sweep, list(source.statistics.certainties.values()))]
     ),
     "curves": lambda source: iter([curves_figure(source.sweep, source.curves)]),
 }

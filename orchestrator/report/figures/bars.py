@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from orchestrator.report.data import Sweep
+from orchestrator.report.data import RankedSweep
 from orchestrator.report.figures.files import csv_text, table_texts
 from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
@@ -27,7 +27,7 @@ from orchestrator.report.figures.style import (
 )
 from orchestrator.report.palette import COMPOUND_COLOUR, INK, OTHER_COLOUR, SINGLE_COLOUR
 from orchestrator.report.standings import LossKind, LossMean, bar_metrics, loss_means
-from orchestrator.wording import MISSING, metric_text, metric_title
+from orchestrator.wording import MISSING, decimal_text, metric_title
 
 _LOOKS: dict[LossKind, tuple[str, str, str]] = {
     "compound": (COMPOUND_COLOUR, "", "compound loss"),
@@ -38,8 +38,8 @@ _MAX_NAME, _VALUE, _HEAD, _FOOT, _GAP = 1.4, 0.46, 0.26, 0.4, 0.14
 _ROW, _THICKNESS, _LEGEND = 0.165, 0.12, 0.22
 
 
-def bars_figure(sweep: Sweep) -> Drawn:
-    """Draws one panel a metric, each sorted by its own values."""
+def bars_figure(sweep: RankedSweep) -> Drawn:
+    """Draws one panel per metric, each sorted by its values."""
     bars = {metric: loss_means(sweep, metric) for metric in bar_metrics(sweep)}
     return Drawn(
         name="figure2a",
@@ -50,7 +50,7 @@ def bars_figure(sweep: Sweep) -> Drawn:
 
 
 def axis_start(values: Sequence[float]) -> float:
-    """Returns where the axis of the bars begins: 0, unless differences would vanish so.
+    """Returns where the axis of the bars begins: at 0, unless differences would be invisible.
 
     Args:
         values: Means and ends of whiskers.
@@ -65,7 +65,7 @@ def axis_start(values: Sequence[float]) -> float:
     return max(0.0, round(math.floor((low - 0.25 * spread) / step) * step, 9))
 
 
-def _draw(sweep: Sweep, bars: dict[str, list[LossMean]]) -> Figure:
+def _draw(sweep: RankedSweep, bars: dict[str, list[LossMean]]) -> Figure:
     columns = min(len(bars), 2)
     width = SINGLE_COLUMN if columns == 1 else DOUBLE_COLUMN
     names = {
@@ -124,7 +124,7 @@ def _draw_panel(
         if bar.low is not None and bar.high is not None:
             _draw_whisker(axes, row, bar.low, bar.high)
         axes.annotate(
-            metric_text(bar.mean), (1.02, row), xycoords=("axes fraction", "data"),
+            decimal_text(bar.mean), (1.02, row), xycoords=("axes fraction", "data"),
             size=SMALL, va="center", annotation_clip=False,
         )  # fmt: skip
     if start:
@@ -132,7 +132,7 @@ def _draw_panel(
 
 
 def _draw_whisker(axes: Axes, row: float, low: float, high: float) -> None:
-    """Draws a line that shows on dark and on light bars."""
+    """Draws a line that is visible on dark and on light bars."""
     for colour, width, cap in (("white", 2.2, 3.4), (INK, 0.9, 2.4)):
         axes.plot(
             [low, high], [row, row], color=colour, linewidth=width, marker="|",
@@ -167,7 +167,7 @@ def _draw_legend(page: Axes, bars: dict[str, list[LossMean]], top: float) -> Non
     )  # fmt: skip
 
 
-def _caption(sweep: Sweep, bars: dict[str, list[LossMean]]) -> str:
+def _caption(sweep: RankedSweep, bars: dict[str, list[LossMean]]) -> str:
     first = "best" if sweep.ranking.measure.lower_is_better else "highest"
     text = f"Mean over all datasets, models and repeats, the {first} first."
     provisional = provisional_text(sweep.main_podium)
@@ -175,7 +175,7 @@ def _caption(sweep: Sweep, bars: dict[str, list[LossMean]]) -> str:
         text += " Whiskers: the lowest and the highest repeat"
         text += ", over the combinations that each has." if provisional else "."
     if any(_is_broken(entries) for entries in bars.values()):
-        text += " An axis with two strokes does not begin at 0: compare values, not lengths."
+        text += " An axis with two strokes does not begin at 0; compare values, not lengths."
     return text + provisional
 
 
@@ -186,7 +186,7 @@ def _is_broken(entries: Sequence[LossMean]) -> bool:
     return axis_start(ends) > 0
 
 
-def _texts(sweep: Sweep, bars: dict[str, list[LossMean]]) -> dict[str, str]:
+def _texts(sweep: RankedSweep, bars: dict[str, list[LossMean]]) -> dict[str, str]:
     rows = [
         (metric, place, bar.loss, bar.kind, bar.mean, bar.low, bar.high)
         for metric, entries in bars.items()
@@ -194,7 +194,7 @@ def _texts(sweep: Sweep, bars: dict[str, list[LossMean]]) -> dict[str, str]:
     ]
     columns = ("metric", "position", "loss", "kind", "mean", "lowest_repeat", "highest_repeat")
     by_loss = {
-        metric: {bar.loss: metric_text(bar.mean) for bar in entries}
+        metric: {bar.loss: decimal_text(bar.mean) for bar in entries}
         for metric, entries in bars.items()
     }
     shown = [

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from orchestrator.ranking.significance import CriticalDifference, Significance
-from orchestrator.report.data import Sweep
+from orchestrator.report.data import RankedSweep
 from orchestrator.report.figures.files import csv_text, table_texts
 from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
@@ -24,16 +24,16 @@ from orchestrator.report.figures.style import (
     wrap,
 )
 from orchestrator.report.palette import INK
-from orchestrator.wording import metric_title
+from orchestrator.wording import decimal_text, metric_title, p_equation_text
 
 _AXIS, _BAR_STEP, _MAX_NAME = 0.5, 0.085, 1.5
 
 
-def critical_figure(sweep: Sweep, tests: Significance) -> Drawn:
+def critical_figure(sweep: RankedSweep, tests: Significance) -> Drawn:
     """Draws mean ranks, the best at the left, and bars over losses that do not differ.
 
     Raises:
-        NothingToDrawError: The test refused.
+        NothingToDrawError: The test was not possible.
     """
     found = tests.critical_difference
     if found is None:
@@ -46,12 +46,12 @@ def critical_figure(sweep: Sweep, tests: Significance) -> Drawn:
     )
 
 
-def _draw(sweep: Sweep, found: CriticalDifference) -> Figure:
+def _draw(sweep: RankedSweep, found: CriticalDifference) -> Figure:
     losses = list(found.mean_ranks)
     width = SINGLE_COLUMN if len(losses) <= 4 else DOUBLE_COLUMN
     widest = min(_MAX_NAME, width * 0.28)
     names = [
-        wrap(f"{sweep.title('loss', loss)} ({found.mean_ranks[loss]:.2f})", widest)
+        wrap(f"{sweep.title('loss', loss)} ({decimal_text(found.mean_ranks[loss], 2)})", widest)
         for loss in losses
     ]
     margin = max(text_width(line) for name in names for line in name.split("\n")) + 0.16
@@ -88,26 +88,34 @@ def _draw_axis(
     for rank in range(1, num_losses + 1):
         page.plot([at(rank)] * 2, [_AXIS - 0.05, _AXIS], color=INK, linewidth=0.9)
         page.text(at(rank), _AXIS - 0.07, str(rank), size=SMALL, ha="center", va="bottom")
-    # A difference wider than the axis is drawn as wide as the axis and its number says the rest.
+    # A difference wider than the axis is drawn as wide as the axis; the text beside it says so.
     end = at(min(1 + difference, num_losses))
     page.plot([at(1), end], [0.2, 0.2], color=INK, linewidth=0.9)
     for x in (at(1), end):
         page.plot([x, x], [0.16, 0.24], color=INK, linewidth=0.9)
     wider = " (wider than the axis)" if 1 + difference > num_losses else ""
-    page.text(at(1), 0.13, f"CD = {difference:.2f}{wider}", size=SMALL, ha="left", va="bottom")
+    page.text(
+        at(1),
+        0.13,
+        f"CD = {decimal_text(difference, 2)}{wider}",
+        size=SMALL,
+        ha="left",
+        va="bottom",
+    )
 
 
-def _caption(sweep: Sweep, tests: Significance, found: CriticalDifference) -> str:
+def _caption(sweep: RankedSweep, tests: Significance, found: CriticalDifference) -> str:
     text = f"Mean rank of each loss by {metric_title(sweep.metric)} over {found.num_blocks} dataset"
     text += " × model blocks, the best at the left. Losses under one bar do not differ "
     text += f"significantly (Nemenyi, α = {found.alpha:g}, critical difference "
-    text += f"{found.difference:.2f})."
+    text += f"{decimal_text(found.difference, 2)})."
     if tests.friedman is not None:
-        text += f" Friedman: χ² = {tests.friedman.statistic:.2f}, p = {tests.friedman.p:.2g}."
+        statistic = decimal_text(tests.friedman.statistic, 2)
+        text += f" Friedman: χ² = {statistic}, {p_equation_text(tests.friedman.p)}."
     return text + provisional_text(sweep.main_podium)
 
 
-def _texts(sweep: Sweep, found: CriticalDifference) -> dict[str, str]:
+def _texts(sweep: RankedSweep, found: CriticalDifference) -> dict[str, str]:
     def groups_of(loss: str) -> str:
         return " ".join(
             chr(ord("a") + number % 26) * (number // 26 + 1)
@@ -121,10 +129,12 @@ def _texts(sweep: Sweep, found: CriticalDifference) -> dict[str, str]:
         for loss, rank in ranks
     ]
     columns = ("loss", "mean_rank", "groups", "critical_difference", "num_blocks", "alpha")
-    shown = [(sweep.title("loss", loss), groups_of(loss), f"{rank:.2f}") for loss, rank in ranks]
+    shown = [
+        (sweep.title("loss", loss), groups_of(loss), decimal_text(rank, 2)) for loss, rank in ranks
+    ]
     caption = (
         f"Mean ranks over {found.num_blocks} blocks; losses that share a letter do not differ "
-        f"(Nemenyi, α = {found.alpha:g}, critical difference {found.difference:.2f})."
+        f"(Nemenyi, α = {found.alpha:g}, critical difference {decimal_text(found.difference, 2)})."
     )
     table = table_texts(("Loss", "Groups", "Mean rank"), shown, caption, num_names=2)
     return {"csv": csv_text(columns, rows)} | table

@@ -1,4 +1,4 @@
-"""Learning curves as a figure: one small panel a dataset, one line a loss."""
+"""Learning curves as a figure: one small panel per dataset, one line per loss."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from orchestrator.report.curves import MAX_BANDS, CurvePanel
-from orchestrator.report.data import Sweep
+from orchestrator.report.data import RankedSweep
 from orchestrator.report.figures.files import csv_text
 from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
@@ -36,7 +36,7 @@ _CAPTION = (
 )
 
 
-def curves_figure(sweep: Sweep, panels: Sequence[CurvePanel]) -> Drawn:
+def curves_figure(sweep: RankedSweep, panels: Sequence[CurvePanel]) -> Drawn:
     """Draws all panels under one legend.
 
     Raises:
@@ -53,7 +53,7 @@ def curves_figure(sweep: Sweep, panels: Sequence[CurvePanel]) -> Drawn:
     )
 
 
-def _draw(sweep: Sweep, panels: Sequence[CurvePanel]) -> Figure:
+def _draw(sweep: RankedSweep, panels: Sequence[CurvePanel]) -> Figure:
     columns = 1 if len(panels) == 1 else 2 if len(panels) in (2, 4) else 3
     width = SINGLE_COLUMN if columns == 1 else DOUBLE_COLUMN
     each = width / columns
@@ -107,7 +107,7 @@ def _draw_panel(axes: Axes, panel: CurvePanel, styles: dict[str, LineStyle]) -> 
                 epochs, curve.low, curve.high, color=style.colour, alpha=0.13, linewidth=0
             )
         step = max(num_epochs // 4, 1)
-        # Marks are shifted loss by loss, or those of near curves would hide each other.
+        # Marks are shifted from loss to loss, so that those of close curves do not overlap.
         first = style.index * step // max(len(styles), 1)
         axes.add_line(_line(epochs, curve.mean, style, markevery=slice(first, None, step)))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -1,4 +1,4 @@
-"""Which files of a folder are figures of ours, and the data beside each as text."""
+"""Names of figure files, and the data of a figure as CSV, LaTeX and Markdown."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ FIGURE_NAMES = (
     "figure1", "figure2a", "figure2b", "figure2c", "figure3",
     "podium", "critical_difference", "intervals", "curves",
 )  # fmt: skip
-"""Every figure; `figure3` also comes once a dataset, as `figure3_DATASET`."""
+"""Every figure; `figure3` also exists for each dataset, as `figure3_DATASET`."""
 
-_SUFFIXES = ("png", "svg", "pdf", "csv", "tex", "md")
+FORMATS = ("png", "svg", "pdf")
+TEXT_SUFFIXES = ("csv", "tex", "md")
+"""Files of the data of a figure."""
+
 _EARLIER = ("heat_by_dataset", "heat_by_model", "learning_curves", "predictions")
 
 
@@ -24,15 +27,15 @@ def stale_figures(
     folder: Path,
     files: Collection[str],
     names: Collection[str] = (*FIGURE_NAMES, *_EARLIER),
-    suffixes: Collection[str] = _SUFFIXES,
+    suffixes: Collection[str] = (*FORMATS, *TEXT_SUFFIXES),
 ) -> list[Path]:
-    """Returns figures of an earlier run that would lie beside the new files as if they belonged.
+    """Returns files of earlier figures that do not belong to the new ones.
 
     Args:
         folder: Where the figures are.
         files: Names of the new files.
-        names: Figures that were drawn anew.
-        suffixes: Kinds of file that were written anew.
+        names: Figures that were drawn.
+        suffixes: Kinds of file that were written.
     """
     if not folder.is_dir():
         return []
@@ -74,7 +77,7 @@ def table_texts(
 
     Args:
         columns: Heads.
-        rows: Cells as they are shown.
+        rows: Texts of the cells.
         caption: Of the LaTeX table.
         num_names: Columns of names at the left; the others are numbers.
     """

@@ -1,4 +1,4 @@
-"""Which fonts a figure is set in, and which letters none of them has."""
+"""Fonts of a figure, and letters that none of them has."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from matplotlib.text import Text
 from orchestrator.wording import list_text
 
 BASE = "DejaVu Sans"
-"""Comes with matplotlib: figures of Latin, Greek and Cyrillic names are the same on any machine."""
+"""Part of matplotlib: figures with Latin, Greek and Cyrillic names are equal on every machine."""
 
 _PREFERRED = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans KR", "NanumGothic",
     "Malgun Gothic", "Apple SD Gothic Neo", "Microsoft YaHei", "PingFang SC", "Arial Unicode MS",
 )  # fmt: skip
-"""Of fonts that have equally many of the letters, the first of these is taken."""
+"""The order of preference among fonts that have the same number of letters."""
 
 _CJK = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO")
 _INVISIBLE = ("Cc", "Cf", "Zs", "Zl", "Zp")
@@ -29,12 +29,12 @@ _MAX_NAMED = 6
 
 
 def families_for(texts: Iterable[str]) -> list[str]:
-    """Returns the base font, and as few installed ones as have the letters that it lacks."""
+    """Returns the base font, and the fewest installed fonts with the letters that it lacks."""
     missing = _visible("".join(texts))
     missing -= _of_family(BASE, missing)
     chosen = [BASE]
     while missing:
-        # Only where letters are missing: to look into every installed font takes a second.
+        # Only if letters are missing: reading every installed font takes a second.
         best = max(_candidates(missing), key=lambda name: _rank(name, missing), default=None)
         if best is None or not _of_family(best, missing):
             break
@@ -85,7 +85,7 @@ def _visible(text: str) -> frozenset[str]:
 def _candidates(letters: frozenset[str]) -> set[str]:
     """Returns families with an upright font of normal weight that has one of the letters.
 
-    The last resort, which has a box for every letter, is none.
+    "Last Resort" fonts, which have a box for every letter, are excluded.
     """
     return {
         entry.name
@@ -103,7 +103,7 @@ def _rank(name: str, missing: frozenset[str]) -> tuple[int, int, bool, str]:
 
 
 def _of_family(name: str, letters: frozenset[str]) -> frozenset[str]:
-    """Returns which letters the file has that matplotlib takes for a family."""
+    """Returns which letters the font file has that matplotlib uses for a family."""
     found = font_manager.findfont(name, fallback_to_default=False)
     return _drawable(str(found), getattr(found, "face_index", 0), letters)
 
@@ -121,7 +121,7 @@ def _drawable(path: str, face: int, letters: frozenset[str]) -> frozenset[str]:
             return frozenset()
         shared = letters.intersection(map(chr, font.get_charmap()))
         return frozenset(letter for letter in shared if _has_outline(font, letter))
-    except (OSError, RuntimeError):  # Some files in a system's folders of fonts are none.
+    except (OSError, RuntimeError):  # Some files in font folders are not fonts.
         return frozenset()
 
 

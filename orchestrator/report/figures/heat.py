@@ -12,7 +12,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from orchestrator.ranking.places import TIE_MEANINGS
 from orchestrator.ranking.podium import Podium
 from orchestrator.ranking.text_tables import block_table, to_latex, to_markdown
-from orchestrator.report.data import Sweep
+from orchestrator.report.data import RankedSweep
 from orchestrator.report.figures.files import csv_text
 from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
@@ -30,7 +30,7 @@ from orchestrator.report.heat import HeatCell, HeatTable, heat_table
 from orchestrator.report.palette import HEAT_HIGH, HEAT_LOW, INK, mix
 from orchestrator.wording import (
     MISSING,
-    metric_text,
+    decimal_text,
     metric_title,
     points_text,
 )
@@ -75,7 +75,7 @@ class _Layout:
         return LINE_HEIGHT * max(num_lines(self.heads[loss]) for loss in band) + 0.08
 
 
-def heat_figure(sweep: Sweep, podium: Podium, name: str) -> Drawn:
+def heat_figure(sweep: RankedSweep, podium: Podium, name: str) -> Drawn:
     """Draws the table of one axis; colours run from the worst to the best mean of a row."""
     table = heat_table(sweep, podium)
     layout = _lay_out(sweep, table)
@@ -92,9 +92,9 @@ def heat_figure(sweep: Sweep, podium: Podium, name: str) -> Drawn:
     )
 
 
-def _lay_out(sweep: Sweep, table: HeatTable) -> _Layout:
+def _lay_out(sweep: RankedSweep, table: HeatTable) -> _Layout:
     least = _MIN_CELL + (_MARK_WIDTH if table.has_diverged or table.has_partial else 0)
-    titles = [sweep.title(table.axis, label) for label in table.rows]
+    titles = [sweep.title(table.axis, label) for (label,) in table.rows]
     longest = max(text_width(title) for title in titles) + 0.1
     name = min(max(longest, text_width("Points", bold=True) + 0.1), _NAME)
     most = int((DOUBLE_COLUMN - 2 * _EDGE - name) / least + 1e-9)
@@ -165,7 +165,7 @@ def _draw_cell(
         Rectangle((x + 0.01, y + 0.01), width - 0.02, height - 0.02, color=face, linewidth=0)
     )
     # Value and mark stand at the right, so that the digits of a column are aligned.
-    text = metric_text(cell.mean, digits) + _mark(cell)
+    text = decimal_text(cell.mean, digits) + _mark(cell)
     end = x + width / 2 + 0.255 + (_MARK_WIDTH if _mark(cell) else 0)
     page.text(end, middle, text, size=SMALL, ha="right", va="center",
               weight="bold" if cell.place == 1 and not cell.joint else "normal")  # fmt: skip
@@ -203,7 +203,7 @@ def _mark(cell: HeatCell) -> str:
     return "†" if cell.num_diverged else "°" if cell.num_present < cell.num_expected else ""
 
 
-def _caption(sweep: Sweep, podium: Podium, table: HeatTable) -> str:
+def _caption(sweep: RankedSweep, podium: Podium, table: HeatTable) -> str:
     other = "models" if table.axis == "dataset" else "datasets"
     measure = podium.measure
     name = metric_title(sweep.metric) + (f" ({measure.stated})" if measure.stated else "")
@@ -220,7 +220,7 @@ def _caption(sweep: Sweep, podium: Podium, table: HeatTable) -> str:
     return text + provisional_text(podium)
 
 
-def _texts(sweep: Sweep, podium: Podium, table: HeatTable) -> dict[str, str]:
+def _texts(sweep: RankedSweep, podium: Podium, table: HeatTable) -> dict[str, str]:
     columns = (
         table.axis, "loss", sweep.metric, "place", "points", "points_of_loss",
         "num_trials", "num_expected", "num_diverged",

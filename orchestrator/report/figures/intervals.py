@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from orchestrator.ranking.certainty import Certainty, LossCertainty
-from orchestrator.report.data import Sweep
+from orchestrator.report.data import RankedSweep
 from orchestrator.report.figures.files import csv_text, table_texts
 from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
@@ -25,17 +25,17 @@ from orchestrator.report.figures.style import (
     wrap,
 )
 from orchestrator.report.palette import INK, MUTED, RULE
-from orchestrator.wording import list_text, points_text
+from orchestrator.wording import list_text, percent_text, points_text, probability_text
 
 _TITLES = {"dataset": "By dataset", "model": "By model", "both": "By dataset and model"}
 _MAX_NAME, _COLUMN, _HEAD, _FOOT, _GAP = 1.3, 0.62, 0.3, 0.42, 0.2
 
 
-def intervals_figure(sweep: Sweep, certainties: Sequence[Certainty]) -> Drawn:
-    """Draws one panel a podium.
+def intervals_figure(sweep: RankedSweep, certainties: Sequence[Certainty]) -> Drawn:
+    """Draws one panel per podium.
 
     Raises:
-        NothingToDrawError: The bootstrap refused for every podium.
+        NothingToDrawError: The bootstrap was not possible for any podium.
     """
     found = [certainty for certainty in certainties if certainty.losses]
     if not found:
@@ -49,7 +49,7 @@ def intervals_figure(sweep: Sweep, certainties: Sequence[Certainty]) -> Drawn:
     )
 
 
-def _draw(sweep: Sweep, found: Sequence[Certainty]) -> Figure:
+def _draw(sweep: RankedSweep, found: Sequence[Certainty]) -> Figure:
     names = {
         entry.loss: wrap(sweep.title("loss", entry.loss), _MAX_NAME)
         for certainty in found
@@ -77,19 +77,10 @@ def _draw(sweep: Sweep, found: Sequence[Certainty]) -> Figure:
             page.text(x, top + _HEAD - 0.04, head, size=SMALL, ha="right", va="bottom")
             for row, entry in zip(middles, certainty.losses, strict=True):
                 share = entry.p_podium if column else entry.p_first
-                page.text(x, top + _HEAD + row, percent_text(share),
+                page.text(x, top + _HEAD + row, probability_text(share),
                           size=SMALL, ha="right", va="center")  # fmt: skip
         top += _HEAD + tall + _FOOT
     return figure
-
-
-def percent_text(share: float) -> str:
-    """Returns 0.734 as `73 %`; what is neither never nor always is neither 0 nor 100."""
-    if 0 < share < 0.01:
-        return "< 1 %"
-    if 0.99 < share < 1:
-        return "> 99 %"
-    return f"{100 * share:.0f} %"
 
 
 def _draw_points(axes: Axes, losses: Sequence[LossCertainty], middles: Sequence[float]) -> None:
@@ -127,13 +118,13 @@ def _draw_interval(axes: Axes, row: float, low: float, high: float) -> None:
 
 def _caption(certainty: Certainty) -> str:
     return (
-        f"Marks: the data themselves. Lines: the middle {100 * certainty.level:g} % of "
+        f"Marks: values in the sweep. Lines: the middle {percent_text(certainty.level)} of "
         f"{certainty.num_samples:,} bootstrap samples over {list_text(certainty.resampled)} "
         f"(seed {certainty.seed}, ties: {certainty.ties})."
     )
 
 
-def _texts(sweep: Sweep, found: Sequence[Certainty]) -> dict[str, str]:
+def _texts(sweep: RankedSweep, found: Sequence[Certainty]) -> dict[str, str]:
     columns = (
         "axis", "loss", "points", "points_low", "points_high", "place", "place_low", "place_high",
         "p_first", "p_podium", "level", "num_samples", "seed",
@@ -153,7 +144,7 @@ def _texts(sweep: Sweep, found: Sequence[Certainty]) -> dict[str, str]:
             _TITLES[certainty.axis], sweep.title("loss", entry.loss), points_text(entry.points),
             _span(entry.points_interval.low, entry.points_interval.high),
             _span(entry.rank_interval.low, entry.rank_interval.high),
-            percent_text(entry.p_first), percent_text(entry.p_podium),
+            probability_text(entry.p_first), probability_text(entry.p_podium),
         )
         for certainty, entry in pairs
     ]  # fmt: skip

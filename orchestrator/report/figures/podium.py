@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from orchestrator.ranking.podium import Podium, podium_rows
-from orchestrator.report.data import Sweep
+from orchestrator.report.data import RankedSweep
 from orchestrator.report.figures.files import csv_text, table_texts
 from orchestrator.report.figures.style import (
     LARGE,
@@ -22,15 +22,15 @@ from orchestrator.report.figures.style import (
 )
 from orchestrator.report.palette import INK, MEDALS, MUTED, mix
 from orchestrator.report.standings import Step, podium_steps
-from orchestrator.wording import MISSING, count_text, metric_text, points_text
+from orchestrator.wording import count_of_text, count_text, decimal_text, points_text
 
 _HEIGHTS = {1: 1.0, 2: 0.72, 3: 0.5}
 _CENTRES = {1: 1.75, 2: 0.65, 3: 2.85}
 _STEP_WIDTH, _HEAD, _MAX_NAMES = 1.05, 0.5, 4
 
 
-def podium_figure(sweep: Sweep) -> Drawn:
-    """Draws one podium an axis that is known."""
+def podium_figure(sweep: RankedSweep) -> Drawn:
+    """Draws one podium for each axis of the ranking."""
     podiums = sweep.ranking.podiums
     steps = {podium.axis: podium_steps(podium) for podium in podiums}
     names = {
@@ -55,7 +55,7 @@ def podium_figure(sweep: Sweep) -> Drawn:
     return Drawn(name="podium", figure=figure, caption="", texts=_texts(sweep))
 
 
-def _names(sweep: Sweep, step: Step) -> str:
+def _names(sweep: RankedSweep, step: Step) -> str:
     names = [sweep.title("loss", loss) for loss in step.losses]
     if len(names) > _MAX_NAMES:
         names = [*names[: _MAX_NAMES - 1], f"and {len(names) - _MAX_NAMES + 1} more"]
@@ -66,8 +66,8 @@ def _draw_head(page: Axes, left: float, podium: Podium) -> None:
     middle = left + SINGLE_COLUMN / 2
     page.text(middle, 0.06, f"By {podium.axis}", size=LARGE, weight="bold", ha="center", va="top")
     coverage = podium.coverage
-    facts = f"{count_text(len(podium.blocks), podium.axis)}, {coverage.present:,} of "
-    facts += count_text(coverage.expected, "trial")
+    trials = count_of_text(coverage.present, coverage.expected, "trial")
+    facts = f"{count_text(len(podium.blocks), podium.axis)}, {trials}"
     provisional = ", provisional" if podium.provisional else ""
     page.text(middle, 0.24, facts + provisional, size=SMALL, color=MUTED, ha="center", va="top")
 
@@ -92,7 +92,7 @@ def _draw_step(axes: Axes, step: Step, names: str) -> None:
               linespacing=1.15)  # fmt: skip
 
 
-def _texts(sweep: Sweep) -> dict[str, str]:
+def _texts(sweep: RankedSweep) -> dict[str, str]:
     columns = ("axis", "place", "loss", "points", "first", "second", "third", "mean")
     rows = [
         (podium.axis, row.place, row.loss, row.points, row.num_first, row.num_second,
@@ -102,7 +102,7 @@ def _texts(sweep: Sweep) -> dict[str, str]:
     ]  # fmt: skip
     shown = [
         (str(axis), sweep.title("loss", loss), str(place), points_text(points),
-         f"{first} / {second} / {third}", MISSING if mean is None else metric_text(mean))
+         f"{first} / {second} / {third}", decimal_text(mean))
         for axis, place, loss, points, first, second, third, mean in rows
     ]  # fmt: skip
     heads = ("Podium by", "Loss", "Place", "Points", "1st / 2nd / 3rd", f"Mean {sweep.metric}")

@@ -1,4 +1,4 @@
-"""What a search did: its history, slices through its parameters, and their importance."""
+"""A search as a figure: history, slices through its parameters, and their importance."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from orchestrator.report.figures.style import (
 )
 from orchestrator.report.palette import INK, LINE_COLOURS, MUTED, RULE
 from orchestrator.tune.results import SearchResult
+from orchestrator.wording import decimal_text, plain_text
 from workers.catalogue.spaces import Range
 
 _COLUMNS, _LEFT, _HEAD, _HEIGHT, _ROW = 3, 0.48, 0.2, 1.35, 1.95
@@ -32,7 +33,7 @@ _TRIED, _BEST, _STOPPED = LINE_COLOURS[0], LINE_COLOURS[1], MUTED
 def search_figure(
     finding: SearchResult, importance: Mapping[str, float] | None, name: str
 ) -> Drawn:
-    """Draws history, one slice a parameter, and importance where it is known."""
+    """Draws history, one slice per parameter, and importance if it is known."""
     keys = list(finding.study.space)
     panels = 1 + len(keys) + (importance is not None and len(keys) > 1)
     rows = -(-panels // _COLUMNS)
@@ -88,7 +89,7 @@ def _draw_slice(axes: Axes, finding: SearchResult, key: str) -> None:
         if (
             domain.log
         ):  # matplotlib's own labels are formulas, and names here are never read as such
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plain_text(value)))
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.xaxis.set_major_locator(LogLocator(numticks=4))
         spread = 0.03 * (domain.high - domain.low)
@@ -117,7 +118,7 @@ def _draw_importance(axes: Axes, importance: Mapping[str, float]) -> None:
     axes.set_yticks([])
     axes.set_xlim(0, 1)
     for row, (key, share) in enumerate(ordered):
-        axes.text(0.98, row, f"{key} {share:.2f}", size=SMALL, ha="right", va="center",
+        axes.text(0.98, row, f"{key} {decimal_text(share, 2)}", size=SMALL, ha="right", va="center",
                   bbox={"facecolor": "white", "edgecolor": RULE, "linewidth": 0.4, "pad": 1.2},
                   )  # fmt: skip
     axes.set_xlabel("share", size=SMALL, labelpad=1)

@@ -1,4 +1,4 @@
-"""How every figure is set: print widths, type, wrapped names, and the same bytes each time."""
+"""Style of every figure: print widths, type, wrapped names, and reproducible bytes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from matplotlib.textpath import text_to_path
 from orchestrator.ranking.podium import Podium
 from orchestrator.report.figures.fonts import families_for, lacking_letters
 from orchestrator.report.palette import INK, MUTED
+from orchestrator.wording import count_of_text
 
 SINGLE_COLUMN, DOUBLE_COLUMN = 3.5, 7.16
 """Widths of a journal's one and two columns (IEEE), in inches: a figure is drawn as printed."""
 
 SMALL, NORMAL, LARGE = 7.0, 7.5, 8.5
-"""Sizes of type in points; nothing is set smaller."""
+"""Sizes of type in points; no text is smaller."""
 
 LINE_HEIGHT = 0.118
 """Height of a line of small type, in inches."""
@@ -58,7 +59,6 @@ _METADATA: dict[str, dict[str, None]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
-FORMATS = tuple(_METADATA)
 # `(Nemenyi`, `Dice`, `iou+`
 _PIECE = re.compile(r"\s*[(\[{]*(?:[A-Z]+(?![a-z])|[A-Z]?[^\sA-Z\-_+/(\[{]+|\S)[\-_+/]*")
 
@@ -69,9 +69,9 @@ class Drawn:
 
     Attributes:
         name: File name without suffix.
-        figure: At its size in print, less its caption.
-        caption: What stands below it.
-        texts: The data beside it by suffix: `csv`, and for tables `tex` and `md`.
+        figure: At its size in print, without the caption.
+        caption: The text below it.
+        texts: Its data, by suffix: `csv`, and for tables `tex` and `md`.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Drawn:
 
 
 class NothingToDrawError(Exception):
-    """The results lack what a figure shows; the message says what, as a clause."""
+    """The results lack the data of a figure; the message names them, as a clause."""
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def drawing_style(texts: Iterable[str] = ()) -> Iterator[None]:
     """Sets type and colours.
 
     Args:
-        texts: Names that the figures will show, so that fonts with their letters are taken.
+        texts: Names that the figures will show, so that fonts with their letters are used.
     """
     fonts = families_for(texts)
     settings = _SETTINGS | {"font.family": fonts}
@@ -114,7 +114,7 @@ def unknown_letters(drawn: Drawn) -> frozenset[str]:
 
 
 def add_caption(drawn: Drawn) -> None:
-    """Makes a figure as much taller as its caption needs, and writes it there."""
+    """Adds the caption below a figure, which becomes taller by its height."""
     width, height = drawn.figure.get_size_inches()
     lines = wrap(drawn.caption, width - 0.1, max_lines=MAX_CAPTION_LINES)
     below = LINE_HEIGHT * num_lines(lines) + 0.1
@@ -153,7 +153,7 @@ def inch_axes(figure: Figure) -> Axes:
 
 
 def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Returns axes whose place is given in inches from the top left of the figure."""
+    """Returns axes at a position in inches from the top left of the figure."""
     total_width, total_height = figure.get_size_inches()
     box = (
         left / total_width,
@@ -165,7 +165,7 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
 
 
 def text_width(text: str, size: float = SMALL, *, bold: bool = False) -> float:
-    """Returns how wide a line is set, in inches."""
+    """Returns the width of a line of text, in inches."""
     return _text_width(text, size, "bold" if bold else "normal", *mpl.rcParams["font.family"])
 
 
@@ -186,8 +186,8 @@ def wrap(
 ) -> str:
     """Breaks a name into lines of at most `width` inches, at most `max_lines` of them.
 
-    Breaks at blanks, else behind hyphens and the like or before a capital (`Dice|Focal`), else
-    anywhere; what is longer still ends with an ellipsis.
+    Breaks at blanks. If that is not enough, breaks after hyphens and similar signs or before a
+    capital (`Dice|Focal`), and then anywhere. A text that is still too long ends with an ellipsis.
     """
     lines = [""]
     for piece in _pieces(" ".join(text.split()), width, size, bold):
@@ -201,7 +201,7 @@ def wrap(
 
 
 def _pieces(text: str, width: float, size: float, bold: bool) -> Iterator[str]:
-    """Yields what must not be broken; whatever is wider than the width in single letters."""
+    """Yields the pieces between breaks; a piece wider than the width as single letters."""
     for piece in _PIECE.findall(text):
         if text_width(piece.strip(), size, bold=bold) > width:
             yield from piece
@@ -229,4 +229,5 @@ def provisional_text(podium: Podium) -> str:
     if not podium.provisional:
         return ""
     coverage = podium.coverage
-    return f" Provisional: {coverage.present:,} of {coverage.expected:,} trials are in."
+    trials = count_of_text(coverage.present, coverage.expected, "trial")
+    return f" Provisional: {trials} are finished."

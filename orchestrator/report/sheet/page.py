@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from orchestrator.report.drawing import outline_path
+from orchestrator.report.outlines import outline_path
 from orchestrator.report.palette import TRUTH_COLOUR
 from orchestrator.report.rendering import render
-from orchestrator.report.sheet.samples import Panel, Part
+from orchestrator.report.sheet.samples import DatasetSheet, Picture
 
 _SMALL = 128
 """A picture below this side is enlarged with sharp pixels, so that a shift by one is seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnPanel:
+class DrawnPicture:
     """One picture of the page; an empty `image` says that there is none."""
 
-    panel: Panel
+    picture: Picture
     width: int
     height: int
     image: str
@@ -32,31 +32,34 @@ class DrawnPanel:
     is_small: bool
 
 
-def render_sheet(parts: Sequence[Part]) -> str:
+def render_sheet(sheets: Sequence[DatasetSheet]) -> str:
     """Returns the page as HTML text; every name in it is escaped."""
     return render(
         "sheet.html.j2",
         losses=(),
         scripts=(),
         data=None,
-        parts=[
-            (part, [(tile, [_drawn(panel) for panel in tile.panels]) for tile in part.tiles])
-            for part in parts
+        sheets=[
+            (
+                sheet,
+                [(tile, [_drawn(picture) for picture in tile.pictures]) for tile in sheet.tiles],
+            )
+            for sheet in sheets
         ],
         colour=TRUTH_COLOUR,
     )
 
 
-def _drawn(panel: Panel) -> DrawnPanel:
-    if panel.pixels is None:
-        return DrawnPanel(panel=panel, width=1, height=1, image="", path="", is_small=False)
-    height, width = panel.pixels.shape[:2]
-    return DrawnPanel(
-        panel=panel,
+def _drawn(picture: Picture) -> DrawnPicture:
+    if picture.pixels is None:
+        return DrawnPicture(picture=picture, width=1, height=1, image="", path="", is_small=False)
+    height, width = picture.pixels.shape[:2]
+    return DrawnPicture(
+        picture=picture,
         width=width,
         height=height,
-        image=_image(panel.pixels, exact=panel.lesion is None),
-        path="" if panel.lesion is None else outline_path(panel.lesion),
+        image=_image(picture.pixels, exact=picture.lesion is None),
+        path="" if picture.lesion is None else outline_path(picture.lesion),
         is_small=max(width, height) < _SMALL,
     )
 

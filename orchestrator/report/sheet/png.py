@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from orchestrator.report.outlines import outlines
 from orchestrator.report.palette import INK, MUTED, TRUTH_COLOUR
-from orchestrator.report.predictions import outlines
-from orchestrator.report.sheet.samples import Panel, Part, Tile
+from orchestrator.report.sheet.samples import DatasetSheet, Picture, Tile
+from orchestrator.wording import count_of_text
 
 _WIDTH, _MARGIN, _GAP = 1480, 40, 16
 _UNITS = 7
@@ -40,9 +41,9 @@ class _Text:
         return round(len(self.lines) * _SIZES[self.style] * _LINE)
 
 
-def draw_sheet(parts: Iterable[Part]) -> bytes:
+def draw_sheet(sheets: Iterable[DatasetSheet]) -> bytes:
     """Returns the sheet as PNG."""
-    pieces = [_draw_part(part) for part in parts]
+    pieces = [_draw_sheet(sheet) for sheet in sheets]
     page = Image.new("RGB", (_WIDTH, sum(piece.height for piece in pieces)), _PAPER)
     top = 0
     for piece in pieces:
@@ -53,17 +54,18 @@ def draw_sheet(parts: Iterable[Part]) -> bytes:
     return buffer.getvalue()
 
 
-def _draw_part(part: Part) -> Image.Image:
+def _draw_sheet(sheet: DatasetSheet) -> Image.Image:
     width = _WIDTH - 2 * _MARGIN
     head = [
-        _wrapped(part.title, width, "title", INK),
-        _wrapped(" · ".join(part.facts), width, "text", MUTED),
-        *(_wrapped(f"refused: {text}", width, "text", _WARN) for text in part.refusals),
-        *(_wrapped(f"note: {text}", width, "text", MUTED) for text in part.notes),
+        _wrapped(sheet.title, width, "title", INK),
+        _wrapped(" · ".join(sheet.facts), width, "text", MUTED),
+        *(_wrapped(f"refused: {text}", width, "text", _WARN) for text in sheet.refusals),
+        *(_wrapped(f"note: {text}", width, "text", MUTED) for text in sheet.notes),
     ]
-    rows = _rows(part.tiles)
-    odd = f"; {part.num_odd:,} with a finding" if part.num_odd else ""
-    foot = _wrapped(f"{len(part.tiles):,} of {part.num_known:,} shown{odd}", width, "small", MUTED)
+    rows = _rows(sheet.tiles)
+    odd = f"; {sheet.num_odd:,} with a finding" if sheet.num_odd else ""
+    shown = count_of_text(len(sheet.tiles), sheet.num_known, "sample")
+    foot = _wrapped(f"{shown} shown{odd}", width, "small", MUTED)
     heights = [max(_tile_height(tile) for tile in row) for row in rows]
     total = _MARGIN + sum(text.height + 4 for text in head) + 20 + foot.height
     page = Image.new("RGB", (_WIDTH, total + sum(height + 22 for height in heights)), _PAPER)
@@ -77,7 +79,7 @@ def _draw_part(part: Part) -> Image.Image:
         left = _MARGIN
         for tile in row:
             _draw_tile(page, draw, tile, left, top)
-            left += len(tile.panels) * (_BOX + _GAP)
+            left += len(tile.pictures) * (_BOX + _GAP)
         top += height + 22
     _write(draw, foot, _MARGIN, top - 8)
     return page
@@ -87,70 +89,70 @@ def _rows(tiles: Sequence[Tile]) -> list[list[Tile]]:
     rows: list[list[Tile]] = []
     room = 0
     for tile in tiles:
-        if len(tile.panels) > room:
+        if len(tile.pictures) > room:
             rows.append([])
             room = _UNITS
         rows[-1].append(tile)
-        room -= len(tile.panels)
+        room -= len(tile.pictures)
     return rows
 
 
 def _tile_texts(tile: Tile) -> list[_Text]:
-    width = len(tile.panels) * (_BOX + _GAP) - _GAP
+    width = len(tile.pictures) * (_BOX + _GAP) - _GAP
     colour = _WARN if tile.refused else MUTED
     return [_wrapped(note, width, "small", colour) for note in tile.notes]
 
 
-def _caption(panel: Panel) -> list[_Text]:
+def _caption(picture: Picture) -> list[_Text]:
     return [
-        _wrapped(panel.caption, _BOX, "small", INK),
-        *([_wrapped(panel.problem, _BOX, "small", _WARN)] if panel.problem else []),
+        _wrapped(picture.caption, _BOX, "small", INK),
+        *([_wrapped(picture.problem, _BOX, "small", _WARN)] if picture.problem else []),
     ]
 
 
-def _panel_height(panel: Panel) -> int:
-    return _shown_size(panel)[1] + 4 + sum(text.height for text in _caption(panel))
+def _picture_height(picture: Picture) -> int:
+    return _shown_size(picture)[1] + 4 + sum(text.height for text in _caption(picture))
 
 
-def _shown_size(panel: Panel) -> tuple[int, int]:
-    if panel.pixels is None:
+def _shown_size(picture: Picture) -> tuple[int, int]:
+    if picture.pixels is None:
         return _BOX, _BOX * 3 // 4
-    height, width = panel.pixels.shape[:2]
+    height, width = picture.pixels.shape[:2]
     scale = _BOX / max(height, width)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _tile_height(tile: Tile) -> int:
-    pictures = max(_panel_height(panel) for panel in tile.panels)
+    pictures = max(_picture_height(picture) for picture in tile.pictures)
     return pictures + 4 + sum(text.height for text in _tile_texts(tile))
 
 
 def _draw_tile(
     page: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, left: int, top: int
 ) -> None:
-    for place, panel in enumerate(tile.panels):
-        _draw_panel(page, draw, panel, left + place * (_BOX + _GAP), top)
-    top += max(_panel_height(panel) for panel in tile.panels) + 4
+    for place, picture in enumerate(tile.pictures):
+        _draw_picture(page, draw, picture, left + place * (_BOX + _GAP), top)
+    top += max(_picture_height(picture) for picture in tile.pictures) + 4
     for text in _tile_texts(tile):
         _write(draw, text, left, top)
         top += text.height
 
 
-def _draw_panel(
-    page: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel, left: int, top: int
+def _draw_picture(
+    page: Image.Image, draw: ImageDraw.ImageDraw, picture: Picture, left: int, top: int
 ) -> None:
-    width, height = _shown_size(panel)
-    if panel.pixels is None:
+    width, height = _shown_size(picture)
+    if picture.pixels is None:
         draw.rectangle((left, top, left + width - 1, top + height - 1), outline=_EMPTY, width=2)
     else:
-        small = max(panel.pixels.shape[:2]) < _BOX
+        small = max(picture.pixels.shape[:2]) < _BOX
         how = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
-        fine = Image.fromarray(panel.pixels).resize((2 * width, 2 * height), how)
-        if panel.lesion is not None:
-            _draw_outline(fine, panel.lesion, 2 * width / panel.pixels.shape[1])
+        fine = Image.fromarray(picture.pixels).resize((2 * width, 2 * height), how)
+        if picture.lesion is not None:
+            _draw_outline(fine, picture.lesion, 2 * width / picture.pixels.shape[1])
         page.paste(fine.resize((width, height), Image.Resampling.LANCZOS), (left, top))
     top += height + 4
-    for text in _caption(panel):
+    for text in _caption(picture):
         _write(draw, text, left, top)
         top += text.height
 
@@ -188,13 +190,13 @@ def _wrapped(text: str, width: int, style: str, colour: str) -> _Text:
     lines: list[str] = []
     line = ""
     for word in text.split():
-        for part in _pieces(word, width, font):
-            longer = f"{line} {part}".strip()
+        for piece in _pieces(word, width, font):
+            longer = f"{line} {piece}".strip()
             if font.getlength(longer) <= width:
                 line = longer
             else:
                 lines.append(line)
-                line = part
+                line = piece
     return _Text((*filter(None, lines), line), style, colour)
 
 

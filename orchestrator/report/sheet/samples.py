@@ -1,4 +1,4 @@
-"""What a contact sheet shows of a dataset: which samples, and each picture as Podium reads it."""
+"""The samples that a contact sheet shows of a dataset, with each picture as Podium reads it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DECODED_SIDE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
-class Panel:
+class Picture:
     """One picture.
 
     Attributes:
@@ -55,28 +55,28 @@ class Tile:
     """One sample with what was found in it.
 
     Attributes:
-        notes: What is odd, each in a few words.
-        panels: The image with its outline, then what helps to judge it.
+        notes: Findings, each in a few words.
+        pictures: The image with its outline, then pictures that help to judge it.
         refused: Whether one of the notes is a refusal.
     """
 
     notes: tuple[str, ...]
-    panels: tuple[Panel, ...]
+    pictures: tuple[Picture, ...]
     refused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """The part of the sheet on one dataset.
+class DatasetSheet:
+    """What the contact sheet shows of one dataset.
 
     Attributes:
         title: Its label.
-        facts: Counts, folder and what a mask means.
-        refusals: Why it cannot be trained on.
-        notes: What else was found.
-        tiles: Worst first.
-        num_known: Samples, and files without a partner that a finding names.
-        num_odd: Those with a finding.
+        facts: Number of pairs, folder, meaning of the masks.
+        refusals: Findings for which Podium refuses to train on it.
+        notes: Other findings.
+        tiles: Samples with a refusal first.
+        num_known: Number of samples, and of files without a partner that a finding names.
+        num_odd: Number of those with a finding.
     """
 
     title: str
@@ -90,7 +90,7 @@ class Part:
 
 @dataclass
 class _Odd:
-    """What was found of one sample, or of one file without a partner."""
+    """Findings of one sample, or of one file without a partner."""
 
     notes: list[str] = field(default_factory=list)
     refused: bool = False
@@ -98,16 +98,16 @@ class _Odd:
     of_mask: bool = False
 
 
-def sheet_part(label: str, surveys: Mapping[str, Survey], number: int) -> Part:
-    """Returns what the sheet shows of one dataset.
+def dataset_sheet(label: str, surveys: Mapping[str, Survey], number: int) -> DatasetSheet:
+    """Returns the contact sheet of one dataset.
 
     First up to three samples of each kind of finding, refusals before notes; then further ones,
     and then ordinary samples, evenly spaced.
 
     Args:
         label: Of the dataset.
-        surveys: Of all datasets, by label: images may be in several.
-        number: Samples at most.
+        surveys: Of all datasets, by label; an image may be in several datasets.
+        number: Largest number of samples.
     """
     survey = surveys[label]
     odd, order = _odd_samples(survey, surveys)
@@ -116,7 +116,7 @@ def sheet_part(label: str, surveys: Mapping[str, Survey], number: int) -> Part:
     chosen = order[:number]
     chosen += _spaced(ordinary, number - len(chosen))
     official = "" if survey.num_official is None else f" of {survey.num_official:,} official"
-    return Part(
+    return DatasetSheet(
         title=label,
         facts=tuple(
             filter(
@@ -227,36 +227,36 @@ def _tile(survey: Survey, surveys: Mapping[str, Survey], key: int | str, odd: _O
     if isinstance(key, str) or survey.dataset is None:
         folder = survey.folder or Path()
         loose = (_stored(folder / str(key), str(key)),)
-        return Tile(notes=notes, panels=loose, refused=odd.refused)
+        return Tile(notes=notes, pictures=loose, refused=odd.refused)
     dataset = survey.dataset
     name = dataset.samples[key].name
-    panels = [_sample_panel(dataset, key, name)]
-    if odd.of_mask or panels[0].lesion is None:
+    pictures = [_sample_picture(dataset, key, name)]
+    if odd.of_mask or pictures[0].lesion is None:
         masks = dataset.samples[key].masks
         caption = "mask as stored" if len(masks) == 1 else f"first of {len(masks)} masks, as stored"
-        panels += [_stored(path, caption) for path in masks[:1]]
+        pictures += [_stored(path, caption) for path in masks[:1]]
     partners = [p for p in odd.partners if p[0] in surveys][:1]
     for label, number in partners:
         other = surveys[label].dataset
         if other is not None:
             partner = other.samples[number].name
             caption = partner if label == survey.label else f"{label}: {partner}"
-            panels.append(_sample_panel(other, number, caption))
-    return Tile(notes=notes, panels=tuple(panels), refused=odd.refused)
+            pictures.append(_sample_picture(other, number, caption))
+    return Tile(notes=notes, pictures=tuple(pictures), refused=odd.refused)
 
 
-def _sample_panel(dataset: Dataset, number: int, caption: str) -> Panel:
+def _sample_picture(dataset: Dataset, number: int, caption: str) -> Picture:
     try:
         image = _image(dataset, number)
     except UnreadableImageError as error:
-        return Panel(caption=caption, pixels=None, problem=f"cannot be read: {error.reason}")
+        return Picture(caption=caption, pixels=None, problem=f"cannot be read: {error.reason}")
     pixels = _reduced(image)
     try:
         mask = dataset.read_mask(number)
     except UserError:
-        return Panel(caption=caption, pixels=pixels, problem="its mask is not read")
+        return Picture(caption=caption, pixels=pixels, problem="its mask is not read")
     lesion = _reduced_mask(mask, pixels.shape[1], pixels.shape[0])
-    return Panel(
+    return Picture(
         caption=caption,
         pixels=pixels,
         lesion=lesion,
@@ -274,12 +274,12 @@ def _image(dataset: Dataset, number: int) -> NDArray[np.uint8]:
         return as_rgb(decode(path, min_side=_DECODED_SIDE))
 
 
-def _stored(path: Path, caption: str) -> Panel:
+def _stored(path: Path, caption: str) -> Picture:
     """Returns a file as it is stored; faint levels are stretched so that they can be seen."""
     try:
-        return Panel(caption=caption, pixels=_visible(path))
+        return Picture(caption=caption, pixels=_visible(path))
     except UnreadableImageError as error:
-        return Panel(caption=caption, pixels=None, problem=f"cannot be read: {error.reason}")
+        return Picture(caption=caption, pixels=None, problem=f"cannot be read: {error.reason}")
 
 
 def _visible(path: Path) -> NDArray[np.uint8]:
@@ -312,7 +312,7 @@ def _reduced_mask(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[n
     return half if half.any() else share > 0
 
 
-def sheet_parts(surveys: Mapping[str, Survey], number: int) -> Iterable[Part]:
-    """Returns the part of each dataset, those that are refused first."""
+def dataset_sheets(surveys: Mapping[str, Survey], number: int) -> Iterable[DatasetSheet]:
+    """Returns the sheet of each dataset, refused datasets first."""
     labels = sorted(surveys, key=lambda label: surveys[label].is_sound)
-    return [sheet_part(label, surveys, number) for label in labels]
+    return [dataset_sheet(label, surveys, number) for label in labels]

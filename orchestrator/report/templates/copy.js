@@ -1,4 +1,4 @@
-/* Copies a text; where the browser does not allow it, selects it instead. */
+/* Copies a text, or selects it if the browser does not allow copying. */
 for (const button of all("button.copy")) {
   button.addEventListener("click", async () => {
     const text = document.getElementById(button.dataset.copies);

@@ -85,7 +85,7 @@ function setUpCurves(section) {
     plot.append(element("text", { x: BOX.width - BOX.right, y: BOX.height - 4, "text-anchor": "end" }, "epoch"));
   }
 
-  /* As many units as pixels, within limits, so that letters keep their size in a narrow window. */
+  /* As many units as pixels, within limits, so that text keeps its size in a narrow window. */
   function fit() {
     BOX.width = Math.round(Math.max(340, Math.min(900, plot.clientWidth || 900)));
     BOX.height = Math.round(Math.max(250, BOX.width * 0.42));
@@ -101,7 +101,7 @@ function setUpCurves(section) {
     const visible = (points) => points.filter(([epoch]) => epoch >= first);
     const values = shown.flatMap((trial) => visible(trial.points).map(([, value]) => value));
     if (!values.length) {
-      plot.append(element("text", { x: BOX.width / 2, y: BOX.height / 2, "text-anchor": "middle" }, "No trial with a curve in this choice"));
+      plot.append(element("text", { x: BOX.width / 2, y: BOX.height / 2, "text-anchor": "middle" }, "No selected trial has a curve"));
       readout.textContent = "0 trials";
       rows.replaceChildren();
       return;
@@ -137,7 +137,7 @@ function setUpCurves(section) {
       const row = document.createElement("tr");
       const best = trial.points.reduce((a, b) => (b[1] > a[1] ? b : a), [0, -1]);
       const cells = [title("loss", trial.loss), title("dataset", trial.dataset), title("model", trial.model), trial.repeat, trial.last,
-        trial.diverged ? "diverged" : `${best[1].toFixed(3)} (epoch ${best[0]})`];
+        trial.diverged ? "diverged" : `${decimal(best[1], words.curve_digits)} (epoch ${best[0]})`];
       for (const text of cells) row.append(Object.assign(document.createElement("td"), { textContent: text }));
       return row;
     }));
@@ -160,7 +160,7 @@ function setUpCurves(section) {
     mark.removeAttribute("hidden");
     mark.setAttribute("cx", best.px);
     mark.setAttribute("cy", best.py);
-    readout.textContent = `${name(best.trial)}: epoch ${best.at[0]}, ${best.at[1].toFixed(3)}`;
+    readout.textContent = `${name(best.trial)}: epoch ${best.at[0]}, ${decimal(best.at[1], words.curve_digits)}`;
   }
 
   for (const control of [choose.dataset, choose.model, from, ...boxes]) if (control) control.addEventListener("change", draw);

@@ -1,4 +1,4 @@
-/* One field that hides the rows of a table without its text. */
+/* A field that hides the rows of a table without the given text. */
 for (const input of all("input[data-filters]")) {
   const table = document.getElementById(input.dataset.filters);
   const rows = [...table.tBodies[0].rows];

@@ -1,14 +1,16 @@
-/* Heat tables: another metric, and a choice of rows and columns. */
+/* Heat tables: choice of the metric, and filters of rows and columns. */
 const data = JSON.parse(document.getElementById("data").textContent);
+const words = data.wording;
+const decimal = (value, digits) => value === null ? words.missing : value.toFixed(digits);
 
 function paintCell(cell, value, place, shade) {
   const text = cell.querySelector(".value");
   const medal = cell.querySelector(".medal");
-  text.textContent = value === null ? "\u2013" : value.toFixed(4);
+  text.textContent = decimal(value, words.metric_digits);
   cell.classList.toggle("missing", value === null);
   cell.dataset.value = value === null ? "" : String(value);
   cell.style.setProperty("--shade", shade.toFixed(3));
-  cell.title = cell.title.replace(/^[^,]*/, value === null ? "\u2013" : value.toFixed(6))
+  cell.title = cell.title.replace(/^[^,]*/, decimal(value, words.tooltip_digits))
     .replace(/, place.*$/, "") + (place ? `, place ${place}` : "");
   medal.className = place ? `medal m${place[0]}` : "medal";
   medal.textContent = place;
@@ -16,17 +18,17 @@ function paintCell(cell, value, place, shade) {
 }
 
 function paintTable(table, metric) {
-  const { v: values, p: places, s: points, l: lower } = data.heat[table.dataset.axis][metric];
+  const { means, places, points, point_texts, lower_is_better } = data.heat[table.dataset.axis][metric];
   for (const row of table.tBodies[0].rows) {
-    const line = values[row.dataset.r];
+    const line = means[row.dataset.r];
     const known = line.filter((value) => value !== null);
     const [low, high] = [Math.min(...known), Math.max(...known)];
     line.forEach((value, column) => paintCell(cellsOf(row, column), value, places[row.dataset.r][column],
-      value === null || high === low ? 0.5 : (lower ? high - value : value - low) / (high - low)));
+      value === null || high === low ? 0.5 : (lower_is_better ? high - value : value - low) / (high - low)));
   }
   points.forEach((number, column) => {
     const cell = cellsOf(table.tFoot.rows[0], column);
-    cell.textContent = Number(number.toFixed(2));
+    cell.textContent = point_texts[column];
     cell.dataset.value = number;
   });
 }

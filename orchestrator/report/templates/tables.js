@@ -1,5 +1,6 @@
 "use strict";
-/* Tables whose rows (and, in heat tables, columns) can be put in another order. */
+/* Tables whose rows (and, in heat tables, columns) can be sorted. Each cell has the name of its
+   column in data-c, which is short because a page may have 20,000 cells. */
 document.documentElement.classList.add("js");
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
@@ -10,7 +11,7 @@ function sortKey(cell) {
   return value === "" ? null : Number(value);
 }
 
-/* Orders the positions of `keys`; what is missing stays at the end in either direction. */
+/* Orders the positions of `keys`; missing values stay at the end in both directions. */
 function orderOf(keys, descending) {
   const sign = descending ? -1 : 1;
   return keys.map((_, index) => index).sort((a, b) => {
@@ -22,7 +23,7 @@ function orderOf(keys, descending) {
   });
 }
 
-/* Turns a header into a button that goes: best first, then the reverse, then as it was. */
+/* Turns a header into a button: best first, then the reverse order, then the original order. */
 function makeSortable(header, table, keysOf, apply) {
   const button = document.createElement("button");
   button.type = "button";

@@ -22,20 +22,6 @@ function drawn(name, attributes, text) {
   return made;
 }
 const count = (number) => Number(number).toLocaleString("en");
-const noun = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
-const percent = (share) => share === null ? "–" : share > 0 && share < 0.005 ? "< 1 %" : share < 1 && share > 0.995 ? "> 99 %" : `${Math.round(100 * share)} %`;
-const decimal = (value, digits = 4) => value === null || value === undefined ? "–" : value.toFixed(digits);
-function duration(seconds) {
-  if (seconds === null || seconds === undefined) return "–";
-  const whole = Math.max(0, Math.round(seconds));
-  for (const [size, unit, smaller, smallUnit] of [[86400, "d", 3600, "h"], [3600, "h", 60, "min"], [60, "min", 1, "s"]]) {
-    if (whole >= size) {
-      const rest = Math.floor(whole % size / smaller);
-      return `${Math.floor(whole / size)} ${unit}${rest ? ` ${rest} ${smallUnit}` : ""}`;
-    }
-  }
-  return `${whole} s`;
-}
 const moment = (text) => new Date(text).toLocaleString("en-GB", {dateStyle: "medium", timeStyle: "medium"});
 
 function showCounts(state) {
@@ -48,16 +34,7 @@ function showCounts(state) {
   byId("bar").setAttribute("aria-label", STATES.map((name) => `${counts[name]} ${name}`).join(", "));
   byId("legend").replaceChildren(...STATES.map((name) =>
     element("li", {}, element("i", {className: name}), `${count(counts[name])} ${name}`)));
-  const {speed, resources} = state;
-  const use = resources.gpus_in_use ? noun(Math.round(100 * resources.gpus_in_use) / 100, "GPU") : noun(Math.round(100 * resources.cpus_in_use) / 100, "CPU core");
-  const facts = [
-    ["Done", `${count(counts.completed + counts.diverged)} of ${noun(counts.all, "trial")}`],
-    ["Time left", counts.completed + counts.diverged === counts.all ? "finished" : duration(speed.eta_seconds)],
-    ["Throughput", speed.trials_per_hour === null ? "–" : `${speed.trials_per_hour < 10 ? decimal(speed.trials_per_hour, 1) : count(Math.round(speed.trials_per_hour))} trials/h`],
-    ["In use", counts.running ? `${use} by ${noun(counts.running, "trial")}` : "nothing is running"],
-    ...resources.devices.map((item) => [item.device, `${noun(item.trials, "trial")}, ${decimal(item.hours, 2)} h of training`]),
-  ];
-  byId("facts").replaceChildren(...facts.map(([name, value]) =>
+  byId("facts").replaceChildren(...state.facts.map(([name, value]) =>
     element("div", {}, element("dt", {textContent: name}), element("dd", {textContent: value}))));
 }
 
@@ -74,7 +51,7 @@ function buildGrid(state) {
         return button;
       }))))));
   byId("grid").replaceChildren(head, ...rows);
-  byId("grid-caption").textContent = `Each bar is one combination, in the order ${losses.titles.join(", ")}; it fills with its ${noun(state.repeats, "repeat")}. Press one for its curves.`;
+  byId("grid-caption").textContent = state.grid_caption;
 }
 function fillCell(button, cell, text) {
   const key = cell.join();
@@ -119,18 +96,16 @@ function showPodium(state) {
   const parts = [];
   for (const [axis, item] of Object.entries(podium)) {
     if (axis === "problem") continue;
-    const rows = item.rows.map((row) => [`${row.place}${row.joint ? " =" : ""}`, titles.get(row.loss) || row.loss, decimal(row.points, 2).replace(/\.?0+$/, ""), decimal(row.mean), percent(row.p_first), percent(row.p_podium)]);
-    const state_ = item.provisional ? `provisional, ${count(item.coverage.present)} of ${noun(item.coverage.expected, "trial")}` : "complete";
-    parts.push(element("div", {}, element("h3", {textContent: `By ${axis} (${state_})`}),
+    const rows = item.rows.map(({loss, texts}) => [texts.place, titles.get(loss) || loss, texts.points, texts.mean, texts.p_first, texts.p_podium]);
+    parts.push(element("div", {}, element("h3", {textContent: item.title}),
       element("div", {className: "scroll"}, table([["place"], ["loss"], ["points", true], ["mean Dice", true], ["first", true], ["podium", true]], rows)),
       item.refusal ? element("p", {className: "muted", textContent: item.refusal}) : null));
   }
   byId("podiums").replaceChildren(...parts);
   byId("notes").replaceChildren(...(state.notes || []).map((note) => element("p", {textContent: note})));
   byId("notes").hidden = byId("notes").childElementCount === 0;
-  const samples = Math.max(0, ...Object.values(podium).map((item) => item.num_samples || 0));
-  byId("podium-caption").textContent = podium.problem || (parts.length === 0 ? "No trial is finished yet."
-    : samples ? `“first” and “podium”: in how many of ${count(samples)} bootstrap samples of what is finished a loss came first, or among the first three.` : "");
+  const caption = Object.values(podium).map((item) => item.caption).find(Boolean);
+  byId("podium-caption").textContent = podium.problem || (parts.length === 0 ? "No trial is finished yet." : caption || "");
 }
 function showFailures(state) {
   byId("failures").replaceChildren(state.failures.length === 0
@@ -140,16 +115,16 @@ function showFailures(state) {
 }
 function showDrivers(state) {
   byId("drivers").replaceChildren(state.drivers.length === 0
-    ? element("p", {className: "muted", textContent: "No podium run is working on these results."})
-    : element("div", {className: "scroll"}, table([["host"], ["process", true], ["since"], ["trials ended", true], ["running", true], ["last word"]],
+    ? element("p", {className: "muted", textContent: "No driver is running on these results."})
+    : element("div", {className: "scroll"}, table([["host"], ["process", true], ["since"], ["trials ended", true], ["running", true], ["last sign"]],
       state.drivers.map((item) => [item.host, String(item.process_id), moment(item.started_at), `${count(item.ended)} of ${count(item.pending)}`, String(item.running),
-        item.alive ? `${item.silent_seconds} s ago` : `${duration(item.silent_seconds)} ago: it seems gone`]))));
+        item.last_sign]))));
 }
 
 async function fetchJSON(address, headers = {}) {
   const answer = await fetch(address, {headers, cache: "no-store"});
   if (answer.status === 304) return null;
-  if (answer.status === 401) throw new Error("the token is missing: open the whole address that podium watch printed");
+  if (answer.status === 401) throw new Error("The token is missing. Open the complete address that podium watch printed.");
   const document_ = await answer.json();
   if (!answer.ok) throw new Error(document_.problem || `answer ${answer.status}`);
   return [document_, answer.headers.get("ETag")];
@@ -171,13 +146,13 @@ async function showDetail() {
   const news = JSON.stringify([title, repeats]);
   if (news === detailTag) return;
   const answers = await Promise.all(repeats.filter((item) => item.state !== "missing").map((item) => fetchJSON(`/api/curve/${item.trial_id}`)));
-  if (chosen.title !== title) return; // another was pressed meanwhile
+  if (chosen.title !== title) return; // another bar was pressed meanwhile
   detailTag = news;
   const curves = new Map(answers.map(([item]) => [item.trial_id, item.epochs]));
   byId("detail-title").textContent = title;
   byId("repeats").replaceWith(Object.assign(table([["repeat", true], ["state"], ["Dice", true], ["epochs", true], ["time", true], ["trial"]],
-    repeats.map((item) => [String(item.repeat), item.message ? `${item.state}: ${item.message}` : item.state, decimal(item.dice), item.epochs === null ? "–" : String(item.epochs),
-      item.seconds === null ? (item.expected_seconds ? `≈ ${duration(item.expected_seconds)}` : "–") : duration(item.seconds), element("code", {textContent: item.trial_id})])), {id: "repeats"}));
+    repeats.map((item) => [String(item.repeat), item.message ? `${item.state}: ${item.message}` : item.state, item.texts.dice, item.texts.epochs,
+      item.texts.time, element("code", {textContent: item.trial_id})])), {id: "repeats"}));
   drawCurves(repeats, curves);
   byId("detail").hidden = false;
 }
@@ -199,11 +174,11 @@ function drawCurves(repeats, curves) {
     parts.push(drawn("circle", {cx: x(last.epoch), cy: y(last.val_dice), r: 3, fill: colour}));
     names.push({x: x(last.epoch) + 6, y: y(last.val_dice) + 4, text: String(item.repeat)});
   }
-  if (names.length === 0) parts.push(drawn("text", {x: (left + right) / 2, y: (top + bottom) / 2, "text-anchor": "middle"}, "The results hold no epochs of these trials."));
+  if (names.length === 0) parts.push(drawn("text", {x: (left + right) / 2, y: (top + bottom) / 2, "text-anchor": "middle"}, "The results have no epochs of these trials."));
   names.sort((one, other) => one.y - other.y);
   names.forEach((name, i) => {
     const above = names.slice(0, i).filter((other) => Math.abs(other.x - name.x) < 12).map((other) => other.y + 11);
-    name.y = Math.max(name.y, ...above); // lines that end side by side have their names below each other
+    name.y = Math.max(name.y, ...above); // names of lines that end side by side stand below each other
     parts.push(drawn("text", {x: name.x, y: name.y}, name.text));
   });
   picture.replaceChildren(...parts);
@@ -216,7 +191,7 @@ async function refresh() {
       [shown, tag] = answer;
       byId("place").textContent = shown.place;
       if (shown.axes.length === 0) {
-        byId("name").textContent = "No sweep was started here yet";
+        byId("name").textContent = "No sweep has been started here yet";
       } else {
         byId("name").textContent = shown.name;
         document.title = `${shown.counts.completed + shown.counts.diverged}/${shown.counts.all} · ${shown.name}`;
@@ -225,10 +200,10 @@ async function refresh() {
     }
     await showDetail();
     byId("problem").hidden = true;
-    byId("fresh").textContent = `Looked at ${new Date().toLocaleTimeString("en-GB")}; looks again every ${POLL_MILLISECONDS / 1000} s. This page only reads.`;
+    byId("fresh").textContent = `Updated at ${new Date().toLocaleTimeString("en-GB")}, every ${POLL_MILLISECONDS / 1000} s. This page changes nothing in the results.`;
   } catch (error) {
     byId("problem").hidden = false;
-    byId("problem").textContent = error instanceof TypeError ? "podium watch does not answer; start it again, and this page goes on by itself." : String(error.message);
+    byId("problem").textContent = error instanceof TypeError ? "podium watch does not answer. Start it again; this page then continues by itself." : String(error.message);
   }
   setTimeout(refresh, POLL_MILLISECONDS);
 }

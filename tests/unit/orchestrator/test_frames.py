@@ -26,7 +26,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_each_table_has_a_reader_with_its_columns_documented(results, name):
+def test_each_table_has_a_reader_with_documented_columns(results, name):
     read = getattr(podium, f"read_{name}")
     frame = read(results)
     assert tuple(frame.columns) == VIEWS[name].column_names
@@ -44,12 +44,12 @@ def test_each_table_has_a_reader_with_its_columns_documented(results, name):
         read(results / "typo")
 
 
-def test_frames_are_those_of_the_store(results):
+def test_frames_equal_those_of_the_store(results):
     for name in TABLES:
         assert getattr(podium, f"read_{name}")(results).equals(Store(results).read(name))
 
 
-def test_a_query_gives_a_frame(results):
+def test_query_returns_a_frame(results):
     frame = podium.query(results, "SELECT loss, count(*) AS n FROM trials WHERE loss = $loss "
                          "GROUP BY 1", {"loss": "dice"})  # fmt: skip
     assert frame.to_dict("records") == [{"loss": "dice", "n": 2}]
@@ -59,7 +59,7 @@ def test_rank_takes_the_frame(results):
     assert list(podium.rank(podium.read_trials(results)).podiums)
 
 
-def test_torn_files_are_warned_of(tmp_path):
+def test_torn_file_is_a_warning(tmp_path):
     store = Store(tmp_path)
     for number in (0, 1):
         store.commit(make_spec(number), make_result(number), committed_at=NOW)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.titles import Titles, choose_titles
 
 
-def test_catalogue_names_get_published_names_and_aliases_stay():
+def test_catalogue_names_get_titles_and_aliases_stay():
     titles = choose_titles(
         datasets=["kvasir-seg", "my-data"],
         models=["unet", "colonsegnet", "small"],
@@ -18,7 +18,7 @@ def test_catalogue_names_get_published_names_and_aliases_stay():
     assert titles.of("model", "unet") == "U-Net"
 
 
-def test_the_grid_document_has_the_last_word():
+def test_titles_of_the_grid_document_come_first():
     document = {"models": [{"label": "unet", "title": "U-Net (64)"}, {"label": "x", "title": ""}]}
     titles = choose_titles(datasets=[], models=["unet", "x"], losses=[], document=document)
     assert titles == Titles(models={"unet": "U-Net (64)"})
@@ -30,6 +30,6 @@ def test_labels_that_would_share_a_title_keep_their_own():
     assert titles.losses == {}
 
 
-def test_a_metric_has_its_usual_name_and_a_column_of_ones_own_stays():
+def test_a_metric_has_a_title_and_a_user_column_stays():
     assert Titles().of("metric", "iou_pooled") == "IoU, pooled"
     assert Titles().of("metric", "f2") == "f2"

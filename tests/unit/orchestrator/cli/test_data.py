@@ -36,20 +36,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "mine"
 
 
-def test_a_folder_becomes_a_page_by_default(folder: Path, tmp_path: Path) -> None:
+def test_show_of_a_folder_writes_a_page_by_default(folder: Path, tmp_path: Path) -> None:
     code, text = show(str(folder))
     assert (code, text) == (0, "folder: 6 pairs Contact sheet: podium-data.html")
     assert (tmp_path / "podium-data.html").read_text().startswith("<!doctype html>")
 
 
-def test_a_generated_dataset_by_name_as_png(tmp_path: Path) -> None:
+def test_show_of_a_generated_dataset_by_name_writes_a_png(tmp_path: Path) -> None:
     code, text = show("synthetic-skin", "--out", "s.png", "--number", "3")
     assert (code, text) == (0, "synthetic-skin: 60 pairs Contact sheet: s.png")
     with Image.open(tmp_path / "s.png") as picture:
         assert picture.format == "PNG"
 
 
-def test_a_configuration_shows_each_of_its_datasets(folder: Path, tmp_path: Path) -> None:
+def test_show_of_a_configuration_draws_each_dataset(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(
         f"datasets: [{{name: folder, alias: own, root: {folder}}}, "
         "{name: synthetic-skin, parameters: {num_images: 5}}]\n"
@@ -78,9 +78,7 @@ def test_a_configuration_shows_each_of_its_datasets(folder: Path, tmp_path: Path
         ((".", "--root", "x"), "--root x: allowed only with the name of a dataset"),
     ],
 )
-def test_refusals_name_the_argument_and_the_remedy(
-    arguments: tuple[str, ...], message: str
-) -> None:
+def test_show_refusal_names_argument_and_remedy(arguments: tuple[str, ...], message: str) -> None:
     code, text = show(*arguments)
     assert code != 0
     assert message in text

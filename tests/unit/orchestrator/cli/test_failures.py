@@ -41,7 +41,7 @@ def failure(number, minutes, **changes):
     )
 
 
-def test_a_failure_is_shown_whole_with_the_last_lines_of_its_traceback(store):
+def test_failure_is_printed_with_full_names_and_end_of_traceback(store):
     label = "a-name-" + "x" * 57
     spec = make_spec(0)
     spec = dataclasses.replace(spec, model=dataclasses.replace(spec.model, label=label))
@@ -62,7 +62,7 @@ def test_a_failure_is_shown_whole_with_the_last_lines_of_its_traceback(store):
     )
 
 
-def test_the_newest_come_first_and_a_class_can_be_chosen(store):
+def test_failures_are_newest_first_and_filtered_by_class(store):
     store.record_failure(failure(0, 0, failure_class=FailureClass.BUG))
     store.record_failure(failure(1, 2, failure_class=FailureClass.INFRASTRUCTURE))
     store.record_failure(failure(2, 1, failure_class=FailureClass.OUT_OF_MEMORY, gpus=1.0))
@@ -78,6 +78,6 @@ def test_the_newest_come_first_and_a_class_can_be_chosen(store):
     )
 
 
-def test_a_place_without_results_is_refused(tmp_path, monkeypatch):
+def test_location_without_results_is_refused(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["failures", str(tmp_path / "nothing")])
     assert "no results here" in str(done.exception)

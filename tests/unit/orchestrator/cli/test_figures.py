@@ -20,7 +20,7 @@ def run(*arguments):
 
 
 @pytest.mark.timeout(60)
-def test_a_table_of_means_gives_the_figures_it_can(tmp_path):
+def test_table_of_means_gives_the_possible_figures(tmp_path):
     out = tmp_path / "figures"
     text = run(TABLE, "--out", out, "--only", "2b,2c", "--format", "svg", "--ties", "order")
     assert "figure2c: left out: the results know no model" in text
@@ -61,17 +61,17 @@ def test_figures_follow_the_direction_of_a_metric(tmp_path):
         (["--metric", "iou"], r"no column 'iou'"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(arguments, message):
+def test_impossible_figures_are_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         run(TABLE, *arguments)
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_unwritable_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot be written: .*; choose another --out"):
         run(TABLE, "--out", tmp_path / "file" / "out", "--only", "2b", "--format", "svg")
 
 
-def test_a_folder_without_results_is_refused(tmp_path):
+def test_folder_without_results_is_refused(tmp_path):
     with pytest.raises(UserError, match="no results here"):
         run(tmp_path)

@@ -53,7 +53,7 @@ def podium(monkeypatch: pytest.MonkeyPatch, capfdbinary: Any) -> Podium:
 COUNTS = "SELECT loss, count(*) AS n, max(dice) AS best FROM trials GROUP BY 1 ORDER BY 1"
 
 
-def test_a_table_with_its_number_of_rows(podium, results):
+def test_answer_is_a_table_with_its_number_of_rows(podium, results):
     code, out, err = podium(results, COUNTS)
     assert (code, err) == (0, "")
     assert out.decode().splitlines()[3:] == [
@@ -64,7 +64,7 @@ def test_a_table_with_its_number_of_rows(podium, results):
     ]
 
 
-def test_csv_json_and_parquet_hold_the_same(podium, results, tmp_path):
+def test_csv_json_and_parquet_hold_the_same_rows(podium, results, tmp_path):
     expected = [{"loss": "dice", "n": 2, "best": 0.01}, {"loss": "iou", "n": 1, "best": None}]
     assert json.loads(podium(results, COUNTS, "--json")[1]) == expected
     assert json.loads(podium(results, COUNTS, "--format", "json")[1]) == expected
@@ -80,7 +80,7 @@ def test_csv_json_and_parquet_hold_the_same(podium, results, tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_every_kind_of_value_can_be_written(podium, results):
+def test_every_type_of_value_is_written(podium, results):
     sql = (
         "SELECT truth_png, 1.5 AS a, [1, 2] AS b, {'c': true} AS c, true AS d, 'x,\"y\nz' AS e, "
         "timestamptz '2026-01-02 03:04:05+00' AS f, 'nan'::DOUBLE AS g FROM predictions LIMIT 1"
@@ -98,7 +98,7 @@ def test_every_kind_of_value_can_be_written(podium, results):
     assert 'x,"y z' in shown
 
 
-def test_a_long_and_wide_table_says_what_it_leaves_out(podium, results):
+def test_long_and_wide_table_names_the_columns_left_out(podium, results):
     out = podium(results, "SELECT t.* FROM trials t, range(50)")[1].decode()
     last = out.splitlines()[-1]
     assert re.match(r"150 rows; the first 50 shown; \d of 43 columns shown: not .*, message", last)
@@ -106,13 +106,13 @@ def test_a_long_and_wide_table_says_what_it_leaves_out(podium, results):
     assert max(map(len, out.splitlines()[:-1])) <= 100
 
 
-def test_nothing_in_a_cell_reaches_the_terminal(podium, results):
+def test_control_characters_in_a_cell_are_escaped(podium, results):
     out = podium(results, "SELECT chr(27) || ']0;' || chr(10) || 'x' AS a")[1]
     assert b"\x1b" not in out
     assert "│ \\x1b]0; x │" in out.decode()
 
 
-def test_examples_are_listed_with_question_and_sql(podium):
+def test_saved_queries_are_listed_with_question_and_sql(podium):
     code, out, _ = podium("--examples")
     listed = json.loads(podium("--examples", "--json")[1])
     assert code == 0
@@ -122,7 +122,7 @@ def test_examples_are_listed_with_question_and_sql(podium):
         assert item["sql"].splitlines()[-1] in out.decode()
 
 
-def test_an_example_runs_with_its_parameter_bound(podium, results):
+def test_saved_query_runs_with_its_parameter_bound(podium, results):
     key = trial_id(make_spec(1))
     arguments = (results, "--example", "learning-curve", "--json", "--param")
     rows = json.loads(podium(*arguments, f"trial_id={key}")[1])
@@ -130,7 +130,7 @@ def test_an_example_runs_with_its_parameter_bound(podium, results):
     assert json.loads(podium(*arguments, "trial_id=' OR 1=1 --")[1]) == []
 
 
-def test_torn_files_are_named_beside_the_answer(podium, tmp_path):
+def test_torn_files_are_notes_on_standard_error(podium, tmp_path):
     store = Store(tmp_path)
     for number in (0, 1):
         store.commit(make_spec(number), make_result(number), committed_at=NOW)
@@ -176,7 +176,7 @@ def test_torn_files_are_named_beside_the_answer(podium, tmp_path):
         (["RESULTS", "COPY trials TO 'x.csv'"], "a query is read-only: write one SELECT"),
     ],
 )
-def test_refusals_are_one_message_and_exit_code_2(podium, results, arguments, message):
+def test_refusal_is_one_message_and_exit_code_2(podium, results, arguments, message):
     found = podium(*(text.replace("RESULTS", results) for text in arguments))
     code, out, err = found
     assert (code, out) == (2, b"")
@@ -185,13 +185,13 @@ def test_refusals_are_one_message_and_exit_code_2(podium, results, arguments, me
     assert "Traceback" not in err
 
 
-def test_parquet_is_not_for_a_terminal(podium, results, monkeypatch):
+def test_parquet_on_a_terminal_is_refused(podium, results, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     code, out, err = podium(results, "SELECT 1 AS a", "--format", "parquet")
     assert (code, out) == (2, b"")
     assert "--format parquet: not for a terminal; add --out FILE" in err
 
 
-def test_answers_beside_the_tables_are_fine(podium, results):
+def test_answer_may_be_written_next_to_the_tables(podium, results):
     assert podium(results, "SELECT 1 AS a", "--out", f"{results}/answer.csv")[0] == 0
     assert Path(results, "answer.csv").read_text() == "a\n1\n"

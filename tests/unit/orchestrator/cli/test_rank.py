@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from tests.conftest import ROOT
-from tests.published import PAPER, published_trials, with_diverged, with_holes, write_store
+from tests.published import PAPER, published_trials, with_diverged, with_missing, write_store
 from workers.contract import UserError
 
 BY_DATASET = str(PAPER / "fig2_dice_by_dataset.csv")
@@ -27,7 +27,7 @@ def trials() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def results(trials, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("results")
-    write_store(with_diverged(with_holes(trials, 20), 5), folder, 2)
+    write_store(with_diverged(with_missing(trials, 20), 5), folder, 2)
     return str(folder)
 
 
@@ -54,7 +54,7 @@ def save(table: pd.DataFrame, folder: Path) -> str:
     return str(path)
 
 
-def test_a_store_with_holes(results):
+def test_results_with_missing_trials_are_provisional(results):
     text = podium(results, *FEW)
     assert "By dataset: 6 datasets, 1,420 of 1,440 trials (provisional)" in text
     assert "By model: 12 models, 1,420 of 1,440 trials (provisional)" in text
@@ -63,11 +63,11 @@ def test_a_store_with_holes(results):
     assert "Certainty: 200 bootstrap samples of datasets, models and repeats" in text
     assert "Both together" not in text
     assert "(provisional)" not in podium(results, "--samples", "0", "--provisional-below", "0.9")
-    assert "dataset x model combinations lack a loss" not in text  # two repeats each, one gone
+    assert "cells (dataset x model) lack a loss" not in text  # two repeats each, one gone
     assert "18 blocks" in podium(results, "--samples", "0", "--axis", "both")
 
 
-def test_the_published_tie(results):
+def test_published_tie_is_printed_under_every_rule(results):
     text = podium(BY_DATASET, *FEW)
     assert "1 tie on podium places; rule split: tied places share their points evenly." in text
     assert "split: BCE; min: IoUFocal and BCE; max: BCE; order: IoUFocal and BCE." in text
@@ -80,11 +80,11 @@ def test_the_published_tie(results):
 @pytest.mark.parametrize(
     ("name", "rule"), [("competition", "min"), ("modified", "max"), ("first", "order")]
 )
-def test_both_names_of_a_rule_give_the_same(name, rule):
+def test_both_names_of_a_tie_rule_give_the_same_points(name, rule):
     assert document(BY_DATASET, *FEW, "--ties", name) == document(BY_DATASET, *FEW, "--ties", rule)
 
 
-def test_json_has_everything(results):
+def test_json_has_certainty_significance_and_power(results):
     found = document(results, *FEW, "--significance", "--power", "--seed", "3")
     for key in ("by_dataset", "by_model", "both"):
         part = found[key]
@@ -97,18 +97,18 @@ def test_json_has_everything(results):
     assert document(results, *FEW) == document(results, *FEW)
 
 
-def test_significance_and_pairs(results):
+def test_significance_and_pairs_are_printed(results):
     text = podium(results, *FEW, "--significance", "--pairs", "--margin", "0.01")
     assert "Mean ranks over 72 dataset x model blocks; critical difference 1.60" in text
     assert "Friedman: chi-squared" in text
     assert "Wilcoxon with Holm: " in text
-    assert "Pairs: 95% interval, equivalent up to 0.01" in text
+    assert "Pairs: 95 % interval, equivalent up to 0.01" in text
     few = podium(BY_DATASET, *FEW, "--significance")
     assert "critical difference 5.53" in few
     assert "6 blocks give a p-value of 0.031 at best" in few
 
 
-def test_power(results, trials, tmp_path):
+def test_power_names_the_repeats_to_separate(results, trials, tmp_path):
     assert podium(results, *FEW, "--power").count("Repeats: ") == 2
     once = save(trials[trials["repeat"] == 0], tmp_path)
     assert "Cannot say: " in podium(once, *FEW, "--power")
@@ -122,14 +122,14 @@ def test_power(results, trials, tmp_path):
             {"dataset": "Wound"},
             ["With one dataset the bootstrap", "By model: 12 models"],
         ),
-        ({"repeat": 0}, ["With one repeat of each the bootstrap cannot see"]),
+        ({"repeat": 0}, ["With one repeat the bootstrap does not include"]),
         (
             {"dataset": "Wound", "model": "FCN", "repeat": 0},
             ["none of the axes to draw from", "1 block of dataset x model"],
         ),
     ],
 )
-def test_a_part_of_the_grid_still_prints(trials, tmp_path, chosen, sentences):
+def test_incomplete_grid_still_prints(trials, tmp_path, chosen, sentences):
     for column, value in chosen.items():
         trials = trials[trials[column] == value]
     text = podium(save(trials, tmp_path), *FEW, "--significance")
@@ -138,7 +138,7 @@ def test_a_part_of_the_grid_still_prints(trials, tmp_path, chosen, sentences):
         assert sentence in text
 
 
-def test_everything_diverged(trials, tmp_path):
+def test_sweep_of_diverged_trials_has_no_points(trials, tmp_path):
     lost = save(trials.assign(status="diverged", dice=float("nan")), tmp_path)
     text = podium(lost, *FEW, "--significance", "--power")
     assert "No loss has points, because no trial finished." in text
@@ -146,16 +146,16 @@ def test_everything_diverged(trials, tmp_path):
     assert "Cannot say: no loss has points" in text
 
 
-def test_a_percentage_and_common_cells(trials, tmp_path):
+def test_percentages_and_common_cells_are_ranked(trials, tmp_path):
     percent = trials.assign(dice=100 * trials["dice"])
     assert "it is taken for a percentage" in podium(save(percent, tmp_path), *FEW)
     uneven = trials[(trials["loss"] != "Focal") | (trials["model"] != "FCN")]
     path = save(uneven, tmp_path)
-    assert "6 of 72 dataset x model combinations lack a loss" in podium(path, "--samples", "0")
+    assert "6 of 72 cells (dataset x model) lack a loss" in podium(path, "--samples", "0")
     assert document(path, "--samples", "0", "--cells", "common")["compare"] == "common"
 
 
-def test_other_formats(results):
+def test_markdown_latex_and_csv_are_written(results):
     latex = podium(results, "--format", "latex", "--axis", "model")
     assert latex.count("\\begin{tabular}") == 1
     assert "U-Net++ & " in latex
@@ -168,7 +168,7 @@ def test_other_formats(results):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--metric", "train_seconds"), "does not say how good a trial is"),
+        (("--metric", "train_seconds"), "does not measure how good a trial is"),
         (("--metric", "auc"), "is no column of a store; known metrics: dice, iou"),
         (("--metric", "device"), "is text; known metrics"),
         (("--samples", "7"), "--samples 7: draw from 100"),
@@ -177,11 +177,11 @@ def test_other_formats(results):
         (("--seed", "-1"), "--seed -1"),
     ],
 )
-def test_refusals(results, arguments, message):
+def test_refusal_names_option_and_remedy(results, arguments, message):
     assert message in refuse(results, *arguments)
 
 
-def test_what_the_documentation_shows(tmp_path, monkeypatch):
+def test_outputs_in_the_documentation_are_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     write_store(published_trials(), Path("results/published"))
@@ -197,7 +197,7 @@ def test_what_the_documentation_shows(tmp_path, monkeypatch):
         assert podium(*command.split()) == output
 
 
-def test_the_refusals_that_the_documentation_shows(tmp_path, monkeypatch):
+def test_refusals_in_the_documentation_are_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "ranking.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ((?:`[^`]+` ?)+)\| (table\.csv: .+) \|$", page, re.MULTILINE)
@@ -216,10 +216,10 @@ def distances(tmp_path) -> str:
     return str(path)
 
 
-def test_a_distance_is_ranked_by_its_direction_and_it_is_said(distances, capfd):
+def test_distance_is_ranked_by_its_direction(distances, capfd):
     text = podium(distances, "--metric", "hd95", *FEW, "--pairs", "--power")
     assert re.search(r"1 +│ dice +│ +6 │ 2/0/0 │ +14\.5000", text)
-    assert "dice has a lower mean than bce in 100% of the samples (difference -8.0000" in text
+    assert "dice has a lower mean than bce in >99 % of the samples (difference −8.0000" in text
     assert "P(A < B)" in text
     note = "hd95: lower is better, from 0 up. A higher value is a worse one; the values go from 13"
     assert note in text
@@ -232,6 +232,6 @@ def test_a_distance_is_ranked_by_its_direction_and_it_is_said(distances, capfd):
     assert "--lower-is-better would reverse the ranking" in refuse(BY_DATASET, "--lower-is-better")
 
 
-def test_refused_places(tmp_path):
+def test_location_that_cannot_be_ranked_is_refused(tmp_path):
     assert "no results here" in refuse(str(tmp_path))
     assert "is a table without protocols" in refuse(BY_DATASET, "--protocol", "ab")

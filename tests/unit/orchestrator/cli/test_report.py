@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -42,13 +43,13 @@ def call(*arguments):
     return done.stdout
 
 
-def test_report_says_what_it_found_and_where(stores, tmp_path):
+def test_report_prints_answer_and_files(stores, tmp_path):
     options = ("--samples", 100, "--metric", "iou", "--ties", "min", "--margin", 0.01, "--seed", 3)
     said = json.loads(call("report", stores / "a", "--out", tmp_path, *options, "--json"))
     assert said["page"] == str(tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert 'Mean test <span class="metric-name">IoU</span>' in page
-    assert "100 bootstrap samples, seed 3" in page
+    assert "for all losses together (seed 3)" in page
     assert "margin of 0.01" in page
     assert "rule “min”" in page
     assert said["answer"].replace(" %", "\u00a0%") in page
@@ -56,14 +57,28 @@ def test_report_says_what_it_found_and_where(stores, tmp_path):
     assert f"Report: {tmp_path / 'index.html'}" in text
 
 
-def test_report_refuses_what_it_cannot_show(stores, tmp_path):
+def test_report_of_a_table_shows_no_empty_parts(tmp_path):
+    table = SMALL.groupby(["dataset", "model", "loss"], as_index=False)["dice"].mean()
+    table.to_csv(tmp_path / "means.csv", index=False)
+    text = call("report", tmp_path / "means.csv", "--out", tmp_path / "page", "--samples", 100)
+    assert f"Report: {tmp_path / 'page' / 'index.html'}" in text
+    page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    assert "<h1>means.csv</h1>" in page
+    shown = set(re.findall(r'<section id="(\w+)"', page))
+    assert shown == {"podium", "certainty", "heat", "missing", "definitions"}
+    assert set(re.findall(r'<a href="#(\w+)"', page)) == shown
+    for word in ("Failed attempts", "Training time", "Results from", "No trial failed"):
+        assert word not in page
+
+
+def test_report_of_unrankable_results_is_refused(stores, tmp_path):
     with pytest.raises(UserError, match="no results here"):
         call("report", tmp_path / "nothing")
     with pytest.raises(UserError, match=r"--metric dise: is no column.*known metrics: dice"):
         call("report", stores / "a", "--metric", "dise")
 
 
-def test_compare_in_the_terminal(stores):
+def test_comparison_is_printed(stores):
     said = call("compare", stores / "a", stores / "b")
     assert "DiceFocal leads in B" in said
     assert "Combinations of dataset, model and loss: 40 in both" in said
@@ -71,7 +86,7 @@ def test_compare_in_the_terminal(stores):
     assert "settings, versions and devices compared are equal." in said
 
 
-def test_compare_as_json_and_as_a_page(stores, tmp_path):
+def test_comparison_is_written_as_json_and_page(stores, tmp_path):
     out = tmp_path / "compare.html"
     said = json.loads(call("compare", stores / "a", stores / "b", "--json", "--out", out))
     moved = {row["loss"]: row["moved"] for row in said["podiums"]["dataset"]["losses"]}
@@ -81,7 +96,7 @@ def test_compare_as_json_and_as_a_page(stores, tmp_path):
     assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
-def test_compare_two_metrics_of_one_store_and_two_tables(stores, tmp_path):
+def test_comparison_takes_two_metrics_or_two_tables(stores, tmp_path):
     said = json.loads(call("compare", stores / "a", stores / "a", "--metric-b", "recall", "--json"))
     assert (said["a"]["metric"], said["b"]["metric"]) == ("dice", "recall")
     assert said["cells"] == []
@@ -92,7 +107,7 @@ def test_compare_two_metrics_of_one_store_and_two_tables(stores, tmp_path):
     assert all(abs(cell["difference"]["value"]) < 1e-12 for cell in said["cells"])
 
 
-def test_several_protocols_are_told_apart_and_chosen(tmp_path, stores):
+def test_several_protocols_need_a_choice(tmp_path, stores):
     changed = SMALL.assign(
         protocol_id="ffff00000000",
         trial_id=[f"{number:016x}" for number in range(len(SMALL))],

@@ -54,7 +54,7 @@ def command(tmp_path, monkeypatch):
     return run
 
 
-def test_a_job_that_ended_is_no_reason_not_to_submit(command, capsys):
+def test_sweep_with_an_ended_job_is_submitted(command, capsys):
     server = Server([Job(submission_id="tiny-1f-1", status="FAILED", exit_code=1)])
     assert command(server, results="s3://bucket/there?region=x") == 0
     assert server.calls == ["submit"]
@@ -64,14 +64,14 @@ def test_a_job_that_ended_is_no_reason_not_to_submit(command, capsys):
     assert said.err == ""  # S3 is shared by nature
 
 
-def test_a_local_folder_of_results_is_noted(command, capsys, tmp_path):
+def test_local_folder_of_results_is_noted(command, capsys, tmp_path):
     command(Server())
     assert (
         f"results go to the folder {tmp_path}/results of the cluster's" in capsys.readouterr().err
     )
 
 
-def test_what_runs_already_is_refused_or_followed(command, capsys):
+def test_running_job_is_refused_or_followed(command, capsys):
     server = Server([RUNNING], Job(submission_id="tiny-1f-1", status="FAILED", exit_code=1))
     with pytest.raises(UserError, match="as job tiny-1f-1; add --follow"):
         command(server)
@@ -82,21 +82,21 @@ def test_what_runs_already_is_refused_or_followed(command, capsys):
     assert said.out == "output\nJob tiny-1f-1: FAILED, exit code 1\n"
 
 
-def test_ctrl_c_ends_the_following_and_not_the_job(command, capsys):
+def test_ctrl_c_stops_following_and_leaves_the_job(command, capsys):
     server = Server()
     assert command(server, follow=True) == 130
     assert server.calls == ["submit", "follow tiny-1f-2"]
     assert "job tiny-1f-2 continues" in capsys.readouterr().err
 
 
-def test_every_running_job_of_the_sweep_is_stopped(command, capsys):
+def test_stop_ends_every_running_job(command, capsys):
     server = Server([RUNNING])
     assert command(server, stop=True) == 0
     assert server.calls == ["stop tiny-1f-1"]
     assert "Job tiny-1f-1: STOPPED; submit the same sweep again" in capsys.readouterr().out
 
 
-def test_a_cluster_without_podium_is_told_the_remedy(command):
+def test_cluster_without_podium_is_reported_with_remedy(command):
     end = Job(
         submission_id="tiny-1f-2",
         status="FAILED",
@@ -109,7 +109,7 @@ def test_a_cluster_without_podium_is_told_the_remedy(command):
         command(Server(end=end), follow=True)
 
 
-def test_data_that_is_here_is_surveyed_before_anything_is_sent(command, tmp_path, capsys):
+def test_local_data_is_surveyed_before_the_job_is_sent(command, tmp_path, capsys):
     server = Server()
     folder = {"name": "folder", "alias": "own", "root": str(tmp_path / "own")}
     write_pictures(tmp_path, "own", num=15)
@@ -123,7 +123,7 @@ def test_data_that_is_here_is_surveyed_before_anything_is_sent(command, tmp_path
     assert server.calls == ["submit"]
 
 
-def test_data_that_is_not_here_is_left_to_the_job(command, tmp_path, capsys):
+def test_absent_data_is_checked_by_the_job(command, tmp_path, capsys):
     absent = {"name": "folder", "alias": "own", "root": str(tmp_path / "there")}
     assert command(Server(), datasets=[absent]) == 0
     assert "note: 1 dataset not on this machine: the job checks them" in capsys.readouterr().err

@@ -28,18 +28,18 @@ def verify(results: Path, *options: str) -> tuple[int, str]:
     return done.exit_code, done.stdout
 
 
-def test_a_whole_store(results: Path) -> None:
+def test_complete_results_have_no_problem(results: Path) -> None:
     assert verify(results) == (0, "11 files, 3 trials whole\n")
 
 
 @pytest.mark.parametrize("name", ["typo", "empty"])
-def test_a_place_without_results_is_refused(tmp_path: Path, name: str) -> None:
+def test_location_without_results_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=f"{name}: no results here"):
         verify(tmp_path / name)
 
 
-def test_what_is_wrong_is_named_with_file_problem_and_remedy(results: Path) -> None:
+def test_broken_file_is_named_with_problem_and_remedy(results: Path) -> None:
     torn = part_path(IMAGES, trial_id(make_spec(1)))
     (results / torn).write_bytes(b"x")
     before = sorted(results.rglob("*"))
@@ -52,7 +52,7 @@ def test_what_is_wrong_is_named_with_file_problem_and_remedy(results: Path) -> N
     assert sorted(results.rglob("*")) == before, "verify alone changes nothing"
 
 
-def test_quarantine_says_what_it_moved(results: Path) -> None:
+def test_quarantine_names_the_moved_files(results: Path) -> None:
     gone = part_path(IMAGES, trial_id(make_spec(2)))
     (results / gone).unlink()
     code, text = verify(results, "--quarantine")

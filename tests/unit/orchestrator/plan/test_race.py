@@ -138,7 +138,7 @@ def test_the_budget_ends_it_and_is_said(tmp_path):
     _, after = run(config(tmp_path), MadeUp(0.05), "race.budget=0.5", "race.level=1")
     assert after.race is not None
     assert (after.race.state, after.race.num_asked) == ("spent", 45)
-    assert "below the 100% asked for, when the budget was spent." in after.race.sentence()
+    assert "below the 100 % asked for, when the budget was spent." in after.race.sentence()
 
 
 def command(*arguments):

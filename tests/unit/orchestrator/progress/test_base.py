@@ -4,28 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.progress import SweepStarted, Tally, TrialFailed, TrialFinished, format_duration
+from orchestrator.progress import SweepStarted, Tally, TrialFailed, TrialFinished
 from orchestrator.progress.displays import cut, cut_label
 from tests.unit.orchestrator.progress.story import FakeClock
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (0.4, "0 s"),
-        (42, "42 s"),
-        (59.6, "1 min"),
-        (185, "3 min 5 s"),
-        (3600, "1 h"),
-        (7500, "2 h 5 min"),
-        (90_000, "1 d 1 h"),
-        (86_400 * 12, "12 d"),
-        (-1, "0 s"),
-    ],
-)
-def test_durations_have_two_units(seconds, text):
-    assert format_duration(seconds) == text
 
 
 def test_time_left_follows_from_the_rate_so_far():

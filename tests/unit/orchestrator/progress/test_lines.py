@@ -59,7 +59,7 @@ def test_results_within_a_second_share_a_line():
         progress.on(TrialFinished(str(number), "completed", 0.5, 0.01))
     lines = stream.getvalue().splitlines()
     assert 10 <= len(lines) <= 13
-    assert lines[-1] == "[1000/1000] Dice 0.500, 0 s | trial 999"
+    assert lines[-1] == "[1000/1000] Dice 0.500, 0.01 s | trial 999"
 
 
 def test_an_epoch_is_shown_every_ten_seconds():

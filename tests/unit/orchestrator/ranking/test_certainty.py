@@ -1,4 +1,4 @@
-"""The bootstrap: probabilities that can be worked out by hand, then properties, then refusals."""
+"""The bootstrap: probabilities computed by hand, then properties, then refusals."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_joint_winners_share_a_sample():
     assert pair.p_equivalent == pytest.approx(0.5, abs=0.02)  # the samples with both
 
 
-def test_repeats_are_drawn_paired_and_shared_by_the_models_of_a_dataset():
+def test_drawn_repeats_are_shared_by_models_and_losses():
     # Differences a - b of three repeats: 0.3, -0.1, -0.1. Their mean is above 0 unless the first
     # is never drawn: 1 - (2/3)^3. A second model with the same splits is no further evidence.
     a, b = np.array([0.8, 0.4, 0.4]), np.array([0.5, 0.5, 0.5])
@@ -68,7 +68,7 @@ def test_repeats_are_drawn_paired_and_shared_by_the_models_of_a_dataset():
         assert pair.difference == pytest.approx(0.1 / 3)
 
 
-def test_each_drawn_dataset_draws_its_own_repeats():
+def test_drawn_datasets_draw_repeats_independently():
     # Two datasets, each as above: the sum is above 0 unless neither drew a first repeat.
     a, b = np.array([0.8, 0.4, 0.4]), np.array([0.5, 0.5, 0.5])
     values = np.broadcast_to(np.stack([a, b]), (2, 1, 2, 3))
@@ -85,7 +85,7 @@ def test_effect_size_by_hand():
     assert effect_size([0.1, 0.1]) is None
 
 
-def test_interval_ends_are_values_that_occurred():
+def test_interval_ends_are_sample_values():
     found = interval(np.arange(1, 101, dtype=float), 0.9)
     assert (found.low, found.high) == (5, 95)
 
@@ -94,7 +94,7 @@ def noise(seed: int, shape: tuple[int, ...] = (3, 4, 4, 3)) -> np.ndarray:
     return 0.7 + 0.01 * np.random.default_rng(seed).standard_normal(shape)
 
 
-def test_a_planted_winner_is_certain_and_equal_losses_are_not():
+def test_certainty_of_a_clear_winner_and_of_equal_losses():
     values = noise(0)
     values[:, :, 1] += 0.1
     for found in certainties(scored(cells(values)), num_samples=500).values():
@@ -110,7 +110,7 @@ def test_a_planted_winner_is_certain_and_equal_losses_are_not():
 
 @settings(deadline=None, max_examples=6)
 @given(st.integers(0, 1000), st.randoms(use_true_random=False), st.booleans())
-def test_shares_add_up_and_the_order_of_rows_changes_nothing(seed, random, holes):
+def test_probabilities_sum_up_in_any_order_of_rows(seed, random, holes):
     values = noise(seed)
     if holes:
         values[0, 1, 2] = np.nan
@@ -126,7 +126,7 @@ def test_shares_add_up_and_the_order_of_rows_changes_nothing(seed, random, holes
         assert certainty(scored(table.iloc[order]), axis=axis, num_samples=100) == found
 
 
-def test_relabelling_swaps_the_answer():
+def test_certainty_follows_renamed_losses():
     # Named in reverse, a sample draws the same datasets: only the names change.
     values = noise(3)
     before = certainty(scored(cells(values)), num_samples=300)
@@ -137,14 +137,14 @@ def test_relabelling_swaps_the_answer():
     }
 
 
-def test_the_seed_and_the_size_of_the_chunks():
+def test_certainty_depends_on_the_seed():
     table = cells(noise(5))
     once = certainty(scored(table), num_samples=300, seed=7)
     assert certainty(scored(table), num_samples=300, seed=7) == once
     assert certainty(scored(table), num_samples=300, seed=8) != once
 
 
-def test_chunks_change_nothing(monkeypatch):
+def test_certainty_is_equal_with_any_chunk_size(monkeypatch):
     values = noise(6)
     values[2, 3, 1, 0] = np.nan
     once = certainty(scored(cells(values)), num_samples=300)
@@ -152,7 +152,7 @@ def test_chunks_change_nothing(monkeypatch):
     assert certainty(scored(cells(values)), num_samples=300) == once
 
 
-def test_a_hole_never_makes_another_cell_disappear():
+def test_missing_trials_remove_no_other_cell():
     # a's only trial on the hard model is repeat 0; samples without repeat 0 must not drop that
     # cell from a's mean, or a would seem to win.
     values = np.full((1, 2, 2, 3), np.nan)
@@ -164,7 +164,7 @@ def test_a_hole_never_makes_another_cell_disappear():
     assert found.pairs[0].difference == pytest.approx(0.01)
 
 
-def test_pairs_compare_only_what_both_have():
+def test_pairs_compare_common_cells_only():
     values = noise(1, (2, 3, 3, 2))
     values[0, 0, 0] = np.nan
     found = certainty(scored(cells(values)), num_samples=200)
@@ -206,7 +206,7 @@ def test_a_table_without_models_or_repeats():
         ((3, 3, 3, 1), ("dataset", "model"), "With one repeat"),
     ],
 )
-def test_an_axis_with_one_entry_is_not_drawn_and_it_says_so(shape, drawn, note):
+def test_axis_with_one_entry_is_not_drawn_but_noted(shape, drawn, note):
     found = certainty(scored(cells(noise(0, shape))), num_samples=100)
     assert found.resampled == drawn
     assert found.refusal is None
@@ -217,14 +217,14 @@ def test_an_axis_with_one_entry_is_not_drawn_and_it_says_so(shape, drawn, note):
     ("shape", "message"),
     [((3, 3, 1, 2), "only one loss"), ((1, 1, 3, 1), "none of the axes to draw from")],
 )
-def test_it_refuses_on_too_little_data(shape, message):
+def test_too_little_data_gives_a_refusal(shape, message):
     found = certainty(scored(cells(noise(0, shape))), num_samples=100)
     assert message in str(found.refusal)
     assert (found.losses, found.pairs, found.num_samples) == ((), (), 0)
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["refusal"]
 
 
-def test_it_refuses_where_everything_diverged():
+def test_diverged_trials_alone_give_a_refusal():
     table = cells(noise(0)).assign(status="diverged")
     assert "no trial finished" in str(certainty(scored(table), num_samples=100).refusal)
 
@@ -233,7 +233,7 @@ def test_it_refuses_where_everything_diverged():
     ("options", "message"),
     [
         ({"num_samples": 5}, "--samples 5: draw from 100 to 100,000"),
-        ({"level": 1.0}, "--level 1: give a share"),
+        ({"level": 1.0}, "--level 1: give a fraction"),
         ({"margin": -0.1}, r"--margin -0.1: give 0 or a positive"),
         ({"seed": -1}, "--seed -1"),
         ({"resample": ["fold"]}, "--resample fold: name one or several of dataset, model, repeat"),
@@ -245,7 +245,7 @@ def test_options_out_of_range(options, message):
         certainty(scored(cells(noise(0))), **options)
 
 
-def test_turning_a_pair_round_twice_changes_nothing():
+def test_turning_a_pair_round_twice_restores_it():
     from orchestrator.ranking.pairs import turn_round
 
     pair = certainty(scored(cells(noise(4))), num_samples=100).pairs[0]

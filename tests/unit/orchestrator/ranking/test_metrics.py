@@ -43,21 +43,21 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("column", "text"), NAMES)
-def test_the_name_says_direction_and_range(column, text):
+def test_metric_name_sets_direction_and_range(column, text):
     found = metric_of(column)
     assert (found.name, found.text) == (column, text)
     assert found.told == (column != "quality")
 
 
 @pytest.mark.parametrize("column", ["dice_loss", "loss_dice", "dice_std", "1-dice", "neg_dice"])
-def test_a_name_that_could_mean_both_needs_the_option(column):
+def test_ambiguous_metric_name_needs_the_option(column):
     with pytest.raises(UserError, match="add --higher-is-better or --lower-is-better"):
         metric_of(column)
     assert metric_of(column, lower_is_better=True).text == "lower is better"
     assert metric_of(column, lower_is_better=False).text == "higher is better"
 
 
-def test_a_known_name_cannot_be_turned_round():
+def test_known_metric_refuses_another_direction():
     for name, metric in KNOWN.items():
         assert metric_of(name, lower_is_better=metric.lower_is_better) == metric
         with pytest.raises(UserError, match=f"--metric {name}: {metric.better} is better"):
@@ -80,7 +80,7 @@ WORST = [
 
 
 @pytest.mark.parametrize(("column", "finished", "worst"), WORST)
-def test_what_a_diverged_trial_counts_as(column, finished, worst):
+def test_diverged_trial_counts_as_the_worst_value(column, finished, worst):
     assert metric_of(column).worst(np.array(finished, dtype=float)) == worst
 
 
@@ -121,7 +121,7 @@ def tables(draw):
 
 @settings(deadline=None, max_examples=15)
 @given(tables())
-def test_an_error_rate_mirrors_its_score_in_every_answer(table):
+def test_error_rate_gives_mirrored_results(table):
     score, error = (scored(table, metric=metric) for metric in ("dice", "error_rate"))
     higher, lower = rank(score), rank(error)
     for one, other in zip(higher.podiums, lower.podiums, strict=True):

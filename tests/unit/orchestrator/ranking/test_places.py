@@ -79,7 +79,7 @@ def test_one_and_two_losses():
     assert points({}, "split") == {}
 
 
-def test_means_that_differ_by_rounding_alone_are_tied():
+def test_means_equal_up_to_rounding_are_tied():
     nearly = 0.1 + 0.2
     assert nearly != 0.3
     assert points({"a": nearly, "b": 0.3}, "order", listed=["b", "a"]) == {"b": 3, "a": 2}
@@ -101,7 +101,7 @@ def test_ranks_share_tied_places_under_every_rule():
         }  # fmt: skip
 
 
-def test_what_never_finished_stands_behind_and_gets_nothing():
+def test_diverged_losses_are_last_without_points():
     means = {"a": 0.5, "b": 0.0, "c": 0.0, "d": 0.0}
     placing = place_losses(means, ties="split", listed=list(means), diverged={"c", "d"})
     assert placing.order == ("a", "b", "c", "d")
@@ -128,7 +128,7 @@ VALUES = st.lists(st.one_of(st.none(), st.integers(0, 4)), min_size=1, max_size=
     st.sampled_from(TIE_RULES),
     st.randoms(use_true_random=False),
 )
-def test_many_blocks_at_once_get_the_points_of_one(values, step, ties, random):
+def test_points_of_many_blocks_equal_those_of_each(values, step, ties, random):
     names = [f"loss {number}" for number in range(len(values))]
     listed = random.sample(range(len(values)), len(values))
     row = [np.nan if value is None else 0.5 + value * step for value in values]
@@ -142,7 +142,7 @@ def test_many_blocks_at_once_get_the_points_of_one(values, step, ties, random):
     assert {name: ranks[name] for name in means} == single.ranks
 
 
-def test_a_chain_of_near_ties_is_one_tie_for_places_points_and_ranks():
+def test_chain_of_near_ties_is_one_tie():
     chain = {name: 0.5 + number * 0.8e-12 for number, name in enumerate("abcd")}
     placing = place_losses(chain, ties="split", listed=list("abcd"))
     assert placing.points == dict.fromkeys("abcd", Fraction(3, 2))  # (3 + 2 + 1 + 0) / 4

@@ -1,4 +1,4 @@
-"""How many repeats: published sample sizes, the t-test of scipy, and when it cannot say."""
+"""Repeats needed: published sample sizes, the t-test of scipy, and reasons without a number."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def pair(differences: list[float]) -> np.ndarray:
 @pytest.mark.parametrize(
     ("effect", "number"), [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10), (2.0, 5)]
 )
-def test_published_sample_sizes_of_the_paired_t_test(effect, number):
+def test_sample_sizes_of_the_paired_t_test_are_published(effect, number):
     # Two-sided, alpha 0.05, power 0.8 (Cohen 1988; as G*Power gives them).
     noise = unit_noise()
     assert repeats_needed(noise, effect, 0.05, 0.8) == number
     assert power_of(noise, effect, number, 0.05) >= 0.8 > power_of(noise, effect, number - 1, 0.05)
 
 
-def test_power_is_alpha_without_a_difference_and_one_with_a_huge_one():
+def test_power_goes_from_alpha_to_one():
     noise = unit_noise(3)
     assert power_of(noise, 0.0, 7, 0.05) == pytest.approx(0.05)
     for difference in (5, 20, 100, 1e6):
@@ -98,7 +98,7 @@ def test_the_noise_of_a_grid_by_hand():
     assert (noise.num_datasets, noise.num_degrees, noise.num_repeats) == (2, 2, 2)
 
 
-def test_a_hole_is_not_taken_for_noise():
+def test_missing_trial_adds_no_noise():
     values = np.repeat(pair([0.2, 0.2, 0.2]), 2, axis=1)
     values[0, 1, 0] += 0.2  # the other model differs by more, as much in each repeat
     values[0, 1, 0, 2] = np.nan
@@ -108,7 +108,7 @@ def test_a_hole_is_not_taken_for_noise():
     assert noise.num_repeats == 2
 
 
-def test_one_repeat_of_each_combination_shows_no_noise_wherever_it_is():
+def test_one_repeat_per_combination_shows_no_noise():
     values = np.full((1, 3, 2, 3), np.nan)
     for model in range(3):  # each model has another repeat
         values[0, model, :, model] = [0.7 + 0.1 * model, 0.5]
@@ -129,7 +129,7 @@ def test_the_noise_of_models_that_share_no_repeat_by_hand():
     assert noise.deviation == pytest.approx(np.sqrt(0.02))
 
 
-def test_holes_leave_the_noise_unbiased():
+def test_missing_trials_leave_the_noise_unbiased():
     # Noise of the splits alone, of variance 0.05^2; half of the cells at random.
     random = np.random.default_rng(3)
     present = random.random((4, 6)) < 0.5
@@ -143,7 +143,7 @@ def test_holes_leave_the_noise_unbiased():
     assert np.mean(variances) == pytest.approx(1, abs=0.06)
 
 
-def test_more_repeats_are_asked_for_or_none():
+def test_sentence_requests_more_repeats_or_none():
     close = answer(pair([0.01, -0.005, 0.004, 0.001, 0.002]))
     assert close.repeats_needed is not None
     assert close.more_repeats == close.repeats_needed - 5 > 0
@@ -152,7 +152,7 @@ def test_more_repeats_are_asked_for_or_none():
     )
     far = answer(pair([0.10, 0.11, 0.09, 0.10, 0.12]))
     assert far.more_repeats == 0
-    assert "The 5 repeats so far are enough to part a and b" in far.sentence
+    assert "The 5 repeats so far are enough to separate a and b" in far.sentence
     assert json.loads(json.dumps(far.to_json(), allow_nan=False))["more_repeats"] == 0
 
 
@@ -167,12 +167,12 @@ def test_the_leader_may_have_the_lower_mean():
 CANNOT = [
     (pair([0.1]), "share only one repeat of each combination"),
     (pair([0.1, 0.1]), "there is no noise"),
-    (pair([0.1, -0.1]), r"No number of repeats up to 100,000 parts a and b"),
+    (pair([0.1, -0.1]), r"No number of repeats up to 100,000 separates a and b"),
 ]
 
 
 @pytest.mark.parametrize(("values", "message"), CANNOT)
-def test_when_it_cannot_say(values, message):
+def test_sentence_gives_the_reason_without_a_number(values, message):
     found = answer(values)
     assert found.repeats_needed is None
     assert found.more_repeats is None
@@ -193,5 +193,5 @@ def test_alpha_and_power_are_shares():
     scores = scored(cells(pair([0.1, 0.2])))
     podium = rank(scores).by_dataset
     assert podium is not None
-    with pytest.raises(UserError, match="power 1: give a share"):
+    with pytest.raises(UserError, match="power 1: give a fraction"):
         repeats_to_separate(scores, podium, power=1)

@@ -1,4 +1,4 @@
-"""What protocols differ in."""
+"""Protocols: their values and differences; changed code of other packages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from orchestrator.ranking.protocols import (
+    changed_code,
     choose_protocol,
     describe_protocols,
     differing_keys,
@@ -30,7 +31,7 @@ def test_values_by_hand():
     assert protocol_values(None) == protocol_values("[1]") == {}
 
 
-def test_only_what_differs_is_named():
+def test_only_differing_keys_are_named():
     values = [{"a": "1", "b": "2"}, {"a": "1", "b": "3"}, {"a": "1", "b": "2", "c": "4"}]
     assert differing_keys(values) == ["b", "c"]
     trials = pd.DataFrame(
@@ -43,10 +44,44 @@ def test_only_what_differs_is_named():
     assert describe_protocols(trials[["protocol_id"]]) == {}
 
 
-def test_the_error_that_lists_protocols_says_what_differs():
+def test_error_of_several_protocols_names_differing_keys():
     trials = pd.DataFrame({"protocol_id": ["pp", "qq", "qq"], "spec": [spec(2), spec(9), spec(9)]})
     with pytest.raises(UserError) as refused:
         choose_protocol(trials, None, "results")
     assert "pp (1 trial: training.max_epochs 2), qq (2 trials: training.max_epochs 9)" in str(
         refused.value
     )
+
+
+OLD, NEW = "0.3+aaaaaaaaaaaa", "0.3+bbbbbbbbbbbb"
+
+
+def rows(*versions: dict[str, str]) -> list[str]:
+    base = {"python": "3.11.7", "torch": "2.9.0+cpu", "weights r18": "0123456789ab"}
+    return [json.dumps(base | one) for one in versions]
+
+
+def test_unchanged_code_has_no_note():
+    assert changed_code(rows({"acme": OLD}, {"acme": OLD}, {})) == ()
+    assert changed_code(rows({"acme": OLD}), {"acme": OLD, "other": NEW}) == ()
+    assert changed_code([]) == ()
+    assert changed_code(["no JSON", "[]", "null"]) == ()
+
+
+def test_changed_code_of_finished_trials_is_noted():
+    (note,) = changed_code(rows({"acme": OLD}, {"acme": NEW}, {"acme": OLD}))
+    assert note.startswith(f"the code of acme changed: 2 trials with {OLD}, 1 trial with {NEW}; ")
+
+
+def test_changed_code_of_the_next_trials_is_noted():
+    (note,) = changed_code(rows({"acme": OLD}), {"acme": NEW})
+    assert f"1 trial with {OLD}, the next ones with {NEW}; " in note
+
+
+def test_changed_code_is_noted_by_module():
+    # The line of the package itself holds one module or another, by what a trial needs.
+    loss = {"acme": OLD, "acme acme.losses": OLD}
+    both = {"acme": NEW, "acme acme.losses": OLD, "acme acme.models": NEW}
+    assert changed_code(rows(loss, both)) == ()
+    (note,) = changed_code(rows(loss), both | {"acme acme.losses": NEW})
+    assert note.startswith("the code of acme acme.losses changed")

@@ -15,7 +15,7 @@ from tests.published import (
     grid_document,
     published_trials,
     with_diverged,
-    with_holes,
+    with_missing,
     with_ties,
     with_winner,
     write_store,
@@ -28,7 +28,7 @@ def trials() -> pd.DataFrame:
     return published_trials()
 
 
-def test_it_is_a_full_grid_of_the_store(trials):
+def test_published_trials_are_a_full_grid_of_the_store(trials):
     assert len(trials) == 6 * 12 * 10 * 5
     assert list(trials) == list(TRIALS.column_names)
     assert trials["trial_id"].nunique() == 3600
@@ -65,7 +65,7 @@ def test_the_published_overall_means(trials):
 
 
 def test_the_variations(trials):
-    assert len(with_holes(trials, 10)) == 3590
+    assert len(with_missing(trials, 10)) == 3590
     diverged = with_diverged(trials, 7)
     assert (diverged["status"] == "diverged").sum() == diverged["dice"].isna().sum() == 7
     winner = rank(scored(with_winner(trials, "Focal", by=0.1))).by_dataset
@@ -77,7 +77,7 @@ def test_the_variations(trials):
 
 
 def test_as_a_store(trials, tmp_path: Path):
-    store = write_store(with_diverged(with_holes(trials, 5), 3), tmp_path)
+    store = write_store(with_diverged(with_missing(trials, 5), 3), tmp_path)
     read = store.read("trials")
     assert len(read) == 3595
     assert len(store.read("failures")) == 3

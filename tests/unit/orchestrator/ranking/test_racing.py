@@ -1,4 +1,4 @@
-"""The race: numbers by hand, then what must hold of any race, on grids like the published one."""
+"""The race: numbers by hand, then properties of any race, on grids like the published grid."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def test_without_noise_two_repeats_are_enough():
     assert found.judgement.certainty == 1
 
 
-def test_with_every_trial_the_podium_is_known_whatever_the_noise():
+def test_complete_grid_is_certain_with_any_noise():
     values = grid(gap=0, noise=0.1)
     found = judge(values, np.ones(values.shape, dtype=bool), 50, seed=0)
     assert found.certainty == 1
     assert not found.reach_DL.any()
 
 
-def test_before_the_first_repeats_are_there_nothing_is_decided():
+def test_race_decides_nothing_before_the_first_repeats():
     values = grid(gap=0.01, noise=0.01)
     values[1, 2, 4, 1] = np.nan
     found = run(values)
@@ -83,7 +83,7 @@ def test_before_the_first_repeats_are_there_nothing_is_decided():
     assert run(values, lost=lost).judgement is not None
 
 
-def test_a_round_is_one_eighth_and_goes_where_it_may_matter():
+def test_round_adds_an_eighth_to_the_close_losses():
     """The last loss is far behind everywhere and gets no further repeat."""
     values = grid(gap=0, noise=0.02, shape=(4, 6, 8, 6))
     values[:, :, 7] -= 0.5
@@ -103,12 +103,12 @@ def test_the_budget_is_kept():
         assert found.asked_DMLR.sum() == int(budget * found.asked_DMLR.size + 1e-9)
 
 
-def test_all_is_asked_for_in_the_end():
+def test_race_with_full_budget_ends_complete_or_certain():
     found = run(grid(gap=0, noise=0.05), RaceRules(num_draws=50, level=1.0))
     assert found.state in ("complete", "certain")
 
 
-def test_a_diverged_loss_is_behind_and_does_not_blow_up_the_noise():
+def test_diverged_loss_is_last_and_adds_no_noise():
     values = grid(gap=0.02, noise=0.001)
     finished = np.ones(values.shape, dtype=bool)
     values[:, :, 0], finished[:, :, 0] = 0, False
@@ -118,7 +118,7 @@ def test_a_diverged_loss_is_behind_and_does_not_blow_up_the_noise():
     assert found.state == "certain"
 
 
-def test_one_split_says_nothing_of_the_noise():
+def test_one_split_gives_no_certainty():
     values = grid(gap=0.1, noise=0.01)[..., :2]
     values[..., 1] = np.nan
     found = judge(values, ~np.isnan(values), 50, seed=0)
@@ -127,7 +127,7 @@ def test_one_split_says_nothing_of_the_noise():
 
 @settings(deadline=None, max_examples=12)
 @given(seed=st.integers(0, 10**6), gap=st.sampled_from([0.0, 0.005, 0.02]))
-def test_any_interruption_leaves_the_same_race(seed, gap):
+def test_interrupted_race_makes_the_same_decisions(seed, gap):
     """What is decided follows from the rounds before, not from what else is there, or when."""
     full = grid(gap=gap, noise=0.01, seed=seed, shape=(2, 3, 5, 4))
     whole = run(full)
@@ -150,7 +150,7 @@ def test_any_interruption_leaves_the_same_race(seed, gap):
     assert (np.diff(found.asked_DMLR.astype(int), axis=3) <= 0).all()
 
 
-def test_it_finds_the_podium_of_the_published_margins():
+def test_race_finds_the_published_podium():
     """One of the draws of tests/benchmarks/race.py, which has thousands."""
     full = published_dice()
     found = run(full, RaceRules(num_draws=200))
@@ -159,7 +159,7 @@ def test_it_finds_the_podium_of_the_published_margins():
     assert found.asked_DMLR.mean() < 0.9
 
 
-def test_a_ranking_stands_in_for_what_was_spared_and_is_not_provisional():
+def test_spared_trials_are_estimated_and_not_missing():
     trials = published_trials(num_repeats=3)
     complete = rank(scored(trials))
     gone = (trials["loss"] == "Focal") & (trials["repeat"] == 2)

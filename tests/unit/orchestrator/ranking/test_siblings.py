@@ -57,7 +57,7 @@ def siblings(store: Store, metric: str = "dice") -> SiblingEffect:
 
 
 @pytest.mark.parametrize("metric", [*METRICS, *(f"{name}_pooled" for name in METRICS)])
-def test_the_clean_metric_is_that_of_the_other_images(tmp_path: Path, metric: str) -> None:
+def test_clean_metric_is_that_of_images_without_sibling(tmp_path: Path, metric: str) -> None:
     images = (
         *counts(KINDS, clean=4),
         ImageCounts(image="a", tp=0, fp=0, fn=0, tn=9, train_sibling="none"),
@@ -73,7 +73,7 @@ def test_the_clean_metric_is_that_of_the_other_images(tmp_path: Path, metric: st
     ]  # fmt: skip
 
 
-def test_counts_are_means_over_repeats_and_another_loss_leads_without_siblings(
+def test_leader_changes_without_sibling_images(
     tmp_path: Path,
 ) -> None:
     many = ["group"] * 5 + ["none"] * 5
@@ -107,7 +107,7 @@ def test_counts_are_means_over_repeats_and_another_loss_leads_without_siblings(
     assert ranked_with["bce"] > ranked_with["dice"]
 
 
-def test_a_dataset_with_too_few_other_images_is_left_out(tmp_path: Path) -> None:
+def test_dataset_with_too_few_clean_images_is_not_ranked(tmp_path: Path) -> None:
     video = ["group"] * 9 + ["none"]
     some = ["equal"] * 2 + ["none"] * 8
     cells = {("video", loss, 0): counts(video, 5) for loss in ("bce", "dice")}
@@ -122,7 +122,7 @@ def test_a_dataset_with_too_few_other_images_is_left_out(tmp_path: Path) -> None
     assert list(both.ranking.by_dataset.blocks) == ["other"]
 
 
-def test_results_that_do_not_say_it_are_unknown_and_not_ranked(tmp_path: Path) -> None:
+def test_results_without_sibling_record_are_unknown(tmp_path: Path) -> None:
     cells = {("old", loss, 0): counts([None] * 9, 5) for loss in ("bce", "dice")}
     cells |= {("new", loss, 0): counts(["equal", *["none"] * 9], 5) for loss in ("bce", "dice")}
     cells["new", "bce", 1] = counts([None] * 10, 5)
@@ -132,7 +132,7 @@ def test_results_that_do_not_say_it_are_unknown_and_not_ranked(tmp_path: Path) -
     assert found.ranking is None
 
 
-def test_a_metric_that_is_no_count_has_no_podium_without_siblings(tmp_path: Path) -> None:
+def test_metric_not_from_counts_has_no_clean_podium(tmp_path: Path) -> None:
     kinds = ["equal", *["none"] * 9]
     found = siblings(fill(tmp_path, {("d", "bce", 0): counts(kinds, 5)}), "best_val_dice")
     assert found.found

@@ -25,6 +25,10 @@ from tests.unit.orchestrator.ranking.frames import scored
 PAPER = Path(__file__).parents[3] / "data" / "paper"
 
 
+def label_of(_, label):
+    return label
+
+
 def table_of(frame: pd.DataFrame, axis: str = "dataset"):
     podium = rank(scored(frame), ties="order").podium(axis)
     assert podium is not None
@@ -37,7 +41,7 @@ def small() -> pd.DataFrame:
 
 
 def test_markdown_whole():
-    assert to_markdown(table_of(small())) == (
+    assert to_markdown(table_of(small()), title=label_of) == (
         "| dataset | c | a&b | d | e |\n"
         "| --- | ---: | ---: | ---: | ---: |\n"
         "| v | **0.1235** | – | – | – |\n"  # noqa: RUF001
@@ -47,7 +51,7 @@ def test_markdown_whole():
 
 
 def test_latex_whole():
-    assert to_latex(table_of(small())) == (
+    assert to_latex(table_of(small()), title=label_of) == (
         "\\begin{table}\n"
         "\\centering\\small\n"
         "\\caption{Mean dice by dataset (best bold, second underlined, third italic) and podium "
@@ -71,7 +75,7 @@ def test_latex_whole():
 def test_every_published_number_and_mark(axis):
     frame = read_table(PAPER / f"fig2_dice_by_{axis}.csv").rows
     table = table_of(frame, axis)
-    text = to_markdown(table)
+    text = to_markdown(table, title=label_of)
     lines = [[c.strip() for c in line.strip("| ").split("|")] for line in text.splitlines()]
     losses = lines[0][1:]
     for cells in lines[2:-1]:
@@ -95,13 +99,13 @@ def test_csv_keeps_every_digit_and_quotes_names():
     assert found["", "c"]["points"] == "5"
 
 
-def test_titles_take_the_place_of_labels():
+def test_titles_replace_labels():
     text = to_latex(table_of(small()), title=lambda axis, label: f"{axis}:{label}")
     assert "dataset:w\\_1 & " in text
     assert "& loss:a\\&b &" in text
 
 
-def test_names_that_would_break_a_table():
+def test_special_signs_are_escaped():
     assert escape_latex("a_b & 50% {x}\n\\end{table} #1 ~^<>|$") == (
         r"a\_b \& 50\% \{x\} \textbackslash{}end\{table\} \#1 "
         r"\textasciitilde{}\textasciicircum{}\textless{}\textgreater{}\textbar{}\$"
@@ -109,8 +113,8 @@ def test_names_that_would_break_a_table():
     assert escape_markdown("a|b\n<script> *x*") == r"a\|b \<script\> \*x\*"
 
 
-def test_what_never_finished_has_no_mark():
+def test_diverged_losses_have_no_mark():
     frame = small().assign(status="completed")
     frame.loc[frame["loss"] == "d", "status"] = "diverged"
-    text = to_markdown(table_of(frame))
+    text = to_markdown(table_of(frame), title=label_of)
     assert "| <u>0.8000</u> | **0.9000** | *0.6000* | 0.0000 |" in text

@@ -14,7 +14,7 @@ from PIL import Image
 
 from orchestrator.ranking.choices import TieRule
 from orchestrator.ranking.table import check_trials
-from orchestrator.report.data import ReportData, Sampling, Sweep, arrange
+from orchestrator.report.data import RankedSweep, ReportData, Sampling, arrange
 from orchestrator.titles import Titles
 
 DATASETS = {
@@ -72,7 +72,7 @@ class Tables:
         )
 
 
-def arranged(data: Tables) -> Sweep:
+def arranged(data: Tables) -> RankedSweep:
     return arrange(data.checked())
 
 

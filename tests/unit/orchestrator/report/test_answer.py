@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
 from orchestrator.ranking.table import read_table
 from orchestrator.report.answer import answer
+from tests.published import PAPER
 from tests.unit.orchestrator.report.factory import Tables, arranged
-
-PAPER = Path(__file__).parents[3] / "data" / "paper"
 
 
 def say(text, **options):
@@ -57,11 +54,11 @@ def test_sentences(case):
     assert found.provisional is None
 
 
-def test_provisional_says_how_much_is_missing():
+def test_a_provisional_answer_counts_missing_trials():
     grid = {"datasets": ["w", "v"], "losses": ["a", "b"], "repeats": 2}
     found = say("dataset loss dice\nw a 0.3\nw b 0.2\nv a 0.1", grid=grid)
     assert found.provisional == (
-        "Provisional: 3 of 8 trials are in, and the 5 missing may change any place."
+        "Provisional: 3 of 8 trials are finished; the 5 missing may change any place."
     )
 
 
@@ -72,7 +69,7 @@ def test_a_tie_rule_that_changes_the_leader_is_named():
     assert "Under the rule “min” IoUFocal and BCE would lead." in note
 
 
-def test_data_that_is_not_the_whole_dataset_is_named():
+def test_an_incomplete_dataset_is_named():
     incomplete = {"kind": "incomplete", "sentence": "2,093 of 2,150 official pairs are here"}
     known = {
         "w": {"notes": [incomplete, {"kind": "mask-empty", "sentence": "mask without lesion"}]}

@@ -13,9 +13,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from orchestrator.report.compare.comparison import compare
 from orchestrator.report.compare.page import write_comparison
 from orchestrator.report.compare.sides import side
-from orchestrator.report.content import collect
 from orchestrator.report.data import Sampling
 from orchestrator.report.page import render_page
+from orchestrator.report.sections import compute_sections
 from tests.unit.orchestrator.report.factory import arranged, make_data, make_failure
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -38,7 +38,7 @@ def report(tmp_path_factory) -> Path:
     failures = pd.DataFrame([make_failure(data, 0) | {"message": EVIL}])
     data = dataclasses.replace(data, failures=failures, sampling=Sampling(num_samples=100))
     path = Path(tmp_path_factory.mktemp("report")) / "index.html"
-    path.write_text(render_page(collect(arranged(data)), []), encoding="utf-8")
+    path.write_text(render_page(compute_sections(arranged(data)), []), encoding="utf-8")
     return path
 
 
@@ -70,17 +70,17 @@ def heads(page, table):
     return page.locator(f"{table} thead th.column:not([hidden])").all_inner_texts()
 
 
-def test_the_page_renders_in_silence(page, report, said):
+def test_the_page_renders_without_console_messages(page, report, said):
     page.goto(report.as_uri())
     assert said == []
     assert page.title() == "Podium: Quickstart"
     assert page.locator(".podium").count() == 2
-    assert page.locator("text=Record for doing it again").is_visible()
-    assert EVIL in page.locator("#holes").inner_text()
+    assert page.locator("text=Record for reproduction").is_visible()
+    assert EVIL in page.locator("#missing").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") == 1280
 
 
-def test_a_page_that_loads_something_would_be_noticed(page, report, said, tmp_path):
+def test_loading_from_elsewhere_is_noticed(page, report, said, tmp_path):
     other = tmp_path / "other.html"
     text = report.read_text(encoding="utf-8")
     intruder = (
@@ -135,14 +135,14 @@ def test_filters_and_the_metric(page, report, said):
     shown = page.locator("#heat-status").inner_text()
     assert shown == "Shown: 2 of 3 rows, 2 of 2 rows, 4 of 6 rows; 2 of 4 losses."
     page.select_option("#metric", "recall")
-    values = page.evaluate("data.heat.model.recall.v")
+    values = page.evaluate("data.heat.model.recall.means")
     cell = page.locator("table[data-axis=model] tr[data-r='1'] td[data-c='0']")
     assert cell.locator(".value").inner_text() == f"{values[1][0]:.4f}"
     assert cell.get_attribute("title").startswith(f"{values[1][0]:.6f}, 9 of 9 trials")
     assert "mean test Recall" in page.locator("#heat h3").first.inner_text()
     page.click("#heat-reset")
     assert page.locator("#heat [data-r][hidden]").count() == 0
-    dice = page.evaluate("data.heat.model.dice.v")
+    dice = page.evaluate("data.heat.model.dice.means")
     assert cell.locator(".value").inner_text() == f"{dice[1][0]:.4f}"
     assert said == []
 
@@ -153,7 +153,7 @@ def test_curves_of_chosen_trials(page, report, said):
     assert lines.count() == 3 * 3  # losses checked x repeats
     page.click("#curve-none")
     assert lines.count() == 0
-    assert "No trial" in page.locator("#curve-plot").text_content()
+    assert "No selected trial" in page.locator("#curve-plot").text_content()
     page.locator("input[name=curve-loss]").first.check()
     page.select_option("#curve-model", "")
     page.select_option("#curve-dataset", "0")
@@ -169,7 +169,7 @@ def test_curves_of_chosen_trials(page, report, said):
     assert said == []
 
 
-def test_without_scripts_everything_is_still_there(chromium, report):
+def test_without_scripts_the_page_is_complete(chromium, report):
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(report.as_uri())
@@ -217,7 +217,7 @@ FADES = """() => [...document.querySelectorAll(".scroll")].map((one) => [
 
 
 @pytest.mark.parametrize("width", [390, 320])
-def test_no_cell_is_cut_on_a_phone_without_a_sign(chromium, report, tmp_path, width):
+def test_cut_table_cells_are_marked_on_a_phone(chromium, report, tmp_path, width):
     before = make_data(3, 2, 3, 2, num_epochs=2, predictions=False)
     after = dataclasses.replace(before, trials=before.trials.assign(dice=before.trials["dice"] / 2))
     compared = tmp_path / "compare.html"
@@ -248,7 +248,7 @@ def test_intervals_are_read_without_scrolling_on_a_phone(chromium, report):
     page.close()
 
 
-def test_it_prints(page, report):
+def test_the_page_prints(page, report):
     page.goto(report.as_uri())
     pdf = page.pdf(format="A4")
     assert pdf.startswith(b"%PDF")
@@ -264,7 +264,7 @@ def test_it_prints(page, report):
     assert page.evaluate(f"{too_wide}.length") == 0
 
 
-def test_the_comparison_sorts_filters_and_is_silent(page, said, tmp_path):
+def test_the_comparison_page_sorts_and_filters(page, said, tmp_path):
     before = make_data(3, 2, 3, 2, num_epochs=2, predictions=False)
     after = dataclasses.replace(
         before, trials=before.trials.assign(dice=before.trials["dice"] ** 2)

@@ -47,7 +47,7 @@ def test_a_share_of_a_gpu_counts_as_a_share():
     assert found.total.gpu_hours == pytest.approx(1.75)
 
 
-def test_without_any_time_there_is_nothing_to_say():
+def test_without_times_there_are_no_costs():
     bare = dataclasses.replace(Tables(trials=ROWS[["model", "loss", "dice"]]))
     found = costs(arranged(bare))
     assert (found.models, found.total) == ((), None)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.report.predictions import outlines, svg_path
+from orchestrator.report.outlines import outlines, svg_path
 
 
 def area(line):
@@ -31,7 +31,7 @@ def test_straight_runs_keep_only_their_ends():
     assert area(line) == 8 - 4 * 0.125
 
 
-def test_holes_and_separate_parts_are_lines_of_their_own():
+def test_inner_and_separate_areas_have_their_own_outlines():
     ring = outlines(mask("###", "#.#", "###"))
     assert sorted(area(line) for line in ring) == [-0.5, 8.5]
     assert len(outlines(mask("#.#"))) == 2
@@ -39,7 +39,7 @@ def test_holes_and_separate_parts_are_lines_of_their_own():
     assert sum(area(line) for line in outlines(mask("#.", ".#"))) > 0
 
 
-def test_nothing_and_everything():
+def test_outlines_of_an_empty_and_of_a_full_mask():
     assert outlines(np.zeros((3, 3), dtype=bool)) == []
     assert svg_path([]) == ""
     (line,) = outlines(np.ones((3, 3), dtype=bool))

@@ -16,10 +16,10 @@ import pytest
 from markupsafe import escape
 
 from orchestrator.report import page
-from orchestrator.report.content import collect
 from orchestrator.report.data import TRIAL_KEY, Sampling
 from orchestrator.report.figures import FigureSet
 from orchestrator.report.page import render_page, write_report
+from orchestrator.report.sections import compute_sections
 from tests.published import grid_document, published_trials
 from tests.unit.orchestrator.report.factory import (
     Tables,
@@ -68,7 +68,7 @@ ODD = {
 def page_of(data: Tables) -> str:
     """The page alone: figures take a hundred times longer."""
     sweep = arranged(dataclasses.replace(data, sampling=FEW))
-    return render_page(collect(sweep), ["podium.png"])
+    return render_page(compute_sections(sweep), ["podium.png"])
 
 
 class References(HTMLParser):
@@ -91,7 +91,7 @@ def references(page: str) -> References:
 
 
 @pytest.mark.parametrize("case", ODD)
-def test_odd_sweeps_have_a_page_that_needs_nothing_else(case):
+def test_unusual_sweeps_have_a_self_contained_page(case):
     page = page_of(ODD[case])
     assert "<h2>The podium</h2>" in page
     assert "nan" not in page.lower().split('<section id="record">')[0].replace("nano", "")
@@ -103,7 +103,7 @@ def test_odd_sweeps_have_a_page_that_needs_nothing_else(case):
 
 
 @pytest.mark.timeout(60)
-def test_every_figure_is_a_file_that_the_page_points_to(tmp_path):
+def test_the_page_links_to_every_figure(tmp_path):
     files = write_report(ODD["one of each"].checked(), tmp_path)
     found = references(files.page.read_text())
     assert files.figures
@@ -151,7 +151,7 @@ def test_names_are_escaped(axis, name):
     assert name.strip() in json.loads(embedded)["titles"][axis]
 
 
-def test_only_the_page_s_own_script_may_run():
+def test_only_the_script_of_the_page_can_run():
     page = page_of(make_data(1, 1, 2, 1, **SMALL))
     (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -161,7 +161,7 @@ def test_only_the_page_s_own_script_may_run():
 
 
 @pytest.mark.timeout(60)
-def test_letters_the_fonts_lack_are_no_reason_to_fail(tmp_path):
+def test_letters_without_a_font_do_not_stop_the_report(tmp_path):
     data = make_data(1, 1, 2, 1, **SMALL)
     page = write_report(renamed(data, {"loss": {"iou": "손실 $x_1$"}}).checked(), tmp_path).page
     assert "손실 $x_1$" in page.read_text(encoding="utf-8")
@@ -189,7 +189,7 @@ def test_two_protocols_are_refused_and_one_can_be_chosen():
     with pytest.raises(UserError, match="--protocol ID"):
         page_of(data)
     page = page_of(dataclasses.replace(data, protocol="bbbb"))
-    assert "Provisional: 1 of 2 trials are in" in page
+    assert "Provisional: 1 of 2 trials are finished" in page
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
@@ -201,7 +201,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_the_study_s_3600_trials_of_200_epochs_fit_in_a_small_page():
+def test_3600_trials_of_200_epochs_fit_in_a_small_page():
     trials = published_trials()
     num_epochs = 200
     epochs = trials.loc[trials.index.repeat(num_epochs), [*TRIAL_KEY, "trial_id", "dice"]]

@@ -105,5 +105,5 @@ def test_lines_are_told_apart_without_colour():
 
 
 @pytest.mark.parametrize("sight", SIGHTS)
-def test_the_true_outline_shows_on_black_and_by_its_casing_on_white(sight):
+def test_the_true_outline_is_visible_on_black_and_on_white(sight):
     assert contrast(TRUTH_LINE, "#000000", sight) >= 4.5

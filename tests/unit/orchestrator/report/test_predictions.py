@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from orchestrator.report.drawing import draw_example
-from orchestrator.report.predictions import MAX_EXAMPLES, dice, examples
+from orchestrator.report.predictions import MAX_EXAMPLES, dice, draw_example, examples
 from tests.unit.orchestrator.report.factory import Tables, arranged, make_data
 
 
@@ -69,11 +68,11 @@ def test_the_mask_is_where_the_logit_is_positive():
     ]
     (example,) = choose(trials, rows)
     assert (example.dataset, example.model, example.image) == ("w", "u", "x.png")
-    first, second = example.seen
-    assert (first.loss, second.loss) == ("a", "b")
-    np.testing.assert_array_equal(first.mask, np.array(LEFT_HALF) > 0)
+    assert list(example.masks) == ["a", "b"]
+    first, second = (example.masks[loss]["half"] for loss in ("a", "b"))
+    np.testing.assert_array_equal(first.lesion, np.array(LEFT_HALF) > 0)
     assert first.dice == pytest.approx(1 / 3)
-    assert second.mask.all()
+    assert second.lesion.all()
     np.testing.assert_array_equal(example.truth, np.array(TRUTH) > 0)
 
 
@@ -113,12 +112,12 @@ def test_a_mask_of_noise_is_drawn_coarsely():
     noise = np.random.default_rng(0).integers(0, 2, (96, 96)) * 255
     rows = [prediction("t1", "a", "x.png", noise) | {"truth_png": png(noise, "1")}]
     drawn = draw_example(choose([trial("t1", "a", 0.9)], rows)[0])
-    assert 1000 < len(drawn.tiles[0].path) <= 40_000
-    assert drawn.tiles[0].dice == 1
+    assert 1000 < len(drawn.tiles["half"][0].path) <= 40_000
+    assert drawn.tiles["half"][0].dice == 1
 
 
-def test_an_empty_prediction_is_said_to_be_empty():
+def test_an_empty_prediction_is_marked():
     rows = [prediction("t1", "a", "x.png", np.zeros((4, 4)))]
     drawn = draw_example(choose([trial("t1", "a", 0.1)], rows)[0])
-    assert drawn.tiles[0].empty
-    assert drawn.tiles[0].path == ""
+    assert drawn.tiles["half"][0].empty
+    assert drawn.tiles["half"][0].path == ""

@@ -1,17 +1,21 @@
-"""The record for doing it again."""
+"""The record of a report, and the configuration that asks for the same trials again."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from datetime import UTC, datetime
 
 import pandas as pd
+import pytest
 
-from orchestrator.report.record import record
+from orchestrator.config.loading import load_config
+from orchestrator.plan.grid import build_grid
+from orchestrator.report.record import configuration, record, runnable
 from tests.unit.orchestrator.report.factory import arranged, make_data
 
 
-def test_one_value_is_shown_once_and_several_with_their_counts():
+def test_different_values_are_shown_with_their_counts():
     data = make_data(2, 1, 2, 1, predictions=False)
     data.trials.loc[0, "device"] = "NVIDIA H200"
     found = record(arranged(data))
@@ -58,3 +62,67 @@ def test_a_bare_table_has_a_bare_record():
     found = record(arranged(dataclasses.replace(data, trials=bare)))
     assert found.groups == {"Protocol": (), "Where it ran": (), "Software": ()}
     assert found.committed == "–"  # noqa: RUF001
+
+
+CONFIG = """
+name: Prüfung
+datasets: [synthetic-skin, {name: kvasir-seg, root: /data/kvasir}]
+models: [{name: unet, alias: "klein & fein", parameters: {width: 8}}]
+losses: [iou, {name: focal, alias: "fokal: 2", parameters: {gamma: 2.0}}]
+repeats: 2
+training: {learning_rate: 1e-4, max_epochs: 3}
+results: s3://secret/results
+"""
+
+
+@pytest.fixture
+def grid(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(CONFIG, encoding="utf-8")
+    return build_grid(load_config(path))
+
+
+def sweep_with(document):
+    data = make_data(1, 1, 1, 1, num_epochs=2, predictions=False)
+    return dataclasses.replace(arranged(data), document=document)
+
+
+def test_the_yaml_gives_the_same_grid_without_credentials(grid, tmp_path):
+    document = grid.document(datetime(2026, 1, 1, tzinfo=UTC))
+    found = configuration(sweep_with(json.loads(json.dumps(document, sort_keys=True))))
+    path = tmp_path / "again.yaml"
+    path.write_text(found.yaml, encoding="utf-8")
+    again = build_grid(load_config(path))
+    assert again.grid_id == grid.grid_id
+    assert [c.label for c in again.models + again.losses] == ["klein & fein", "iou", "fokal: 2"]
+    assert again.roots == grid.roots
+    assert again.name == "Prüfung"
+    assert "secret" not in found.yaml + found.json
+    assert json.loads(found.json)["training"]["max_epochs"] == 3
+
+
+def test_without_a_grid_one_specification_is_shown():
+    found = configuration(sweep_with(None))
+    assert found.yaml == ""
+    assert json.loads(found.json)["training"]["optimizer"] == "adam"
+
+
+def test_paths_and_names_return_to_their_keys():
+    kept = {
+        "datasets": [{"name": "folder", "label": "mine", "parameters": {"label": "mine", "x": 1}}],
+        "models": [{"name": "unet", "label": "unet", "parameters": {"pretrained": "sha-1"}}],
+        "roots": {"mine": "/data/mine"},
+        "weights": {"unet": "/weights/unet.pt"},
+    }
+    found = runnable(kept)
+    assert found["datasets"] == [
+        {"name": "folder", "alias": "mine", "parameters": {"x": 1}, "root": "/data/mine"}
+    ]
+    assert found["models"] == [{"name": "unet", "parameters": {"pretrained": "/weights/unet.pt"}}]
+
+
+def test_values_without_a_key_are_only_in_the_json():
+    kept = {"name": "x", "weights": {"a": 1}, "roots": {}, "results": "s3://key:secret@b/r"}
+    assert runnable(kept) == {"name": "x", "results": "results"}
+    found = configuration(sweep_with({"config": kept}))
+    assert json.loads(found.json) == {"name": "x", "weights": {"a": 1}, "roots": {}}

@@ -1,4 +1,4 @@
-"""The steps of the podium and the table of points."""
+"""The steps of the podium, the table of points, and tuned losses beside their defaults."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ import pandas as pd
 import pytest
 
 from orchestrator.ranking.rank import rank
+from orchestrator.report.data import Sampling
+from orchestrator.report.page import render_page
+from orchestrator.report.sections import compute_sections
 from orchestrator.report.standings import podium_steps, shown_metrics, standings
-from orchestrator.wording import metric_text, points_text
+from orchestrator.wording import decimal_text, points_text
+from tests.published import published_trials
 from tests.unit.orchestrator.ranking.frames import scored
 from tests.unit.orchestrator.report.factory import Tables, arranged, make_data
 
@@ -36,7 +40,7 @@ def test_a_shared_step_leaves_the_next_one_empty():
     assert steps(*tied) == [(1, ("a", "b"), 5), (2, (), None), (3, (), None)]
 
 
-def test_no_points_or_nothing_but_zeros_no_step():
+def test_losses_without_points_or_mean_are_on_no_step():
     assert steps(("w", "a", 1)) == [(1, ("a",), 3), (2, (), None), (3, (), None)]
     assert steps(("w", "a", 0), ("w", "b", 0)) == [(1, (), None), (2, (), None), (3, (), None)]
 
@@ -51,7 +55,7 @@ def test_means_of_every_metric_follow_the_ranking_rule():
     assert shown_metrics(sweep) == ("dice", "iou", "recall", "precision")
 
 
-def test_a_metric_some_trials_lack_is_not_shown():
+def test_a_metric_missing_in_some_trials_is_not_shown():
     data = make_data(1, 1, 2, 1, predictions=False)
     data.trials.loc[0, "recall"] = None
     assert "recall" not in shown_metrics(arranged(data))
@@ -69,6 +73,35 @@ def test_golden_points():
             for row in standing.rows.values()
         ]
         title = sweep.title("loss", standing.loss)
-        dice = metric_text(standing.metrics["dice"])
+        dice = decimal_text(standing.metrics["dice"])
         lines.append(f"{title:<10}{cells[0]:>16}{cells[1]:>16}{dice:>10}")
     assert "\n".join(lines) + "\n" == GOLDEN.read_text()
+
+
+FEW = Sampling(num_samples=100)
+
+
+def sweep_of(renamed):
+    trials = published_trials(num_repeats=2).drop(columns="spec")  # it has the labels too
+    trials["loss"] = trials["loss"].replace(renamed)
+    return arranged(Tables(trials=trials, sampling=FEW))
+
+
+def test_a_tuned_loss_is_compared_with_its_default():
+    sections = compute_sections(sweep_of({"IoUFocal": "Focal (tuned)", "BCE": "nobody (tuned)"}))
+    (pair,) = sections.tuned
+    assert (pair.default, pair.tuned) == ("Focal", "Focal (tuned)")
+    assert pair.default_mean == pytest.approx(0.7685, abs=1e-4)
+    assert pair.tuned_mean == pytest.approx(0.7938, abs=1e-4)
+    assert pair.compared is not None
+    assert pair.compared.difference == pytest.approx(0.0253, abs=2e-4)
+    assert pair.compared.p_better > 0.99
+    page = render_page(sections, [])
+    assert "Tuned and default" in page
+    assert page.index(">+0.025") < page.index('id="heat"')
+
+
+def test_a_grid_without_tuned_losses_has_no_such_section():
+    sections = compute_sections(sweep_of({}))
+    assert sections.tuned == ()
+    assert "Tuned and default" not in render_page(sections, [])

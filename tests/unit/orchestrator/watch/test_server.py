@@ -103,7 +103,7 @@ def ask(address, **headers):
             )
 
 
-def test_the_document_says_what_the_store_holds_and_304_while_that_is_all(store):
+def test_the_state_follows_the_store_and_is_304_without_news(store):
     with serving(store) as address:
         status, text, headers = ask(f"{address}/api/state")
         found = json.loads(text)
@@ -113,7 +113,7 @@ def test_the_document_says_what_the_store_holds_and_304_while_that_is_all(store)
         assert ask(f"{address}/api/state", **{"If-None-Match": headers["etag"]})[0] == 304
 
 
-def test_a_new_trial_is_seen_at_the_next_look_also_after_compaction(store, grid):
+def test_a_new_trial_appears_even_after_compaction(store, grid):
     page = make_follower(store)
     assert json.loads(page.state().text)["counts"]["completed"] == 1
     store.commit(grid.trials[1], make_result(40), committed_at=NOW)
@@ -126,7 +126,7 @@ def test_a_new_trial_is_seen_at_the_next_look_also_after_compaction(store, grid)
     assert json.loads(page.state().text)["counts"] == found["counts"]
 
 
-def test_curves_come_from_the_epochs_or_from_the_running_driver(store, grid):
+def test_curves_come_from_epochs_or_the_running_driver(store, grid):
     running = RunningTrial(trial_id=grid.trial_ids[3], label="x", since=NOW, val_dice=(0.1, None))
     store.save_run(
         RunRecord(
@@ -151,7 +151,7 @@ def test_curves_come_from_the_epochs_or_from_the_running_driver(store, grid):
         assert [item["state"] for item in cell] == ["missing", "running"]
 
 
-def test_notes_on_coverage_and_missing_rows_are_in_the_document(store, grid, tmp_path):
+def test_the_state_has_notes_on_coverage_and_missing_rows(store, grid, tmp_path):
     for number in (1, 2):
         store.commit(grid.trials[number], make_result(number), committed_at=NOW)
     (tmp_path / "res" / "epochs" / f"part-{grid.trial_ids[1]}.parquet").unlink()
@@ -160,7 +160,7 @@ def test_notes_on_coverage_and_missing_rows_are_in_the_document(store, grid, tmp
     assert missing.startswith(f"{store.name}/epochs: 1 of 3 completed trials lack their rows")
 
 
-def test_nothing_is_ever_written(store, tmp_path):
+def test_watching_writes_nothing(store, tmp_path):
     def files():
         return {path: path.stat().st_mtime_ns for path in (tmp_path / "res").rglob("*")}
 
@@ -170,14 +170,14 @@ def test_nothing_is_ever_written(store, tmp_path):
     assert files() == before
 
 
-def test_results_that_do_not_exist_yet_are_waited_for_and_not_created(tmp_path):
+def test_absent_results_are_waited_for_and_not_created(tmp_path):
     place = tmp_path / "later"
     found = json.loads(make_follower(Store(place)).state().text)
     assert found["axes"] == []
     assert not place.exists()
 
 
-def test_results_that_cannot_be_read_are_a_problem_not_a_crash(store, tmp_path):
+def test_unreadable_results_are_reported_as_a_problem(store, tmp_path):
     (tmp_path / "res" / "trials" / "mine.parquet").write_bytes(b"x")
     with serving(store) as address:
         status, text, _ = ask(f"{address}/api/state")
@@ -185,7 +185,7 @@ def test_results_that_cannot_be_read_are_a_problem_not_a_crash(store, tmp_path):
         assert "mine.parquet" in json.loads(text)["problem"]
 
 
-def test_a_token_is_asked_for_and_kept_in_a_cookie(store):
+def test_the_token_is_required_and_kept_in_a_cookie(store):
     secret = "correct-horse-battery"
     with serving(store, token=secret) as address:
         assert ask(f"{address}/api/state")[0] == 401
@@ -234,7 +234,7 @@ def test_without_a_token_only_loopback_names_are_served(store, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_no_redirect_leads_elsewhere(store):
+def test_redirects_stay_on_this_host(store):
     secret = "correct-horse-battery"
     with serving(store, token=secret) as address:
         for path in ("/", "//evil.example/", "/%2F/evil.example/", "/\\evil.example", "/api/state"):
@@ -250,7 +250,7 @@ def test_no_redirect_leads_elsewhere(store):
         assert ask(f"{address}/api/state?token={secret}")[0] == 200
 
 
-def test_idle_connections_keep_nobody_out(store, monkeypatch, capfd):
+def test_idle_connections_do_not_block_others(store, monkeypatch, capfd):
     monkeypatch.setattr(connections, "REQUEST_SECONDS", 3.0)
     with serving(store, token="correct-horse-battery") as address, ExitStack() as stack:
         port = int(address.rpartition(":")[2])
@@ -270,7 +270,7 @@ def test_idle_connections_keep_nobody_out(store, monkeypatch, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_request_that_never_ends_is_dropped(store, monkeypatch):
+def test_an_endless_request_is_closed(store, monkeypatch):
     monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
     with serving(store) as address:
         port = int(address.rpartition(":")[2])
@@ -308,7 +308,7 @@ def test_the_page_loads_nothing_from_elsewhere(store):
     [("127.0.0.1", True), ("127.8.8.8", True), ("localhost", True), ("::1", True), ("[::1]", True),
      ("0.0.0.0", False), ("192.168.1.4", False), ("::", False), ("node1", False)],
 )  # fmt: skip
-def test_only_loopback_goes_without_a_token(host, expected):
+def test_only_loopback_needs_no_token(host, expected):
     assert is_loopback(host) is expected
 
 

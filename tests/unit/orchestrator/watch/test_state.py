@@ -10,7 +10,7 @@ from orchestrator.plan.grid import grid_from_specs
 from orchestrator.plan.planner import plan
 from orchestrator.records import FailureRecord
 from orchestrator.store import RunningTrial, RunRecord, Store
-from orchestrator.watch.state import Facts, describe, describe_cell
+from orchestrator.watch.state import Snapshot, describe, describe_cell
 from tests.unit.orchestrator.store.trials import make_result, make_spec
 from workers.contract import FailureClass
 from workers.identity import trial_id
@@ -43,7 +43,7 @@ def store(tmp_path):
 def facts(store, runs=()):
     grid = grid_from_specs("A & B", SPECS)
     committed, failures = store.committed(), store.failures()
-    return Facts(
+    return Snapshot(
         name=grid.name,
         place="here",
         plan=plan(grid, committed, failures),
@@ -101,13 +101,13 @@ def test_a_silent_driver_runs_nothing(store):
     assert found["speed"] == {"trials_per_hour": None, "eta_seconds": None}
 
 
-def test_a_finished_trial_that_a_driver_still_names_is_finished(store):
+def test_a_finished_trial_named_by_a_driver_is_finished(store):
     found = describe(facts(store, [driver(0, 2, 4)]), NOW)
     assert found["counts"]["running"] == 1
     assert found["counts"]["completed"] == 2
 
 
-def test_speed_is_that_of_the_last_hour_and_the_rest_is_shared_by_the_busy_slots(store):
+def test_speed_is_of_the_last_hour_shared_by_busy_slots(store):
     quick = facts(store, [driver(4, 5)])
     speed = describe(quick, NOW)["speed"]
     assert speed["trials_per_hour"] == pytest.approx(2.0)
@@ -118,7 +118,7 @@ def test_speed_is_that_of_the_last_hour_and_the_rest_is_shared_by_the_busy_slots
     assert describe(fresh, NOW)["speed"]["trials_per_hour"] == pytest.approx(4.0)
 
 
-def test_what_a_running_trial_has_behind_it_is_not_counted_again(store):
+def test_time_already_run_is_not_part_of_the_time_left(store):
     at_start = describe(facts(store, [driver(4)]), NOW)["speed"]["eta_seconds"]
     later = facts(store, [driver(4, heartbeat=NOW + timedelta(seconds=1))])
     assert describe(later, NOW + timedelta(seconds=1))["speed"]["eta_seconds"] == pytest.approx(
@@ -155,7 +155,7 @@ def test_failures_come_newest_first_and_only_from_this_grid(store):
     assert found[0]["host"] == "node7"
 
 
-def test_a_cell_tells_of_each_repeat(store):
+def test_a_cell_has_the_state_of_each_repeat(store):
     found = describe_cell(facts(store, [driver(4)]), NOW, "set-0", "unet", "iou")
     assert [(item["repeat"], item["state"]) for item in found] == [(0, "diverged"), (1, "failed")]
     assert found[1]["message"] == "ValueError: <b>oh</b>"

@@ -9,9 +9,9 @@ import re
 import pandas as pd
 import pytest
 
-from orchestrator.report.content import collect
 from orchestrator.report.data import Sampling
 from orchestrator.report.page import render_page
+from orchestrator.report.sections import compute_sections
 from tests.unit.orchestrator.report.factory import TITLES, Tables, arranged, make_data
 
 DATA = make_data(2, 1, 3, 2, num_epochs=4, image_size=24)
@@ -21,7 +21,7 @@ NUM_IMAGES = 20
 def section(data: Tables, metric: str = "dice") -> str:
     few = Sampling(num_samples=100)
     page = render_page(
-        collect(arranged(dataclasses.replace(data, sampling=few, metric=metric))), []
+        compute_sections(arranged(dataclasses.replace(data, sampling=few, metric=metric))), []
     )
     found = page.partition('<section id="siblings">')[2].partition("</section>")[0]
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", found)).split())
@@ -52,22 +52,22 @@ def shown(related: dict[str, int], known: int = NUM_IMAGES, metric: str = "dice"
 SKIN, WOUND = "synthetic-skin", "synthetic-wound"
 
 
-def test_older_results_say_that_it_is_not_known():
-    assert "This is not known: the version of Podium that wrote these results" in section(DATA)
-    assert "This is not known" in shown({SKIN: 0, WOUND: 0}, known=0)
+def test_siblings_of_older_results_are_unknown():
+    assert "Unknown: the version of Podium that wrote these results" in section(DATA)
+    assert "Unknown: the version" in shown({SKIN: 0, WOUND: 0}, known=0)
 
 
-def test_no_sibling_is_a_plain_sentence():
+def test_a_dataset_without_siblings_has_a_sentence():
     text = shown({SKIN: 0, WOUND: 0})
     assert "No test image has a sibling in training." in text
     assert "The podium without these images" not in text
 
 
-def test_the_podium_without_siblings_counts_datasets_with_enough_images():
+def test_a_podium_without_siblings_needs_enough_images():
     text = shown({SKIN: 5, WOUND: 16})
     assert "Skin (synthetic) 20 5 25.0 % 5 0 0" in text
     assert "Wound (synthetic) 20 16 80.0 % 16 0 0" in text
-    assert "Wound (synthetic) is not in it: 4 test images without a sibling in one repeat" in text
+    assert "Wound (synthetic) is left out: one repeat has 4 test images without a sibling" in text
     podium = text.partition("The podium without these images")[2]
     assert "By dataset 1 dataset, 6 of 6 trials" in podium
     # 0.502, 0.501 and 0.500, whatever the stored Dice is.
@@ -80,9 +80,9 @@ def test_the_podium_without_siblings_counts_datasets_with_enough_images():
     ("related", "metric", "reason"),
     [
         (19, "dice", "no dataset has 5 test images without a sibling in every repeat"),
-        (3, "best_val_dice", "Best validation Dice does not follow from the counts"),
+        (3, "best_val_dice", "Best validation Dice cannot be computed from the pixel counts"),
     ],
 )
-def test_no_podium_without_siblings_says_why(related, metric, reason):
+def test_a_missing_podium_without_siblings_has_a_reason(related, metric, reason):
     text = shown({SKIN: related, WOUND: related}, metric=metric)
     assert f"There is no podium without these images: {reason}" in text

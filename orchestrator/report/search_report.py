@@ -1,9 +1,8 @@
-"""The report of a search: one self-contained page, its figures, and the losses at their best."""
+"""The report of `podium tune`: one self-contained page, figures, and the best parameters."""
 
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from orchestrator.report.figures.style import drawing_style, save
 from orchestrator.report.rendering import render
 from orchestrator.tune.results import SearchResult
 from orchestrator.tune.studies import Candidate
-from workers.contract import JSONValue, UserError
+from workers.contract import UserError
 from workers.durable import replace_file
 
 MAX_LISTED = 10
@@ -25,7 +24,7 @@ MAX_LISTED = 10
 
 @dataclass(frozen=True, kw_only=True)
 class SearchFiles:
-    """What was written."""
+    """The files of the report."""
 
     page: Path
     figures: tuple[Path, ...]
@@ -81,7 +80,7 @@ def write_search_report(
             )
     page = render(
         "search.html.j2", losses=(), scripts=(), data=None, name=name, shown=shown,
-        value_text=value_text, fragments=fragments,
+        fragments=fragments,
     )  # fmt: skip
     folder = out / "figures"
     try:
@@ -99,13 +98,6 @@ def write_search_report(
         figures=tuple(folder / key for key in figures),
         fragments=tuple(out / key for key in fragments),
     )
-
-
-def value_text(value: JSONValue) -> str:
-    """Returns a value tried as people read it."""
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _file_name(number: int, finding: SearchResult) -> str:

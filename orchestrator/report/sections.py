@@ -1,4 +1,4 @@
-"""Everything a report shows, computed once for the page and the figures."""
+"""The sections of a report, computed once for the page and the figures."""
 
 from __future__ import annotations
 
@@ -8,48 +8,45 @@ from orchestrator.ranking.siblings import SiblingEffect, find_siblings
 from orchestrator.report.answer import Answer, answer
 from orchestrator.report.costs import Costs, costs
 from orchestrator.report.curves import CurvePanel, curve_panels
-from orchestrator.report.data import Sweep
-from orchestrator.report.evidence import Evidence, evidence
-from orchestrator.report.heat import HeatTable, heat_table
-from orchestrator.report.missing import Holes, find_holes
+from orchestrator.report.data import RankedSweep
+from orchestrator.report.missing import MissingAndFailed, find_missing
 from orchestrator.report.predictions import Example, examples
 from orchestrator.report.record import Configuration, Record, configuration, record
-from orchestrator.report.standings import Standing, TunedPair, standings, tuned_pairs
+from orchestrator.report.standings import StandingRow, TunedPair, standings, tuned_pairs
+from orchestrator.report.statistics import Statistics, compute_statistics
 
 
 @dataclass(frozen=True, kw_only=True)
-class Content:
-    """The parts of a report in the order in which it shows them."""
+class Sections:
+    """All sections, in the order of the page."""
 
-    sweep: Sweep
+    sweep: RankedSweep
     answer: Answer
-    standings: tuple[Standing, ...]
-    evidence: Evidence
+    standings: tuple[StandingRow, ...]
+    statistics: Statistics
     tuned: tuple[TunedPair, ...]
-    heat_tables: tuple[HeatTable, ...]
     panels: tuple[CurvePanel, ...]
     examples: tuple[Example, ...]
     costs: Costs
-    holes: Holes
+    missing: MissingAndFailed
     siblings: SiblingEffect
     record: Record
     configuration: Configuration
 
 
-def collect(sweep: Sweep) -> Content:
-    """Computes every part."""
-    found = evidence(sweep)
-    return Content(
+def compute_sections(sweep: RankedSweep) -> Sections:
+    """Computes every section."""
+    found = compute_statistics(sweep)
+    return Sections(
         sweep=sweep,
         answer=answer(sweep, found.certainties),
         standings=tuple(standings(sweep)),
-        evidence=found,
+        statistics=found,
         tuned=tuned_pairs(sweep, found),
-        heat_tables=tuple(heat_table(sweep, podium) for podium in sweep.ranking.podiums),
         panels=tuple(curve_panels(sweep)),
         examples=tuple(examples(sweep)),
         costs=costs(sweep),
-        holes=find_holes(sweep),
+        missing=find_missing(sweep),
         siblings=find_siblings(
             sweep.table, sweep.siblings, ties=sweep.ranking.ties, expected=sweep.grid
         ),

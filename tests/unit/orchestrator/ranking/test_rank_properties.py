@@ -1,4 +1,4 @@
-"""What holds for the podiums of any table."""
+"""Properties of the podiums of any table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_split_points_of_a_block_sum_to_six(table):
 
 @settings(deadline=None, max_examples=15)
 @given(tables(), st.randoms(use_true_random=False), st.sampled_from(["split", "min", "max"]))
-def test_the_order_of_rows_changes_nothing(table, random, ties):
+def test_ranking_is_equal_in_any_order_of_rows(table, random, ties):
     order = list(range(len(table)))
     random.shuffle(order)
     shuffled = table.iloc[order].reset_index(drop=True)
@@ -71,7 +71,7 @@ def test_a_monotone_change_of_dice_leaves_the_points(table):
 
 @settings(deadline=None, max_examples=15)
 @given(tables(), st.permutations(LOSSES))
-def test_names_do_not_matter(table, names):
+def test_ranking_follows_renamed_losses(table, names):
     new = dict(zip(LOSSES, names, strict=True))
     before = rank(scored(table))
     after = rank(scored(table.assign(loss=table["loss"].map(new))))

@@ -123,7 +123,7 @@ def test_other_splits_are_not_paired(what):
     assert [(cell.paired, cell.num_a, cell.num_b) for cell in cells] == [(False, 3, 3)] * 2
 
 
-def test_what_differs_is_named_and_what_does_not_is_not():
+def test_only_different_settings_are_named():
     before = make_data(2, 1, 2, 1, num_epochs=2, predictions=False)
     trials = before.trials.copy()
     trials["device"] = "NVIDIA H200"
@@ -138,7 +138,7 @@ def test_what_differs_is_named_and_what_does_not_is_not():
     after = dataclasses.replace(
         before, trials=trials, grid={**(before.grid or {}), "config": config}
     )
-    found = compare(side("A", "a", before.checked()), side("B", "b", after.checked())).facts
+    found = compare(side("A", "a", before.checked()), side("B", "b", after.checked())).settings
     assert {(fact.group, fact.name): (fact.a, fact.b) for fact in found.differing} == {
         ("Protocol", "training.max_epochs"): ("2", "9"),
         ("Components", "loss bce"): ("bce {}", 'bce {"weight": 2}'),
@@ -152,7 +152,7 @@ def test_what_differs_is_named_and_what_does_not_is_not():
 def test_a_sweep_compared_with_itself_differs_in_nothing():
     data = make_data(2, 2, 3, 2, num_epochs=2, predictions=False)
     found = compare(side("A", "a", data.checked()), side("B", "a", data.checked()))
-    assert found.facts.differing == ()
+    assert found.settings.differing == ()
     assert all(cell.paired and cell.difference.value == 0 for cell in found.cells)
     assert [pair.tau for pair in found.podiums] == [None, 1]  # by dataset all are level
     assert all(row.moved == 0 for pair in found.podiums for row in pair.rows)
@@ -182,11 +182,11 @@ def test_two_metrics_of_one_store_compare_places_and_not_means():
     found = compare(side("A", "a", data.checked()), side("B", "a", other.checked()))
     assert found.cells == ()
     assert "different quantities" in found.notes[0]
-    assert [fact.name for fact in found.facts.differing] == ["metric"]
+    assert [fact.name for fact in found.settings.differing] == ["metric"]
     assert len(found.podiums) == 2
 
 
-def test_nothing_in_common_is_said():
+def test_sweeps_without_common_combinations_have_a_note():
     found = compare(*sides(table("dataset loss dice\nw a 1"), table("model loss dice\nu b 1")))
     assert answer_sentence(found) == "A and B have no axis in common."
     assert any("no combination" in note for note in found.notes)

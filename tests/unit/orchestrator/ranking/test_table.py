@@ -1,4 +1,4 @@
-"""Reading a table: what is accepted, and that refusals name file, column, row and remedy."""
+"""Reading a table: accepted forms, and refusals with file, column, row and remedy."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_refused_tables(write, text, message):
     assert str(path) in str(error.value)
 
 
-def test_unfinished_rows_are_left_out_and_named(write):
+def test_unfinished_rows_are_removed_and_noted(write):
     text = "dataset,loss,dice,Status\nw,iou,0.5,FINISHED\nw,bce,0.9,RUNNING\nw,a,,Diverged\n"
     text += "w,b,0.9,TrialState.PRUNED\nw,c,,FAILED\nw,iou,x,killed\nw,d,0.4,completed\n"
     table = read_table(write(text))
@@ -135,7 +135,7 @@ def test_unfinished_rows_are_left_out_and_named(write):
     assert len(read_table(write(states)).rows) == 1
 
 
-def test_a_percentage_may_be_zero_and_other_names_have_their_own_range(write):
+def test_ranges_of_percentages_and_of_other_metrics(write):
     head = "dataset,loss,{}\nw,iou,{}\nw,bce,{}\n"
     assert read_table(write(head.format("dice", 80, 0))).rows["dice"].tolist() == [80, 0]
     assert read_table(write(head.format("dice", "1.0000001", 0.5))).rows["dice"].max() > 1
@@ -159,7 +159,7 @@ def test_the_levels_of_an_index_are_columns(tmp_path):
 
 
 @pytest.mark.parametrize("values", [[True, False], pd.to_datetime(["2020-01-01", "2020-01-02"])])
-def test_what_only_looks_like_numbers_is_refused(values):
+def test_truth_values_and_dates_are_refused(values):
     with pytest.raises(UserError, match=r"column 'dice', row 1: .* is not a finite number"):
         rank(scored(pd.DataFrame({"dataset": "w", "loss": ["iou", "bce"], "dice": values})))
 
@@ -203,7 +203,7 @@ def trials(*protocols: str) -> pd.DataFrame:
     )
 
 
-def test_two_protocols_never_mix_silently():
+def test_two_protocols_are_refused():
     message = r"store: trials of 2 .*aa11 \(2 trials\), bb22 \(1 trial\); .*--protocol ID"
     with pytest.raises(UserError, match=message):
         check_trials(trials("aa11", "bb22", "aa11"), source="store")
@@ -215,7 +215,7 @@ def test_two_protocols_never_mix_silently():
     ("protocol", "message"),
     [("cc", r"is no protocol here; known: aa11"), ("aa", r"fits several protocols")],
 )
-def test_a_protocol_that_is_not_there(protocol, message):
+def test_unknown_or_ambiguous_protocol_is_refused(protocol, message):
     with pytest.raises(UserError, match=message):
         check_trials(trials("aa11", "aa22"), protocol=protocol)
     with pytest.raises(UserError, match="no column 'protocol_id'"):

@@ -8,12 +8,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from orchestrator.report.curves import curve_panels
-from orchestrator.report.evidence import evidence
 from orchestrator.report.figures.bars import bars_figure
 from orchestrator.report.figures.critical import critical_figure
 from orchestrator.report.figures.curves import curves_figure
 from orchestrator.report.figures.heat import heat_figure
-from orchestrator.report.figures.images import datasets_figure, panels_figure
+from orchestrator.report.figures.images import datasets_figure, predictions_figure
 from orchestrator.report.figures.intervals import intervals_figure
 from orchestrator.report.figures.podium import podium_figure
 from orchestrator.report.figures.style import (
@@ -25,7 +24,8 @@ from orchestrator.report.figures.style import (
     text_width,
     wrap,
 )
-from orchestrator.report.predictions import examples, panels_like
+from orchestrator.report.predictions import examples, examples_like
+from orchestrator.report.statistics import compute_statistics
 from tests.unit.orchestrator.report.factory import arranged, make_data, renamed
 
 LONG = {
@@ -58,15 +58,15 @@ SLOW = {"twelve models"}
 
 def figures(data):
     sweep = arranged(data)
-    found = evidence(sweep)
+    found = compute_statistics(sweep)
     shown = examples(sweep)
-    panels = [panels_like(sweep, example)[0] for example in shown]
+    panels = [examples_like(sweep, example)[0] for example in shown]
     with drawing_style():
         drawn = [
             datasets_figure(sweep, shown),
             bars_figure(sweep),
             *(heat_figure(sweep, podium, podium.axis) for podium in sweep.ranking.podiums),
-            panels_figure(sweep, panels, "figure3"),
+            predictions_figure(sweep, panels, "figure3"),
             podium_figure(sweep),
             curves_figure(sweep, curve_panels(sweep)),
         ]
@@ -106,7 +106,7 @@ def texts_of(figure):
     "case",
     [pytest.param(case, marks=pytest.mark.slow) if case in SLOW else case for case in CASES],
 )
-def test_every_text_is_whole_apart_and_large_enough(case):
+def test_texts_are_complete_separate_and_large_enough(case):
     for drawn in figures(CASES[case]()):
         width, height = drawn.figure.get_size_inches()
         assert SINGLE_COLUMN - 1e-6 <= width <= DOUBLE_COLUMN + 1e-6, drawn.name

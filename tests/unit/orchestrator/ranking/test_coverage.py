@@ -1,4 +1,4 @@
-"""What diverged, what is missing, and what is unequal on a podium."""
+"""Podiums of diverged, missing and unequal trials."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.unit.orchestrator.ranking.frames import TRIALS, frame, scored
 from workers.contract import UserError
 
 
-def test_unequal_repeats_weigh_each_model_once_and_it_says_so():
+def test_unequal_repeats_weigh_models_equally_and_are_noted():
     table = frame("""
         dataset model loss repeat dice
         wound   unet  iou  0      0.9
@@ -27,7 +27,7 @@ def test_unequal_repeats_weigh_each_model_once_and_it_says_so():
     assert ranking.by_dataset.provisional
 
 
-def test_a_diverged_trial_counts_as_nothing_won():
+def test_diverged_trial_counts_as_zero_and_is_noted():
     table = frame("dataset loss dice status\nw iou 0.5 completed\nw bce nan diverged")
     ranking = rank(scored(table))
     assert ranking.by_dataset is not None
@@ -54,7 +54,7 @@ def test_coverage_against_a_grid():
     assert podium_rows(podium)[-1].loss == "dice"
 
 
-def test_coverage_against_a_number_per_cell_and_rows_outside_the_grid():
+def test_coverage_of_a_number_of_repeats_and_a_small_grid():
     by_number = rank(scored(frame(TRIALS), expected=ExpectedTrials(num_repeats=5))).by_dataset
     assert by_number is not None
     assert by_number.coverage.expected == 20
@@ -75,7 +75,7 @@ def test_repeats_may_be_a_list():
     assert ExpectedTrials.from_document({"repeats": [0, 1, 2]}).num_repeats == 3
 
 
-def test_a_trial_that_diverged_is_worst_and_one_that_is_missing_is_not_there():
+def test_diverged_counts_as_worst_and_missing_does_not():
     whole = """
         dataset model loss repeat dice status
         w       unet  iou  0      0.9  completed
@@ -95,7 +95,7 @@ def test_a_trial_that_diverged_is_worst_and_one_that_is_missing_is_not_there():
     assert missing.coverage.to_json() == {"present": 3, "expected": 4}
 
 
-def test_nobody_stands_on_a_podium_where_everything_diverged():
+def test_podium_is_empty_if_all_trials_diverged():
     table = frame("dataset loss dice status\nw iou nan diverged\nw bce nan diverged")
     podium = rank(scored(table)).by_dataset
     assert podium is not None
@@ -105,7 +105,7 @@ def test_nobody_stands_on_a_podium_where_everything_diverged():
     assert [row.num_first for row in podium_rows(podium)] == [0, 0]
 
 
-def test_a_metric_below_zero_has_its_lowest_value_for_what_diverged():
+def test_diverged_trial_of_a_negative_metric_is_lowest():
     table = frame(
         "dataset loss dice status\nw a -0.5 completed\nw b -0.7 completed\nw c nan diverged"
     )
@@ -115,13 +115,13 @@ def test_a_metric_below_zero_has_its_lowest_value_for_what_diverged():
     assert podium.points == {"a": 3, "b": 2, "c": 0}
 
 
-def test_provisional_below_a_stated_share():
+def test_provisional_below_a_given_fraction():
     table = frame(TRIALS).iloc[1:]  # 7 of 8 trials
     for share, provisional in ((1.0, True), (0.9, True), (0.875, False), (0.0, False)):
         podium = rank(scored(table), provisional_below=share).by_dataset
         assert podium is not None
         assert podium.provisional is provisional
-    with pytest.raises(UserError, match="--provisional-below 2: give a share"):
+    with pytest.raises(UserError, match="--provisional-below 2: give a fraction"):
         rank(scored(table), provisional_below=2)
 
 
@@ -135,18 +135,18 @@ UNEVEN = """
 """
 
 
-def test_a_hole_in_a_hard_combination_is_no_merit_among_common_ones():
+def test_common_cells_ignore_a_missing_hard_cell():
     available, common = rank(scored(frame(UNEVEN))), rank(scored(frame(UNEVEN)), compare="common")
     assert available.by_dataset is not None
     assert common.by_dataset is not None
     assert list(available.by_dataset.points) == ["b", "a", "c"]  # 0.88 against 0.70 and 0.70
     assert list(common.by_dataset.points) == ["a", "b", "c"]  # 0.90, 0.88, 0.80 on easy
-    assert "1 of 2 dataset x model combinations lack a loss" in available.notes[0]
+    assert "1 of 2 cells (dataset x model) lack a loss" in available.notes[0]
     assert "the lead goes to a by dataset" in available.notes[0]
-    assert "only on those that all of them have" in common.notes[0]
+    assert "only on cells that all of them have" in common.notes[0]
 
 
-def test_losses_that_share_no_combination_have_no_common_podium():
+def test_losses_without_a_common_cell_get_no_points():
     table = frame("dataset model loss dice\nw x a 0.9\nw y b 0.8")
     podium = rank(scored(table), compare="common").by_dataset
     assert podium is not None

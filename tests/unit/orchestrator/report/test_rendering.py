@@ -13,7 +13,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 @given(st.dictionaries(texts, st.lists(st.one_of(texts, st.integers(), st.none()))))
-def test_it_comes_back_and_holds_no_markup(document):
+def test_embedded_json_is_read_back_and_has_no_markup(document):
     text = str(embedded_json(document))
     assert json.loads(text) == document
     assert not set("<>&\u2028\u2029") & set(text)

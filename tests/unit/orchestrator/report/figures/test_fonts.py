@@ -69,12 +69,12 @@ def test_as_few_fonts_as_have_the_letters_are_taken(fonts):
         assert mpl.rcParams["font.family"] == ["DejaVu Sans", "Both"]
 
 
-def test_a_font_without_outlines_is_none(fonts):
+def test_a_font_without_outlines_is_not_used(fonts):
     fonts("Blank", RUNIC, outline=False)
     assert families_for([RUNIC]) == ["DejaVu Sans"]
 
 
-def test_boxes_are_told_once_with_letters_and_remedy(fonts, caplog, recwarn):
+def test_missing_letters_give_one_note_with_a_remedy(fonts, caplog, recwarn):
     data = make_data(2, 1, 2, 1, num_epochs=1, image_size=8)
     titles = Titles(losses={"iou": f"{RUNIC} loss"}, datasets={"synthetic-skin": WEDGE})
     sweep = arranged(dataclasses.replace(data, titles=titles))

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from orchestrator.report.search_page import write_search_report
+from orchestrator.report.search_report import write_search_report
 from orchestrator.tune.results import SearchResult, fragments
 from orchestrator.tune.studies import candidates_of
 from tests.unit.orchestrator.tune.test_studies import row, studies
@@ -34,7 +34,7 @@ def write(findings, out, name="search"):
     return write_search_report(name, findings, importance, fragments(findings), out)
 
 
-def test_the_page_the_figures_and_the_fragment(findings, tmp_path):
+def test_a_search_report_has_page_figures_and_fragment(findings, tmp_path):
     files = write(findings, tmp_path / "out", name="<b>search</b>")
     page = files.page.read_text(encoding="utf-8")
     assert "&lt;b&gt;search" in page
@@ -57,10 +57,10 @@ def test_the_same_findings_give_the_same_bytes(findings, tmp_path):
         assert mine.read_bytes() == theirs.read_bytes()
 
 
-def test_a_search_without_any_candidate_still_has_a_page(tmp_path):
+def test_a_search_without_candidates_has_a_page(tmp_path):
     empty = [SearchResult(study=study, candidates=()) for study in studies(tmp_path)]
     files = write_search_report("x", empty, [None, None], fragments(empty), tmp_path / "out")
-    assert "Too few candidates ended" in files.page.read_text(encoding="utf-8")
+    assert "Too few candidates are complete" in files.page.read_text(encoding="utf-8")
     assert files.fragments == ()
 
 

@@ -30,7 +30,7 @@ def test_the_published_points(axis):
     assert podium.num_ties == 1
 
 
-def test_splitting_the_published_tie_changes_who_leads():
+def test_splitting_the_published_tie_changes_the_leader():
     podium = rank(scored(read_table(PAPER / "fig2_dice_by_dataset.csv"))).by_dataset
     assert podium is not None
     assert podium.points["BCE"] == 8
@@ -72,7 +72,7 @@ def test_another_metric():
         rank(scored(table, metric="auc"))
 
 
-def test_both_axes_sum_their_points_and_count_each_trial_once():
+def test_both_sums_points_and_counts_each_trial_once():
     ranking = rank(scored(frame(TRIALS)))
     assert ranking.both is not None
     assert ranking.both.points == {"iou": 3 + 5.5, "bce": 2 + 4.5}
@@ -81,7 +81,7 @@ def test_both_axes_sum_their_points_and_count_each_trial_once():
     assert rank(scored(frame("dataset loss dice\nwound iou 0.5"))).both is None
 
 
-def test_points_under_every_rule_and_whether_the_leader_depends_on_it():
+def test_points_and_leaders_under_every_tie_rule():
     podium = rank(scored(read_table(PAPER / "fig2_dice_by_dataset.csv"))).by_dataset
     assert podium is not None
     assert {rule: points["IoUFocal"] for rule, points in podium.rule_points.items()} == {
@@ -97,7 +97,7 @@ def test_points_under_every_rule_and_whether_the_leader_depends_on_it():
     assert not untied.podium_depends_on_ties
 
 
-def test_the_first_listed_is_that_of_the_grid_where_there_is_one():
+def test_rule_order_follows_the_grid():
     table = frame("dataset loss dice\nw a 0.2\nw b 0.2\nw c 0.1")
     ranking = rank(
         scored(table, expected={"losses": ["c", "b", "a"], "datasets": ["w"]}), ties="order"
@@ -106,7 +106,7 @@ def test_the_first_listed_is_that_of_the_grid_where_there_is_one():
     assert ranking.by_dataset.points == {"b": 3, "a": 2, "c": 1}
 
 
-def test_joint_places_are_parted_by_wins_then_mean_rank_only_when_asked():
+def test_break_ties_separates_by_wins_then_mean_rank():
     # a: 3 + 0 + 0, b: 1 + 1 + 1; c, d, e share the rest. a has the win.
     table = frame("""
         dataset loss dice
@@ -132,7 +132,7 @@ def test_joint_places_are_parted_by_wins_then_mean_rank_only_when_asked():
     }  # fmt: skip
 
 
-def test_what_stays_equal_stays_joint():
+def test_break_ties_keeps_equal_losses_joint():
     table = frame("dataset loss dice\nv a 0.3\nv b 0.2\nw b 0.3\nw a 0.2")
     podium = rank(scored(table)).by_dataset
     assert podium is not None
@@ -177,19 +177,19 @@ def test_ranks_first_needs_two_losses_and_a_common_unit():
     assert "has a trial of every loss" in str(apart.agreement.refusal)
 
 
-def test_numbers_of_the_store_that_are_no_metric_are_refused():
+def test_store_numbers_that_are_not_metrics_are_refused():
     table = frame("dataset loss dice\nw a 0.5").assign(train_seconds=3.0)
-    message = r"--metric train_seconds: it does not say how good.*known metrics: dice, iou, recall"
+    message = r"train_seconds: this column does not measure how good.*metrics: dice, iou, recall"
     with pytest.raises(UserError, match=message):
         rank(scored(table, metric="train_seconds"))
 
 
-def test_every_number_of_the_store_is_a_metric_or_none():
+def test_every_store_number_is_classified():
     numbers = {c.name for c in TABLES["trials"].columns if c.kind in {"integer", "number"}}
     assert numbers == {*ALL_METRICS, *NO_METRICS}
 
 
-def test_a_percentage_is_said_to_be_one():
+def test_percentage_is_noted():
     notes = rank(scored(frame("dataset loss dice\nw a 50\nw b 70"))).notes
     assert "dice reaches 70, so it is taken for a percentage" in notes[0]
     score = frame("dataset loss score\nw a 0.5\nw b 12").astype({"score": float})
@@ -200,7 +200,7 @@ def test_a_percentage_is_said_to_be_one():
     )
 
 
-def test_a_grid_too_large_and_too_empty_is_refused():
+def test_too_many_combinations_are_refused():
     number = 900
     table = pd.DataFrame(
         {
@@ -214,7 +214,7 @@ def test_a_grid_too_large_and_too_empty_is_refused():
         rank(scored(table))
 
 
-def test_joint_places_are_declared():
+def test_joint_places_are_marked():
     table = frame("dataset loss dice\nv a 0.3\nv b 0.2\nv c 0.1\nw b 0.3\nw a 0.2\nw c 0.1")
     podium = rank(scored(table)).by_dataset
     assert podium is not None

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,10 +11,9 @@ from orchestrator.ranking.table import read_table
 from orchestrator.report.figures.bars import bars_figure
 from orchestrator.report.figures.heat import heat_figure
 from orchestrator.report.figures.style import drawing_style, save
-from tests.published import grid_document, published_trials
+from tests.published import PAPER, grid_document, published_trials
 from tests.unit.orchestrator.report.factory import Tables, arranged
 
-PAPER = Path(__file__).parents[3] / "data" / "paper"
 NAMES = {"dataset": "figure2b", "model": "figure2c"}
 
 
@@ -73,7 +71,7 @@ def shown(figure):
 
 
 @pytest.mark.parametrize("axis", NAMES)
-def test_a_figure_of_the_published_table_shows_the_published_numbers(axis):
+def test_a_published_table_gives_the_published_numbers(axis):
     figure = drawn(from_table(axis), axis)
     means, marks, points = shown(figure.figure)
     assert (means, marks, points) == published(axis)

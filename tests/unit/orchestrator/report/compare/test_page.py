@@ -21,7 +21,7 @@ def comparison(before=DATA, after=DATA):
     return compare(side("A", "before", before.checked()), side("B", "after", after.checked()))
 
 
-def test_it_needs_nothing_else_and_is_the_same_for_rows_in_any_order():
+def test_the_page_is_self_contained_and_reproducible():
     page = render_comparison(comparison())
     assert not re.search(r"url\(|@import|https?://|<link rel=\"stylesheet|src=", page)
     shuffled = dataclasses.replace(DATA, trials=DATA.trials.sample(frac=1, random_state=3))
@@ -43,7 +43,7 @@ def test_of_many_combinations_the_largest_differences_stay(monkeypatch):
     changed = DATA.trials.copy()
     changed.loc[changed["loss"] == "bce", "dice"] += 0.05
     page = render_comparison(comparison(after=dataclasses.replace(DATA, trials=changed)))
-    assert "Left out: 9 combinations" in page
+    assert "Not shown: 9 combinations" in page
     assert page.count('<td data-c="7">') == 3
 
 
@@ -55,7 +55,7 @@ def test_files(tmp_path):
     out = tmp_path / "new" / "page.html"
     write_comparison(comparison(), out)
     assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
-    with pytest.raises(UserError, match=r"--out .*page.txt: is no page; .* ends in .html"):
+    with pytest.raises(UserError, match=r"--out .*page.txt: the name must end in .html"):
         write_comparison(comparison(), tmp_path / "page.txt")
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):

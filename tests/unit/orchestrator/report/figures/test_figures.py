@@ -17,7 +17,6 @@ from orchestrator.report.figures.files import (
     stale_figures,
     table_texts,
 )
-from orchestrator.report.figures.intervals import percent_text
 from orchestrator.report.figures.style import drawing_style
 from orchestrator.report.standings import loss_means
 from tests.unit.orchestrator.report.factory import Tables, arranged, make_data
@@ -42,7 +41,7 @@ def shuffled(data):
 
 @pytest.mark.slow
 @pytest.mark.timeout(90)
-def test_every_figure_in_every_format_and_the_same_bytes_again(data):
+def test_figures_exist_in_every_format_and_are_reproducible(data):
     first = make_figures(arranged(data))
     second = make_figures(arranged(shuffled(data)))
     assert first.left_out == {}
@@ -58,7 +57,7 @@ def test_every_figure_in_every_format_and_the_same_bytes_again(data):
 
 
 @pytest.mark.timeout(60)
-def test_a_file_is_as_large_as_printed_and_says_no_date(data):
+def test_files_have_print_size_and_no_date(data):
     files = make_figures(arranged(data), names=["figure2b"], dots_per_inch=100).files
     width, _ = Image.open(io.BytesIO(files["figure2b.png"])).size
     assert width == 350  # one column of 3.5 inches
@@ -72,7 +71,7 @@ def test_a_file_is_as_large_as_printed_and_says_no_date(data):
 
 
 @pytest.mark.timeout(60)
-def test_what_the_results_lack_is_left_out_with_a_reason(data):
+def test_a_figure_without_data_is_left_out_with_a_reason(data):
     bare = Tables(trials=data.trials[["dataset", "loss", "dice", "repeat"]].drop_duplicates(
         ["dataset", "loss", "repeat"]))  # fmt: skip
     found = make_figures(arranged(bare), formats=["svg"])
@@ -100,7 +99,7 @@ def test_all_trials_diverged_is_no_error(data):
     assert re.findall(r"<!-- [123]=? -->", found.files["figure2b.svg"].decode()) == []
 
 
-def test_a_metric_of_ones_own_comes_first():
+def test_a_user_metric_comes_first():
     data = small(2, 1, 3, 1)
     trials = data.trials.assign(f2=1 - data.trials["dice"])
     sweep = arranged(dataclasses.replace(data, trials=trials, metric="f2"))
@@ -137,7 +136,7 @@ def test_whiskers_stay_where_a_trial_is_missing():
     assert (bar.mean, bar.low, bar.high) == pytest.approx((0.625, 0.6, 0.675))
     with drawing_style():
         drawn = bars_figure(sweep)
-    assert drawn.caption.endswith("Provisional: 3 of 4 trials are in.")
+    assert drawn.caption.endswith("Provisional: 3 of 4 trials are finished.")
     assert "over the combinations that each has" in drawn.caption
     assert "Provisional: 3 of 4" in drawn.texts["tex"]
 
@@ -174,7 +173,7 @@ def test_an_axis_begins_at_0_or_well_below_every_bar(values, start):
     assert axis_start(values) == pytest.approx(start)
 
 
-def test_only_our_own_files_are_stale(tmp_path):
+def test_only_figure_files_are_stale(tmp_path):
     for name in ("figure2b.png", "figure2b.md", "figure3_a.png", "figure33.png", "mine.png",
                  "curves.txt", "heat_by_model.svg"):  # fmt: skip
         (tmp_path / name).write_text("")
@@ -201,8 +200,3 @@ def test_tables_escape_names():
     assert csv_text(["a", "b"], [("x,y", None), ("z", 0.1 + 0.2)]) == (
         'a,b\n"x,y",\nz,0.30000000000000004\n'
     )
-
-
-def test_percent_text_never_overstates():
-    shares = [0, 0.0005, 0.734, 0.9995, 1]
-    assert [percent_text(share) for share in shares] == ["0 %", "< 1 %", "73 %", "> 99 %", "100 %"]

@@ -95,10 +95,10 @@ class _OpenCandidate:
 class SearchSource:
     """The trial source of searches; see `orchestrator.engine.base.TrialSource` for the methods.
 
-    A candidate has as many trainings as its search has cells. They run one after another, and each
-    is a job. At most `slots` candidates are open at the same time, so that a proposal knows as many
-    results as possible. A driver claims the number of a candidate until it ends. Other drivers
-    therefore take other numbers, and read the rows of this one before they propose.
+    A candidate has one training per cell of its search. They run one after another, and each is a
+    trial of the engine. At most `slots` candidates are open at the same time, so that a proposal
+    knows as many results as possible. A driver claims the number of a candidate until it ends.
+    Other drivers therefore take other numbers, and read the rows of this one before they propose.
 
     Attributes:
         num_failed: Candidates that failed in this run.

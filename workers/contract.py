@@ -25,7 +25,7 @@ SIMILAR_RULE = 1
 
 SIMILAR_DISTANCE = 24
 """Bits of 256 in which the hashes of near duplicates may differ, unless `data.similar_distance`
-says otherwise. Never changed: at its default it is left out of ids."""
+says otherwise. Never changed: at its default it is not part of ids."""
 
 DEFAULT_CACHE = "~/.cache/podium"
 """Folder of decoded images and fetched weights on each node, unless `data.cache` names another."""
@@ -175,7 +175,7 @@ class TrialSpec:
 
     @classmethod
     def from_json(cls, document: Mapping[str, object]) -> TrialSpec:
-        """Rebuilds a specification that `to_json` wrote."""
+        """Rebuilds a specification from `to_json`."""
         values = dict(document)
         components = {key: Component(**values.pop(key)) for key in ("dataset", "model", "loss")}  # type: ignore[arg-type]
         data = dict(values.pop("data"))  # type: ignore[call-overload]

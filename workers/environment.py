@@ -137,7 +137,7 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 
 def reserved_memory_bytes(device: torch.device) -> int | None:
-    """Returns what torch reserved on a GPU at most since `prepare_process`; None on a CPU."""
+    """Returns the peak of memory reserved by torch since `prepare_process`; None on a CPU."""
     return int(torch.cuda.max_memory_reserved(device)) if device.type == "cuda" else None
 
 

@@ -163,5 +163,5 @@ def _differ_in_repeat(one: TrialSpec, other: TrialSpec) -> bool:
 
 
 def protocol_id(spec: TrialSpec) -> str:
-    """Returns the id of what all trials of one grid share: seed, data and training protocol."""
+    """Returns the id of the seed, data and training protocol that all trials of one grid share."""
     return _hashed(_whole(_protocol(spec)), 12)

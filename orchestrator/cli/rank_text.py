@@ -21,8 +21,9 @@ from orchestrator.wording import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator.ranking.certainty import Certainty, PairCertainty
+    from orchestrator.ranking.certainty import Certainty
     from orchestrator.ranking.metrics import Metric
+    from orchestrator.ranking.pairs import PairCertainty
     from orchestrator.ranking.podium import Podium, PodiumRow, Ranking
     from orchestrator.ranking.power import Power
     from orchestrator.ranking.significance import Significance

@@ -1,4 +1,4 @@
-"""What every engine shares: where jobs come from, and one job from specification to its row."""
+"""What every engine shares: the source of trials, and one trial from specification to row."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class TrialJob:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How one job of this run ended.
+    """How one trial of this run ended.
 
     Attributes:
         status: `elsewhere` if another driver is training it; `pruned` if its source stopped it.
@@ -127,35 +127,35 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineReport:
-    """Result of a run: one outcome per job that ended, and whether the run was stopped."""
+    """Result of a run: one outcome per trial that ended, and whether the run was stopped."""
 
     outcomes: tuple[Outcome, ...]
     interrupted: bool
 
 
-class JobSource(Protocol):
-    """Decides which job runs next: the pending trials of a sweep, or a search for parameters.
+class TrialSource(Protocol):
+    """Decides which trial runs next: a pending trial of a sweep, or a training of a search.
 
-    An engine asks for jobs and reports what becomes of them, all from one thread. It does not
-    know what the jobs are for. No method raises.
+    An engine asks for trials and reports their epochs and ends, all from one thread. It does not
+    know what the trials are for. No method raises an error.
     """
 
     @property
     def jobs(self) -> Sequence[TrialJob]:
-        """Jobs known before the first one starts: every node must be able to run them."""
+        """Trials known before the first one starts: every node must be able to run them."""
         ...
 
     @property
     def is_finished(self) -> bool:
-        """Whether no job waits, and none would after the end of those that run."""
+        """Whether no trial waits, and none would after the end of those that run."""
         ...
 
     def next(self, slots: int) -> TrialJob | None:
-        """Returns the next job if one waits now; `slots` jobs run at the same time."""
+        """Returns the next trial if one waits now; `slots` trials run at the same time."""
         ...
 
     def started(self, job: TrialJob) -> None:
-        """An attempt of a job starts."""
+        """Takes the start of an attempt."""
         ...
 
     def goes_on(self, trial_id: str, epoch: int, val_dice: float, seconds: float) -> bool:
@@ -163,16 +163,16 @@ class JobSource(Protocol):
         ...
 
     def waits(self, trial_id: str, message: str) -> None:
-        """An attempt ended without a result, and the engine will start another one."""
+        """Takes the end of an attempt without a result; the engine will start another one."""
         ...
 
     def ended(self, outcome: Outcome) -> None:
-        """A job ended."""
+        """Takes the end of a trial."""
         ...
 
 
-class JobQueue:
-    """The job source of a sweep: jobs in the order given, shown on a display."""
+class TrialQueue:
+    """The trial source of a sweep: trials in the order given, shown on a display."""
 
     def __init__(self, jobs: Sequence[TrialJob], progress: Progress) -> None:
         self.jobs = tuple(jobs)
@@ -181,11 +181,11 @@ class JobQueue:
 
     @property
     def is_finished(self) -> bool:
-        """See `JobSource`, as for the other methods."""
+        """See `TrialSource`, as for the other methods."""
         return not self._waiting
 
     def next(self, slots: int) -> TrialJob | None:
-        """Returns the jobs as early as the engine asks, so that no slot waits for one."""
+        """Returns a trial whenever the engine asks, so that no slot waits for one."""
         del slots
         return self._waiting.popleft() if self._waiting else None
 
@@ -209,10 +209,10 @@ class JobQueue:
 
 
 class Engine(Protocol):
-    """Runs the jobs of a source, as many at the same time as there are slots."""
+    """Runs the trials of a source, as many at the same time as there are slots."""
 
-    def run(self, source: JobSource, store: Store) -> EngineReport:
-        """Runs jobs until the source is finished; a failed job does not stop the others."""
+    def run(self, source: TrialSource, store: Store) -> EngineReport:
+        """Runs trials until the source is finished; a failed one does not stop the others."""
         ...
 
 
@@ -224,9 +224,9 @@ def execute(
     now: Now = utc_now,
     pause: Pause = time.sleep,  # noqa: TID251 - this is where it is injected
 ) -> Outcome:
-    """Runs one job in this process and leaves its rows in the store.
+    """Runs one trial in this process and leaves its rows in the store.
 
-    A job that another driver is training does not run, and neither does one that has its row
+    A trial that another driver is training does not run, and neither does one that has its row
     already (its process ended between commit and report). A failure becomes a row in `failures`.
     KeyboardInterrupt from `on_epoch` stops the training without a row.
 
@@ -250,7 +250,7 @@ def execute(
 
 
 def misplaced(trial_id: str, problem: str) -> Outcome:
-    """Returns the outcome of a job on a node that cannot run it."""
+    """Returns the outcome of a trial on a node that cannot run it."""
     host = platform.node()
     return Outcome(
         trial_id=trial_id,
@@ -283,7 +283,7 @@ def _train(
             job.spec, _on_this_node(job.runtime), store.checkpoints(job.trial_id), on_epoch
         )
         outcome = _commit(job, store, result, now, pause)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - no error may stop the other jobs
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - no error may stop the other trials
         return _failed(job, store, error, traceback.format_exc(), now())
     store.delete_checkpoint(job.trial_id)
     return outcome
@@ -302,7 +302,7 @@ def _commit(job: TrialJob, store: Store, result: TrialResult, now: Now, pause: P
 def _failed(
     job: TrialJob, store: Store, error: BaseException, trace: str, failed_at: datetime
 ) -> Outcome:
-    """Classifies the error of a job and records it."""
+    """Classifies the error of a trial and records it."""
     failure_class = classify_failure(error, capped=0 < (job.gpus or 0) < 1)
     message = mask(f"{type(error).__name__}: {error}".strip())
     if failure_class is FailureClass.OUT_OF_MEMORY:
@@ -339,7 +339,7 @@ def record_failure(
     failed_at: datetime,
     host: str | None = None,
 ) -> None:
-    """Adds a row to `failures`, numbered after the job's earlier ones; `host`: if not this one."""
+    """Adds a row to `failures`, numbered after the trial's earlier ones; `host`: if another."""
     store.record_failure(
         FailureRecord(
             spec=job.spec,
@@ -356,7 +356,7 @@ def record_failure(
 
 
 def report_outcome(outcome: Outcome, progress: Progress) -> None:
-    """Shows the end of a job."""
+    """Shows the end of a trial."""
     event: Event
     if outcome.status == "elsewhere":
         event = TrialLeft(outcome.trial_id, outcome.message)

@@ -1,4 +1,4 @@
-"""The engine without Ray: one job after the other in this process, for debugging and tests."""
+"""The engine without Ray: one trial after the other in this process, for debugging and tests."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 from orchestrator.engine.base import (
     EngineReport,
-    JobSource,
     Outcome,
     TrialJob,
+    TrialSource,
     execute,
 )
 from orchestrator.store import Store
@@ -22,7 +22,7 @@ class _StoppedTrainingError(KeyboardInterrupt):
 
 
 class InlineEngine:
-    """Runs jobs in this process, each once, on its CPU or on the first GPU that it sees.
+    """Runs trials in this process, each once, on its CPU or on the first GPU that it sees.
 
     Ctrl-C stops it and keeps the last checkpoint. It does not detect a trial without progress:
     only the whole process could be ended, and with it a debugger.
@@ -32,8 +32,8 @@ class InlineEngine:
         """Args: trainer: Trains a trial; `workers.run.run_trial` if None."""
         self._trainer = trainer or _run_trial()
 
-    def run(self, source: JobSource, store: Store) -> EngineReport:
-        """Runs the jobs in order; see `Engine`."""
+    def run(self, source: TrialSource, store: Store) -> EngineReport:
+        """Runs the trials in order; see `Engine`."""
         outcomes: list[Outcome] = []
         while (job := source.next(slots=1)) is not None:
             source.started(job)

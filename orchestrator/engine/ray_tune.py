@@ -22,8 +22,8 @@ from ray import cloudpickle, tune
 
 from orchestrator.engine.base import (
     EngineReport,
-    JobSource,
     TrialJob,
+    TrialSource,
     execute,
     misplaced,
 )
@@ -35,7 +35,7 @@ from workers.contract import EpochRecord, Trainer
 
 
 class RayTuneEngine:
-    """Runs jobs on a Ray cluster, each pinned to its CPUs and GPUs."""
+    """Runs trials on a Ray cluster, each pinned to its CPUs and GPUs."""
 
     def __init__(self, options: ClusterOptions, trainer: Trainer | None = None) -> None:
         """Keeps the options; Ray starts in `run`.
@@ -47,8 +47,8 @@ class RayTuneEngine:
         self._options = options
         self._trainer = trainer
 
-    def run(self, source: JobSource, store: Store) -> EngineReport:
-        """Runs the jobs of a source; see `Engine`.
+    def run(self, source: TrialSource, store: Store) -> EngineReport:
+        """Runs the trials of a source; see `Engine`.
 
         Raises:
             UserError: The cluster cannot be reached, no node can hold one trial, or a node lacks
@@ -118,8 +118,8 @@ def _trainable(
 ) -> Callable[..., None]:
     """Makes the function that each attempt runs.
 
-    Every process fetches and unpacks the jobs once, so that the configurations of Tune's trials
-    stay small; `tune.with_parameters` would do so for each trial.
+    Every process fetches and unpacks the known trials once, so that the configurations of Tune's
+    trials stay small; `tune.with_parameters` would do so for each trial.
     """
     shared = ray.put(
         cloudpickle.dumps(

@@ -1,4 +1,4 @@
-"""Between Tune and a job source: attempts go in, outcomes and failure rows come out."""
+"""Between Tune and a trial source: attempts go in, outcomes and failure rows come out."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from orchestrator.engine.base import (
-    JobSource,
     Now,
     Outcome,
     TrialJob,
+    TrialSource,
     record_failure,
     utc_now,
 )
@@ -50,11 +50,11 @@ class _Running:
 
 
 class Watcher(tune.Callback):
-    """Turns Tune's events into calls of the job source and, for lost processes, failure rows."""
+    """Turns Tune's events into calls of the trial source and, for lost processes, failure rows."""
 
     def __init__(
         self,
-        source: JobSource,
+        source: TrialSource,
         store: Store,
         *,
         slots: int,
@@ -67,11 +67,11 @@ class Watcher(tune.Callback):
         """Starts without an attempt.
 
         Args:
-            source: Gives the jobs and takes their outcomes.
+            source: Gives the trials and takes their outcomes.
             store: Receives failure rows.
-            slots: Jobs that run at the same time.
-            usual_gpus: GPUs of a job that does not set them.
-            max_failures: Number of new attempts after losses of a job's process.
+            slots: Trials that run at the same time.
+            usual_gpus: GPUs of a trial that does not set them.
+            max_failures: Number of new attempts after losses of a trial's process.
             no_progress_seconds: Time without an epoch after which a process is ended; None: never.
             clock: Monotonic seconds.
             now: The wall clock.
@@ -101,13 +101,13 @@ class Watcher(tune.Callback):
 
     @property
     def is_finished(self) -> bool:
-        """Whether every job has ended."""
+        """Whether every trial has ended."""
         return not self._again and not self._open and self._source.is_finished
 
     def next_attempt(self) -> dict[str, Any] | None:
         """Returns the configuration of the next attempt; None if none waits now.
 
-        A job that was not known at the start travels in it.
+        A trial that was not known at the start travels in it.
         """
         job = self._source.next(self._slots)
         if job is not None:
@@ -231,7 +231,7 @@ class Watcher(tune.Callback):
         self._end_or_queue(outcome, after)
 
     def _end_or_queue(self, outcome: Outcome, after: Tries | None) -> None:
-        """Ends the job, or queues its next attempt after the jobs that the source has now."""
+        """Ends the trial, or queues its next attempt after the trials that the source has now."""
         if after is not None:
             self._tries[outcome.trial_id] = after
             self._again.append(outcome.trial_id)
@@ -250,7 +250,7 @@ class Watcher(tune.Callback):
 
 
 class Attempts(Searcher):
-    """Gives Tune one attempt after the other, and ends its experiment after the last job."""
+    """Gives Tune one attempt after the other, and ends its experiment after the last trial."""
 
     def __init__(self, watcher: Watcher, is_stopped: Callable[[], bool]) -> None:
         super().__init__()
@@ -262,7 +262,7 @@ class Attempts(Searcher):
         return {}
 
     def suggest(self, trial_id: str) -> Any:
-        """Returns an attempt; None if none waits now, but a running job may need another one."""
+        """Returns an attempt; None if none waits now, but a running trial may need another one."""
         if self._is_stopped():
             return Searcher.FINISHED
         attempt = self._watcher.next_attempt()

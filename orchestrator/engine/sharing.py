@@ -13,10 +13,10 @@ import psutil
 from orchestrator.engine.base import (
     Engine,
     EngineReport,
-    JobQueue,
     Now,
     Outcome,
     TrialJob,
+    TrialQueue,
     committed_outcome,
     report_outcome,
     utc_now,
@@ -94,7 +94,7 @@ class SharedRun:
         """
         left, interrupted = list(jobs), False
         while left and not interrupted:
-            report = self.engine.run(JobQueue(left, self.progress), self.store)
+            report = self.engine.run(TrialQueue(left, self.progress), self.store)
             interrupted = report.interrupted
             self._outcomes |= {outcome.trial_id: outcome for outcome in report.outcomes}
             left = [job for job in left if self._is_elsewhere(job)]

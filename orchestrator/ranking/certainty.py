@@ -23,20 +23,13 @@ from orchestrator.ranking.rank import rank
 from orchestrator.ranking.scores import Scores
 from workers.contract import UserError
 
-__all__ = [
-    "PODIUM_AXES",
-    "RESAMPLED_AXES",
-    "Certainty",
-    "Interval",
-    "LossCertainty",
-    "PairCertainty",
-    "certainties",
-    "certainty",
-]
-
 PODIUM_AXES: tuple[PodiumAxis, ...] = get_args(PodiumAxis)
 ResampledAxis = Literal["dataset", "model", "repeat"]
 RESAMPLED_AXES: tuple[ResampledAxis, ...] = get_args(ResampledAxis)
+NUM_SAMPLES_LIMITS = (100, 100_000)
+FEW = 10
+"""With fewer datasets, models or repeats, a percentile bootstrap gives intervals too narrow."""
+NO_POINTS = "The bootstrap is not possible: no loss has points, because no trial finished."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,9 +197,6 @@ def certainties(
     return found
 
 
-NO_POINTS = "The bootstrap is not possible: no loss has points, because no trial finished."
-
-
 def resampled_axes(
     scores: Scores, wanted: Sequence[ResampledAxis]
 ) -> tuple[tuple[ResampledAxis, ...], tuple[str, ...]]:
@@ -228,10 +218,6 @@ def resampled_axes(
         listed = " and ".join(filter(None, [", ".join(few[:-1]), few[-1]]))
         notes.append(f"Only {listed} to draw from: intervals come out too narrow and coarse.")
     return drawn, tuple(notes)
-
-
-FEW = 10
-"""With fewer datasets, models or repeats, a percentile bootstrap gives intervals too narrow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,9 +245,6 @@ class _Options:
         if self.seed < 0:
             msg = f"--seed {self.seed}: give a whole number from 0 up"
             raise UserError(msg)
-
-
-NUM_SAMPLES_LIMITS = (100, 100_000)
 
 
 def _axes(names: Sequence[str]) -> tuple[ResampledAxis, ...]:

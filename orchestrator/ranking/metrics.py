@@ -13,6 +13,8 @@ from workers.contract import JSONValue, UserError
 METRICS = ("dice", "iou", "recall", "precision")
 ALL_METRICS = (*METRICS, *(f"{metric}_pooled" for metric in METRICS), "best_val_dice")
 """Metrics in the store's trials: in [0, 1], higher is better."""
+ROUNDING = 1e-6
+"""Rounding error allowed at the ends of a range; a fraction beyond it is a percentage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,10 +177,6 @@ def metric_of(column: str, *, lower_is_better: bool | None = None) -> Metric:
 def as_metric(metric: str | Metric) -> Metric:
     """Returns a metric unchanged, and the metric of a column by `metric_of`."""
     return metric if isinstance(metric, Metric) else metric_of(metric)
-
-
-ROUNDING = 1e-6
-"""Rounding error allowed at the ends of a range; a fraction beyond it is a percentage."""
 
 
 def in_percent(values: np.ndarray) -> bool:

@@ -17,6 +17,8 @@ from workers.identity import digest
 from workers.outside import code_digests
 
 SECTIONS = ("data", "training")
+_REPEAT = r'"repeat": ?\d+'
+_CHUNK_ROWS = 100_000
 
 
 def protocol_values(spec: object) -> dict[str, str]:
@@ -130,10 +132,6 @@ def check_definitions(trials: pd.DataFrame, source: str) -> None:
                 [spec.get(axis, {}) for spec in specs],
                 source,
             )
-
-
-_REPEAT = r'"repeat": ?\d+'
-_CHUNK_ROWS = 100_000
 
 
 def _definitions_of(specs: pd.Series[str]) -> tuple[np.ndarray, list[str]]:

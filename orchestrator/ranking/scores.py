@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from workers.contract import UserError
 COLUMNS = ("dataset", "model", "loss", "repeat")
 MAX_COMBINATIONS = 60_000_000
 """Half a GiB of Dice; a larger product of labels is a mistake in the table."""
+FIT_SWEEPS = 60
+"""Iterations of the fit for unbalanced data."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,7 +127,7 @@ def scores_of(table: TrialTable, expected: ExpectedTrials | None = None) -> Scor
     finished.flat[where] = ~table.diverged
     datasets, models, losses, _ = labels
     known = expected or ExpectedTrials()
-    spared = _spared_DMLR(known, datasets, models, losses, values)
+    spared = _spared_DMLR(known, labels[:3], values)
     if spared.any():
         estimates = paired_estimates(values, finished)
         spared &= ~np.isnan(estimates)
@@ -157,20 +160,13 @@ def _check_size(shape: tuple[int, ...]) -> None:
 
 
 def _spared_DMLR(
-    expected: ExpectedTrials,
-    datasets: tuple[str, ...],
-    models: tuple[str, ...],
-    losses: tuple[str, ...],
-    values_DMLR: np.ndarray,
+    expected: ExpectedTrials, labels: Sequence[tuple[str, ...]], values_DMLR: np.ndarray
 ) -> np.ndarray:
-    """Returns which spared trials have no value."""
-    positions = [
-        {label: position for position, label in enumerate(labels)}
-        for labels in (datasets, models, losses)
-    ]
+    """Returns which spared trials have no value; `labels` are those of D, M and L."""
+    positions = [{label: position for position, label in enumerate(axis)} for axis in labels]
     spared: np.ndarray = np.zeros_like(values_DMLR, dtype=bool)
-    for *labels, repeat in expected.spared:
-        index = [known.get(str(label)) for known, label in zip(positions, labels, strict=True)]
+    for *names, repeat in expected.spared:
+        index = [known.get(str(name)) for known, name in zip(positions, names, strict=True)]
         if None not in index and repeat < spared.shape[3]:
             spared[index[0], index[1], index[2], repeat] = True
     return np.asarray(spared & np.isnan(values_DMLR))
@@ -212,10 +208,6 @@ def block_means(
     cells_DML = np.where(counted_DML, mean_over(scores.values_DMLR, 3), np.nan)
     finished_DML = scores.finished_DML & counted_DML
     return mean_over(cells_DML, other), np.asarray(finished_DML.any(axis=other))
-
-
-FIT_SWEEPS = 60
-"""Iterations of the fit for unbalanced data."""
 
 
 def split_effects(values_DMLR: np.ndarray, finished_DMLR: np.ndarray) -> np.ndarray:

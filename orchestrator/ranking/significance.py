@@ -17,6 +17,12 @@ from workers.contract import UserError
 
 DIGITS = 12
 """Decimals of a difference that count; fewer by those before the point where values go beyond 1."""
+MAX_EXACT = 50
+"""Up to this many differing blocks the p-value is exact; beyond, a normal approximation."""
+MIN_BLOCKS = 5
+"""With fewer blocks the chi-squared approximation of Friedman's test is useless."""
+TRUSTED_BLOCKS = 10
+"""Up to this many blocks the p-value of Friedman's test is rough (Demsar 2006, section 3.2.2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +42,6 @@ class WilcoxonPair:
     p: float
     p_holm: float
     significant: bool
-
-
-MAX_EXACT = 50
-"""Up to this many differing blocks the p-value is exact; beyond, a normal approximation."""
 
 
 def holm_impossible(num_blocks: int, num_losses: int, alpha: float) -> str | None:
@@ -135,16 +137,6 @@ def exact_signed_rank(differences_N: np.ndarray) -> float:
     return min(1.0, 2 * float(min(tails)))
 
 
-__all__ = [
-    "CriticalDifference",
-    "Friedman",
-    "Significance",
-    "WilcoxonPair",
-    "critical_difference",
-    "significance",
-]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Friedman:
     """Test whether the losses differ at all (Friedman 1937; Demsar 2006, section 3.2.2).
@@ -220,13 +212,6 @@ class Significance:
     def to_json(self) -> dict[str, Any]:
         """Returns everything as plain JSON values."""
         return asdict(self)
-
-
-MIN_BLOCKS = 5
-"""With fewer blocks the chi-squared approximation of Friedman's test is useless."""
-
-TRUSTED_BLOCKS = 10
-"""Up to this many blocks the p-value of Friedman's test is rough (Demsar 2006, section 3.2.2)."""
 
 
 def significance(scores: Scores, *, alpha: float = 0.05) -> Significance:

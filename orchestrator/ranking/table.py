@@ -25,6 +25,10 @@ NO_METRICS = frozenset({
     "reserved_memory_bytes", "image_size", "num_threads", "attempt",
 })  # fmt: skip
 """Numbers of the store's trials that are not metrics: never ranked."""
+_SPREADS = ("std", "sd", "stdev", "var", "sem", "se", "ci", "low", "high", "min", "max")
+"""Ends of names of columns with the spread of a metric: never proposed instead of the metric."""
+MEAN_RULE = "mean over the other axis of the mean over repeats"
+"""Equals the mean over all trials if every cell has the same number of trials."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -197,10 +201,6 @@ def _check_columns(table: pd.DataFrame, metric: str, origin: TableOrigin) -> Non
         raise UserError(msg)
 
 
-_SPREADS = ("std", "sd", "stdev", "var", "sem", "se", "ci", "low", "high", "min", "max")
-"""Ends of names of columns with the spread of a metric: never proposed instead of the metric."""
-
-
 def _column_hint(column: str, found: list[str]) -> str:
     by_lower = {name.lower(): name for name in found if not name.lower().endswith(_SPREADS)}
     close = difflib.get_close_matches(column.lower(), by_lower, n=1, cutoff=0.6)
@@ -231,10 +231,6 @@ def _check_duplicates(table: pd.DataFrame, origin: TableOrigin) -> None:
 
 def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else repr(value)
-
-
-MEAN_RULE = "mean over the other axis of the mean over repeats"
-"""Equals the mean over all trials if every cell has the same number of trials."""
 
 
 def _unequal_repeats(rows: pd.DataFrame) -> list[str]:

@@ -1,4 +1,4 @@
-"""The tables of a report, and the same checked, ranked and put in order."""
+"""The tables of a report, and the same ranked and put in order."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class ReportFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class RankedSweep:
-    """The tables of one protocol: checked, ranked and put in order.
+    """The same tables, ranked and put in order.
 
     Attributes:
         name: Title of the page.

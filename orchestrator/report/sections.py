@@ -9,7 +9,6 @@ from orchestrator.report.answer import Answer, answer
 from orchestrator.report.costs import Costs, costs
 from orchestrator.report.curves import CurvePanel, curve_panels
 from orchestrator.report.data import RankedSweep
-from orchestrator.report.heat import HeatTable, heat_table
 from orchestrator.report.missing import MissingAndFailed, find_missing
 from orchestrator.report.predictions import Example, examples
 from orchestrator.report.record import Configuration, Record, configuration, record
@@ -26,7 +25,6 @@ class Sections:
     standings: tuple[StandingRow, ...]
     statistics: Statistics
     tuned: tuple[TunedPair, ...]
-    heat_tables: tuple[HeatTable, ...]
     panels: tuple[CurvePanel, ...]
     examples: tuple[Example, ...]
     costs: Costs
@@ -45,7 +43,6 @@ def compute_sections(sweep: RankedSweep) -> Sections:
         standings=tuple(standings(sweep)),
         statistics=found,
         tuned=tuned_pairs(sweep, found),
-        heat_tables=tuple(heat_table(sweep, podium) for podium in sweep.ranking.podiums),
         panels=tuple(curve_panels(sweep)),
         examples=tuple(examples(sweep)),
         costs=costs(sweep),

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.ranking.certainty import PairCertainty
 from orchestrator.ranking.metrics import METRICS
+from orchestrator.ranking.pairs import PairCertainty
 from orchestrator.ranking.podium import Podium, PodiumRow, podium_rows
 from orchestrator.ranking.rank import mean, means_by_block
 from orchestrator.ranking.scores import scores_of

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
-from orchestrator.ranking.certainty import Certainty, PairCertainty, certainties
+from orchestrator.ranking.certainty import Certainty, certainties
 from orchestrator.ranking.choices import PodiumAxis
+from orchestrator.ranking.pairs import PairCertainty
 from orchestrator.ranking.significance import CriticalDifference, Significance, significance
 from orchestrator.report.data import RankedSweep
 

@@ -1,4 +1,4 @@
-"""Searches as a job source: proposes candidates, runs their trainings in turn, stops weak ones."""
+"""Searches as a trial source: proposes candidates, orders their trainings, stops weak ones."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class _OpenCandidate:
 
 
 class SearchSource:
-    """The job source of searches; see `orchestrator.engine.base.JobSource` for the methods.
+    """The trial source of searches; see `orchestrator.engine.base.TrialSource` for the methods.
 
     A candidate has as many trainings as its search has cells. They run one after another, and each
     is a job. At most `slots` candidates are open at the same time, so that a proposal knows as many

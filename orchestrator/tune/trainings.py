@@ -1,4 +1,4 @@
-"""One training of a candidate as a job of an engine: a row of `candidates` in place of `trials`."""
+"""One training of a candidate as a trial of an engine, with a row in `candidates`."""
 
 from __future__ import annotations
 

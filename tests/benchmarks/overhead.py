@@ -30,7 +30,7 @@ import psutil
 import ray
 from ray import tune
 
-from orchestrator.engine.base import JobQueue, TrialJob
+from orchestrator.engine.base import TrialJob, TrialQueue
 from orchestrator.engine.heartbeat import Heartbeat
 from orchestrator.engine.ray_cluster import ClusterOptions
 from orchestrator.engine.ray_tune import RayTuneEngine
@@ -163,7 +163,7 @@ def run_podium(specs: list[TrialSpec], results: Path) -> dict[str, Any]:
     began = time.perf_counter()
     engine = RayTuneEngine(ClusterOptions(trial_cpus=1), trainer=no_op_trainer)
     heartbeat.on(SweepStarted(len(specs), len(jobs), 0))
-    engine.run(JobQueue(jobs, heartbeat), store)
+    engine.run(TrialQueue(jobs, heartbeat), store)
     heartbeat.close()
     seconds["tune_and_commit"] = time.perf_counter() - began
     num_files_before = sum(1 for path in results.rglob("*") if path.is_file())

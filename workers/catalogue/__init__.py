@@ -31,7 +31,7 @@ class CatalogueError(ValueError):
     Attributes:
         path: Where inside the component, for example `("parameters", "gamma")`.
         value: The offending value.
-        reason: What is wrong with it, with the nearest valid names.
+        reason: Why it is refused, with the nearest valid names.
     """
 
     def __init__(self, path: tuple[str, ...], value: object, reason: str) -> None:

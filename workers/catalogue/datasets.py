@@ -154,7 +154,7 @@ class DatasetEntry:
         num_images: Usable image-mask pairs of the complete dataset; None if it varies.
         folder: Folder expected under the data root; None for generated data.
         source: Where to get it.
-        citation: What to cite.
+        citation: Reference to cite.
         licence: As stated by its authors.
         archives: Official archive names.
         label_is_identity: Whether the user's alias names the data, as for `folder`.

@@ -56,7 +56,7 @@ class Weights:
             knows none: then the user must give a file.
         attributes: Parts of the network that it fills completely. With one, its keys lie under
             it; with several, `adapt` says where.
-        licence: Of the weights.
+        licence: Licence of the weights.
         normalisation: Input scaling that they were trained with, of `NORMALISATIONS`; None if it
             is not known: then `data.normalisation` is used.
         unused: Beginnings of keys that the network does not have: head and classifier.

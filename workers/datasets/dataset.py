@@ -26,7 +26,8 @@ from workers.datasets.likeness.hashing import (
 )
 from workers.datasets.likeness.relations import ImageRelations
 from workers.datasets.masks.decision import Decision, decide, is_small, reads_as_before
-from workers.datasets.masks.rule import MaskFacts, MaskRule, inspect_mask
+from workers.datasets.masks.facts import MaskFacts, inspect_mask
+from workers.datasets.masks.rule import MaskRule
 from workers.datasets.masks.unions import MAX_ASPECT_DIFFERENCE, judge_unions, united
 from workers.identity import digest
 
@@ -325,7 +326,7 @@ class FileDataset:
         A mask of another size but the same shape is scaled to the image (nearest).
 
         Args:
-            index: Of the sample.
+            index: Index of the sample.
             side: If given, the nearest pixels (side, side) of the same.
 
         Raises:

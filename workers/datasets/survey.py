@@ -42,7 +42,7 @@ class Survey:
     """The content of one dataset.
 
     Attributes:
-        label: The user's alias, else the catalogue name.
+        label: The user's alias, or the catalogue name if there is no alias.
         dataset: The dataset that trials read, if nothing is refused; None if there is no pair.
         folder: The dataset's own folder; None for generated data. Findings name files relative
             to it.
@@ -50,7 +50,7 @@ class Survey:
         num_pairs: Images with at least one mask.
         num_official: Pairs of the complete official dataset; None if it varies.
         masks: The meaning of a mask, in one sentence; empty for generated data.
-        remarks: What the layout decides by rule, "read as PNG"; shown by `podium data verify`.
+        remarks: Decisions of the layout by rule, "read as PNG"; shown by `podium data verify`.
         findings: All findings, refusals first.
         without_lesion: Numbers of the samples whose mask is empty.
         relations: Which samples are related, and how; None if an image cannot be read.

@@ -59,9 +59,9 @@ class SegmentationLoss(nn.Module):
 
 
 def build_loss(name: str, **parameters: Any) -> SegmentationLoss:  # noqa: ANN401 - checked by the catalogue
-    """Builds a loss, or a sum such as `iou+focal` with `weights` and each part's own options.
+    """Builds a loss, or a sum such as `iou+focal` with `weights` and the options of each component.
 
-    A `learning_rate` among the parameters is the training's, and left out here.
+    A `learning_rate` among the parameters belongs to the training and is ignored here.
 
     Example:
         `build_loss("iou+focal", weights=[1, 0.5], focal={"gamma": 2})`

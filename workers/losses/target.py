@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def membership(logits_BCHW: Tensor, target: Tensor) -> Tensor:
-    """Returns truth_BCHW in the shape of the logits: 1 where a pixel belongs to a channel, else 0.
+    """Returns truth_BCHW in the shape of the logits: 1 if a pixel belongs to a channel, or 0.
 
-    One channel: the target itself. Several: one channel a class (also class 0, the background).
+    One channel: the target itself. Several: one channel per class (also class 0, the background).
     The type is float64 for float64 logits and float32 for all others.
 
     Args:

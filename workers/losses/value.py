@@ -12,7 +12,7 @@ def one_number(value: object, logits_BCHW: Tensor, name: str) -> Tensor:
     """Returns the value of a loss as a scalar; neither copies nor waits for the device.
 
     Args:
-        value: What the loss returned.
+        value: Return value of the loss.
         logits_BCHW: The logits that the loss got.
         name: The loss, for messages.
 

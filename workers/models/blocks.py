@@ -58,8 +58,8 @@ def conv_norm_act(
 class DilatedConv2d(nn.Conv2d):
     """A dilated convolution that a CPU computes in the contiguous layout.
 
-    In channels_last and bfloat16 oneDNN's backward pass writes outside its memory where the
-    channels are no multiple of 16 (seen with torch 2.15): wrong gradients or a crash.
+    In channels_last and bfloat16 oneDNN's backward pass writes outside its memory if the
+    channels are not a multiple of 16 (seen with torch 2.15): wrong gradients or a crash.
     """
 
     def forward(self, input: Tensor) -> Tensor:

@@ -96,14 +96,14 @@ class CaraNet(nn.Module):
     with PReLU also on the one-channel result of reverse attention, and resizing with align_corners
     True in the partial decoder but False everywhere else.
 
-    Left out: the backbone's classifier, 2,049,000 parameters that never run; of the 46,642,560 of
+    Not built: the backbone's classifier, 2,049,000 parameters that never run; of the 46,642,560 of
     the authors' model 44,593,560 remain.
 
     Initialisation: the backbone as in `res2net`, the gains of axial attention zero, PReLU 0.25,
     all else torch's default, as in the authors' code with random weights.
 
     A training batch of one works except for an image of 32x32, which the backbone reduces to one
-    value a channel.
+    value per channel.
 
     Args:
         num_classes: Output channels.

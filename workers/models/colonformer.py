@@ -88,10 +88,10 @@ class ColonFormer(nn.Module):
 
     Kept from the authors' code because it changes numbers: the plain view in axial attention (both
     attentions act along the width of a square map, see `AxisAttention`); a residual around axial
-    attention that CaraNet lacks; batch norm of eps 1e-3 with PReLU also on the one-channel result
-    of reverse attention (eps 1e-5 in the head); align_corners False everywhere. The refinement
-    works on the encoder's own widths. Stochastic depth as in MiT, 0.1; channel dropout 0.1 before
-    the coarse map.
+    attention that CaraNet does not have; batch norm of eps 1e-3 with PReLU also on the one-channel
+    result of reverse attention (eps 1e-5 in the head); align_corners False everywhere. The
+    refinement works on the encoder's own widths. Stochastic depth as in MiT, 0.1; channel dropout
+    0.1 before the coarse map.
 
     Initialisation: the encoder as smp's (`mix_transformer`), the head as `PyramidHead`, the gains
     of axial attention zero, PReLU 0.25, all else torch's default.

@@ -12,8 +12,8 @@ from workers.models.encoder import build_with_encoder
 def build(num_classes: int, *, encoder: str, atrous_rates: Sequence[int]) -> nn.Module:
     """Builds the network: separable convolutions in ASPP and decoder, logits up-sampled by 4.
 
-    Batch norm in ASPP's pooled branch sees 1x1 maps: training needs two images per step. Where
-    smp departs from the paper: one separable convolution more after ASPP, and one 3x3 fusion
+    Batch norm in ASPP's pooled branch sees 1x1 maps: training needs two images per step. smp
+    differs from the paper: one separable convolution more after ASPP, and one 3x3 fusion
     after the concatenation, not two.
 
     Args:

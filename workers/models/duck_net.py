@@ -140,7 +140,8 @@ class DUCKNet(nn.Module):
     As in the authors' Keras code: convolution, ReLU and batch norm in this order, batch norm with
     Keras' eps 1e-3 and momentum, unequal padding of the separated convolutions, nearest-neighbour
     enlargement. He-uniform weights in the blocks, Glorot-uniform in strided and last convolutions
-    (Keras' default), all biases zero. The authors end with a sigmoid; here the logits before it.
+    (Keras' default), all biases zero. The logits before the authors'
+    final sigmoid are returned.
 
     The coarsest map is 1/32 of the image: batch norm cannot train on one image of 32x32 pixels.
 

@@ -118,9 +118,10 @@ class AttentionGate(nn.Module):
 class DecoderStage(nn.Module):
     """Enlarges the map below, adds the gated skip, attends and convolves.
 
-    The attention comes from outside, since the stages share a part of it. Enlarging is the
+    The attention is an argument, because the stages share a part of it. Enlarging is the
     paper's EUCB: nearest up-sampling, depthwise 3x3 convolution, batch norm, ReLU, 1x1 convolution
-    with bias. The original's channel shuffle there has one channel a group: it moves nothing.
+    with bias. The original's channel shuffle there has one channel per group, so it changes
+    nothing.
     """
 
     def __init__(self, in_channels: int, channels: int) -> None:
@@ -188,7 +189,7 @@ class EMCADNet(nn.Module):
     align_corners False. The shallowest, p1, is the prediction; p4, p3 and p2 are auxiliary.
 
     The authors' class also has a stem for grey images (1x1 convolution and batch norm, 12
-    parameters), which colour images never enter: it is left out here, and the total with B2 is
+    parameters), which colour images never enter: it is not built, and the total with B2 is
     26,764,399 instead of 26,764,411: PVTv2-B2 24,849,856, decoder 1,913,515, heads 1,028.
 
     Stochastic depth in PVTv2 grows to 0.1. Initialisation: the backbone as timm's (`pvt_v2`);

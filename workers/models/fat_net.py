@@ -87,17 +87,17 @@ def _decoder_layer(in_channels: int, out_channels: int) -> nn.Sequential:
 class FATNet(nn.Module):
     """ResNet-34 and DeiT-tiny side by side, fused by channel attention, one decoder.
 
-    What the authors' code does and a reader might not expect:
+    Unexpected properties of the authors' code:
 
-    - One adaptation module a skip, applied 6, 4 and 2 times with the same weights. As theirs, the
-      state dict lists it once by itself (`adaptation`) and again at every application.
-    - The transformer gets no position embedding, so it takes any image size; theirs is nailed to
-      224 by a reshape.
-    - ResNet's max-pool is left out: the maps are at 1/2 to 1/16.
-    - A fourth decoder layer that is never called (their `decoder1`, 4,640 parameters) is left out
-      here: 28,754,017 parameters are theirs, 28,758,657, less these.
+    - One adaptation module per skip, applied 6, 4 and 2 times with the same weights. As in their
+      code, the state dict lists it once alone (`adaptation`) and again at every application.
+    - The transformer gets no position embedding, so it takes any image size; their code is
+      fixed to 224 by a reshape.
+    - There is no max-pool of ResNet: the maps are at 1/2 to 1/16.
+    - A fourth decoder layer that their code never calls (`decoder1`, 4,640 parameters) is not
+      built: 28,754,017 parameters are their 28,758,657 minus these.
 
-    The order of the state dict is theirs otherwise. Weights start as torchvision's ResNet, timm's
+    Otherwise the order of the state dict is theirs. Weights start as torchvision's ResNet, timm's
     DeiT and torch's defaults. Backbones for pretrained weights: `cnn` (torchvision resnet34) and
     `transformer` (timm deit_tiny_distilled_patch16_224), each with its library's names.
 

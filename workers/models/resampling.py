@@ -2,8 +2,8 @@
 
 On CUDA torch has no deterministic gradient for adaptive pools, and for bilinear resizing only a
 decomposition into many small operations (U-Net++: 1,075 operations per step in place of 585).
-Each replacement here has the value of torch's operation, and a gradient made of matrix products or
-of one selection. On the CPU, and where `training.deterministic` is off, torch's own operations run.
+Each replacement has the value of torch's operation, and a gradient from matrix products or from one
+selection. On the CPU, or if `training.deterministic` is off, torch's own operations run.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class _Bilinear(torch.autograd.Function):
 def _matrix(
     kind: str, side: int, out: int, align_corners: bool, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """Returns (out, side): what each output pixel takes of each input pixel along one axis.
+    """Returns (out, side): weights of the input pixels in each output pixel along one axis.
 
     Made by torch's own operation on the CPU from the columns of the identity.
     """

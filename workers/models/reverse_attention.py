@@ -90,14 +90,14 @@ class FeaturePyramid(nn.Module):
 class AxisAttention(nn.Module):
     """Attention with one LxL map for a whole image, L the length of one axis; gated, with a skip.
 
-    Weights are the plain sigmoid of query times key, neither scaled nor normalised. What comes out
+    Weights are the plain sigmoid of query times key, neither scaled nor normalised. The result
     is multiplied by a scalar that starts at zero.
 
-    The authors take the axis out by a plain view of (B, C, H, W) as (B, -1, L), which folds memory
-    in rows of L. In a square map L is the width whichever axis is asked for, so that both
+    The authors' code separates the axis by a plain view of (B, C, H, W) as (B, -1, L), which folds
+    memory in rows of L. In a square map L is the width for both axes, so that both
     attentions act along the width: the map is sigmoid(sum over channels c and rows h of
     q[c, h, i] k[c, h, j]). In another map the attention over the height mixes pixels of different
-    columns. Both are kept, since trained weights depend on them.
+    columns. Both are kept, because trained weights depend on them.
 
     Args:
         channels: Channels of input and output.
@@ -140,9 +140,9 @@ class ReverseAttention(nn.Module):
 
     At each level, deepest first: the map so far is resized to the level; the level's features pass
     the feature pyramid and axial attention, are multiplied by 1 - sigmoid(map), and three
-    convolutions turn them into what is added to the map. Batch norm and PReLU also follow the last
-    of the three, which gives the logits. With several classes the factor is the least over the
-    classes, which of one class is the authors'.
+    convolutions turn them into logits that are added to the map. Batch norm and PReLU also follow
+    the last of the three. With several classes, the factor is the minimum over the classes; with
+    one class it is the authors' factor.
 
     Args:
         widths: Channels of the levels, finest first.

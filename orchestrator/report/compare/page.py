@@ -44,7 +44,6 @@ def render_comparison(found: Comparison) -> str:
         sentence=answer_sentence(found),
         cells=shown,
         num_left_out=left_out,
-        largest=max((abs(cell.difference.value) for cell in shown), default=0.0),
         reach=_reach([entry.difference for entry in found.losses]),
         moved_text=moved_text,
     )

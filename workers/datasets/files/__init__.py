@@ -1,1 +1,1 @@
-"""Files of datasets: decoded, hashed, unpacked, written; what is odd in one of them."""
+"""Files of datasets: decoding, hashing, unpacking, and findings on single files."""

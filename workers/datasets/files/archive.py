@@ -44,6 +44,8 @@ MAX_PART_BYTES = 255
 MAX_DEPTH = 32
 
 _CHUNK_BYTES = 1 << 20
+_BY_HAND = "if you trust it, unpack it yourself and set data.root to the folder"
+_BY_HAND = "if you trust it, unpack it yourself and set data.root to the folder"
 _ZIP = re.compile(rb"PK(\x03\x04|\x05\x06)")
 _OPENERS: tuple[tuple[re.Pattern[bytes], Callable[[Path], Any]], ...] = (
     (re.compile(rb"\x1f\x8b"), gzip.GzipFile),
@@ -74,7 +76,7 @@ def is_archive(text: str) -> bool:
 
 
 def unpack(archive: Path, folder: Path, shown: str) -> None:
-    """Unpacks a tar or zip archive into a folder; permissions, owners and times are left out.
+    """Unpacks a tar or zip archive into a folder; without permissions, owners and times.
 
     Args:
         archive: The file.
@@ -218,9 +220,6 @@ def _write(members: Iterator[_Member], folder: Path, packed_bytes: int) -> None:
             msg = f"needs {total / 1e9:.1f} GB or more in {folder}; free some space there"
             raise _RefusedError(msg)
         _put(member, target, folder)
-
-
-_BY_HAND = "if you trust it, unpack it yourself and set data.root to the folder"
 
 
 def _target(folder: Path, name: str) -> Path:

@@ -32,12 +32,12 @@ class ImageFacts:
     """Facts on one image file.
 
     Attributes:
-        header: RasterSize, format, bits, orientation, pages.
+        header: Size, format, bits, orientation, pages.
         highest: Largest level of a 16-bit image; None for other images.
         common: Level that nearly all of its colours do not exceed; likewise.
         transparent: Whether alpha varies.
         uniform: Whether all pixels have one colour.
-        reason: Why the file cannot be read; None for a readable one.
+        reason: Why the file cannot be read; None for a readable file.
     """
 
     header: Header | None
@@ -53,7 +53,7 @@ class ImageFacts:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ImageFacts:
-        """Rebuilds what `to_json` wrote."""
+        """Rebuilds the facts from `to_json`."""
         header = document["header"]
         return cls(**{**document, "header": None if header is None else Header(**header)})
 

@@ -139,7 +139,7 @@ class Header:
 
     @property
     def size(self) -> RasterSize:
-        """RasterSize of the stored raster."""
+        """Size of the stored raster."""
         return RasterSize(self.width, self.height)
 
 

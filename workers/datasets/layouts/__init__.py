@@ -1,1 +1,1 @@
-"""Layouts of datasets on disk: one file per public layout, and what finds and pairs their files."""
+"""Layouts of datasets on disk: one file per public layout, and the pairing of their files."""

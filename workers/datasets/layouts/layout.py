@@ -198,12 +198,12 @@ def child(folder: Path, *names: str) -> Path | None:
 
 
 def list_files(folder: Path | None) -> list[Path]:
-    """Returns the files directly in a folder, in natural order, hidden ones left out."""
+    """Returns the files directly in a folder, in natural order, without hidden ones."""
     return [path for path in list_entries(folder) if path.is_file()]
 
 
 def list_entries(folder: Path | None) -> list[Path]:
-    """Returns files and folders directly in a folder, in natural order, hidden ones left out."""
+    """Returns files and folders directly in a folder, in natural order, without hidden ones."""
     if folder is None or not folder.is_dir():
         return []
     paths = [
@@ -301,7 +301,7 @@ def _unmatched(
 
 
 def keyed_masks(paths: Iterable[Path], key: Callable[[Path], str | None]) -> dict[str, list[Path]]:
-    """Returns files by the key of their image; files without a key are left out."""
+    """Returns files by the key of their image; without files that have no key."""
     keyed: defaultdict[str, list[Path]] = defaultdict(list)
     for path in paths:
         name = key(path)

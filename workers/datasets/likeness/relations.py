@@ -84,7 +84,7 @@ class ImageRelations:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ImageRelations:
-        """Rebuilds what `to_json` wrote.
+        """Rebuilds the relations from `to_json`.
 
         Raises:
             ValueError: The document has another form; likewise KeyError and TypeError.

@@ -9,7 +9,8 @@ from dataclasses import replace
 from workers.contract import JSONValue
 from workers.datasets import kinds
 from workers.datasets.findings import Finding, FindingKind
-from workers.datasets.masks.rule import MaskFacts, MaskRule, ValueCounts
+from workers.datasets.masks.facts import MaskFacts, ValueCounts
+from workers.datasets.masks.rule import MaskRule
 
 Option = dict[str, JSONValue]
 Fits = Callable[[Option, tuple[str, ...]], bool]

@@ -1,6 +1,6 @@
 """Which pixels of a dataset's masks are lesion: decided once, over all of its files.
 
-`decide` is a pure function of the facts on the files (`workers.datasets.masks.rule`) and of the
+`decide` is a pure function of the facts on the files (`workers.datasets.masks.facts`) and of the
 dataset's option `mask`. If the masks do not show which pixels are lesion, they are refused with the
 values found and the option that decides.
 """
@@ -24,8 +24,9 @@ from workers.datasets.masks.evidence import (
     listed,
     values_of,
 )
+from workers.datasets.masks.facts import MaskFacts, Value, ValueCounts
 from workers.datasets.masks.option import option_misfits
-from workers.datasets.masks.rule import MaskFacts, MaskRule, Value, ValueCounts
+from workers.datasets.masks.rule import MaskRule
 
 MAX_SMALL = 64
 """A lesion with the area of this number of pixels at the network's size does not vanish there."""
@@ -45,7 +46,7 @@ class Decision:
     Attributes:
         rule: The rule; None if a finding is refused.
         findings: Findings, refusals first.
-        sizes: RasterSize of each readable image as stored, by file.
+        sizes: Size of each readable image as stored, by file.
         turns: EXIF orientation that is applied, by file.
         bits: Number of bits that the 16-bit images use.
         marks: Further parts of the fingerprint, for files that are read otherwise than before there

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from workers.datasets import kinds
 from workers.datasets.findings import Finding, finding
-from workers.datasets.masks.rule import MAX_PALETTE, MaskFacts, MaskRule, Value, ValueCounts
+from workers.datasets.masks.facts import MAX_PALETTE, MaskFacts, Value, ValueCounts
+from workers.datasets.masks.rule import MaskRule
 
 BLACK = "#000000"
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from workers.datasets import kinds
 from workers.datasets.findings import Finding, finding
 from workers.datasets.masks.evidence import EDGE, Masks, listed, shown
-from workers.datasets.masks.rule import MaskFacts, MaskRule, Value, ValueCounts
+from workers.datasets.masks.facts import MaskFacts, Value, ValueCounts
+from workers.datasets.masks.rule import MaskRule
 
 _LACKS = {
     "alpha": "has no alpha",

@@ -16,7 +16,8 @@ from workers.datasets.files.rasters import RasterSize
 from workers.datasets.files.resized import ResizedPictures
 from workers.datasets.findings import Finding, finding
 from workers.datasets.masks.decision import Decision, num_lesion
-from workers.datasets.masks.rule import MaskFacts, MaskRule
+from workers.datasets.masks.facts import MaskFacts
+from workers.datasets.masks.rule import MaskRule
 
 MAX_ASPECT_DIFFERENCE = 0.02
 """Largest relative difference of aspect ratios at which a mask is scaled to its image."""

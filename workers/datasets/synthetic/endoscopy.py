@@ -22,7 +22,7 @@ _Image = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class _View:
-    """What distinguishes the two kinds of image."""
+    """Parameters that distinguish the two kinds of image."""
 
     mucosas: tuple[Colour, ...]
     radii: tuple[float, float]

@@ -22,7 +22,7 @@ NUM_LOOKS = 3
 
 @dataclass(frozen=True)
 class _Lesion:
-    """What distinguishes the two kinds of image."""
+    """Parameters that distinguish the two kinds of image."""
 
     radii: tuple[float, float]
     height_to_width: tuple[float, float]

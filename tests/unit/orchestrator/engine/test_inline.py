@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from orchestrator.engine.base import JobQueue, TrialJob
+from orchestrator.engine.base import TrialJob, TrialQueue
 from orchestrator.engine.inline import InlineEngine
 from orchestrator.progress import JsonProgress
 from orchestrator.store import Store
@@ -33,7 +33,7 @@ def run(tmp_path, gpus, error=None):
         runtime=Runtime(data_root=None, cache_dir="unused"),
         gpus=gpus,
     )
-    queue = JobQueue([job], JsonProgress(io.StringIO()))
+    queue = TrialQueue([job], JsonProgress(io.StringIO()))
     report = InlineEngine(train).run(queue, Store(tmp_path))
     return given[0], report
 

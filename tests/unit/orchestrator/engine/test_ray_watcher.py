@@ -10,7 +10,7 @@ import pytest
 from ray import cloudpickle
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
-from orchestrator.engine.base import JobQueue, Outcome, TrialJob, misplaced
+from orchestrator.engine.base import Outcome, TrialJob, TrialQueue, misplaced
 from orchestrator.engine.ray_watcher import Attempts, Watcher
 from orchestrator.plan.retries import MAX_LOST_NODES
 from orchestrator.store import Store
@@ -56,7 +56,7 @@ class Scene:
             "no_progress_seconds": None,
         }
         self.watcher = Watcher(
-            JobQueue(jobs, self.display), self.store, slots=4, clock=lambda: self.time,
+            TrialQueue(jobs, self.display), self.store, slots=4, clock=lambda: self.time,
             now=lambda: NOW, **settings | options,
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.base import EngineReport, JobQueue, TrialJob
+from orchestrator.engine.base import EngineReport, TrialJob, TrialQueue
 from orchestrator.engine.inline import InlineEngine
 from orchestrator.engine.sharing import POLL_SECONDS, SharedRun, remove_dead_drivers
 from orchestrator.records import FailureRecord
@@ -187,7 +187,7 @@ def test_a_job_without_a_driver_is_not_claimed(tmp_path):
 
     job = TrialJob(trial_id=IDS[0], spec=make_spec(0), runtime=JOBS[0].runtime)
     engine = InlineEngine(lambda *_: make_result(1))
-    report = engine.run(JobQueue([job], Display()), Unclaimable(tmp_path))
+    report = engine.run(TrialQueue([job], Display()), Unclaimable(tmp_path))
     assert [outcome.status for outcome in report.outcomes] == ["completed"]
 
 

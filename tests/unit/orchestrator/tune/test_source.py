@@ -1,4 +1,4 @@
-"""Searches as a job source, without Ray: order, early stops, failures, and several drivers."""
+"""Searches as a trial source, without Ray: order, early stops, failures, and several drivers."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from workers.datasets import kinds, open_dataset, read_contents
 from workers.datasets.cache import DatasetArrays, load_arrays, prepare_image
 from workers.datasets.dataset import Dataset
 from workers.datasets.files import pictures
+from workers.datasets.masks.facts import levels as levels_of
 from workers.datasets.masks.rule import MaskRule
-from workers.datasets.masks.rule import levels as levels_of
 from workers.datasets.split import split_indices
 from workers.datasets.survey import Survey, survey_root
 

@@ -20,7 +20,8 @@ from workers.datasets.cache import load_arrays
 from workers.datasets.dataset import FileDataset
 from workers.datasets.files.rasters import Raster
 from workers.datasets.masks.decision import Decision, decide
-from workers.datasets.masks.rule import MaskFacts, MaskRule, inspect_mask
+from workers.datasets.masks.facts import MaskFacts, inspect_mask
+from workers.datasets.masks.rule import MaskRule
 
 READ = [item for item in odd.MASKS if "0 to N" not in item.what]
 

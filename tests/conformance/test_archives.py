@@ -86,7 +86,7 @@ def test_plan_counts_unpacked_images_and_fetches_nothing(tmp_path, put):
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_sweep_from_an_archive_equals_the_one_from_its_folder(tmp_path, put):
+def test_sweep_from_an_archive_equals_a_sweep_from_its_folder(tmp_path, put):
     entry = {"name": "folder", "alias": "mine", "root": str(tmp_path / "data-0")}
     (tmp_path / "plain").mkdir()
     archive = pack(tmp_path)

@@ -17,7 +17,7 @@ from tests.unit.orchestrator.store.trials import NOW
 from workers.contract import UserError
 
 
-def test_queries_and_frames(backend: Backend) -> None:
+def test_sql_query_and_frame_return_stored_rows(backend: Backend) -> None:
     store = Store(backend.location)
     with pytest.raises(UserError, match="no results here"):
         podium.query(backend.location, "FROM trials")
@@ -32,7 +32,7 @@ def test_queries_and_frames(backend: Backend) -> None:
         store.compact(NOW)
 
 
-def test_only_the_tables_named_are_fetched(
+def test_query_fetches_only_the_named_tables(
     backend: Backend, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(Store(backend.location))

@@ -220,7 +220,7 @@ def test_wrong_or_silent_endpoint_is_reported_within_seconds(
     assert remedy in str(caught.value)
 
 
-def test_restarting_object_store_is_waited_for(server: FaultyServer, s3_bucket: str) -> None:
+def test_request_waits_for_a_restarting_object_store(server: FaultyServer, s3_bucket: str) -> None:
     outage = [5]
 
     def sleep(_seconds: float) -> None:

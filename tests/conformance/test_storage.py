@@ -59,7 +59,7 @@ def test_the_same_location_is_the_same_storage(storage, backend):
     assert hash(open_storage(storage.location)) == hash(storage)
 
 
-def test_a_lock_is_given_back(storage):
+def test_lock_is_released_after_use(storage):
     for _ in range(2):
         with storage.lock("compact"):
             pass

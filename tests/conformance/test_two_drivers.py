@@ -171,7 +171,7 @@ def test_second_driver_takes_over_from_a_killed_one(
     assert_same_tables(undisturbed, tmp_path / "results")
 
 
-def test_lost_machine_is_waited_for_one_minute(start: Start, tmp_path: Path) -> None:
+def test_driver_waits_one_minute_for_a_lost_machine(start: Start, tmp_path: Path) -> None:
     """Returns the document of a driver on another machine, written 55 seconds ago."""
     config = write_config(tmp_path, losses=["dice"], repeats=1)
     store = Store(str(tmp_path / "results"))

@@ -232,7 +232,7 @@ def test_older_compacted_file_is_checked_against_its_name(store: Store, storage:
     assert {p.path for p in store.verify(LATER).problems if p.kind == "unreadable"} == {path}
 
 
-def test_foreign_files_grids_and_orphans(store: Store, storage: Storage) -> None:
+def test_verify_reports_foreign_files_grids_and_orphans(store: Store, storage: Storage) -> None:
     storage.write("images/notes.txt", b"mine")
     storage.write("trials/more/x.parquet", b"mine")
     storage.write("_grids/abc.json", b"{")

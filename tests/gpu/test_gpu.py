@@ -38,7 +38,7 @@ def some(name: str, settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_trial_has_the_same_bits_twice_and_resumed(name, settings):
+def test_repeated_and_resumed_trials_have_equal_bits(name, settings):
     some(name, settings)
     spec, runtime = (
         trial_spec(name, settings, epochs=3),

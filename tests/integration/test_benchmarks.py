@@ -31,7 +31,7 @@ def arguments(name: str, scratch: Path, data: Path) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", FILES)
-def test_the_smallest_form_runs(name, tmp_path, request):
+def test_benchmark_runs_in_its_smallest_form(name, tmp_path, request):
     data = request.getfixturevalue("sample_data") if name in ON_REAL_IMAGES else tmp_path
     done = subprocess.run(
         [sys.executable, str(FILES[name]), *arguments(name, tmp_path, data), "--smallest"],

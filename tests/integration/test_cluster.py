@@ -109,7 +109,7 @@ def until(condition: Callable[[], object], seconds: float = 120) -> None:
         wait(0.3)
 
 
-def test_submitted_followed_and_finished_on_the_resources_of_the_cluster(user, tmp_path):
+def test_submitted_sweep_is_followed_to_its_end_on_cluster_gpus(user, tmp_path):
     config = write_config(tmp_path, losses=["dice"], resources={"cpus": 1, "gpus": 1})
     code, output, errors = done(user.submit(config, "--follow", "--set", "name=My sweep"))
     assert code == 0, errors
@@ -138,7 +138,7 @@ def slow_checkpoints(server: FaultyServer, seconds: float) -> None:
 
 
 @pytest.mark.timeout(400)  # seven commands load Ray; 480 epochs
-def test_stopped_and_submitted_again_while_others_look_on(user, server, bucket, tmp_path):
+def test_stopped_sweep_can_be_watched_and_submitted_again(user, server, bucket, tmp_path):
     """Results are on S3; whoever looks has nothing but their URI and credentials."""
     slow_checkpoints(server, 0.1)
     results = f"{bucket}/interrupted"
@@ -191,7 +191,7 @@ def test_stopped_and_submitted_again_while_others_look_on(user, server, bucket, 
     assert (code, output) == (0, f"No job of tiny runs at {user.head.dashboard}\n")
 
 
-def test_plain_ray_job_submit_tells_failures_by_its_exit_code(user, tmp_path):
+def test_plain_ray_job_submit_reports_failures_by_exit_code(user, tmp_path):
     """The working directory is uploaded; results in it would be lost, so they are refused."""
     unknown = {"architecture": "Unet", "encoder": "tu-no_such_network"}
     models = [
@@ -219,7 +219,7 @@ def test_plain_ray_job_submit_tells_failures_by_its_exit_code(user, tmp_path):
         ({"RAY_AUTH_TOKEN": None, "RAY_AUTH_MODE": None}, "Missing authentication token"),
     ],
 )
-def test_a_wrong_token_is_told_with_the_remedy(user, tmp_path, environment, reason):
+def test_a_wrong_token_is_reported_with_the_remedy(user, tmp_path, environment, reason):
     home = {"HOME": str(tmp_path)}  # a token of this user's own would be read there
     config = write_config(tmp_path)
     code, output, errors = done(user.submit(config, **environment | home))
@@ -255,7 +255,7 @@ def sweep_of(hidden: Path, **changes: object) -> Path:
     )
 
 
-def test_a_node_without_the_data_is_named_and_an_archive_brings_it_there(user, hidden, tmp_path):
+def test_node_without_data_is_named_and_can_use_an_archive(user, hidden, tmp_path):
     data = hidden / "data"
     config = sweep_of(hidden, repeats=1)
     with tarfile.open(tmp_path / "data.tar.gz", "w:gz") as tar:
@@ -276,9 +276,7 @@ def test_a_node_without_the_data_is_named_and_an_archive_brings_it_there(user, h
         assert "2 of 2 trials have a result" in output
 
 
-def test_a_node_that_joins_without_the_data_takes_no_trial_from_the_others(
-    user, server, bucket, hidden
-):
+def test_joining_node_without_data_takes_no_trial(user, server, bucket, hidden):
     slow_checkpoints(server, 0.5)
     config = sweep_of(
         hidden,

@@ -40,9 +40,7 @@ def results_of(config: Path) -> Store:
     return Store(str(config.parent / "results"))
 
 
-def test_memory_asks_for_a_larger_share_up_to_a_whole_gpu_and_for_no_other_batch(
-    tmp_path, ray_cluster
-):
+def test_out_of_memory_enlarges_the_gpu_share_not_the_batch(tmp_path, ray_cluster):
     """Of four trials one needs half a GPU, and one more than a whole one."""
     needs = {("dice", 0): 0.5, ("bce", 1): 2.0}
 
@@ -89,7 +87,7 @@ def test_memory_asks_for_a_larger_share_up_to_a_whole_gpu_and_for_no_other_batch
     assert last.split()[1] == "1.0"
 
 
-def test_a_stalled_process_is_ended_and_its_slot_is_free_again(tmp_path, ray_cluster):
+def test_a_stalled_process_is_ended_and_frees_its_slot(tmp_path, ray_cluster):
     """One trial sleeps for ever the first time, one stops its whole process each time."""
     marker = tmp_path / "slept"
     pids = tmp_path / "pids"
@@ -162,7 +160,7 @@ def with_pictures(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("what", ["vanishes", "changes"])
-def test_data_that_goes_under_a_running_sweep_stops_its_own_trials_only(tmp_path, run_with, what):
+def test_data_lost_during_a_sweep_fails_only_its_trials(tmp_path, run_with, what):
     config = with_pictures(tmp_path)
     folder = str(tmp_path / "data" / "mine")
 
@@ -193,7 +191,7 @@ def test_data_that_goes_under_a_running_sweep_stops_its_own_trials_only(tmp_path
         run(config)
 
 
-def test_an_error_of_the_device_costs_the_process_and_not_the_trial(tmp_path, ray_cluster):
+def test_a_device_error_ends_the_process_but_not_the_trial(tmp_path, ray_cluster):
     marker = tmp_path / "broke"
 
     def breaks_once(spec, runtime, checkpoints, on_epoch):
@@ -218,7 +216,7 @@ def test_an_error_of_the_device_costs_the_process_and_not_the_trial(tmp_path, ra
     assert trials["attempt"].tolist().count(2) == 1
 
 
-def test_trials_share_a_gpu_and_none_sees_another(tmp_path, ray_cluster):
+def test_trials_on_one_gpu_see_only_that_gpu(tmp_path, ray_cluster):
     """All four wait for one another: they end only if two run on each GPU at once."""
     meeting = tmp_path / "meeting"
     meeting.mkdir()

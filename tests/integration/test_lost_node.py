@@ -35,7 +35,7 @@ def cluster():
     made.shutdown()
 
 
-def test_a_lost_node_costs_a_trial_no_attempt_and_goes_on_from_its_checkpoint(tmp_path, cluster):
+def test_lost_node_lets_its_trial_resume_from_the_checkpoint(tmp_path, cluster):
     node = cluster.add_node(num_cpus=1)
     config = write_config(tmp_path, **CHANGES)
     driver = subprocess.Popen(

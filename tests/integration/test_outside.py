@@ -67,7 +67,7 @@ def check(done: subprocess.CompletedProcess[str], results: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_sweep_runs_with_a_model_a_loss_and_a_dataset_from_outside(tmp_path, site):
+def test_sweep_runs_with_entries_of_an_installed_package(tmp_path, site):
     config = outside_config(tmp_path)
     check(podium(site, "run", config, "--engine", "inline"), tmp_path / "results")
     rows = json.loads(podium(site, "list", "models", "--json").stdout)
@@ -82,12 +82,12 @@ def test_a_sweep_runs_with_a_model_a_loss_and_a_dataset_from_outside(tmp_path, s
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(180)
-def test_workers_of_ray_find_them_too(tmp_path, site):
+def test_ray_workers_find_entries_of_an_installed_package(tmp_path, site):
     done = podium(site, "run", outside_config(tmp_path), "--set", "cluster.cpus=1")
     check(done, tmp_path / "results")
 
 
-def test_a_broken_package_is_one_line_and_exit_code_2(site):
+def test_a_broken_package_gives_one_line_and_exit_code_2(site):
     (site / "acme_podium.py").write_text("import nowhere_to_be_found", encoding="utf-8")
     done = podium(site, "list", "models")
     assert done.returncode == 2

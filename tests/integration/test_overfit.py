@@ -54,7 +54,7 @@ def build(name: str, **parameters: Any) -> nn.Module:
     return FCN8s(1, fc_width=256) if name == "fcn" else build_model(name, **parameters)
 
 
-def test_every_model_of_the_study_is_here():
+def test_every_model_of_the_study_has_settings():
     assert list(QUICK) == list(FULL) == [name for name in MODELS if name != "smp"]
 
 

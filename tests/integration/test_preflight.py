@@ -55,7 +55,7 @@ def test_data_that_changed_under_a_sweep_is_refused(tmp_path, clinic):
     assert len(Store(str(tmp_path / "results")).read("trials")) == 2
 
 
-def test_an_image_without_mask_is_left_out_with_a_note(tmp_path, clinic):
+def test_an_image_without_mask_is_skipped_with_a_note(tmp_path, clinic):
     (tmp_path / "clinic" / "masks" / "3.png").unlink()
     done = podium("run", clinic, "--engine", "inline")
     assert done.returncode == 0
@@ -73,7 +73,7 @@ def test_an_image_without_mask_is_left_out_with_a_note(tmp_path, clinic):
         ("data.cache=/proc/nowhere", "cache"),
     ],
 )
-def test_what_every_trial_would_fail_on_is_said_once_and_first(tmp_path, clinic, override, message):
+def test_error_common_to_all_trials_is_reported_once_at_start(tmp_path, clinic, override, message):
     with pytest.raises(UserError, match=message):
         run(clinic, override)
     assert not (tmp_path / "results").exists()
@@ -93,7 +93,7 @@ def plan(config, *arguments):
     return 2 if refused else done.exit_code, document["refusals"], document["notes"]
 
 
-def test_what_run_would_refuse_plan_and_verify_say_in_the_same_words(tmp_path, clinic):
+def test_plan_and_verify_report_the_refusals_of_run(tmp_path, clinic):
     masks = tmp_path / "clinic" / "masks"
     assert plan(clinic) == (0, [], [])
     crop(masks / "2.png")
@@ -153,7 +153,7 @@ def test_notes_are_the_same_in_plan_run_verify_and_report(tmp_path, clinic):
         ("resources.cpus=4096", "needs 4096 CPUs"),
     ],
 )
-def test_what_this_machine_lacks_is_refused_unless_another_one_is_meant(clinic, override, refusal):
+def test_missing_resource_is_refused_unless_a_cluster_is_named(clinic, override, refusal):
     code, refusals, _ = plan(clinic, "--set", override)
     assert code == 2
     assert refusal in refusals[0]
@@ -162,19 +162,19 @@ def test_what_this_machine_lacks_is_refused_unless_another_one_is_meant(clinic, 
     assert notes[-1].startswith("not on this machine: ")
 
 
-def test_gpus_of_a_named_cluster_are_taken_for_granted(clinic):
+def test_gpus_of_a_named_cluster_are_not_checked(clinic):
     for more in ("cluster.gpus=1", "cluster.address=127.0.0.1:1"):
         assert plan(clinic, "--set", "resources.gpus=1", "--set", more)[0] == 0
 
 
-def test_the_inline_engine_refuses_trials_that_ask_for_a_gpu(tmp_path, clinic):
+def test_inline_engine_refuses_trials_with_a_gpu_share(tmp_path, clinic):
     done = podium("run", clinic, "--engine", "inline", "--set", "resources.gpus=0.5")
     assert done.returncode == 2
     assert "resources.gpus: 0.5: --engine inline trains on this machine" in done.stderr
     assert not (tmp_path / "results").exists()
 
 
-def test_repeats_without_a_lesion_to_validate_on_are_named(tmp_path, clinic):
+def test_repeats_without_a_validation_lesion_are_named(tmp_path, clinic):
     for number in range(7):
         Image.new("L", (48, 40)).save(tmp_path / "clinic" / "masks" / f"{number}.png")
     three = ("--set", "repeats=3", "--set", "data.split={train: 0.5, val: 0.25, test: 0.25}")
@@ -188,7 +188,7 @@ def test_repeats_without_a_lesion_to_validate_on_are_named(tmp_path, clinic):
     assert f"nothing to see, in repeats: {len(blind)} ({listed}); raise the fraction" in done.stderr
 
 
-def test_a_network_that_cannot_be_built_is_a_bug_and_not_tried_again(tmp_path, clinic):
+def test_a_network_that_cannot_be_built_is_not_retried(tmp_path, clinic):
     models = "models=[{name: unet, parameters: {encoder: tu-doesnotexist}}]"
     for _ in range(2):
         _, after = run(clinic, models)
@@ -198,7 +198,7 @@ def test_a_network_that_cannot_be_built_is_a_bug_and_not_tried_again(tmp_path, c
         assert len(after.failed) == 1
 
 
-def test_a_checkpoint_of_other_data_is_not_gone_on_from(tmp_path, clinic):
+def test_a_checkpoint_of_other_data_is_not_continued(tmp_path, clinic):
     picture = tmp_path / "clinic" / "images" / "0.png"
     overrides = ["training.max_epochs=3", "training.patience=3"]
     run(clinic, *overrides, engine=InlineEngine(StoppingTrainer(3)))

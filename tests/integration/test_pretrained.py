@@ -42,7 +42,7 @@ def ids(config: Path) -> tuple[str, ...]:
     return build_grid(load_config(config)).trial_ids
 
 
-def test_the_content_of_a_file_is_identity_and_its_path_is_not(tmp_path, file):
+def test_weights_content_is_identity_and_the_path_is_not(tmp_path, file):
     (tmp_path / "elsewhere").mkdir()
     copy = tmp_path / "elsewhere" / "renamed.bin"
     shutil.copy(file, copy)
@@ -59,7 +59,7 @@ def test_the_content_of_a_file_is_identity_and_its_path_is_not(tmp_path, file):
     assert ids(plain) == other[1]
 
 
-def test_a_sweep_from_a_file_and_its_record(tmp_path, file):
+def test_sweep_from_a_weights_file_records_the_file(tmp_path, file):
     config = config_with(tmp_path, str(file))
     _, after = run(config)
     assert not after.pending
@@ -79,7 +79,7 @@ def test_a_sweep_from_a_file_and_its_record(tmp_path, file):
     assert numbers[0] != numbers[1]
 
 
-def test_a_file_that_went_away_or_changed_is_refused_before_the_sweep(tmp_path, file):
+def test_missing_or_changed_weights_are_refused_at_start(tmp_path, file):
     copy = tmp_path / "w.pth"
     shutil.copy(file, copy)
     config = config_with(tmp_path, "w.pth")
@@ -95,7 +95,7 @@ def test_a_file_that_went_away_or_changed_is_refused_before_the_sweep(tmp_path, 
     assert not (tmp_path / "results").exists()
 
 
-def test_a_file_that_another_node_lacks_is_a_failure_that_says_so(tmp_path, file):
+def test_weights_missing_on_a_node_are_named_in_the_failure(tmp_path, file):
     copy = tmp_path / "w.pth"
     shutil.copy(file, copy)
     sweep = open_sweep(config_with(tmp_path, "w.pth"))
@@ -115,7 +115,7 @@ def test_a_file_that_another_node_lacks_is_a_failure_that_says_so(tmp_path, file
     assert execute(job, sweep.store, run_trial, lambda _: None).status == "completed"
 
 
-def test_offline_a_run_is_refused_with_one_message_and_exit_code_2(tmp_path, monkeypatch):
+def test_offline_run_is_refused_with_exit_code_2(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     models = [{"name": name, "parameters": {"pretrained": True}} for name in ("fat-net", "esfpnet")]
@@ -152,7 +152,7 @@ def test_offline_a_run_is_refused_with_one_message_and_exit_code_2(tmp_path, mon
         ),
     ],
 )
-def test_what_a_model_asks_for_is_checked_before_the_sweep(tmp_path, changes, message):
+def test_requirements_of_a_model_are_checked_before_the_sweep(tmp_path, changes, message):
     config = write_config(tmp_path, **changes)
     with pytest.raises(UserError, match=message):
         run(config)
@@ -171,7 +171,7 @@ def test_plan_notes_a_last_batch_that_is_not_trained_on(tmp_path):
     ]
 
 
-def test_a_diverged_trial_says_both(tmp_path, file):
+def test_diverged_trial_reports_divergence_and_last_batch(tmp_path, file):
     config = config_with(tmp_path, str(file))
     run(config, "training.learning_rate=1e30", "training.max_epochs=3", "training.patience=3")
     trials = pd.read_parquet(tmp_path / "results" / "trials")

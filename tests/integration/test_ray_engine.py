@@ -45,7 +45,7 @@ def test_ray_gives_the_numbers_of_a_single_process(tmp_path, ray_cluster, monkey
     assert list((tmp_path / "scratch").glob("podium-tune-*")) == []
 
 
-def test_the_fiftieth_trial_of_an_actor_equals_a_fresh_process(tmp_path, ray_cluster):
+def test_fiftieth_trial_of_an_actor_equals_a_fresh_process(tmp_path, ray_cluster):
     """Each trial asks for both CPUs, so that one actor runs all fifty, of two networks."""
     changes: dict[str, list[Any]] = {
         "models": [
@@ -109,7 +109,7 @@ def test_every_trial_sees_its_assigned_gpus(tmp_path, ray_cluster, share, num_id
         assert set(ids.split(",")) <= {"0", "1"}
 
 
-def test_a_trial_without_a_gpu_sees_none():
+def test_a_trial_without_a_gpu_sees_no_gpu():
     environment = {"CUDA_VISIBLE_DEVICES": "0,1"}
     assert assigned_gpus(0, [], environment) == ()
     assert environment["CUDA_VISIBLE_DEVICES"] == ""
@@ -145,7 +145,7 @@ def test_a_killed_process_costs_one_failure_row_and_no_result(tmp_path, ray_clus
     assert not after.pending
 
 
-def test_a_trial_that_is_always_lost_does_not_stop_others(tmp_path, ray_cluster):
+def test_a_trial_that_is_always_lost_stops_no_other_trial(tmp_path, ray_cluster):
     def kills_itself(spec, runtime, checkpoints, on_epoch):
         from workers.run import run_trial
 

@@ -44,7 +44,7 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 3, 4])
-def test_a_stopped_trial_goes_on_bit_for_bit(tmp_path, undisturbed, epoch):
+def test_a_stopped_trial_continues_bit_for_bit(tmp_path, undisturbed, epoch):
     config = write_config(tmp_path, training=EPOCHS)
     report, _ = run(config, engine=InlineEngine(StoppingTrainer(epoch)))
     assert report.interrupted
@@ -55,7 +55,7 @@ def test_a_stopped_trial_goes_on_bit_for_bit(tmp_path, undisturbed, epoch):
     assert not list((tmp_path / "results" / "_checkpoints").glob("*"))
 
 
-def test_a_stopped_trial_repeats_only_the_epoch_that_was_not_saved(tmp_path, monkeypatch):
+def test_a_stopped_trial_repeats_only_the_unsaved_epoch(tmp_path, monkeypatch):
     trained = []
 
     def counting(model, loss, task, optimizer, epoch, min_train_batch):
@@ -138,7 +138,7 @@ def test_sigkill_of_the_process_group_changes_no_number(tmp_path, undisturbed, e
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("engine", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_stops_cleanly_and_says_how_to_resume(tmp_path, engine, number):
+def test_ctrl_c_stops_cleanly_and_prints_how_to_resume(tmp_path, engine, number):
     config = write_config(tmp_path, training=EPOCHS | {"max_epochs": 300, "patience": 300})
     process = subprocess.Popen(
         command(config, engine), cwd=ROOT, start_new_session=True, text=True,

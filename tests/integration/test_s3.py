@@ -30,7 +30,7 @@ def podium(*arguments: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_a_sweep_on_a_store_that_fails_every_so_often(
+def test_sweep_on_an_unreliable_store_gives_equal_numbers(
     tmp_path: Path, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Interrupted, resumed, compacted, asked: the same numbers as on a disk."""
@@ -63,7 +63,7 @@ def test_a_sweep_on_a_store_that_fails_every_so_often(
 
 
 @pytest.mark.timeout(60)
-def test_no_secret_is_in_a_file_a_row_a_log_or_a_submission(
+def test_secrets_are_in_no_file_row_log_or_submission(
     tmp_path: Path, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where a library repeats it: in what a trial raises."""

@@ -37,7 +37,7 @@ class CountingTrainer:
         return run_trial(spec, runtime, checkpoints, on_epoch)
 
 
-def test_every_trial_has_one_row_whose_scores_follow_from_its_images(tmp_path):
+def test_scores_of_every_trial_follow_from_its_images(tmp_path):
     config = write_config(tmp_path)
     report, after = run(config)
     found = tables(tmp_path / "results")
@@ -61,7 +61,7 @@ def test_every_trial_has_one_row_whose_scores_follow_from_its_images(tmp_path):
     assert found["predictions"]["mean_mask_png"].map(len).gt(0).all()
 
 
-def test_losses_are_paired_and_repeats_are_not(tmp_path):
+def test_losses_of_a_repeat_share_its_split(tmp_path):
     run(write_config(tmp_path))
     images = tables(tmp_path / "results")["images"]
     split = images.groupby(["repeat", "loss"])["image"].apply(tuple)
@@ -78,7 +78,7 @@ def test_the_same_command_again_trains_nothing(tmp_path):
     assert trainer.trained == []
 
 
-def test_an_extended_grid_trains_only_what_is_new(tmp_path):
+def test_an_extended_grid_trains_only_the_new_trials(tmp_path):
     config = write_config(tmp_path)
     run(config)
     before = tables(tmp_path / "results")["trials"]
@@ -93,7 +93,7 @@ def test_an_extended_grid_trains_only_what_is_new(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["results/_grids", "results"])
-def test_the_grid_is_kept_again_where_its_folder_was_deleted(tmp_path, folder):
+def test_a_deleted_grid_folder_is_written_again(tmp_path, folder):
     class Deleting(CountingTrainer):
         def __call__(self, *arguments):
             if not self.trained:
@@ -106,7 +106,7 @@ def test_the_grid_is_kept_again_where_its_folder_was_deleted(tmp_path, folder):
     assert open_results(str(tmp_path / "results")).plan.pending == ()
 
 
-def test_a_model_that_raises_leaves_one_failure_and_stops_nobody(tmp_path):
+def test_a_raising_model_leaves_one_failure_row(tmp_path):
     config = write_config(
         tmp_path,
         datasets=[
@@ -178,7 +178,7 @@ def test_a_trial_repeats_bit_for_bit(tmp_path, precision, channels_last):
     assert_same_tables(tmp_path / "one" / "results", tmp_path / "two" / "results")
 
 
-def test_identity_switches_change_the_numbers_they_should(tmp_path):
+def test_identity_switches_change_the_numbers(tmp_path):
     dice = {}
     for seed in (1, 2):
         run(write_config(tmp_path, seed=seed, results=str(tmp_path / f"{seed}"), repeats=1))
@@ -186,7 +186,7 @@ def test_identity_switches_change_the_numbers_they_should(tmp_path):
     assert not np.array_equal(dice[1], dice[2])
 
 
-def test_a_missing_data_root_is_said_before_anything_starts(tmp_path):
+def test_a_missing_data_root_is_reported_before_any_trial(tmp_path):
     config = write_config(
         tmp_path, datasets=["kvasir-seg"], data={"root": str(tmp_path), "image_size": 32}
     )
@@ -197,7 +197,7 @@ def test_a_missing_data_root_is_said_before_anything_starts(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-def test_images_tell_which_test_image_has_a_sibling_in_training(tmp_path):
+def test_images_mark_test_images_with_siblings_in_training(tmp_path):
     root = write_pictures(tmp_path / "data", "mine", num=12)
     for part in ("images", "masks"):
         for number in range(8):

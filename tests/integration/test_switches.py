@@ -60,7 +60,7 @@ def config(folder, switch, **changes):
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 @each_switch
-def test_a_stopped_trial_goes_on_bit_for_bit(tmp_path, switch):
+def test_a_stopped_trial_continues_bit_for_bit(tmp_path, switch):
     whole, stopped = config(tmp_path / "a", switch), config(tmp_path / "b", switch)
     run(whole)
     report, _ = run(stopped, engine=InlineEngine(StoppingTrainer(2)))
@@ -73,9 +73,7 @@ def test_a_stopped_trial_goes_on_bit_for_bit(tmp_path, switch):
 
 
 @each_switch
-def test_all_losses_start_alike_and_see_the_same_images_with_every_switch(
-    tmp_path, monkeypatch, switch
-):
+def test_switches_keep_initial_weights_and_images_of_all_losses(tmp_path, monkeypatch, switch):
     starts = []
 
     def note(model, loss, task, *_, **__):
@@ -100,7 +98,7 @@ def test_all_losses_start_alike_and_see_the_same_images_with_every_switch(
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 @each_switch
-def test_a_switch_does_not_leak_into_the_next_trial_of_the_process(tmp_path, switch):
+def test_a_switch_does_not_leak_into_the_next_trial(tmp_path, switch):
     run(config(tmp_path / "fresh", {}))
     run(config(tmp_path / "other", switch))
     run(config(tmp_path / "after", {}))
@@ -108,7 +106,7 @@ def test_a_switch_does_not_leak_into_the_next_trial_of_the_process(tmp_path, swi
 
 
 @pytest.mark.parametrize("on", [False, True])
-def test_switches_that_a_cpu_does_not_feel_reach_torch(tmp_path, monkeypatch, on):
+def test_switches_without_effect_on_a_cpu_reach_torch(tmp_path, monkeypatch, on):
     fused = []
     adam = torch.optim.Adam
 
@@ -124,7 +122,7 @@ def test_switches_that_a_cpu_does_not_feel_reach_torch(tmp_path, monkeypatch, on
     assert torch.backends.cuda.matmul.allow_tf32 is on
 
 
-def test_compiling_without_a_compiler_says_what_to_do(tmp_path, monkeypatch):
+def test_compiling_without_a_compiler_reports_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     report, _ = run(config(tmp_path, {"compiled": True}))

@@ -83,7 +83,7 @@ def test_stopped_candidates_are_rows_outside_every_podium(tmp_path, ray_cluster)
     assert counted["n"].sum() == len(rows)
 
 
-def test_failed_candidates_are_rows_and_are_tried_again(tmp_path, ray_cluster):
+def test_failed_candidates_are_rows_and_are_retried(tmp_path, ray_cluster):
     broken = tmp_path / "broken"
     broken.touch()
 
@@ -188,7 +188,7 @@ def test_a_killed_search_ends_like_an_undisturbed_one(tmp_path):
     assert tried(results) == tried(whole.parent / "results")
 
 
-def test_two_searches_on_one_store_try_each_candidate_once(tmp_path):
+def test_two_searches_on_a_store_try_each_candidate_once(tmp_path):
     """Two commands at once, of which one is killed: the other one tries all that is left."""
     config = search_config(
         tmp_path, losses=["focal", "bce"], training=QUICK, cluster={"cpus": 1}, tune=FIVE

@@ -99,7 +99,7 @@ def test_the_page_follows_a_sweep_and_writes_nothing(tmp_path, browser):
 
 @pytest.mark.slow
 @pytest.mark.timeout(60)
-def test_beyond_loopback_a_token_is_printed_or_taken_from_the_environment(tmp_path):
+def test_token_outside_loopback_is_printed_or_from_environment(tmp_path):
     with podium("watch", "res", "--host", "0.0.0.0", "--port", "0", cwd=tmp_path) as server:
         assert re.search(r"\?token=[\w-]{32}$", address_of(server))
     chosen = {"PODIUM_WATCH_TOKEN": "my-own-long-secret-token"}

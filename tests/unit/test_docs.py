@@ -85,7 +85,7 @@ def play(section: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, dict[str, 
     return entry, spaces
 
 
-def test_the_example_of_a_loss(tmp_path, monkeypatch):
+def test_example_of_a_loss_runs(tmp_path, monkeypatch):
     entry, spaces = play("Add a loss", monkeypatch)
     new = spaces["workers.losses.functional"]["tversky_loss"]
     monkeypatch.setattr("workers.losses.functional.tversky_loss", new, raising=False)
@@ -99,7 +99,7 @@ def test_the_example_of_a_loss(tmp_path, monkeypatch):
     assert load_config(sweep(tmp_path, MINIMAL.replace("bce", "tversky"))).losses
 
 
-def test_the_example_of_a_model(monkeypatch):
+def test_example_of_a_model_runs(monkeypatch):
     entry, _ = play("Add a model", monkeypatch)
     monkeypatch.setitem(MODELS, entry.name, entry)
     model = build_model("shallow")
@@ -109,7 +109,7 @@ def test_the_example_of_a_model(monkeypatch):
     assert flops.get_total_flops() / 2e9 == pytest.approx(entry.gmacs_224, rel=0.005)
 
 
-def test_the_example_of_a_dataset(tmp_path, monkeypatch):
+def test_example_of_a_dataset_runs(tmp_path, monkeypatch):
     entry, _ = play("Add a dataset", monkeypatch)
     monkeypatch.setitem(DATASETS, entry.name, entry)
     pairs = ["p1/a", "p1/b", "p2/a", "p2/b", "p10/a", "p10/b"]
@@ -137,7 +137,7 @@ def test_the_page_on_data_has_every_finding_of_names_and_sizes():
     assert [kind.name for kind in kinds if f"{kind.severity}: `{kind.text}`" not in page] == []
 
 
-def test_the_example_of_a_metric(tmp_path, monkeypatch):
+def test_example_of_a_metric_runs(tmp_path, monkeypatch):
     _, spaces = play("Add a metric or a statistic", monkeypatch)
     (tmp_path / "images").mkdir()
     labels = {"dataset": "d", "model": "m", "loss": "bce", "repeat": 0}
@@ -174,11 +174,11 @@ def test_every_full_configuration_loads(page, tmp_path):
     assert page != README or "```yaml" in text_of(page)
 
 
-def test_tables_are_those_of_the_store():
+def test_tables_page_equals_the_store_schema():
     assert text_of(ROOT / "docs" / "tables.md") == describe_tables(), "see CONTRIBUTING.md"
 
 
-def test_keys_and_defaults_are_those_of_the_schema(tmp_path):
+def test_keys_and_defaults_equal_the_schema(tmp_path):
     sections = ("data", "training", "resources", "cluster", "runtime")
     loaded = load_config(sweep(tmp_path, MINIMAL))
     config = loaded.to_json()
@@ -192,7 +192,7 @@ def test_keys_and_defaults_are_those_of_the_schema(tmp_path):
     assert shown == flat
 
 
-def test_the_tables_of_models_are_those_of_the_catalogue():
+def test_tables_of_models_equal_the_catalogue():
     page = text_of(ROOT / "docs" / "models.md")
     for name, entry in MODELS.items():
         assert (
@@ -248,7 +248,7 @@ def test_every_link_and_picture_exists(page):
 
 
 @EACH_PAGE
-def test_no_address_and_no_path_of_one_machine(page):
+def test_page_has_no_local_address_or_path(page):
     for line in text_of(page).splitlines():
         assert not ADDRESS.search(line), line
         assert not MACHINE_PATH.search(line), line

@@ -256,7 +256,7 @@ def test_every_command_with_json_has_its_table():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_row_was_met(command):
+def test_every_row_of_the_command_was_seen(command):
     """Runs after the others; a row that no output has is out of date, or its test too small."""
     met = {row for table, row in SEEN if table == command}
     if not met:
@@ -264,7 +264,7 @@ def test_every_row_was_met(command):
     assert [row for row in rows_of(TABLES[command]) if row not in met] == []
 
 
-def test_every_row_of_every_shape_was_met():
+def test_every_row_of_every_shape_was_seen():
     if not {"podium rank --json", "podium compare --json"} <= {table for table, _ in SEEN}:
         pytest.skip("the tests of rank and compare did not run")
     for name in set(TABLES) - set(COMMANDS):
@@ -272,7 +272,7 @@ def test_every_row_of_every_shape_was_met():
         assert [row for row in rows_of(TABLES[name]) if row not in met] == [], name
 
 
-def test_the_check_itself_finds_what_is_wrong():
+def test_the_check_finds_wrong_documents():
     tables = {"t": Node(), **read_tables("## `t`\n\n| `a[].b` | integer or null | x |\n")}
     wrong: list[Any] = [{"a": [{"b": "x"}]}, {"a": [{}]}, {"a": [{"b": 1, "c": 1}]}, {"a": 1}, {}]
     for document in wrong:

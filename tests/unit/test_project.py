@@ -52,11 +52,11 @@ def test_hooks_are_the_checks_of_make_lint_and_local():
     assert hooks == {f".venv/bin/{check}" for check in checks}
 
 
-def test_every_package_says_that_it_is_typed():
+def test_every_package_has_a_typing_marker():
     assert all((ROOT / package / "py.typed").is_file() for package in PACKAGES)
 
 
-def test_dependencies_are_what_the_packages_import():
+def test_dependencies_equal_the_imports():
     """What only tests import belongs to the extra `dev`."""
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     imported = {name for path in [*files, *FILES] for name in modules(path)}

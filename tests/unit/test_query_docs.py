@@ -117,7 +117,7 @@ STEPS = [
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step[0].split()[1])
-def test_every_step_of_the_guide_gives_output_of_this_form(folder, monkeypatch, step):
+def test_every_guide_step_gives_output_of_the_printed_form(folder, monkeypatch, step):
     command, shown = step
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "100")

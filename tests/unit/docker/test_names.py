@@ -83,7 +83,7 @@ COMMANDS = sorted({(name, *words) for name, words in commands()})
 
 
 @pytest.mark.parametrize(("name", "words"), [(c[0], c[1:]) for c in COMMANDS])
-def test_every_command_is_one_that_ray_or_podium_understands(name, words, monkeypatch):
+def test_every_command_is_accepted_by_ray_or_podium(name, words, monkeypatch):
     """Parsed by the programs' own parsers, options and all; nothing is run."""
     if name == "slurm.sh":
         assert "export RAY_API_SERVER_ADDRESS=" in SLURM
@@ -97,7 +97,7 @@ def test_every_command_is_one_that_ray_or_podium_understands(name, words, monkey
     command.make_context(words[-1], rest, resilient_parsing=False)
 
 
-def test_the_files_hold_the_commands_that_matter():
+def test_files_have_the_required_commands():
     seen = {tuple(command[:3]) for command in COMMANDS}
     for file in ("compose.yaml", "cluster.yaml", "slurm.sh"):
         assert (file, "ray", "start") in seen
@@ -106,7 +106,7 @@ def test_the_files_hold_the_commands_that_matter():
     assert ("slurm.sh", "podium", "submit") in seen
 
 
-def test_versions_are_those_of_the_project_and_its_constraints():
+def test_versions_equal_those_of_project_and_constraints():
     assert rayjob()[1]["spec"]["rayClusterSpec"]["rayVersion"] == PINS["ray"]
     named = [text for doc in (compose(), rayjob(), ray_up()) for text in strings(doc)]
     images = {text for text in named if text.startswith(PROJECT["name"] + ":")}
@@ -173,7 +173,7 @@ def test_paths_of_the_project_exist():
         assert (ROOT / text).exists(), text
 
 
-def test_ports_meet():
+def test_ports_of_all_files_are_equal():
     services = compose()["services"]
     (port,) = re.findall(r"--port=(\d+)", services["head"]["command"])
     (dashboard,) = re.findall(r"--dashboard-port=(\d+)", services["head"]["command"])
@@ -194,7 +194,7 @@ def test_ports_meet():
     assert int(agent) == DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
 
 
-def test_variables_are_ones_that_something_reads():
+def test_every_variable_is_read_by_a_program():
     """Ray's, the store client's and the driver's; a misspelt one would be silently ignored."""
     set_here = {
         key for service in compose()["services"].values() for key in service.get("environment", {})
@@ -219,14 +219,14 @@ def test_variables_are_ones_that_something_reads():
         assert name in sources, name
 
 
-def test_secrets_are_asked_for_and_never_written_down():
+def test_secrets_are_required_and_never_written():
     text = (DOCKER / "compose.yaml").read_text()
     for name in ("RAY_AUTH_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         assert f"{name}: ${{{name}:?" in text
     assert "token_hex" in SLURM
 
 
-def test_the_configuration_of_the_ray_job_is_one(tmp_path):
+def test_ray_job_has_a_valid_configuration(tmp_path):
     (path, text), *others = rayjob()[0]["data"].items()
     assert not others
     config = tmp_path / path
@@ -242,7 +242,7 @@ def test_the_configuration_of_the_ray_job_is_one(tmp_path):
     assert int(limits["nvidia.com/gpu"]) >= float(loaded.resources.gpus)
 
 
-def test_the_bucket_of_compose_is_made_once_and_again(monkeypatch):
+def test_compose_bucket_can_be_made_twice(monkeypatch):
     """The very command of the service `bucket`, against a real S3-compatible server."""
     command = compose()["services"]["bucket"]["command"]
     ast.parse(command[2])
@@ -258,6 +258,6 @@ def test_the_bucket_of_compose_is_made_once_and_again(monkeypatch):
         server.stop()
 
 
-def test_the_yaml_of_every_file_is_read(tmp_path):
+def test_yaml_of_every_file_can_be_read(tmp_path):
     for path in DOCKER.glob("*.yaml"):
         assert list(yaml.safe_load_all(interpolated(path.read_text())))

@@ -66,7 +66,7 @@ def test_a_service_that_compose_does_not_know_is_refused():
         PyCompose.from_json(json.dumps(document))
 
 
-def test_the_cluster_file_follows_rays_own_schema():
+def test_cluster_file_follows_the_schema_of_ray():
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     document = ray_up()
@@ -111,7 +111,7 @@ def test_the_ray_job_uses_the_keys_of_kuberay():
         assert all(isinstance(value, str) for value in group["rayStartParams"].values())
 
 
-def test_losing_the_head_starts_anew_and_the_head_takes_no_trials():
+def test_head_takes_no_trials_and_a_lost_head_is_replaced():
     spec = rayjob()[1]["spec"]
     assert spec["backoffLimit"] >= 1
     assert spec["shutdownAfterJobFinishes"] is True

@@ -111,7 +111,7 @@ def ended_well(slurm: Slurm) -> bool:
         ("169.254.3.4 fe80::1 fd00::7", "[fd00::7]"),
     ],
 )
-def test_nodes_and_client_get_an_address_that_others_can_reach(slurm, given, host):
+def test_nodes_and_client_get_a_reachable_address(slurm, given, host):
     code, _ = slurm.run(ADDRESSES=given)
     assert code == 3  # of podium submit
     plain = host.strip("[]")
@@ -123,7 +123,7 @@ def test_nodes_and_client_get_an_address_that_others_can_reach(slurm, given, hos
     assert ended_well(slurm)
 
 
-def test_a_head_without_such_an_address_is_refused_unless_it_is_given(slurm):
+def test_head_without_reachable_address_is_refused_by_default(slurm):
     code, errors = slurm.run(ADDRESSES="127.0.1.1 fe80::1")
     assert code == 1
     assert "node n1 has no address that other nodes can reach (127.0.1.1 fe80::1)" in errors
@@ -170,7 +170,7 @@ def test_scancel_ends_everything_and_queues_nothing(slurm):
     assert ended_well(slurm)
 
 
-def test_near_its_end_it_stops_the_sweep_and_queues_itself_again(slurm):
+def test_job_near_its_time_limit_stops_and_queues_a_new_job(slurm):
     process = slurm.start(FOLLOWS="50")
     slurm.await_log("--follow")
     process.send_signal(signal.SIGUSR1)

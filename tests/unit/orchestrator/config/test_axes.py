@@ -23,7 +23,7 @@ def test_a_name_takes_all_its_defaults(tmp_path):
     assert focal.parameters == {"alpha": 0.8, "gamma": 0.2}
 
 
-def test_one_name_stands_twice_under_two_aliases(tmp_path):
+def test_a_name_can_be_listed_twice_with_two_aliases(tmp_path):
     config = load(
         tmp_path, "losses=[focal, {name: focal, alias: focal-g2, parameters: {gamma: 2}}]"
     )
@@ -31,12 +31,12 @@ def test_one_name_stands_twice_under_two_aliases(tmp_path):
     assert [c.parameters["gamma"] for c in config.losses] == [0.2, 2.0]
 
 
-def test_a_sum_of_losses_needs_no_entry_of_its_own(tmp_path):
+def test_a_sum_of_losses_needs_no_catalogue_entry(tmp_path):
     (loss,) = load(tmp_path, "losses=[focal+iou]").losses
     assert (loss.name, loss.label) == ("iou+focal", "iou+focal")
 
 
-def test_a_folder_is_named_by_its_alias_and_the_alias_is_identity(tmp_path):
+def test_alias_names_a_folder_and_is_identity(tmp_path):
     config = load(
         tmp_path,
         "datasets=[{name: folder, alias: clinic, root: a}, {name: folder, alias: b, root: a}]",
@@ -44,7 +44,7 @@ def test_a_folder_is_named_by_its_alias_and_the_alias_is_identity(tmp_path):
     assert [c.parameters["label"] for c in config.datasets] == ["clinic", "b"]
 
 
-def test_dataset_parameters_and_roots(tmp_path):
+def test_dataset_takes_parameters_and_a_root(tmp_path):
     config = load(
         tmp_path,
         "data.root=/d",
@@ -66,11 +66,11 @@ SIZES = [
 
 
 @pytest.mark.parametrize(("override", "message"), SIZES)
-def test_what_no_machine_can_hold_is_refused(tmp_path, override, message):
+def test_values_beyond_any_machine_are_refused(tmp_path, override, message):
     assert message in refusal(tmp_path, override)
 
 
-def test_labels_that_look_the_same_are_the_same(tmp_path):
+def test_labels_in_two_unicode_forms_are_equal(tmp_path):
     models = "models=[{name: unet, alias: '\u00e9'}, {name: fcn, alias: 'e\u0301'}]"
     assert "the label is used already by models.0" in refusal(tmp_path, models)
 
@@ -78,7 +78,7 @@ def test_labels_that_look_the_same_are_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("first", "second"), [("UNet-a", "unet-A"), ("a", "\uff41"), ("\ufb01", "FI")]
 )
-def test_labels_that_differ_by_case_or_unicode_form_alone_are_refused(tmp_path, first, second):
+def test_labels_equal_but_for_case_or_unicode_are_refused(tmp_path, first, second):
     models = f"models=[{{name: unet, alias: '{first}'}}, {{name: fcn, alias: '{second}'}}]"
     assert refusal(tmp_path, models).startswith(
         f"models.1: {second!r}: differs from {first!r} (models.0) by upper and lower case or by"
@@ -119,5 +119,5 @@ def test_labels_that_differ_by_case_or_unicode_form_alone_are_refused(tmp_path, 
         ("datasets=[wound, synthetic-skin, kvasir-seg]", "data.root: missing, but files are read by wound (Foot Ulcer Segmentation Challenge), kvasir-seg (Kvasir-SEG): name the folder that holds what is in brackets, or give one dataset its own root, as {name: ..., root: ...}; `podium data list` says where to get the data"),
     ],
 )  # fmt: skip
-def test_a_refused_entry_says_what_to_do(tmp_path, override, message):
+def test_a_refused_entry_reports_the_remedy(tmp_path, override, message):
     assert message in refusal(tmp_path, override)

@@ -38,7 +38,7 @@ def refusal(path) -> str:
         ("", None),
     ],
 )
-def test_values_mean_what_they_look_like(text, value):
+def test_values_are_read_as_written(text, value):
     parsed = parse_yaml(text)
     assert parsed == value
     assert type(parsed) is type(value)
@@ -72,7 +72,7 @@ def test_aliases_and_a_byte_order_mark_are_understood(tmp_path):
         ("hello\n", "sweep.yaml: is a single value; it must hold keys and values such as 'datasets: [...]'"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_named_with_its_place(tmp_path, text, message):
+def test_unreadable_text_is_reported_with_its_line(tmp_path, text, message):
     assert refusal(write(tmp_path, text)) == message
 
 
@@ -92,7 +92,7 @@ def test_a_missing_folder_is_a_missing_file(tmp_path):
     assert "no such file" in refusal(tmp_path / "nowhere" / "sweep.yaml")
 
 
-def test_a_folder_names_what_is_in_it(tmp_path):
+def test_a_folder_is_refused_with_its_files(tmp_path):
     write(tmp_path)
     assert refusal(tmp_path).endswith("is a folder; name a file in it: sweep.yaml")
 
@@ -125,7 +125,7 @@ BOMBS = {
 
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_bomb_is_said_at_once(tmp_path, bomb):
+def test_an_alias_bomb_is_refused_at_once(tmp_path, bomb):
     started = time.process_time()
     message = refusal(write(tmp_path, BOMBS[bomb]))
     assert "holds more than 30,000 values, each alias counted" in message
@@ -139,7 +139,7 @@ def test_few_aliases_are_no_bomb(tmp_path):
 
 
 @pytest.mark.timeout(10)
-def test_what_never_ends_is_not_read(tmp_path):
+def test_an_endless_file_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
     for path in (tmp_path / "pipe.yaml", Path("/dev/zero")):
         assert "is a pipe or a device" in refusal(path)
@@ -154,7 +154,7 @@ TRAPS = ["010", "042", "+07", "-00", "1:30", "1:30:00", "1:30.5", "0x1F", "0b101
 
 
 @pytest.mark.parametrize("trap", TRAPS)
-def test_a_number_that_yaml_reads_as_another_is_refused(tmp_path, trap):
+def test_a_number_that_yaml_misreads_is_refused(tmp_path, trap):
     shown = trap.partition(" ")[2].strip("'") or trap
     message = refusal(write(tmp_path, f"training:\n  patience: {trap}\n"))
     assert message.startswith(
@@ -173,7 +173,7 @@ def test_text_stays_text(text):
 
 @settings(deadline=None, max_examples=200)
 @given(st.one_of(st.integers(-(2**70), 2**70), st.floats()))
-def test_a_plain_number_means_itself(number):
+def test_a_plain_number_is_read_as_written(number):
     text = str(number) if isinstance(number, int) else yaml.safe_dump(number).partition("\n")[0]
     found = parse_yaml(text)
     assert found == number or (number != number and found != found)
@@ -181,7 +181,7 @@ def test_a_plain_number_means_itself(number):
 
 @settings(deadline=None, max_examples=200)
 @given(st.text("0123456789_:.+-xXoObeE", min_size=1, max_size=8))
-def test_whatever_looks_like_a_number_is_itself_or_text_or_refused(text):
+def test_number_like_text_is_never_read_as_another_number(text):
     try:
         found = parse_yaml(f"[{text!r}]".replace("'", ""))
     except yaml.YAMLError:

@@ -43,7 +43,7 @@ def test_shares_that_can_be_checked_by_hand(memory, device, margin, share):
 
 
 @given(st.floats(1e-3, 1e3), st.floats(1, 200), st.floats(0, 1))
-def test_as_many_trials_as_the_share_says_fit_and_no_more(memory, device, margin):
+def test_a_gpu_share_admits_as_many_trials_as_fit(memory, device, margin):
     share = gpu_share(memory, device, margin)
     number = num_slots(cpus=10**6, gpus=1, cpus_per_trial=1, gpus_per_trial=share)
     assert 0 < share <= 1
@@ -52,7 +52,7 @@ def test_as_many_trials_as_the_share_says_fit_and_no_more(memory, device, margin
 
 
 @pytest.mark.parametrize(("memory", "device", "margin"), [(0, 1, 0), (1, 0, 0), (1, 1, -0.1)])
-def test_what_makes_no_sense_is_an_error(memory, device, margin):
+def test_meaningless_values_are_an_error(memory, device, margin):
     with pytest.raises(ValueError, match="margin"):
         gpu_share(memory, device, margin)
 
@@ -69,7 +69,7 @@ def share(*names: str, image_size: int = 224, batch_size: int = 8) -> float:
     return max(found.values())
 
 
-def test_every_model_gets_its_own_share_and_small_images_need_less():
+def test_share_depends_on_model_and_image_size():
     models = [Component(name=name) for name in ("unet", "esfpnet", "emcad")]
     found = shares_for(models, image_size=224, batch_size=8, gpu_memory_gib=80)
     assert found == {name: share(name) for name in ("unet", "esfpnet", "emcad")}
@@ -77,7 +77,7 @@ def test_every_model_gets_its_own_share_and_small_images_need_less():
     assert share("unet", image_size=64) < share("unet") < share("unet", batch_size=64)
 
 
-def test_the_images_of_a_dataset_take_their_place_on_the_gpu():
+def test_share_includes_the_images_of_the_dataset():
     skin = Component(name="synthetic-skin", parameters={"num_images": 100})
     assert resident_bytes(skin, 32) == 100 * 32 * 32 * 4
     assert resident_bytes(Component(name="isic-2017"), 224) == 2750 * 224 * 224 * 4
@@ -107,7 +107,7 @@ def test_auto_becomes_a_number_that_grid_and_plan_use(tmp_path):
     assert twice == pytest.approx(config.resources.gpus / 2, rel=0.2)
 
 
-def test_auto_gives_each_model_its_share_in_grid_plan_and_document(tmp_path):
+def test_auto_share_per_model_is_in_grid_plan_and_document(tmp_path):
     config = auto(tmp_path, "cluster.gpu_memory_gib=80", "models=[unet, fcbformer]")
     shares = config.gpu_shares
     assert config.resources.gpus == shares["fcbformer"] > shares["unet"] > 0
@@ -135,7 +135,7 @@ def nvidia_smi(tmp_path, monkeypatch):
     return answer
 
 
-def test_the_machine_tells_the_memory_of_its_smallest_gpu(tmp_path, nvidia_smi):
+def test_memory_is_that_of_the_smallest_gpu(tmp_path, nvidia_smi):
     nvidia_smi("81920, NVIDIA A100 80GB\\n40960, NVIDIA A100-SXM4\\n")
     assert local_gpu() == ("NVIDIA A100-SXM4", 40 * GIB)
     config = auto(tmp_path, "cluster.gpu_memory_gib=40")
@@ -143,7 +143,7 @@ def test_the_machine_tells_the_memory_of_its_smallest_gpu(tmp_path, nvidia_smi):
 
 
 @pytest.mark.parametrize(("text", "code"), [("", 9), ("No devices were found\\n", 0)])
-def test_a_machine_that_tells_none_is_refused_with_the_remedy(tmp_path, nvidia_smi, text, code):
+def test_unknown_gpu_memory_is_refused_with_the_remedy(tmp_path, nvidia_smi, text, code):
     nvidia_smi(text, code)
     assert local_gpu() is None
     with pytest.raises(UserError, match=r"resources.gpus: 'auto': .* set cluster.gpu_memory_gib"):

@@ -30,7 +30,7 @@ def load(folder, tuned: str | None = TUNED, *overrides: str, text: str = CONFIG)
     return load_config(write(folder, text), overrides)
 
 
-def test_the_losses_stand_where_the_file_was_named(tmp_path):
+def test_included_losses_replace_the_entry_of_the_file(tmp_path):
     config = load(tmp_path)
     assert [loss.label for loss in config.losses] == [
         "focal", "focal (tuned)", "iou (tuned)", "bce",
@@ -38,12 +38,12 @@ def test_the_losses_stand_where_the_file_was_named(tmp_path):
     assert config.losses[1].parameters == {"alpha": 0.8, "gamma": 2.0, "learning_rate": 0.01}
 
 
-def test_what_stands_in_the_list_already_is_left_out(tmp_path):
+def test_included_loss_that_is_already_listed_is_skipped(tmp_path):
     same = "losses: [{name: focal, alias: focal (tuned), parameters: {gamma: 0.2}}, bce, iou]"
     assert [loss.label for loss in load(tmp_path, same).losses] == ["focal", "iou", "bce"]
 
 
-def test_the_learning_rate_of_the_protocol_asks_nothing_else(tmp_path):
+def test_learning_rate_of_the_protocol_is_not_a_new_loss(tmp_path):
     rate = "losses: [{name: focal, alias: focal (tuned), parameters: {learning_rate: 0.001}}, iou]"
     assert [loss.label for loss in load(tmp_path, rate).losses] == ["focal", "iou", "bce"]
     other = load(tmp_path, rate, "training.learning_rate=0.002")
@@ -55,7 +55,7 @@ def test_an_override_may_name_a_file(tmp_path):
     assert [loss.label for loss in config.losses] == ["focal (tuned)", "iou (tuned)"]
 
 
-def test_lines_after_the_file_are_those_of_the_configuration(tmp_path):
+def test_errors_after_an_included_file_name_the_right_line(tmp_path):
     with pytest.raises(UserError, match=r"sweep\.yaml:6: losses\.3: 'bec': unknown loss"):
         load(tmp_path, text=CONFIG.replace("- bce", "- bec"))
 
@@ -73,12 +73,12 @@ def test_lines_after_the_file_are_those_of_the_configuration(tmp_path):
         ("losses: !!python/object/apply:os.getcwd []", r"tuned\.yaml:1:9: is not YAML"),
     ],
 )
-def test_a_wrong_file_is_refused_with_its_place(tmp_path, tuned, message):
+def test_a_wrong_file_is_refused_with_file_and_line(tmp_path, tuned, message):
     with pytest.raises(UserError, match=message):
         load(tmp_path, tuned)
 
 
 @pytest.mark.parametrize("entry", ["{from: tuned.yaml, alias: x}", "{from: 3}", "{from: [a]}"])
-def test_from_stands_alone(tmp_path, entry):
+def test_from_with_another_key_is_refused(tmp_path, entry):
     with pytest.raises(UserError, match=r"losses\.1: .*must hold 'from' and nothing else"):
         load(tmp_path, text=CONFIG.replace("{from: tuned.yaml}", entry))

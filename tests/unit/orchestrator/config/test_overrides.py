@@ -43,11 +43,11 @@ def test_keys_inside_an_entry_can_be_set(tmp_path):
     assert config.models[0].label == "u"
 
 
-def test_the_last_one_wins(tmp_path):
+def test_the_last_override_of_a_key_wins(tmp_path):
     assert load(tmp_path, "seed=1", "seed=2").seed == 2
 
 
-def test_null_and_nothing_take_a_value_away(tmp_path):
+def test_null_and_empty_overrides_remove_a_value(tmp_path):
     assert load(tmp_path, "data.root=/d", "data.root=null").data.root is None
     assert load(tmp_path, "data.root=/d", "data.root=").data.root is None
 
@@ -81,7 +81,7 @@ def test_all_refused_overrides_are_named_at_once(tmp_path):
     assert [line.partition("--set ")[2] for line in lines] == ["oops)", "repeats=0)", "seed=x)"]
 
 
-def test_an_override_that_mends_the_file_leaves_no_complaint(tmp_path):
+def test_an_override_can_correct_the_file(tmp_path):
     text = MINIMAL + "training: {max_epochs: 0}\n"
     assert refusal(tmp_path, text=text) == [
         "sweep.yaml:5: training.max_epochs: 0: must be at least 1"

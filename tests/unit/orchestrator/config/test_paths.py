@@ -54,7 +54,7 @@ def test_uris_in_normal_form_are_kept_as_they_are(uri):
         ("s3://?region=x", "names no bucket"),
     ],
 )
-def test_uris_that_no_store_can_be_are_refused(uri, reason):
+def test_invalid_uris_are_refused(uri, reason):
     with pytest.raises(ValueError, match=reason):
         resolve_location(uri, FOLDER)
 
@@ -71,7 +71,7 @@ def test_uris_that_no_store_can_be_are_refused(uri, reason):
         ("~nobody-of-this-name/x", "write the path in full"),
     ],
 )
-def test_what_names_no_place_is_refused(text, reason):
+def test_invalid_paths_are_refused(text, reason):
     with pytest.raises(ValueError, match=reason):
         resolve_location(text, FOLDER)
 
@@ -98,19 +98,19 @@ def test_archives_are_read_from_a_file_or_s3():
         ("", "must name a folder"),
     ],
 )
-def test_data_that_no_node_could_read_is_refused(text, reason):
+def test_data_that_nodes_cannot_read_is_refused(text, reason):
     with pytest.raises(ValueError, match=reason) as caught:
         resolve_data(text, FOLDER)
     assert "hush" not in str(caught.value)
 
 
-def test_a_link_in_the_path_is_followed_as_the_system_would(tmp_path):
+def test_a_link_in_a_path_is_followed_as_the_system_does(tmp_path):
     (tmp_path / "real" / "deep").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
     assert resolve_local("../x", tmp_path / "link") == str((tmp_path / "real" / "x").resolve())
 
 
-def test_every_path_of_a_configuration_is_relative_to_its_file(tmp_path, monkeypatch):
+def test_every_configured_path_is_relative_to_the_file(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     config = load(
         tmp_path,
@@ -124,7 +124,7 @@ def test_every_path_of_a_configuration_is_relative_to_its_file(tmp_path, monkeyp
     assert config.roots == {"wound": f"{root}/d", "clinic": f"{root}/mine"}
 
 
-def test_a_file_named_by_a_relative_path_gives_absolute_paths(tmp_path, monkeypatch):
+def test_a_file_at_a_relative_path_gives_absolute_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load(Path()).results == str(tmp_path.resolve() / "results")
 
@@ -134,7 +134,7 @@ names = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=8)
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(names, min_size=1, max_size=4))
-def test_a_relative_path_equals_the_absolute_one_it_stands_for(parts):
+def test_a_relative_path_equals_its_absolute_path(parts):
     with tempfile.TemporaryDirectory() as folder:
         absolute = str(Path(folder).resolve().joinpath(*parts))
         assert resolve_local(absolute, FOLDER) == absolute

@@ -52,7 +52,7 @@ def test_paths_become_absolute_and_the_name_stays(tmp_path):
     same(config, moved(config, tmp_path / "elsewhere"))
 
 
-def test_overrides_are_in_it(tmp_path):
+def test_portable_document_includes_overrides(tmp_path):
     config = write_config(tmp_path, name=None)
     overrides = (
         "training.learning_rate=1e-3", "repeats=3", "results=../there", 'models.0.alias="1e-3"',
@@ -62,12 +62,12 @@ def test_overrides_are_in_it(tmp_path):
     same(config, other, overrides)
 
 
-def test_a_name_that_was_the_files_is_kept(tmp_path):
+def test_sweep_name_from_the_file_name_is_kept(tmp_path):
     config = write_config(tmp_path, name=None)
     assert load_config(moved(config, tmp_path / "elsewhere")).name == "sweep"
 
 
-def test_homes_and_uris_stay_for_the_machine_that_reads_them(tmp_path):
+def test_home_folders_and_uris_are_not_resolved(tmp_path):
     config = write_config(
         tmp_path, data={"cache": "~/fast", "root": "file:///data"}, results="s3://b/r"
     )
@@ -76,7 +76,7 @@ def test_homes_and_uris_stay_for_the_machine_that_reads_them(tmp_path):
     assert values["results"] == "s3://b/r"
 
 
-def test_where_it_is_submitted_says_which_cluster(tmp_path):
+def test_cluster_address_is_removed_from_the_document(tmp_path):
     config = write_config(tmp_path, cluster={"address": "10.0.0.1:6379", "cpus": 3})
     assert yaml.safe_load(portable_yaml(config))["cluster"] == {"cpus": 3}
 
@@ -91,11 +91,11 @@ def test_pretrained_files_are_found_from_anywhere(tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_published_configuration_travels(tmp_path, path):
+def test_every_published_configuration_is_portable(tmp_path, path):
     same(path, moved(path, tmp_path / "elsewhere"))
 
 
-def test_no_path_of_the_schema_is_forgotten():
+def test_every_path_of_the_schema_is_made_absolute():
     """A new key that holds a path must be made absolute too."""
 
     def paths(model, prefix=""):

@@ -16,7 +16,7 @@ ALL = sorted(CONFIGS.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
-def test_every_configuration_loads_and_begins_with_its_question(path):
+def test_every_configuration_loads_and_begins_with_a_question(path):
     config = load_config(path)
     assert config.name == path.stem
     first = path.read_text(encoding="utf-8").splitlines()[0]
@@ -44,7 +44,7 @@ def test_paper_is_exactly_the_published_protocol():
     )
 
 
-def test_quickstart_needs_no_data_and_every_model_is_there():
+def test_quickstart_needs_no_data_and_has_every_model():
     config = load_config(CONFIGS / "quickstart.yaml")
     assert set(config.roots.values()) == {None}
     assert len(config.datasets) == 6

@@ -80,7 +80,7 @@ def test_a_refused_line_is_quoted_with_its_remedy(tmp_path, line, message):
         ("results", "../results/my-sweep"),
     ],
 )
-def test_a_missing_key_comes_with_an_example(tmp_path, key, example):
+def test_a_missing_key_is_reported_with_an_example(tmp_path, key, example):
     text = "".join(line for line in MINIMAL.splitlines(True) if not line.startswith(key))
     assert refusal(tmp_path, text) == [f"sweep.yaml: {key}: missing; for example {key}: {example}"]
 
@@ -96,7 +96,7 @@ def test_an_axis_that_is_a_single_name_is_refused(tmp_path):
     assert refusal(tmp_path, text) == [expected]
 
 
-def test_everything_wrong_is_said_at_once_in_the_order_of_the_file(tmp_path):
+def test_all_errors_are_reported_at_once_in_file_order(tmp_path):
     text = (
         "datasets: [synthetic-skn, wound]\n"
         "models: [unet, {name: unet, alias: u8, parameters: {widht: 8}}]\n"
@@ -116,7 +116,7 @@ def test_everything_wrong_is_said_at_once_in_the_order_of_the_file(tmp_path):
     ]
 
 
-def test_a_grid_beyond_reason_is_refused(tmp_path):
+def test_a_grid_above_the_limit_is_refused(tmp_path):
     assert refusal(tmp_path, MINIMAL + "repeats: 1000001\n") == [
         "sweep.yaml:5: repeats: 1000001: the grid has 1,000,001 trials; at most 1,000,000 are allowed"
     ]
@@ -161,7 +161,7 @@ keys = st.sampled_from(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.dictionaries(keys, json_like, max_size=5))
-def test_whatever_a_file_says_it_loads_or_is_refused_in_plain_words(tmp_path, changes):
+def test_any_file_loads_or_is_refused_in_plain_words(tmp_path, changes):
     document = {
         "datasets": ["synthetic-skin"],
         "models": ["unet"],

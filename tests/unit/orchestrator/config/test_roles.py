@@ -110,7 +110,7 @@ def ids(folder, *overrides: str) -> set[str]:
     return set(build_grid(load(folder, *BASE, *overrides)).trial_ids)
 
 
-def test_every_key_has_exactly_one_role_and_a_case_below():
+def test_every_key_has_one_role_and_a_case():
     found = dict(leaves(SweepFile))
     assert {key: [role] for role, table in OTHER_VALUES.items() for key in table} == found
 

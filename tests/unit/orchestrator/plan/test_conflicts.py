@@ -32,7 +32,7 @@ def refusal(grid_losses: list[Component], stored_losses: list[Component], **prot
     return str(caught.value)
 
 
-def test_a_label_that_stands_for_another_question_is_refused():
+def test_a_label_of_another_loss_in_the_results_is_refused():
     assert refusal([FOCAL_2], [FOCAL]) == (
         "loss 'focal': in the results this label stands for focal with "
         '{"alpha": 0.8, "gamma": 0.2}, and here for something else; give it an alias here, or set '
@@ -40,7 +40,7 @@ def test_a_label_that_stands_for_another_question_is_refused():
     )
 
 
-def test_a_question_under_another_label_is_refused():
+def test_a_loss_with_another_label_in_the_results_is_refused():
     assert refusal([replace(FOCAL, label="mine")], [FOCAL]) == (
         "loss 'mine': in the results the same loss has the label 'focal'; use that alias here, "
         "or set results to another location"
@@ -54,7 +54,7 @@ def test_the_same_trial_under_another_label_is_refused():
         plan(make_grid(specs), committed(*map(row_of, renamed)))
 
 
-def test_every_conflict_is_named_once():
+def test_every_conflict_is_reported_once():
     stored = [replace(FOCAL, label="x"), replace(IOU, label="y")]
     assert refusal([FOCAL, IOU], stored).count("\n") == 1
 
@@ -65,13 +65,13 @@ def test_many_conflicts_are_counted():
     assert refusal(losses, moved).splitlines()[-1] == "and 4 more"
 
 
-def test_another_protocol_may_use_the_label_for_something_else():
+def test_a_label_can_differ_in_meaning_between_protocols():
     grid = make_grid(make_specs([SKIN], [FCN], [FOCAL_2]))
     rows = map(row_of, make_specs([WOUND], [FCN], [FOCAL], seed=7))
     assert len(plan(grid, committed(*rows)).pending) == 2
 
 
-def test_other_labels_of_the_same_results_do_not_matter():
+def test_labels_outside_the_grid_are_not_checked():
     grid = make_grid(make_specs([SKIN], [FCN], [replace(FOCAL_2, label="focal-g2")]))
     rows = map(row_of, make_specs([WOUND], [FCN], [FOCAL]))
     assert len(plan(grid, committed(*rows)).pending) == 2
@@ -80,7 +80,7 @@ def test_other_labels_of_the_same_results_do_not_matter():
 @pytest.mark.parametrize(
     ("ours", "theirs"), [("Focal", "focal"), ("\u00e9", "E\u0301"), ("\ufb01", "FI")]
 )
-def test_a_label_that_differs_by_case_or_unicode_form_alone_is_refused(ours, theirs):
+def test_label_equal_but_for_case_or_unicode_is_refused(ours, theirs):
     theirs = replace(FOCAL, label=theirs)
     message = refusal([replace(FOCAL_2, label=ours)], [theirs])
     assert message.startswith(f"loss {ours!r}: the results have a label {theirs.label!r} for some")

@@ -58,7 +58,7 @@ def test_without_rows_the_shipped_table_of_steps_is_scaled():
     assert estimate.source is EstimateSource.TABLE
 
 
-def test_without_rows_and_table_multiply_adds_meet_an_assumed_speed(monkeypatch):
+def test_cost_without_rows_and_table_uses_an_assumed_speed(monkeypatch):
     monkeypatch.setattr("workers.catalogue.costs.measured_steps", dict)
     estimate = costs().estimate(SKIN_FCN)
     passes = 10 * (3 * 60 + 20)
@@ -81,7 +81,7 @@ def test_a_gpu_and_more_threads_are_faster(monkeypatch):
     assert costs(gpus=1).estimate(SKIN_FCN).seconds < cpu
 
 
-def test_assumed_seconds_on_a_gpu_count_steps_and_say_that_they_are_assumed():
+def test_assumed_gpu_seconds_follow_steps_and_are_marked():
     # 100 images in batches of 8: 8 steps on 60, 3 forward passes on 20; 10 epochs.
     seconds = gpu_step_seconds("fcn", FCN.parameters, image_size=224, batch_size=8, share=1.0)
     estimate = costs(gpus=1).estimate(SKIN_FCN)
@@ -110,20 +110,20 @@ def test_a_measured_table_of_the_gpu_at_hand_is_used(monkeypatch):
     assert trial.source is EstimateSource.TABLE
 
 
-def test_measured_seconds_of_the_same_dataset_and_model_are_averaged():
+def test_measured_seconds_of_a_cell_are_averaged():
     rows = [row_of(SKIN_FCN, train_seconds=seconds) for seconds in (10.0, 20.0)]
     estimate = costs(*rows).estimate(SKIN_FCN)
     assert (estimate.seconds, estimate.source) == (15.0, EstimateSource.MEASURED)
 
 
-def test_the_same_model_elsewhere_is_scaled_by_images():
+def test_same_model_on_another_dataset_is_scaled_by_images():
     row = row_of(SKIN_UNET, train_seconds=10.0)  # 60 + 20 images, 10 epochs
     estimate = costs(row, num_images={"wound": 1000}).estimate(WOUND_UNET)
     assert estimate.seconds == pytest.approx(100.0)
     assert estimate.source is EstimateSource.SAME_MODEL
 
 
-def test_the_number_of_epochs_is_the_measured_one():
+def test_expected_epochs_are_the_measured_epochs():
     stopped_early = row_of(SKIN_UNET, train_seconds=10.0, num_epochs=5)
     # Twice as long an epoch as above, but half as many.
     estimate = costs(stopped_early, num_images={"wound": 1000}).estimate(WOUND_UNET)
@@ -138,7 +138,7 @@ def test_another_model_is_calibrated_by_multiply_adds():
     assert estimate.source is EstimateSource.CALIBRATED
 
 
-def test_another_protocol_tells_the_speed_but_not_the_seconds():
+def test_another_protocol_gives_the_speed_not_the_seconds():
     smaller = make_specs([SKIN], [UNET_8], [IOU], image_size=32)[0]
     estimate = costs(row_of(smaller, train_seconds=1.0)).estimate(SKIN_UNET)
     assert estimate.seconds == pytest.approx(49.0)
@@ -156,7 +156,7 @@ def test_another_protocol_tells_the_speed_but_not_the_seconds():
     ],
     ids=str,
 )
-def test_rows_that_say_nothing_about_a_whole_run_here_are_left_out(useless):
+def test_rows_that_measure_no_whole_trial_are_ignored(useless):
     assert costs(row_of(SKIN_FCN, **useless)).estimate(SKIN_FCN).source is EstimateSource.TABLE
 
 
@@ -175,7 +175,7 @@ def test_a_plain_network_costs_as_the_square_of_its_width():
     assert gmacs_224(narrow) == pytest.approx(36.88 / 64)
 
 
-def test_every_default_model_costs_what_the_catalogue_says():
+def test_cost_of_default_models_equals_the_catalogue():
     for name, entry in MODELS.items():
         component = Component(name=name, parameters=complete_model(name, {})[1])
         assert gmacs_224(component) == entry.gmacs_224

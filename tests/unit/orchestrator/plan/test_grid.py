@@ -38,7 +38,7 @@ def make(folder, *overrides: str):
     return build_grid(load_config(path, overrides))
 
 
-def test_every_combination_is_there_once_in_the_order_of_the_file(tmp_path):
+def test_grid_has_each_combination_once_in_file_order(tmp_path):
     grid = make(tmp_path)
     labels = [(s.dataset.label, s.model.label, s.loss.label, s.repeat) for s in grid.trials]
     assert labels == [
@@ -58,13 +58,13 @@ def test_a_trial_carries_the_whole_protocol(tmp_path):
     assert spec.training.max_epochs == 3
 
 
-def test_a_grid_knows_where_data_is_and_what_a_trial_takes(tmp_path):
+def test_a_grid_has_data_roots_and_resources(tmp_path):
     grid = make(tmp_path)
     assert grid.roots == {"synthetic-skin": None, "clinic": str(tmp_path.resolve() / "mine")}
     assert (grid.cpus_per_trial, grid.gpus_per_trial) == (2, 0.5)
 
 
-def test_the_grid_id_is_of_the_set_of_trials(tmp_path):
+def test_grid_id_depends_only_on_the_set_of_trials(tmp_path):
     grid = make(tmp_path)
     assert make(tmp_path, "losses=[iou+focal, iou]").grid_id == grid.grid_id
     assert make(tmp_path, "name=other", "results=/x").grid_id == grid.grid_id
@@ -84,7 +84,7 @@ def test_the_document_names_axes_titles_and_ids(tmp_path):
     assert document["protocol_id"] == grid.protocol_id
 
 
-def test_the_document_gives_the_grid_back(tmp_path):
+def test_grid_is_rebuilt_from_its_document(tmp_path):
     grid = make(tmp_path)
     text = json.dumps(grid.document(SAVED_AT), sort_keys=True)
     again = grid_from_document(json.loads(text))
@@ -101,7 +101,7 @@ def test_a_document_of_another_version_is_refused(tmp_path, damage):
         grid_from_document(document)
 
 
-def test_trials_of_two_protocols_or_said_twice_are_no_grid():
+def test_grid_refuses_two_protocols_and_repeated_trials():
     specs = make_specs()
     for wrong in ([], specs + specs[:1], specs + make_specs(seed=1)):
         with pytest.raises(ValueError, match="trials"):

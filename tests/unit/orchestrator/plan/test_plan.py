@@ -28,7 +28,7 @@ def first(grid: Grid = GRID, **store) -> PlannedTrial:
     return plan(grid, rows, **store).trials[0]
 
 
-def test_an_empty_store_means_run_everything():
+def test_an_empty_store_plans_every_trial():
     made = plan(GRID, {})
     assert [trial.trial_id for trial in made.trials] == list(GRID.trial_ids)
     assert {trial.action for trial in made.trials} == {Action.RUN}
@@ -38,7 +38,7 @@ def test_an_empty_store_means_run_everything():
 
 
 @pytest.mark.parametrize("status", ["completed", "diverged"])
-def test_a_result_is_not_computed_again(status):
+def test_a_finished_trial_is_skipped(status):
     trial = first(committed=committed(row_of(FIRST, status=status)))
     assert (trial.action, trial.reason, trial.status) == (Action.SKIP, status, TrialStatus(status))
     assert not trial.failed
@@ -46,7 +46,7 @@ def test_a_result_is_not_computed_again(status):
 
 
 @pytest.mark.parametrize("failure_class", ["infrastructure", "out-of-memory"])
-def test_what_chance_or_memory_stopped_is_tried_again(failure_class):
+def test_temporary_and_memory_failures_are_retried(failure_class):
     failures = [
         failed(trial_id=FIRST_ID, failure_class="bug", attempt=1),
         failed(trial_id=FIRST_ID, failure_class=failure_class, attempt=2),
@@ -57,7 +57,7 @@ def test_what_chance_or_memory_stopped_is_tried_again(failure_class):
     assert trial == first(failures=failures[::-1])
 
 
-def test_a_bug_is_not_tried_again_by_itself():
+def test_a_bug_is_not_retried_by_default():
     trial = first(failures=[failed(trial_id=FIRST_ID, failure_class="bug", attempt=1)])
     assert trial.action == Action.SKIP
     assert trial.reason == "failed: bug (attempt 1), use --retry bug"
@@ -65,7 +65,7 @@ def test_a_bug_is_not_tried_again_by_itself():
     assert trial.failure == FailureClass.BUG
 
 
-def test_a_bug_is_tried_again_when_asked():
+def test_a_bug_is_retried_on_request():
     failures = [failed(trial_id=FIRST_ID, failure_class="bug", attempt=1)]
     trial = first(failures=failures, retry=frozenset({FailureClass.BUG}))
     assert (trial.action, trial.reason, trial.failed) == (
@@ -92,14 +92,14 @@ def oom(gpus: float | None, attempt: int = 1) -> FailureRow:
         ),
     ],
 )
-def test_after_out_of_memory_a_later_run_begins_with_a_larger_share(failures, gpus, reason):
+def test_run_after_out_of_memory_starts_with_a_larger_share(failures, gpus, reason):
     grid = make_grid(gpus_per_trial=0.25)
     trial = first(grid, failures=failures)
     assert (trial.action, trial.gpus, trial.reason) == (Action.RETRY, gpus, reason)
 
 
 @pytest.mark.parametrize(("configured", "failed"), [(0.25, 1), (1, 1), (0, 0)])
-def test_out_of_memory_on_all_there_is_is_left_until_asked_for(configured, failed):
+def test_out_of_memory_on_a_whole_gpu_is_not_retried(configured, failed):
     grid = make_grid(gpus_per_trial=configured)
     trial = first(grid, failures=[oom(failed, 3)])
     assert trial.failed
@@ -119,22 +119,22 @@ def test_a_result_after_a_failure_counts():
     assert (trial.action, trial.failed, trial.failure) == (Action.SKIP, False, None)
 
 
-def test_divergence_without_its_row_was_cut_off_before_the_commit():
+def test_divergence_without_a_trial_row_is_retried():
     trial = first(failures=[failed(trial_id=FIRST_ID, failure_class="diverged")])
     assert (trial.action, trial.reason) == (Action.RETRY, "after diverged (attempt 1)")
 
 
-def test_a_damaged_file_is_named_and_its_trial_run_again():
+def test_a_damaged_file_is_named_and_its_trial_planned():
     trial = first(damaged=[damaged_file(trial_id=FIRST_ID, path="r/trials/part-1.parquet")])
     assert (trial.action, trial.reason) == (Action.RETRY, "damaged file: r/trials/part-1.parquet")
 
 
-def test_a_whole_row_outweighs_a_damaged_file():
+def test_a_readable_row_outweighs_a_damaged_file():
     trial = first(committed=committed(row_of(FIRST)), damaged=[damaged_file(trial_id=FIRST_ID)])
     assert trial.action == Action.SKIP
 
 
-def test_a_damaged_result_outweighs_the_bug_before_it():
+def test_a_damaged_result_outweighs_an_earlier_bug():
     trial = first(
         failures=[failed(trial_id=FIRST_ID, failure_class="bug")],
         damaged=[damaged_file(trial_id=FIRST_ID)],
@@ -142,25 +142,25 @@ def test_a_damaged_result_outweighs_the_bug_before_it():
     assert trial.action == Action.RETRY
 
 
-def test_divergence_cannot_be_tried_again():
+def test_a_diverged_trial_cannot_be_retried():
     with pytest.raises(UserError, match="a diverged trial is a result"):
         plan(GRID, {}, retry=frozenset({FailureClass.DIVERGED}))
 
 
-def test_another_grids_trials_do_not_matter():
+def test_trials_of_another_grid_are_ignored():
     others = make_specs(seed=1)
     made = plan(GRID, committed(*map(row_of, others)))
     assert {trial.action for trial in made.trials} == {Action.RUN}
 
 
-def test_an_extended_grid_runs_only_what_is_new():
+def test_an_extended_grid_plans_only_the_new_trials():
     done = committed(*(row_of(spec) for spec in make_specs(repeats=1)))
     pending = plan(make_grid(make_specs(repeats=2)), done).pending
     assert {trial.spec.repeat for trial in pending} == {1}
     assert len(pending) == 8
 
 
-def test_the_longest_are_first_and_equals_keep_their_order():
+def test_longest_trials_are_first_and_ties_keep_their_order():
     made = plan(GRID, {})
     seconds = [trial.expected_seconds for trial in made.pending]
     assert seconds == sorted(seconds, reverse=True)
@@ -181,7 +181,7 @@ states = st.lists(
 
 @settings(deadline=None, max_examples=60)
 @given(states, st.randoms())
-def test_every_trial_is_planned_once_whatever_the_order(kinds, random):
+def test_every_trial_is_planned_once_in_any_order(kinds, random):
     def planned(order: list[int], specs: list[TrialSpec]) -> dict[str, tuple[str, str]]:
         rows, failures, damaged = [], [], []
         for index in order:

@@ -72,7 +72,7 @@ def run(path, trainer, *overrides):
     return ended.report, ended.plan
 
 
-def test_the_first_plan_asks_for_the_first_repeats_alone(tmp_path):
+def test_the_first_plan_has_only_the_first_repeats(tmp_path):
     plan = open_sweep(config(tmp_path)).plan
     assert {trial.spec.repeat for trial in plan.pending} == {0, 1}
     assert len(plan.pending) == 36
@@ -84,7 +84,7 @@ def test_the_first_plan_asks_for_the_first_repeats_alone(tmp_path):
     assert {trial.reason for trial in plan.trials if trial.held_back} == {"waits for the race"}
 
 
-def test_one_run_races_to_its_end_and_spares_trials(tmp_path):
+def test_a_single_run_ends_the_race_and_spares_trials(tmp_path):
     trainer = MadeUp()
     report, after = run(config(tmp_path), trainer)
     assert not report.interrupted
@@ -103,7 +103,7 @@ def test_one_run_races_to_its_end_and_spares_trials(tmp_path):
 
 
 @pytest.mark.parametrize("stop_after", [20, 37])
-def test_a_race_that_was_stopped_decides_the_same(tmp_path, stop_after):
+def test_a_stopped_race_decides_the_same(tmp_path, stop_after):
     noisy = 0.012
     whole = MadeUp(noisy)
     _, expected = run(config(tmp_path / "whole"), whole)
@@ -117,7 +117,7 @@ def test_a_race_that_was_stopped_decides_the_same(tmp_path, stop_after):
     assert after.race == expected.race
 
 
-def test_a_full_grid_that_is_raced_later_has_nothing_left_to_do(tmp_path):
+def test_race_over_a_finished_grid_has_no_pending_trials(tmp_path):
     trainer = MadeUp()
     run(config(tmp_path, policy="full"), trainer)
     assert len(trainer.trained) == 90
@@ -127,14 +127,14 @@ def test_a_full_grid_that_is_raced_later_has_nothing_left_to_do(tmp_path):
     assert plan.race.num_held_back == 0
 
 
-def test_the_ids_of_a_raced_grid_are_those_of_the_full_one(tmp_path):
+def test_a_race_has_the_trial_ids_of_the_full_grid(tmp_path):
     raced, full = open_sweep(config(tmp_path)), open_sweep(config(tmp_path, policy="full"))
     assert raced.grid.trial_ids == full.grid.trial_ids
     assert full.plan.race is None
     assert len(full.plan.pending) == 90
 
 
-def test_the_budget_ends_it_and_is_said(tmp_path):
+def test_the_budget_ends_the_race_and_is_reported(tmp_path):
     _, after = run(config(tmp_path), MadeUp(0.05), "race.budget=0.5", "race.level=1")
     assert after.race is not None
     assert (after.race.state, after.race.num_asked) == ("spent", 45)
@@ -147,7 +147,7 @@ def command(*arguments):
     return done.stdout
 
 
-def test_plan_status_rank_and_report_say_that_it_was_raced(tmp_path):
+def test_plan_status_rank_and_report_mention_the_race(tmp_path):
     path = config(tmp_path)
     first = MadeUp(0.012, stop_after=36)
     run(path, first)
@@ -197,6 +197,6 @@ def test_plan_status_rank_and_report_say_that_it_was_raced(tmp_path):
         ({"policy": "racing"}, r"policy: 'racing': unknown value; did you mean 'race'"),
     ],
 )
-def test_a_race_that_could_decide_nothing_is_refused(tmp_path, changes, message):
+def test_a_race_without_a_possible_decision_is_refused(tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
         load_config(config(tmp_path, **changes))

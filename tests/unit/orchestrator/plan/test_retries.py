@@ -53,15 +53,15 @@ LOW = "1 worker(s) were killed due to the node running low on memory. Memory on 
         ("", "", Loss.ERROR),
     ],
 )
-def test_rays_own_words_tell_what_was_lost(kind, text, loss):
+def test_messages_of_ray_classify_the_loss(kind, text, loss):
     assert loss_of(kind, text) is loss
 
 
-def test_a_node_that_is_taken_away_is_no_fault_of_the_trial():
+def test_a_removed_node_does_not_count_as_a_failure():
     assert loss_of("ActorDiedError", DIED, preempted=True) is Loss.NODE
 
 
-def test_classes_of_losses():
+def test_each_kind_of_loss_has_a_failure_class():
     memory = {loss for loss in Loss if loss.failure_class is FailureClass.OUT_OF_MEMORY}
     assert memory == {Loss.MEMORY}
 
@@ -70,7 +70,7 @@ def test_classes_of_losses():
     ("gpus", "larger"),
     [(0.25, 0.5), (0.5, 1), (0.6, 1), (0.3333, 0.6666), (1, None), (2, None), (0, None)],
 )
-def test_memory_asks_for_twice_the_share_up_to_a_whole_gpu(gpus, larger):
+def test_out_of_memory_doubles_the_share_up_to_a_whole_gpu(gpus, larger):
     assert larger_share(gpus) == larger
     after = after_failure(Tries(gpus=gpus, num_losses=2), FailureClass.OUT_OF_MEMORY)
     assert after == (None if larger is None else Tries(gpus=larger, num_losses=2))
@@ -86,13 +86,13 @@ def test_any_share_ends_at_a_whole_gpu_after_a_few_attempts(gpus):
 
 
 @pytest.mark.parametrize("failure", ["bug", "infrastructure", "diverged"])
-def test_no_other_exception_is_tried_again(failure):
+def test_other_exceptions_are_not_retried(failure):
     assert after_failure(Tries(gpus=0.5), FailureClass(failure)) is None
 
 
 @pytest.mark.parametrize("loss", [Loss.PROCESS, Loss.STALLED, Loss.MEMORY, Loss.ERROR])
 @pytest.mark.parametrize("max_failures", [0, 1, 3])
-def test_a_trial_that_always_dies_is_given_up(loss, max_failures):
+def test_a_trial_that_is_always_lost_is_given_up(loss, max_failures):
     tries: Tries | None = Tries(gpus=0.5)
     restarts = 0
     while tries and (tries := after_loss(tries, loss, max_failures=max_failures)):
@@ -101,7 +101,7 @@ def test_a_trial_that_always_dies_is_given_up(loss, max_failures):
     assert restarts == max_failures
 
 
-def test_lost_nodes_do_not_count_against_a_trial_until_it_is_suspect():
+def test_lost_nodes_do_not_count_up_to_the_limit():
     tries = Tries(gpus=1)
     for _ in range(MAX_LOST_NODES):
         after = after_loss(tries, Loss.NODE, max_failures=0)
@@ -125,16 +125,16 @@ def test_lost_nodes_do_not_count_against_a_trial_until_it_is_suspect():
         (0.25, None, 0.25),
     ],
 )
-def test_the_next_run_begins_where_this_one_stopped(configured, failed, share):
+def test_the_next_run_starts_with_the_last_share(configured, failed, share):
     assert share_after(configured, failed) == share
 
 
-def test_shares_have_names():
+def test_share_is_described_in_words():
     assert [share_text(gpus) for gpus in (0, 0.25, 1, 2)] == [
         "no GPU", "0.25 GPU", "a whole GPU", "2 GPU",
     ]  # fmt: skip
 
 
-def test_stalled_is_who_was_silent_too_long():
+def test_trial_without_reports_for_too_long_is_stalled():
     assert stalled({"a": 0.0, "b": 5.0, "c": 9.0}, now=10.0, limit_seconds=5.0) == ["a", "b"]
     assert stalled({}, now=10.0, limit_seconds=5.0) == []

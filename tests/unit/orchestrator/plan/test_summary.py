@@ -35,7 +35,7 @@ FAILURES = [
 PLAN = plan(GRID, ROWS, FAILURES)
 
 
-def test_a_plan_in_json_is_as_the_golden_file_says(capsys):
+def test_plan_in_json_equals_the_golden_file(capsys):
     trials = [trial.to_json() for trial in PLAN.trials]
     print_json_rows(plan_summary(PLAN, slots=2), "trials", iter(trials))
     text = capsys.readouterr().out
@@ -44,7 +44,7 @@ def test_a_plan_in_json_is_as_the_golden_file_says(capsys):
     assert text == capsys.readouterr().out
 
 
-def test_json_of_no_rows_is_json(capsys):
+def test_json_of_zero_rows_is_valid(capsys):
     print_json_rows({"a": {"b": []}}, "rows", [])
     assert json.loads(capsys.readouterr().out) == {"a": {"b": []}, "rows": []}
 
@@ -68,7 +68,7 @@ def test_each_action_is_counted_for_every_label():
     }
 
 
-def test_status_puts_each_trial_in_one_place():
+def test_status_counts_each_trial_once():
     status = summarise_status(PLAN, FAILURES, slots=2)
     counts = {key: status[key] for key in ("completed", "diverged", "failed", "pending")}
     assert counts == {"completed": 1, "diverged": 1, "failed": 1, "pending": 3}
@@ -76,7 +76,7 @@ def test_status_puts_each_trial_in_one_place():
     assert status["eta_seconds"] == 4 * 3600
 
 
-def test_status_counts_the_failures_that_still_stand():
+def test_status_counts_only_unresolved_failures():
     failures = summarise_status(PLAN, FAILURES, slots=2)["failures"]
     assert {name: item["num_trials"] for name, item in failures.items()} == {
         "diverged": 1,
@@ -94,13 +94,13 @@ def test_status_counts_the_failures_that_still_stand():
     ]
 
 
-def test_nothing_left_takes_no_time():
+def test_finished_grid_needs_zero_seconds():
     rows = committed(*(row_of(spec) for spec in GRID.trials))
     made = plan(GRID, rows)
     assert plan_summary(made, slots=3)["expected_wall_seconds"] == 0
     assert summarise_status(made, [], slots=3)["eta_seconds"] == 0
 
 
-def test_without_a_slot_there_is_no_wall_time():
+def test_summary_of_zero_slots_is_refused():
     with pytest.raises(ValueError, match="0 slots"):
         plan_summary(PLAN, slots=0)

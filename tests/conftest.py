@@ -1,4 +1,4 @@
-"""Shared by all tests: the real sample, a browser, one Ray cluster a session."""
+"""Fixtures of all tests: the real sample, a browser, one Ray cluster per session."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def _missing(what: str, requirement: str) -> None:
-    """Skips the test; where the environment says the thing must be there, fails it."""
+    """Skips the test, or fails it if the environment requires the missing thing."""
     if os.environ.get(requirement):
         pytest.fail(f"{what}, and {requirement} is set")
     pytest.skip(what)
 
 
-# The same examples in every run of CI: what it says of a change is due to the change.
+# The same examples in every run of CI, so that a new failure is due to the change.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
@@ -31,15 +31,15 @@ if os.environ.get("CI"):
 os.environ.pop("COLUMNS", None)  # tables in tests are as wide as in a pipe
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    # A shell starts what runs in its background so; tests of Ctrl-C need the usual answer to it.
+    # A shell makes background processes ignore Ctrl-C; its tests need the default handler.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @atexit.register
 def _silence_the_end() -> None:
-    """Closes standard error once all is said: DuckDB's binding reports leaks after this.
+    """Closes standard error after the last output, because DuckDB's binding reports leaks later.
 
-    Ray and frozen objects keep references past the interpreter's end, a line each.
+    Ray and frozen objects keep references past the end of the interpreter, with one line each.
     """
     if "duckdb" in sys.modules:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -1,8 +1,8 @@
-"""A full grid of 3,600 made-up trials whose margins are the published tables, and its variations.
+"""A full grid of 3,600 simulated trials with the published tables as margins, and variations.
 
 `published_trials()` has the columns of the store's table `trials`. Its mean Dice by dataset and by
 model round to both published tables, and ranking the unrounded means gives both published columns
-of points under every tie rule: the two published ties are parted by digits not printed.
+of points under every tie rule: digits that are not printed separate the two published ties.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ OTHER_MEANS = {
     "precision": (0.8445, 0.8430, 0.8475, 0.8421, 0.8449, 0.8412, 0.8398, 0.8405, 0.8389, 0.8184),
     "recall": (0.8190, 0.8184, 0.8151, 0.8176, 0.8163, 0.8187, 0.8198, 0.8189, 0.8147, 0.8003),
 }
-"""Overall means in the order of `LOSSES`; the published ones, and what fits between them."""
+"""Overall means in the order of `LOSSES`: the published means, and values that fit between them."""
 
 UNPRINTED = {
     "dataset": {("ISIC-2017", "IoUFocal"): 2e-5, ("ISIC-2017", "Dice"): -2e-5},
     "model": {("U-Net", "IoUFocal"): 2e-5},
 }
-"""What parts the published ties, below the fourth decimal."""
+"""The differences that separate the published ties, below the fourth decimal."""
 
 
 def margins(axis: str) -> np.ndarray:
@@ -81,7 +81,7 @@ def published_dice(num_repeats: int = 5, seed: int = 0, noise: float = 1.0) -> n
 
     Args:
         num_repeats: Repeats of each combination.
-        seed: Of everything that the margins leave free.
+        seed: Seed of all values that the margins do not determine.
         noise: 1 gives a split common to all losses 0.01, each training 0.004 and each
             combination 0.004 of standard deviation; 0 gives none.
     """
@@ -138,7 +138,7 @@ def with_winner(trials: pd.DataFrame, loss: str, by: float = 0.02) -> pd.DataFra
 
 
 def with_ties(trials: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
-    """Returns the trials with `second` scoring in each what `first` scores there."""
+    """Returns the trials in which `second` has the same scores as `first`."""
     keys = ["dataset", "model", "repeat"]
     metrics = [
         name for name in map(str, trials) if name.removesuffix("_pooled") in {*OTHER_MEANS, "dice"}
@@ -158,7 +158,7 @@ def with_missing(trials: pd.DataFrame, num_missing: int, seed: int = 0) -> pd.Da
 
 
 def with_diverged(trials: pd.DataFrame, num_diverged: int, seed: int = 0) -> pd.DataFrame:
-    """Returns the trials with some diverged: no metric, status and message as the store has."""
+    """Returns the trials with some diverged: no metric, and status and message as in the store."""
     rows = trials.index[
         np.random.default_rng(seed).choice(len(trials), num_diverged, replace=False)
     ]
@@ -174,7 +174,7 @@ def with_diverged(trials: pd.DataFrame, num_diverged: int, seed: int = 0) -> pd.
 
 
 def grid_document(trials: pd.DataFrame, num_repeats: int = 5) -> dict[str, Any]:
-    """Returns the document of the complete grid around some of its trials."""
+    """Returns the document of the complete grid to which these trials belong."""
     axes = {axis: list(dict.fromkeys(trials[axis])) for axis in ("dataset", "model", "loss")}
     return {
         "version": 1,

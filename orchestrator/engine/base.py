@@ -46,7 +46,7 @@ Pause = Callable[[float], None]
 
 COMMIT_PAUSES_SECONDS = (5.0, 15.0, 40.0, 60.0, 180.0)
 """Pauses between attempts to store a finished training, after the store's own attempts: hours of
-training are worth five minutes of waiting until somebody frees disk space."""
+training are worth five minutes of waiting until the user frees disk space."""
 
 
 def utc_now() -> datetime:

@@ -303,7 +303,7 @@ class JobServer:
             reason = " ".join(str(error).split()) or type(error).__name__
             hint = proxy_hint(self.address)
             if "already exists" in reason:
-                msg = f"somebody submitted this sweep to {self.address} just now; try again"
+                msg = f"another process submitted this sweep to {self.address} just now; try again"
                 raise UserError(msg) from error
             if reason.startswith("Request failed with status code"):
                 msg = f"the job server at {self.address} refused: {reason}{hint}"

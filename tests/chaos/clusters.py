@@ -18,7 +18,7 @@ import psutil
 START_SECONDS = 60
 
 NUM_NODES = 2
-"""Nodes with a CPU each; the head has none, as where a cluster keeps trials off its head."""
+"""Nodes with one CPU each; the head has no CPU, as in clusters that run no trials on the head."""
 
 
 class Cluster(Protocol):

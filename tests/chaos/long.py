@@ -3,7 +3,7 @@
     python -m tests.chaos.long --rounds 40 --seed 1 --json chaos.json
 
 Each round is a sweep of six trials on a cluster of a head and two nodes, one kill -9, the same
-command again, and a comparison with an undisturbed run, to the last bit.
+command again, and a comparison with an undisturbed run, bit for bit.
 """
 
 # ruff: noqa: T201
@@ -51,7 +51,7 @@ def kill_children() -> None:
 
 
 def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Returns one row per kind, and the sum."""
+    """Returns one row per kind, and their sum."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         groups.setdefault((result.target, result.instant), []).append(result)
@@ -74,11 +74,17 @@ def main() -> None:
     """Plays rounds and prints the rows; the exit code is 1 if a round failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=1, help="of the first round; printed with each")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of the first round; printed with each round"
+    )
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=TARGETS)
     parser.add_argument("--instants", nargs="+", choices=list(INSTANTS), default=list(INSTANTS))
-    parser.add_argument("--utility", action="store_true", help="ray.cluster_utils, not ray start")
-    parser.add_argument("--json", type=Path, help="adds the rounds to this file, and sums it up")
+    parser.add_argument(
+        "--utility", action="store_true", help="use ray.cluster_utils instead of ray start"
+    )
+    parser.add_argument(
+        "--json", type=Path, help="add the rounds to this file, and print its summary"
+    )
     arguments = parser.parse_args()
     results = []
     for result in play(

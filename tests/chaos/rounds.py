@@ -29,7 +29,7 @@ CHANGES: dict[str, object] = {
 }
 NUM_TRIALS = 6
 RUN_SECONDS = 150
-"""Longer than any run takes; a driver that outlives it hangs."""
+"""Longer than any run; a driver that runs longer hangs."""
 
 INSTANTS: dict[str, tuple[str, ...]] = {
     "training": (),  # at random
@@ -72,11 +72,11 @@ class Result:
     """The result of one round.
 
     Attributes:
-        at: The operation before which the process was killed, or when.
+        at: The operation before which the process was killed, or the time.
         lost: Trials without a row after the second run.
-        duplicated: Rows too many for a plain reader.
+        duplicated: Surplus rows for a plain reader.
         retrained: Trials trained after they were committed.
-        problems: Whatever else is not as it should be.
+        problems: All other errors.
     """
 
     target: str
@@ -91,7 +91,7 @@ class Result:
 
     @property
     def good(self) -> bool:
-        """Whether nothing was lost and nothing done twice."""
+        """Whether no trial was lost and no trial was repeated."""
         return not (self.lost or self.duplicated or self.retrained or self.problems)
 
 
@@ -103,7 +103,7 @@ def environment(folder: Path) -> dict[str, str]:
         "PYTHONPATH": f"{hook}:{ROOT}",
         "CHAOS_FOLDER": str(folder),
         "OMP_NUM_THREADS": "1",
-        # Ray takes some 15 s to miss a node and a minute to give up a head; here it is sooner.
+        # Ray needs about 15 s to notice a lost node and 60 s to give up a head; here less.
         "RAY_health_check_initial_delay_ms": "1000",
         "RAY_health_check_period_ms": "1000",
         "RAY_health_check_failure_threshold": "5",
@@ -128,7 +128,7 @@ class Round:
         self.committed: dict[str, tuple[float, object]] = {}
 
     def play(self, undisturbed: Path) -> Result:
-        """Plays the round and checks what is left."""
+        """Plays the round and checks the results."""
         began = time.monotonic()
         try:
             at = self.disturb()
@@ -150,7 +150,7 @@ class Round:
         )  # fmt: skip
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Starts the command a user would."""
+        """Starts the command as a user does."""
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "orchestrator", "run", str(self.config),
@@ -160,7 +160,7 @@ class Round:
             )  # fmt: skip
 
     def disturb(self) -> str:
-        """Runs the sweep until the instant, kills, and returns what was about to happen."""
+        """Runs the sweep until the instant, kills, and returns the operation that was next."""
         patterns, reached = INSTANTS[self.instant], self.shared / "reached"
         reached.unlink(missing_ok=True)
         if patterns:
@@ -180,7 +180,7 @@ class Round:
         return what
 
     def wait_for_instant(self, driver: subprocess.Popen[bytes], reached: Path) -> str:
-        """Returns the process that waits to be killed, and before what."""
+        """Returns the process that waits to be killed and its next operation."""
         deadline = time.monotonic() + RUN_SECONDS
         while time.monotonic() < deadline:
             if reached.exists() and (text := reached.read_text(encoding="utf-8")):
@@ -203,7 +203,7 @@ class Round:
         return f"{last.split()[1]} {seconds:.3f} s after the first checkpoint"
 
     def kill(self, driver: subprocess.Popen[bytes], process_id: int) -> None:
-        """Kills the target with SIGKILL; workers and nodes by the process that came first."""
+        """Kills the target with SIGKILL; workers and nodes by the process that waits."""
         if self.target == "driver":
             driver.kill()
         elif self.target == "head":
@@ -223,13 +223,13 @@ class Round:
             return driver.wait()
 
     def wait_for_orphans(self) -> None:
-        """Waits until the workers of a driver that is gone are gone too."""
+        """Waits until the workers of an ended driver have ended too."""
         orphans = [psutil.Process(pid) for pid in self.workers() if psutil.pid_exists(pid)]
         for orphan in psutil.wait_procs(orphans, timeout=60)[1]:
             self.problems.append(f"process {orphan.pid} outlives its driver")
 
     def note_committed(self) -> None:
-        """Notes what is committed, since when that was known, and that none has changed."""
+        """Records the committed parts and the time, and checks that no part has changed."""
         now = time.time()
         rows = Store(self.results).committed()
         for trial_id, (_, row) in self.committed.items():
@@ -239,11 +239,11 @@ class Round:
             self.committed.setdefault(trial_id, (now, row))
 
     def check(self, undisturbed: Path) -> None:
-        """Compares numbers, asks plain readers, and looks for what should not be there."""
+        """Compares numbers, reads with plain readers, and searches for surplus files."""
         found = tables(self.results)
         for name, frame in tables(undisturbed).items():
             try:
-                # How often a trial was begun is what the kills changed.
+                # The kills change the number of attempts.
                 pd.testing.assert_frame_equal(
                     found[name].drop(columns="attempt", errors="ignore"),
                     frame.drop(columns="attempt", errors="ignore"),
@@ -286,15 +286,15 @@ class Round:
         return again
 
     def workers(self) -> set[int]:
-        """Returns the processes that have done anything in this round."""
+        """Returns the processes with a recorded operation in this round."""
         return {int(event.split()[1]) for event in self.events("", "")}
 
     def events(self, verb: str, path: str) -> list[str]:
-        """Returns this round's notes of such operations."""
+        """Returns this round's records of an operation."""
         text = (self.shared / "events").read_text(encoding="utf-8")
         wanted = f"{self.folder.name}/{path}"
         return [line for line in text.splitlines() if verb in line and wanted in line]
 
     def log(self) -> str:
-        """Returns what the drivers wrote."""
+        """Returns the output of the drivers."""
         return (self.folder / "log").read_text(encoding="utf-8", errors="replace")

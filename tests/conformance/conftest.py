@@ -1,4 +1,4 @@
-"""The two kinds of storage with the same promises: a local folder and an S3-compatible store."""
+"""The two kinds of storage with the same guarantees: a local folder and an S3-compatible store."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Backend:
     """One empty location.
 
     Attributes:
-        location: What the store opens.
-        plain_read: Reads a table as a reader does that knows nothing of the store.
+        location: The location for the store to open.
+        plain_read: Reads a table without the code of the store.
     """
 
     location: str
@@ -82,7 +82,7 @@ def storage(backend: Backend) -> Storage:
 
 @pytest.fixture
 def mount(tmp_path: Path) -> tuple[str, ...]:
-    """A command that mounts a small file system for the process it wraps, if that is allowed."""
+    """A command that runs another command with a small file system mounted, if the user can."""
     inside = tmp_path / "small"
     inside.mkdir()
     probe = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", str(inside)]

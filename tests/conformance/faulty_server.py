@@ -1,4 +1,4 @@
-"""An S3-compatible server on loopback with chosen failures: errors, dropped and torn responses."""
+"""An S3-compatible server on loopback with chosen faults: errors, dropped and torn responses."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 Fault = str
-"""`drop-before`: the request never arrives. `drop-after`: it is done, the answer is lost.
-`torn`: half of the answer's body arrives. Else an S3 error code, such as `SlowDown`."""
+"""`drop-before`: the request never arrives. `drop-after`: the server executes the request, but its
+response is lost. `torn`: half of the response's body arrives. Otherwise an S3 error code, for
+example `SlowDown`."""
 
 STATUSES = {
     "SlowDown": "503 Slow Down",
@@ -38,10 +39,10 @@ class FaultyServer:
     """The requests to the server, and the failures of its responses.
 
     Attributes:
-        decide: Given the number of a request, from 1, and what it asks (`PUT /bucket/key?query`),
-            returns the fault or None.
-        requests: What was asked, in the order of arrival.
-        faults: What failed.
+        decide: Returns the fault or None, given the number of a request, from 1, and its text
+            (`PUT /bucket/key?query`).
+        requests: The text of each request, in the order of arrival.
+        faults: The faults, in the same order.
     """
 
     decide: Callable[[int, str], Fault | None] = lambda _number, _request: None
@@ -53,7 +54,7 @@ class FaultyServer:
     )
 
     def every(self, number: int, faults: Iterable[Fault], only: str = "") -> None:
-        """Fails every so-manieth request (of those that match `only`), each fault in turn."""
+        """Fails every Nth request (of the requests that match `only`), with each fault in turn."""
         pattern, kinds, matched = re.compile(only), list(faults), [0]
 
         def decide(_number: int, request: str) -> Fault | None:
@@ -73,7 +74,7 @@ class FaultyServer:
         if fault is None:
             return self.inner(environ, start)
         self.faults.append((request, fault))
-        # What the client still sends must be taken in, or the next request begins with it.
+        # The rest of the body must be read. Otherwise the next request would start with it.
         if fault in STATUSES:
             _body(environ)
             return _refuse(fault, environ, start)
@@ -110,10 +111,10 @@ def _torn(answer: bytes, environ: WSGIEnvironment) -> Iterator[bytes]:
 
 class _Quiet(WSGIRequestHandler):
     def log(self, *_arguments: object) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
     def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
-        """That is the point."""
+        """Ignores a dropped connection, which the test wants."""
 
 
 def serve() -> tuple[FaultyServer, Callable[[], None]]:

@@ -1,4 +1,4 @@
-"""A sweep in a separate process, to be killed: `sweep_script.py LOCATION COUNT`."""
+"""A sweep in a separate process that a test kills: `sweep_script.py LOCATION COUNT`."""
 
 import sys
 from datetime import UTC, datetime

@@ -35,7 +35,7 @@ def store(storage: Storage) -> Store:
 
 
 def never() -> None:
-    raise AssertionError("nobody has to wait here")
+    raise AssertionError("no driver has to wait here")
 
 
 def wait_in_vain() -> None:
@@ -45,7 +45,7 @@ def wait_in_vain() -> None:
 def test_trial_has_one_driver_until_its_claim_is_released(store: Store) -> None:
     one, two = (store.claims(name) for name in NAMES)
     assert one.claim(TRIAL, NOW, never) is None
-    assert one.claim(TRIAL, NOW, never) is None  # its process was lost and it starts again
+    assert one.claim(TRIAL, NOW, never) is None  # again, after a lost process
     assert two.claim(TRIAL, NOW, never) == driver("1")
     assert two.claim(OTHER, NOW, never) is None
     assert one.claim(OTHER, NOW, wait_in_vain) == driver("2")
@@ -60,7 +60,7 @@ def test_trial_has_one_driver_until_its_claim_is_released(store: Store) -> None:
 
 def test_of_two_claims_at_once_the_later_id_withdraws(store: Store, storage: Storage) -> None:
     one, two = (store.claims(name) for name in NAMES)
-    storage.touch(f"_claims/{TRIAL}.2")  # so far has the junior come
+    storage.touch(f"_claims/{TRIAL}.2")  # the driver with the later id has written its claim
 
     def junior_goes_on() -> None:
         assert two.claim(TRIAL, NOW, never) == driver("1")
@@ -86,7 +86,8 @@ def test_claim_is_void_after_its_driver_stopped(store: Store) -> None:
     store.save_run(driver("2", NOW + SILENT))
     assert two.claim(TRIAL, NOW + SILENT, never) is None
     two.release_all()
-    store.save_run(driver("1", NOW + SILENT))  # it was asleep; now its claim counts again
+    # The driver was suspended; now its claim is valid again.
+    store.save_run(driver("1", NOW + SILENT))
     assert two.claim(TRIAL, NOW + SILENT, never) == driver("1", NOW + SILENT)
     store.delete_run("1")
     assert two.claim(TRIAL, NOW + SILENT, never) is None

@@ -110,7 +110,7 @@ def test_readers_report_unreadable_files(
     path.write_bytes(damage(before))
     if path.read_bytes() != before and folder != "_grids":
         named = {problem.path for problem in Store(root).verify(LATER).problems}
-        # A part may be changed where it holds no row: in its first bytes, or in a description.
+        # Damage outside the rows of a part (first bytes, description) changes no value.
         is_harmless = decode(path.read_bytes()) == decode(before)
         assert f"{folder}/{path.name}" in named or (is_harmless and path.name.startswith("part-"))
     refused = {}
@@ -128,7 +128,7 @@ def _special(path: Path, kind: str) -> None:
         os.mkfifo(path)
     elif kind == "socket":
         with socket.socket(socket.AF_UNIX) as bound, contextlib.chdir(path.parent):
-            bound.bind(path.name)  # the whole path may be too long for a socket
+            bound.bind(path.name)  # the whole path can be too long for a socket
     elif kind == "device":
         path.symlink_to("/dev/zero")
     else:

@@ -63,7 +63,7 @@ def zip_of(members) -> bytes:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, kind, _, content, excess in members:
             info = zipfile.ZipInfo("a")
-            info.filename = name.encode("ascii", "replace").decode()  # as it is, whatever it is
+            info.filename = name.encode("ascii", "replace").decode()  # unchanged
             info.external_attr = (0o120777 if kind == tarfile.SYMTYPE else abs(excess)) << 16
             archive.writestr(info, content)
     return file.getvalue()

@@ -32,7 +32,7 @@ def server(
 ) -> Iterator[FaultyServer]:
     """The server, with credentials and endpoint in the environment; it does not fail yet."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{running.port}")
-    # The library's own repetitions sleep for real; ours do not.
+    # The repetitions of the library sleep for real; those of Podium do not.
     monkeypatch.setattr("orchestrator.store.s3.NUM_REQUESTS", 1)
     running.requests.clear()
     running.faults.clear()
@@ -75,7 +75,7 @@ def test_sweep_survives_every_nth_request_failing(
 def test_object_deleted_in_a_read_counts_as_missing(server: FaultyServer, s3_bucket: str) -> None:
     """A compaction can delete the object between the two requests of a read."""
     storage = ObjectStorage(f"s3://{s3_bucket}", retry_policy=quick())
-    storage.write("trials/part-a.parquet", b"row" * 1000)  # room for the refusal
+    storage.write("trials/part-a.parquet", b"row" * 1000)  # longer than the text of the error
     server.every(1, ["NoSuchKey"], f"GET /{s3_bucket}/trials/part-a.parquet")
     assert storage.read("trials/part-a.parquet") is None
     with storage.local_copies(["trials/part-a.parquet"]) as copies:
@@ -185,7 +185,7 @@ def test_refused_request_is_reported_at_once_with_a_remedy(
 def test_secrets_of_the_environment_are_not_shown(
     server: FaultyServer, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "no")  # what the server answers
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "no")  # the response of the server
     storage = ObjectStorage(f"s3://{s3_bucket}", retry_policy=quick())
     server.every(1, ["AccessDenied"])
     with pytest.raises(StoreError, match=r"ListObjectsV2 operation: \*\*\*"):

@@ -33,7 +33,7 @@ ADDED: dict[int, dict[str, set[str]]] = {
 }
 """Columns that each version lacks."""
 OLD_TABLES = ["trials", "epochs", "images", "predictions", "failures"]
-"""Those of all versions; `candidates` came with version 4."""
+"""Tables of all versions; version 4 added `candidates`."""
 LATER = NOW + timedelta(days=36_500)
 
 

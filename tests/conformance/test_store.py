@@ -1,4 +1,4 @@
-"""The promises of the store, for every kind of storage."""
+"""The guarantees of the store, for every kind of storage."""
 
 import threading
 from datetime import timedelta

@@ -47,7 +47,7 @@ class Driver:
         self.events: list[dict[str, Any]] = []
 
     def wait_for(self, event: str) -> dict[str, Any]:
-        """Reads on until such an event."""
+        """Reads the output until an event with this name."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.events.append(json.loads(line))
@@ -56,7 +56,7 @@ class Driver:
         raise AssertionError(event)
 
     def kill(self) -> None:
-        """Ends it and its children at once."""
+        """Kills the process and its children."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.communicate()
@@ -144,7 +144,7 @@ def test_second_driver_takes_over_from_a_killed_one(
     config = write_config(tmp_path, losses=LOSSES, training=TRAINING)
     first = start(config)
     running = first.wait_for("epoch")["trial_id"]
-    os.killpg(first.process.pid, signal.SIGSTOP)  # a long training, to the others
+    os.killpg(first.process.pid, signal.SIGSTOP)  # looks like a long training
     done = len(list((tmp_path / "results" / "trials").glob("*")))
     second = start(config)
     left = second.wait_for("trial_left")
@@ -241,7 +241,7 @@ def test_two_clusters_share_one_store(
         both_train.set()
         ends = [driver.end() for driver in drivers]
         assert [code for code, _ in ends] == [0, 0], ends
-        # Ray passes on at most one epoch a second, so the trainings are counted by their ends.
+        # Ray forwards at most one epoch per second, so trainings are counted by their last event.
         left = [sum(e["event"] == "trial_left" for e in driver.events) for driver in drivers]
         assert sum(left) > 0
         trials = store.read("trials")

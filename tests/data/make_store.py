@@ -1,4 +1,4 @@
-"""Writes a small store with the schema version that is on the path, before it is raised.
+"""Writes a small store with the schema version of the code on the path, before a new version.
 
     PYTHONPATH=. python tests/data/make_store.py tests/data/store_v2/results
 

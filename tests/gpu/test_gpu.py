@@ -1,4 +1,4 @@
-"""What Podium promises on a GPU: equal bits, capped shares, no waits, two trials side by side."""
+"""Guarantees on a GPU: equal bits, limited shares, no waits, two trials at the same time."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ pytestmark = [pytest.mark.gpu, pytest.mark.slow, pytest.mark.timeout(120)]
 
 NETWORKS = [name for name in MODELS if name != "smp"]
 TOO_SMALL = 0.001
-"""A share of which nothing is left after the CUDA context."""
+"""A share that the CUDA context uses completely."""
 
 
 def some(name: str, settings: Settings) -> None:
-    """Leaves a rehearsal to the smallest network."""
+    """Skips all networks except the smallest in a rehearsal."""
     if not settings.use_gpu and name != "unet":
         pytest.skip("a rehearsal trains U-Net alone")
 
@@ -70,7 +70,7 @@ def test_a_share_that_is_too_small_is_out_of_memory(settings):
 
 
 def run_on_ray(folder, gpus: float, **changes):
-    """Runs four small trials with a share of a GPU each and returns their store."""
+    """Runs four small trials, each with a GPU share, and returns their store."""
     config = write_config(folder, resources={"cpus": 1, "gpus": gpus}, **changes)
     sweep = open_sweep(config, ["cluster.gpus=1"])
     engine = RayTuneEngine(ClusterOptions(num_cpus=2, num_gpus=1, trial_gpus=gpus))

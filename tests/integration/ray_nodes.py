@@ -1,4 +1,4 @@
-"""Real nodes of a Ray cluster, started by `ray start` with a token of their own."""
+"""Real nodes of a Ray cluster, started by `ray start` with a token."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Head:
     """A running head node.
 
     Attributes:
-        port: Of the cluster.
+        port: The port of the cluster.
         dashboard: Address of its dashboard and job server.
-        token: What every node and client must know.
-        temp_dir: Where its sessions are.
-        environment: For commands of a user who has the token.
+        token: The token of every node and client.
+        temp_dir: The folder of its sessions.
+        environment: The variables for commands of a user who has the token.
     """
 
     port: int
@@ -43,7 +43,7 @@ class Head:
 
 
 def free_ports(number: int) -> list[int]:
-    """Returns ports that nobody listens on now."""
+    """Returns ports on which no process listens."""
     sockets = [socket.socket() for _ in range(number)]
     for item in sockets:
         item.bind(("127.0.0.1", 0))
@@ -65,7 +65,7 @@ def head_node(extra: dict[str, str]) -> Iterator[Head]:
         "PYTHONPATH": str(ROOT),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }  # fmt: skip
-    # A path of a socket may have 107 characters: a folder of pytest's own would be too long.
+    # A path of a socket can have 107 characters: a folder from pytest would be too long.
     temp_dir = Path(tempfile.mkdtemp(prefix="podium-ray-"))
     command = [
         "--head", f"--port={port}", "--num-gpus=2", "--dashboard-host=127.0.0.1",
@@ -90,14 +90,14 @@ def head_node(extra: dict[str, str]) -> Iterator[Head]:
 
 @contextmanager
 def worker_node(head: Head, hidden: Path) -> Iterator[None]:
-    """Starts a second node, which sees an empty folder where the others see `hidden`."""
+    """Starts a second node, which sees an empty folder in place of `hidden`."""
     agent, metrics = free_ports(2)
     command = [
         f"--address=127.0.0.1:{head.port}", f"--dashboard-agent-listen-port={agent}",
         f"--metrics-export-port={metrics}",
     ]  # fmt: skip
-    # A mount namespace of its own: the folder is another one there, and nowhere else. So is where
-    # Ray unpacks uploads, which two nodes of one machine would share, and remove from each other.
+    # The node has its own mount namespace, in which the folder is empty. The folder into which
+    # Ray unpacks uploads is separate too: two nodes on a machine would remove each other's files.
     uploads = head.temp_dir / "session_latest" / "runtime_resources"
     hide = 'mount -t tmpfs none "$0" && mount -t tmpfs none "$1" && shift && exec "$@"'
     mounted = ["unshare", "--mount", "sh", "-c", hide, str(hidden), str(uploads)]
@@ -108,7 +108,7 @@ def worker_node(head: Head, hidden: Path) -> Iterator[None]:
 
 
 def can_hide() -> bool:
-    """Says whether this user may mount something for one process alone."""
+    """Returns whether this user can mount a folder for a single process."""
     command = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
     try:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
@@ -137,14 +137,14 @@ def _node(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a node and all it started, its process group only; the workers follow by themselves."""
+    """Ends the process group of a node; its workers then end by themselves."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(10)
 
 
 def _await(text: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Waits until a node says so; then the head answers, dashboard included."""
+    """Waits until the log of a node has this text: head and dashboard then respond."""
     deadline = time.monotonic() + START_SECONDS
     while text not in (said := log.read_text(errors="replace")):
         if time.monotonic() > deadline or process.poll() is not None:
@@ -153,5 +153,5 @@ def _await(text: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def wait(seconds: float) -> None:
-    """Waits; other processes have no clock that a test could turn."""
+    """Sleeps: the clock of other processes cannot be replaced by a test."""
     threading.Event().wait(seconds)

@@ -1,4 +1,4 @@
-"""A made-up training whose best parameters are known, for tests of `podium tune`."""
+"""A simulated training with known best parameters, for tests of `podium tune`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from workers.contract import (
 )
 
 BEST = {"gamma": 2.0, "learning_rate": 0.002}
-"""Where the made-up validation Dice of the focal loss is highest: 0.9."""
+"""Parameters of the focal loss with the highest simulated validation Dice, 0.9."""
 
 
 def made_up_trainer(
     spec: TrialSpec, runtime: Runtime, checkpoints: Checkpoints, on_epoch: OnEpoch
 ) -> TrialResult:
-    """Ends at a Dice that falls with the distance from `BEST`; each epoch adds a part of it."""
+    """Ends at a Dice that falls with the distance from `BEST`; each epoch adds a fraction of it."""
     gamma = spec.loss.parameters.get("gamma", BEST["gamma"])
     assert isinstance(gamma, float)
     off_rate = math.log10(spec.learning_rate / BEST["learning_rate"])

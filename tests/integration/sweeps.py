@@ -22,11 +22,11 @@ from orchestrator.sweep import open_sweep
 from workers.contract import FailureClass
 
 MEASURED = ["train_seconds", "peak_memory_bytes", "committed_at", "seconds"]
-"""Columns that tell what a run cost; every other column must repeat bit for bit."""
+"""Columns of measured cost; every other column must repeat bit for bit."""
 
 
 def write_config(folder: Path, **changes: Any) -> Path:
-    """Writes a configuration of four trials of a second each; `changes` replace whole keys."""
+    """Writes a configuration of four trials of about 1 s each; `changes` replace whole keys."""
     document = {
         "name": "tiny",
         "datasets": [{"name": "synthetic-skin", "parameters": {"num_images": 15}}],
@@ -59,7 +59,7 @@ def run(
 
 
 def tables(results: Path | str) -> dict[str, pd.DataFrame]:
-    """Returns all tables without what a run merely cost."""
+    """Returns all tables without the columns of measured cost."""
     store = Store(str(results))
     frames = {name: store.read(name) for name in ("trials", "epochs", "images", "predictions")}
     return {
@@ -69,7 +69,7 @@ def tables(results: Path | str) -> dict[str, pd.DataFrame]:
 
 
 def assert_same_tables(one: Path | str, other: Path | str) -> None:
-    """Asserts that two stores hold the same numbers, to the last bit."""
+    """Asserts that two stores have the same numbers, bit for bit."""
     expected, found = tables(one), tables(other)
     for name, frame in expected.items():
         pd.testing.assert_frame_equal(found[name], frame, check_exact=True)

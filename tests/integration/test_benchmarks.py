@@ -20,7 +20,7 @@ ON_REAL_IMAGES = ("cold_start", "overfit", "usual_script", "usual_trial")
 
 
 def arguments(name: str, scratch: Path, data: Path) -> list[str]:
-    """Returns what a benchmark cannot do without."""
+    """Returns the options that a benchmark requires."""
     if name == "race":
         return ["--keep", str(scratch / "race.jsonl")]
     if name == "usual_trial":

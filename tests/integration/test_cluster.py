@@ -1,4 +1,4 @@
-"""A sweep as a job of a real Ray cluster with token authentication, as a user outside meets it."""
+"""A sweep as a job of a real Ray cluster with a token, seen by a user outside the cluster."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def server() -> Iterator[FaultyServer]:
 
 @pytest.fixture(scope="module")
 def storage(server: FaultyServer) -> dict[str, str]:
-    """Returns the variables by which cluster and user reach the server."""
+    """Returns the variables with which cluster and user connect to the server."""
     return {
         "AWS_ACCESS_KEY_ID": "dummy-key",
         "AWS_SECRET_ACCESS_KEY": "dummy-secret",
@@ -61,7 +61,7 @@ def bucket(storage: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
 
 @dataclass
 class User:
-    """Somebody with the token, outside the cluster."""
+    """A user with the token, outside the cluster."""
 
     head: Head
     started: list[subprocess.Popen[str]] = field(default_factory=list)
@@ -105,7 +105,7 @@ def done(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 def until(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         wait(0.3)
 
 
@@ -119,7 +119,7 @@ def test_submitted_sweep_is_followed_to_its_end_on_cluster_gpus(user, tmp_path):
     assert f"Job {job[1]}: SUCCEEDED, exit code 0" in output
     assert "must be a folder that all of them share" in errors
     assert user.head.token not in output + errors
-    # Only the cluster has GPUs: a local Ray would have refused. Both were used at once or in turn.
+    # Only the cluster has GPUs: a local Ray would have refused. The trials used one or both.
     rows = Store(str(tmp_path / "results")).read("trials")
     assert set(rows["gpu_ids"]) <= {"0", "1"}
     _, told, _ = user.ray_job("list")
@@ -128,7 +128,7 @@ def test_submitted_sweep_is_followed_to_its_end_on_cluster_gpus(user, tmp_path):
 
 
 def slow_checkpoints(server: FaultyServer, seconds: float) -> None:
-    """Lets every epoch last, so that a trial is in training whenever the test says stop."""
+    """Makes every epoch slow, so that a trial is still training when the test stops the sweep."""
 
     def decide(_number: int, request: str) -> None:
         if seconds and request.startswith("PUT") and "/_checkpoints/" in request:
@@ -139,7 +139,7 @@ def slow_checkpoints(server: FaultyServer, seconds: float) -> None:
 
 @pytest.mark.timeout(400)  # seven commands load Ray; 480 epochs
 def test_stopped_sweep_can_be_watched_and_submitted_again(user, server, bucket, tmp_path):
-    """Results are on S3; whoever looks has nothing but their URI and credentials."""
+    """Results are on S3; a reader needs only their URI and the credentials."""
     slow_checkpoints(server, 0.1)
     results = f"{bucket}/interrupted"
     training = {"max_epochs": 40, "patience": 40, "batch_size": 4}
@@ -174,7 +174,7 @@ def test_stopped_sweep_can_be_watched_and_submitted_again(user, server, bucket, 
     assert code == 0, errors
     assert (tmp_path / "report" / "index.html").stat().st_size > 10_000
 
-    assert not store.runs()  # the driver said goodbye: nothing was killed
+    assert not store.runs()  # the driver ended in order: it was not killed
     before = set(store.committed())
     files, path = fs.FileSystem.from_uri(results)
     assert files.get_file_info(fs.FileSelector(f"{path}/_checkpoints"))
@@ -220,7 +220,7 @@ def test_plain_ray_job_submit_reports_failures_by_exit_code(user, tmp_path):
     ],
 )
 def test_a_wrong_token_is_reported_with_the_remedy(user, tmp_path, environment, reason):
-    home = {"HOME": str(tmp_path)}  # a token of this user's own would be read there
+    home = {"HOME": str(tmp_path)}  # a token of the real user would be read there
     config = write_config(tmp_path)
     code, output, errors = done(user.submit(config, **environment | home))
     assert (code, output) == (2, "")
@@ -238,7 +238,7 @@ def test_an_unreachable_job_server_is_reported(user, tmp_path):
 
 @pytest.fixture
 def hidden(tmp_path: Path) -> Path:
-    """Returns a folder with pictures that a second node cannot see; results it sees."""
+    """Returns a folder with images that a second node cannot see; it can see the results."""
     if not can_hide():
         pytest.skip("this user may not mount")
     write_pictures(tmp_path / "node" / "data", "mine")
@@ -246,7 +246,7 @@ def hidden(tmp_path: Path) -> Path:
 
 
 def sweep_of(hidden: Path, **changes: object) -> Path:
-    """Writes the configuration of a sweep whose data and cache are there."""
+    """Writes the configuration of a sweep with data and cache in the hidden folder."""
     return write_config(
         hidden.parent,
         datasets=[{"name": "folder", "alias": "mine"}],

@@ -1,4 +1,4 @@
-"""Each class of failure on a real Ray cluster: what is tried again, with what, and what is not."""
+"""Each class of failure on a real Ray cluster: which trials are retried, with which GPU share."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def results_of(config: Path) -> Store:
 
 
 def test_out_of_memory_enlarges_the_gpu_share_not_the_batch(tmp_path, ray_cluster):
-    """Of four trials one needs half a GPU, and one more than a whole one."""
+    """Of four trials, the first needs half a GPU, and the second more than a whole GPU."""
     needs = {("dice", 0): 0.5, ("bce", 1): 2.0}
 
     def hungry(spec, runtime, checkpoints, on_epoch):
@@ -67,7 +67,7 @@ def test_out_of_memory_enlarges_the_gpu_share_not_the_batch(tmp_path, ray_cluste
         ("dice", 0): "0.5", ("dice", 1): "0.25", ("bce", 0): "0.25",
     }  # fmt: skip
     assert {value[2] for value in told.values()} == {"4"}
-    # The process in which memory ran out trained nothing more.
+    # The process that ran out of memory trained no other trial.
     assert told["dice", 0][0] not in {told["dice", 1][0], told["bce", 0][0]}
     failures = store.read("failures")
     shares = failures.groupby(["loss", "repeat"])["gpus"].apply(list).to_dict()
@@ -79,7 +79,7 @@ def test_out_of_memory_enlarges_the_gpu_share_not_the_batch(tmp_path, ray_cluste
         ("failed: out-of-memory (attempt 3), use --retry out-of-memory", True)
     ]
 
-    # The next run leaves it; asked for, it begins with all there is.
+    # The next run skips the trial; with --retry it starts with a whole GPU.
     assert open_sweep(config).plan.pending == ()
     needs.clear()
     run_on_ray(config, trainer=hungry, retry=[FailureClass.OUT_OF_MEMORY])
@@ -88,10 +88,10 @@ def test_out_of_memory_enlarges_the_gpu_share_not_the_batch(tmp_path, ray_cluste
 
 
 def test_a_stalled_process_is_ended_and_frees_its_slot(tmp_path, ray_cluster):
-    """One trial sleeps for ever the first time, one stops its whole process each time."""
+    """One trial hangs in its first attempt; another stops its process in each attempt."""
     marker = tmp_path / "slept"
     pids = tmp_path / "pids"
-    result = make_result(1)  # importing torch on a busy machine could take longer than the limit
+    result = make_result(1)  # on a busy machine, importing torch could take longer than the limit
 
     def sleepy(spec, runtime, checkpoints, on_epoch):
         if spec.repeat == 0:
@@ -139,7 +139,7 @@ def run_with(request):
 
 
 def with_pictures(tmp_path: Path) -> Path:
-    """Writes a sweep over a generated dataset and, longer and therefore first, one in files."""
+    """Writes a sweep over a generated dataset and a dataset in files, which is longer and first."""
     generator = np.random.default_rng(0)
     for kind in ("images", "masks"):
         (tmp_path / "data" / "mine" / kind).mkdir(parents=True)
@@ -182,7 +182,7 @@ def test_data_lost_during_a_sweep_fails_only_its_trials(tmp_path, run_with, what
     }  # fmt: skip
     failures = store.read("failures")
     assert failures["failure_class"].tolist() == ["infrastructure"] * 3
-    assert failures["attempt"].tolist() == [1] * 3  # somebody has to mend it first
+    assert failures["attempt"].tolist() == [1] * 3  # the user must restore the data first
     for message in failures["message"]:
         assert str(tmp_path / "data") in message
         assert what == "vanishes" or "dataset 'mine': its content below" in message
@@ -217,7 +217,7 @@ def test_a_device_error_ends_the_process_but_not_the_trial(tmp_path, ray_cluster
 
 
 def test_trials_on_one_gpu_see_only_that_gpu(tmp_path, ray_cluster):
-    """All four wait for one another: they end only if two run on each GPU at once."""
+    """All four trials wait for each other: they end only if two run on each GPU at once."""
     meeting = tmp_path / "meeting"
     meeting.mkdir()
 
@@ -246,7 +246,7 @@ def test_trials_on_one_gpu_see_only_that_gpu(tmp_path, ray_cluster):
 
 
 def runs(pid: str) -> bool:
-    """Whether a process is there after twenty seconds: a stopped one gets SIGKILL after five."""
+    """Returns whether a process exists after 20 s: a stopped process gets SIGKILL after 5 s."""
     deadline = time.monotonic() + 20
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.1)

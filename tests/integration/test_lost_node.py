@@ -1,4 +1,4 @@
-"""A node is lost under a running trial, which goes on elsewhere from its checkpoint."""
+"""The node of a running trial is lost; the trial continues on another node."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHANGES = {
 
 @pytest.fixture
 def cluster():
-    """A head without room for trials and a node with room for one; nobody here is connected."""
+    """A head without slots and a node with one slot; this process is not connected."""
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": 0, "include_dashboard": False}
@@ -57,7 +57,7 @@ def test_lost_node_lets_its_trial_resume_from_the_checkpoint(tmp_path, cluster):
     assert '"event": "trial_finished"' in out
 
     failures = Store(str(tmp_path / "results")).failures()
-    assert failures  # the node that is gone may be chosen again before it counts as dead
+    assert failures  # Ray can choose the lost node again until it notices the loss
     for failure in failures:
         assert failure.failure_class is FailureClass.INFRASTRUCTURE
         assert failure.message.startswith("its node was lost")

@@ -1,4 +1,4 @@
-"""A package from outside adds a model, a loss and a dataset, and a sweep runs with them."""
+"""An installed package adds a model, a loss and a dataset, and a sweep runs with them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ stripes = acme_podium:DATASET
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """What an installer would leave in site-packages."""
+    """The files that an installer would write to site-packages."""
     folder = tmp_path / "site"
     info = folder / "acme_podium-0.3.dist-info"
     info.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Every model learns eight real images by heart, at 32 or 64 pixels with IoU-Focal and Adam.
+"""Every model overfits eight real images, at 32 or 64 pixels with IoU-Focal and Adam.
 
 The whole networks at 64 pixels: `tests/benchmarks/overfit.py`, table in docs/models.md.
 """
@@ -18,7 +18,7 @@ from workers.catalogue.models import MODELS
 from workers.models import build_model
 from workers.models.fcn import FCN8s
 
-# Learning rate of Adam, and the steps it may take; smaller forms where the whole one is slow.
+# Learning rate of Adam and the largest number of steps; smaller forms of slow models.
 QUICK: dict[str, Setting] = {
     "fcn": Setting(learning_rate=1e-3, max_steps=80),
     "deeplabv3plus": Setting(learning_rate=1e-3, max_steps=60, parameters={"encoder": "resnet18"}),
@@ -36,7 +36,7 @@ QUICK: dict[str, Setting] = {
     "emcad": Setting(learning_rate=1e-3, max_steps=80, parameters={"variant": "B0"}),
 }
 SIDES = {"colonformer": 64, "caranet": 64}
-"""Their maps are of stride 8: at 32 pixels 4x4, too coarse for these lesions."""
+"""Models with maps of stride 8: at 32 pixels 4x4, too coarse for these lesions."""
 
 Images = Callable[[int], tuple[torch.Tensor, torch.Tensor]]
 

@@ -1,4 +1,4 @@
-"""What is said before a sweep starts: data that is missing, changed, unpaired or too small."""
+"""Checks before a sweep starts: data that is missing, changed, unpaired or too small."""
 
 import json
 
@@ -34,7 +34,7 @@ def clinic(tmp_path):
 
 
 def test_results_in_the_working_directory_of_a_job_are_refused(tmp_path):
-    """The folder that Ray unpacks an upload into; the real one is met in test_cluster.py."""
+    """The folder into which Ray unpacks an upload is simulated; test_cluster.py uses a real one."""
     place = tmp_path / "session_1/runtime_resources/working_dir_files/_ray_pkg_1f/results"
     config = write_config(tmp_path, results=str(place))
     with pytest.raises(UserError, match="lies in the working directory of a Ray job"):
@@ -85,7 +85,7 @@ def crop(path, left=12):
 
 
 def plan(config, *arguments):
-    """Returns exit code, refusals and notes of a plan, made in this process."""
+    """Returns exit code, refusals and notes of a plan made in this process."""
     done = CliRunner().invoke(app, ["plan", str(config), "--json", *arguments])
     document = json.loads(done.stdout)
     refused = isinstance(done.exception, UserError)
@@ -139,7 +139,7 @@ def test_notes_are_the_same_in_plan_run_verify_and_report(tmp_path, clinic):
         text = note.removeprefix("dataset clinic: ")
         assert f"  note: {text}\n" in verified.stdout
         assert text[1:] in page
-    again = podium("run", clinic, "--engine", "inline")  # nothing is surveyed, nothing forgotten
+    again = podium("run", clinic, "--engine", "inline")  # no new survey, and the notes are kept
     assert again.returncode == 0
     (document,) = Store(str(tmp_path / "results")).grids()
     assert len(document["data"]["clinic"]["notes"]) == len(notes)

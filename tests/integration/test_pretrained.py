@@ -1,4 +1,4 @@
-"""Sweeps that start from given weights, and what is said of models before a sweep starts."""
+"""Sweeps that start from given weights, and checks of models before a sweep starts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from workers.contract import FailureClass, UserError
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state dict of ResNet-18, as somebody might have trained it elsewhere."""
+    """A state dict of ResNet-18, as from a training outside Podium."""
     torch.manual_seed(3)
     path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
     torch.save(get_encoder("resnet18", weights=None).state_dict(), path)
@@ -69,7 +69,7 @@ def test_sweep_from_a_weights_file_records_the_file(tmp_path, file):
     source = json.loads(row["versions"])["weights resnet18.imagenet"]
     assert parameters["pretrained"].removeprefix("sha256:").startswith(source)
     assert str(file) not in row["spec"]
-    # 15 images: 9 to train, in batches of 4.
+    # 15 images: 9 for training, in batches of 4.
     assert row["message"].startswith("the last batch of an epoch, 1 of 9 training images")
     document = Store(str(tmp_path / "results")).grids()[-1]
     assert grid_from_document(document).weights == {"r18": str(file)}
@@ -108,7 +108,7 @@ def test_weights_missing_on_a_node_are_named_in_the_failure(tmp_path, file):
     job = _job(sweep.config, sweep.plan.pending[0], {})
     copy.unlink()
     outcome = execute(job, sweep.store, run_trial, lambda _: None)
-    assert outcome.failure_class is FailureClass.INFRASTRUCTURE  # tried again by the next run
+    assert outcome.failure_class is FailureClass.INFRASTRUCTURE  # retried by the next run
     assert "model 'r18'" in outcome.message
     assert "no such file or folder on this machine" in outcome.message
     job = replace(job, runtime=replace(job.runtime, weights=str(file)))

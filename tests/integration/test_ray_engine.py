@@ -46,7 +46,7 @@ def test_ray_gives_the_numbers_of_a_single_process(tmp_path, ray_cluster, monkey
 
 
 def test_fiftieth_trial_of_an_actor_equals_a_fresh_process(tmp_path, ray_cluster):
-    """Each trial asks for both CPUs, so that one actor runs all fifty, of two networks."""
+    """Each trial needs both CPUs, so that one actor runs all fifty trials of two networks."""
     changes: dict[str, list[Any]] = {
         "models": [
             {"name": "unet", "alias": "unet-2", "parameters": {"width": 2}},
@@ -158,7 +158,7 @@ def test_a_trial_that_is_always_lost_stops_no_other_trial(tmp_path, ray_cluster)
     assert len(store.read("trials")) == 3
     assert [row.attempt for row in store.failures()] == [1, 2]
     assert {row.failure_class for row in store.failures()} == {FailureClass.INFRASTRUCTURE}
-    assert len(after.pending) == 1  # infrastructure is tried again by the next run
+    assert len(after.pending) == 1  # the next run retries after an infrastructure failure
     assert sum(outcome.status == "failed" for outcome in report.outcomes) == 1
 
 
@@ -196,7 +196,7 @@ def test_stopped_attempts_leave_no_failure_and_stay_pending(tmp_path, ray_cluste
     config = write_config(tmp_path)
     engine = RayTuneEngine(ClusterOptions(), trainer=endless)
     assert run_sweep(open_sweep(config), engine, StopsOnce(io.StringIO())).report.interrupted
-    wait(1)  # a row would come from processes that Tune is still ending
+    wait(1)  # a row could come from processes that Tune is still stopping
     assert not Store(str(tmp_path / "results")).failures()
     assert len(open_sweep(config).plan.pending) == 4
 
@@ -218,7 +218,7 @@ def test_the_live_display_of_a_terminal_runs_to_its_end(tmp_path):
     )  # fmt: skip
     os.close(terminal)
     shown = b""
-    with contextlib.suppress(OSError):  # Linux says EIO where the other end is closed
+    with contextlib.suppress(OSError):  # Linux raises EIO if the other end is closed
         while chunk := os.read(main, 65536):
             shown += chunk
     assert process.wait() == 0, shown.decode()
@@ -227,7 +227,7 @@ def test_the_live_display_of_a_terminal_runs_to_its_end(tmp_path):
 
 
 def test_a_sweep_continues_after_a_signal_to_its_group(tmp_path):
-    """As a scheduler sends it: Ray's own processes get it too."""
+    """As from a scheduler: the processes of Ray get the signal too."""
     config = write_config(tmp_path, repeats=1, cluster={"cpus": 1})
     command = [sys.executable, "-m", "orchestrator", "run", str(config), "--progress", "plain"]
     endless = ["--set", "training.max_epochs=100000", "--set", "training.patience=100000"]
@@ -242,7 +242,7 @@ def test_a_sweep_continues_after_a_signal_to_its_group(tmp_path):
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGTERM)
     output, errors = process.communicate(timeout=60)
-    assert time.monotonic() - began < 30  # 2 s where nothing else runs
+    assert time.monotonic() - began < 30  # 2 s on a quiet machine
     assert process.returncode == 130, errors
     assert "Stopped after" in output
     assert "run the same command again to continue" in errors

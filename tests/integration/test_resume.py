@@ -1,4 +1,4 @@
-"""Stopped anywhere, killed anywhere: the same command ends with the same numbers."""
+"""After a stop or a kill at any time, the same command ends with the same numbers."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ EPOCHS = {"max_epochs": 5, "patience": 2, "batch_size": 4}
 
 
 class StoppingTrainer:
-    """Is interrupted, as by Ctrl-C, when it reports a given epoch for the first time."""
+    """A trainer that is interrupted, as by Ctrl-C, at its first report of a given epoch."""
 
     def __init__(self, stop_at):
         self.stop_at = stop_at
@@ -49,7 +49,7 @@ def test_a_stopped_trial_continues_bit_for_bit(tmp_path, undisturbed, epoch):
     report, _ = run(config, engine=InlineEngine(StoppingTrainer(epoch)))
     assert report.interrupted
     saved = list((tmp_path / "results" / "_checkpoints").glob("*.pt"))
-    assert len(saved) == (1 if epoch > 1 else 0)  # the stop came before the epoch's own save
+    assert len(saved) == (1 if epoch > 1 else 0)  # the stop came before the save of this epoch
     run(config)
     assert_same_tables(undisturbed, tmp_path / "results")
     assert not list((tmp_path / "results" / "_checkpoints").glob("*"))
@@ -119,9 +119,9 @@ def test_sigkill_of_the_process_group_changes_no_number(tmp_path, undisturbed, e
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         rows = Store(str(results)).committed()
-        for key, row in rows.items():  # what was committed stays as it was
+        for key, row in rows.items():  # committed rows do not change
             assert committed.setdefault(key, row.committed_at) == row.committed_at
-    time.sleep(3)  # Ray's own processes follow their driver
+    time.sleep(3)  # Ray's processes end after their driver
     assert subprocess.run(command(config, engine), cwd=ROOT, check=False).returncode == 0
     after = Store(str(results)).committed()
     assert {key: after[key].committed_at for key in committed} == committed

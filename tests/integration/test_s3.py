@@ -33,7 +33,7 @@ def podium(*arguments: str) -> str:
 def test_sweep_on_an_unreliable_store_gives_equal_numbers(
     tmp_path: Path, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Interrupted, resumed, compacted, asked: the same numbers as on a disk."""
+    """Interrupted, resumed, compacted and queried: the same numbers as on a disk."""
     server, stop = serve()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
     results = f"s3://{s3_bucket}/sweeps/tiny"
@@ -66,7 +66,7 @@ def test_sweep_on_an_unreliable_store_gives_equal_numbers(
 def test_secrets_are_in_no_file_row_log_or_submission(
     tmp_path: Path, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where a library repeats it: in what a trial raises."""
+    """Also in the exception of a trial, where a library repeats the secret."""
     secrets = ("hush-access-key", "hush/secret+key=", "hush-token-of-a-hub", "hush-password")
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN")
     for name, secret in zip(names, secrets, strict=False):

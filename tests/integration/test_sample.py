@@ -16,7 +16,7 @@ SAMPLE = ROOT / "configs" / "sample.yaml"
 
 
 def best_constant_dice(counts):
-    """Returns the mean Dice of the better constant mask: all lesion, or none."""
+    """Returns the mean Dice of the better constant mask: all pixels lesion, or no pixel."""
     tp, fp, fn, tn = counts.T
     nothing = np.zeros_like(tp)
     everywhere = np.stack([tp + fn, fp + tn, nothing, nothing], axis=1)

@@ -23,7 +23,7 @@ from workers.run import run_trial
 
 
 class CountingTrainer:
-    """Trains for real and remembers what it was asked to train."""
+    """Trains for real and records the trials that it trained."""
 
     def __init__(self, broken_dataset=None):
         self.trained = []
@@ -55,7 +55,7 @@ def test_scores_of_every_trial_follow_from_its_images(tmp_path):
             assert getattr(trial, name) == value
     assert len(found["epochs"]) == 8
     assert set(found["predictions"]["repeat"]) == {0}
-    # Every loss shows the same test images.
+    # Every loss has the same example images.
     shown = found["predictions"].groupby("loss")["image"].apply(tuple)
     assert shown["dice"] == shown["bce"]
     assert found["predictions"]["mean_mask_png"].map(len).gt(0).all()
@@ -128,7 +128,7 @@ def test_a_raising_model_leaves_one_failure_row(tmp_path):
     assert "test_sweep.py" in row["traceback"]
     assert len(after.failed) == 1
 
-    run(config, engine=InlineEngine(trainer))  # a bug is not tried again by itself
+    run(config, engine=InlineEngine(trainer))  # a bug is not retried by default
     assert len(store.failures()) == 1
     _, after = run(config, retry=[FailureClass.BUG])
     assert not after.failed

@@ -1,4 +1,4 @@
-"""Speed switches: none breaks resume, the paired design or the next trial of a reused process."""
+"""Speed switches keep resume, the paired design and the next trial of a reused process intact."""
 
 import shutil
 
@@ -27,7 +27,7 @@ each_switch = pytest.mark.parametrize("switch", SWITCHES.values(), ids=SWITCHES.
 
 
 class TwoLayers(nn.Module):
-    """A network of two convolutions with batch norm: quickly compiled."""
+    """A network of two convolutions with batch norm, which compiles quickly."""
 
     def __init__(self):
         super().__init__()
@@ -41,7 +41,7 @@ class TwoLayers(nn.Module):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch, request):
-    """Trains two layers in place of a U-Net; skips what needs a compiler where there is none."""
+    """Trains two layers in place of a U-Net; skips compiled tests if no compiler is installed."""
     switch = (
         request.node.callspec.params.get("switch", {}) if hasattr(request.node, "callspec") else {}
     )

@@ -55,8 +55,8 @@ def test_a_search_finds_a_known_optimum_within_its_budget(tmp_path, ray_cluster)
     assert abs(best.values["gamma"] - BEST["gamma"]) < 0.8  # type: ignore[operator]
     importance = importances(focal.study, focal.candidates)
     assert importance is not None
-    assert min(importance, key=importance.__getitem__) == "alpha"  # it changes nothing here
-    assert run(config)[1] is None  # nothing is left
+    assert min(importance, key=importance.__getitem__) == "alpha"  # it has no effect here
+    assert run(config)[1] is None  # no candidate is pending
 
 
 def test_stopped_candidates_are_rows_outside_every_podium(tmp_path, ray_cluster):
@@ -78,7 +78,7 @@ def test_stopped_candidates_are_rows_outside_every_podium(tmp_path, ray_cluster)
     with pytest.raises(UserError, match="no trial is finished yet"):
         read_target(store.name)
     names = store.read("candidates").columns
-    assert not {"dice", "iou", "recall", "precision"} & set(names)  # no test metric has a place
+    assert not {"dice", "iou", "recall", "precision"} & set(names)  # no test metric is stored
     counted = store.query("SELECT status, count(*) AS n FROM candidates GROUP BY 1").to_pandas()
     assert counted["n"].sum() == len(rows)
 
@@ -169,7 +169,7 @@ def kill_after(process, results, num: int) -> None:
 
 
 def test_a_killed_search_ends_like_an_undisturbed_one(tmp_path):
-    """Real trainings, one at a time, on Ray with a kill and in this process without one."""
+    """Real trainings, one at a time: on Ray with a kill, and in this process without a kill."""
     killed, whole = (
         search_config(tmp_path / name, training=QUICK, cluster={"cpus": 1}, tune=FIVE)
         for name in ("killed", "whole")
@@ -189,7 +189,7 @@ def test_a_killed_search_ends_like_an_undisturbed_one(tmp_path):
 
 
 def test_two_searches_on_a_store_try_each_candidate_once(tmp_path):
-    """Two commands at once, of which one is killed: the other one tries all that is left."""
+    """Of two concurrent commands, one is killed: the other tries all remaining candidates."""
     config = search_config(
         tmp_path, losses=["focal", "bce"], training=QUICK, cluster={"cpus": 1}, tune=FIVE
     )

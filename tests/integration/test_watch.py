@@ -26,7 +26,7 @@ results: res
 
 @contextmanager
 def podium(*arguments, cwd, **environment):
-    """A podium command of its own, stopped with Ctrl-C at the end."""
+    """A separate podium command, stopped with Ctrl-C at the end."""
     process = subprocess.Popen(
         [sys.executable, "-m", "orchestrator", *arguments],
         cwd=cwd,
@@ -89,7 +89,7 @@ def test_the_page_follows_a_sweep_and_writes_nothing(tmp_path, browser):
         assert page.locator("#repeats tr").count() == 3
         page.locator("#podiums table").nth(1).wait_for(timeout=30_000)
         before = {path: path.stat().st_mtime_ns for path in (tmp_path / "res").rglob("*")}
-        page.wait_for_timeout(3500)  # one more look
+        page.wait_for_timeout(3500)  # one more update of the page
         after = {path: path.stat().st_mtime_ns for path in (tmp_path / "res").rglob("*")}
         assert after == before
         assert troubles == []

@@ -1,4 +1,4 @@
-"""The documentation is true: its examples run, its commands parse, its files are there."""
+"""The documentation is correct: its examples run, its commands parse, its files exist."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def sweep(folder: Path, text: str) -> Path:
 
 
 def play(section: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, dict[str, dict[str, Any]]]:
-    """Runs a section's examples in copies of their modules, the new ones as modules of their own.
+    """Runs a section's examples in copies of their modules, or in new modules.
 
     Returns the value of the last lone expression (a table entry), and the names by module.
     """
     body = text_of(CONTRIBUTING).partition(f"## {section}\n")[2].partition("\n## ")[0]
     entry, spaces = None, {}
-    new: dict[str, Any] = {}  # what one example defines, the next ones may use
+    new: dict[str, Any] = {}  # the next examples can use the names of an example
     for target, source in EXAMPLE.findall(body):
         name = target.removeprefix("new ")
         if target.startswith("new "):
@@ -158,7 +158,7 @@ def test_every_command_and_option_exists(page):
         words = shlex.split(line.partition(" | ")[0], comments=True)[1:]
         while hasattr(command, "commands") and words and not words[0].startswith("-"):
             command = command.commands[words.pop(0)]
-        if words not in ([], ["--help"]):  # a bare name in prose leaves its arguments out
+        if words not in ([], ["--help"]):  # a command name in prose has no arguments
             command.make_context(line, words)
         known |= {option for parameter in command.params for option in parameter.opts}
     if page == README:

@@ -1,4 +1,4 @@
-"""docs/json.md is true: every command's real JSON is as its table says, and every row is met."""
+"""docs/json.md is correct: the JSON of each command fits its table, and every row occurs."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def fill(path: Path) -> Path:
     for number, spec in enumerate(grid.trials[:-2]):
         lost = (spec.dataset.label, spec.loss.label) == ("synthetic-wound", "iou")
         result = make_result(number * 7 % 31, diverged=lost)
-        result = dataclasses.replace(result, predictions=())  # the made-up ones are no pictures
+        result = dataclasses.replace(result, predictions=())  # simulated masks are no images
         store.commit(spec, result, committed_at=NOW)
     store.record_failure(
         FailureRecord(
@@ -93,7 +93,7 @@ def results(config: Path) -> str:
 
 
 def planned(path: Path, *options: str) -> Any:
-    """Returns a plan; `podium run` would refuse it, since the made-up trials saw other data."""
+    """Returns a plan; `podium run` would refuse, because the simulated trials have other data."""
     done = CliRunner().invoke(app, ["plan", str(path), *options, "--json"])
     assert isinstance(done.exception, UserError)
     return json.loads(done.stdout)
@@ -111,7 +111,7 @@ def test_race(tmp_path):
     settings = load_config(path)
     store = Store(settings.results)
     for spec in build_grid(settings).trials:
-        if spec.repeat < 2:  # every loss has nearly the same mean, with much noise
+        if spec.repeat < 2:  # all losses have nearly the same mean, with much noise
             number = {"dice": (10, 30), "bce": (21, 20), "iou": (30, 10)}[spec.loss.label]
             store.commit(spec, make_result(number[spec.repeat]), committed_at=NOW)
     check("podium plan --json", planned(path))
@@ -139,7 +139,7 @@ def test_failures(results):
 
 
 def test_tune(tmp_path):
-    """Everything is tried already, so that nothing is started."""
+    """All candidates have a result, so that no training starts."""
     datasets = [{"name": name} for name in ("synthetic-skin", "synthetic-wound")]
     tune = {"trials": 4, "separate": ["dataset"]}
     path = write_config(tmp_path, datasets=datasets, repeats=1, tune=tune)
@@ -257,7 +257,7 @@ def test_every_command_with_json_has_its_table():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_row_of_the_command_was_seen(command):
-    """Runs after the others; a row that no output has is out of date, or its test too small."""
+    """Runs last; a row that occurs in no output is out of date, or its test is too small."""
     met = {row for table, row in SEEN if table == command}
     if not met:
         pytest.skip("this command's own test did not run")

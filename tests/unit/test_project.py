@@ -57,7 +57,7 @@ def test_every_package_has_a_typing_marker():
 
 
 def test_dependencies_equal_the_imports():
-    """What only tests import belongs to the extra `dev`."""
+    """Packages that only tests import belong to the extra `dev`."""
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     imported = {name for path in [*files, *FILES] for name in modules(path)}
     outside = imported - sys.stdlib_module_names - set(PACKAGES)

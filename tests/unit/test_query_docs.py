@@ -1,7 +1,7 @@
-"""docs/notebook.md, query.md and guide.md run: on a made-up store of the quickstart's grid.
+"""docs/notebook.md, query.md and guide.md run on a simulated store of the quickstart's grid.
 
-Numbers are those of a real sweep, so only what does not depend on them is compared: names of
-columns, numbers of lines, exit codes.
+The printed numbers come from a real sweep. So the test compares only text that does not depend on
+them: names of columns, numbers of lines, exit codes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_cells(page: str) -> Iterator[tuple[str, str]]:
-    """Yields what each cell shows and what the page says it shows, as a notebook would."""
+    """Yields the output of each cell, as in a notebook, and its output on the page."""
     names: dict[str, Any] = {}
     for source, shown in CELL.findall(page):
         tree = ast.parse(source)
@@ -111,7 +111,7 @@ def test_every_query_of_the_pages_runs(folder, monkeypatch, line):
 
 STEPS = [
     step for step in CONSOLE.findall(GUIDE) if step[0].split()[1] in ("rank", "figures", "compare")
-]  # a report draws all figures once more
+]  # a report draws all figures again
 
 
 @pytest.mark.slow
@@ -129,7 +129,7 @@ def test_every_guide_step_gives_output_of_the_printed_form(folder, monkeypatch, 
 
 
 def _forms(lines: list[str]) -> list[str]:
-    """Returns what does not depend on the numbers: heads of tables, names of files, LaTeX."""
+    """Returns the text without numbers: heads of tables, names of files, LaTeX."""
     kept = re.compile(r"┃|\w+: \.|Figures: |Report: |\\(?!draw)\w+|By ")
     return [line for line in lines if kept.match(line) and "leads" not in line]
 

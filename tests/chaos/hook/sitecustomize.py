@@ -1,9 +1,9 @@
-"""Python loads this module from its path: it notes file operations and can wait at one.
+"""Python loads this module from its path: it records file operations and can wait at one.
 
-In every process of a chaos test (driver, Ray's workers), an operation below CHAOS_FOLDER is noted
-in `events` there before it takes place. Where `instant` holds a pattern that the note matches, the
-first process that comes to it writes `reached`, with its process id, and waits to be killed. So a
-kill hits an instant that lasts microseconds, and the product is not changed for it.
+In every process of a chaos test (driver, Ray's workers), an operation below CHAOS_FOLDER is
+recorded in `events` there before it takes place. If `instant` has a pattern that the record
+matches, the first process at this operation writes `reached`, with its process id, and waits to be
+killed. So a kill hits an instant that lasts microseconds, and Podium needs no change for the test.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 def describe(event: str, args: tuple[object, ...], folder: str) -> str | None:
-    """Returns `write PATH`, `rename PATH` (to it) or `remove PATH`; None for anything else."""
+    """Returns `write PATH`, `rename PATH` (the target) or `remove PATH`; otherwise None."""
     if event == "open" and isinstance(args[2], int) and args[2] & _WRITES:
         verb, path = "write", args[0]
     elif event == "os.rename":

@@ -1,4 +1,4 @@
-"""The files of docker/, read for the tests."""
+"""The files of docker/, parsed for the tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DOCKER = ROOT / "docker"
 
 
 def interpolated(text: str) -> str:
-    """Puts values in the place of `${NAME}`, `${NAME:-default}` and `${NAME:?reason}`."""
+    """Replaces `${NAME}`, `${NAME:-default}` and `${NAME:?reason}` with values."""
     return re.sub(
         r"\$\{(\w+)(?::([-?])([^}]*))?\}",
         lambda match: match[3] if match[2] == "-" else match[1].lower(),
@@ -29,7 +29,7 @@ def compose() -> dict[str, Any]:
 
 
 def rayjob() -> tuple[dict[str, Any], dict[str, Any]]:
-    """The configuration's map and the job."""
+    """The ConfigMap with the configuration, and the job."""
     config, job = yaml.safe_load_all((DOCKER / "rayjob.yaml").read_text())
     return config, job
 

@@ -41,7 +41,7 @@ SLURM = (DOCKER / "slurm.sh").read_text()
 
 
 def strings(document: object) -> Iterator[str]:
-    """Every text in a document."""
+    """Yields every string in a document."""
     if isinstance(document, dict):
         for value in document.values():
             yield from strings(value)
@@ -53,7 +53,7 @@ def strings(document: object) -> Iterator[str]:
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
-    """Every command line of `ray` and `podium`, with the file it stands in."""
+    """Yields the file and the words of every command line of `ray` and `podium`."""
     slurm = re.sub(r"\\\n\s*", "", SLURM)
     pages = (ROOT / "docs" / "cluster.md").read_text()
     blocks = re.findall(r"```(?:sh|console)\n(.*?)```", pages, re.DOTALL)
@@ -84,7 +84,7 @@ COMMANDS = sorted({(name, *words) for name, words in commands()})
 
 @pytest.mark.parametrize(("name", "words"), [(c[0], c[1:]) for c in COMMANDS])
 def test_every_command_is_accepted_by_ray_or_podium(name, words, monkeypatch):
-    """Parsed by the programs' own parsers, options and all; nothing is run."""
+    """The parsers of the programs parse all options; no command runs."""
     if name == "slurm.sh":
         assert "export RAY_API_SERVER_ADDRESS=" in SLURM
         monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://head:8265")
@@ -121,7 +121,7 @@ def test_versions_equal_those_of_project_and_constraints():
 
 
 def test_every_package_that_the_image_installs_is_pinned():
-    # The image has Python 3.12: a package that is needed there alone must be pinned too.
+    # The image has Python 3.12: a package that only Python 3.12 needs must be pinned too.
     image: dict[str, str] = {**default_environment(), "python_version": "3.12"}  # type: ignore[dict-item]
     waiting = [Requirement(text) for text in PROJECT["dependencies"]]
     seen: set[tuple[str, str]] = set()
@@ -135,7 +135,7 @@ def test_every_package_that_the_image_installs_is_pinned():
                     waiting.append(inner)
     names = {canonicalize_name(name) for name, _ in seen}
     assert len(names) > 100
-    # The build's own requirements are not installed here, so only their names are compared.
+    # The requirements of the build are not installed here, so only their names are compared.
     names |= {
         canonicalize_name(Requirement(text).name) for text in PYPROJECT["build-system"]["requires"]
     }
@@ -187,7 +187,7 @@ def test_ports_of_all_files_are_equal():
         item["name"]: item["containerPort"] for item in pods()["head"]["containers"][0]["ports"]
     }
     assert (named["gcs-server"], named["dashboard"]) == (int(port), int(dashboard))
-    # Ray's own default, which no file changes.
+    # The default of Ray, which no file changes.
     (agent,) = re.findall(r"127\.0\.0\.1:(\d+)/api", DOCKERFILE)
     from ray._private.ray_constants import DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
 
@@ -195,7 +195,7 @@ def test_ports_of_all_files_are_equal():
 
 
 def test_every_variable_is_read_by_a_program():
-    """Ray's, the store client's and the driver's; a misspelt one would be silently ignored."""
+    """Variables of Ray, the store's client and the driver; a misspelt name has no effect."""
     set_here = {
         key for service in compose()["services"].values() for key in service.get("environment", {})
     } | set(re.findall(r"^(?:ENV|   ) (\w+)=", DOCKERFILE, re.MULTILINE))
@@ -243,7 +243,7 @@ def test_ray_job_has_a_valid_configuration(tmp_path):
 
 
 def test_compose_bucket_can_be_made_twice(monkeypatch):
-    """The very command of the service `bucket`, against a real S3-compatible server."""
+    """Runs the command of the service `bucket` against a real S3-compatible server."""
     command = compose()["services"]["bucket"]["command"]
     ast.parse(command[2])
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

@@ -1,4 +1,4 @@
-"""The files of docker/ against the schemas of those who read them; no daemon, no cluster."""
+"""The files of docker/ against the schemas of their readers; no daemon, no cluster."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ JOB_KEYS = {
     "submitterConfig": dict,
     "rayClusterSpec": dict,
 }
-"""What of KubeRay's RayJob (ray.io/v1) is used here, with its types in the operator's CRD 1.7."""
+"""The keys of KubeRay's RayJob (ray.io/v1) in use, with their types in the operator's CRD 1.7."""
 
 
 def tool(name: str, *arguments: object) -> str:
-    """Runs a checker that a package brought; returns what it complains of."""
+    """Runs a checker that a package installed; returns its complaints."""
     program = Path(sys.executable).parent / name
     done = subprocess.run(
         [str(program), *map(str, arguments)], capture_output=True, text=True, check=False

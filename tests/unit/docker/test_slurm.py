@@ -1,6 +1,6 @@
-"""docker/slurm.sh with stand-ins for srun, scontrol, ray and podium: what it asks, how it ends.
+"""docker/slurm.sh with stand-ins for srun, scontrol, ray and podium: its calls and its end.
 
-With a real Ray it was run by hand; a Slurm is not there.
+The script was run by hand with a real Ray; no Slurm was available.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Slurm:
         )  # fmt: skip
 
     def run(self, **changes: str) -> tuple[int, str]:
-        """Returns the exit code and what was said of errors."""
+        """Returns the exit code and the text of standard error."""
         process = self.start(**changes)
         _, errors = process.communicate(timeout=40)
         return process.returncode, errors
@@ -98,7 +98,7 @@ def slurm(tmp_path) -> Slurm:
 
 
 def ended_well(slurm: Slurm) -> bool:
-    """Whether Ray ended on both nodes and its folder is gone."""
+    """Returns whether Ray ended on both nodes and removed its folder."""
     return slurm.log.count("ray ended") == 2 and not (slurm.folder / "ray").exists()
 
 

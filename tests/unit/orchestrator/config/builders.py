@@ -1,4 +1,4 @@
-"""The smallest configuration, written to a file and changed a little."""
+"""The smallest configuration, written to a file, with changes."""
 
 from __future__ import annotations
 

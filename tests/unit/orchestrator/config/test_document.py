@@ -1,4 +1,4 @@
-"""Reading the file: what YAML may say, and where it is wrong when it may not."""
+"""Reading a file: the permitted YAML, and the line of an error."""
 # ruff: noqa: E501 - messages are quoted whole
 
 from __future__ import annotations

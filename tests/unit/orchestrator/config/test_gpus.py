@@ -1,4 +1,4 @@
-"""The share of a GPU that a trial's memory asks for."""
+"""The GPU share that a trial needs for its memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GIB = 2.0**30
         (27, 80, 0, 0.5),
         (26, 80, 0, 0.3333),
         (41, 80, 0, 1),
-        (100, 80, 0, 1),  # it does not fit, and it gets the whole
+        (100, 80, 0, 1),  # the trial does not fit, and gets a whole GPU
         (2, 80, 0, 0.025),
         (0.01, 80, 0, 0.0156),
     ],
@@ -97,7 +97,7 @@ def auto(folder, *overrides):
 
 def test_auto_becomes_a_number_that_grid_and_plan_use(tmp_path):
     config = auto(tmp_path, "cluster.gpu_memory_gib=80", "cluster.gpus=2")
-    # The generated images are few.
+    # The generated images need little memory.
     assert config.resources.gpus == pytest.approx(share("unet"), rel=0.1)
     grid = build_grid(config)
     assert grid.gpus_per_trial == config.resources.gpus
@@ -123,7 +123,7 @@ def test_auto_share_per_model_is_in_grid_plan_and_document(tmp_path):
 
 @pytest.fixture
 def nvidia_smi(tmp_path, monkeypatch):
-    """A machine whose nvidia-smi answers as told."""
+    """A machine with an nvidia-smi of chosen output."""
 
     def answer(text: str, code: int = 0) -> None:
         program = tmp_path / "bin" / "nvidia-smi"

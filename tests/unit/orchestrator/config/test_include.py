@@ -1,4 +1,4 @@
-"""`{from: FILE}` among the losses: what it becomes, where errors are, what is refused."""
+"""`{from: FILE}` among the losses: its result, the line of errors, refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A configuration from a dict is that of the same file."""
+"""A configuration from a dict equals the configuration from the same file."""
 
 from __future__ import annotations
 

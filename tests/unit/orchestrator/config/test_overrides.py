@@ -1,4 +1,4 @@
-"""`--set`: any key, the same checks, and its own name in every complaint."""
+"""`--set`: any key, the same checks as in a file, and its name in every message."""
 # ruff: noqa: E501 - messages are quoted whole
 
 from __future__ import annotations

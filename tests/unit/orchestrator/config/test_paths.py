@@ -1,4 +1,4 @@
-"""Where paths point."""
+"""Paths, home folders and URIs in a configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configurations that ship: they load, begin with their question, and hold what they say."""
+"""The shipped configurations load, begin with their question, and have the stated content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every refusal says file, line, key, value and remedy, in words of our own."""
+"""Every refusal names file, line, key, value and remedy, in Podium's words."""
 # ruff: noqa: E501 - messages are quoted whole
 
 from __future__ import annotations

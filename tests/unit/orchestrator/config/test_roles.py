@@ -1,4 +1,4 @@
-"""Every key is classified, and the classification is true: this table is the proof."""
+"""Every key has a role, and the ids change only with identity keys: this table is the proof."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OTHER_VALUES: dict[Role, dict[str, str | None]] = {
         "data.similar_distance": "data={root: /d, split_unit: similar, similar_distance: 8}",
         "data.normalisation": "data.normalisation=half",
         "data.mask_resize": "data.mask_resize=area",
-        "training.optimizer": None,  # there is one value only
+        "training.optimizer": None,  # the key has only one value
         "training.learning_rate": "training.learning_rate=0.01",
         "training.batch_size": "training.batch_size=4",
         "training.max_epochs": "training.max_epochs=100",

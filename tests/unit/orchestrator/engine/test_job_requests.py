@@ -92,7 +92,7 @@ def test_a_submission_without_answer_is_not_repeated(server, tmp_path):
     ("answers", "message"),
     [
         ([(400, "no such thing")], "refused: Request failed with status code 400: no such thing"),
-        ([(500, "Job already exists")], "somebody submitted this sweep to .* just now"),
+        ([(500, "Job already exists")], "another process submitted this sweep to .* just now"),
     ],
 )
 def test_permanent_errors_are_reported_at_once(server, tmp_path, answers, message):

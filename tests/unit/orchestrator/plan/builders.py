@@ -1,4 +1,4 @@
-"""Small grids and rows as a store would give them."""
+"""Small grids, and rows as from a store."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_specs(
     repeats: int = 2,
     **protocol: int,
 ) -> list[TrialSpec]:
-    """Returns a full product, eight trials of two repeats unless told otherwise."""
+    """Returns all combinations in two repeats, by default 16 trials."""
     datasets, models, losses = list(datasets), list(models), list(losses)
     return [
         TrialSpec(

@@ -24,7 +24,7 @@ FOCAL_2 = Component(name="focal", parameters={"alpha": 0.8, "gamma": 2.0})
 
 
 def refusal(grid_losses: list[Component], stored_losses: list[Component], **protocol) -> str:
-    # The stored trials are of another dataset, so that no trial of the grid is among them.
+    # The stored trials have another dataset, so that they include no trial of the grid.
     grid = make_grid(make_specs([SKIN], [FCN], grid_losses))
     rows = map(row_of, make_specs([WOUND], [FCN], stored_losses, **protocol))
     with pytest.raises(UserError) as caught:

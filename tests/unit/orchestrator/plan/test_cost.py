@@ -1,4 +1,4 @@
-"""Expected seconds: from measured rows first, from arithmetic last, and what slots make of them."""
+"""Expected seconds, from measured rows if possible, otherwise computed; and the wall time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def costs(*rows, cpus: float = 1, gpus: float = 0, num_images=None) -> CostModel
 def test_without_rows_the_shipped_table_of_steps_is_scaled():
     estimate = costs().estimate(SKIN_FCN)
     row = measured_steps()["fcn"]
-    # 100 images: 60 to train at three passes, 20 to validate at one; 10 epochs; 224 pixels.
+    # 100 images of 224 pixels: 60 for training (3 passes), 20 for validation (1 pass); 10 epochs.
     passes = 10 * (3 * 60 + 20)
     step_of_one_image = row.seconds_per_step / (row.batch_size * (row.image_size / 224) ** 2)
     expected = passes / 3 * step_of_one_image * row.threads * gmacs_224(FCN) / row.size.gmacs_224
@@ -217,7 +217,7 @@ def test_a_makespan_lies_between_its_bounds(seconds, slots):
     wall = makespan_seconds(sorted(seconds, reverse=True), slots)
     ideal = max(max(seconds), sum(seconds) / slots)
     assert wall >= ideal * (1 - 1e-9)
-    # Graham 1966: whatever the order, no slot idles while a trial waits.
+    # Graham 1966: in any order, no slot is idle while a trial waits.
     assert wall <= sum(seconds) / slots + max(seconds) * (1 - 1 / slots) + 1e-6
 
 

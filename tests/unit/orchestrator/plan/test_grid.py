@@ -1,4 +1,4 @@
-"""The grid: every combination once, and a document from which it can be rebuilt."""
+"""The grid has every combination once, and can be rebuilt from its document."""
 
 from __future__ import annotations
 

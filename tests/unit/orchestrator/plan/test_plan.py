@@ -1,4 +1,4 @@
-"""RUN, SKIP or RETRY: each trial once, with its reason, whatever the store holds."""
+"""RUN, SKIP or RETRY: each trial once, with its reason, for any content of the store."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def oom(gpus: float | None, attempt: int = 1) -> FailureRow:
     [
         ([oom(0.25)], 0.5, "after out-of-memory (attempt 1), on 0.5 GPU"),
         ([oom(0.25), oom(0.5, 2)], 1.0, "after out-of-memory (attempt 2), on a whole GPU"),
-        ([oom(None)], None, "after out-of-memory (attempt 1)"),  # an older version wrote it
+        ([oom(None)], None, "after out-of-memory (attempt 1)"),  # a row of an older version
         (
             [oom(0.25), failed(trial_id=FIRST_ID, failure_class="infrastructure", attempt=2)],
             0.5,

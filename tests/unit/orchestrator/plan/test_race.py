@@ -1,4 +1,4 @@
-"""`policy: race` from configuration to podium: plans, rounds, a stop in the middle, its words."""
+"""`policy: race` from configuration to podium: plans, rounds, a stop in between, messages."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def config(folder: Path, **changes):
 
 
 class MadeUp:
-    """Scores by loss with a little noise; stops as by Ctrl-C after so many trials."""
+    """Scores by loss with a little noise; stops as by Ctrl-C after `stop_after` trials."""
 
     def __init__(self, noise=0.004, stop_after=None):
         self.noise = noise
@@ -97,7 +97,7 @@ def test_a_single_run_ends_the_race_and_spares_trials(tmp_path):
     assert not after.failed
     sentence = after.race.sentence()
     assert sentence.startswith(f"Raced: {after.race.num_held_back} of 90 trials were spared; the")
-    # The same again finds nothing to do; the results alone say the same.
+    # The same command has no pending trial; a plan from the results alone is the same.
     assert run(config(tmp_path), trainer)[0].outcomes == ()
     assert open_results(str(tmp_path / "results")).plan.race == after.race
 

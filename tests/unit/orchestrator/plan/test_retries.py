@@ -1,4 +1,4 @@
-"""What follows a failure, by hand: shares, losses, bounds."""
+"""Retries after a failure: GPU shares, lost processes, limits."""
 
 from __future__ import annotations
 
@@ -118,9 +118,9 @@ def test_lost_nodes_do_not_count_up_to_the_limit():
         (0.25, 0.5, 1),
         (0.25, 1, None),
         (1, 1, None),
-        (0.5, 0.1, 0.5),  # the configuration gives more by now
+        (0.5, 0.1, 0.5),  # the configuration has a larger share now
         (0, 0, None),
-        (1, 0, 1),  # it failed on a CPU, and gets a GPU
+        (1, 0, 1),  # the trial failed on a CPU, and gets a GPU
         (0, 1, 0),
         (0.25, None, 0.25),
     ],

@@ -1,4 +1,4 @@
-"""What `plan --json` and `status --json` say, against a golden file and by hand."""
+"""Output of `plan --json` and `status --json`, against a golden file and by hand."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_json_of_zero_rows_is_valid(capsys):
 
 def test_costs_can_be_checked_by_hand():
     summary = plan_summary(PLAN, slots=2)
-    # Three trials of two hours remain, each on half a GPU and two cores, two at a time.
+    # Three trials of two hours are pending, each on half a GPU and two cores, in two slots.
     assert summary["num_pending"] == 3
     assert summary["expected_wall_seconds"] == 4 * 3600
     assert summary["expected_gpu_hours"] == 3

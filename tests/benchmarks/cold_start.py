@@ -1,16 +1,20 @@
-"""From nothing to the first training step: decoding, the cache, a sweep's start, a new worker.
+"""Time to the first training step: decoding, the cache, the start of a sweep, a new worker.
 
     python tests/benchmarks/cold_start.py --data ../shared/data --json cold.json
 
-Decoding: the images of the six datasets as the cache prepares them, beside Pillow's plain
-`Image.open(path).convert("RGB").resize((side, side))`, one after the other, in processor seconds;
-errors are mean absolute grey levels against an antialiased reference, all of the file decoded and
-resized with Pillow's bilinear filter. Cache: all of a dataset from nothing, with hashes, the
-examination of images and masks, duplicates and fingerprint, in processor seconds for 1,000 pairs,
-beside the plain script, which opens, converts and resizes image and mask. `--smallest` measures one
-size of each, once, and starts no sweep. Start: `podium run` on two logical slots, from the call of
-the program to the first step of the first trial, which is what the rows tell: the time of commit
-less the seconds of training.
+Decoding: the images of the six datasets as the cache prepares them, compared with Pillow's
+`Image.open(path).convert("RGB").resize((side, side))`. Both run in turns, in processor seconds. The
+errors are mean absolute grey levels against an antialiased reference: the whole file decoded, and
+resized with Pillow's bilinear filter.
+
+Cache: the whole cache of a dataset, with hashes, the checks of images and masks, duplicates and
+fingerprint, in processor seconds for 1,000 pairs. The baseline is a plain script that opens,
+converts and resizes image and mask.
+
+Start: `podium run` in two logical slots, from the call of the program to the first step of the
+first trial. The rows give this time: the time of commit minus the seconds of training.
+
+`--smallest` measures one size of each, once, and starts no sweep.
 """
 
 from __future__ import annotations
@@ -45,21 +49,21 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def plain(path: Path, side: int) -> np.ndarray:
-    """What most scripts do."""
+    """Decodes and resizes as most scripts do."""
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB").resize((side, side)))
 
 
 def reference(path: Path, side: int) -> np.ndarray:
-    """Everything decoded, then antialiased."""
+    """Decodes the whole file and resizes with antialiasing."""
     with Image.open(path) as image:
         small = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
         return np.asarray(small).astype(int)
 
 
 def measure_decoding(dataset: FileDataset, side: int, repeats: int) -> dict[str, Any]:
-    """Decodes each image by both in turns; returns one row."""
-    dataset.examine()  # is no part of decoding
+    """Decodes each image by both ways in turns; returns one row."""
+    dataset.examine()  # not measured as decoding
     seconds: dict[str, list[float]] = {"plain": [], "ours": []}
     errors: dict[str, list[float]] = {"plain": [], "ours": []}
     for index, sample in enumerate(dataset.samples):
@@ -92,7 +96,7 @@ def measure_decoding(dataset: FileDataset, side: int, repeats: int) -> dict[str,
 
 
 def cache_plainly(dataset: FileDataset, side: int) -> None:
-    """What most scripts do with the pairs of a dataset."""
+    """Opens, converts and resizes the pairs of a dataset as most scripts do."""
     for sample in dataset.samples:
         plain(dataset.image_path(sample), side)
         mask = np.zeros((side, side), bool)
@@ -102,7 +106,7 @@ def cache_plainly(dataset: FileDataset, side: int) -> None:
 
 
 def measure_cache(name: str, root: Path, side: int, repeats: int) -> dict[str, Any]:
-    """Builds the cache of a dataset from nothing and opens it again, beside the plain script."""
+    """Builds the cache of a dataset and opens it again; also runs the plain script."""
     seconds: dict[str, list[float]] = {"plain": [], "ours": [], "open": []}
     for _ in range(repeats):
         dataset = opened(name, root)
@@ -137,7 +141,7 @@ def opened(name: str, root: Path) -> FileDataset:
 
 
 def measure_run(folder: Path, engine: str) -> dict[str, Any]:
-    """Starts a sweep of eight tiny trials and returns when training began."""
+    """Runs a sweep of eight tiny trials and returns the seconds until training began."""
     config = folder / f"{engine}.yaml"
     results = folder / engine
     document = {
@@ -166,8 +170,8 @@ def measure_run(folder: Path, engine: str) -> dict[str, Any]:
         "engine": engine,
         "s to the first step": begins[0],
         "s to the second worker's": begins[1],
-        "s a trial after that": float(gaps.iloc[2:].clip(lower=0).median()),
-        "s in all": (ended - called).total_seconds(),
+        "s per trial after that": float(gaps.iloc[2:].clip(lower=0).median()),
+        "s in total": (ended - called).total_seconds(),
     }
 
 

@@ -1,12 +1,12 @@
-"""Everything worth measuring on a GPU, within a time limit, a line at a time.
+"""Measurements on a GPU within a time limit, one line per measurement.
 
     python tests/benchmarks/gpu.py --json docs/gpu/DEVICE.json --budget 300    # on a GPU
     python tests/benchmarks/gpu.py --smallest                                  # on any CPU
 
-Every measurement is a process of its own, forked from a server that has imported torch and never
-touched the device: an error of the device, a hang or exhausted memory ends one line and no more.
-Lines go to the JSON file's neighbour `.jsonl` as they come; what the budget leaves out is a line
-too. Nothing here changes a setting of the card.
+Every measurement runs in a separate process, forked from a server that has imported torch but never
+used the device. So an error of the device, a hang or exhausted memory ends only one measurement.
+Lines are written at once to a file `.jsonl` beside the JSON file. A measurement that does not fit
+in the budget is a line too. No setting of the card is changed.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Line = dict[str, Any]
 def run_alone(
     phase: str, name: str, settings: Settings, lines: Path, seconds: float
 ) -> Line | None:
-    """Runs one measurement in a process of its own.
+    """Runs one measurement in a separate process.
 
     Returns:
-        The line that says why it gave none; None where it wrote its lines itself.
+        The line with the reason if there is no result; None if the process wrote its lines.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.benchmarks.gpu_phases"])
@@ -60,17 +60,17 @@ def measure(
     budget_seconds: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Line]:
-    """Runs all measurements that the budget has room for, in their order.
+    """Runs all measurements that fit in the budget, in their order.
 
     Args:
-        work: Phase, name and limit in seconds of each.
+        work: Phase, name and limit in seconds of each measurement.
         settings: Sizes and device.
-        lines: Where lines are added as they come.
-        budget_seconds: Of the wall clock, for all.
+        lines: The file to which each line is added at once.
+        budget_seconds: Wall time for all measurements.
         clock: Monotonic seconds.
 
     Returns:
-        Every line, those of errors and of what was left out among them.
+        Every line, including errors and measurements that did not fit.
     """
     end = clock() + budget_seconds
     lines.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def measure(
 
 
 def summary(lines: Sequence[Line], models: Sequence[str]) -> list[Line]:
-    """Returns a row per model: bits, host waits, and step times beside the first setting's."""
+    """Returns a row per model: bits, host waits, and speed relative to the first setting."""
     rows = []
     for name in models:
         bits = next((x for x in lines if x["kind"] == "bits" and x["model"] == name), {})
@@ -121,8 +121,8 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=[name for name in MODELS if name != "smp"])
     parser.add_argument("--side", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each speed")
-    parser.add_argument("--budget", type=float, default=300.0, help="seconds for everything")
+    parser.add_argument("--seconds", type=float, default=1.0, help="seconds per speed")
+    parser.add_argument("--budget", type=float, default=300.0, help="seconds for all measurements")
     parser.add_argument("--json", type=Path, help="default: a temporary folder")
     small = {"models": ["unet"], "side": 32, "batch_size": 2, "seconds": 0.01}
     arguments = parse(parser, smallest=small)
@@ -155,6 +155,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # A look for a GPU must not start CUDA before the server forks.
+    # The search for a GPU must not start CUDA before the server forks.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     main()

@@ -47,7 +47,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
 """Sets of keys of `training`; `exact` is the default."""
 
 SHARES = (0.012, 0.016, 0.02, 0.03, 0.05, 0.1)
-"""Shares of a GPU that are tried until one is enough."""
+"""GPU shares that are tried until one is enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +55,11 @@ class Settings:
     """Sizes and device of the measurements.
 
     Attributes:
-        side: Of the images, pixels.
+        side: Side of the images, pixels.
         batch_size: Images per step.
-        seconds: How long each speed is measured.
-        width: Of a U-Net, in place of its default.
-        use_gpu: Whether the first visible GPU is used, else the CPU.
+        seconds: Duration of each speed measurement.
+        width: Width of a U-Net, in place of its default.
+        use_gpu: Whether to use the first visible GPU instead of the CPU.
     """
 
     side: int
@@ -74,7 +74,7 @@ class Settings:
         return torch.device("cuda", 0) if self.use_gpu else torch.device("cpu")
 
     def runtime(self, **changes: Any) -> Runtime:
-        """Returns where a trial runs."""
+        """Returns the runtime of a trial."""
         gpu_ids = ("0",) if self.use_gpu else ()
         cache = Path(tempfile.gettempdir()) / "podium-bench"
         return Runtime(data_root=None, cache_dir=str(cache), gpu_ids=gpu_ids, **changes)
@@ -126,7 +126,7 @@ class Case:
 
 
 class MemoryCheckpoints:
-    """Checkpoints in memory; stops the training after so many saves, as a killed process would."""
+    """Checkpoints in memory; stops the training after `stop_after` saves, like a killed process."""
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.state: bytes | None = None
@@ -137,7 +137,7 @@ class MemoryCheckpoints:
         return self.state
 
     def save(self, state: bytes | memoryview) -> None:
-        """Keeps a state."""
+        """Stores a state."""
         self.state, self.num_saves = bytes(state), self.num_saves + 1
         if self.num_saves == self.stop_after:
             raise KeyboardInterrupt
@@ -161,7 +161,7 @@ def trial_spec(name: str, settings: Settings, *, epochs: int, **training: Any) -
 
 
 def bits(spec: TrialSpec, runtime: Runtime, checkpoints: MemoryCheckpoints | None = None) -> str:
-    """Runs a trial and returns a digest of its losses and counts; they hold every bit of it."""
+    """Runs a trial and returns a digest of its losses and counts, which shows any changed bit."""
     kept = checkpoints or MemoryCheckpoints()
     result = run_trial(spec, runtime, kept, lambda _: None)
     curve = [(item.train_loss.hex(), item.val_dice.hex()) for item in result.epochs]
@@ -170,7 +170,7 @@ def bits(spec: TrialSpec, runtime: Runtime, checkpoints: MemoryCheckpoints | Non
 
 
 def run_phase(phase: str, name: str, settings: Settings, lines: str) -> None:
-    """Runs one measurement; every line is written as it comes, and so is an error."""
+    """Runs one measurement; every line is written at once, also an error."""
     began = time.monotonic()
 
     def emit(**line: Any) -> None:
@@ -187,7 +187,7 @@ def run_phase(phase: str, name: str, settings: Settings, lines: str) -> None:
 
 
 def _machine(_: str, settings: Settings, emit: Callable[..., None]) -> None:
-    """What the card is, and its plain rates: arithmetic, copies, starts of kernels."""
+    """Properties of the card, and its rates: arithmetic, copies, starts of kernels."""
     facts: dict[str, Any] = describe("torch", "numpy") | {"device": device_name(settings.device)}
     if settings.use_gpu:
         properties = torch.cuda.get_device_properties(0)
@@ -266,7 +266,7 @@ def _speed(name: str, settings: Settings, emit: Callable[..., None]) -> None:
 
 
 def _cap(name: str, settings: Settings, emit: Callable[..., None]) -> None:
-    """What a share that is too small raises, and what Podium makes of it."""
+    """The error under a share that is too small, and its class of failure."""
     spec = trial_spec(name, settings, epochs=1)
     for share in SHARES:
         line: dict[str, Any] = {"kind": "cap", "model": name, "share": share}
@@ -274,7 +274,7 @@ def _cap(name: str, settings: Settings, emit: Callable[..., None]) -> None:
             result = run_trial(
                 spec, settings.runtime(gpu_share=share), MemoryCheckpoints(), lambda _: None
             )
-        except Exception as error:  # noqa: BLE001 - what it is, is the question
+        except Exception as error:  # noqa: BLE001 - the error is the result
             line |= {"raised": f"{type(error).__name__}: {error}"[:300]}
             line |= {"class": classify_failure(error, capped=True), "spoils": spoils_process(error)}
             emit(**line)

@@ -1,10 +1,11 @@
-"""Our epochs beside the barest correct PyTorch loop, and our validation beside its forward passes.
+"""Podium's epochs compared with a minimal PyTorch loop, and its validation with forward passes.
 
     python tests/benchmarks/loop.py --json loop.json
 
-The bare loop has all images normalised, as float32, on the device; it shares model, batch, loss and
-optimiser with ours and counts no loss, scores nothing and keeps no record. Both train copies of one
-network in turns, epoch by epoch, in one process; each ratio is the median of those of an epoch.
+The minimal loop has all images normalised, as float32, on the device. It uses the same model,
+batch, loss and optimiser as Podium, but sums no loss, computes no score and keeps no record. Both
+train copies of one network in turns, epoch by epoch, in one process. Each ratio is the median of
+the ratios per epoch.
 """
 
 from __future__ import annotations
@@ -66,9 +67,9 @@ def make_task(side: int, num_images: int, batch_size: int, device: torch.device)
 
 
 def timed(run: Callable[[], object], device: torch.device) -> float:
-    """Returns the seconds of a call: of the processor, or on a GPU of the wall clock.
+    """Returns the seconds of a call: processor time, or wall time on a GPU.
 
-    Processor time, because the machine may be shared; there every thread of this process counts.
+    Processor time, because other programs can use the machine; all threads of this process count.
     """
     if device.type == "cpu":
         began = time.process_time()
@@ -89,7 +90,7 @@ def bare_epoch(
     masks_NHW: Tensor,
     batch_size: int,
 ) -> None:
-    """The loop of a tutorial, with the data where it belongs."""
+    """Trains an epoch as in a tutorial, with the data on the device."""
     model.train()
     order = torch.randperm(len(images_NCHW), device=images_NCHW.device)
     for batch in order.split(batch_size):
@@ -100,7 +101,7 @@ def bare_epoch(
 
 
 def bare_passes(model: nn.Module, images_NCHW: Tensor, batch_size: int) -> None:
-    """The forward passes of a validation and nothing else."""
+    """Runs only the forward passes of a validation."""
     model.eval()
     with torch.inference_mode():
         for images_BCHW in images_NCHW.split(batch_size):
@@ -108,14 +109,14 @@ def bare_passes(model: nn.Module, images_NCHW: Tensor, batch_size: int) -> None:
 
 
 def validate(model: nn.Module, task: Task) -> None:
-    """What an epoch ends with."""
+    """Validates as at the end of an epoch."""
     score_images(count_images(model, task, task.indices(task.split.val)))
 
 
 def measure(
     name: str, parameters: dict[str, Any], side: int, arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    """Runs the four in turns and returns one row of the table."""
+    """Measures both loops, forward passes and validation in turns; returns one row."""
     size = arguments.batch_size
     runtime = Runtime(
         data_root=None,
@@ -152,9 +153,9 @@ def measure(
     return {
         "model": name,
         "side": side,
-        "images/s bare": num_train / median["bare"],
-        "images/s ours": num_train / median["ours"],
-        "ours/bare": ratio("bare", "ours"),
+        "images/s minimal": num_train / median["bare"],
+        "images/s podium": num_train / median["ours"],
+        "podium/minimal": ratio("bare", "ours"),
         "ms passes": 1e3 * median["passes"],
         "ms validation": 1e3 * median["validation"],
         "validation/passes": ratio("validation", "passes"),

@@ -1,4 +1,4 @@
-"""What every benchmark shares: how it is asked, and what it says of where it ran."""
+"""Common to all benchmarks: the command line, and the description of the machine."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def parse(
     arguments: Sequence[str] | None = None,
     smallest: Mapping[str, Any],
 ) -> argparse.Namespace:
-    """Parses the command line; with `--smallest` the defaults are as small as they can be.
+    """Parses the command line; with `--smallest` the defaults are as small as possible.
 
     Args:
         parser: With all other options.
-        arguments: The command line; that of the process by default.
-        smallest: Defaults that measure nothing but show within seconds that everything works.
+        arguments: The command line; by default the arguments of the process.
+        smallest: Defaults that measure nothing but show within seconds that the command works.
     """
     parser.add_argument(
-        "--smallest", action="store_true", help="measure nothing, show that it works, in seconds"
+        "--smallest", action="store_true", help="measure nothing; show that the command works"
     )
     if parser.parse_known_args(arguments)[0].smallest:
         parser.set_defaults(**smallest)
@@ -46,7 +46,7 @@ def describe(*packages: str) -> dict[str, str | int]:
 
 
 def in_one_line(machine: dict[str, str | int]) -> str:
-    """Returns the same as text."""
+    """Returns the description of a machine as text."""
     return ", ".join(f"{key} {value}" for key, value in machine.items())
 
 
@@ -60,7 +60,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def save(path: Path | None, figures: dict[str, Any]) -> None:
-    """Writes the figures as JSON, if asked for."""
+    """Writes the figures as JSON if a path is given."""
     if path:
         path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 

@@ -1,10 +1,10 @@
-"""What each model costs: parameters, GMAC, seconds per training step and peak memory.
+"""The cost of each model: parameters, GMAC, seconds per training step and peak memory.
 
     python tests/benchmarks/models.py --image-size 224 --batch-size 2 --json costs.json
 
-Each model runs in a process of its own, so that no peak hides behind another's. On a CPU the memory
-is what the process grew by, on a GPU what torch allocated. `workers/catalogue/costs.json` is such a
-file, with one table a kind of device.
+Each model runs in a separate process, so that each peak is measured alone. On a CPU the memory is
+the growth of the process, on a GPU the memory that torch allocated. `workers/catalogue/costs.json`
+is such a file, with one table per kind of device.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def status_bytes(key: str) -> int:
 
 
 def count(name: str, parameters: dict[str, Any]) -> tuple[int, float]:
-    """Returns trainable parameters, and GMAC of one 224x224 forward pass, without memory."""
+    """Returns trainable parameters, and GMAC of one 224x224 forward pass, on the meta device."""
     with torch.device("meta"):
         network = build_model(name, **parameters).eval()
     with FlopCounterMode(display=False) as flops:
@@ -112,12 +112,14 @@ def rows(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    """Measures the models asked for and prints the table."""
+    """Measures the requested models and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", default=list(MODELS), metavar="MODEL")
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=3, help="timed ones, after one to warm up")
+    parser.add_argument(
+        "--steps", type=int, default=3, help="timed steps, after one step to warm up"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", type=Path)

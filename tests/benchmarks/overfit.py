@@ -1,10 +1,10 @@
-"""Each model learns eight real images by heart: four of Kvasir-SEG, four of BUSI, IoU-Focal, Adam.
+"""Each model overfits eight real images: four of Kvasir-SEG, four of BUSI, IoU-Focal, Adam.
 
     python tests/benchmarks/overfit.py --data ../shared/data --json overfit.json
 
-Dice is the mean over the images of the logits that a training step was computed from; the step
-after which it is above 0.9 is the last. Dice in evaluation mode, with batch norm's running means,
-stands beside it.
+Dice is the mean over the images, computed from the logits of a training step. The training ends
+after the step in which Dice is above 0.9. The table also has the Dice in evaluation mode, with
+batch norm's running means.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from workers.training import supervised_loss
 DATASETS = ("kvasir-seg", "breast-benign")
 IMAGES_EACH = 4
 LEAST_LESION, MOST_LESION = 0.15, 0.6
-"""Share of the image: a map of stride 8, at 64 pixels 8x8, cannot outline smaller lesions well."""
+"""Fraction of the image: a map of stride 8 (8x8 at 64 pixels) cannot outline smaller lesions."""
 
 LOSS = "iou+focal"
 ENOUGH = 0.9
@@ -47,12 +47,12 @@ ENOUGH = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """How one model is trained here: Adam at a constant rate, all eight images a step.
+    """Training of one model: Adam at a constant rate, all eight images in each step.
 
     Attributes:
-        deep_supervision: False trains the final output alone. CaraNet and ColonFormer need it at
-            64 pixels: each of their maps refines the coarser one, and those of 4x4 and 2x2 pixels,
-            held to the mask as well, keep the last below Dice 0.9.
+        deep_supervision: False trains only the final output. CaraNet and ColonFormer need False at
+            64 pixels: each of their maps refines the coarser map. If the maps of 4x4 and 2x2
+            pixels are trained too, the last map stays below Dice 0.9.
     """
 
     learning_rate: float
@@ -80,12 +80,12 @@ FULL: dict[str, Setting] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Overfit:
-    """What came of it.
+    """The result of one training.
 
     Attributes:
-        steps: Training steps until the Dice of a step was above `ENOUGH`, or all of them.
-        train_dice: Of the last step, in training mode.
-        evaluation_dice: After it, in evaluation mode.
+        steps: Training steps until the Dice of a step was above `ENOUGH`, or all steps.
+        train_dice: Dice of the last step, in training mode.
+        evaluation_dice: Dice after the last step, in evaluation mode.
     """
 
     model: str
@@ -99,7 +99,7 @@ class Overfit:
 
 
 def eight_images(root: Path, side: int, cache: Path) -> tuple[Tensor, Tensor]:
-    """Returns the first images whose lesion has a middling size: (8, 3, S, S) and (8, S, S)."""
+    """Returns the first images with a lesion of medium size: (8, 3, S, S) and (8, S, S)."""
     images, masks = [], []
     for name in DATASETS:
         arrays = load_arrays(open_dataset(Component(name=name), root), side, cache)
@@ -125,7 +125,7 @@ def overfit(
     target_BHW: Tensor,
     build: Callable[..., nn.Module] = build_model,
 ) -> Overfit:
-    """Trains a model until it knows the images, or for as many steps as it may take."""
+    """Trains a model until its Dice is above `ENOUGH`, or for its largest number of steps."""
     torch.manual_seed(0)
     network = build(name, **setting.parameters).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=setting.learning_rate)
@@ -161,7 +161,7 @@ def evaluate(network: nn.Module, images_BCHW: Tensor, target_BHW: Tensor) -> flo
 
 
 def main() -> None:
-    """Trains the models asked for and prints the table; exit code 1 where one does not learn."""
+    """Trains the requested models, prints the table; exit code 1 if a model fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", default=list(FULL), metavar="MODEL")
     parser.add_argument("--data", type=Path, required=True)

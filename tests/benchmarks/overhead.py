@@ -1,11 +1,12 @@
-"""What Podium adds to Ray Tune: no-op trials through plan, Tune, store and rank, beside bare Tune.
+"""What Podium adds to Ray Tune: no-op trials through plan, Tune, store and rank, and plain Tune.
 
     python tests/benchmarks/overhead.py --trials 3600 --json overhead.json
 
 Both run in this process tree, on the same Ray, in turns, with the same Tune settings and reused
-actors; every figure is the median over --rounds. Processor seconds are those of the whole tree,
-Ray's own processes included: on a machine that others use they tell more than the wall clock.
-Last, a few trials of Tune as it comes: new actors, its loggers and its own state on disk.
+actors. Every figure is the median over --rounds. Processor seconds are those of the whole tree,
+including Ray's processes; on a busy machine they are more reliable than the wall time. With
+--defaults, a few trials also run in Tune with its default settings: new actors, its loggers and its
+state on disk.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ NUM_DATASETS, NUM_MODELS = 6, 12
 
 @dataclass
 class Recorder:
-    """A progress display that only notes when each trial ended and how large the driver was."""
+    """A progress display that only records the end of each trial and the driver's memory."""
 
     ended_at: list[float] = field(default_factory=list)
     peak_rss_bytes: int = 0
@@ -81,7 +82,7 @@ class Recorder:
 
 
 class BareWatcher(tune.Callback):
-    """Notes the same for bare Tune."""
+    """Records the same for plain Tune."""
 
     def __init__(self) -> None:
         self.recorder = Recorder()
@@ -93,7 +94,7 @@ class BareWatcher(tune.Callback):
 def no_op_trainer(
     spec: TrialSpec, runtime: Runtime, checkpoints: Checkpoints, on_epoch: OnEpoch
 ) -> TrialResult:
-    """Answers at once, with the rows of a small trial."""
+    """Returns the rows of a small trial at once."""
     epoch = EpochRecord(epoch=1, train_loss=0.5, val_dice=0.5, val_iou=0.4, seconds=0.0)
     on_epoch(epoch)
     value = 0.5 + 0.01 * len(spec.loss.label) + 0.001 * spec.repeat
@@ -124,7 +125,7 @@ def no_op_trainer(
 
 def make_specs(number: int) -> list[TrialSpec]:
     """Returns the first `number` combinations of a grid shaped like the study's."""
-    # Of the catalogue, because the planner looks up what they cost.
+    # Models of the catalogue, because the plan reads their cost.
     axes: list[list[Component]] = [
         [Component(name=n, parameters=p) for n, p in (complete(name, {}) for name in names)]
         for complete, names in (
@@ -142,7 +143,7 @@ def make_specs(number: int) -> list[TrialSpec]:
 
 
 def run_podium(specs: list[TrialSpec], results: Path) -> dict[str, Any]:
-    """Takes the trials through plan, engine, store and ranking; returns its figures."""
+    """Runs plan, engine, store and ranking for the trials; returns the figures."""
     seconds: dict[str, float] = {}
     cpu_before = processor_seconds()
     store, recorder = Store(str(results)), Recorder()
@@ -189,7 +190,7 @@ def run_podium(specs: list[TrialSpec], results: Path) -> dict[str, Any]:
 
 
 def run_bare_tune(number: int, scratch: Path) -> dict[str, Any]:
-    """Runs as many trials that do nothing, by Ray Tune alone with the same settings."""
+    """Runs `number` trials that do nothing, in plain Ray Tune with the same settings."""
     watcher, cpu_before = BareWatcher(), processor_seconds()
     began = time.perf_counter()
 
@@ -214,7 +215,7 @@ def run_bare_tune(number: int, scratch: Path) -> dict[str, Any]:
 
 
 def run_default_tune(budget_seconds: float, scratch: Path) -> dict[str, float]:
-    """Runs trials that do nothing by Tune as it comes, for a while; counts those that ended."""
+    """Runs trials that do nothing in Tune with its default settings; counts the ended trials."""
     watcher = BareWatcher()
 
     def trial(config: dict[str, Any]) -> None:
@@ -236,7 +237,7 @@ def run_default_tune(budget_seconds: float, scratch: Path) -> dict[str, float]:
 
 @contextmanager
 def _without_settings() -> Iterator[None]:
-    """Takes away what the engine told Tune."""
+    """Removes the settings that the engine made for Tune."""
     taken = {key: os.environ.pop(key) for key in list(os.environ) if key.startswith("TUNE_")}
     try:
         yield
@@ -245,7 +246,7 @@ def _without_settings() -> Iterator[None]:
 
 
 def processor_seconds() -> float:
-    """Returns what this process and all below it have used, those that ended included."""
+    """Returns the processor seconds of this process and its descendants, also of ended ones."""
     total = 0.0
     for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
         try:
@@ -257,7 +258,7 @@ def processor_seconds() -> float:
 
 
 def median_of(figures: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the median of every number, level by level."""
+    """Returns the median of every number, in nested dicts."""
     return {
         key: median_of([item[key] for item in figures])
         if isinstance(value, dict)
@@ -267,7 +268,7 @@ def median_of(figures: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _trial_figures(recorder: Recorder) -> dict[str, Any]:
-    """Seconds a trial in the first and last quarter, after the actors' start, and memory."""
+    """Seconds per trial in the first and last quarter, after the actors' start, and memory."""
     times, quarter = recorder.ended_at, max(len(recorder.ended_at) // 4, 2)
     first = (times[quarter - 1] - times[0]) / (quarter - 1)
     last = (times[-1] - times[-quarter]) / (quarter - 1)
@@ -285,7 +286,9 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=3600)
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--defaults", type=float, default=0, help="seconds of Tune as it comes")
+    parser.add_argument(
+        "--defaults", type=float, default=0, help="seconds of Tune with its defaults"
+    )
     parser.add_argument("--json", type=Path)
     arguments = parse(parser, smallest={"trials": 12})
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(arguments.cpus + 1)
@@ -300,7 +303,7 @@ def main() -> None:
             podium = run_podium(make_specs(arguments.trials), scratch / "results")
             print(f"podium: {json.dumps(podium)}", flush=True)
             bare = run_bare_tune(arguments.trials, scratch / "bare")
-            print(f"bare Tune: {json.dumps(bare)}", flush=True)
+            print(f"plain Tune: {json.dumps(bare)}", flush=True)
             rounds.append((podium, bare))
         podium, bare = (median_of(list(side)) for side in zip(*rounds, strict=True))
         default = None
@@ -327,7 +330,7 @@ def print_table(figures: dict[str, Any]) -> None:
     """Prints the figures side by side."""
     ours, bare = figures["podium"], figures["bare_tune"]
     print(f"{figures['trials']} no-op trials on {figures['cpus']} CPUs ({figures['machine']})")
-    print(f"{'':34}{'podium':>12}{'bare Tune':>12}{'ratio':>8}")
+    print(f"{'':34}{'podium':>12}{'plain Tune':>12}{'ratio':>8}")
     rows = [("total, s", ours["seconds"]["total"], bare["seconds"]["total"])]
     rows += [
         (f"  {name}, s", value, None) for name, value in ours["seconds"].items() if name != "total"
@@ -348,7 +351,7 @@ def print_table(figures: dict[str, Any]) -> None:
     if figures["default_tune"]:
         default = figures["default_tune"]["seconds_per_trial"] * 1e3
         mine = ours["seconds"]["total"] / figures["trials"] * 1e3
-        title = f"a trial, ms; right: Tune as it comes, {figures['default_tune']['trials']} trials"
+        title = f"per trial, ms; right: Tune's defaults, {figures['default_tune']['trials']} trials"
         print(f"{title:34}{mine:12.2f}{default:12.2f}{mine / default:8.3f}")
 
 

@@ -1,8 +1,8 @@
-"""`podium plan` of a grid of a million trials: processor time and memory, before anything ran.
+"""`podium plan` of a grid of a million trials without results: processor time and memory.
 
     python tests/benchmarks/plan.py --trials 1000000 --json plan.json
 
-Each line is a process of its own, its start included.
+Each line is a separate process and includes its start.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Run:
 
 
 def write_config(folder: Path, num_trials: int) -> tuple[Path, int]:
-    """Writes a grid of about so many trials; returns its file and their number."""
+    """Writes a grid of about `num_trials` trials; returns its file and the exact number."""
     repeats = max(1, num_trials // (NUM_DATASETS * NUM_MODELS * NUM_LOSSES))
     document = {
         "datasets": [
@@ -61,7 +61,7 @@ def write_config(folder: Path, num_trials: int) -> tuple[Path, int]:
 
 
 def measure(what: str, command: list[str], folder: Path) -> Run:
-    """Runs a command and returns what it took."""
+    """Runs a command and returns its times and memory."""
     out = folder / "output.txt"
     began = time.perf_counter()
     with out.open("wb") as file:
@@ -106,7 +106,7 @@ def benchmark(num_trials: int) -> dict[str, object]:
 
 
 def main() -> None:
-    """Runs the benchmark; exit code 1 where it took longer or more memory than promised."""
+    """Runs the benchmark; exit code 1 if it exceeds a limit of time or memory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=1_000_000)
     parser.add_argument("--json", type=Path, help="also write the figures here")

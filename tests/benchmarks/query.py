@@ -1,4 +1,4 @@
-"""How long a query takes over a million rows, beside pandas that reads the same columns itself.
+"""The time of a query over a million rows, compared with pandas on the same columns.
 
     python tests/benchmarks/query.py --rows 1000000 --json query.json
 
@@ -42,7 +42,7 @@ JOINED = (
 
 
 def write(root: Path, name: str, columns: dict[str, Any], num_rows: int) -> None:
-    """Writes a table as a compaction leaves it; columns not given repeat one plain value."""
+    """Writes a table as a compaction does; columns that are not given repeat one value."""
     fields = TABLES[name].arrow_schema
     plain = trial_row(make_spec(0), make_result(0), attempt=1, committed_at=datetime.now(UTC))
     arrays = [
@@ -58,7 +58,7 @@ def write(root: Path, name: str, columns: dict[str, Any], num_rows: int) -> None
 
 
 def trials(num_rows: int) -> dict[str, Any]:
-    """Returns labels, ids and Dice of so many trials, in the store's order."""
+    """Returns labels, ids and Dice of `num_rows` trials, in the store's order."""
     number = np.arange(num_rows)
     repeats = -(-num_rows // int(np.prod(list(AXES.values()))))
     columns: dict[str, Any] = {"repeat": number % repeats}
@@ -73,7 +73,7 @@ def trials(num_rows: int) -> dict[str, Any]:
 
 
 def make_stores(root: Path, num_rows: int) -> tuple[Path, Path]:
-    """Makes the store of many trials and that of many epochs."""
+    """Makes a store with many trials and a store with many epochs."""
     many_trials, many_epochs = root / "trials", root / "epochs"
     write(many_trials, "trials", trials(num_rows), num_rows)
     study = trials(NUM_TRIALS)
@@ -89,13 +89,13 @@ def make_stores(root: Path, num_rows: int) -> tuple[Path, Path]:
 
 
 def by_pandas(root: Path, table: str, keys: list[str], value: str) -> pd.DataFrame:
-    """Returns the same means by pandas alone."""
+    """Returns the same means, computed with pandas."""
     frame = pd.read_parquet(root / table, columns=[*keys, value])
     return frame.groupby(keys)[value].mean().reset_index()
 
 
 def joined_by_pandas(root: Path) -> pd.DataFrame:
-    """Returns the same best values by pandas alone."""
+    """Returns the same best values, computed with pandas."""
     epochs = pd.read_parquet(root / "epochs", columns=["trial_id", "val_dice"])
     finished = pd.read_parquet(root / "trials", columns=["trial_id", "loss", "status"])
     both = epochs.merge(finished[finished["status"] == "completed"], on="trial_id")

@@ -1,17 +1,16 @@
-"""Does a race find the podium of the full grid, and for how many trials? By simulation.
+"""Simulates races: how often they find the podium of the full grid, with how many trials.
 
     python tests/benchmarks/race.py --draws 1000 --seed 0 --keep race.jsonl
     python tests/benchmarks/race.py --draws 0 --keep race.jsonl
 
-The second line sums up what is kept, after any number of runs with other seeds.
+The second command summarises the kept draws, after any number of runs with other seeds.
 
 Each draw is a full grid of 6 x 12 x 10 x 5 trials: the published margins (differences between
 losses, times `--margins`), a split common to all losses, and the noise of a single training. The
-three losses on the overall podium (points by dataset and by model together) are compared with
-those of the full grid for the race, for fixed fewer repeats, and for successive halving of the
-losses (10 with 1 repeat, the best 5 with 3, the best 3 with 5). A draw is stable when at least
-`--stable` of 400 other full grids, drawn around its own means with its own noise, have the same
-three losses.
+overall podium (three losses by points of datasets and models together) of the full grid is compared
+with the podium of the race, of fixed fewer repeats, and of successive halving of the losses (10
+with 1 repeat, the best 5 with 3, the best 3 with 5). A draw is stable when at least `--stable` of
+400 other full grids, drawn around its own means with its own noise, have the same three losses.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ SPLIT_NOISE = 0.02
 
 
 def truth(scale: float) -> np.ndarray:
-    """Returns mean Dice (datasets, models, losses) with the published margins, stretched."""
+    """Returns mean Dice (datasets, models, losses) with the published margins, scaled."""
     by_dataset, by_model = margins("dataset"), margins("model")
     means = by_dataset[:, None] + by_model[None] - by_dataset.mean(axis=0)
     centre = means.mean(axis=2, keepdims=True)
@@ -44,12 +43,12 @@ def truth(scale: float) -> np.ndarray:
 
 
 def podium(values_DMLR: np.ndarray) -> frozenset[int]:
-    """Returns the podium of what is there, every loss having the same repeats."""
+    """Returns the podium of these trials; every loss has the same repeats."""
     return frozenset(podiums(values_DMLR.mean(axis=3)[None])[0].tolist())
 
 
 def stability(full_DMLR: np.ndarray, random: np.random.Generator, num: int = 400) -> float:
-    """Returns the share of other full grids like this one with its podium."""
+    """Returns the fraction of similar full grids with the same podium."""
     means_DML = full_DMLR.mean(axis=3)
     rest = full_DMLR - means_DML[..., None]
     rest = rest - rest.mean(axis=2, keepdims=True)
@@ -62,7 +61,7 @@ def stability(full_DMLR: np.ndarray, random: np.random.Generator, num: int = 400
 
 
 def halving(full_DMLR: np.ndarray) -> tuple[frozenset[int], float]:
-    """Returns the podium of successive halving, and the share of trials it takes."""
+    """Returns the podium of successive halving, and its fraction of trials."""
     kept, spent = np.arange(full_DMLR.shape[2]), 0
     before = 0
     for size, repeats in ((5, 1), (3, 3), (3, REPEATS)):
@@ -80,7 +79,7 @@ def halving(full_DMLR: np.ndarray) -> tuple[frozenset[int], float]:
 def one_draw(
     means_DML: np.ndarray, noise: float, random: np.random.Generator, rules: dict[str, RaceRules]
 ) -> dict[str, Any]:
-    """Returns, for one full grid, its stability and what each way came to."""
+    """Returns the stability of one full grid, and the result of each way."""
     shape = (*means_DML.shape, REPEATS)
     split = SPLIT_NOISE * random.standard_normal((*shape[:2], 1, REPEATS))
     full = means_DML[..., None] + split + noise * random.standard_normal(shape)
@@ -90,7 +89,7 @@ def one_draw(
     there, never = np.ones(shape, dtype=bool), np.zeros(shape, dtype=bool)
     run = None
     for name, rule in rules.items():
-        if run is None or run.asked_DMLR.mean() > rule.budget:  # else it is the same race
+        if run is None or run.asked_DMLR.mean() > rule.budget:  # otherwise the race is the same
             run = race(full, there, never, rule)
         assert run.judgement is not None
         agrees = frozenset(run.judgement.podium) == mine
@@ -104,7 +103,7 @@ def one_draw(
 
 
 def summarise(draws: list[dict[str, Any]], stable: float) -> str:
-    """Returns agreement and share of trials of each way, of all draws and of the stable ones."""
+    """Returns agreement and fraction of trials of each way, for all draws and stable draws."""
     ways = list(draws[0]["ways"])
     lines = [f"| {' | '.join(('noise', 'margins', 'draws', *ways))} |"]
     lines += [f"|{' --- |' * (len(ways) + 3)}"]
@@ -125,16 +124,16 @@ def _cell(pairs: list[tuple[bool, float]]) -> str:
 
 
 def main() -> None:
-    """Draws, keeps what was found, and prints the table of all that is kept."""
+    """Draws, appends the draws to the file, and prints the table of the whole file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=100, help="of each noise and margins")
+    parser.add_argument("--draws", type=int, default=100, help="draws for each noise and margins")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.005, 0.01, 0.02])
     parser.add_argument("--margins", type=float, nargs="+", default=[1.0, 4.0])
     parser.add_argument("--level", type=float, default=0.95)
     parser.add_argument("--stable", type=float, default=0.9)
-    parser.add_argument("--samples", type=int, default=300, help="draws behind each decision")
+    parser.add_argument("--samples", type=int, default=300, help="draws for each decision")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, required=True, help="file of draws, added to")
+    parser.add_argument("--keep", type=Path, required=True, help="file to which draws are added")
     options = parse(parser, smallest={"draws": 1, "noise": [0.01], "margins": [4.0], "samples": 20})
     rules = {
         "race": RaceRules(level=options.level, num_draws=options.samples),

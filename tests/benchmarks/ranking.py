@@ -1,10 +1,10 @@
-"""`podium rank` with its bootstrap on a million trials, beside plain pandas on the same file.
+"""`podium rank` with its bootstrap on a million trials, compared with pandas on the same file.
 
     python tests/benchmarks/ranking.py --rows 1000000 --samples 2000 --json ranking.json
 
-Each line is a process of its own, its start and the reading of the file included. Plain pandas
-gives the two podiums only; its bootstrap, a group-by for each sample, is timed on a few samples
-and scaled up.
+Each line is a separate process and includes its start and the reading of the file. Pandas computes
+only the two podiums. Its bootstrap, a group-by for each sample, is timed on a few samples and
+scaled up.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Run:
 
 
 def make_table(num_rows: int, folder: Path, *, holes: bool) -> Path:
-    """Writes a full grid of about so many rows; with holes, each thousandth row is missing."""
+    """Writes a full grid of about `num_rows` rows; with `holes`, every 1,000th row is missing."""
     num_repeats = max(1, num_rows // (NUM_DATASETS * NUM_MODELS * NUM_LOSSES))
     shape = (NUM_DATASETS, NUM_MODELS, NUM_LOSSES, num_repeats)
     random = np.random.default_rng(0)
@@ -89,7 +89,7 @@ def make_table(num_rows: int, folder: Path, *, holes: bool) -> Path:
 
 
 def measure(what: str, command: list[str], folder: Path) -> Run:
-    """Runs a command and returns what it took."""
+    """Runs a command and returns its times, memory and output."""
     out = folder / "output.txt"
     began = time.perf_counter()
     with out.open("wb") as file:
@@ -120,7 +120,7 @@ def benchmark(num_rows: int, num_samples: int) -> dict[str, object]:
         samples = ["--samples", str(num_samples)]
         runs = [
             measure("podium rank", [podium, "rank", str(full), *samples], folder),
-            measure("podium rank, holes", [podium, "rank", str(holes), *samples], folder),
+            measure("podium rank, missing trials", [podium, "rank", str(holes), *samples], folder),
             measure(
                 "podium rank, no bootstrap", [podium, "rank", str(full), "--samples", "0"], folder
             ),
@@ -150,7 +150,7 @@ def benchmark(num_rows: int, num_samples: int) -> dict[str, object]:
 
 
 def main() -> None:
-    """Runs the benchmark; exit code 1 where it took longer or more memory than promised."""
+    """Runs the benchmark; exit code 1 if it exceeds a limit of time or memory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--samples", type=int, default=2000)

@@ -1,12 +1,13 @@
-"""The order of trials and the time it says is left, on the published grid; nothing is trained.
+"""The order of trials and the predicted time left, simulated on the published grid.
 
     python tests/benchmarks/schedule.py --figure docs/images/eta.png --json schedule.json
 
-Expected seconds are those of `podium plan configs/paper.yaml` on the CPU, from the shipped table
-of measured steps. What each trial then takes is drawn: the table errs by a factor for each dataset
-and model (log-normal, --error), and a trial stops early (40 epochs and a gamma-distributed number,
-90 on average, of at most 200). The lower bound is the larger of all seconds over all slots and the
-longest trial. Tune's plain order is the grid's. The time left is asked for whenever a trial ends.
+Expected seconds are those of `podium plan configs/paper.yaml` on the CPU, from the shipped table of
+measured steps. The true seconds of each trial are drawn: the table has a random factor for each
+cell (log-normal, --error), and a trial stops early (40 epochs plus a gamma-distributed number, 90
+on average, at most 200). The lower bound is the larger of two times: all seconds divided by the
+slots, and the longest trial. Tune's default order is the order of the grid. The time left is
+predicted whenever a trial ends.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Points = list[tuple[float, float]]
 
 
 def draw_seconds(planned: Plan, error: float, seed: int) -> dict[str, float]:
-    """Returns what each trial takes."""
+    """Returns the true seconds of each trial."""
     draw = random.Random(seed)
     factors: dict[tuple[str, str], float] = {}
     seconds = {}
@@ -51,8 +52,11 @@ def draw_seconds(planned: Plan, error: float, seed: int) -> dict[str, float]:
 def predict(
     order: Sequence[str], actual: Mapping[str, float], slots: int, forecast: Forecast | None
 ) -> Points:
-    """Returns, for each trial that ends, the share of the wall time gone and the error of its
-    prediction: predicted over true wall time of the whole sweep, less 1."""
+    """Returns the error of the prediction at the end of each trial.
+
+    Each point has the elapsed fraction of the wall time, and the predicted wall time of the whole
+    sweep divided by the true wall time, minus 1.
+    """
     now = 0.0
     tally = Tally(clock=lambda: now, forecast=forecast)
     tally.on(SweepStarted(len(order), len(order), 0))
@@ -89,17 +93,17 @@ def measure(
     row = {
         "slots": slots,
         "bound, days": bound / 86_400,
-        "ours over bound, %": 100 * (ours / bound - 1),
-        "plain order, %": 100 * (tune / bound - 1),
+        "longest first over bound, %": 100 * (ours / bound - 1),
+        "Tune's order over bound, %": 100 * (tune / bound - 1),
         "error of time left at 5 %, %": 100 * curve[early][1],
-        "largest after, %": 100 * max(abs(error) for _, error in curve[early:]),
-        "by count at 5 %, %": 100 * counted[early][1],
+        "largest error after, %": 100 * max(abs(error) for _, error in curve[early:]),
+        "error by count at 5 %, %": 100 * counted[early][1],
     }
     return row, curve
 
 
 def draw_figure(curves: Mapping[int, Points], path: Path) -> None:
-    """Draws the error of the predicted wall time over the share of trials that ended."""
+    """Draws the error of the predicted wall time over the fraction of ended trials."""
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 3.2), dpi=100, layout="constrained")

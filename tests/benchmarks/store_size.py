@@ -1,9 +1,10 @@
-"""How long a store of many trials takes, and how much memory, beside pandas on the same files.
+"""Time and memory of a store with many trials, compared with pandas on the same files.
 
     python tests/benchmarks/store_size.py --trials 100000 --json store_size.json
 
-The parts are written directly, as commits would leave them: a row of `trials`, the epochs and the
-test images of each. Every step runs in a process of its own, which tells its peak memory.
+The parts are written directly, with the content that commits write: a row of `trials`, the epochs
+and the test images of each trial. Every step runs in a separate process, which reports its peak
+memory.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ NUM_WRITERS = 2
 
 
 def make_grid(folder: Path, num_trials: int) -> Grid:
-    """Returns a grid of 10 datasets, 20 models, 10 losses and as many repeats as it takes."""
+    """Returns a grid of 10 datasets, 20 models, 10 losses and the necessary repeats."""
     config = {
         "name": "size",
         "datasets": [
@@ -104,7 +105,7 @@ def write_some(
 
 
 def write(root: Path, grid: Grid, num_epochs: int, num_images: int) -> None:
-    """Writes all parts and the grid that asked for them."""
+    """Writes all parts and their grid."""
     for name in ("trials", "epochs", "images"):
         (root / name).mkdir(parents=True)
     bounds = [len(grid.trials) * n // NUM_WRITERS for n in range(NUM_WRITERS + 1)]
@@ -122,7 +123,7 @@ def write(root: Path, grid: Grid, num_epochs: int, num_images: int) -> None:
 
 
 def plan_all(root: Path) -> int:
-    """Does what `podium status` and a resumed run do before anything starts."""
+    """Plans as `podium status` and a resumed run do before a trial starts."""
     return len(open_results(str(root)).plan.pending)
 
 
@@ -142,7 +143,7 @@ STEPS: dict[str, Callable[[Path], object]] = {
 
 
 def step(name: str, root: Path) -> None:
-    """Runs one step in this process and prints what it took."""
+    """Runs one step in this process and prints its times and memory."""
     began, cpu_before = time.perf_counter(), time.process_time()
     answer = STEPS[name](root)
     seconds = time.perf_counter() - began
@@ -153,7 +154,7 @@ def step(name: str, root: Path) -> None:
 
 
 def measure(name: str, root: Path, state: str) -> dict[str, Any]:
-    """Runs one step in a process of its own."""
+    """Runs one step in a separate process."""
     command = [sys.executable, __file__, "--step", name, "--root", str(root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines() or [json.dumps({"error": done.stderr[-500:]})]

@@ -1,11 +1,11 @@
-"""What a training step of each model is made of, without a device: operations, bytes, activations.
+"""Operations, bytes and activations of a training step of each model, without a device.
 
     python tests/benchmarks/trace_models.py --json traced.json
 
 One step (forward, backward; no optimiser) runs on torch's meta device, with the replacements that a
-GPU gets (`workers.models.resampling`). Counted per image of the batch: bytes that the operations
-read and write, and bytes that are kept for the backward pass; per step: the operations, views left
-out. `workers/catalogue/costs.json` holds the table under `traced`.
+GPU gets (`workers.models.resampling`). The table has, per image of the batch, the bytes that the
+operations read and write, and the bytes that are kept for the backward pass. Per step, it has the
+number of operations without views. `workers/catalogue/costs.json` holds the table under `traced`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from workers.models import build_model, resampling
 SIDE, BATCH_SIZE = 224, 8
 
 _FREE = frozenset({"detach", "empty", "empty_like"})
-"""Operations that start no work."""
+"""Operations without a computation."""
 
 
 class Operations(TorchDispatchMode):
-    """Counts operations that compute something, and the bytes of their arguments and results."""
+    """Counts operations with a computation, and the bytes of their arguments and results."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ def trace(name: str, parameters: dict[str, Any]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Traces the models asked for and prints the table."""
+    """Traces the requested models and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", default=list(MODELS), metavar="MODEL")
     parser.add_argument("--json", type=Path)

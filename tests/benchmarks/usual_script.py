@@ -1,12 +1,12 @@
-"""Trials an hour of `podium run` beside the usual script, started by a shell loop.
+"""Trials per hour of `podium run` and of a typical script in a shell loop.
 
     python tests/benchmarks/usual_script.py --data ../shared/data --json usual.json
 
-Both train the same grid: Kvasir-SEG and CVC-ClinicDB, two losses, one U-Net.
-The loop starts `usual_trial.py` once a trial, which uses every core; half of its trials run before
-the sweep and half after, so that a machine that others use favours neither. Starting is part of
-both. Then each of our choices alone, in processes of their own: threads of a trial, memory layout,
-what the allocator does with large blocks, and a process kept from trial to trial.
+Both train the same grid: Kvasir-SEG and CVC-ClinicDB, two losses, one U-Net. The loop starts
+`usual_trial.py` once per trial, which uses every core. Half of its trials run before the sweep and
+half after, so that other programs on the machine favour neither. Both times include the start of
+processes. Then each choice of Podium is measured alone, in separate processes: threads per trial,
+memory layout, and large blocks in the allocator.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def environment() -> dict[str, str]:
 
 
 def run_loop(data: Path, side: int, epochs: int, repeats: int, half: int) -> float:
-    """Runs every second trial of the grid by the usual script; returns the seconds."""
+    """Runs every second trial of the grid with the typical script; returns the seconds."""
     combinations = list(itertools.product(FOLDERS, LOSSES, range(repeats)))
     began = time.perf_counter()
     for dataset, loss, repeat in combinations[half::2]:
@@ -81,7 +81,7 @@ def run_loop(data: Path, side: int, epochs: int, repeats: int, half: int) -> flo
 
 
 def run_podium(data: Path, side: int, epochs: int, repeats: int, folder: Path) -> float:
-    """Runs the grid by `podium run` with an empty cache; returns the seconds."""
+    """Runs the grid with `podium run` and an empty cache; returns the seconds."""
     document = {
         "datasets": list(FOLDERS),
         "models": [{"name": "unet", "parameters": {"width": WIDTH}}],
@@ -114,15 +114,15 @@ def measure(data: Path, side: int, epochs: int, repeats: int, folder: Path) -> d
         "side": side,
         "trials": number,
         "epochs": epochs,
-        "trials/h usual": number / (first + second) * 3600,
+        "trials/h script": number / (first + second) * 3600,
         "trials/h podium": number / ours * 3600,
-        "podium/usual": (first + second) / ours,
+        "podium/script": (first + second) / ours,
         "second half/first": second / first,
     }
 
 
 def speed(side: int, epochs: int, *, processes: int = 1, **changes: Any) -> float:
-    """Returns images a second of training, summed over processes that run at once."""
+    """Returns training images per second, summed over concurrent processes."""
     options = {"threads": 1, "allocator": True, "channels_last": True} | changes
     order = [side, options["threads"], options["allocator"], options["channels_last"], epochs]
     started = [
@@ -138,11 +138,11 @@ def speed(side: int, epochs: int, *, processes: int = 1, **changes: Any) -> floa
 def measure_choices(side: int, epochs: int, rounds: int) -> list[dict[str, Any]]:
     """Compares each choice with its opposite, in turns."""
     choices: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-        "two trials of one thread, over one of two": (
+        "two trials of one thread, over one trial of two threads": (
             {"processes": 2}, {"threads": 2},
         ),
         "channels_last, over contiguous": ({}, {"channels_last": False}),
-        "large blocks kept, over given back": ({}, {"allocator": False}),
+        "large blocks kept, over released": ({}, {"allocator": False}),
     }  # fmt: skip
     rows = []
     for title, (chosen, other) in choices.items():
@@ -155,7 +155,7 @@ def measure_choices(side: int, epochs: int, rounds: int) -> list[dict[str, Any]]
                 "side": side,
                 "choice": title,
                 "images/s": statistics.median(mine for mine, _ in pairs),
-                "else": statistics.median(theirs for _, theirs in pairs),
+                "otherwise": statistics.median(theirs for _, theirs in pairs),
                 "ratio": statistics.median(mine / theirs for mine, theirs in pairs),
             }
         )
@@ -167,7 +167,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sides", type=int, nargs="+", default=[96, 224])
-    parser.add_argument("--epochs", type=int, nargs="+", default=[12, 4], help="one for each side")
+    parser.add_argument(
+        "--epochs", type=int, nargs="+", default=[12, 4], help="epochs for each side"
+    )
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=["grid", "choices"])

@@ -1,8 +1,8 @@
-"""One training as it is usually written: the baseline of `usual_script.py`, on purpose not better.
+"""One training as in a typical script: the baseline of `usual_script.py`, without optimisation.
 
-Files are decoded and resized in the Dataset each epoch, by the workers of a DataLoader; the loss is
-fetched every step; metrics come from a library, batch by batch. Network and loss are Podium's, so
-that the mathematics is the same.
+The workers of a DataLoader decode and resize the files in each epoch. The script reads the loss in
+each step and computes metrics with a library, batch by batch. Network and loss are those of Podium,
+so that the mathematics is the same.
 
     python tests/benchmarks/usual_trial.py IMAGES MASKS --loss dice --side 96 --epochs 6
 """
@@ -27,7 +27,7 @@ MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 
 class Pairs(Dataset[tuple[Tensor, Tensor]]):
-    """Images and masks of the same names."""
+    """Images, and masks with the same file names."""
 
     def __init__(self, images: Path, masks: Path, side: int) -> None:
         self.images, self.masks = (sorted(p for p in d.iterdir()) for d in (images, masks))

@@ -1,9 +1,9 @@
-"""What `podium watch` costs on the published grid: 3,600 trials, 720,000 epochs, not compacted.
+"""The cost of `podium watch` on the published grid: 3,600 trials, 720,000 epochs, not compacted.
 
     .venv/bin/python tests/benchmarks/watch.py [--trials 3600] [--epochs 200]
 
-The baseline in the same run is `Store.read`, what a page that rereads everything would pay for each
-look.
+The baseline in the same run is `Store.read`: the cost of each update of a page that reads the whole
+table again.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def make_grid(place):
 
 
 def fill(place, number, num_epochs):
-    """Writes parts as commits would, without their fsync."""
+    """Writes parts as commits do, without fsync."""
     grid = make_grid(place)
     place = place / "res"
     store, trials = Store(place), grid.trials[:number]
@@ -82,15 +82,15 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=3600)
     parser.add_argument("--epochs", type=int, default=200)
     options = parse(parser, smallest={"trials": 20, "epochs": 2})
-    following.REFRESH_SECONDS = 0.0  # every question is a new look
+    following.REFRESH_SECONDS = 0.0  # every request reads the store again
     with tempfile.TemporaryDirectory() as folder:
         store, trials = fill(Path(folder), options.trials, options.epochs)
         place = Path(folder) / "res"
         before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
         page = Follower(Store(place), clock=time.monotonic, now=lambda: datetime.now(UTC))
         figures = {
-            "first look": timed(page.state),
-            "look, nothing new": timed(page.state),
+            "first update": timed(page.state),
+            "update, no new trial": timed(page.state),
             "one trial's curve": timed(lambda: page.curve(trial_id(trials[7]))),
         }
         (place / part_path(TABLES["trials"], trial_id(trials[-1]))).unlink()
@@ -98,8 +98,8 @@ def main() -> None:
         fresh = Follower(Store(place), clock=time.monotonic, now=lambda: datetime.now(UTC))
         fresh.state()
         store.commit(spec, result, committed_at=NOW)
-        figures["look, one new trial"] = timed(fresh.state)
-        figures["baseline: read trials whole"] = timed(lambda: Store(place).read("trials"))
+        figures["update, one new trial"] = timed(fresh.state)
+        figures["baseline: read whole trials"] = timed(lambda: Store(place).read("trials"))
         own = trial_id(spec)
         untouched = all(
             path.stat().st_mtime_ns == stamp

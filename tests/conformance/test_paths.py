@@ -135,7 +135,7 @@ DAMAGES: dict[str, dict[str, object]] = {
 def test_overwritten_labels_are_found_and_restored(
     plain: Path, tmp_path: Path, name: str, compacted: bool
 ) -> None:
-    """Rows that contradict their `spec`, as earlier versions wrote them in folders named like columns."""
+    """Rows that contradict `spec`, as an older version wrote in folders named like columns."""
     place = shutil.copytree(plain, tmp_path / "results")
     store = Store(place)
     if compacted:

@@ -111,7 +111,7 @@ class StartedCluster:
         self._nodes = []
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Starts one node and waits for it: two at once may pick the same ports."""
+        """Starts one node and waits for it: two concurrent starts can pick the same ports."""
         self._num_starts += 1
         text = Path(self._scratch.name, f"output-{self._num_starts}")
         with text.open("wb") as output:
@@ -132,7 +132,7 @@ class StartedCluster:
 
 
 class UtilityCluster:
-    """Ray's own test cluster; its head is not killed."""
+    """The test cluster of Ray; its head is not killed."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         os.environ.update(environment)  # Ray reads some of it when it is loaded

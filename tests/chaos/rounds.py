@@ -114,7 +114,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 class Round:
-    """One kill and the run after it, in its own folder below that of the cluster."""
+    """One kill and the next run, in a separate folder below the folder of the cluster."""
 
     def __init__(self, cluster: Cluster, folder: Path, target: str, instant: str, seed: int):
         self.cluster, self.target, self.instant, self.seed = cluster, target, instant, seed

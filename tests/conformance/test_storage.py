@@ -79,7 +79,7 @@ def test_a_missing_bucket_is_named_with_the_remedy():
 
 
 @pytest.mark.usefixtures("s3_environment")
-def test_location_has_options_and_name_has_none(s3_port):
+def test_options_are_in_the_location_but_not_in_the_name(s3_port):
     location = f"s3://no-such-bucket/x?endpoint_override=127.0.0.1:{s3_port}&scheme=http"
     storage = open_storage(
         f"S3://no-such-bucket/x/?scheme=http&endpoint_override=127.0.0.1:{s3_port}"

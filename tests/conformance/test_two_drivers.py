@@ -138,7 +138,7 @@ def test_overlapping_grids_share_their_common_trials(
     assert_same_tables(undisturbed, tmp_path / "results")
 
 
-def test_second_driver_takes_over_from_a_killed_one(
+def test_second_driver_takes_over_from_a_killed_driver(
     start: Start, tmp_path: Path, undisturbed: Path
 ) -> None:
     config = write_config(tmp_path, losses=LOSSES, training=TRAINING)

@@ -316,7 +316,7 @@ def test_a_metric_of_a_diverged_trial_is_found(store: Store, storage: Storage) -
 @pytest.mark.parametrize(
     "changes", [{"best_val_dice": 2.0}, {"status": "done"}, {"number": -1}, {"spec": "{}"}]
 )
-def test_a_wrong_candidate_is_moved_alone(
+def test_only_the_wrong_candidate_is_moved(
     store: Store, storage: Storage, changes: dict[str, Any]
 ) -> None:
     store.commit_candidate(make_candidate(0, 6))

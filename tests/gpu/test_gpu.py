@@ -59,7 +59,7 @@ def test_no_step_waits_for_the_device(name, settings):
     assert host_waits(name, settings) == []
 
 
-def test_a_share_that_is_too_small_is_out_of_memory(settings):
+def test_too_small_gpu_share_is_out_of_memory(settings):
     if not settings.use_gpu:
         pytest.skip("a CPU has no share to exceed")
     spec = trial_spec("unet", settings, epochs=1)
@@ -88,7 +88,7 @@ def test_two_trials_share_a_gpu_through_ray(tmp_path, settings):
 
 
 @pytest.mark.ray
-def test_a_share_that_is_too_small_grows_through_ray(tmp_path, settings):
+def test_too_small_gpu_share_grows_through_ray(tmp_path, settings):
     if not settings.use_gpu:
         pytest.skip("a CPU has no share to exceed")
     store = run_on_ray(tmp_path, 0.01, losses=["dice"], repeats=1, data={"image_size": 224})

@@ -65,7 +65,7 @@ def test_every_command_has_help():
     import typer
 
     group = typer.main.get_command(app)
-    commands = getattr(group, "commands")  # noqa: B009 - typer's own type does not show it
+    commands = getattr(group, "commands")  # noqa: B009 - the type in typer lacks it
     assert set(commands) == {
         "run", "plan", "status", "compact", "rank", "report", "list", "data",
         "query", "compare", "figures", "watch", "failures", "submit", "verify", "tune",
@@ -154,7 +154,7 @@ def test_published_grid_of_twelve_models_is_planned(tmp_path):
     assert not [note for note in plan["notes"] if "refused" in note]
 
 
-def test_plan_starts_nothing_and_counts_the_trials(tmp_path):
+def test_plan_counts_the_trials_and_starts_no_training(tmp_path):
     config = write_config(tmp_path)
     plan = as_json("plan", config)
     assert plan["actions"] == {"RUN": 4, "SKIP": 0, "RETRY": 0}

@@ -23,7 +23,7 @@ from workers.run import run_trial
 
 
 class CountingTrainer:
-    """Trains for real and records the trials that it trained."""
+    """Trains for real and records the trained trials."""
 
     def __init__(self, broken_dataset=None):
         self.trained = []
@@ -151,7 +151,7 @@ def test_divergence_is_a_result_with_a_failure_row(tmp_path):
     assert not after.failed
 
 
-def test_auxiliary_outputs_and_a_last_batch_of_one_train(tmp_path):
+def test_training_accepts_auxiliary_outputs_and_a_single_image(tmp_path):
     config = write_config(
         tmp_path,
         datasets=[{"name": "synthetic-skin", "parameters": {"num_images": 15}}],

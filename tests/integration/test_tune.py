@@ -168,7 +168,7 @@ def kill_after(process, results, num: int) -> None:
     process.communicate()
 
 
-def test_a_killed_search_ends_like_an_undisturbed_one(tmp_path):
+def test_a_killed_search_ends_like_an_undisturbed_search(tmp_path):
     """Real trainings, one at a time: on Ray with a kill, and in this process without a kill."""
     killed, whole = (
         search_config(tmp_path / name, training=QUICK, cluster={"cpus": 1}, tune=FIVE)

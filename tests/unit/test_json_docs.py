@@ -39,7 +39,7 @@ Run = Callable[..., Any]
 
 
 def run(*arguments: str) -> Any:
-    """Runs a command in this process and returns what it printed."""
+    """Runs a command in this process and returns its JSON."""
     done = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)

@@ -150,7 +150,7 @@ def test_every_installation_in_the_image_is_constrained():
     )
 
 
-def test_the_image_has_what_compiled_training_needs():
+def test_image_has_a_compiler_for_compiled_training():
     installed = DOCKERFILE.rpartition("FROM")[2]
     assert {"g++", "python3-dev"} <= set(installed.split())
 

@@ -33,7 +33,7 @@ from workers.contract import JSONValue, Runtime, TrialSpec, UserError
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRun:
-    """What one run of a sweep did.
+    """The result of one run of a sweep.
 
     Attributes:
         report: The outcome of each attempt, and whether the run was interrupted.

@@ -111,7 +111,7 @@ def plan_of_document(store: Store, document: Mapping[str, Any]) -> Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepPlan:
-    """What `podium run` would do with a configuration.
+    """The plan of `podium run` for a configuration.
 
     Attributes:
         sweep: The sweep; `sweep.plan.trials` has the action and the reason of each trial.

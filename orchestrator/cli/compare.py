@@ -180,9 +180,9 @@ def _print_facts(found: Comparison) -> None:
         print_line(f"The {facts.num_compared} settings, versions and devices compared are equal.")
         return
     print_table(
-        ["what", "of", "A", "B"],
+        ["setting", "group", "A", "B"],
         [(fact.name, fact.group, fact.a, fact.b) for fact in facts.differing],
-        title=f"What differs, {len(facts.differing)} of {facts.num_compared} compared",
+        title=f"Different settings, {len(facts.differing)} of {facts.num_compared} compared",
     )
 
 

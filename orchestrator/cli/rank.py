@@ -195,7 +195,7 @@ def _text_tables(
     if not chosen:
         msg = (
             f"--format {table_format}: choose --axis dataset or --axis model; "
-            "their sum has no table of its own"
+            "there is no table of their sum"
         )
         raise UserError(msg)
     tables = [block_table(podium, ranking.metric) for podium in chosen]

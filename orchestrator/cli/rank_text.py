@@ -1,4 +1,4 @@
-"""How `podium rank` looks in a terminal: short, with every caveat in a sentence."""
+"""Prints the answer of `podium rank`: tables, and a sentence for each caveat."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def print_answer(answer: RankAnswer, axes: Sequence[str], *, break_ties: bool, p
     shown = [podium for axis in axes if (podium := answer.ranking.podium(axis))]
     for axis in axes:
         if answer.ranking.podium(axis) is None and len(axes) < 2:
-            print_line(f"There is no podium by {axis}: the table lacks a column.")
+            print_line(f"There is no podium by {axis}: the table has no column for it.")
     for podium in shown:
         certain = answer.certainties.get(podium.axis)
         _print_podium(podium, answer.ranking, certain, break_ties=break_ties)
@@ -144,7 +144,7 @@ def _joint(rows: Sequence[PodiumRow]) -> list[str]:
 
 
 def _ties(podium: Podium) -> list[str]:
-    """Says how many ties there are, and what each rule makes of them."""
+    """Returns the number of ties, the points under each rule, and whether the rule matters."""
     from orchestrator.ranking.places import TIE_MEANINGS, TIE_RULES
 
     if not podium.num_ties:

@@ -107,7 +107,7 @@ def figures(
     protocol: ProtocolOption = None,
     dpi: Annotated[int, typer.Option(min=50, max=1200, help="Dots per inch of PNG files.")] = 300,
     captions: Annotated[
-        bool, typer.Option(help="Write below each figure what it shows, or leave that to the text.")
+        bool, typer.Option(help="Write a sentence below each figure that explains it.")
     ] = True,
     as_json: JsonOption = False,
 ) -> None:

@@ -55,7 +55,7 @@ def no_room(name: EngineName, config: SweepConfig, grid: Grid) -> tuple[str, ...
     if name == "inline":
         text = (
             f"resources.gpus: {gpus:g}: --engine inline trains on this machine, and nvidia-smi "
-            "tells of no GPU here; leave it out, or add --set resources.gpus=0"
+            "reports no GPU here; leave it out, or add --set resources.gpus=0"
         )
         return (text,) if gpus and local_gpu() is None else ()
     from orchestrator.engine.ray_cluster import check_room

@@ -21,6 +21,7 @@ from orchestrator.report.page import write_report
 from orchestrator.report.search_report import SearchFiles, write_search_report
 from orchestrator.target import read_target
 from orchestrator.tune.results import fragments
+from workers.catalogue import nearest
 from workers.contract import UserError
 from workers.durable import replace_file
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 def report(
     target: str | Path,
-    out: Path | None = None,
+    out: str | Path | None = None,
     *,
     metric: str = "dice",
     lower_is_better: bool | None = None,
@@ -61,7 +62,7 @@ def report(
     read = read_target(target, metric=metric, lower_is_better=lower_is_better, protocol=protocol)
     sampling = Sampling(num_samples=num_samples, seed=seed, margin=margin)
     data = report_data(read, ties=tie_rule(ties), sampling=sampling)
-    return write_report(data, out or read.folder("report"))
+    return write_report(data, Path(out) if out else read.folder("report"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,7 @@ class FigureFiles:
 
 def figures(
     target: str | Path,
-    out: Path | None = None,
+    out: str | Path | None = None,
     *,
     only: Sequence[str] = FIGURE_NAMES,
     formats: Sequence[str] = FORMATS,
@@ -113,8 +114,12 @@ def figures(
     Raises:
         UserError: See `report`.
     """
+    for name, known in [*((n, FIGURE_NAMES) for n in only), *((n, FORMATS) for n in formats)]:
+        if name not in known:
+            msg = f"{name}: unknown; {nearest(name, known)}"
+            raise UserError(msg)
     read = read_target(target, metric=metric, lower_is_better=lower_is_better, protocol=protocol)
-    folder = out or read.folder("figures")
+    folder = Path(out) if out else read.folder("figures")
     sweep = arrange(report_data(read, ties=tie_rule(ties), sampling=Sampling()))
     found = make_figures(
         sweep, names=only, formats=formats, dots_per_inch=dots_per_inch, captions=captions
@@ -140,7 +145,7 @@ def figures(
 def compare(
     a: str | Path,
     b: str | Path,
-    out: Path | None = None,
+    out: str | Path | None = None,
     *,
     metric: str = "dice",
     metric_b: str | None = None,
@@ -176,7 +181,7 @@ def compare(
     ]
     found = compare_sides(sides[0], sides[1])
     if out is not None:
-        write_comparison(found, out)
+        write_comparison(found, Path(out))
     return found
 
 
@@ -203,7 +208,7 @@ def _side(
         raise UserError(text.replace("--metric ", option)) from error
 
 
-def report_search(search: Search, out: Path | None = None) -> SearchFiles:
+def report_search(search: Search, out: str | Path | None = None) -> SearchFiles:
     """Writes the report of searches: a page, its figures, and the best losses for a configuration.
 
     Args:
@@ -221,5 +226,5 @@ def report_search(search: Search, out: Path | None = None) -> SearchFiles:
         results,
         [importances(one.study, one.candidates) for one in results],
         fragments(results),
-        out or search.folder(),
+        Path(out) if out else search.folder(),
     )

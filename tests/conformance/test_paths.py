@@ -168,7 +168,7 @@ def write_over(table: TableSchema, path: Path, values: dict[str, object]) -> Non
         path.write_bytes(encode_part(table, rows))
         return
     path.unlink()
-    found = pa.TableSchema.from_pylist(rows, schema=table.arrow_schema)
+    found = pa.Table.from_pylist(rows, schema=table.arrow_schema)
     with compacted_file(table, found.to_batches()) as data:
         (path.parents[1] / compacted_path(table, data)).write_bytes(data)
 

@@ -230,7 +230,7 @@ def test_a_wrong_token_is_told_with_the_remedy(user, tmp_path, environment, reas
     assert user.head.token not in errors
 
 
-def test_nobody_at_the_address_is_told(user, tmp_path):
+def test_an_unreachable_job_server_is_reported(user, tmp_path):
     code, _, errors = done(user.submit(write_config(tmp_path), "--address=http://127.0.0.1:9"))
     assert code == 2
     assert "no answer from a Ray job server at" in errors

@@ -11,7 +11,7 @@ from workers.datasets.survey import Survey
 from workers.durable import replace_file
 
 
-def contact_sheet(surveys: Mapping[str, Survey], out: Path, *, num_samples: int = 24) -> None:
+def contact_sheet(surveys: Mapping[str, Survey], out: str | Path, *, num_samples: int = 24) -> None:
     """Writes images of datasets with the outline of their mask, worst findings first.
 
     Args:
@@ -22,6 +22,7 @@ def contact_sheet(surveys: Mapping[str, Survey], out: Path, *, num_samples: int 
     Raises:
         UserError: The file has another ending or cannot be written.
     """
+    out = Path(out)
     check_sheet(out)
     parts = dataset_sheets(surveys, num_samples)
     if out.suffix.lower() == ".png":

@@ -45,7 +45,6 @@ MAX_DEPTH = 32
 
 _CHUNK_BYTES = 1 << 20
 _BY_HAND = "if you trust it, unpack it yourself and set data.root to the folder"
-_BY_HAND = "if you trust it, unpack it yourself and set data.root to the folder"
 _ZIP = re.compile(rb"PK(\x03\x04|\x05\x06)")
 _OPENERS: tuple[tuple[re.Pattern[bytes], Callable[[Path], Any]], ...] = (
     (re.compile(rb"\x1f\x8b"), gzip.GzipFile),

@@ -109,7 +109,7 @@ def test_out_of_memory_on_all_there_is_is_left_until_asked_for(configured, faile
     assert (again.gpus or configured) == failed
 
 
-def test_a_gpu_after_the_host_ran_out_of_memory_is_another_matter():
+def test_host_out_of_memory_does_not_block_a_gpu_attempt():
     assert first(make_grid(gpus_per_trial=1), failures=[oom(0)]).action == Action.RETRY
 
 

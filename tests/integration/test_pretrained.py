@@ -70,7 +70,7 @@ def test_sweep_from_a_weights_file_records_the_file(tmp_path, file):
     assert parameters["pretrained"].removeprefix("sha256:").startswith(source)
     assert str(file) not in row["spec"]
     # 15 images: 9 for training, in batches of 4.
-    assert row["message"].startswith("the last batch of an epoch, 1 of 9 training images")
+    assert row["message"].startswith("the last batch of each epoch (1 of 9 training images,")
     document = Store(str(tmp_path / "results")).grids()[-1]
     assert grid_from_document(document).weights == {"r18": str(file)}
     random = config_with(tmp_path, False, results=str(tmp_path / "random"))
@@ -177,4 +177,4 @@ def test_diverged_trial_reports_divergence_and_last_batch(tmp_path, file):
     trials = pd.read_parquet(tmp_path / "results" / "trials")
     (message,) = trials["message"]
     assert "the training loss became" in message
-    assert "; the last batch of an epoch" in message
+    assert "; the last batch of each epoch" in message

@@ -75,7 +75,7 @@ def test_stopped_candidates_are_rows_outside_every_podium(tmp_path, ray_cluster)
             assert len(one.rows) == 2
     assert {row.spec.data.measured_on for row in rows} == {"val"}
     assert store.committed() == {}
-    with pytest.raises(UserError, match="no trial is finished yet"):
+    with pytest.raises(UserError, match="no results here"):
         read_target(store.name)
     names = store.read("candidates").columns
     assert not {"dice", "iou", "recall", "precision"} & set(names)  # no test metric is stored

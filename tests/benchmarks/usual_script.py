@@ -155,7 +155,7 @@ def measure_choices(side: int, epochs: int, rounds: int) -> list[dict[str, Any]]
                 "side": side,
                 "choice": title,
                 "images/s": statistics.median(mine for mine, _ in pairs),
-                "otherwise": statistics.median(theirs for _, theirs in pairs),
+                "images/s opposite": statistics.median(theirs for _, theirs in pairs),
                 "ratio": statistics.median(mine / theirs for mine, theirs in pairs),
             }
         )

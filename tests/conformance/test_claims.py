@@ -62,10 +62,10 @@ def test_of_two_claims_at_once_the_later_id_withdraws(store: Store, storage: Sto
     one, two = (store.claims(name) for name in NAMES)
     storage.touch(f"_claims/{TRIAL}.2")  # the driver with the later id has written its claim
 
-    def junior_goes_on() -> None:
+    def later_driver_claims() -> None:
         assert two.claim(TRIAL, NOW, never) == driver("1")
 
-    assert one.claim(TRIAL, NOW, junior_goes_on) is None
+    assert one.claim(TRIAL, NOW, later_driver_claims) is None
 
 
 def test_older_claim_needs_no_pause(tmp_path: Path) -> None:

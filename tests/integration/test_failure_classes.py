@@ -114,7 +114,7 @@ def test_a_stalled_process_is_ended_and_frees_its_slot(tmp_path, ray_cluster):
     assert failures["loss"].tolist() == ["bce", "bce", "dice"]
     assert set(failures["failure_class"]) == {"infrastructure"}
     stalled = (
-        r"stalled: no epoch ended for \d+ s, since 20\d\d-.* UTC \(epoch 0\), so its process was"
+        r"stalled: no epoch ended for [\d.]+ s, since 20\d\d-.* UTC \(epoch 0\), so its process was"
     )
     assert failures["message"].str.contains(stalled).all()
     assert failures["message"].iloc[1].endswith("no_progress_minutes); given up for this run")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.safe_text import clean
 from orchestrator.store import VIEWS, Store
+from workers.contract import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -277,12 +278,20 @@ def _scores(
     protocol: str | None,
     expected: Mapping[str, object] | None,
 ) -> Scores:
+    import pandas as pd
+
     from orchestrator.ranking.coverage import ExpectedTrials
     from orchestrator.ranking.metrics import metric_of
     from orchestrator.ranking.scores import scores_of
     from orchestrator.ranking.table import check_trials
 
     measure = metric_of(metric, lower_is_better=lower_is_better)
+    if not isinstance(trials, pd.DataFrame):
+        msg = (
+            f"trials: a value of type {type(trials).__name__}; give a pandas frame, as from "
+            "podium.read_trials(RESULTS)"
+        )
+        raise UserError(msg)
     table = check_trials(trials, metric=measure, protocol=protocol)
     return scores_of(table, None if expected is None else ExpectedTrials.from_document(expected))
 

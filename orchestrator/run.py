@@ -66,9 +66,9 @@ def run_sweep(
         UserError: Results, data, weights or models do not allow the run (see
             `orchestrator.plan.preflight`); no trial was started.
     """
-    config = sweep.config
+    config = sweep.config if isinstance(sweep, Sweep) else None
     if config is None:
-        msg = "only a configuration can be run, not results"
+        msg = "only a sweep from open_sweep can be run, not results"
         raise UserError(msg)
     problems: tuple[str, ...] = ()
     if isinstance(engine, str):

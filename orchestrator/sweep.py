@@ -147,6 +147,9 @@ def plan(
     Raises:
         UserError: See `open_sweep`.
     """
+    if slots is not None and slots < 1:
+        msg = f"slots {slots}: must be at least 1"
+        raise UserError(msg)
     sweep = open_sweep(config, overrides, retry)
     found = check_sweep(sweep, fetch=False)
     room = no_room("ray", sweep.config, sweep.grid) if sweep.config and sweep.plan.pending else ()
@@ -264,10 +267,17 @@ def full_plan(
         results.committed,
         results.failures,
         results.damaged,
-        retry=frozenset(map(FailureClass, retry)),
+        retry=frozenset(map(_failure_class, (retry,) if isinstance(retry, str) else retry)),
         num_images=num_images,
         device=_gpu_here() if grid.gpus_per_trial else "",
     )
+
+
+def _failure_class(name: str) -> FailureClass:
+    if name not in list(FailureClass):
+        msg = f"retry {name!r}: unknown failure class; known: {', '.join(FailureClass)}"
+        raise UserError(msg)
+    return FailureClass(name)
 
 
 @cache

@@ -103,12 +103,17 @@ def read_document(source: ConfigSource) -> Document:
     Raises:
         UserError: The file is missing, not a regular file, empty, too large, not UTF-8, not YAML,
             or not a mapping; it holds a key twice, or a number that is not plain decimal; or a
-            value of the dict has a type that YAML does not have.
+            value of the dict has a type that YAML does not have; or the source is neither.
     """
     if isinstance(source, Mapping):
         return Document(
             source="configuration", folder=Path.cwd(), stem="sweep", values=_plain(source)
         )
+    if not isinstance(source, str | Path):
+        msg = (
+            f"a configuration is a YAML file or a dict, not a value of type {type(source).__name__}"
+        )
+        raise UserError(msg)
     path, source = Path(source), str(source)
     text = _read_text(path)
     lines: dict[KeyPath, int] = {}

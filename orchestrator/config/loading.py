@@ -35,7 +35,7 @@ from orchestrator.config.schema import (
 )
 from orchestrator.untrusted import MAX_TRIALS
 from workers.catalogue.costs import step_memory_bytes
-from workers.contract import Component, JSONValue
+from workers.contract import Component, JSONValue, UserError
 
 _MAX_DEPTH = 10
 
@@ -48,10 +48,13 @@ def apply_overrides(
     VALUE is YAML: `losses=[iou, dice]`, `losses.0=bce`, `data.root=null`. A section or list is
     replaced as a whole. Later overrides win.
     """
+    if isinstance(overrides, str) or not all(isinstance(text, str) for text in overrides or ()):
+        msg = f"overrides: {overrides!r}: give a list of texts, such as ['training.max_epochs=2']"
+        raise UserError(msg)
     values = copy.deepcopy(document.values)
     lines, origins = dict(document.lines), dict(document.origins)
     problems: list[Problem] = []
-    for text in overrides:
+    for text in overrides or ():
         try:
             path = _assign(values, *_parse(text))
         except ValueError as error:

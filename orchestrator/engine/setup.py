@@ -19,11 +19,18 @@ EngineName = Literal["ray", "inline"]
 
 
 def make_engine(name: EngineName, config: SweepConfig, grid: Grid) -> Engine:
-    """Returns the engine of a name; Ray is imported only if it is used."""
+    """Returns the engine of a name; Ray is imported only if it is used.
+
+    Raises:
+        UserError: There is no engine of this name.
+    """
     if name == "inline":
         from orchestrator.engine.inline import InlineEngine
 
         return InlineEngine()
+    if name != "ray":
+        msg = f"engine {name!r}: unknown engine; known: ray, inline"
+        raise UserError(msg)
     from orchestrator.engine.ray_tune import RayTuneEngine
 
     return RayTuneEngine(cluster_options(config, grid))
@@ -52,7 +59,7 @@ def no_room(name: EngineName, config: SweepConfig, grid: Grid) -> tuple[str, ...
     gpus = grid.gpus_per_trial
     if not gpus and grid.cpus_per_trial <= 1:
         return ()
-    if name == "inline":
+    if name != "ray":
         text = (
             f"resources.gpus: {gpus:g}: --engine inline trains on this machine, and nvidia-smi "
             "reports no GPU here; leave it out, or add --set resources.gpus=0"

@@ -135,6 +135,9 @@ def run_search(
     Raises:
         UserError: Data, weights, models or resources do not allow the run; nothing was started.
     """
+    if not isinstance(search, Search):
+        msg = "only a search from open_search can be run, not a configuration by itself"
+        raise UserError(msg)
     pending = sum(len(still_to_try(one.study, one.candidates)) for one in search.results())
     if not pending:
         return None

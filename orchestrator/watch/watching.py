@@ -40,7 +40,8 @@ def watch(
         on_line: Called with each line for the user, such as the address of the page.
 
     Raises:
-        UserError: There are no results, the address is in use, or the token is too short.
+        UserError: The address is in use, or the token is too short. A location without results
+            is no error: the page waits for them.
     """
     store = Store(results)
     follower = Follower(store, clock=time.monotonic, now=utc_now)

@@ -7,12 +7,18 @@ import inspect
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 import podium
 from tests.conftest import ROOT
 
+SMALL: Any = {
+    "datasets": ["synthetic-skin"], "models": ["unet"], "losses": ["iou"], "results": "results",
+}  # fmt: skip
+WRONG: Any = "rya"
+NOTHING: Any = None
 HEAVY = {"duckdb", "matplotlib", "numpy", "pandas", "pyarrow", "pydantic", "ray", "rich", "torch"}
 
 
@@ -65,3 +71,29 @@ def test_model_and_loss_need_neither_ray_nor_duckdb():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout == "True []\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: podium.load_config(NOTHING),
+            "a YAML file or a dict, not a value of type NoneType",
+        ),
+        (lambda: podium.load_config({}, "repeats=1"), "overrides: 'repeats=1': give a list"),
+        (lambda: podium.run_sweep(SMALL), "only a sweep from open_sweep can be run"),
+        (lambda: podium.run_search(SMALL), "only a search from open_search can be run"),
+        (lambda: podium.plan(SMALL, retry=["x"]), "retry 'x': unknown failure class; known: "),
+        (lambda: podium.plan(SMALL, slots=0), "slots 0: must be at least 1"),
+        (lambda: podium.rank(WRONG), "trials: a value of type str; give a pandas frame"),
+        (
+            lambda: podium.run_sweep(podium.open_sweep(SMALL), engine=WRONG),
+            "engine 'rya': unknown engine; known: ray, inline",
+        ),
+    ],
+)
+def test_wrong_arguments_are_refused_with_a_remedy(call, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(podium.UserError, match=re.escape(message)):
+        call()
+    assert not (tmp_path / "results").exists()

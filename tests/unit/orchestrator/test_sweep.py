@@ -57,5 +57,5 @@ def test_overrides_without_a_file_are_refused(path):
 def test_run_of_results_is_refused(path):
     sweep = open_sweep(path)
     sweep.store.save_grid(sweep.grid.document(NOW))
-    with pytest.raises(UserError, match="only a configuration can be run"):
+    with pytest.raises(UserError, match="only a sweep from open_sweep can be run"):
         run_sweep(open_results(path.parent / "results"))

@@ -70,7 +70,7 @@ def test_the_page_follows_a_sweep_and_writes_nothing(tmp_path, browser):
         asked: set[str] = set()
         page.on("request", lambda request: asked.add(request.url))
         page.goto(address)
-        page.get_by_text("No sweep was started here yet").wait_for()
+        page.get_by_text("No sweep has been started here yet").wait_for()
         assert not (tmp_path / "res").exists()
 
         with podium("run", "c.yaml", "--engine", "inline", cwd=tmp_path) as run:
@@ -81,7 +81,7 @@ def test_the_page_follows_a_sweep_and_writes_nothing(tmp_path, browser):
         page.get_by_text("4 of 4 trials").first.wait_for(timeout=30_000)
         assert page.title() == "4/4 · Watched"
         assert page.locator("#legend").inner_text().split("\n")[0] == "4 completed"
-        page.get_by_text("No podium run is working on these results.").wait_for()
+        page.get_by_text("No driver is running on these results.").wait_for()
 
         page.get_by_role("button", name="BCE: 2 of 2 done").click()
         page.locator("#curves polyline").nth(1).wait_for()

@@ -92,6 +92,9 @@ def read_target(
             msg = f"--protocol {protocol}: {target} is a table without protocols; leave it out"
             raise UserError(msg)
         return Target(name=str(target), table=read_table(path, metric=measure))
+    if path.suffix.lower() in (".yaml", ".yml") and path.is_file():
+        msg = f"{target}: is a configuration; give its results, or a CSV or Parquet table"
+        raise UserError(msg)
     store = Store(target)
     require_results(store)
     _check_column(metric)

@@ -213,7 +213,7 @@ def _print_verification(
         )
     for path in moved:
         print_line(f"moved to {store.name}/{path}")
-    counts = [count_text(found.num_files, "file"), f"{found.num_trials} trials whole"]
+    counts = [count_text(found.num_files, "file"), f"{count_text(found.num_trials, 'trial')} whole"]
     if found.relabelled_trials:
         verb = "are now" if quarantine else "are not"
         counts.append(f"labels of {len(found.relabelled_trials)} {verb} as specified")

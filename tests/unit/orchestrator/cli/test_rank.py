@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
+from orchestrator.target import read_target
 from tests.conftest import ROOT
 from tests.published import PAPER, published_trials, with_diverged, with_missing, write_store
 from workers.contract import UserError
@@ -235,3 +236,10 @@ def test_distance_is_ranked_by_its_direction(distances, capfd):
 def test_location_that_cannot_be_ranked_is_refused(tmp_path):
     assert "no results here" in refuse(str(tmp_path))
     assert "is a table without protocols" in refuse(BY_DATASET, "--protocol", "ab")
+
+
+def test_rank_of_a_configuration_names_its_results(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text("losses: [iou]")
+    with pytest.raises(UserError, match=r"sweep\.yaml: is a configuration; give its results"):
+        read_target(path)

@@ -13,3 +13,18 @@ Compare = Literal["available", "common"]
 
 PodiumAxis = Literal["dataset", "model", "both"]
 """The blocks of a podium: datasets, models, or both."""
+
+Estimand = Literal["other", "other_datasets", "other_networks", "these", "images"]
+"""What a statement about the losses is about."""
+
+About = Literal["other", "other-datasets", "other-networks", "these", "images"]
+"""An estimand, as the command line writes it."""
+
+ESTIMANDS: dict[Estimand, str] = {
+    "other": "other datasets and networks",
+    "other_datasets": "other datasets, these networks",
+    "other_networks": "other networks, this dataset",
+    "these": "these datasets, these networks",
+    "images": "these networks, other images",
+}
+"""The name of each estimand in tables and sentences."""

@@ -16,7 +16,7 @@ from scipy.stats import t
 from orchestrator.ranking.lending import PairErrors, find_wild, lend, mean_of_pairs, pair_sums
 from orchestrator.ranking.places import TIE_TOLERANCE
 from orchestrator.ranking.scores import Scores, mean_over
-from orchestrator.ranking.tukey import StudentizedRange
+from orchestrator.ranking.tukey import studentized_range
 
 DIGITS = 12
 """Decimals kept of a difference; the order of a summation changes only later ones."""
@@ -133,14 +133,13 @@ def tukey(
     Both are by the studentised range (Tukey 1953): the smallest p-value is also that of the
     hypothesis that all losses are equal. NaN where the standard error is 0.
     """
-    range_ = StudentizedRange(len(difference_LL))
+    range_ = studentized_range(len(difference_LL))
     p_LL, widths_LL = np.full_like(errors.se_LL, np.nan), np.full_like(errors.se_LL, np.nan)
     spread_LL = errors.se_LL > TIE_TOLERANCE
-    for df in np.unique(errors.df_LL[spread_LL]):
-        here = spread_LL & (errors.df_LL == df)
-        statistic = np.abs(difference_LL[here]) / errors.se_LL[here]
-        p_LL[here] = range_.sf(np.sqrt(2) * statistic, df)
-        widths_LL[here] = range_.isf(1 - level, df) / np.sqrt(2) * errors.se_LL[here]
+    se, dfs = errors.se_LL[spread_LL], errors.df_LL[spread_LL]
+    p_LL[spread_LL] = range_.sf(np.sqrt(2) * np.abs(difference_LL[spread_LL]) / se, dfs)
+    df, place = np.unique(dfs, return_inverse=True)
+    widths_LL[spread_LL] = range_.isf(1 - level, df)[place] / np.sqrt(2) * se
     return p_LL, widths_LL
 
 

@@ -80,6 +80,7 @@ LISTED = {
     "wild": World(sds=PUBLISHED_SDS, wild=4.0),
     "diverging": World(sds=PUBLISHED_SDS, diverging=0.01),
     "missing": World(sds=PUBLISHED_SDS, missing=0.05, missing_cells=0.05),
+    "missing trials": World(sds=PUBLISHED_SDS, missing=0.1),
 }
 """The worlds for which the method was made."""
 
@@ -194,7 +195,7 @@ def true_means(world: World, lambda_L: np.ndarray) -> np.ndarray:
         kept[:] = 1 - OFTEN_SHARE * OFTEN - (1 - OFTEN_SHARE) * SELDOM
     if not world.ceiling:
         return np.asarray((LEVEL + lambda_L) * kept)
-    level_N = np.linspace(*CEILING, 201)
+    level_N: np.ndarray = np.linspace(*CEILING, 201)
     spread = np.sqrt(np.square(world.sds[:3]).sum())
     effect_N1 = spread * norm.ppf((np.arange(200) + 0.5) / 200)[:, None]
     return np.array([_to_dice(level_N, effect_N1 + own).mean() for own in lambda_L])

@@ -159,7 +159,7 @@ def _spans(rows: Sequence[Row], keys: tuple[str, ...]) -> str:
         [
             *names,
             str(len(some)),
-            *(_span([one[key] for one in some if key in one]) for key in INTERVALS),
+            *(_span(some, key) for key in INTERVALS),
         ]
         for names, some in groups.items()
     ]

@@ -218,7 +218,8 @@ def _grid(
     spread_L = np.where(np.arange(num_losses) == 0, world.wild, 1.0)
 
     def effect(sd: float, *sizes: int) -> np.ndarray:
-        return sd * spread_L * _standard(world.tails == "heavy", random, *sizes, num_losses)
+        drawn = _standard(world.tails == "heavy", random, *sizes, num_losses)
+        return np.asarray(sd * spread_L * drawn)
 
     a_DL, b_ML = effect(world.sds[0], num_datasets), effect(world.sds[1], num_models)
     if world.families:

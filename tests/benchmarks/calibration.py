@@ -92,9 +92,9 @@ IMAGES: tuple[dict[str, Any], ...] = (
     *({"shape": (1, 1, 2, repeats, 1000), "choice": 1.0} for repeats in (1, 2, 5)),
 )
 PARTS = ("intervals", "power", "refused", "images", "chances", "null", "old")
-OLD: tuple[tuple[Shape, str], ...] = (
-    *(((6, 12, 10, 5), name) for name in ("noise", "published", "large", "model")),
-    ((6, 1, 10, 5), "published"), ((3, 4, 10, 5), "published"),
+OLD: tuple[tuple[Shape, Sequence[str]], ...] = (
+    *(((6, 12, 10, 5), (name,)) for name in ("noise", "published", "large", "model")),
+    ((6, 12, 10, 5), MIXED), ((3, 4, 10, 5), MIXED), ((6, 1, 10, 5), ("noise", "dataset", "split")),
 )  # fmt: skip
 Simulate = Callable[[int, np.random.Generator], list[Row]]
 """Takes the number of sweeps and the source of all draws."""
@@ -274,24 +274,30 @@ def old_means(values_DMLR: np.ndarray, num: int, random: np.random.Generator) ->
 
 
 def old(
-    shape: Shape, world: World, num_sweeps: int, random: np.random.Generator, num_draws: int = 200
+    shape: Shape,
+    worlds: Sequence[str],
+    num_sweeps: int,
+    random: np.random.Generator,
+    num_draws: int = 200,
 ) -> list[Row]:
-    """Returns what the replaced methods do if all losses are equal."""
-    lambda_L = np.zeros(shape[2])
+    """Returns what the replaced methods do over a mixture of truths."""
     first, second = np.triu_indices(shape[2], 1)
     covered, rejected, said = [], [], Said()
     for _ in range(num_sweeps):
+        world, lambda_L = mixture(shape[2], worlds, 0.0, random)
         sweep = draw_sweep(world, lambda_L, shape, random)
         drawn = old_means(sweep.values_DMLR, num_draws, random)
-        means_BL = drawn.mean(axis=(1, 2))
+        means_BL = drawn.mean(axis=(1, 2)) - lambda_L
         low, high = np.quantile(means_BL[:, first] - means_BL[:, second], [0.025, 0.975], axis=0)
         covered.append(float(((low <= 0) & (high >= 0)).mean()))
-        blocks = sweep.means_DML.reshape(-1, shape[2])
+        # Effects are additive: without those of the losses, all losses are equal.
+        blocks = (sweep.means_DML - lambda_L).reshape(-1, shape[2])
         rejected.append(friedmanchisquare(*blocks.T).pvalue <= 0.05)
         p_first = np.mean([steps(podium_points(one)["both"], 1) for one in drawn], axis=0)
-        new = steps(podium_points(draw_sweep(world, lambda_L, shape, random).means_DML)["both"], 1)
+        new = [podium_points(draw_sweep(world, lambda_L, shape, random).means_DML) for _ in "1234"]
+        true = np.mean([steps(points["both"], 1) for points in new], axis=0)
         leader = int(podium_points(sweep.means_DML)["both"].argmax())
-        said.add([p_first[leader]], [new[leader]])
+        said.add([p_first[leader]], [true[leader]])
     coverage, error = mean_and_error(covered)
     row = {"coverage": coverage, "coverage_se": error, "all_equal_rejected": np.mean(rejected)}
     return [row | {key: value for key, value in said.row().items() if key != "gap_of_bins"}]
@@ -319,9 +325,9 @@ def designs(num_draws: int) -> Iterator[tuple[Row, Simulate]]:
     for shape, name, spread in NULL:
         head = {"part": "null", "shape": text(shape), "world": name, "spread": spread}
         yield head, partial(null_of_points, shape, WORLDS[name], spread, num_draws)
-    for shape, name in OLD:
-        head = {"part": "old", "shape": text(shape), "world": name}
-        yield head, partial(old, shape, WORLDS[name])
+    for shape, names in OLD:
+        head = {"part": "old", "shape": text(shape), "worlds": ", ".join(names)}
+        yield head, partial(old, shape, names)
 
 
 def text(shape: Sequence[int]) -> str:

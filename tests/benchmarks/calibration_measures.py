@@ -32,6 +32,7 @@ class Intervals:
     """What happened to the intervals and tests of the sweeps of one design."""
 
     refused: int = 0
+    equal: bool = True
     pairs: list[list[tuple[float, ...]]] = field(default_factory=list)
     rejected: list[bool] = field(default_factory=list)
     found: list[float] = field(default_factory=list)
@@ -64,9 +65,9 @@ class Intervals:
         self.found.append(float(np.mean(found)))
         self.in_group.append(best in answer.group)
         self.group_sizes.append(len(answer.group))
-        if np.ptp(truth_L) < SAME:
-            assert answer.p_all_equal is not None
-            self.rejected.append(answer.p_all_equal <= answer.alpha)
+        assert answer.p_all_equal is not None
+        self.rejected.append(answer.p_all_equal <= answer.alpha)
+        self.equal = bool(np.ptp(truth_L) < SAME)
 
     def row(self) -> Row:
         """Returns the summary; `width` is the median over that of a known normal distribution."""
@@ -87,8 +88,7 @@ class Intervals:
             "best_in_group": np.mean(self.in_group),
             "group_size": np.mean(self.group_sizes),
         }
-        if self.rejected:
-            row["all_equal_rejected"] = np.mean(self.rejected)
+        row["all_equal_rejected" if self.equal else "difference_found"] = np.mean(self.rejected)
         if not np.isnan(corrected_SP).all():
             row["corrected_coverage"] = corrected_SP.mean()
         return row

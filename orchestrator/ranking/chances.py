@@ -1,8 +1,8 @@
 """Draws of new sweeps: what other datasets and networks, or new repeats here, would show.
 
 Each draw takes anew the sizes of all effects, then the true effects of the losses, then a whole
-sweep of the same size, as block means; docs/ranking.md has the formulas. Names of arrays end in their axes:
-K draws, D datasets, M models, L losses, R repeats.
+sweep of the same size, as block means; docs/ranking.md has the formulas. Names of arrays end in
+their axes: K draws, D datasets, M models, L losses, R repeats.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def choose(
     obstacles = {each: _obstacle(scores, each, images) for each in ESTIMANDS}
     possible = [each for each in ESTIMANDS if obstacles[each] is None]
     fitting = [each for each in ESTIMANDS if each != "images" and not _too_small(scores, each)]
-    wanted: Estimand = about or next(iter([*fitting, *possible]), "these")
+    wanted: Estimand = about or [*fitting, *possible, *ESTIMANDS][0]
     obstacle = obstacles[wanted]
     if obstacle is None:
         return wanted, None

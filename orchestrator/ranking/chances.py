@@ -317,7 +317,7 @@ def _repeat_noise(
     rest_DMLR = np.nan_to_num(filled_DMLR - filled_DMLR.mean(axis=3, keepdims=True))
     rest_DMLR -= rest_DMLR.mean(axis=2, keepdims=True)
     split_DLR = rest_DMLR.mean(axis=1)
-    # An estimate shows no noise: it costs a degree of freedom, and makes a mean over models smaller.
+    # An estimate shows no noise: it costs a degree of freedom, and shrinks the mean over models.
     num_all = int(num_repeats_D.sum()) * num_models * num_losses
     num_gaps = num_all - int(there_DMLR.sum())
     free = int((num_repeats_D - 1).sum()) * (num_losses - 1)

@@ -27,7 +27,7 @@ def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 
 def points(blocks_KBL: np.ndarray) -> np.ndarray:
     listed = range(blocks_KBL.shape[2])
-    return points_of(blocks_KBL, ties="split", listed=listed).sum(axis=1)
+    return np.asarray(points_of(blocks_KBL, ties="split", listed=listed).sum(axis=1))
 
 
 def test_chances_of_places_by_hand():
@@ -132,9 +132,7 @@ def test_missing_repeats_leave_the_noise_of_new_repeats_unchanged():
 def test_drawn_rates_of_divergence_have_the_observed_mean():
     diverged_U, finished_U = np.array([0, 2, 30]), np.full(3, 100)
     a_K, b_K = rate_prior(diverged_U, finished_U, 4000, generator())
-    rates_KU = generator(1).beta(
-        a_K[:, None] + diverged_U, b_K[:, None] + finished_U - diverged_U
-    )
+    rates_KU = generator(1).beta(a_K[:, None] + diverged_U, b_K[:, None] + finished_U - diverged_U)
     assert rates_KU.mean(axis=0) == pytest.approx([0, 0.02, 0.3], abs=0.015)
     # Groups that differ this much share little: the strength is small.
     assert np.median(a_K + b_K) < 10

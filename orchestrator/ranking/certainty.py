@@ -71,7 +71,8 @@ class Certainty:
         far: Losses whose mean is an outlier.
         num_diverged: Diverged trials by loss, without the losses that have none.
         podiums: By axis, those that the table has.
-        if_missing: The same if diverged trials were missing, without draws; None if none diverged.
+        if_missing: The same if diverged trials were missing, without draws; None if none diverged,
+            and for the estimand `images`.
         refusal: Why nothing can be said, and what can be said instead; None if there is no reason.
         notes: Sentences on how the numbers were computed and what they do not include.
         draws: Place of each loss in each drawn new sweep, (K, losses in the order of the podium),
@@ -162,7 +163,7 @@ def certainty(
     found = _compared(empty, tried, images)
     if found.refusal:
         return found
-    if _diverged(tried).any():
+    if found.num_diverged and estimand != "images":
         as_missing = replace(scores, values_DMLR=_finished_values(scores))
         found = replace(
             found,

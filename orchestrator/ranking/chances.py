@@ -1,8 +1,8 @@
 """Draws of new sweeps: what other datasets and networks, or new repeats here, would show.
 
 Each draw takes anew the sizes of all effects, then the true effects of the losses, then a whole
-sweep of the same size, as block means; docs/ranking.md has the formulas. Names of arrays end in their axes:
-K draws, D datasets, M models, L losses, R repeats.
+sweep of the same size, as block means; docs/ranking.md has the formulas. Names of arrays end in
+their axes: K draws, D datasets, M models, L losses, R repeats.
 """
 
 from __future__ import annotations
@@ -310,26 +310,26 @@ def _repeat_noise(
     values_DMLR: np.ndarray, num_draws: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws the mean squares of split and of training, (K, 1), for a mean over the repeats."""
-    num_datasets, num_models, num_losses, num_repeats = values_DMLR.shape
+    _, num_models, num_losses, _ = values_DMLR.shape
     there_DMLR = ~np.isnan(values_DMLR)
+    num_repeats_D = there_DMLR.any(axis=(1, 2)).sum(axis=1)
     filled_DMLR = np.where(there_DMLR, values_DMLR, paired_estimates(values_DMLR, there_DMLR))
     rest_DMLR = np.nan_to_num(filled_DMLR - filled_DMLR.mean(axis=3, keepdims=True))
     rest_DMLR -= rest_DMLR.mean(axis=2, keepdims=True)
     split_DLR = rest_DMLR.mean(axis=1)
-    # An estimate is no evidence of noise.
-    num_gaps = int((num_repeats - np.maximum(there_DMLR.sum(axis=3), 1)).sum())
-    free = num_datasets * (num_losses - 1) * (num_repeats - 1)
-    of_split = num_models * float((split_DLR**2).sum())
-    of_training, free_training = of_split, free
-    if num_models > 1:
-        of_training = float(((rest_DMLR - split_DLR[:, None]) ** 2).sum())
-        free_training = free * (num_models - 1)
-    free_training = max(free_training - num_gaps, 1)
-    repeats = there_DMLR.sum() / (num_datasets * num_models * num_losses)
-    training_K1 = of_training / random.chisquare(free_training, size=(num_draws, 1)) / repeats
+    # An estimate shows no noise: it costs a degree of freedom, and shrinks the mean over models.
+    num_all = int(num_repeats_D.sum()) * num_models * num_losses
+    num_gaps = num_all - int(there_DMLR.sum())
+    free = int((num_repeats_D - 1).sum()) * (num_losses - 1)
+    mean_repeats = there_DMLR.sum(axis=3).mean()
+    of_split = num_models * float((split_DLR**2).sum()) * num_all / (num_all - num_gaps)
+    split_K1 = of_split / random.chisquare(free, size=(num_draws, 1)) / mean_repeats
     if num_models == 1:
-        return training_K1, training_K1
-    return of_split / random.chisquare(free, size=(num_draws, 1)) / repeats, training_K1
+        return split_K1, split_K1
+    of_training = float(((rest_DMLR - split_DLR[:, None]) ** 2).sum())
+    free_training = max(free * (num_models - 1) - num_gaps, 1)
+    chi2_K1 = random.chisquare(free_training, size=(num_draws, 1))
+    return split_K1, of_training / chi2_K1 / mean_repeats
 
 
 def _new_repeats(

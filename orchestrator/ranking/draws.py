@@ -48,7 +48,6 @@ def draw_sweeps(scores: Scores, about: Estimand, *, num_draws: int, seed: int) -
     """
     streams = [np.random.default_rng(entry) for entry in np.random.SeedSequence(seed).spawn(3)]
     diverged_DMLR = scores.trained_DMLR & ~scores.finished_DMLR
-    finished_DMLR = np.where(scores.finished_DMLR, scores.values_DMLR, np.nan)
     new, null, again = None, None, None
     if about in ("other", "other_datasets", "other_networks"):
         x_DML = finished_cells(scores, about)
@@ -59,12 +58,12 @@ def draw_sweeps(scores: Scores, about: Estimand, *, num_draws: int, seed: int) -
         null = null_sweeps(x_DML, num_draws=num_draws, random=streams[1], divergence=divergence)
         if about == "other_networks":
             new, null = _one_dataset(new), _one_dataset(null)
-    trained_DMLR = scores.trained_DMLR & scores.finished_DMLR
-    if trained_DMLR.any(axis=2).sum(axis=2).max() > 1:
+    fine_DMLR = scores.trained_DMLR & scores.finished_DMLR
+    if fine_DMLR.any(axis=(1, 2)).sum(axis=1).min() > 1:
         x_DML = finished_cells(scores, "these")
         again = again_sweeps(
             x_DML,
-            np.where(trained_DMLR, finished_DMLR, np.nan),
+            np.where(fine_DMLR, scores.values_DMLR, np.nan),
             num_draws=num_draws,
             random=streams[2],
             divergence=_divergence(scores, diverged_DMLR, x_DML, "these"),

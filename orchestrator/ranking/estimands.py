@@ -30,7 +30,8 @@ def choose(
     obstacles = {each: _obstacle(scores, each, images) for each in ESTIMANDS}
     possible = [each for each in ESTIMANDS if obstacles[each] is None]
     fitting = [each for each in ESTIMANDS if each != "images" and not _too_small(scores, each)]
-    wanted: Estimand = about or next(iter([*fitting, *possible]), "these")
+    order: tuple[Estimand, ...] = (*fitting, *possible, "these")
+    wanted = about or order[0]
     obstacle = obstacles[wanted]
     if obstacle is None:
         return wanted, None

@@ -40,13 +40,12 @@ class Divergence:
     def rates(
         self, axes: tuple[int, ...], num_draws: int, random: np.random.Generator
     ) -> np.ndarray:
-        """Returns drawn rates (K, D, M, L); along `axes` (0 for D) all are one, and the size 1."""
-        diverged = self.num_diverged_DML.sum(axis=axes, keepdims=True)
-        finished = self.num_finished_DML.sum(axis=axes, keepdims=True)
-        a_K, b_K = rate_prior(diverged, finished, num_draws, random)
-        here = (slice(None), None, None, None)
-        rate_KDML: np.ndarray = random.beta(a_K[here] + diverged, b_K[here] + finished - diverged)
-        return rate_KDML
+        """Returns drawn rates (K, ...); the trials along `axes` (0 for D) share one."""
+        diverged = self.num_diverged_DML.sum(axis=axes)
+        finished = self.num_finished_DML.sum(axis=axes)
+        prior = rate_prior(diverged, finished, num_draws, random)
+        a, b = (part.reshape(-1, *(1,) * diverged.ndim) for part in prior)
+        return np.asarray(random.beta(a + diverged, b + finished - diverged))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -171,7 +170,9 @@ def null_sweeps(
     sweeps = _new_sweeps(equal_KL, common, x_DML.shape, random)
     if divergence is None:
         return sweeps
-    return _diverge(sweeps, divergence, divergence.rates((0, 1, 2), num_draws, random), random)
+    number, finished = divergence.num_diverged_DML.sum(), divergence.num_finished_DML.sum()
+    rate_K1 = random.beta(number + 0.5, finished - number + 0.5, size=(num_draws, 1))
+    return _diverge(sweeps, divergence, np.broadcast_to(rate_K1, equal_KL.shape), random)
 
 
 def _components(
@@ -247,23 +248,42 @@ def _new_sweeps(
 
 
 def _diverge(
-    sweeps: NewSweeps, divergence: Divergence, rate_KDML: np.ndarray, random: np.random.Generator
+    sweeps: NewSweeps, divergence: Divergence, rate_KL: np.ndarray, random: np.random.Generator
 ) -> NewSweeps:
-    """Lets trials of the drawn sweeps diverge; axes of `rate_KDML` may be 1."""
-    cost_DM, number = divergence.cost_DM, divergence.num_repeats
-    num_datasets, num_models = cost_DM.shape
-    num_draws, num_losses = sweeps.true_KL.shape
-    true_KL = sweeps.true_KL - (cost_DM[..., None] * rate_KDML).mean(axis=(1, 2))
+    """Lets trials of the drawn sweeps diverge: all of a loss together, spread over the blocks."""
+    cost_DM, number = divergence.cost_DM, divergence.num_repeats * divergence.cost_DM.size
+    total_KL = random.binomial(number, rate_KL)
+
+    def lost(cost_B: np.ndarray) -> np.ndarray:
+        in_block = number // len(cost_B)
+        left_KL = total_KL.copy()
+        parts = []
+        for after in reversed(range(len(cost_B))):
+            parts.append(random.hypergeometric(in_block, in_block * after, left_KL))
+            left_KL -= parts[-1]
+        return np.stack(parts, axis=1) * (cost_B[:, None] / in_block)
+
+    return NewSweeps(
+        true_KL=sweeps.true_KL - cost_DM.mean() * rate_KL,
+        dataset_KDL=sweeps.dataset_KDL - lost(cost_DM.mean(axis=1)),
+        model_KML=sweeps.model_KML - lost(cost_DM.mean(axis=0)),
+    )
+
+
+def _diverge_by_model(
+    sweeps: NewSweeps, divergence: Divergence, rate_KML: np.ndarray, random: np.random.Generator
+) -> NewSweeps:
+    """Lets trials of the drawn sweeps diverge, each model and loss with its own rate."""
     dataset_KDL, model_KML = sweeps.dataset_KDL.copy(), sweeps.model_KML.copy()
-    for dataset in range(num_datasets):
-        rate_KML = rate_KDML[:, min(dataset, rate_KDML.shape[1] - 1)]
-        size = (num_draws, num_models, num_losses)
-        lost_KML = random.binomial(number, rate_KML, size=size) * (
-            cost_DM[dataset][:, None] / number
-        )
-        dataset_KDL[:, dataset] -= lost_KML.mean(axis=1)
-        model_KML -= lost_KML / num_datasets
-    return NewSweeps(true_KL=true_KL, dataset_KDL=dataset_KDL, model_KML=model_KML)
+    number, (num_datasets, num_models) = divergence.num_repeats, divergence.cost_DM.shape
+    for model, cost_D in enumerate(divergence.cost_DM.T):
+        # Numpy is twice as fast if the rate of the next draw is the same.
+        rate_KL1 = rate_KML[:, model, :, None]
+        lost_KLD = random.binomial(number, rate_KL1, size=(*rate_KL1.shape[:2], num_datasets))
+        lost_KLD = lost_KLD * (cost_D / number)
+        model_KML[:, model] -= lost_KLD.mean(axis=2)
+        dataset_KDL -= np.moveaxis(lost_KLD, 1, 2) / num_models
+    return NewSweeps(true_KL=sweeps.true_KL, dataset_KDL=dataset_KDL, model_KML=model_KML)
 
 
 def again_sweeps(
@@ -303,7 +323,8 @@ def again_sweeps(
     )
     if divergence is None:
         return sweeps
-    return _diverge(sweeps, divergence, divergence.rates((0,), num_draws, random), random)
+    rate_KML = divergence.rates((0,), num_draws, random)
+    return _diverge_by_model(sweeps, divergence, rate_KML, random)
 
 
 def _repeat_noise(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
-from orchestrator.ranking.divergence import rate_prior
+from orchestrator.ranking.divergence import draw_rates
 from orchestrator.ranking.pairs import cell_variance, centred, strata, wild_losses
 from orchestrator.ranking.scores import paired_estimates
 
@@ -43,9 +43,8 @@ class Divergence:
         """Returns drawn rates (K, ...); the trials along `axes` (0 for D) share one."""
         diverged = self.num_diverged_DML.sum(axis=axes)
         finished = self.num_finished_DML.sum(axis=axes)
-        prior = rate_prior(diverged, finished, num_draws, random)
-        a, b = (part.reshape(-1, *(1,) * diverged.ndim) for part in prior)
-        return np.asarray(random.beta(a + diverged, b + finished - diverged))
+        rates = draw_rates(diverged.ravel(), finished.ravel(), num_draws, random)
+        return rates.reshape(num_draws, *diverged.shape)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

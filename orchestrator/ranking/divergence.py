@@ -1,47 +1,47 @@
-"""The probability that a trial diverges, drawn for each group of trials from how many diverged.
-
-Names of arrays end in their axes: K draws, U groups of trials (such as losses; one axis or
-several), C distinct counts, S strengths.
-"""
+"""How often trials diverge: rates that are plausible after the divergences seen."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.special import betaln
 
-STRENGTHS = np.array([0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0])
-"""How alike the groups may be: as many trials of a group as the common rate counts for in it."""
+LIKENESS = np.array([0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0])
+"""Weights of the common rate, in trials: the higher, the more alike are the rates."""
 
 
-def rate_prior(
-    num_diverged_U: np.ndarray,
-    num_finished_U: np.ndarray,
+def draw_rates(
+    diverged_G: np.ndarray,
+    seen_G: np.ndarray,
     num_draws: int,
     random: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns two arrays (K,), a and b: the rate of a group is Beta(a + diverged, b + others).
+) -> np.ndarray:
+    """Returns (draws, G): plausible rates of divergence of G groups of trials.
 
-    The common rate p has the posterior of all trials together (Jeffreys' prior). The strength g is
-    drawn by its beta-binomial likelihood; a = g p and b = g (1 - p).
+    A beta-binomial model (section 5b of CERTAINTY.md): the rates of the groups scatter around a
+    common rate, and how much they scatter is drawn by its likelihood. A group with few trials
+    therefore takes its rate from the others if their rates are alike. Where no trial of any group
+    has diverged, all rates are 0.
 
     Args:
-        num_diverged_U: Diverged trials of each group.
-        num_finished_U: Finished trials of each group, with those that diverged.
-        num_draws: K.
-        random: Source of the draws.
+        diverged_G: Number of diverged trials of each group.
+        seen_G: Number of finished trials of each group, diverged ones included.
+        num_draws: Number of draws.
+        random: The source of the draws.
     """
-    others_U = num_finished_U - num_diverged_U
-    common_K = random.beta(num_diverged_U.sum() + 0.5, others_U.sum() + 0.5, size=num_draws)
-    pairs_C2, number_C = np.unique(
-        np.stack([num_diverged_U, others_U], axis=-1).reshape(-1, 2), axis=0, return_counts=True
+    diverged, seen = diverged_G.sum(), seen_G.sum()
+    if not diverged:
+        return np.zeros((num_draws, len(seen_G)))
+    common_B = random.beta(diverged + 0.5, seen - diverged + 0.5, num_draws)
+    common_B = np.clip(common_B, 1e-9, 1 - 1e-9)
+    # Many groups have the same numbers: the likelihood of each pair of numbers is needed once.
+    pairs, times = np.unique(np.stack([diverged_G, seen_G]), axis=1, return_counts=True)
+    alpha_BH1 = (common_B[:, None] * LIKENESS)[..., None]
+    beta_BH1 = ((1 - common_B)[:, None] * LIKENESS)[..., None]
+    likelihood = betaln(alpha_BH1 + pairs[0], beta_BH1 + pairs[1] - pairs[0])
+    likelihood = ((likelihood - betaln(alpha_BH1, beta_BH1)) * times).sum(axis=2)
+    # The largest of log-likelihood + Gumbel noise is a draw in proportion to the likelihood.
+    chosen_B = (likelihood + random.gumbel(size=likelihood.shape)).argmax(axis=1)
+    like_B1, common_B1 = LIKENESS[chosen_B][:, None], common_B[:, None]
+    return random.beta(
+        like_B1 * common_B1 + diverged_G, like_B1 * (1 - common_B1) + seen_G - diverged_G
     )
-    a_KS = common_K[:, None] * STRENGTHS
-    b_KS = (1 - common_K[:, None]) * STRENGTHS
-    log_KS = -number_C.sum() * betaln(a_KS, b_KS)
-    for (diverged, others), number in zip(pairs_C2, number_C, strict=True):
-        log_KS += number * betaln(a_KS + diverged, b_KS + others)
-    # The largest of log-weights with Gumbel noise is a draw by these weights.
-    chosen_K1 = (log_KS + random.gumbel(size=log_KS.shape)).argmax(axis=1)[:, None]
-    a_K = np.take_along_axis(a_KS, chosen_K1, axis=1)[:, 0]
-    b_K = np.take_along_axis(b_KS, chosen_K1, axis=1)[:, 0]
-    return a_K, b_K

@@ -72,4 +72,4 @@ class StudentizedRange:
             if np.abs(steps[-1] - steps[-2]).max() < 1e-10:
                 break
             over.append(np.log(self.sf(np.exp(steps[-1]), df) / alpha))
-        return np.exp(steps[-1])
+        return np.asarray(np.exp(steps[-1]))

@@ -12,39 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
-from orchestrator.ranking.divergence import draw_rates
+from orchestrator.ranking.divergence import Divergence
 from orchestrator.ranking.pairs import cell_variance, centred, strata, wild_losses
 from orchestrator.ranking.scores import paired_estimates
 
 FAR_ALPHA = 0.01
 FAR_FRACTION = 3
 """At most one loss in this many is far."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Divergence:
-    """The diverged trials of a sweep, and what each costs its cell.
-
-    Attributes:
-        num_diverged_DML: Diverged trials of each combination.
-        num_finished_DML: Finished trials, with those that diverged.
-        cost_DM: Mean of the finished trials of a cell, minus the value of a diverged trial.
-        num_repeats: Repeats of a combination in a new sweep.
-    """
-
-    num_diverged_DML: np.ndarray
-    num_finished_DML: np.ndarray
-    cost_DM: np.ndarray
-    num_repeats: int
-
-    def rates(
-        self, axes: tuple[int, ...], num_draws: int, random: np.random.Generator
-    ) -> np.ndarray:
-        """Returns drawn rates (K, ...); the trials along `axes` (0 for D) share one."""
-        diverged = self.num_diverged_DML.sum(axis=axes)
-        finished = self.num_finished_DML.sum(axis=axes)
-        rates = draw_rates(diverged.ravel(), finished.ravel(), num_draws, random)
-        return rates.reshape(num_draws, *diverged.shape)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,9 +35,15 @@ class NewSweeps:
     dataset_KDL: np.ndarray
     model_KML: np.ndarray
 
-    def blocks(self, axis: str) -> np.ndarray:
-        """Returns the block means of `dataset` or `model`."""
-        return {"dataset": self.dataset_KDL, "model": self.model_KML}[axis]
+    def without(
+        self, lost: tuple[np.ndarray, np.ndarray], true_lost_KL: np.ndarray | float = 0.0
+    ) -> NewSweeps:
+        """Returns the sweeps with lower block means (by dataset, by model) and true effects."""
+        return NewSweeps(
+            true_KL=self.true_KL - true_lost_KL,
+            dataset_KDL=self.dataset_KDL - lost[0],
+            model_KML=self.model_KML - lost[1],
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -152,7 +132,8 @@ def chances(
     sweeps = _new_sweeps(true_KL, components, x_DML.shape, random)
     if divergence is None:
         return sweeps
-    return _diverge(sweeps, divergence, divergence.rates((0, 1), num_draws, random), random)
+    rate_KL = divergence.rates_by_loss(num_draws, random)
+    return sweeps.without(divergence.lost(rate_KL, random), divergence.cost_DM.mean() * rate_KL)
 
 
 def null_sweeps(
@@ -169,9 +150,8 @@ def null_sweeps(
     sweeps = _new_sweeps(equal_KL, common, x_DML.shape, random)
     if divergence is None:
         return sweeps
-    number, finished = divergence.num_diverged_DML.sum(), divergence.num_finished_DML.sum()
-    rate_K1 = random.beta(number + 0.5, finished - number + 0.5, size=(num_draws, 1))
-    return _diverge(sweeps, divergence, np.broadcast_to(rate_K1, equal_KL.shape), random)
+    rate_K1 = divergence.common_rates(num_draws, random)
+    return sweeps.without(divergence.lost(np.repeat(rate_K1, num_losses, axis=1), random))
 
 
 def _components(
@@ -246,45 +226,6 @@ def _new_sweeps(
     return NewSweeps(true_KL=true_KL, dataset_KDL=dataset_KDL, model_KML=model_KML)
 
 
-def _diverge(
-    sweeps: NewSweeps, divergence: Divergence, rate_KL: np.ndarray, random: np.random.Generator
-) -> NewSweeps:
-    """Lets trials of the drawn sweeps diverge: all of a loss together, spread over the blocks."""
-    cost_DM, number = divergence.cost_DM, divergence.num_repeats * divergence.cost_DM.size
-    total_KL = random.binomial(number, rate_KL)
-
-    def lost(cost_B: np.ndarray) -> np.ndarray:
-        in_block = number // len(cost_B)
-        left_KL = total_KL.copy()
-        parts = []
-        for after in reversed(range(len(cost_B))):
-            parts.append(random.hypergeometric(in_block, in_block * after, left_KL))
-            left_KL -= parts[-1]
-        return np.stack(parts, axis=1) * (cost_B[:, None] / in_block)
-
-    return NewSweeps(
-        true_KL=sweeps.true_KL - cost_DM.mean() * rate_KL,
-        dataset_KDL=sweeps.dataset_KDL - lost(cost_DM.mean(axis=1)),
-        model_KML=sweeps.model_KML - lost(cost_DM.mean(axis=0)),
-    )
-
-
-def _diverge_by_model(
-    sweeps: NewSweeps, divergence: Divergence, rate_KML: np.ndarray, random: np.random.Generator
-) -> NewSweeps:
-    """Lets trials of the drawn sweeps diverge, each model and loss with its own rate."""
-    dataset_KDL, model_KML = sweeps.dataset_KDL.copy(), sweeps.model_KML.copy()
-    number, (num_datasets, num_models) = divergence.num_repeats, divergence.cost_DM.shape
-    for model, cost_D in enumerate(divergence.cost_DM.T):
-        # Numpy is twice as fast if the rate of the next draw is the same.
-        rate_KL1 = rate_KML[:, model, :, None]
-        lost_KLD = random.binomial(number, rate_KL1, size=(*rate_KL1.shape[:2], num_datasets))
-        lost_KLD = lost_KLD * (cost_D / number)
-        model_KML[:, model] -= lost_KLD.mean(axis=2)
-        dataset_KDL -= np.moveaxis(lost_KLD, 1, 2) / num_models
-    return NewSweeps(true_KL=sweeps.true_KL, dataset_KDL=dataset_KDL, model_KML=model_KML)
-
-
 def again_sweeps(
     x_DML: np.ndarray,
     values_DMLR: np.ndarray,
@@ -322,8 +263,7 @@ def again_sweeps(
     )
     if divergence is None:
         return sweeps
-    rate_KML = divergence.rates((0,), num_draws, random)
-    return _diverge_by_model(sweeps, divergence, rate_KML, random)
+    return sweeps.without(divergence.lost_again(num_draws, random))
 
 
 def _repeat_noise(

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from orchestrator.ranking.chances import (
-    Divergence,
     again_sweeps,
     chances,
     null_sweeps,
     peculiar,
 )
+from orchestrator.ranking.divergence import Divergence
 from orchestrator.ranking.places import points_of
 from orchestrator.ranking.podium_chances import chances_of_places, places_of
 

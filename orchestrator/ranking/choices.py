@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 TieRule = Literal["split", "min", "max", "order"]
@@ -15,16 +16,13 @@ PodiumAxis = Literal["dataset", "model", "both"]
 """The blocks of a podium: datasets, models, or both."""
 
 Estimand = Literal["other", "other_datasets", "other_networks", "these", "images"]
-"""What a statement about the losses is about."""
+"""What a statement on losses is about; a sweep of one dataset or network allows fewer of them."""
 
-About = Literal["other", "other-datasets", "other-networks", "these", "images"]
-"""An estimand, as the command line writes it."""
-
-ESTIMANDS: dict[Estimand, str] = {
+ESTIMANDS: Mapping[Estimand, str] = {
     "other": "other datasets and networks",
     "other_datasets": "other datasets, these networks",
     "other_networks": "other networks, this dataset",
     "these": "these datasets, these networks",
     "images": "these networks, other images",
 }
-"""The name of each estimand in tables and sentences."""
+"""The name of each estimand in texts."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.ranking.images import follows_from_counts
 from orchestrator.ranking.places import TIE_MEANINGS
 from orchestrator.ranking.podium import Podium
-from orchestrator.ranking.siblings import MIN_IMAGES, follows_from_counts
+from orchestrator.ranking.siblings import MIN_IMAGES
 from orchestrator.report.curves import HEIGHT, WIDTH, curve_data, draw_panel
 from orchestrator.report.data import RankedSweep, ReportData, ReportFiles, arrange
 from orchestrator.report.figures import draw_figures

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator.ranking.certainty import Certainty, PodiumCertainty
+from orchestrator.ranking.certainty import Certainty
 from orchestrator.ranking.choices import ESTIMANDS
+from orchestrator.ranking.podium_chances import PodiumCertainty
 from orchestrator.wording import (
     list_text,
     points_text,

@@ -59,6 +59,8 @@ def _obstacle(scores: Scores, about: Estimand, images: ImageScores | None) -> st
     if about == "images":
         if images is None:
             return "the results hold no scores of single images for this metric"
+        if images.num_units < 2:
+            return "a dataset has only one test image, or one unit of them"
         lacking = [loss for loss in scores.losses if loss not in images.losses]
         return f"no image of {lacking[0]} is counted" if lacking else None
     if about == "these":

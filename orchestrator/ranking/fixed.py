@@ -24,32 +24,12 @@ def fixed_se(values_DMLR: np.ndarray) -> PairErrors:
         values_DMLR: The metric; NaN without a trained trial. Every combination has a trial, and
             every dataset at least two repeats.
     """
-    num_datasets, num_models, num_losses, _ = values_DMLR.shape
-    kept_L = np.ones(num_losses, dtype=bool)
-    variance_DLL = np.empty((num_datasets, num_losses, num_losses))
-    variance_DL = np.empty((num_datasets, num_losses))
-    freedom_D = np.empty(num_datasets)
-    for dataset, all_MLR in enumerate(values_DMLR):
-        values_MLR = all_MLR[:, :, ~np.isnan(all_MLR).all(axis=(0, 1))]
-        trained_MLR = ~np.isnan(values_MLR)
-        num_repeats = values_MLR.shape[2]
-        guess_MLR = paired_estimates(values_MLR[None], trained_MLR[None])[0]
-        units_LR = np.where(trained_MLR, values_MLR, guess_MLR).mean(axis=0)
-        units_LR = units_LR - units_LR.mean(axis=0)
-        units_LR -= units_LR.mean(axis=1, keepdims=True)
-        lacking_L = num_models * num_repeats / trained_MLR.sum(axis=(0, 2))
-        # An estimate has no residual; the residuals of a loss shrink with the trials it lacks.
-        gram_LL = pair_sums((units_LR @ units_LR.T) / (num_repeats - 1))
-        gram_LL *= (lacking_L[:, None] + lacking_L[None, :]) ** 2 / 4
-        whole_L = lacking_L == 1
-        if not whole_L.all():
-            typical = mean_of_pairs(gram_LL, whole_L if whole_L.sum() > 1 else kept_L)
-            least_LL = typical * (lacking_L[:, None] + lacking_L[None, :]) / 2
-            gram_LL = np.where(whole_L[:, None] & whole_L, gram_LL, np.maximum(gram_LL, least_LL))
-        share = 1 / (num_repeats * num_datasets**2)
-        variance_DLL[dataset] = gram_LL * share
-        variance_DL[dataset] = (units_LR**2).sum(axis=1) / (num_repeats - 1) * share
-        freedom_D[dataset] = num_repeats - 1
+    parts = [_repeat_parts(values_MLR) for values_MLR in values_DMLR]
+    pairs_DLL, own_DL, num_repeats = (np.array(part) for part in zip(*parts, strict=True))
+    shares_D = 1 / (num_repeats * len(parts) ** 2)
+    variance_DLL = pairs_DLL * shares_D[:, None, None]
+    variance_DL = own_DL * shares_D[:, None]
+    freedom_D = num_repeats - 1
     wild_L = find_wild(variance_DL.sum(axis=0), _freedom(variance_DL, freedom_D))
     variance_LL = variance_DLL.sum(axis=0)
     num_kept = int((~wild_L).sum())
@@ -57,9 +37,32 @@ def fixed_se(values_DMLR: np.ndarray) -> PairErrors:
         variance_LL,
         _freedom(variance_DLL, freedom_D),
         lent=mean_of_pairs(variance_LL, ~wild_L) if num_kept > 1 else 0.0,
-        lent_freedom=freedom_D.sum() * (num_kept - 1),
+        lent_freedom=float(freedom_D.sum()) * (num_kept - 1),
         wild_L=wild_L,
     )
+
+
+def _repeat_parts(all_MLR: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Returns the variance over the repeats of a dataset, of pairs and losses, and their number."""
+    values_MLR = all_MLR[:, :, ~np.isnan(all_MLR).all(axis=(0, 1))]
+    num_models, num_losses, num_repeats = values_MLR.shape
+    trained_MLR = ~np.isnan(values_MLR)
+    guess_MLR = paired_estimates(values_MLR[None], trained_MLR[None])[0]
+    rest_LR = np.where(trained_MLR, values_MLR, guess_MLR).mean(axis=0)
+    rest_LR = rest_LR - rest_LR.mean(axis=0)
+    rest_LR -= rest_LR.mean(axis=1, keepdims=True)
+    own_LL = rest_LR @ rest_LR.T / (num_repeats - 1)
+    pairs_LL = pair_sums(own_LL)
+    # An estimate has no residual, so the variance is too small by the fraction of trials, squared.
+    lacking_L = num_models * num_repeats / trained_MLR.sum(axis=(0, 2))
+    lacking_LL = (lacking_L[:, None] + lacking_L) / 2
+    pairs_LL = pairs_LL * lacking_LL**2
+    whole_L = lacking_L == 1
+    if not whole_L.all():
+        kept_L = whole_L if whole_L.sum() > 1 else np.ones(num_losses, dtype=bool)
+        least_LL = mean_of_pairs(pairs_LL, kept_L) * lacking_LL
+        pairs_LL = np.where(lacking_LL == 1, pairs_LL, np.maximum(pairs_LL, least_LL))
+    return pairs_LL, np.diagonal(own_LL), num_repeats
 
 
 def image_se(scores_DLRN: Sequence[np.ndarray], units_DN: Sequence[np.ndarray]) -> PairErrors:
@@ -72,7 +75,7 @@ def image_se(scores_DLRN: Sequence[np.ndarray], units_DN: Sequence[np.ndarray]) 
             models; NaN where the image is not in the test set of the repeat, which is the same for
             all losses.
         units_DN: For each dataset the unit of each image, whole numbers: images of one patient or
-            video share a unit.
+            video share a unit. Every dataset has two units or more.
     """
     parts = [_image_parts(*each) for each in zip(scores_DLRN, units_DN, strict=True)]
     images_DLL, repeats_DLL, both_DLL = (np.stack(part) for part in zip(*parts, strict=True))
@@ -120,9 +123,10 @@ def _image_parts(
     means_LR = mean_over(scores_LRN, 2)
     rest_LRN = np.nan_to_num(scores_LRN - means_LR.mean(axis=1)[:, None, None])
     rest_LRN /= tested_RN.sum(axis=1)[:, None] * num_repeats
-    _, unit_N = np.unique(units_N, return_inverse=True)
-    num_units = int(unit_N.max()) + 1
-    both_LRU = rest_LRN @ np.eye(num_units)[unit_N]
+    by_unit_N = np.argsort(units_N, kind="stable")
+    starts_U = np.unique(units_N[by_unit_N], return_index=True)[1]
+    num_units = len(starts_U)
+    both_LRU = np.add.reduceat(rest_LRN[..., by_unit_N], starts_U, axis=2)
     images_LU, repeats_LR = both_LRU.sum(axis=1), both_LRU.sum(axis=2)
     both_LC = both_LRU.reshape(num_losses, -1)
     # One repeat has the sum 0, because its mean is the estimate.

@@ -56,6 +56,11 @@ class ImageScores:
         """Repeats of the dataset with the fewest."""
         return min(int(scores.shape[1]) for scores in self.scores_DLRN)
 
+    @property
+    def num_units(self) -> int:
+        """Units of the dataset with the fewest."""
+        return min(len(np.unique(units)) for units in self.units_DN)
+
 
 def follows_from_counts(metric: str) -> bool:
     """Returns whether a metric can be computed from the counts of test images."""

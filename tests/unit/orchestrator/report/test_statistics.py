@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from orchestrator.ranking.significance import CriticalDifference
+
 from orchestrator.report.answer import answer
 from orchestrator.report.data import Sampling
 from orchestrator.report.statistics import DIAGRAM_WIDTH, compute_statistics, draw_critical

@@ -208,7 +208,7 @@ def test_compare(results, tmp_path):
 @pytest.mark.timeout(120)
 def test_report_and_figures(results, tmp_path):
     out = str(tmp_path)
-    check("podium report --json", run("report", results, "--out", out, "--samples", "100"))
+    check("podium report --json", run("report", results, "--out", out, "--draws", "100"))
     few = ("--only", "2a,3", "--format", "svg")
     check("podium figures --json", run("figures", results, "--out", out, *few))
 

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from orchestrator.ranking.power import repeats_to_separate
+from orchestrator.ranking.significance import significance
 
 from orchestrator.ranking.certainty import certainties
 from orchestrator.ranking.metrics import KNOWN, metric_of
-from orchestrator.ranking.power import repeats_to_separate
 from orchestrator.ranking.rank import rank
-from orchestrator.ranking.significance import significance
 from tests.unit.orchestrator.ranking.frames import frame, scored
 from workers.contract import UserError
 

@@ -59,7 +59,7 @@ class Lost:
     """What drawn sweeps lose by diverged trials.
 
     Attributes:
-        true_KL: Expected loss of each loss function over other datasets and models.
+        true_KL: What a mean over other datasets and models loses, (K, L).
         dataset_KDL: By dataset.
         model_KML: By model.
     """

@@ -72,8 +72,9 @@ class Task:
 
     def autocast(self) -> AbstractContextManager[object]:
         """Returns the arithmetic of the forward pass."""
-        enabled = self.training.precision == "bfloat16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+        precision = self.training.precision
+        dtype = torch.float16 if precision == "float16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=precision != "float32")
 
 
 def prepare_task(

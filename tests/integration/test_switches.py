@@ -12,6 +12,7 @@ from tests.integration.test_resume import StoppingTrainer
 from workers import run as worker
 from workers.models import SegmentationOutput
 from workers.models.output import check_image
+from workers.optimisation import OPTIMIZERS
 
 TRAINING = {"max_epochs": 3, "patience": 3, "batch_size": 4}
 SWITCHES = {
@@ -21,8 +22,16 @@ SWITCHES = {
     "fused_optimizer": {"fused_optimizer": True},
     "not deterministic": {"deterministic": False},
     "compiled": {"compiled": True},
-    "all": {"precision": "bfloat16", "tf32": True, "fused_optimizer": True, "compiled": True},
-}
+    "float16": {"precision": "float16"},
+    "sgd": {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "schedule": "step",
+            "schedule_interval": 1},
+    "adamw": {"optimizer": "adamw", "weight_decay": 0.01, "betas": [0.8, 0.99],
+              "schedule": "poly", "schedule_unit": "step", "warmup_epochs": 1},
+    "averaged": {"ema": 0.9, "gradient_clip_norm": 0.1, "schedule": "cosine", "warmup_epochs": 1},
+    "all": {"precision": "bfloat16", "tf32": True, "fused_optimizer": True, "compiled": True,
+            "optimizer": "adamw", "weight_decay": 0.01, "ema": 0.9, "gradient_clip_norm": 0.1,
+            "schedule": "cosine", "schedule_unit": "step", "warmup_epochs": 1},
+}  # fmt: skip
 each_switch = pytest.mark.parametrize("switch", SWITCHES.values(), ids=SWITCHES.keys())
 
 
@@ -114,7 +123,7 @@ def test_switches_without_effect_on_a_cpu_reach_torch(tmp_path, monkeypatch, on)
         fused.append(options["fused"])
         return adam(*arguments, **options)
 
-    monkeypatch.setattr("torch.optim.Adam", noting)
+    monkeypatch.setitem(OPTIMIZERS, "adam", (noting, OPTIMIZERS["adam"][1]))
     run(config(tmp_path, {"tf32": on, "fused_optimizer": on}, losses=["dice"]))
     assert fused == [True if on else None]
     assert torch.get_float32_matmul_precision() == ("high" if on else "highest")

@@ -146,6 +146,8 @@ class TrainingProtocol:
         gradient_clip_norm: Largest L2 norm of all gradients together; None does not clip.
         ema: Decay of an exponential moving average of weights and buffers, updated after each
             step, which is validated and tested in place of the weights; None keeps the weights.
+        augmentation: Changes of the training images, in this order; each has its name under `name`
+            and all its options (`workers.catalogue.augmentations`).
 
     A field marked `later` was added after trials had ids: at its default it is not part of the id.
     """
@@ -176,6 +178,9 @@ class TrainingProtocol:
     warmup_epochs: int = field(default=0, metadata={"later": True})
     gradient_clip_norm: float | None = field(default=None, metadata={"later": True})
     ema: float | None = field(default=None, metadata={"later": True})
+    augmentation: tuple[Mapping[str, JSONValue], ...] = field(
+        default=(), hash=False, metadata={"later": True}
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

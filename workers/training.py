@@ -212,8 +212,9 @@ def train_epoch(
     model.train()
     total = torch.zeros((2,), dtype=torch.float64, device=task.device)
     num_images = 0
+    augmentation = task.augmentation(epoch)
     for batch in _batches(task, epoch, min_train_batch):
-        images_BCHW, target_BHW = task.batch(batch)
+        images_BCHW, target_BHW = task.batch(batch, augmentation)
         with task.autocast():
             output = output_of(model, images_BCHW)
             step_loss = supervised_loss(loss, output, target_BHW, task.training)

@@ -22,6 +22,8 @@ from pydantic_core import PydanticCustomError
 
 from orchestrator.config.gpus import AUTO
 from orchestrator.config.paths import resolve_data, resolve_local, resolve_location
+from workers.catalogue import CatalogueError
+from workers.catalogue.augmentations import complete_augmentation
 from workers.contract import (
     DEFAULT_CACHE,
     SIMILAR_DISTANCE,
@@ -118,6 +120,14 @@ def _check_betas(betas: list[float]) -> list[float]:
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
         refuse_value("must be two numbers from 0 to below 1, such as [0.9, 0.999]")
     return betas
+
+
+def _check_augmentation(value: object) -> list[dict[str, Any]]:
+    try:
+        return complete_augmentation(value)
+    except CatalogueError as error:
+        place = ".".join(error.path)
+        refuse_value(f"{place}: {error.value!r}: {error.reason}" if place else error.reason)
 
 
 def _check_cluster(text: str) -> str:
@@ -266,6 +276,9 @@ class TrainingSection(Section):
     warmup_epochs: Annotated[int, Role.IDENTITY] = Field(default=0, ge=0, le=1_000_000)
     gradient_clip_norm: Annotated[float | None, Role.IDENTITY] = Field(default=None, gt=0, le=1e30)
     ema: Annotated[float | None, Role.IDENTITY] = Field(default=None, gt=0, lt=1)
+    augmentation: Annotated[
+        list[dict[str, Any]], PlainValidator(_check_augmentation), Role.IDENTITY
+    ] = Field(default_factory=list)
 
     def protocol(self) -> TrainingProtocol:
         """Returns the same as the contract's type."""

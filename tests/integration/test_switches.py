@@ -27,10 +27,12 @@ SWITCHES = {
             "schedule_interval": 1},
     "adamw": {"optimizer": "adamw", "weight_decay": 0.01, "betas": [0.8, 0.99],
               "schedule": "poly", "schedule_unit": "step", "warmup_epochs": 1},
+    "augmented": {"augmentation": "strong"},
     "averaged": {"ema": 0.9, "gradient_clip_norm": 0.1, "schedule": "cosine", "warmup_epochs": 1},
     "all": {"precision": "bfloat16", "tf32": True, "fused_optimizer": True, "compiled": True,
             "optimizer": "adamw", "weight_decay": 0.01, "ema": 0.9, "gradient_clip_norm": 0.1,
-            "schedule": "cosine", "schedule_unit": "step", "warmup_epochs": 1},
+            "schedule": "cosine", "schedule_unit": "step", "warmup_epochs": 1,
+            "augmentation": "geometric"},
 }  # fmt: skip
 each_switch = pytest.mark.parametrize("switch", SWITCHES.values(), ids=SWITCHES.keys())
 
@@ -83,10 +85,12 @@ def test_a_stopped_trial_continues_bit_for_bit(tmp_path, switch):
 
 @each_switch
 def test_switches_keep_initial_weights_and_images_of_all_losses(tmp_path, monkeypatch, switch):
-    starts = []
+    starts, batches = [], []
 
     def note(model, loss, task, *_, **__):
         weights = {key: value.clone() for key, value in model.state_dict().items()}
+        images, masks = task.batch(task.epoch_order(1)[:4], task.augmentation(1))
+        batches.append(torch.cat([images, masks[:, None]], dim=1))
         starts.append((weights, task.split, task.epoch_order(1), torch.get_rng_state()))
         raise KeyboardInterrupt
 
@@ -96,6 +100,9 @@ def test_switches_keep_initial_weights_and_images_of_all_losses(tmp_path, monkey
             run(config(tmp_path / f"{number}{loss}", changes, losses=[loss]))
     weights, split, order, state = starts[0]
     assert len(starts) == 4
+    assert torch.equal(batches[0], batches[1])
+    assert torch.equal(batches[2], batches[3])
+    assert torch.equal(batches[0], batches[2]) != ("augmentation" in switch)
     for other_weights, other_split, other_order, other_state in starts[1:]:
         assert all(torch.equal(weights[key], other_weights[key]) for key in weights)
         assert split.train.tolist() == other_split.train.tolist()

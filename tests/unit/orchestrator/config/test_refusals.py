@@ -22,7 +22,7 @@ def refusal(folder, text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("training: {max_epoch: 2}", "training.max_epoch: unknown key 'max_epoch'; did you mean 'max_epochs' or 'warmup_epochs'? known: optimizer, learning_rate, batch_size, max_epochs, patience, precision, channels_last, auxiliary_weight, deterministic, deep_supervision, tf32, fused_optimizer, compiled, betas, eps, weight_decay, momentum, nesterov, schedule, schedule_unit, schedule_power, schedule_interval, schedule_factor, warmup_epochs, gradient_clip_norm, ema"),
+        ("training: {max_epoch: 2}", "training.max_epoch: unknown key 'max_epoch'; did you mean 'max_epochs' or 'warmup_epochs'? known: optimizer, learning_rate, batch_size, max_epochs, patience, precision, channels_last, auxiliary_weight, deterministic, deep_supervision, tf32, fused_optimizer, compiled, betas, eps, weight_decay, momentum, nesterov, schedule, schedule_unit, schedule_power, schedule_interval, schedule_factor, warmup_epochs, gradient_clip_norm, ema, augmentation"),
         ("max_epochs: 2", "max_epochs: unknown key 'max_epochs'; it belongs under 'training': training.max_epochs; known here: name, datasets, models, losses, repeats, seed, data, training, resources, cluster, runtime, tune, policy, race, results"),
         ("repeats: 0", "repeats: 0: must be at least 1"),
         ("repeats: true", "repeats: true: must be a whole number"),
@@ -52,6 +52,7 @@ def refusal(folder, text: str) -> list[str]:
         ("training: {schedule_unit: step}", "training: {\"schedule_unit\": \"step\"}: schedule_unit has an effect only with a schedule or warmup_epochs; set one of them, or remove schedule_unit"),
         ("training: {warmup_epochs: 200}", "training: {\"warmup_epochs\": 200}: warmup_epochs 200 must be less than max_epochs 200"),
         ("training: {betas: [0.9]}", "training.betas: [0.9]: must be two numbers from 0 to below 1, such as [0.9, 0.999]"),
+        ("training: {augmentation: [flips, gama]}", "training.augmentation: [\"flips\", \"gama\"]: 1.name: 'gama': unknown augmentation; did you mean 'gamma'? known: flips, right-angles, affine, elastic, colour, gamma, blur, noise, cutout"),
         ("training: {ema: 1}", "training.ema: 1: must be less than 1"),
         ("training: {batch_size: 0}", "training.batch_size: 0: must be at least 1"),
         ("training: {batch_size: 1000000000}", "training.batch_size: 1000000000: must be at most 65536"),

@@ -66,6 +66,7 @@ OTHER_VALUES: dict[Role, dict[str, str | None]] = {
         "training.warmup_epochs": "training.warmup_epochs=5",
         "training.gradient_clip_norm": "training.gradient_clip_norm=1",
         "training.ema": "training.ema=0.999",
+        "training.augmentation": "training.augmentation=flips",
     },
     Role.RUNTIME: {
         "name": "name=other",

@@ -8,11 +8,12 @@ never on model or loss. Images are in [0, 1]; the operations and their options a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import kornia
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from kornia.geometry import transform
@@ -96,6 +97,42 @@ class Augmentation:
             chosen = (draws[:, 0] < options.get("probability", 1.0)).view(-1, 1, 1, 1)
             pair = _choose(chosen, changed, pair)
         return pair[0].clamp(0, 1), pair[1][:, 0].round().to(masks_BHW.dtype)
+
+
+def draw_examples(
+    image_HWC: np.ndarray,
+    mask_HW: np.ndarray,
+    number: int,
+    *,
+    operations: Sequence[Values],
+    num_images: int,
+    seed: int,
+    epochs: Iterable[int],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields image and mask as the first repeat sees them in some epochs, uint8.
+
+    Args:
+        image_HWC: uint8.
+        mask_HW: uint8.
+        number: Of the image in its dataset.
+        operations: See `Augmentation`; likewise the others.
+        num_images: Images of the dataset.
+        seed: Seed of the sweep.
+        epochs: From 1.
+    """
+    images_BCHW = torch.from_numpy(image_HWC.copy()).permute(2, 0, 1)[None].float() / 255
+    masks_BHW = torch.from_numpy(mask_HW.copy())[None]
+    for epoch in epochs:
+        augmentation = Augmentation(
+            operations,
+            num_images=num_images,
+            seed=seed,
+            repeat=0,
+            epoch=epoch,
+            device=images_BCHW.device,
+        )
+        images, masks = augmentation(images_BCHW, masks_BHW, torch.tensor([number]))
+        yield (images[0].permute(1, 2, 0) * 255).round().byte().numpy(), masks[0].numpy()
 
 
 def _choose(chosen_B111: Tensor, changed: Pair, kept: Pair) -> Pair:

@@ -101,5 +101,4 @@ def test_augmented_shows_eight_draws_of_each_image(folder: Path, tmp_path: Path)
         ("plain.yaml", "plain.yaml: training.augmentation is none"),
         (str(folder), "is not a configuration"),
     ):
-        code, message = show(wrong, "--augmented")
-        assert (code, reason in message) == (2, True)
+        assert reason in show(wrong, "--augmented")[1]

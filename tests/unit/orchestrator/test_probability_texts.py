@@ -45,7 +45,8 @@ def with_probability(sections, probability):
         )
         for axis, podium in certainty.podiums.items()
     }
-    certainty = dataclasses.replace(certainty, podiums=podiums)
+    p_best = dict.fromkeys(certainty.p_best, probability)
+    certainty = dataclasses.replace(certainty, podiums=podiums, p_best=p_best)
     statistics = dataclasses.replace(sections.statistics, certainty=certainty)
     return dataclasses.replace(sections, statistics=statistics)
 
@@ -60,15 +61,15 @@ def test_podium_rank_in_the_terminal(case, capsys):
     ranking = sections.sweep.ranking
     shown = RankAnswer(
         ranking=ranking,
-        certainties=sections.statistics.certainties,
-        significance=None,
-        powers={},
+        certainty=sections.statistics.certainty,
+        leads=sections.statistics.leads,
+        power=None,
     )
     print_answer(shown, ("dataset", "model"), break_ties=False, pairs=True)
     out = capsys.readouterr().out
-    assert out.count(f" {text} │") == 2 * 2 * 3 + 2 * 3  # two podiums of 3 losses, 3 pairs
-    assert f" in {text} of the samples" in out
-    assert f"differ by at most 0.005 in {text}." in out
+    # 1st and top 3, in a new sweep and here, and truly best, of 3 losses; two podiums.
+    assert out.count(f" {text} │") == 2 * 2 * 2 * 3 + 3
+    assert out.count(f"points or more in {text} of such sweeps.") == 2
 
 
 def test_podium_rank_as_json_keeps_the_number(case):

@@ -13,7 +13,18 @@ import typer
 from typer.core import TyperCommand
 
 from orchestrator.address import hide_credentials
-from orchestrator.cli import catalogue, compare, data, query, rank, report, results, submit, sweep
+from orchestrator.cli import (
+    catalogue,
+    compare,
+    data,
+    predict,
+    query,
+    rank,
+    report,
+    results,
+    submit,
+    sweep,
+)
 from orchestrator.cli import tune as search
 from orchestrator.safe_text import clean
 from workers.contract import UserError
@@ -69,6 +80,7 @@ for command in (
     compare.compare,
     results.watch,
     query.query,
+    predict.predict,
 ):
     app.command(cls=_Command)(command)
 app.add_typer(catalogue.app, name="list")

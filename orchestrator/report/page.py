@@ -17,7 +17,7 @@ from orchestrator.ranking.sentences import best_set_sentence, headline, null_sen
 from orchestrator.ranking.siblings import MIN_IMAGES
 from orchestrator.report.curves import HEIGHT, WIDTH, curve_data, draw_panel
 from orchestrator.report.data import RankedSweep, ReportData, ReportFiles, arrange
-from orchestrator.report.figures import draw_figures
+from orchestrator.report.figures.drawing import draw_figures
 from orchestrator.report.figures.files import stale_figures
 from orchestrator.report.heat import HeatCell, HeatView, heat_metrics, heat_views, place_text
 from orchestrator.report.palette import PREDICTION_COLOUR, TRUTH_COLOUR

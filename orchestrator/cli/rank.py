@@ -157,7 +157,7 @@ def rank(
     if as_json:
         print_json(_to_json(answer, break_ties=break_ties))
     elif methods:
-        print_line(methods_paragraph(ranking, answer.certainty), wrap=True)
+        print_line(methods_paragraph(ranking, answer.certainty))
     else:
         print_answer(answer, axes, break_ties=break_ties, pairs=pairs)
 

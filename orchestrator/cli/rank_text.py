@@ -69,8 +69,8 @@ def print_answer(
     if certain.wild:
         verb = "varies" if len(certain.wild) == 1 else "vary"
         _say(
-            f"{list_text(certain.wild)} {verb} more than the other losses: the intervals of these pairs "
-            "use their own variance alone."
+            f"{list_text(certain.wild)} {verb} more than the other losses: the intervals of these "
+            "pairs use their own variance alone."
         )
     for note in (*certain.notes, *answer.ranking.notes):
         _say(note)

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy.stats import t
 
 from orchestrator.ranking.choices import Estimand
+from orchestrator.ranking.lending import LENT
 from orchestrator.ranking.pairs import centred, fill, strata, wild_losses
 from orchestrator.ranking.scores import Scores, mean_over, paired_estimates
+from orchestrator.ranking.tukey import studentized_range
 from orchestrator.wording import list_text
 from workers.contract import JSONValue
 
@@ -166,13 +168,11 @@ def half_width(
     if variance == 0:
         return HalfWidth(pair=0.0, all_pairs=0.0)
     all_degrees = degrees * (size.num_losses - 1)
-    lent = min(min(4, all_degrees) + degrees, all_degrees)
+    lent = min(min(LENT, all_degrees) + degrees, all_degrees)
     error = math.sqrt(2 * variance)
     tail = (1 - level) / 2
-    q = float(stats.studentized_range.isf(2 * tail, size.num_losses, lent))
-    return HalfWidth(
-        pair=float(stats.t.isf(tail, lent)) * error, all_pairs=q * error / math.sqrt(2)
-    )
+    q = float(studentized_range(size.num_losses).isf(2 * tail, np.array(lent)))
+    return HalfWidth(pair=float(t.isf(tail, lent)) * error, all_pairs=q * error / math.sqrt(2))
 
 
 def _mean_variance(

@@ -1,4 +1,4 @@
-"""The metric of all trials as one array, from which every mean, rank and resample is taken."""
+"""The metric of all trials as one array, from which every mean, rank and interval is computed."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
     python tests/benchmarks/calibration.py --parts chances null old --keep calibration.jsonl
     python tests/benchmarks/calibration.py --sweeps 0 --keep calibration.jsonl
 
-The last command summarises the kept designs. Every number comes from `certainty`, as `podium rank`
+A design that is in the file is not simulated again. The last command summarises the kept designs. Every number comes from `certainty`, as `podium rank`
 prints it, except for the part `old`: the percentile bootstrap of datasets, models and repeats, and
 Friedman's test over dataset x model blocks, which `certainty` replaced. `tests/simulated.py` has
 the worlds. Each standard error is that of the simulation.
@@ -356,16 +356,23 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, required=True, help="file to which rows are added")
     options = parse(parser, smallest={"sweeps": 2, "draws": 100, "every": 7})
     wanted = [one for one in designs(options.draws) if one[0]["part"] in options.parts]
+    kept = _read(options.keep)
     for head, simulate in wanted[:: options.every] if options.sweeps else ():
+        if any(head.items() <= row.items() for row in kept):
+            continue
         # Each design has a stream that does not depend on the other designs of this run.
         own = zlib.crc32(json.dumps(head).encode())
         rows = simulate(options.sweeps, np.random.default_rng([options.seed, own]))
         lines = [json.dumps(rounded(head | {"sweeps": options.sweeps} | row)) for row in rows]
         with options.keep.open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
-    kept = options.keep.read_text(encoding="utf-8").splitlines()
     print(in_one_line(describe("numpy", "scipy")))
-    print(tables([json.loads(line) for line in kept]))
+    print(tables(_read(options.keep)))
+
+
+def _read(path: Path) -> list[Row]:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 if __name__ == "__main__":

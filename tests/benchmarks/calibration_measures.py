@@ -147,7 +147,7 @@ def tables(rows: Sequence[Row]) -> str:
         "Null of points: fraction of sweeps with p <= 0.05": _lines(of["null"]),
         "Replaced methods": _lines(of["old"]),
     }
-    return "\n\n".join(f"## {title}\n\n{table}" for title, table in parts.items() if table)
+    return "\n\n".join(f"### {title}\n\n{table}" for title, table in parts.items() if table)
 
 
 def _spans(rows: Sequence[Row], keys: tuple[str, ...]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from tests.benchmarks.calibration import (
     null_of_points,
     old,
 )
+from tests.benchmarks.calibration_measures import tables
 from tests.simulated import WORLDS
 
 SHAPE: Shape = (3, 4, 10, 3)
@@ -96,3 +99,10 @@ def test_replaced_methods_fail_the_same_bounds(random: np.random.Generator) -> N
     (row,) = old(SHAPE, MIXED, 30, random, num_draws=60)
     assert row["all_equal_rejected"] > REJECTED
     assert off(row | {"probability": "p_first"}) > SAID
+
+
+def test_page_has_the_tables_of_the_kept_designs() -> None:
+    docs = Path(__file__).parents[4] / "docs"
+    lines = (docs / "calibration.jsonl").read_text("utf-8").splitlines()
+    page = (docs / "calibration.md").read_text("utf-8")
+    assert page.endswith(tables([json.loads(line) for line in lines]) + "\n")

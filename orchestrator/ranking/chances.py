@@ -12,41 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
-from orchestrator.ranking.divergence import rate_prior
+from orchestrator.ranking.divergence import Divergence
 from orchestrator.ranking.pairs import cell_variance, centred, strata, wild_losses
 from orchestrator.ranking.scores import paired_estimates
 
 FAR_ALPHA = 0.01
 FAR_FRACTION = 3
 """At most one loss in this many is far."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Divergence:
-    """The diverged trials of a sweep, and what each costs its cell.
-
-    Attributes:
-        num_diverged_DML: Diverged trials of each combination.
-        num_finished_DML: Finished trials, with those that diverged.
-        cost_DM: Mean of the finished trials of a cell, minus the value of a diverged trial.
-        num_repeats: Repeats of a combination in a new sweep.
-    """
-
-    num_diverged_DML: np.ndarray
-    num_finished_DML: np.ndarray
-    cost_DM: np.ndarray
-    num_repeats: int
-
-    def rates(
-        self, axes: tuple[int, ...], num_draws: int, random: np.random.Generator
-    ) -> np.ndarray:
-        """Returns drawn rates (K, D, M, L); along `axes` (0 for D) all are one, and the size 1."""
-        diverged = self.num_diverged_DML.sum(axis=axes, keepdims=True)
-        finished = self.num_finished_DML.sum(axis=axes, keepdims=True)
-        a_K, b_K = rate_prior(diverged, finished, num_draws, random)
-        here = (slice(None), None, None, None)
-        rate_KDML: np.ndarray = random.beta(a_K[here] + diverged, b_K[here] + finished - diverged)
-        return rate_KDML
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,9 +35,15 @@ class NewSweeps:
     dataset_KDL: np.ndarray
     model_KML: np.ndarray
 
-    def blocks(self, axis: str) -> np.ndarray:
-        """Returns the block means of `dataset` or `model`."""
-        return {"dataset": self.dataset_KDL, "model": self.model_KML}[axis]
+    def without(
+        self, lost: tuple[np.ndarray, np.ndarray], true_lost_KL: np.ndarray | float = 0.0
+    ) -> NewSweeps:
+        """Returns the sweeps with lower block means (by dataset, by model) and true effects."""
+        return NewSweeps(
+            true_KL=self.true_KL - true_lost_KL,
+            dataset_KDL=self.dataset_KDL - lost[0],
+            model_KML=self.model_KML - lost[1],
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -154,7 +132,8 @@ def chances(
     sweeps = _new_sweeps(true_KL, components, x_DML.shape, random)
     if divergence is None:
         return sweeps
-    return _diverge(sweeps, divergence, divergence.rates((0, 1), num_draws, random), random)
+    rate_KL = divergence.rates_by_loss(num_draws, random)
+    return sweeps.without(divergence.lost(rate_KL, random), divergence.cost_DM.mean() * rate_KL)
 
 
 def null_sweeps(
@@ -171,7 +150,8 @@ def null_sweeps(
     sweeps = _new_sweeps(equal_KL, common, x_DML.shape, random)
     if divergence is None:
         return sweeps
-    return _diverge(sweeps, divergence, divergence.rates((0, 1, 2), num_draws, random), random)
+    rate_K1 = divergence.common_rates(num_draws, random)
+    return sweeps.without(divergence.lost(np.repeat(rate_K1, num_losses, axis=1), random))
 
 
 def _components(
@@ -246,26 +226,6 @@ def _new_sweeps(
     return NewSweeps(true_KL=true_KL, dataset_KDL=dataset_KDL, model_KML=model_KML)
 
 
-def _diverge(
-    sweeps: NewSweeps, divergence: Divergence, rate_KDML: np.ndarray, random: np.random.Generator
-) -> NewSweeps:
-    """Lets trials of the drawn sweeps diverge; axes of `rate_KDML` may be 1."""
-    cost_DM, number = divergence.cost_DM, divergence.num_repeats
-    num_datasets, num_models = cost_DM.shape
-    num_draws, num_losses = sweeps.true_KL.shape
-    true_KL = sweeps.true_KL - (cost_DM[..., None] * rate_KDML).mean(axis=(1, 2))
-    dataset_KDL, model_KML = sweeps.dataset_KDL.copy(), sweeps.model_KML.copy()
-    for dataset in range(num_datasets):
-        rate_KML = rate_KDML[:, min(dataset, rate_KDML.shape[1] - 1)]
-        size = (num_draws, num_models, num_losses)
-        lost_KML = random.binomial(number, rate_KML, size=size) * (
-            cost_DM[dataset][:, None] / number
-        )
-        dataset_KDL[:, dataset] -= lost_KML.mean(axis=1)
-        model_KML -= lost_KML / num_datasets
-    return NewSweeps(true_KL=true_KL, dataset_KDL=dataset_KDL, model_KML=model_KML)
-
-
 def again_sweeps(
     x_DML: np.ndarray,
     values_DMLR: np.ndarray,
@@ -303,7 +263,7 @@ def again_sweeps(
     )
     if divergence is None:
         return sweeps
-    return _diverge(sweeps, divergence, divergence.rates((0,), num_draws, random), random)
+    return sweeps.without(divergence.lost_again(num_draws, random))
 
 
 def _repeat_noise(

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from orchestrator.ranking.chances import (
-    Divergence,
     NewSweeps,
     again_sweeps,
     chances,
     null_sweeps,
 )
 from orchestrator.ranking.choices import Estimand
+from orchestrator.ranking.divergence import Divergence
 from orchestrator.ranking.estimands import cells_of
 from orchestrator.ranking.pairs import fill
 from orchestrator.ranking.scores import Scores, mean_over

@@ -69,7 +69,7 @@ class StudentizedRange:
         for _ in range(MAX_STEPS):
             slope = np.where(over[-1] == over[-2], 1, over[-1] - over[-2])
             steps.append(steps[-1] - over[-1] * (steps[-1] - steps[-2]) / slope)
-            if np.abs(steps[-1] - steps[-2]).max() < 1e-10:
+            if (np.abs(steps[-1] - steps[-2]) < 1e-10).all():
                 break
             over.append(np.log(self.sf(np.exp(steps[-1]), df) / alpha))
         return np.asarray(np.exp(steps[-1]))

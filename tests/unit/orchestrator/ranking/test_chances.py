@@ -1,4 +1,4 @@
-"""Drawn sweeps: probabilities by hand, then their limits, then the rates of divergence."""
+"""Drawn sweeps: probabilities by hand, then their limits."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from orchestrator.ranking.chances import (
-    Divergence,
     again_sweeps,
     chances,
     null_sweeps,
     peculiar,
 )
-from orchestrator.ranking.divergence import rate_prior
+from orchestrator.ranking.divergence import Divergence
 from orchestrator.ranking.places import points_of
 from orchestrator.ranking.podium_chances import chances_of_places, places_of
 
@@ -127,17 +126,6 @@ def test_missing_repeats_leave_the_noise_of_new_repeats_unchanged():
     drawn = again_sweeps(x_DML, values_DMLR, num_draws=500, random=generator())
     rest_KDL = drawn.dataset_KDL - drawn.dataset_KDL.mean(axis=0)
     assert (rest_KDL**2).mean() == pytest.approx(2 / (8 * 7), rel=0.2)
-
-
-def test_drawn_rates_of_divergence_have_the_observed_mean():
-    diverged_U, finished_U = np.array([0, 2, 30]), np.full(3, 100)
-    a_K, b_K = rate_prior(diverged_U, finished_U, 4000, generator())
-    rates_KU = generator(1).beta(a_K[:, None] + diverged_U, b_K[:, None] + finished_U - diverged_U)
-    assert rates_KU.mean(axis=0) == pytest.approx([0, 0.02, 0.3], abs=0.015)
-    # Groups that differ this much share little: the strength is small.
-    assert np.median(a_K + b_K) < 10
-    a_K, b_K = rate_prior(np.full(20, 5), np.full(20, 100), 4000, generator())
-    assert np.median(a_K + b_K) >= 100
 
 
 def test_diverged_trials_cost_their_loss_its_expected_share():

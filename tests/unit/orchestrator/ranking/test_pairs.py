@@ -20,7 +20,7 @@ from orchestrator.ranking.pairs import (
     tie_group,
     tukey,
 )
-from orchestrator.ranking.tukey import StudentizedRange
+from orchestrator.ranking.tukey import studentized_range
 
 EXAMPLE_DML = (
     np.array(
@@ -95,11 +95,12 @@ def test_mean_squares_equal_the_anova_of_statsmodels():
 
 @pytest.mark.parametrize(("number", "df"), [(2, 1), (3, 2), (10, 9), (40, 5000)])
 def test_studentized_range_equals_scipy(number, df):
-    own = StudentizedRange(number)
+    own = studentized_range(number)
     q = np.array([0.0, 1.0, 3.5, 60.0])
     expected = stats.studentized_range.sf(q, number, df)
-    assert own.sf(q, df) == pytest.approx(expected, abs=1e-8)
-    assert stats.studentized_range.sf(own.isf(0.05, df), number, df) == pytest.approx(0.05)
+    assert own.sf(q, np.full(4, df)) == pytest.approx(expected, abs=1e-8)
+    limit = own.isf(0.05, np.array([df]))
+    assert stats.studentized_range.sf(limit, number, df) == pytest.approx(0.05)
 
 
 def test_wild_loss_lends_no_variance_to_other_pairs():

@@ -11,7 +11,10 @@ from typing import Literal, Protocol
 
 JSONValue = None | bool | int | float | str | list["JSONValue"] | dict[str, "JSONValue"]
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
+OptimizerName = Literal["adam", "adamw", "sgd"]
+ScheduleName = Literal["constant", "poly", "cosine", "step"]
+ScheduleUnit = Literal["epoch", "step"]
 SplitUnit = Literal["image", "group", "similar"]
 SiblingKind = Literal["none", "group", "similar", "equal"]
 Normalisation = Literal["imagenet", "half", "unit"]
@@ -114,12 +117,13 @@ class TrainingProtocol:
     """How a model is trained.
 
     Attributes:
-        optimizer: Only Adam so far, as in the study.
+        optimizer: Adam, as in the study, AdamW or SGD, as torch defines them.
         learning_rate: Step size of the optimizer; a loss can have its own, which replaces it.
         batch_size: Images per step.
         max_epochs: Upper bound on epochs.
         patience: Epochs without a better validation Dice before training stops.
-        precision: Arithmetic of the forward pass; bfloat16 means autocast.
+        precision: Arithmetic of the forward pass; bfloat16 and float16 mean autocast, and float16
+            also scales the loss, so that small gradients are not lost.
         channels_last: Memory layout of activations; changes bits, not mathematics.
         auxiliary_weight: Weight of the loss of every auxiliary output, or one weight per output in
             the model's order; an output with weight 0 is not trained.
@@ -128,11 +132,27 @@ class TrainingProtocol:
         tf32: Let a GPU multiply float32 with 10 bits of mantissa.
         fused_optimizer: Update all weights in one kernel.
         compiled: Train through torch.compile; validation and test stay eager.
+        betas: Adam's and AdamW's decay of the two moments of the gradient.
+        eps: Added to the denominator of Adam and AdamW.
+        weight_decay: L2 penalty of Adam and SGD, decoupled decay of AdamW.
+        momentum: Of SGD.
+        nesterov: Whether SGD's momentum looks ahead.
+        schedule: How the learning rate falls up to `max_epochs`.
+        schedule_unit: Whether it changes after each epoch or each step.
+        schedule_power: Exponent of `poly`.
+        schedule_interval: Epochs between two reductions by `step`.
+        schedule_factor: Factor of each reduction by `step`.
+        warmup_epochs: Epochs in which the rate rises linearly to `learning_rate` first.
+        gradient_clip_norm: Largest L2 norm of all gradients together; None does not clip.
+        ema: Decay of an exponential moving average of weights and buffers, updated after each
+            step, which is validated and tested in place of the weights; None keeps the weights.
+        augmentation: Changes of the training images, in this order; each has its name under `name`
+            and all its options (`workers.catalogue.augmentations`).
 
     A field marked `later` was added after trials had ids: at its default it is not part of the id.
     """
 
-    optimizer: Literal["adam"] = "adam"
+    optimizer: OptimizerName = "adam"
     learning_rate: float = 0.001
     batch_size: int = 8
     max_epochs: int = 200
@@ -145,6 +165,22 @@ class TrainingProtocol:
     tf32: bool = field(default=False, metadata={"later": True})
     fused_optimizer: bool = field(default=False, metadata={"later": True})
     compiled: bool = field(default=False, metadata={"later": True})
+    betas: tuple[float, float] = field(default=(0.9, 0.999), metadata={"later": True})
+    eps: float = field(default=1e-8, metadata={"later": True})
+    weight_decay: float = field(default=0.0, metadata={"later": True})
+    momentum: float = field(default=0.0, metadata={"later": True})
+    nesterov: bool = field(default=False, metadata={"later": True})
+    schedule: ScheduleName = field(default="constant", metadata={"later": True})
+    schedule_unit: ScheduleUnit = field(default="epoch", metadata={"later": True})
+    schedule_power: float = field(default=0.9, metadata={"later": True})
+    schedule_interval: int = field(default=30, metadata={"later": True})
+    schedule_factor: float = field(default=0.1, metadata={"later": True})
+    warmup_epochs: int = field(default=0, metadata={"later": True})
+    gradient_clip_norm: float | None = field(default=None, metadata={"later": True})
+    ema: float | None = field(default=None, metadata={"later": True})
+    augmentation: tuple[Mapping[str, JSONValue], ...] = field(
+        default=(), hash=False, metadata={"later": True}
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,8 +205,8 @@ class TrialSpec:
         """Returns the specification as plain JSON values, labels included."""
         document = dataclasses.asdict(self)
         document["data"]["split"] = list(self.data.split)
-        if isinstance(self.training.auxiliary_weight, tuple):
-            document["training"]["auxiliary_weight"] = list(self.training.auxiliary_weight)
+        training = document["training"]
+        training |= {key: list(item) for key, item in training.items() if isinstance(item, tuple)}
         return document
 
     @classmethod
@@ -181,8 +217,7 @@ class TrialSpec:
         data = dict(values.pop("data"))  # type: ignore[call-overload]
         data["split"] = tuple(data["split"])
         training = dict(values.pop("training"))  # type: ignore[call-overload]
-        if isinstance(training.get("auxiliary_weight"), list):
-            training["auxiliary_weight"] = tuple(training["auxiliary_weight"])
+        training |= {key: tuple(item) for key, item in training.items() if isinstance(item, list)}
         protocols = {"data": DataProtocol(**data), "training": TrainingProtocol(**training)}
         return cls(**components, **protocols, **values)  # type: ignore[arg-type]
 
@@ -198,6 +233,7 @@ class Runtime:
         gpu_ids: The devices assigned to the trial, as the scheduler names them.
         checkpoint_interval_seconds: Least time between two checkpoints; 0 means every epoch.
         num_examples: Test images whose raw outputs are kept for the report (first repeat only).
+        keep_weights: Whether the result has the weights of the best epoch.
         weights: Path of the weights that the user gave; the model's parameters hold their digest.
         gpu_share: Fraction of the memory of its GPU that the trial may take.
         dataset_fingerprint: Fingerprint of the data when the sweep started; None accepts any.
@@ -209,6 +245,7 @@ class Runtime:
     gpu_ids: tuple[str, ...] = ()
     checkpoint_interval_seconds: float = 60.0
     num_examples: int = 2
+    keep_weights: bool = False
     weights: str | None = None
     gpu_share: float = 1.0
     dataset_fingerprint: str | None = None
@@ -292,6 +329,7 @@ class TrialResult:
         versions: Package versions.
         reserved_memory_bytes: Memory that torch reserved on a GPU, unused parts included; None on a
             CPU.
+        weights: The weights of the best epoch in the format of safetensors, if they are kept.
     """
 
     status: TrialStatus
@@ -316,6 +354,7 @@ class TrialResult:
     versions: Mapping[str, str]
     message: str | None = None
     reserved_memory_bytes: int | None = None
+    weights: bytes | None = field(default=None, repr=False)
 
 
 class Checkpoints(Protocol):

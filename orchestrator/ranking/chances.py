@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
-from orchestrator.ranking.divergence import Divergence
+from orchestrator.ranking.divergence import Divergence, Lost
 from orchestrator.ranking.pairs import cell_variance, centred, strata, wild_losses
 from orchestrator.ranking.scores import paired_estimates
 
@@ -35,14 +35,12 @@ class NewSweeps:
     dataset_KDL: np.ndarray
     model_KML: np.ndarray
 
-    def without(
-        self, lost: tuple[np.ndarray, np.ndarray], true_lost_KL: np.ndarray | float = 0.0
-    ) -> NewSweeps:
-        """Returns the sweeps with lower block means (by dataset, by model) and true effects."""
+    def without(self, lost: Lost) -> NewSweeps:
+        """Returns the sweeps with what diverged trials cost."""
         return NewSweeps(
-            true_KL=self.true_KL - true_lost_KL,
-            dataset_KDL=self.dataset_KDL - lost[0],
-            model_KML=self.model_KML - lost[1],
+            true_KL=self.true_KL - lost.true_KL,
+            dataset_KDL=self.dataset_KDL - lost.dataset_KDL,
+            model_KML=self.model_KML - lost.model_KML,
         )
 
 
@@ -132,8 +130,7 @@ def chances(
     sweeps = _new_sweeps(true_KL, components, x_DML.shape, random)
     if divergence is None:
         return sweeps
-    rate_KL = divergence.rates_by_loss(num_draws, random)
-    return sweeps.without(divergence.lost(rate_KL, random), divergence.cost_DM.mean() * rate_KL)
+    return sweeps.without(divergence.lost(num_draws, random))
 
 
 def null_sweeps(
@@ -150,8 +147,7 @@ def null_sweeps(
     sweeps = _new_sweeps(equal_KL, common, x_DML.shape, random)
     if divergence is None:
         return sweeps
-    rate_K1 = divergence.common_rates(num_draws, random)
-    return sweeps.without(divergence.lost(np.repeat(rate_K1, num_losses, axis=1), random))
+    return sweeps.without(divergence.lost_by_equals(num_draws, random))
 
 
 def _components(

@@ -6,11 +6,12 @@ Names of arrays end in their axes: K draws, D datasets, M models, L losses.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import betaln
 
-LIKENESS = np.array([0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0])
+LIKENESS = np.array([0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0])
 """Weights of the common rate, in trials: the higher, the more alike are the rates."""
 
 
@@ -47,14 +48,33 @@ def draw_rates(
     # The largest of log-likelihood + Gumbel noise is a draw in proportion to the likelihood.
     chosen_B = (likelihood + random.gumbel(size=likelihood.shape)).argmax(axis=1)
     like_B1, common_B1 = LIKENESS[chosen_B][:, None], common_B[:, None]
-    return random.beta(
+    rates = random.beta(
         like_B1 * common_B1 + diverged_G, like_B1 * (1 - common_B1) + seen_G - diverged_G
     )
+    return np.asarray(rates)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lost:
+    """What drawn sweeps lose by diverged trials.
+
+    Attributes:
+        true_KL: What a mean over other datasets and models loses, (K, L).
+        dataset_KDL: By dataset.
+        model_KML: By model.
+    """
+
+    true_KL: np.ndarray
+    dataset_KDL: np.ndarray
+    model_KML: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Divergence:
     """The diverged trials of a sweep, and what each costs its cell.
+
+    The trials of a block and a loss share a rate. Blocks are the models or the datasets, whichever
+    have the larger variance of counts in comparison with independent trials.
 
     Attributes:
         num_diverged_DML: Diverged trials of each combination.
@@ -68,83 +88,90 @@ class Divergence:
     cost_DM: np.ndarray
     num_repeats: int
 
-    @property
+    @cached_property
+    def axis(self) -> int:
+        """0 if datasets are the blocks that share a rate, 1 if models are."""
+        return max((1, 0), key=self._clustering)
+
+    @cached_property
     def clustering(self) -> float:
-        """How many trials count as one, at least 1, because a dataset or a model shares its rate.
+        """Variance of the counts of the blocks over that of independent trials, at least 1."""
+        return max(self._clustering(self.axis), 1.0)
 
-        The variance of the counts by dataset and by model over that of independent trials.
-        """
-        found = 1.0
-        for axis in (0, 1):
-            diverged_BL = self.num_diverged_DML.sum(axis=1 - axis)
-            finished_BL = self.num_finished_DML.sum(axis=1 - axis)
-            rate_L = diverged_BL.sum(axis=0) / np.maximum(finished_BL.sum(axis=0), 1)
-            variance_BL = finished_BL * rate_L * (1 - rate_L)
-            square_BL = (diverged_BL - finished_BL * rate_L) ** 2
-            free = (len(diverged_BL) - 1) * np.count_nonzero(variance_BL.any(axis=0))
-            if free:
-                ratio_BL = np.divide(
-                    square_BL, variance_BL, out=np.zeros_like(square_BL), where=variance_BL > 0
-                )
-                found += max(0.0, float(ratio_BL.sum()) / free - 1)
-        return found
+    def _counts(self, axis: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.num_diverged_DML.sum(axis=1 - axis), self.num_finished_DML.sum(axis=1 - axis)
 
-    def rates_by_loss(self, num_draws: int, random: np.random.Generator) -> np.ndarray:
-        """Draws the rate (K, L) of each loss over other datasets and models."""
-        diverged_L = self.num_diverged_DML.sum(axis=(0, 1)) / self.clustering
-        finished_L = self.num_finished_DML.sum(axis=(0, 1)) / self.clustering
-        return draw_rates(diverged_L, finished_L, num_draws, random)
-
-    def common_rates(self, num_draws: int, random: np.random.Generator) -> np.ndarray:
-        """Draws one rate (K, 1) of all losses."""
-        diverged = self.num_diverged_DML.sum() / self.clustering
-        finished = self.num_finished_DML.sum() / self.clustering
-        return np.asarray(random.beta(diverged + 0.5, finished - diverged + 0.5, (num_draws, 1)))
-
-    def lost(
-        self, rate_KL: np.ndarray, random: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Draws what the blocks of a new sweep lose, (K, D, L) and (K, M, L).
-
-        The trials of a loss that diverge are drawn together, then spread over its blocks.
-        """
-        number = self.num_repeats * self.cost_DM.size
-        if self.clustering > 1:  # the rate on the datasets and models of one sweep
-            weight = max(number / (self.clustering - 1) - 1, 0.1)
-            rate_KL = np.clip(rate_KL, 1e-9, 1 - 1e-9)
-            rate_KL = random.beta(weight * rate_KL, weight * (1 - rate_KL))
-        total_KL = random.binomial(number, rate_KL)
-
-        def spread(cost_B: np.ndarray) -> np.ndarray:
-            in_block = number // len(cost_B)
-            left_KL = total_KL.copy()
-            parts = []
-            for after in reversed(range(len(cost_B))):
-                parts.append(random.hypergeometric(in_block, in_block * after, left_KL))
-                left_KL -= parts[-1]
-            return np.stack(parts, axis=1) * (cost_B[:, None] / in_block)
-
-        return spread(self.cost_DM.mean(axis=1)), spread(self.cost_DM.mean(axis=0))
-
-    def lost_again(
-        self, num_draws: int, random: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Draws what the blocks lose in new repeats: each model and loss keeps its own rate."""
-        diverged_ML, finished_ML = (
-            self.num_diverged_DML.sum(axis=0),
-            self.num_finished_DML.sum(axis=0),
+    def _clustering(self, axis: int) -> float:
+        """Returns Pearson's statistic of the counts by block, divided by its degrees of freedom."""
+        diverged_BL, finished_BL = self._counts(axis)
+        rate_L = diverged_BL.sum(axis=0) / np.maximum(finished_BL.sum(axis=0), 1)
+        expected_BL = finished_BL * rate_L
+        variance_BL = expected_BL * (1 - rate_L)
+        free = (len(diverged_BL) - 1) * np.count_nonzero(variance_BL.any(axis=0))
+        square_BL = (diverged_BL - expected_BL) ** 2
+        ratio_BL = np.divide(
+            square_BL, variance_BL, out=np.zeros_like(square_BL), where=variance_BL > 0
         )
-        (num_datasets, num_models), num_losses = self.cost_DM.shape, diverged_ML.shape[1]
-        rates = draw_rates(diverged_ML.ravel(), finished_ML.ravel(), num_draws, random)
-        rate_KML = rates.reshape(num_draws, num_models, num_losses)
-        dataset_KDL = np.zeros((num_draws, num_datasets, num_losses))
-        model_KML = np.empty_like(rate_KML)
-        for model, cost_D in enumerate(self.cost_DM.T):
+        return float(ratio_BL.sum()) / free if free else 0.0
+
+    def lost(self, num_draws: int, random: np.random.Generator) -> Lost:
+        """Draws what sweeps with other blocks lose."""
+        diverged_L, finished_L = (counts.sum(axis=0) for counts in self._counts(self.axis))
+        # As many independent trials as tell as much about the rate of a loss.
+        rate_KL = draw_rates(
+            diverged_L / self.clustering, finished_L / self.clustering, num_draws, random
+        )
+        return self._lost(rate_KL, random)
+
+    def lost_by_equals(self, num_draws: int, random: np.random.Generator) -> Lost:
+        """Draws what sweeps with other blocks lose if all losses have one rate."""
+        diverged, finished = (counts.sum() / self.clustering for counts in self._counts(self.axis))
+        rate_K1 = random.beta(diverged + 0.5, finished - diverged + 0.5, size=(num_draws, 1))
+        num_losses = self.num_diverged_DML.shape[2]
+        return self._lost(np.repeat(rate_K1, num_losses, axis=1), random)
+
+    def _lost(self, rate_KL: np.ndarray, random: np.random.Generator) -> Lost:
+        """Draws the trials of each block together, and spreads their sum over the other axis."""
+        cost_BO = np.moveaxis(self.cost_DM, self.axis, 0)
+        num_blocks, num_others = cost_BO.shape
+        in_block = num_others * self.num_repeats
+        rate_KBL = np.repeat(rate_KL[:, None], num_blocks, axis=1)
+        if self.clustering > 1 and in_block > 1:
+            # Beta-binomial counts, which vary as much more than independent trials.
+            strength = max((in_block - 1) / (self.clustering - 1) - 1, 0.01)
+            rate_KBL = np.clip(rate_KBL, 1e-9, 1 - 1e-9)
+            rate_KBL = random.beta(strength * rate_KBL, strength * (1 - rate_KBL))
+        number_KBL = random.binomial(in_block, rate_KBL)
+        lost_KBL = number_KBL * (cost_BO.mean(axis=1) / in_block)[:, None]
+        in_other, left_KL, spread = num_blocks * self.num_repeats, number_KBL.sum(axis=1), []
+        for after in reversed(range(num_others)):
+            spread.append(random.hypergeometric(in_other, in_other * after, left_KL))
+            left_KL = left_KL - spread[-1]
+        lost_KOL = np.stack(spread, axis=1) * (cost_BO.mean(axis=0) / in_other)[:, None]
+        return Lost(
+            true_KL=rate_KL * self.cost_DM.mean(),
+            dataset_KDL=lost_KOL if self.axis else lost_KBL,
+            model_KML=lost_KBL if self.axis else lost_KOL,
+        )
+
+    def lost_again(self, num_draws: int, random: np.random.Generator) -> Lost:
+        """Draws what new repeats lose: each block keeps its own rates."""
+        diverged_BL, finished_BL = self._counts(self.axis)
+        rates = draw_rates(diverged_BL.ravel(), finished_BL.ravel(), num_draws, random)
+        rate_KBL = rates.reshape(num_draws, *diverged_BL.shape)
+        cost_BO = np.moveaxis(self.cost_DM, self.axis, 0)
+        num_losses = rate_KBL.shape[2]
+        lost_KBL = np.empty_like(rate_KBL)
+        lost_KOL = np.zeros((num_draws, cost_BO.shape[1], num_losses))
+        for block, cost_O in enumerate(cost_BO):
             # Numpy is twice as fast if the rate of the next draw is the same.
-            rate_KL1 = rate_KML[:, model, :, None]
-            size = (num_draws, num_losses, num_datasets)
-            lost_KLD = random.binomial(self.num_repeats, rate_KL1, size=size)
-            lost_KLD = lost_KLD * (cost_D / self.num_repeats)
-            model_KML[:, model] = lost_KLD.mean(axis=2)
-            dataset_KDL += np.moveaxis(lost_KLD, 1, 2) / num_models
-        return dataset_KDL, model_KML
+            size = (num_draws, num_losses, len(cost_O))
+            lost_KLO = random.binomial(self.num_repeats, rate_KBL[:, block, :, None], size=size)
+            lost_KLO = lost_KLO * (cost_O / self.num_repeats)
+            lost_KBL[:, block] = lost_KLO.mean(axis=2)
+            lost_KOL += np.moveaxis(lost_KLO, 1, 2) / len(cost_BO)
+        return Lost(
+            true_KL=lost_KBL.mean(axis=1),
+            dataset_KDL=lost_KOL if self.axis else lost_KBL,
+            model_KML=lost_KBL if self.axis else lost_KOL,
+        )

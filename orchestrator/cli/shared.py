@@ -132,9 +132,9 @@ def say_aside(text: str) -> None:
     sys.stderr.write(clean(text))
 
 
-def print_line(text: str, *, style: str | None = None) -> None:
-    """Prints a line as it is: it is not wrapped, and brackets in names are no markup."""
-    console().print(text, style=style, soft_wrap=True, markup=False)
+def print_line(text: str, *, style: str | None = None, wrap: bool = False) -> None:
+    """Prints a line as it is, or broken at the width of the console; brackets are no markup."""
+    console().print(text, style=style, soft_wrap=not wrap, markup=False)
 
 
 @contextmanager

@@ -18,6 +18,9 @@ PodiumAxis = Literal["dataset", "model", "both"]
 Estimand = Literal["other", "other_datasets", "other_networks", "these", "images"]
 """What a statement on losses is about; a sweep of one dataset or network allows fewer of them."""
 
+About = Literal["other", "other-datasets", "other-networks", "these", "images"]
+"""An estimand, as the command line writes it."""
+
 ESTIMANDS: Mapping[Estimand, str] = {
     "other": "other datasets and networks",
     "other_datasets": "other datasets, these networks",
@@ -26,3 +29,6 @@ ESTIMANDS: Mapping[Estimand, str] = {
     "images": "these networks, other images",
 }
 """The name of each estimand in texts."""
+
+About = Literal["other", "other-datasets", "other-networks", "these", "images"]
+"""An estimand, as the command line writes it."""

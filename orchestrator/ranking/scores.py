@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -147,6 +147,14 @@ def scores_of(table: TrialTable, expected: ExpectedTrials | None = None) -> Scor
         spared_DMLR=spared,
         notes=table.notes,
     )
+
+
+def without_diverged(scores: Scores) -> Scores | None:
+    """Returns the scores as if diverged trials were missing; None if none or all diverged."""
+    diverged_DMLR = scores.present_DMLR & ~scores.finished_DMLR
+    if not diverged_DMLR.any() or diverged_DMLR[scores.present_DMLR].all():
+        return None
+    return replace(scores, values_DMLR=np.where(diverged_DMLR, np.nan, scores.values_DMLR))
 
 
 def _check_size(shape: tuple[int, ...]) -> None:

@@ -6,10 +6,10 @@ import itertools
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from orchestrator.report.figures.critical import critical_figure
 
 from orchestrator.report.curves import curve_panels
 from orchestrator.report.figures.bars import bars_figure
-from orchestrator.report.figures.critical import critical_figure
 from orchestrator.report.figures.curves import curves_figure
 from orchestrator.report.figures.heat import heat_figure
 from orchestrator.report.figures.images import datasets_figure, predictions_figure

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from orchestrator.ranking.images import ImageScores
     from orchestrator.ranking.podium import Ranking
     from orchestrator.ranking.scores import Scores
-    from orchestrator.ranking.significance import Significance
 
 _Read = Callable[..., "pd.DataFrame"]
 
@@ -247,34 +246,6 @@ def certainty(
         margin=margin,
         images=images,
     )
-
-
-def significance(
-    trials: pd.DataFrame,
-    *,
-    metric: str = "dice",
-    lower_is_better: bool | None = None,
-    protocol: str | None = None,
-    expected: Mapping[str, object] | None = None,
-    alpha: float = 0.05,
-) -> Significance:
-    """Tests whether the losses differ: Friedman, Nemenyi, and Wilcoxon with Holm.
-
-    Args:
-        trials: See `rank`.
-        metric: See `rank`.
-        lower_is_better: See `rank`.
-        protocol: See `rank`.
-        expected: See `rank`.
-        alpha: Level of every test.
-
-    Raises:
-        UserError: See `rank`; or `alpha` is not between 0 and 1.
-    """
-    from orchestrator.ranking.significance import significance as significance_of_scores
-
-    scores = _scores(trials, metric, lower_is_better, protocol, expected)
-    return significance_of_scores(scores, alpha=alpha)
 
 
 def _scores(

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperCommand
 
@@ -49,7 +48,7 @@ _REPLACED = {
 class _Command(TyperCommand):
     """A command that names the successor of an option that it no longer has."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - private in typer
         """Parses the arguments.
 
         Raises:

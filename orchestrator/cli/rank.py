@@ -87,7 +87,7 @@ def rank(
         ),
     ] = None,
     draws: Annotated[
-        int, typer.Option(help="Random draws for probabilities; 0: no certainty at all.")
+        int, typer.Option(help="Drawn sweeps for the probabilities; 0 draws none.")
     ] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
     level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
@@ -117,7 +117,7 @@ def rank(
     from orchestrator.ranking.methods import methods_paragraph
     from orchestrator.ranking.places import tie_rule
     from orchestrator.ranking.rank import rank as rank_losses
-    from orchestrator.ranking.scores import scores_of, without_diverged
+    from orchestrator.ranking.scores import scores_of
     from orchestrator.target import RANKED_COLUMNS, read_target
 
     read = read_target(
@@ -130,41 +130,34 @@ def rank(
     scores = scores_of(read.table, read.expected)
     rule = tie_rule(ties)
 
-    def certain(scores: Scores) -> Certainty | None:
-        if not draws:
-            return None
-        return certainty(
-            scores,
-            about=cast("Estimand", about.replace("-", "_")) if about else None,
-            ties=rule,
-            compare=cells,
-            num_draws=draws,
-            seed=seed,
-            level=level,
-            margin=margin,
-        )
-
     ranking = rank_losses(scores, ties=rule, compare=cells, provisional_below=provisional_below)
-    axes = tuple(axis or ("dataset", "model"))
+    axes = cast("tuple[PodiumAxis, ...]", tuple(axis or ("dataset", "model")))
+    certain = certainty(
+        scores,
+        about=cast("Estimand", about.replace("-", "_")) if about else None,
+        ties=rule,
+        compare=cells,
+        num_draws=draws,
+        seed=seed,
+        level=level,
+        margin=margin,
+        images=read.image_scores() if about == "images" else None,
+    )
     if table_format != "table" and not as_json:
-        say(_text_tables(ranking, certain(scores), axes, table_format, read.grid))
+        say(_text_tables(ranking, certain, axes, table_format, read.grid))
         for note in ranking.notes:  # standard output is the table, for a file
             say_aside(f"{note}\n")
         return
-    finished = without_diverged(scores)
     answer = RankAnswer(
         ranking=ranking,
-        certainty=certain(scores),
+        certainty=certain,
         leads=leads(scores, ties=rule, compare=cells),
-        if_missing=None
-        if finished is None
-        else (rank_losses(finished, ties=rule, compare=cells), certain(finished)),
         power=_power(scores, level) if power else None,
     )
     if as_json:
         print_json(_to_json(answer, break_ties=break_ties))
     elif methods:
-        print_line(methods_paragraph(ranking, answer.certainty), wrap=True)
+        print_line(methods_paragraph(ranking, answer.certainty))
     else:
         print_answer(answer, axes, break_ties=break_ties, pairs=pairs)
 
@@ -192,28 +185,17 @@ def _to_json(answer: RankAnswer, *, break_ties: bool) -> dict[str, Any]:
         if podium is not None:
             rows = podium_rows(podium, break_ties=break_ties)
             document[key] |= {"standing": [asdict(row) for row in rows]}
-    certain, missing = answer.certainty, answer.if_missing
     return document | {
-        "certainty": certain.to_json() if certain else None,
+        "certainty": answer.certainty.to_json(),
         "leads": answer.leads.to_json(),
-        "if_missing": {
-            "points": {
-                podium.axis: dict(podium.points)
-                for podium in (*missing[0].podiums, missing[0].both)
-                if podium
-            },
-            "certainty": missing[1].to_json() if missing[1] else None,
-        }
-        if missing
-        else None,
         "power": answer.power.to_json() if answer.power else None,
-        "methods": methods_paragraph(answer.ranking, certain),
+        "methods": methods_paragraph(answer.ranking, answer.certainty),
     }
 
 
 def _text_tables(
     ranking: Ranking,
-    certain: Certainty | None,
+    certain: Certainty,
     axes: tuple[str, ...],
     table_format: str,
     document: Mapping[str, object] | None,
@@ -237,7 +219,7 @@ def _text_tables(
     title = _titles(ranking, document).of
     write = text_tables.to_latex if latex else text_tables.to_markdown
     written = [write(table, title=title) for table in tables]
-    if certain and not certain.refusal:
+    if not certain.refusal:
         whole = text_tables.losses_to_latex if latex else text_tables.losses_to_markdown
         written.append(whole(certain, chosen[0], title=title))
     return "\n".join(written)

@@ -11,7 +11,6 @@ from orchestrator.wording import (
     count_of_text,
     count_text,
     decimal_text,
-    interval_text,
     list_text,
     p_value_text,
     percent_text,
@@ -21,10 +20,12 @@ from orchestrator.wording import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator.ranking.certainty import Certainty, PodiumCertainty
+    from orchestrator.ranking.certainty import Certainty
+    from orchestrator.ranking.choices import PodiumAxis
     from orchestrator.ranking.components import Power
-    from orchestrator.ranking.leads import Leads
+    from orchestrator.ranking.leads import Lead, Leads
     from orchestrator.ranking.podium import Podium, PodiumRow, Ranking
+    from orchestrator.ranking.podium_chances import PodiumCertainty
 
 ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
 
@@ -34,41 +35,44 @@ class RankAnswer:
     """Everything that `podium rank` found.
 
     Attributes:
-        certainty: None without draws.
         leads: The leaders without each dataset, model and loss.
-        if_missing: Ranking and certainty of the same trials without those that diverged; None if no
-            trial diverged.
         power: None unless requested.
     """
 
     ranking: Ranking
-    certainty: Certainty | None
+    certainty: Certainty
     leads: Leads
-    if_missing: tuple[Ranking, Certainty | None] | None
     power: Power | None
 
 
-def print_answer(answer: RankAnswer, axes: Sequence[str], *, break_ties: bool, pairs: bool) -> None:
+def print_answer(
+    answer: RankAnswer, axes: Sequence[PodiumAxis], *, break_ties: bool, pairs: bool
+) -> None:
     """Prints the answer, the podiums of some axes, and the other results requested."""
     certain = answer.certainty
     shown = [podium for axis in axes if (podium := answer.ranking.podium(axis))]
-    if certain:
-        _print_best(certain, answer.ranking)
+    _print_best(certain, answer.ranking)
     for axis in axes:
         if answer.ranking.podium(axis) is None and len(axes) < 2:
             _say(f"There is no podium by {axis}: the table has no column for it.")
     for podium in shown:
         _print_podium(podium, certain, break_ties=break_ties)
-    if certain and any(found.losses for found in certain.podiums.values()):
+    if certain.num_draws and shown:
         _say(_meaning(certain, shown))
-    if certain and certain.pairs and pairs:
+    if certain.pairs and pairs:
         _print_pairs(certain)
     _print_leads(answer.leads, [podium.axis for podium in shown])
-    if answer.if_missing:
-        _say(_if_missing(*answer.if_missing, axes))
+    if certain.if_missing:
+        _say(_if_missing(certain.if_missing, axes))
     if answer.power:
         print_power(answer.power)
-    for note in (*(certain.notes if certain else ()), *answer.ranking.notes):
+    if certain.wild:
+        verb = "varies" if len(certain.wild) == 1 else "vary"
+        _say(
+            f"{list_text(certain.wild)} {verb} more than the other losses: the intervals of these "
+            "pairs use their own variance alone."
+        )
+    for note in (*certain.notes, *answer.ranking.notes):
         _say(note)
 
 
@@ -80,38 +84,33 @@ def _print_best(certain: Certainty, ranking: Ranking) -> None:
     """Prints which losses may be the best, and the losses beside the best mean."""
     from orchestrator.ranking.choices import ESTIMANDS
     from orchestrator.ranking.sentences import best_set_sentence, headline
-    from orchestrator.ranking.text_tables import loss_cells, loss_heads, loss_rows
+    from orchestrator.ranking.text_tables import loss_heads, loss_rows
 
     _say(headline(certain))
     if certain.refusal:
         return
-    if certain.p_best:
+    if certain.best_set:
         _say(best_set_sentence(certain))
     podium = ranking.podiums[0]
     heads = loss_heads(certain, podium)
+    # All pairs are in the table of --pairs.
     kept = [number for number, head in enumerate(heads) if "all pairs" not in head]
     print_table(
-        ["loss", *(heads[number] for number in kept)],
-        [
-            (row.loss, *(loss_cells(row)[number] for number in kept))
-            for row in loss_rows(certain, podium)
-        ],
-        title=f"Differences to the best mean: {ESTIMANDS[certain.estimand]}",
-        numeric=frozenset(heads[:-1]),
+        [heads[number] for number in kept],
+        [[row[number] for number in kept] for row in loss_rows(certain, podium)],
+        title=f"Best mean minus the mean of each loss: {ESTIMANDS[certain.estimand]}",
+        numeric=frozenset(heads[1:-1]),
     )
 
 
-def _print_podium(podium: Podium, certain: Certainty | None, *, break_ties: bool) -> None:
+def _print_podium(podium: Podium, certain: Certainty, *, break_ties: bool) -> None:
     from orchestrator.ranking.podium import podium_rows
     from orchestrator.ranking.sentences import null_sentence
 
     rows = podium_rows(podium, break_ties=break_ties)
-    known = certain.podiums.get(podium.axis) if certain else None
+    known = certain.podiums.get(podium.axis)
     columns = ["place", "loss", "points", "1/2/3", f"mean\n{podium.measure.name}"]
-    here = bool(known and any(entry.p_first_again is not None for entry in known.losses))
-    if known and known.losses and certain:
-        columns += [f"{percent_text(certain.level)}\npoints", "P(1st)", "P(top 3)"]
-        columns += ["here:\nP(1st)", "here:\nP(top 3)"] if here else []
+    chances = _chances(known, percent_text(certain.level)) if known else {}
     cells = [
         [
             f"{row.place}{' =' if row.joint else ''}",
@@ -119,11 +118,16 @@ def _print_podium(podium: Podium, certain: Certainty | None, *, break_ties: bool
             points_text(row.points),
             f"{row.num_first}/{row.num_second}/{row.num_third}",
             decimal_text(row.mean),
-            *(_certainty_cells(known, row.loss, here=here) if known and known.losses else ()),
+            *(texts.get(row.loss) for texts in chances.values()),
         ]
         for row in rows
     ]
-    print_table(columns, cells, title=_title(podium), numeric=frozenset(columns[2:]) - {columns[3]})
+    print_table(
+        [*columns, *chances],
+        cells,
+        title=_title(podium),
+        numeric=frozenset((columns[2], columns[4], *chances)),
+    )
     if not any(podium.points.values()):
         _say("No loss has points, because no trial finished.")
     sentences = [*_joint(rows), *_ties(podium), *_agreement(podium)]
@@ -143,35 +147,43 @@ def _title(podium: Podium) -> str:
     return f"{what}, {count_of_text(coverage.present, coverage.expected, 'trial')}{state}"
 
 
-def _certainty_cells(known: PodiumCertainty, loss: str, *, here: bool) -> list[str | None]:
-    found = next((entry for entry in known.losses if entry.loss == loss), None)
-    if found is None:
-        return [None] * (5 if here else 3)
-    interval = found.points_interval
-    shown = [found.p_first, found.p_podium]
-    shown += [found.p_first_again, found.p_podium_again] if here else []
-    return [
-        f"{points_text(interval.low)} to {points_text(interval.high)}" if interval else None,
-        *(None if share is None else probability_text(share) for share in shown),
-    ]
+def _chances(known: PodiumCertainty, level: str) -> dict[str, dict[str, str]]:
+    """Returns the columns of chances that are known: by head, the text of each loss."""
+    columns: dict[str, dict[str, str]] = {
+        f"{level}\npoints": {
+            entry.loss: f"{points_text(interval.low)} to {points_text(interval.high)}"
+            for entry in known.losses
+            if (interval := entry.points_interval) is not None
+        }
+    }
+    for head, attribute in (
+        ("P(1st)", "p_first"),
+        ("P(top 3)", "p_podium"),
+        ("here:\nP(1st)", "p_first_again"),
+        ("here:\nP(top 3)", "p_podium_again"),
+    ):
+        columns[head] = {
+            entry.loss: probability_text(getattr(entry, attribute))
+            for entry in known.losses
+            if getattr(entry, attribute) is not None
+        }
+    return {head: texts for head, texts in columns.items() if texts}
 
 
 def _meaning(certain: Certainty, shown: Sequence[Podium]) -> str:
     """Returns what the probabilities in the podium tables are about."""
     from orchestrator.ranking.choices import ESTIMANDS
 
-    text = (
-        f"P(1st) and P(top 3): in a new sweep of the same size, for {ESTIMANDS[certain.estimand]} "
-        f"({certain.num_draws:,} draws, seed {certain.seed})."
-    )
-    entries = [
-        entry
-        for podium in shown
-        for entry in (certain.podiums[podium.axis].losses if podium.axis in certain.podiums else ())
-    ]
+    found = [certain.podiums.get(podium.axis) for podium in shown]
+    entries = [entry for known in found if known for entry in known.losses]
+    parts = []
+    if any(entry.p_first is not None for entry in entries):
+        about = ESTIMANDS[certain.estimand]
+        parts.append(f"P(1st), P(top 3): in a new sweep of the same size ({about}).")
     if any(entry.p_first_again is not None for entry in entries):
-        text += f" Here: with new repeats of the same grid, for {ESTIMANDS['these']}."
-    return text
+        parts.append(f"Here: with new repeats of the same grid ({ESTIMANDS['these']}).")
+    parts.append(f"Probabilities are from {certain.num_draws:,} draws (seed {certain.seed}).")
+    return " ".join(parts)
 
 
 def _joint(rows: Sequence[PodiumRow]) -> list[str]:
@@ -236,11 +248,13 @@ def _agreement(podium: Podium) -> list[str]:
 
 def _print_pairs(certain: Certainty) -> None:
     from orchestrator.ranking.choices import ESTIMANDS
+    from orchestrator.ranking.text_tables import span
 
     level, margin = percent_text(certain.level), f"{certain.margin:g}"
+    corrected = any(pair.corrected for pair in certain.pairs)
     columns = [
-        "A", "B", "difference", f"{level} interval", f"{level}, all pairs", "p\n(Tukey)",
-        f"within\n±{margin}",
+        "A", "B", "difference", f"{level} interval", *(["corrected"] if corrected else []),
+        f"{level}, all pairs", "p\n(Tukey)", f"within\n±{margin}",
     ]  # fmt: skip
     print_table(
         columns,
@@ -249,10 +263,11 @@ def _print_pairs(certain: Certainty) -> None:
                 pair.first,
                 pair.second,
                 signed_text(pair.difference),
-                interval_text(pair.interval.low, pair.interval.high),
-                interval_text(pair.simultaneous.low, pair.simultaneous.high),
-                p_value_text(pair.p_tukey),
-                "yes" if pair.equivalent else "no",
+                span(pair.interval),
+                *([span(pair.corrected)] if corrected else []),
+                span(pair.simultaneous),
+                None if pair.p_tukey is None else p_value_text(pair.p_tukey),
+                {True: "yes", False: "no", None: None}[pair.equivalent],
             )
             for pair in certain.pairs
         ],
@@ -261,14 +276,13 @@ def _print_pairs(certain: Certainty) -> None:
     )
 
 
-def _print_leads(leads: Leads, axes: Sequence[str]) -> None:
+def _print_leads(leads: Leads, axes: Sequence[PodiumAxis]) -> None:
     """Prints which losses lead without one dataset, model or loss."""
     rows = []
     for axis in axes:
         changes = leads.changes(axis)
         for leaders, entries in changes.items():
-            names = [f"{entry.axis} {entry.label}" for entry in entries]
-            rows.append((axis, list_text(leaders) or "no loss", list_text(names, len(names))))
+            rows.append((axis, list_text(leaders) or "no loss", _left_out(entries)))
     number = len(leads.without)
     if not number:
         return
@@ -282,21 +296,30 @@ def _print_leads(leads: Leads, axes: Sequence[str]) -> None:
     )
 
 
-def _if_missing(ranking: Ranking, certain: Certainty | None, axes: Sequence[str]) -> str:
+def _left_out(entries: Sequence[Lead]) -> str:
+    """Returns `datasets A and B; model C`."""
+    parts = []
+    for axis, plural in (("dataset", "datasets"), ("model", "models"), ("loss", "losses")):
+        labels = [entry.label for entry in entries if entry.axis == axis]
+        if labels:
+            parts.append(f"{axis if len(labels) == 1 else plural} {list_text(labels, len(labels))}")
+    return "; ".join(parts)
+
+
+def _if_missing(certain: Certainty, axes: Sequence[PodiumAxis]) -> str:
     """Returns the leaders and the tie group as they would be if diverged trials were missing."""
-    from orchestrator.ranking.podium import steps
     from orchestrator.ranking.sentences import headline
 
     leads = []
     for axis in axes:
-        podium = ranking.podium(axis)
-        first = steps(podium.points)[0] if podium else ()
-        if podium and first:
+        known = certain.podiums.get(axis)
+        first = [entry for entry in (known.losses if known else ()) if entry.place == 1]
+        if first and first[0].points:
             verb = "leads" if len(first) == 1 else "lead"
-            points = points_text(podium.points[first[0]])
-            leads.append(f"{list_text(first)} {verb} by {axis} with {points} points")
-    text = f"If diverged trials counted as missing: {'; '.join(leads) or 'no loss has points'}."
-    return f"{text} {headline(certain)}" if certain else text
+            names, points = list_text([entry.loss for entry in first]), points_text(first[0].points)
+            leads.append(f"{names} {verb} by {axis} with {points} points")
+    listed = f"{'; '.join(leads)}. " if leads else ""
+    return f"If diverged trials were missing: {listed}{headline(certain)}"
 
 
 def print_power(power: Power) -> None:
@@ -327,7 +350,7 @@ def print_power(power: Power) -> None:
                     outlook.change,
                     outlook.size.num_datasets,
                     outlook.size.num_models,
-                    "any" if repeats is None else repeats,
+                    "∞" if repeats is None else repeats,
                     f"±{decimal_text(found.pair)}" if found else None,
                     f"±{decimal_text(found.all_pairs)}" if found else None,
                 )

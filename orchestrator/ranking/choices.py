@@ -29,6 +29,3 @@ ESTIMANDS: Mapping[Estimand, str] = {
     "images": "these networks, other images",
 }
 """The name of each estimand in texts."""
-
-About = Literal["other", "other-datasets", "other-networks", "these", "images"]
-"""An estimand, as the command line writes it."""

@@ -12,11 +12,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy.stats import t
 
 from orchestrator.ranking.choices import Estimand
-from orchestrator.ranking.pairs import fill
+from orchestrator.ranking.lending import LENT
+from orchestrator.ranking.pairs import centred, fill, strata, wild_losses
 from orchestrator.ranking.scores import Scores, mean_over, paired_estimates
+from orchestrator.ranking.tukey import studentized_range
+from orchestrator.wording import list_text
 from workers.contract import JSONValue
 
 
@@ -165,13 +168,11 @@ def half_width(
     if variance == 0:
         return HalfWidth(pair=0.0, all_pairs=0.0)
     all_degrees = degrees * (size.num_losses - 1)
-    lent = min(min(4, all_degrees) + degrees, all_degrees)
+    lent = min(min(LENT, all_degrees) + degrees, all_degrees)
     error = math.sqrt(2 * variance)
     tail = (1 - level) / 2
-    q = float(stats.studentized_range.isf(2 * tail, size.num_losses, lent))
-    return HalfWidth(
-        pair=float(stats.t.isf(tail, lent)) * error, all_pairs=q * error / math.sqrt(2)
-    )
+    q = float(studentized_range(size.num_losses).isf(2 * tail, np.array(lent)))
+    return HalfWidth(pair=float(t.isf(tail, lent)) * error, all_pairs=q * error / math.sqrt(2))
 
 
 def _mean_variance(
@@ -224,24 +225,32 @@ def measure(scores: Scores, source: str) -> Components | None:
     Args:
         scores: All trials. Diverged and missing trials have the value of an additive fit, because
             a few diverged trials would decide every component.
-        source: Where the numbers come from, as part of a sentence.
+        source: Where the numbers come from, as part of a sentence; losses that vary more than the
+            others are left out and named in it.
     """
-    values_DMLR, gaps_DMLR = _filled(scores)
+    values_DMLR, gaps_DMLR, losses = _filled(scores)
     num_datasets, num_models, num_losses, num_repeats = values_DMLR.shape
     if num_losses < 2:
         return None
     means_DML = fill(mean_over(values_DMLR, 3))
+    if num_datasets * num_models > 1:
+        # A loss that varies far more than the others would stand for all of them.
+        kept_L = ~wild_losses(strata(centred(means_DML)))
+        means_DML, values_DMLR = means_DML[:, :, kept_L], values_DMLR[:, :, kept_L]
+        gaps_DMLR, num_losses = gaps_DMLR[:, :, kept_L], int(kept_L.sum())
+        left_out = [loss for loss, kept in zip(losses, kept_L, strict=True) if not kept]
+        source += f" without {list_text(left_out)}" if left_out else ""
     split, training = None, None
     if num_repeats > 1:
         split, training = _noise(
             np.nan_to_num(values_DMLR - means_DML[..., None]), int(gaps_DMLR.sum())
         )
     of_split, of_training = (split or 0.0) / num_repeats, (training or 0.0) / num_repeats
-    means_DML = means_DML - means_DML.mean(axis=2, keepdims=True)
-    loss_L = means_DML.mean(axis=(0, 1))
-    dataset_DL = means_DML.mean(axis=1) - loss_L
-    model_ML = means_DML.mean(axis=0) - loss_L
-    rest_DML = means_DML - loss_L - dataset_DL[:, None] - model_ML
+    centred_DML = centred(means_DML)
+    loss_L = centred_DML.mean(axis=(0, 1))
+    dataset_DL = centred_DML.mean(axis=1) - loss_L
+    model_ML = centred_DML.mean(axis=0) - loss_L
+    rest_DML = centred_DML - loss_L - dataset_DL[:, None] - model_ML
     free, rest = num_losses - 1, of_training
     if min(num_datasets, num_models) > 1:
         rest = float((rest_DML**2).sum()) / ((num_datasets - 1) * (num_models - 1) * free)
@@ -262,8 +271,8 @@ def measure(scores: Scores, source: str) -> Components | None:
     )
 
 
-def _filled(scores: Scores) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the values (D, M, L, R) with estimates in gaps, and where the gaps are.
+def _filled(scores: Scores) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Returns the values (D, M, L, R) with estimates in gaps, where the gaps are, and the losses.
 
     A dataset, model or loss without any finished trial is left out.
     """
@@ -272,7 +281,8 @@ def _filled(scores: Scores) -> tuple[np.ndarray, np.ndarray]:
     where = np.ix_(*kept, np.arange(finished.shape[3]))
     finished = finished[where]
     values = np.where(finished, scores.values_DMLR[where], np.nan)
-    return np.where(finished, values, paired_estimates(values, finished)), ~finished
+    filled = np.where(finished, values, paired_estimates(values, finished))
+    return filled, ~finished, [scores.losses[position] for position in kept[2]]
 
 
 def _noise(rests_DMLR: np.ndarray, num_gaps: int) -> tuple[float, float]:

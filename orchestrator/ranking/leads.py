@@ -108,13 +108,11 @@ def _left_out(cells: Scores) -> Iterator[tuple[str, str, Scores]]:
 
 def _leaders(cells: Scores, ties: TieRule, compare: Compare) -> dict[PodiumAxis, tuple[str, ...]]:
     points: dict[PodiumAxis, np.ndarray] = {}
-    podiums: tuple[PodiumAxis, PodiumAxis] = ("dataset", "model")
-    for axis in podiums:
-        if axis in cells.axes:
-            means_BL, finished_BL = block_means(cells, axis, compare)
-            placed_BL = np.where(finished_BL, means_BL, np.nan)
-            points_BL = points_of(placed_BL, ties=ties, listed=cells.listed_positions)
-            points[axis] = points_BL.sum(axis=0)
+    for axis in cells.axes:
+        means_BL, finished_BL = block_means(cells, axis, compare)
+        placed_BL = np.where(finished_BL, means_BL, np.nan)
+        points_BL = points_of(placed_BL, ties=ties, listed=cells.listed_positions)
+        points[axis] = points_BL.sum(axis=0)
     if len(points) == 2:
         points["both"] = points["dataset"] + points["model"]
     return {

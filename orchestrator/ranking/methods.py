@@ -30,23 +30,23 @@ _VARIANCES = {
 """Where the variance of a difference comes from, by estimand."""
 
 
-def methods_paragraph(ranking: Ranking, certainty: Certainty | None) -> str:
+def methods_paragraph(ranking: Ranking, certainty: Certainty) -> str:
     """Returns the paragraph: data, points, certainty with its formulas, seed and refusals.
 
     Args:
         ranking: The podiums.
-        certainty: None if it was not computed.
+        certainty: Of the same trials.
     """
-    sentences = [*_points(ranking)]
-    if certainty and certainty.refusal:
+    sentences = [*_points(ranking, certainty)]
+    if certainty.refusal:
         sentences.append(certainty.refusal)
-    elif certainty:
+    else:
         sentences += [*_differences(certainty), *_probabilities(ranking, certainty)]
     sentences.append(f"All numbers are from Podium {version('podium-sweep')}.")
     return " ".join(sentences)
 
 
-def _points(ranking: Ranking) -> list[str]:
+def _points(ranking: Ranking, certainty: Certainty) -> list[str]:
     podium = ranking.podiums[0]
     sizes = [count_text(len(each.blocks), each.axis) for each in ranking.podiums]
     blocks = list_text([f"each {each.axis}" for each in ranking.podiums])
@@ -60,7 +60,16 @@ def _points(ranking: Ranking) -> list[str]:
         f"and 1 points ({TIE_MEANINGS[ranking.ties]})."
     )
     leads = [_lead(each) for each in ranking.podiums]
-    return [text, rule, f"{list_text(leads)}."]
+    return [text, rule, *_diverged(certainty), f"{list_text(leads)}."]
+
+
+def _diverged(certainty: Certainty) -> list[str]:
+    number = sum(certainty.num_diverged.values())
+    if not number:
+        return []
+    text = f"{count_text(number, 'trial')} diverged and counted as the worst value"
+    missing = certainty.if_missing
+    return [f"{text}; if missing: {headline(missing)}" if missing else f"{text}."]
 
 
 def _lead(podium: Podium) -> str:
@@ -84,7 +93,10 @@ def _differences(certainty: Certainty) -> list[str]:
         if certainty.p_all_equal is not None
         else None
     )
-    group = f"By Hsu's comparison with the best at {certainty.alpha:g}: {headline(certainty)}"
+    answer = headline(certainty)
+    group = (
+        f"By Hsu's comparison with the best at {certainty.alpha:g}, {answer[0].lower()}{answer[1:]}"
+    )
     return [sentence for sentence in (text, tukey, group) if sentence]
 
 
@@ -105,7 +117,7 @@ def _probabilities(ranking: Ranking, certainty: Certainty) -> list[str]:
             sentences.append(known.refusal)
             continue
         leader = next(iter(podium.points))
-        found = next((entry for entry in known.losses if entry.loss == leader), None)
+        found = known.of(leader)
         if found and found.p_first is not None:
             sentences.append(
                 f"By {podium.axis}, {leader} would win a new sweep of the same size with "

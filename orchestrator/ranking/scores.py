@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from orchestrator.ranking.choices import Compare
+from orchestrator.ranking.choices import Compare, PodiumAxis
 from orchestrator.ranking.coverage import ExpectedTrials
 from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.table import TrialTable
@@ -94,9 +94,10 @@ class Scores:
         return {"dataset": self.datasets, "model": self.models}[axis]
 
     @property
-    def axes(self) -> tuple[str, ...]:
+    def axes(self) -> tuple[PodiumAxis, ...]:
         """Which of the columns `dataset` and `model` the table has."""
-        return tuple(axis for axis in ("dataset", "model") if self.labels(axis))
+        both: tuple[PodiumAxis, ...] = ("dataset", "model")
+        return tuple(axis for axis in both if self.labels(axis))
 
 
 def scores_of(table: TrialTable, expected: ExpectedTrials | None = None) -> Scores:
@@ -147,14 +148,6 @@ def scores_of(table: TrialTable, expected: ExpectedTrials | None = None) -> Scor
         spared_DMLR=spared,
         notes=table.notes,
     )
-
-
-def without_diverged(scores: Scores) -> Scores | None:
-    """Returns the scores as if diverged trials were missing; None if none or all diverged."""
-    diverged_DMLR = scores.present_DMLR & ~scores.finished_DMLR
-    if not diverged_DMLR.any() or diverged_DMLR[scores.present_DMLR].all():
-        return None
-    return replace(scores, values_DMLR=np.where(diverged_DMLR, np.nan, scores.values_DMLR))
 
 
 def _check_size(shape: tuple[int, ...]) -> None:

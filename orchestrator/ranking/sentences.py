@@ -9,6 +9,7 @@ from orchestrator.ranking.choices import ESTIMANDS
 from orchestrator.ranking.podium_chances import PodiumCertainty
 from orchestrator.wording import (
     list_text,
+    percent_text,
     points_text,
     probability_text,
 )
@@ -45,11 +46,12 @@ def headline(certainty: Certainty, title: Callable[[str], str] = str) -> str:
 
 
 def best_set_sentence(certainty: Certainty, title: Callable[[str], str] = str) -> str:
-    """Returns the smallest set of losses with 95 % of P(truly best)."""
+    """Returns the smallest set of losses with `level` (95 %) of P(truly best)."""
+    level = percent_text(certainty.level)
     names = list_text([title(loss) for loss in certainty.best_set], limit=len(certainty.best_set))
     if len(certainty.best_set) == 1:
-        return f"{names} is truly the best with at least 95 % probability."
-    return f"The truly best loss is one of {names} with 95 % probability."
+        return f"{names} is truly the best with at least {level} probability."
+    return f"The truly best loss is one of {names} with {level} probability."
 
 
 def null_sentence(podium: PodiumCertainty) -> str | None:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.ranking.certainty import Certainty
-from orchestrator.ranking.choices import ESTIMANDS
-from orchestrator.ranking.pairs import PairCertainty, turn_round
+from orchestrator.ranking.choices import ESTIMANDS, PodiumAxis
+from orchestrator.ranking.pairs import Interval
 from orchestrator.ranking.podium import Podium
 from orchestrator.safe_text import CsvWriter
 from orchestrator.wording import (
@@ -120,7 +120,7 @@ def block_table(
     )
 
 
-def _points_intervals(certainty: Certainty | None, axis: str) -> dict[str, str]:
+def _points_intervals(certainty: Certainty | None, axis: PodiumAxis) -> dict[str, str]:
     """Returns the interval of the points of each loss in a new sweep, as text."""
     known = certainty.podiums.get(axis) if certainty else None
     return {
@@ -169,88 +169,61 @@ def to_latex(table: BlockTable, *, title: Title) -> str:
     points = " & ".join(points_text(points) for points in table.points)
     lines += [r"\midrule", rf"points & {points} \\"]
     if table.points_intervals:
-        name, texts = escape_latex(table.interval_name), " & ".join(table.points_intervals)
-        lines.append(rf"{name} & {texts} \\")
+        intervals = " & ".join(table.points_intervals)
+        lines.append(rf"{escape_latex(table.interval_name)} & {intervals} \\")
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 
-@dataclass(frozen=True, kw_only=True)
-class LossRow:
-    """One loss beside the loss with the best mean.
-
-    Attributes:
-        loss: Label.
-        mean: Mean over the whole grid; None without any trial.
-        pair: This loss (first) and the one with the best mean (second); None for the latter, and if
-            they share no cell.
-        p_best: P(truly best); None if the estimand has none.
-        may_be_best: Whether the loss is in the tie group of the best.
-    """
-
-    loss: str
-    mean: float | None
-    pair: PairCertainty | None
-    p_best: float | None
-    may_be_best: bool
-
-
-def loss_rows(certainty: Certainty, podium: Podium) -> tuple[LossRow, ...]:
-    """Returns the losses, the best mean first; empty if the certainty is a refusal.
-
-    Args:
-        certainty: Of the differences between the losses.
-        podium: Any podium of the same trials, for the means.
-    """
-    if certainty.refusal:
-        return ()
-    known = {loss: mean for loss, mean in podium.means.items() if mean is not None}
-    sign = 1 if podium.measure.lower_is_better else -1
-    order = sorted(known, key=lambda loss: sign * known[loss])
-    pairs = {(pair.first, pair.second): pair for pair in certainty.pairs}
-    pairs |= {(pair.second, pair.first): turn_round(pair) for pair in certainty.pairs}
-    return tuple(
-        LossRow(
-            loss=loss,
-            mean=known[loss],
-            pair=pairs.get((loss, order[0])),
-            p_best=certainty.p_best.get(loss),
-            may_be_best=loss in certainty.group,
-        )
-        for loss in order
-    )
-
-
 def loss_heads(certainty: Certainty, podium: Podium) -> tuple[str, ...]:
-    """Returns the heads of the columns of `loss_cells`."""
+    """Returns the heads of the columns of `loss_rows`."""
     level = percent_text(certainty.level)
     return (
-        f"mean {podium.measure.name}", "difference", f"{level} interval", f"{level}, all pairs",
+        "loss", f"mean {podium.measure.name}", "behind", f"{level} interval", f"{level}, all pairs",
         "p (Tukey)", "P(truly best)", "may be best",
     )  # fmt: skip
 
 
-def loss_cells(row: LossRow) -> tuple[str, ...]:
-    """Returns the texts of a row, without its label."""
-    pair = row.pair
-    return (
-        decimal_text(row.mean),
-        signed_text(pair.difference) if pair else MISSING,
-        interval_text(pair.interval.low, pair.interval.high) if pair else MISSING,
-        interval_text(pair.simultaneous.low, pair.simultaneous.high) if pair else MISSING,
-        p_value_text(pair.p_tukey) if pair else MISSING,
-        MISSING if row.p_best is None else probability_text(row.p_best),
-        "yes" if row.may_be_best else "no",
-    )
+def loss_rows(certainty: Certainty, podium: Podium) -> list[tuple[str, ...]]:
+    """Returns the label of each loss and the texts of its cells, the best mean first.
+
+    `behind` is the best mean minus that of the loss, with the intervals and the p-value.
+
+    Args:
+        certainty: Of the differences between the losses, without a refusal.
+        podium: Any podium of the same trials, for the means.
+    """
+    best = certainty.pairs[0].first
+    pairs = {pair.second: pair for pair in certainty.pairs if pair.first == best}
+
+    def cells(loss: str) -> tuple[str, ...]:
+        pair = pairs.get(loss)
+        p_best = certainty.p_best.get(loss)
+        return (
+            decimal_text(podium.means[loss]),
+            signed_text(pair.difference) if pair else MISSING,
+            span(pair.interval if pair else None),
+            span(pair.simultaneous if pair else None),
+            MISSING if pair is None or pair.p_tukey is None else p_value_text(pair.p_tukey),
+            MISSING if p_best is None else probability_text(p_best),
+            "yes" if loss in certainty.group else "no",
+        )
+
+    return [(loss, *cells(loss)) for loss in (best, *pairs)]
+
+
+def span(interval: Interval | None) -> str:
+    """Returns an interval of a difference as text, or the mark for a missing value."""
+    return MISSING if interval is None else interval_text(interval.low, interval.high)
 
 
 def losses_to_markdown(certainty: Certainty, podium: Podium, *, title: Title) -> str:
     """Returns a Markdown table with a row per loss, the best mean first."""
     heads = [escape_markdown(head) for head in loss_heads(certainty, podium)]
-    lines = [f"| loss | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
+    lines = [f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * (len(heads) - 1)}"]
     lines += [
-        f"| {escape_markdown(title('loss', row.loss))} | {' | '.join(loss_cells(row))} |"
-        for row in loss_rows(certainty, podium)
+        f"| {escape_markdown(title('loss', loss))} | {' | '.join(cells)} |"
+        for loss, *cells in loss_rows(certainty, podium)
     ]
     return "\n".join([*lines, "", _losses_caption(certainty)]) + "\n"
 
@@ -264,23 +237,23 @@ def losses_to_latex(certainty: Certainty, podium: Podium, *, title: Title) -> st
         r"\centering\small",
         rf"\caption{{{escape_latex(_losses_caption(certainty))}}}",
         rf"\label{{tab:losses-{metric}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(heads)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
         r"\toprule",
-        rf"loss & {' & '.join(heads)} \\",
+        rf"{' & '.join(heads)} \\",
         r"\midrule",
     ]
-    for row in loss_rows(certainty, podium):
-        cells = " & ".join(_latex_cell(text) for text in loss_cells(row))
-        lines.append(rf"{escape_latex(title('loss', row.loss))} & {cells} \\")
+    for loss, *texts in loss_rows(certainty, podium):
+        cells = " & ".join(_latex_cell(text) for text in texts)
+        lines.append(rf"{escape_latex(title('loss', loss))} & {cells} \\")
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 
 def _losses_caption(certainty: Certainty) -> str:
     return (
-        f"Difference of each loss to the best mean, for {ESTIMANDS[certainty.estimand]}: "
+        f"How far each loss is behind the best mean, for {ESTIMANDS[certainty.estimand]}: "
         f"{percent_text(certainty.level)} interval of one pair and of all pairs at the same time, "
-        "p-value of Tukey's test, and the losses that cannot be told apart from the best."
+        "p-value of Tukey's test, and whether the loss cannot be told apart from the best."
     )
 
 

@@ -172,6 +172,12 @@ def _group_sentences(sweep: RankedSweep, certainty: Certainty) -> list[str]:
         )
     if certainty.best_set:
         sentences.append(best_set_sentence(certainty, lambda loss: sweep.title("loss", loss)))
+    if certainty.wild:
+        names = list_text([sweep.title("loss", loss) for loss in certainty.wild])
+        sentences.append(
+            f"Scores of {names} vary over datasets and networks more than those of the other "
+            "losses. Their intervals use this variance alone."
+        )
     if certainty.if_missing is not None:
         other = headline(certainty.if_missing, lambda loss: sweep.title("loss", loss))
         sentences.append(f"The same if the diverged trials were missing: {other}")

@@ -31,7 +31,7 @@ from orchestrator.report.figures.style import (
 from orchestrator.report.palette import HEAT_HIGH, INK, RULE, line_styles
 from orchestrator.report.statistics import Statistics
 
-_LEFT, _TOP, _RIGHT, _FOOT = 0.46, 0.08, 0.06, 0.42
+_LEFT, _TOP, _RIGHT, _FOOT = 0.55, 0.08, 0.06, 0.42
 _SPREAD = 0.5
 """Fraction of a place over which lines of joint losses are spread."""
 

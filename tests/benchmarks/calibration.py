@@ -4,10 +4,11 @@
     python tests/benchmarks/calibration.py --parts chances null old --keep calibration.jsonl
     python tests/benchmarks/calibration.py --sweeps 0 --keep calibration.jsonl
 
-The last command summarises the kept designs. Every number comes from `certainty`, as `podium rank`
-prints it, except for the part `old`: the percentile bootstrap of datasets, models and repeats, and
-Friedman's test over dataset x model blocks, which `certainty` replaced. `tests/simulated.py` has
-the worlds. Each standard error is that of the simulation.
+A design that is in the file is not simulated again. The last command summarises the kept designs.
+Every number comes from `certainty`, as `podium rank` prints it, except for the part `old`: the
+percentile bootstrap of datasets, models and repeats, and Friedman's test over dataset x model
+blocks, which `certainty` replaced. `tests/simulated.py` has the worlds. Each standard error is that
+of the simulation.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -32,9 +33,16 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from orchestrator.ranking.certainty import certainty
 from orchestrator.ranking.choices import Estimand
 from orchestrator.ranking.images import ImageScores
-from orchestrator.ranking.places import points_of
 from orchestrator.ranking.scores import Scores, mean_over
-from tests.benchmarks.calibration_measures import Intervals, Row, Said, mean_and_error, tables
+from tests.benchmarks.calibration_measures import (
+    Intervals,
+    Row,
+    Said,
+    mean_and_error,
+    podium_points,
+    steps,
+    tables,
+)
 from tests.benchmarks.machine import describe, in_one_line, parse
 from tests.simulated import (
     WORLDS,
@@ -75,13 +83,53 @@ POWER: tuple[tuple[Shape, float], ...] = (
     ((3, 4, 10, 5), 0.0124), ((6, 12, 3, 5), 0.0042), ((6, 12, 3, 5), 0.0067),
 )  # fmt: skip
 """One loss better by 2.5 and by 4 true standard errors of a pair in the published world."""
-CHANCES: tuple[tuple[Shape, Sequence[str], float], ...] = (
-    ((6, 12, 10, 5), MIXED, 0.0), ((3, 4, 10, 5), MIXED, 0.0), ((2, 2, 10, 5), MIXED, 0.0),
-    ((6, 12, 3, 5), MIXED, 0.0), ((3, 4, 10, 2), MIXED, 0.0),
-    ((6, 1, 10, 5), ("noise", "dataset", "split"), 0.0), ((6, 12, 10, 5), MIXED, 0.5),
-    *(((3, 4, 10, 5), (name,), 0.0) for name in WORLDS if name not in MIXED),
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """Truths of one design.
+
+    Attributes:
+        worlds: Names, with equal weights.
+        low: Smallest standard deviation of the effects of the losses; log-uniform up to `high`.
+        high: Largest one.
+        far: Fraction of the sweeps in which one loss is worse by 0.01 to 0.04.
+    """
+
+    worlds: Sequence[str] = MIXED
+    low: float = 0.0002
+    high: float = 0.01
+    far: float = 0.0
+
+    def describe(self) -> Row:
+        """Returns the truths as they are kept."""
+        worlds = "mixed" if self.worlds == MIXED else ", ".join(self.worlds)
+        spread = f"{self.low:g}" if self.low == self.high else f"{self.low:g} to {self.high:g}"
+        return {"worlds": worlds, "spread": spread, "far": self.far}
+
+    def draw(self, num_losses: int, random: np.random.Generator) -> tuple[World, np.ndarray]:
+        """Returns a world, and the effects of the losses."""
+        world = WORLDS[self.worlds[int(random.integers(len(self.worlds)))]]
+        spread = np.exp(random.uniform(np.log(self.low), np.log(self.high)))
+        lambda_L = spread * random.standard_normal(num_losses)
+        if random.random() < self.far:
+            lambda_L[random.integers(num_losses)] -= random.uniform(0.01, 0.04)
+        return world, lambda_L
+
+
+ALL = Mixture()
+ONE = Mixture(worlds=("noise", "dataset", "split"))
+CHANCES: tuple[tuple[Shape, Mixture], ...] = (
+    ((6, 12, 10, 5), ALL), ((3, 4, 10, 5), ALL), ((2, 2, 10, 5), ALL), ((6, 12, 3, 5), ALL),
+    ((3, 4, 10, 2), ALL), ((6, 1, 10, 5), ONE), ((6, 12, 10, 5), Mixture(far=0.5)),
+    *(((3, 4, 10, 5), Mixture(worlds=(name,))) for name in WORLDS if name not in MIXED),
+    *(((6, 12, 10, 5), Mixture(worlds=("published",), low=spread, high=spread))
+      for spread in (1e-9, 0.0007, 0.002, 0.008)),
 )  # fmt: skip
-"""Shape, worlds that are mixed, and fraction of the sweeps with one loss far below the others."""
+OLD: tuple[tuple[Shape, Mixture], ...] = (
+    *(((6, 12, 10, 5), Mixture(worlds=(name,))) for name in ("noise", "published", "large")),
+    ((6, 12, 10, 5), ALL), ((3, 4, 10, 5), ALL), ((6, 1, 10, 5), ONE),
+)  # fmt: skip
 NULL: tuple[tuple[Shape, str, float], ...] = (
     *(((3, 4, 10, 5), name, 0.0) for name in (*MIXED, "sources", "wild", "often")),
     ((6, 12, 10, 5), "published", 0.0), ((6, 12, 10, 5), "published", 0.002),
@@ -94,10 +142,6 @@ IMAGES: tuple[dict[str, Any], ...] = (
     *({"shape": (1, 1, 2, repeats, 1000), "choice": 1.0} for repeats in (1, 2, 5)),
 )
 PARTS = ("intervals", "power", "refused", "images", "chances", "null", "old")
-OLD: tuple[tuple[Shape, Sequence[str]], ...] = (
-    *(((6, 12, 10, 5), (name,)) for name in ("noise", "published", "large", "model")),
-    ((6, 12, 10, 5), MIXED), ((3, 4, 10, 5), MIXED), ((6, 1, 10, 5), ("noise", "dataset", "split")),
-)  # fmt: skip
 Simulate = Callable[[int, np.random.Generator], list[Row]]
 """Takes the number of sweeps and the source of all draws."""
 
@@ -151,43 +195,9 @@ def images(design: Row, num_sweeps: int, random: np.random.Generator) -> list[Ro
     return [{key: value for key, value in seen.row().items() if key in kept}]
 
 
-def podium_points(cells_DML: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the points (L,) of the podiums by dataset, by model, and both."""
-    listed = range(cells_DML.shape[2])
-    by_dataset, by_model = (
-        points_of(cells_DML.mean(axis=axis), ties="split", listed=listed).sum(axis=0)
-        for axis in (1, 0)
-    )
-    return {"dataset": by_dataset, "model": by_model, "both": by_dataset + by_model}
-
-
-def steps(points_L: np.ndarray, num: int) -> np.ndarray:
-    """Returns the fraction of one of the first `num` places that each loss has, (L,)."""
-    points_L = np.round(points_L, 9)
-    better_L = (points_L[None, :] > points_L[:, None]).sum(axis=1)
-    equal_L = (points_L[None, :] == points_L[:, None]).sum(axis=1)
-    return np.asarray(np.clip(num - better_L, 0, equal_L) / equal_L * (points_L > 0))
-
-
-def mixture(
-    num_losses: int, worlds: Sequence[str], far: float, random: np.random.Generator
-) -> tuple[World, np.ndarray]:
-    """Returns a world, and effects of losses whose spread is log-uniform from 0.0002 to 0.01.
-
-    In a fraction `far` of the cases, one loss is worse by 0.01 to 0.04.
-    """
-    world = WORLDS[worlds[int(random.integers(len(worlds)))]]
-    spread = np.exp(random.uniform(np.log(0.0002), np.log(0.01)))
-    lambda_L = spread * random.standard_normal(num_losses)
-    if random.random() < far:
-        lambda_L[random.integers(num_losses)] -= random.uniform(0.01, 0.04)
-    return world, lambda_L
-
-
 def chances(
     shape: Shape,
-    worlds: Sequence[str],
-    far: float,
+    truths: Mixture,
     num_draws: int,
     num_sweeps: int,
     random: np.random.Generator,
@@ -196,7 +206,7 @@ def chances(
     about: Estimand = "other_datasets" if shape[1] == 1 else "other"
     found: defaultdict[str, Said] = defaultdict(Said)
     for _ in range(num_sweeps):
-        world, lambda_L = mixture(shape[2], worlds, far, random)
+        world, lambda_L = truths.draw(shape[2], random)
         sweep = draw_sweep(world, lambda_L, shape, random)
         answer = certainty(sweep.scores(), about=about, num_draws=num_draws)
         whole = replace(world, missing=0.0, missing_cells=0.0)
@@ -277,7 +287,7 @@ def old_means(values_DMLR: np.ndarray, num: int, random: np.random.Generator) ->
 
 def old(
     shape: Shape,
-    worlds: Sequence[str],
+    truths: Mixture,
     num_sweeps: int,
     random: np.random.Generator,
     num_draws: int = 200,
@@ -286,7 +296,7 @@ def old(
     first, second = np.triu_indices(shape[2], 1)
     covered, rejected, said = [], [], Said()
     for _ in range(num_sweeps):
-        world, lambda_L = mixture(shape[2], worlds, 0.0, random)
+        world, lambda_L = truths.draw(shape[2], random)
         sweep = draw_sweep(world, lambda_L, shape, random)
         drawn = old_means(sweep.values_DMLR, num_draws, random)
         means_BL = drawn.mean(axis=(1, 2)) - lambda_L
@@ -321,15 +331,15 @@ def designs(num_draws: int) -> Iterator[tuple[Row, Simulate]]:
     for design in IMAGES:
         head = {"part": "images"} | design | {"shape": text(design["shape"])}
         yield head, partial(images, design)
-    for shape, names, far in CHANCES:
-        head = {"part": "chances", "shape": text(shape), "worlds": ", ".join(names), "far": far}
-        yield head, partial(chances, shape, names, far, num_draws)
+    for shape, truths in CHANCES:
+        head = {"part": "chances", "shape": text(shape)} | truths.describe()
+        yield head, partial(chances, shape, truths, num_draws)
     for shape, name, spread in NULL:
         head = {"part": "null", "shape": text(shape), "world": name, "spread": spread}
         yield head, partial(null_of_points, shape, WORLDS[name], spread, num_draws)
-    for shape, names in OLD:
-        head = {"part": "old", "shape": text(shape), "worlds": ", ".join(names)}
-        yield head, partial(old, shape, names)
+    for shape, truths in OLD:
+        head = {"part": "old", "shape": text(shape)} | truths.describe()
+        yield head, partial(old, shape, truths)
 
 
 def text(shape: Sequence[int]) -> str:
@@ -356,16 +366,23 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, required=True, help="file to which rows are added")
     options = parse(parser, smallest={"sweeps": 2, "draws": 100, "every": 7})
     wanted = [one for one in designs(options.draws) if one[0]["part"] in options.parts]
+    kept = _read(options.keep)
     for head, simulate in wanted[:: options.every] if options.sweeps else ():
+        if any(head.items() <= row.items() for row in kept):
+            continue
         # Each design has a stream that does not depend on the other designs of this run.
         own = zlib.crc32(json.dumps(head).encode())
         rows = simulate(options.sweeps, np.random.default_rng([options.seed, own]))
         lines = [json.dumps(rounded(head | {"sweeps": options.sweeps} | row)) for row in rows]
         with options.keep.open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
-    kept = options.keep.read_text(encoding="utf-8").splitlines()
     print(in_one_line(describe("numpy", "scipy")))
-    print(tables([json.loads(line) for line in kept]))
+    print(tables(_read(options.keep)))
+
+
+def _read(path: Path) -> list[Row]:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 if __name__ == "__main__":

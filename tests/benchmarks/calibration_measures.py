@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.ranking.certainty import Certainty
+from orchestrator.ranking.places import points_of
 
 Row = dict[str, Any]
 
@@ -125,6 +126,24 @@ def mean_and_error(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
     return float(array.mean()), float(array.std() / np.sqrt(len(array)))
 
 
+def podium_points(cells_DML: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the points (L,) of the podiums by dataset, by model, and both."""
+    listed = range(cells_DML.shape[2])
+    by_dataset, by_model = (
+        points_of(cells_DML.mean(axis=axis), ties="split", listed=listed).sum(axis=0)
+        for axis in (1, 0)
+    )
+    return {"dataset": by_dataset, "model": by_model, "both": by_dataset + by_model}
+
+
+def steps(points_L: np.ndarray, num: int) -> np.ndarray:
+    """Returns the fraction of one of the first `num` places that each loss has, (L,)."""
+    points_L = np.round(points_L, 9)
+    better_L = (points_L[None, :] > points_L[:, None]).sum(axis=1)
+    equal_L = (points_L[None, :] == points_L[:, None]).sum(axis=1)
+    return np.asarray(np.clip(num - better_L, 0, equal_L) / equal_L * (points_L > 0))
+
+
 def tables(rows: Sequence[Row]) -> str:
     """Returns all tables in Markdown, each under its title."""
     of = defaultdict(list)
@@ -147,7 +166,7 @@ def tables(rows: Sequence[Row]) -> str:
         "Null of points: fraction of sweeps with p <= 0.05": _lines(of["null"]),
         "Replaced methods": _lines(of["old"]),
     }
-    return "\n\n".join(f"## {title}\n\n{table}" for title, table in parts.items() if table)
+    return "\n\n".join(f"### {title}\n\n{table}" for title, table in parts.items() if table)
 
 
 def _spans(rows: Sequence[Row], keys: tuple[str, ...]) -> str:
@@ -174,12 +193,12 @@ def _said(rows: Sequence[Row], axis: str) -> str:
         if own in ("", axis):
             gap = "" if what in ("points_interval", "set of truly best") else row["gap_of_bins"]
             text = f"{row['said']:.2f} - {row['true']:.2f}"
-            key = (row["shape"], row["worlds"], str(row["far"]))
+            key = (row["shape"], row["worlds"], row["spread"], str(row["far"]))
             groups[key][what] = f"{text} ({gap:.3f})" if gap != "" else text
     lines = [
         [*key, *(found.get(what, "") for what in PROBABILITIES)] for key, found in groups.items()
     ]
-    return _markdown(["shape", "worlds", "far", *PROBABILITIES.values()], lines)
+    return _markdown(["shape", "worlds", "spread", "far", *PROBABILITIES.values()], lines)
 
 
 def _lines(rows: Sequence[Row]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,9 @@ import pytest
 
 from orchestrator.ranking.choices import Estimand
 from tests.benchmarks.calibration import (
-    MIXED,
+    ALL,
     REFUSED,
+    Mixture,
     Shape,
     chances,
     images,
@@ -18,6 +21,7 @@ from tests.benchmarks.calibration import (
     null_of_points,
     old,
 )
+from tests.benchmarks.calibration_measures import tables
 from tests.simulated import WORLDS
 
 SHAPE: Shape = (3, 4, 10, 3)
@@ -78,7 +82,7 @@ def test_points_of_equal_losses_are_significant_in_5_per_cent(random: np.random.
 
 
 def test_probabilities_come_true(random: np.random.Generator) -> None:
-    rows = chances(SHAPE, MIXED, 0.0, 100, 100, random)
+    rows = chances(SHAPE, ALL, 100, 100, random)
     assert len(rows) == 17  # four probabilities and an interval by podium, and two of the means
     for row in rows:
         assert off(row) <= SAID, row["probability"]
@@ -91,8 +95,15 @@ def off(row: dict[str, Any]) -> float:
 
 
 def test_replaced_methods_fail_the_same_bounds(random: np.random.Generator) -> None:
-    (row,) = old((6, 1, 5, 3), ("published",), 30, random, num_draws=60)
+    (row,) = old((6, 1, 5, 3), Mixture(worlds=("published",)), 30, random, num_draws=60)
     assert row["coverage"] < COVERAGE
-    (row,) = old(SHAPE, MIXED, 30, random, num_draws=60)
+    (row,) = old(SHAPE, ALL, 30, random, num_draws=60)
     assert row["all_equal_rejected"] > REJECTED
     assert off(row | {"probability": "p_first"}) > SAID
+
+
+def test_page_has_the_tables_of_the_kept_designs() -> None:
+    docs = Path(__file__).parents[4] / "docs"
+    lines = (docs / "calibration.jsonl").read_text("utf-8").splitlines()
+    page = (docs / "calibration.md").read_text("utf-8")
+    assert page.endswith(tables([json.loads(line) for line in lines]) + "\n")

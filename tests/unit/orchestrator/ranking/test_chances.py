@@ -141,3 +141,31 @@ def test_diverged_trials_cost_their_loss_its_expected_share():
     assert lost.mean() == pytest.approx(0.4, abs=0.01)
     assert drawn.true_KL.mean(axis=0)[2] == pytest.approx(-0.4, abs=0.01)
     assert (drawn.model_KML.argmin(axis=2) == 2).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_trials_of_a_block_that_diverge_together_count_less(axis):
+    # The same number of diverged trials: spread evenly, or all of one block of each loss.
+    even = np.ones((5, 5, 5), dtype=int)
+    together = np.zeros((5, 5, 5), dtype=int)
+    for loss in range(5):
+        np.moveaxis(together, axis, 0)[loss, :, loss] = 5
+    spread = []
+    for number_DML in (even, together):
+        found = Divergence(
+            num_diverged_DML=number_DML,
+            num_finished_DML=np.full((5, 5, 5), 10),
+            cost_DM=np.full((5, 5), 0.8),
+            num_repeats=10,
+        )
+        lost = found.lost(2000, generator())
+        assert lost.true_KL.mean() == pytest.approx(0.08, abs=0.01)
+        assert lost.dataset_KDL.mean() == pytest.approx(0.08, abs=0.01)
+        total_KL = lost.model_KML.mean(axis=1)
+        assert total_KL == pytest.approx(lost.dataset_KDL.mean(axis=1))
+        spread.append(total_KL.std())
+    assert found.axis == axis
+    # Of 50 trials in each of five blocks 25, 0, 0, 0, 0 where 5 are expected with variance 4.5:
+    # (20^2 + 4 x 5^2) / 4.5 / 4.
+    assert found.clustering == pytest.approx(500 / 18)
+    assert spread[1] > 2 * spread[0]

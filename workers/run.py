@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from workers.catalogue.losses import needed_maps
 from workers.catalogue.models import input_normalisation, min_train_batch
 from workers.catalogue.weights import Weights
 from workers.checkpoint import TrainingState
@@ -48,6 +49,7 @@ from workers.evaluation import (
 )
 from workers.identity import trial_id
 from workers.losses import build_loss
+from workers.losses.maps import MAPS
 from workers.metrics.scores import score_images
 from workers.models import build_model
 from workers.outside import outside_versions
@@ -143,7 +145,11 @@ def _load_task(
     root = Path(runtime.data_root) if runtime.data_root else None
     dataset = open_dataset(spec.dataset, root)
     arrays = load_arrays(
-        dataset, spec.data.image_size, Path(runtime.cache_dir), spec.data.mask_resize
+        dataset,
+        spec.data.image_size,
+        Path(runtime.cache_dir),
+        spec.data.mask_resize,
+        {name: MAPS[name] for name in needed_maps(spec.loss.name)},
     )
     _refuse_changed(spec.dataset, runtime, arrays.fingerprint)
     split = split_indices(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -20,7 +21,8 @@ from workers.seeding import derive_seed
 class Task:
     """The images of one dataset on the device, their split, and how to train on them.
 
-    The loss is not part of it: all losses of one (dataset, model, repeat) get the same task.
+    The loss is not part of it: all losses of one (dataset, model, repeat) get the same images in
+    the same order. Only the maps of the masks depend on what the loss needs.
 
     Attributes:
         training: The training protocol.
@@ -28,6 +30,7 @@ class Task:
         repeat: Number of the repeat; with the seed it decides the order of the images.
         images_NHWC: uint8.
         masks_NHW: uint8, 0 or 1.
+        maps_NHW: Maps of the masks that the loss needs, by name, float32.
         scale: (1, 3, 1, 1). A uint8 image times `scale` plus `shift` is normalised.
         source_images: `images_NHWC` as the cache holds it, on the host; likewise `source_masks`.
     """
@@ -38,6 +41,7 @@ class Task:
     device: torch.device
     images_NHWC: Tensor
     masks_NHW: Tensor
+    maps_NHW: Mapping[str, Tensor]
     scale: Tensor
     shift: Tensor
     split: Split
@@ -69,6 +73,10 @@ class Task:
         if not self.training.channels_last:
             images_BCHW = images_BCHW.contiguous()
         return images_BCHW, self.masks_NHW[indices]
+
+    def maps(self, indices: Tensor) -> dict[str, Tensor]:
+        """Returns the maps that the loss needs for a batch, by name, (B, 1, H, W) float32."""
+        return {name: map_NHW[indices].unsqueeze(1) for name, map_NHW in self.maps_NHW.items()}
 
     def autocast(self) -> AbstractContextManager[object]:
         """Returns the arithmetic of the forward pass."""
@@ -107,6 +115,7 @@ def prepare_task(
         device=device,
         images_NHWC=_as_tensor(arrays.images).to(device),
         masks_NHW=_as_tensor(arrays.masks).to(device),
+        maps_NHW={name: _as_tensor(one).to(device) for name, one in arrays.maps.items()},
         scale=scale.to(device),
         shift=shift.to(device),
         split=split,

@@ -35,6 +35,7 @@ from orchestrator.config.schema import (
 )
 from orchestrator.untrusted import MAX_TRIALS
 from workers.catalogue.costs import step_memory_bytes
+from workers.catalogue.losses import needed_maps
 from workers.contract import Component, JSONValue, UserError
 
 _MAX_DEPTH = 10
@@ -198,7 +199,10 @@ def load_config(source: ConfigSource, overrides: Sequence[str] = ()) -> SweepCon
     _refuse_race(document, checked, len(losses.components))
     _refuse_huge(document, len(datasets.components) * len(models.components), checked, losses)
     _refuse_memory(document, checked, models.components, datasets.components)
-    resources, gpu_shares = _resolve_gpus(document, checked, models.components, datasets.components)
+    num_maps = max((len(needed_maps(loss.name)) for loss in losses.components), default=0)
+    resources, gpu_shares = _resolve_gpus(
+        document, checked, models.components, datasets.components, num_maps
+    )
     return SweepConfig(
         source=document.source,
         name=checked.name or document.stem,
@@ -241,6 +245,7 @@ def _resolve_gpus(
     checked: SweepFile,
     models: Sequence[Component],
     datasets: Sequence[Component],
+    num_maps: int,
 ) -> tuple[ResourcesSection, dict[str, float]]:
     """Replaces `resources.gpus: auto` by the largest share; also returns each model's share."""
     if checked.resources.gpus != AUTO:
@@ -251,6 +256,7 @@ def _resolve_gpus(
         image_size=checked.data.image_size,
         batch_size=checked.training.batch_size,
         gpu_memory_gib=checked.cluster.gpu_memory_gib,
+        num_maps=num_maps,
     )
     if shares is None:
         reason = (

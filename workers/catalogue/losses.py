@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
@@ -13,6 +13,9 @@ from workers.catalogue import CatalogueError, Options, complete_options, nearest
 from workers.catalogue.entries import Catalogue
 from workers.catalogue.spaces import Domain, Range, Space
 from workers.contract import JSONValue
+
+MapName = Literal["signed_distance", "boundary_distance"]
+"""Maps of a mask that a loss can need; the functions are in `workers.losses.maps`."""
 
 LEARNING_RATE = "learning_rate"
 """Parameter of every loss: its learning rate. If it is not given, the protocol's is used."""
@@ -45,6 +48,11 @@ class LossEntry:
         title: Published name.
         kind: `region` or `distribution`.
         space: Ranges that `podium tune` searches, unless a configuration names others.
+        needs: Maps of the mask that `compute` takes too, each as a keyword `NAME_BCHW` of the
+            shape of the truth, for example `signed_distance_BCHW`.
+
+    Raises:
+        ValueError: A map in `needs` is unknown.
     """
 
     name: str
@@ -54,6 +62,13 @@ class LossEntry:
     kind: Literal["region", "distribution"]
     citation: str
     space: Space = field(default_factory=dict)
+    needs: tuple[MapName, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.needs:
+            if name not in get_args(MapName):
+                msg = f"loss {self.name!r} needs an unknown map {name!r}; "
+                raise ValueError(msg + nearest(name, get_args(MapName)))
 
 
 LEARNING_RATE_SPACE = Range(low=1e-4, high=1e-2, log=True)
@@ -136,6 +151,11 @@ def split_loss(name: str) -> tuple[str, ...]:
             remedy = f"name {part!r} once and give it a weight"
             raise CatalogueError(("name",), name, f"{part!r} is named twice; {remedy}")
     return parts
+
+
+def needed_maps(name: str) -> tuple[MapName, ...]:
+    """Returns the maps of the mask that a loss or a sum of losses needs, each once."""
+    return tuple(dict.fromkeys(need for part in split_loss(name) for need in LOSSES[part].needs))
 
 
 def loss_title(name: str) -> str:

@@ -83,7 +83,7 @@ def loss_maps(truth):
 
 
 def test_unknown_map_in_an_entry_is_refused():
-    with pytest.raises(ValueError, match="needs an unknown map 'distnace'; .*boundary_distance"):
+    with pytest.raises(ValueError, match=r"needs an unknown map 'distnace'; .*boundary_distance"):
         replace(LOSSES["iou"], needs=("distnace",))  # type: ignore[arg-type]
 
 

@@ -114,9 +114,12 @@ def train_loss(spec, folder):
 
 def test_trials_of_a_node_compute_a_map_once_per_image(boundary, monkeypatch, tmp_path):
     masks = []
-    compute = MAPS["signed_distance"]
-    counted = {"signed_distance": lambda mask: masks.append(mask) or compute(mask)}
-    monkeypatch.setattr("workers.run.MAPS", counted)
+
+    def counted(mask):
+        masks.append(mask)
+        return MAPS["signed_distance"](mask)
+
+    monkeypatch.setattr("workers.run.MAPS", {"signed_distance": counted})
     train_loss(spec_of("dice"), tmp_path)
     assert masks == []
     assert not list(tmp_path.glob("arrays/*.npy"))

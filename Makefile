@@ -5,13 +5,14 @@ CONSTRAINTS ?= constraints.txt
 TORCH ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PARTS := tests/unit tests/conformance tests/integration/test_benchmarks.py
+SWEEPS := tests/conformance $(addprefix tests/integration/test_,benchmarks.py overfit.py preflight.py \
+  pretrained.py sample.py sweep.py switches.py)
 DEMO_RESULTS := results/quickstart
 DEMO_OPTIONS ?=
 GPU_NAME ?= $(shell nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -1 | tr -c 'A-Za-z0-9\n' '-')
 GPU_OPTIONS ?=
 
-.PHONY: help setup demo test clusters units fast gpu lint constraints clean
+.PHONY: help setup demo test clusters sweeps units fast gpu lint constraints clean
 help:
 	@echo "make demo   set up, run configs/quickstart.yaml, show the podium, write the report"
 	@echo "make test   set up, then lint, types, import contracts and the whole test suite"
@@ -44,19 +45,24 @@ lint: setup
 	@echo "== import-linter: who may import whom"
 	@$(BIN)/lint-imports
 
-# Tests of clusters wait more than they work: lint and the others take the time between.
+# Tests of clusters wait more than they work, and are the only ones that mind a busy machine: the
+# other lanes take the time between.
 test: setup
-	@echo "== everything, in two lanes that report when they end: some twenty minutes"
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target clusters units
+	@echo "== everything, in three lanes that report when they end: some twenty minutes"
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target clusters sweeps units
 
 clusters: setup
-	@echo "== pytest: whole sweeps, clusters, kills"
-	@$(BIN)/python -m pytest $(addprefix --ignore=,$(PARTS))
+	@echo "== pytest: clusters, kills, commands"
+	@$(BIN)/python -m pytest tests $(addprefix --ignore=,tests/unit $(SWEEPS))
 
 # One thread: two of one process wait for each other where another lane needs the core.
+sweeps: setup
+	@echo "== pytest: stores, whole sweeps in one process, benchmarks in their smallest form"
+	@OMP_NUM_THREADS=1 nice -n 5 $(BIN)/python -m pytest $(SWEEPS)
+
 units: lint
-	@echo "== pytest: parts, stores, benchmarks in their smallest form"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARTS)
+	@echo "== pytest: parts"
+	@OMP_NUM_THREADS=1 nice -n 5 $(BIN)/python -m pytest tests/unit
 
 fast: lint
 	@echo "== pytest: tests under 5 s each"

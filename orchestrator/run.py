@@ -28,6 +28,7 @@ from orchestrator.progress import (
 )
 from orchestrator.store import Store
 from orchestrator.sweep import Sweep, check_sweep, full_plan, plan_grid
+from orchestrator.wording import count_text
 from workers.contract import JSONValue, Runtime, TrialSpec, UserError
 
 
@@ -172,9 +173,9 @@ def _other_drivers(store: Store, now: datetime) -> tuple[str, ...]:
     """Returns a note for each other driver that works on these results."""
     return tuple(
         f"{store.name}: process {run.process_id} on {run.host} has been working on these results "
-        f"since {run.started_at:%Y-%m-%d %H:%M} UTC: of its {run.num_pending} trials "
-        f"{run.num_ended} have ended and {len(run.running)} are running; this driver does not "
-        "train the running ones"
+        f"since {run.started_at:%Y-%m-%d %H:%M} UTC: "
+        f"{count_text(run.num_pending, 'trial')}, {run.num_ended} ended, {len(run.running)} running"
+        "; this driver does not train the running ones"
         for run in store.runs()
         if run.is_alive(now)
     )

@@ -240,8 +240,9 @@ def status(
     for driver in summary["drivers"]:
         print_line(
             f"Process {driver['process_id']} on {driver['host']} has been working since "
-            f"{driver['started_at'][:16].replace('T', ' ')} UTC: of its {driver['pending']} trials "
-            f"{driver['ended']} have ended and {driver['running']} are running"
+            f"{driver['started_at'][:16].replace('T', ' ')} UTC: "
+            f"{count_text(driver['pending'], 'trial')}, {driver['ended']} ended, "
+            f"{driver['running']} running"
         )
     if summary["pending"]:
         eta = duration_text(summary["eta_seconds"])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from workers.catalogue import load
+from workers.catalogue.code_files import short_name
 from workers.catalogue.losses import LEARNING_RATE, LOSSES, MapName, complete_loss
 from workers.losses.maps import maps_of_truth
 from workers.losses.target import membership
@@ -89,10 +90,17 @@ def build_loss(name: str, **parameters: Any) -> SegmentationLoss:  # noqa: ANN40
     complete.pop(LEARNING_RATE, None)
     parts = name.split("+")
     needs = [LOSSES[part].needs for part in parts]
+    names = [_described(part) for part in parts]
     if len(parts) == 1:
-        return SegmentationLoss([_term(name, complete)], [1.0], parts, needs)
-    terms = [_term(part, complete[part]) for part in parts]  # type: ignore[arg-type]
-    return SegmentationLoss(terms, complete["weights"], parts, needs)  # type: ignore[arg-type]
+        return SegmentationLoss([_term(name, complete)], [1.0], names, needs)
+    terms = [_term(part, complete[short_name(part)]) for part in parts]  # type: ignore[arg-type]
+    return SegmentationLoss(terms, complete["weights"], names, needs)  # type: ignore[arg-type]
+
+
+def _described(part: str) -> str:
+    """Returns the name of a component for messages, with file and line if it is from a file."""
+    place = LOSSES.place(part)
+    return part if place is None else f"{short_name(part)} ({place})"
 
 
 def _term(part: str, options: Mapping[str, object]) -> Term:

@@ -173,7 +173,7 @@ def check_entry(name: str, call: Call, file: CodeFile, module: ModuleType) -> st
         accepted = f"{wanted}({', '.join(call.positional)}{keywords})"
         refuse(f"the function must accept the call {accepted}: {error}", line)
     try:
-        call.options()
+        call.options.model_validate(call.options().model_dump(warnings=False))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         refuse(f"option {'.'.join(map(str, first['loc']))!r} needs a valid default: {first['msg']}")

@@ -355,12 +355,13 @@ def _read(
     except (UserError, ValueError) as error:
         refuse(document, [Problem(path=(*path, "from"), value=item["from"], reason=str(error))])
         raise  # not reached: there is a problem
+    entries = found.values.get("losses")
+    refuse(found, _code_problems(entries))
     problems = []
     try:
         LossesFile.model_validate(found.values)
     except ValidationError as error:
         problems = [translate(e, LossesFile) for e in error.errors(include_url=False)]
-    entries = found.values.get("losses")
     axis = read_axis("losses", entries, folder, learning_rate=rate, code=code)
     refuse(found, [*problems, *axis.problems])
     fresh = []
@@ -369,6 +370,19 @@ def _read(
             known.add(identity_of(component))
             fresh.append(entry)
     return fresh
+
+
+def _code_problems(entries: object) -> list[Problem]:
+    """Finds entries of an included file that name code: a file from results must not run code."""
+    reason = (
+        "an included file cannot name a file of code; add the entry to the losses of the "
+        "configuration itself"
+    )
+    return [
+        Problem(path=("losses", position, "file"), value=entry["file"], reason=reason)
+        for position, entry in enumerate(entries if isinstance(entries, list) else [])
+        if isinstance(entry, Mapping) and "file" in entry
+    ]
 
 
 def identity_of(component: Component) -> str:

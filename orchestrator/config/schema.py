@@ -334,7 +334,7 @@ class RaceSection(Section):
 class LossesFile(Section):
     """The file that `{from: FILE}` in a list of losses names; `podium tune` writes such files."""
 
-    losses: list[CodeChoice] = Field(min_length=1, examples=["[iou, focal]"])
+    losses: list[Choice] = Field(min_length=1, examples=["[iou, focal]"])
 
 
 class SweepFile(Section):

@@ -39,7 +39,6 @@ _COMPLETE: dict[AxisName, Complete] = {
     "models": complete_model,
     "losses": complete_loss,
 }
-_KINDS: dict[AxisName, str] = {"datasets": "dataset", "models": "model", "losses": "loss"}
 _TABLES: dict[AxisName, Catalogue[Any]] = {
     "datasets": DATASETS,
     "models": MODELS,
@@ -90,8 +89,8 @@ def read_axis(
     roots: dict[str, str | None] = {}
     weights: dict[str, str] = {}
     problems: list[Problem] = []
-    choices: dict[tuple[str, int], Choice] = {}
     entries = items if isinstance(items, list) else []
+    choices: dict[tuple[str, int], Choice] = {}
     for position, item in enumerate(entries):
         schema = DatasetChoice if axis == "datasets" else CodeChoice
         with suppress(ValidationError):
@@ -151,7 +150,7 @@ class _Files:
     def full_name(self, axis: AxisName, choice: Choice) -> str:
         """Returns the name of an entry with the digest of its file, if it is from a file."""
         file = choice.file if isinstance(choice, CodeChoice) else None
-        kind = _KINDS[axis]
+        kind = _TABLES[axis].kind
         if file is None:
             found = digest_in(choice.name)
             if found is not None and found not in self.code:
@@ -374,10 +373,7 @@ def _read(
 
 def _code_problems(entries: object) -> list[Problem]:
     """Finds entries of an included file that name code: a file from results must not run code."""
-    reason = (
-        "an included file cannot name a file of code; add the entry to the losses of the "
-        "configuration itself"
-    )
+    reason = "an included file cannot name a file of code; add the entry to the configuration"
     return [
         Problem(path=("losses", position, "file"), value=entry["file"], reason=reason)
         for position, entry in enumerate(entries if isinstance(entries, list) else [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from workers.models.output import output_of
 from workers.optimisation import Optimisation
 from workers.task import Task
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[..., Tensor]
 
 MAX_SAVING_FRACTION = 0.02
 """Largest fraction of a training's time spent on saving its state (2 GiB for FCN)."""
@@ -61,7 +62,7 @@ def train(
 
     Args:
         model: On the task's device.
-        loss: Takes (logits_BCHW, target_BHW).
+        loss: Takes (logits_BCHW, target_BHW), and `maps` if the task has maps of the masks.
         task: The images and the protocol.
         checkpoints: Where the state is saved.
         on_epoch: Called with each epoch's record, also those of a saved state.
@@ -215,9 +216,10 @@ def train_epoch(
     augmentation = task.augmentation(epoch)
     for batch in _batches(task, epoch, min_train_batch):
         images_BCHW, target_BHW = task.batch(batch, augmentation)
+        batch_loss = functools.partial(loss, maps=task.maps(batch)) if task.maps_NHW else loss
         with task.autocast():
             output = output_of(model, images_BCHW)
-            step_loss = supervised_loss(loss, output, target_BHW, task.training)
+            step_loss = supervised_loss(batch_loss, output, target_BHW, task.training)
         _backward(step_loss, optimisation, is_first=not num_images)
         if epoch == 1:
             total[1] += nn.utils.get_total_norm(optimisation.gradients())

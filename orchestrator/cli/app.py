@@ -16,6 +16,7 @@ from orchestrator.cli import (
     catalogue,
     compare,
     data,
+    new,
     predict,
     query,
     rank,
@@ -55,6 +56,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(catalogue.app, name="list")
+app.add_typer(new.app, name="new")
 app.add_typer(data.app, name="data")
 
 

@@ -37,6 +37,7 @@ def list_models(as_json: JsonOption = False) -> None:
         return
     for entry in MODELS.values():
         _print_model(entry)
+    print_line("A model of your own in one file: podium new model NAME writes it.")
 
 
 def _model_facts(entry: ModelEntry) -> dict[str, object]:
@@ -154,6 +155,7 @@ def list_losses(as_json: JsonOption = False) -> None:
         ],
     )
     print_line("Any other sum is a loss too: x+y, with the option weights.")
+    print_line("A loss of your own in one file: podium new loss NAME writes it.")
 
 
 @app.command("datasets")

@@ -38,7 +38,7 @@ def report(
     protocol: str | None = None,
     ties: TieName = "split",
     margin: float = 0.005,
-    num_samples: int = 2000,
+    num_draws: int = 2000,
     seed: int = 0,
 ) -> ReportFiles:
     """Writes one self-contained HTML page, and its figures as files.
@@ -52,15 +52,15 @@ def report(
         protocol: The protocol_id, or its beginning, if the results have several.
         ties: Rule for the points of tied places.
         margin: Differences up to this count as equivalent.
-        num_samples: Bootstrap samples of the certainty.
-        seed: Seed of the bootstrap.
+        num_draws: Drawn new sweeps, for the probabilities of the podium.
+        seed: Seed of the draws.
 
     Raises:
         UserError: There is no finished trial, the trials cannot be ranked together, or the folder
             cannot be written.
     """
     read = read_target(target, metric=metric, lower_is_better=lower_is_better, protocol=protocol)
-    sampling = Sampling(num_samples=num_samples, seed=seed, margin=margin)
+    sampling = Sampling(num_draws=num_draws, seed=seed, margin=margin)
     data = report_data(read, ties=tie_rule(ties), sampling=sampling)
     return write_report(data, Path(out) if out else read.folder("report"))
 
@@ -101,8 +101,7 @@ def figures(
         target: See `report`.
         out: Folder to write; by default `figures` in the results, or in the working directory for
             a table.
-        only: Names of the figures: `figure1`, `figure2a`, `figure2b`, `figure2c`, `figure3`,
-            `podium`, `critical_difference`, `intervals`, `curves`.
+        only: Names of the figures, from `orchestrator.report.figures.files.FIGURE_NAMES`.
         formats: Any of `png`, `svg`, `pdf`.
         metric: See `report`.
         lower_is_better: See `report`.

@@ -10,14 +10,17 @@ from orchestrator.ranking.podium import Podium
 from orchestrator.report.curves import CurvePanel, curve_panels
 from orchestrator.report.data import RankedSweep, column
 from orchestrator.report.figures.bars import bars_figure
-from orchestrator.report.figures.critical import critical_figure
 from orchestrator.report.figures.curves import curves_figure
 from orchestrator.report.figures.files import FIGURE_NAMES, FORMATS, file_stem
 from orchestrator.report.figures.fonts import lacking_note
 from orchestrator.report.figures.heat import heat_figure
 from orchestrator.report.figures.images import datasets_figure, predictions_figure
 from orchestrator.report.figures.intervals import intervals_figure
+from orchestrator.report.figures.methods import methods_figure, violins_figure
 from orchestrator.report.figures.podium import podium_figure
+from orchestrator.report.figures.ranks import blob_figure, heatmap_figure, stacked_figure
+from orchestrator.report.figures.significance import significance_figure
+from orchestrator.report.figures.spaghetti import podium_plot
 from orchestrator.report.figures.style import (
     Drawn,
     NothingToDrawError,
@@ -171,11 +174,13 @@ _FIGURES: Mapping[str, Callable[[_Source], Iterator[Drawn]]] = {
     "figure2c": lambda source: _heat(source, source.sweep.ranking.by_model, "model", "figure2c"),
     "figure3": _panels,
     "podium": lambda source: iter([podium_figure(source.sweep)]),
-    "critical_difference": lambda source: iter(
-        [critical_figure(source.sweep, source.statistics.significance)]
-    ),
-    "intervals": lambda source: iter(
-        [intervals_figure(source.sweep, list(source.statistics.certainties.values()))]
-    ),
+    "blob_plot": lambda source: iter([blob_figure(source.sweep, source.statistics)]),
+    "significance_map": lambda source: iter([significance_figure(source.sweep, source.statistics)]),
+    "intervals": lambda source: iter([intervals_figure(source.sweep, source.statistics.certainty)]),
+    "stacked_ranks": lambda source: iter([stacked_figure(source.sweep, source.statistics)]),
+    "tau_violins": lambda source: iter([violins_figure(source.sweep, source.statistics)]),
+    "ranking_heatmap": lambda source: iter([heatmap_figure(source.sweep)]),
+    "podium_plot": lambda source: iter([podium_plot(source.sweep)]),
+    "line_plot": lambda source: iter([methods_figure(source.sweep, source.statistics.methods)]),
     "curves": lambda source: iter([curves_figure(source.sweep, source.curves)]),
 }

@@ -31,7 +31,7 @@ from tests.unit.orchestrator.report.factory import (
 from workers.contract import UserError
 
 SMALL: dict[str, Any] = {"num_epochs": 4, "image_size": 24}
-FEW = Sampling(num_samples=100)
+FEW = Sampling(num_draws=100)
 
 
 def drop(data: Tables, axis: str) -> Tables:
@@ -68,7 +68,7 @@ ODD = {
 def page_of(data: Tables) -> str:
     """The page alone: figures take a hundred times longer."""
     sweep = arranged(dataclasses.replace(data, sampling=FEW))
-    return render_page(compute_sections(sweep), ["podium.png"])
+    return render_page(compute_sections(sweep), {"podium.png": b""})
 
 
 class References(HTMLParser):

@@ -150,6 +150,10 @@ def test_offline_run_is_refused_with_exit_code_2(tmp_path, monkeypatch):
             {"models": [{"name": "smp", "parameters": {"architecture": "PAN"}}]},
             "model 'smp' takes images of at least 128 pixels; raise data.image_size from 32",
         ),
+        (
+            {"models": ["nnunet"]},
+            "model 'nnunet' takes images of at least 64 pixels; raise data.image_size from 32",
+        ),
     ],
 )
 def test_requirements_of_a_model_are_checked_before_the_sweep(tmp_path, changes, message):

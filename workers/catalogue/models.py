@@ -71,6 +71,8 @@ class ModelEntry:
         num_supervised: Maps that deep supervision trains beside the prediction, by parameters.
         weights: Files of pretrained weights that `pretrained` loads, by parameters; None for an
             architecture without pretrained weights.
+        frozen_backbone: Whether the backbone is not trained, so that it needs pretrained weights to
+            be of use.
     """
 
     name: str
@@ -88,6 +90,7 @@ class ModelEntry:
     )
     num_supervised: Callable[[Parameters], int] = field(default=lambda _: 0, repr=False)
     weights: Callable[[Parameters], tuple[Weights, ...]] | None = field(default=None, repr=False)
+    frozen_backbone: bool = False
 
 
 def _least_nnunet_side(options: Parameters) -> int:
@@ -266,7 +269,6 @@ _OWN = (
         parameters=6_738_178,
         gmacs_224=155.19,
         citation="Tomar et al., IEEE TNNLS 2022, arXiv:2103.17235",
-        variants=(_variant(6_738_178, 15.52, iterations=1),),
     ),
     ModelEntry(
         name="nnunet",
@@ -308,6 +310,7 @@ _OWN = (
         citation="Simeoni et al., 2025, arXiv:2508.10104 (DINOv3); Ranftl et al., ICCV 2021, "
         "arXiv:2103.13413 (DPT)",
         weights=frozen_vit_weights,
+        frozen_backbone=True,
     ),
     ModelEntry(
         name="smp",

@@ -60,7 +60,7 @@ def test_gradients_are_those_of_the_sum_written_by_hand(protocol, weights):
     ("given", "used"),
     [(1.0, (0.5, 0.25)), (2.0, (1.0, 0.5)), ((1.0, 3.0), (1.0, 3.0)), (0.0, (0.0, 0.0))],
 )
-def test_weights_of_the_authors_are_scaled_by_a_number_and_replaced_by_a_list(given, used):
+def test_number_scales_and_list_replaces_the_authors_weights(given, used):
     maps = leaves(3)
     output = SegmentationOutput(maps[0], tuple(maps[1:]), weights=(0.5, 0.25))
     value = supervised_loss(LOSS, output, TARGET, TrainingProtocol(auxiliary_weight=given))

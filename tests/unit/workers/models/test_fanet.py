@@ -16,7 +16,7 @@ from tests.unit.workers.models.filling import (
     relative_error,
 )
 from workers.models import build_model
-from workers.models.fanet import otsu_mask
+from workers.models.fanet import FANet, otsu_mask
 
 REFERENCE = reference_shapes("fanet")
 IMAGE = 1.5 * noise((2, 3, 32, 64), stream=999)
@@ -118,9 +118,9 @@ def test_evaluation_is_ten_passes_from_otsus_mask(filled):
     assert not torch.equal(masks[0], masks[1])  # the feedback changes the prediction
 
 
-def test_training_step_feeds_back_the_prediction_of_the_current_weights():
+def test_training_feeds_back_the_current_prediction():
     torch.manual_seed(0)
-    model = build_model("fanet").train()
+    model = FANet(10).train()
     with torch.no_grad():
         first = model.logits(IMAGE, otsu_mask(IMAGE))
         expected = model.logits(IMAGE, first > 0)
@@ -132,7 +132,7 @@ def test_training_step_feeds_back_the_prediction_of_the_current_weights():
 
 def test_one_iteration_is_one_pass_in_both_modes():
     torch.manual_seed(0)
-    model = build_model("fanet", iterations=1)
+    model = FANet(1)
     with torch.no_grad():
         for mode in (True, False):
             model.train(mode)
@@ -170,7 +170,7 @@ def test_otsu_separates_two_grey_values_by_hand():
     assert not mask[1].any()
 
 
-def test_otsu_finds_the_threshold_of_a_search_over_all_levels():
+def test_otsu_equals_a_search_over_all_levels():
     grey = noise((2, 1, 32, 64), stream=5).square()
     grey[1] = grey[1] * 40 + 3  # another scale
     image = grey.expand(-1, 3, -1, -1)

@@ -52,7 +52,7 @@ def test_encoder_stays_in_evaluation_mode():
 
 
 @pytest.mark.parametrize(("name", "parameters"), FROZEN)
-def test_training_changes_exactly_the_parameters_that_are_not_frozen(name, parameters):
+def test_training_changes_only_parameters_that_are_not_frozen(name, parameters):
     model, optimizer = start(name, parameters)
     before = {key: value.clone() for key, value in model.named_parameters()}
     train(model, optimizer, 2)
@@ -61,7 +61,7 @@ def test_training_changes_exactly_the_parameters_that_are_not_frozen(name, param
 
 
 @pytest.mark.parametrize(("name", "parameters"), FROZEN)
-def test_training_from_a_checkpoint_has_the_bits_of_an_unstopped_one(name, parameters):
+def test_resumed_training_has_the_bits_of_an_unstopped_one(name, parameters):
     model, optimizer = start(name, parameters)
     train(model, optimizer, 2)
     state = TrainingState()

@@ -77,7 +77,7 @@ def test_residual_block_starts_as_its_shortcut():
     block = ResidualBlock(3, 8, stride=2)
     nn.init.zeros_(block.last_norm.weight)
     pooled = functional.avg_pool2d(IMAGE, 2)
-    kernel = block.shortcut[1][0].weight
+    kernel = block.get_parameter("shortcut.1.0.weight")
     expected = functional.instance_norm(functional.conv2d(pooled, kernel))
     with torch.no_grad():
         torch.testing.assert_close(block(IMAGE), functional.leaky_relu(expected, 0.01))

@@ -32,7 +32,6 @@ VARIANTS: list[tuple[str, dict[str, Any], int, float]] = [
     ("esfpnet", {"variant": "S"}, 25_043_649, 3.51),
     ("duck-net", {"filters": 34}, 155_303_507, 73.66),
     ("emcad", {"variant": "B0"}, 3_916_795 - 12, 0.668),
-    ("fanet", {"iterations": 1}, 6_738_178, 15.52),
     ("nnunet", {"stages": 4}, 1_928_482, 7.06),
     ("nnunet", {"stages": 5}, 7_766_179, 9.24),
     ("nnunet-resenc", {"stages": 4}, 8_728_674, 15.46),

@@ -134,7 +134,7 @@ SMALL = [
     ("unetpp", {"width": 2, "deep_supervision": False}), ("emcad", {"variant": "B0"}),
     ("emcad", {"variant": "B0", "mutation": False}), ("esfpnet", {"variant": "T"}),
     ("duck-net", {"filters": 2}), ("colonsegnet", {}), ("nnunet", {"stages": 4}),
-    ("nnunet-resenc", {"stages": 5}), ("fanet", {"iterations": 1}),
+    ("nnunet-resenc", {"stages": 5}),
 ]  # fmt: skip
 WHOLE = [
     pytest.param(name, {}, marks=[pytest.mark.slow, pytest.mark.timeout(120)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from workers.contract import TrainingProtocol
 from workers.datasets.cache import DatasetArrays
 from workers.datasets.split import Split
 from workers.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from workers.augmentation import Augmentation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +66,39 @@ class Task:
         order = torch.randperm(len(self.split.train), generator=generator)
         return self.indices(self.split.train)[order.to(self.device)]
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def augmentation(self, epoch: int) -> Augmentation | None:
+        """Returns the augmentation of the training images of an epoch; None without one."""
+        if not self.training.augmentation:
+            return None
+        from workers.augmentation import Augmentation
+
+        return Augmentation(
+            self.training.augmentation,
+            num_images=len(self.names),
+            seed=self.seed,
+            repeat=self.repeat,
+            epoch=epoch,
+            device=self.device,
+        )
+
+    def batch(
+        self, indices: Tensor, augmentation: Augmentation | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Returns normalised images (B, 3, H, W) float32 and masks (B, H, W) uint8."""
         images_BCHW = self.images_NHWC[indices].permute(0, 3, 1, 2).float()
+        masks_BHW = self.masks_NHW[indices]
+        if augmentation:
+            images_BCHW, masks_BHW = augmentation(images_BCHW / 255, masks_BHW, indices)
+            images_BCHW = images_BCHW * 255
         images_BCHW = images_BCHW.mul_(self.scale).add_(self.shift)
-        if not self.training.channels_last:
-            images_BCHW = images_BCHW.contiguous()
-        return images_BCHW, self.masks_NHW[indices]
+        layout = torch.channels_last if self.training.channels_last else torch.contiguous_format
+        return images_BCHW.contiguous(memory_format=layout), masks_BHW
 
     def autocast(self) -> AbstractContextManager[object]:
         """Returns the arithmetic of the forward pass."""
-        enabled = self.training.precision == "bfloat16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+        precision = self.training.precision
+        dtype = torch.float16 if precision == "float16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=precision != "float32")
 
 
 def prepare_task(

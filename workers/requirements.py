@@ -16,7 +16,7 @@ def size_problem(spec: TrialSpec) -> str | None:
         return None
     return (
         f"model {spec.model.label!r} takes images of at least {least} pixels; raise "
-        f"data.image_size from {spec.data.image_size}, or use another model or form of it"
+        f"data.image_size from {spec.data.image_size}, or change the model's options"
     )
 
 

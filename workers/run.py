@@ -51,6 +51,7 @@ from workers.losses import build_loss
 from workers.metrics.scores import score_images
 from workers.models import build_model
 from workers.outside import outside_versions
+from workers.prediction import pack_weights
 from workers.requirements import (
     BLIND_VALIDATION,
     batch_problem,
@@ -270,4 +271,5 @@ def _result(
         code_version=code_version(),
         versions={**package_versions(), **outside_versions(spec), **sources},
         message="; ".join(filter(None, notes)) or None,
+        weights=pack_weights(model) if model is not None and runtime.keep_weights else None,
     )

@@ -12,7 +12,18 @@ from typing import Annotated
 import typer
 
 from orchestrator.address import hide_credentials
-from orchestrator.cli import catalogue, compare, data, query, rank, report, results, submit, sweep
+from orchestrator.cli import (
+    catalogue,
+    compare,
+    data,
+    predict,
+    query,
+    rank,
+    report,
+    results,
+    submit,
+    sweep,
+)
 from orchestrator.cli import tune as search
 from orchestrator.safe_text import clean
 from workers.contract import UserError
@@ -40,6 +51,7 @@ for command in (
     compare.compare,
     results.watch,
     query.query,
+    predict.predict,
 ):
     app.command()(command)
 app.add_typer(catalogue.app, name="list")

@@ -129,8 +129,9 @@ class TrainingProtocol:
         precision: Arithmetic of the forward pass; bfloat16 and float16 mean autocast, and float16
             also scales the loss, so that small gradients are not lost.
         channels_last: Memory layout of activations; changes bits, not mathematics.
-        auxiliary_weight: Weight of the loss of every auxiliary output, or one weight per output in
-            the model's order; an output with weight 0 is not trained.
+        auxiliary_weight: Factor of the loss of every auxiliary output, or one weight per output in
+            the model's order, in place of the authors' weights; an output with weight 0 is not
+            trained.
         deterministic: Ask torch for deterministic kernels.
         deep_supervision: Whether auxiliary outputs are trained; if not, only the final output is.
         tf32: Let a GPU multiply float32 with 10 bits of mantissa.

@@ -42,6 +42,8 @@ def draw_rates(
     # The largest of log-likelihood + Gumbel noise is a draw in proportion to the likelihood.
     chosen_B = (likelihood + random.gumbel(size=likelihood.shape)).argmax(axis=1)
     like_B1, common_B1 = LIKENESS[chosen_B][:, None], common_B[:, None]
-    return random.beta(
-        like_B1 * common_B1 + diverged_G, like_B1 * (1 - common_B1) + seen_G - diverged_G
+    return np.asarray(
+        random.beta(
+            like_B1 * common_B1 + diverged_G, like_B1 * (1 - common_B1) + seen_G - diverged_G
+        )
     )

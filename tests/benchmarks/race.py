@@ -84,12 +84,12 @@ class Scenario:
 
     Attributes:
         shared: Fraction of its variance that all models of a dataset, loss and repeat share.
-        rates_ML: Draws the rate of divergence of each model and loss.
+        rates: Draws the rate of divergence of each model and loss.
         shape: Draws standard noise of a shape; by default normal.
     """
 
     shared: float = 0.0
-    rates_ML: Callable[[np.random.Generator, tuple[int, int]], np.ndarray] | None = None
+    rates: Callable[[np.random.Generator, tuple[int, int]], np.ndarray] | None = None
     shape: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray] | None = None
 
 
@@ -110,8 +110,8 @@ SCENARIOS = {
     "independent": Scenario(),
     "a quarter shared": Scenario(shared=0.25),
     "half shared": Scenario(shared=0.5),
-    "1 % diverge": Scenario(rates_ML=lambda _, shape: np.full(shape, 0.01)),
-    "uneven divergence": Scenario(rates_ML=_uneven_rates),
+    "1 % diverge": Scenario(rates=lambda _, shape: np.full(shape, 0.01)),
+    "uneven divergence": Scenario(rates=_uneven_rates),
     "own spreads": Scenario(shape=_own_spreads),
     "heavy tails": Scenario(shape=_heavy_tails),
 }
@@ -132,8 +132,8 @@ def one_draw(
     rest = np.sqrt(scenario.shared) * common + np.sqrt(1 - scenario.shared) * draw(random, shape)
     full = means_DML[..., None] + split + noise * rest
     there = np.ones(shape, dtype=bool)
-    if scenario.rates_ML:
-        rates_ML = scenario.rates_ML(random, (shape[1], shape[2]))
+    if scenario.rates:
+        rates_ML = scenario.rates(random, (shape[1], shape[2]))
         there = random.random(shape) >= rates_ML[..., None]
         full = np.where(there, full, 0.0)
     mine = podium(full)
@@ -169,8 +169,8 @@ def summarise(draws: list[dict[str, Any]], stable: float) -> str:
             if some:
                 cells = [_cell([one["ways"][way] for one in some]) for way in ways]
                 said = np.mean([one["certainty"]["race"] for one in some])
-                head = (scenario, f"{noise:g}", f"x {scale:g}", f"{len(some):,} {kind}")
-                head = (*head, f"{said:.3f}")
+                size = f"{len(some):,} {kind}"
+                head = (scenario, f"{noise:g}", f"x {scale:g}", size, f"{said:.3f}")
                 lines.append(f"| {' | '.join((*head, *cells))} |")
     return "\n".join(lines)
 

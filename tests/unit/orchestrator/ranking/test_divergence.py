@@ -11,7 +11,7 @@ from orchestrator.ranking.divergence import draw_rates
 def rates(diverged: list[int], seen: list[int]) -> np.ndarray:
     """The mean rate of each group over 4,000 draws."""
     random = np.random.default_rng(0)
-    return draw_rates(np.array(diverged), np.array(seen), 4_000, random).mean(axis=0)
+    return np.asarray(draw_rates(np.array(diverged), np.array(seen), 4_000, random).mean(axis=0))
 
 
 def test_rates_without_a_divergence_are_zero():

@@ -102,6 +102,7 @@ class DataProtocol:
             `split_unit: similar`.
         mask_resize: How masks are resized to the network's size: nearest pixel, or by area, which
             keeps every lesion (`workers.datasets.files.pictures.resize_mask_by_area`).
+        fixed_test: Whether all repeats have the same test images, drawn from the seed alone.
 
     A field marked `later` was added after trials had ids: at its default it is not part of the id.
     """
@@ -114,6 +115,7 @@ class DataProtocol:
     similar_distance: int = field(default=SIMILAR_DISTANCE, metadata={"later": True})
     similar_rule: int = field(default=1, metadata={"later": True})
     mask_resize: MaskResize = field(default="nearest", metadata={"later": True})
+    fixed_test: bool = field(default=False, metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)

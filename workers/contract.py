@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import traceback
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal, Protocol
 
 JSONValue = None | bool | int | float | str | list["JSONValue"] | dict[str, "JSONValue"]
@@ -66,7 +69,8 @@ class Component:
     """A dataset, model or loss: a catalogue name with its complete parameters.
 
     Attributes:
-        name: Name in the catalogue, or `x+y` for a compound loss.
+        name: Name in the catalogue, `x@DIGEST` for a name in a user's file, or `x+y` for a
+            compound loss.
         parameters: Every parameter with its value, defaults included.
         label: Name in tables: the user's alias, or the name if there is no alias. It is in
             Unicode's form NFC, so that labels that look the same are equal. Not part of the
@@ -98,6 +102,7 @@ class DataProtocol:
             `split_unit: similar`.
         mask_resize: How masks are resized to the network's size: nearest pixel, or by area, which
             keeps every lesion (`workers.datasets.files.pictures.resize_mask_by_area`).
+        fixed_test: Whether all repeats have the same test images, drawn from the seed alone.
 
     A field marked `later` was added after trials had ids: at its default it is not part of the id.
     """
@@ -110,6 +115,7 @@ class DataProtocol:
     similar_distance: int = field(default=SIMILAR_DISTANCE, metadata={"later": True})
     similar_rule: int = field(default=1, metadata={"later": True})
     mask_resize: MaskResize = field(default="nearest", metadata={"later": True})
+    fixed_test: bool = field(default=False, metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +131,9 @@ class TrainingProtocol:
         precision: Arithmetic of the forward pass; bfloat16 and float16 mean autocast, and float16
             also scales the loss, so that small gradients are not lost.
         channels_last: Memory layout of activations; changes bits, not mathematics.
-        auxiliary_weight: Weight of the loss of every auxiliary output, or one weight per output in
-            the model's order; an output with weight 0 is not trained.
+        auxiliary_weight: Factor of the loss of every auxiliary output, or one weight per output in
+            the model's order, in place of the authors' weights; an output with weight 0 is not
+            trained.
         deterministic: Ask torch for deterministic kernels.
         deep_supervision: Whether auxiliary outputs are trained; if not, only the final output is.
         tf32: Let a GPU multiply float32 with 10 bits of mantissa.
@@ -223,6 +230,30 @@ class TrialSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CodeFile:
+    """A user's file with losses or models; the content travels to the processes of the trials.
+
+    Attributes:
+        path: Absolute path on the machine that read it, only for messages.
+        source: Its content.
+    """
+
+    path: str
+    source: str = field(repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """The first 12 hexadecimal digits of the SHA-256 of the content; part of identities."""
+        return hashlib.sha256(self.source.encode()).hexdigest()[:12]
+
+    def line_of(self, error: BaseException) -> int | None:
+        """Returns the line of this file from which an error came; None if from elsewhere."""
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == self.path]
+        return lines[-1] if lines else None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Runtime:
     """Where and with what a trial runs; nothing here is part of its identity.
 
@@ -237,6 +268,7 @@ class Runtime:
         weights: Path of the weights that the user gave; the model's parameters hold their digest.
         gpu_share: Fraction of the memory of its GPU that the trial may take.
         dataset_fingerprint: Fingerprint of the data when the sweep started; None accepts any.
+        code: The user's files that define the model or the loss; their digests are in the names.
     """
 
     data_root: str | None
@@ -249,6 +281,7 @@ class Runtime:
     weights: str | None = None
     gpu_share: float = 1.0
     dataset_fingerprint: str | None = None
+    code: tuple[CodeFile, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

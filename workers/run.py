@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from workers.catalogue.losses import needed_maps
 from workers.catalogue.models import input_normalisation, min_train_batch
 from workers.catalogue.weights import Weights
 from workers.checkpoint import TrainingState
@@ -29,7 +31,7 @@ from workers.contract import (
     UserError,
 )
 from workers.datasets import open_dataset
-from workers.datasets.cache import DatasetArrays, load_arrays
+from workers.datasets.cache import DatasetArrays, MaskMap, load_arrays
 from workers.datasets.split import split_indices
 from workers.environment import (
     code_version,
@@ -48,9 +50,10 @@ from workers.evaluation import (
 )
 from workers.identity import trial_id
 from workers.losses import build_loss
+from workers.losses.maps import map_of_mask
 from workers.metrics.scores import score_images
 from workers.models import build_model
-from workers.outside import outside_versions
+from workers.outside import add_files, outside_versions
 from workers.prediction import pack_weights
 from workers.requirements import (
     BLIND_VALIDATION,
@@ -86,6 +89,7 @@ def run_trial(
             number of auxiliary weights does not fit, or network or loss return something that is
             not allowed.
     """
+    add_files(runtime.code)  # before the process is prepared: a file may change what that sets
     device = prepare_process(spec.training, runtime)
     task, arrays = _load_task(spec, runtime, device)
     fingerprint = arrays.fingerprint
@@ -144,7 +148,11 @@ def _load_task(
     root = Path(runtime.data_root) if runtime.data_root else None
     dataset = open_dataset(spec.dataset, root)
     arrays = load_arrays(
-        dataset, spec.data.image_size, Path(runtime.cache_dir), spec.data.mask_resize
+        dataset,
+        spec.data.image_size,
+        Path(runtime.cache_dir),
+        spec.data.mask_resize,
+        {} if spec.training.augmentation else _maps(spec),
     )
     _refuse_changed(spec.dataset, runtime, arrays.fingerprint)
     split = split_indices(
@@ -153,6 +161,7 @@ def _load_task(
         unit=spec.data.split_unit,
         seed=spec.seed,
         repeat=spec.repeat,
+        fixed_test=spec.data.fixed_test,
     )
     if spec.data.measured_on == "val":
         # From here on nothing in the trial knows the test images.
@@ -169,6 +178,11 @@ def _load_task(
         repeat=spec.repeat,
     )
     return task, arrays
+
+
+def _maps(spec: TrialSpec) -> dict[str, MaskMap]:
+    """Returns the functions of the maps that the loss needs, by name."""
+    return {name: functools.partial(map_of_mask, name) for name in needed_maps(spec.loss.name)}
 
 
 def _refuse_changed(dataset: Component, runtime: Runtime, fingerprint: str) -> None:

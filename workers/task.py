@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 class Task:
     """The images of one dataset on the device, their split, and how to train on them.
 
-    The loss is not part of it: all losses of one (dataset, model, repeat) get the same task.
+    The loss is not part of it: all losses of one (dataset, model, repeat) get the same images in
+    the same order. Only the maps of the masks depend on what the loss needs.
 
     Attributes:
         training: The training protocol.
@@ -32,6 +34,8 @@ class Task:
         repeat: Number of the repeat; with the seed it decides the order of the images.
         images_NHWC: uint8.
         masks_NHW: uint8, 0 or 1.
+        maps_NHW: Maps of the masks that the loss needs, by name, float32; empty with augmentation,
+            which changes the masks.
         scale: (1, 3, 1, 1). A uint8 image times `scale` plus `shift` is normalised.
         source_images: `images_NHWC` as the cache holds it, on the host; likewise `source_masks`.
     """
@@ -42,6 +46,7 @@ class Task:
     device: torch.device
     images_NHWC: Tensor
     masks_NHW: Tensor
+    maps_NHW: Mapping[str, Tensor]
     scale: Tensor
     shift: Tensor
     split: Split
@@ -93,6 +98,10 @@ class Task:
         images_BCHW = images_BCHW.mul_(self.scale).add_(self.shift)
         layout = torch.channels_last if self.training.channels_last else torch.contiguous_format
         return images_BCHW.contiguous(memory_format=layout), masks_BHW
+
+    def maps(self, indices: Tensor) -> dict[str, Tensor]:
+        """Returns the maps that the loss needs for a batch, by name, (B, 1, H, W) float32."""
+        return {name: map_NHW[indices].unsqueeze(1) for name, map_NHW in self.maps_NHW.items()}
 
     def autocast(self) -> AbstractContextManager[object]:
         """Returns the arithmetic of the forward pass."""
@@ -148,6 +157,7 @@ def prepare_task(
         device=device,
         images_NHWC=_as_tensor(arrays.images).to(device),
         masks_NHW=_as_tensor(arrays.masks).to(device),
+        maps_NHW={name: _as_tensor(one).to(device) for name, one in arrays.maps.items()},
         scale=scale,
         shift=shift,
         split=split,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from workers.models.output import output_of
 from workers.optimisation import Optimisation
 from workers.task import Task
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[..., Tensor]
 
 MAX_SAVING_FRACTION = 0.02
 """Largest fraction of a training's time spent on saving its state (2 GiB for FCN)."""
@@ -61,7 +62,7 @@ def train(
 
     Args:
         model: On the task's device.
-        loss: Takes (logits_BCHW, target_BHW).
+        loss: Takes (logits_BCHW, target_BHW), and `maps` if the task has maps of the masks.
         task: The images and the protocol.
         checkpoints: Where the state is saved.
         on_epoch: Called with each epoch's record, also those of a saved state.
@@ -170,8 +171,9 @@ def supervised_loss(
 ) -> Tensor:
     """Returns the loss of the prediction plus, with deep supervision, the losses of the other maps.
 
-    The maps are `SegmentationOutput.supervised`; each loss is multiplied by its weight. A map with
-    weight 0 is skipped.
+    The maps are `SegmentationOutput.supervised`; each loss is multiplied by its weight. One weight
+    in the protocol multiplies the weights that the model's authors gave the maps; several replace
+    them. A map with weight 0 is skipped.
 
     Raises:
         ValueError: There are several weights, but not one per map.
@@ -182,7 +184,7 @@ def supervised_loss(
         return total
     maps = output.supervised()
     if isinstance(weights, int | float):
-        weights = (weights,) * len(maps)
+        weights = tuple(weights * own for own in output.weights or (1,) * len(maps))
     if not maps:
         return total
     for weight, logits_BCHW in zip(weights, maps, strict=True):
@@ -215,9 +217,10 @@ def train_epoch(
     augmentation = task.augmentation(epoch)
     for batch in _batches(task, epoch, min_train_batch):
         images_BCHW, target_BHW = task.batch(batch, augmentation)
+        batch_loss = functools.partial(loss, maps=task.maps(batch)) if task.maps_NHW else loss
         with task.autocast():
             output = output_of(model, images_BCHW)
-            step_loss = supervised_loss(loss, output, target_BHW, task.training)
+            step_loss = supervised_loss(batch_loss, output, target_BHW, task.training)
         _backward(step_loss, optimisation, is_first=not num_images)
         if epoch == 1:
             total[1] += nn.utils.get_total_norm(optimisation.gradients())

@@ -17,6 +17,7 @@ from orchestrator.cli import (
     catalogue,
     compare,
     data,
+    new,
     predict,
     query,
     rank,
@@ -84,6 +85,7 @@ for command in (
 ):
     app.command(cls=_Command)(command)
 app.add_typer(catalogue.app, name="list")
+app.add_typer(new.app, name="new")
 app.add_typer(data.app, name="data")
 
 

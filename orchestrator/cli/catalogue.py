@@ -37,6 +37,7 @@ def list_models(as_json: JsonOption = False) -> None:
         return
     for entry in MODELS.values():
         _print_model(entry)
+    print_line("A model of your own in one file: podium new model NAME writes it.")
 
 
 def _model_facts(entry: ModelEntry) -> dict[str, object]:
@@ -94,10 +95,12 @@ def _weights_facts(weights: tuple[Weights, ...]) -> list[dict[str, object]]:
 
 
 def _print_model(entry: ModelEntry) -> None:
+    from workers.catalogue.encoders import LEAST_IMAGE_SIDE
     from workers.catalogue.models import MODELS, complete_model, min_train_batch
 
     complete = complete_model(entry.name, {})[1]
-    needs = {side: min_train_batch(entry.name, complete, side) for side in (32, 224)}
+    side = entry.least_image_side(complete)
+    needs = {size: min_train_batch(entry.name, complete, size) for size in (32, 224)}
     least = f"at least {needs[224]} images a step" if needs[224] > 1 else ""
     if needs[32] > needs[224]:
         least = f"at least {needs[32]} images a step below {entry.single_image_from} pixels"
@@ -109,6 +112,7 @@ def _print_model(entry: ModelEntry) -> None:
             for v in entry.variants
         ),
         ("batch", least),
+        ("image", f"sides of at least {side} pixels" if side > LEAST_IMAGE_SIDE else ""),
         *(
             (
                 "pretrained" + (f" ({_shown(dict(options))})" if options else ""),
@@ -154,6 +158,7 @@ def list_losses(as_json: JsonOption = False) -> None:
         ],
     )
     print_line("Any other sum is a loss too: x+y, with the option weights.")
+    print_line("A loss of your own in one file: podium new loss NAME writes it.")
 
 
 @app.command("datasets")

@@ -26,6 +26,9 @@ ASSUMED_NUM_IMAGES = 2_000
 _BYTES_PER_PIXEL = 4
 """Three colours and one mask."""
 
+_BYTES_PER_MAP_PIXEL = 4
+"""One float32."""
+
 _GIB = 1 << 30
 
 
@@ -58,10 +61,12 @@ def shares_for(
     image_size: int,
     batch_size: int,
     gpu_memory_gib: float | None,
+    num_maps: int = 0,
 ) -> dict[str, float] | None:
     """Returns the share that each model needs on the largest of the datasets, by its label.
 
-    A trial that runs out of memory is started again with twice its share.
+    A trial that runs out of memory is started again with twice its share. `num_maps` is the largest
+    number of maps of the masks that a loss needs.
 
     Returns:
         None if the memory of a GPU is not given and nvidia-smi reports none.
@@ -70,7 +75,7 @@ def shares_for(
     device = gpu_memory_gib * _GIB if gpu_memory_gib is not None else found
     if device is None:
         return None
-    resident = max((resident_bytes(d, image_size) for d in datasets), default=0)
+    resident = max((resident_bytes(d, image_size, num_maps) for d in datasets), default=0)
     return {
         model.label: gpu_share(
             step_memory_bytes(
@@ -89,12 +94,13 @@ def shares_for(
     }
 
 
-def resident_bytes(dataset: Component, image_size: int) -> int:
-    """Returns the memory of a dataset's images and masks, which a trial keeps on its GPU."""
+def resident_bytes(dataset: Component, image_size: int, num_maps: int = 0) -> int:
+    """Returns the memory of a dataset's images, masks and maps, which a trial keeps on its GPU."""
     generated = dataset.parameters.get("num_images")
     entry = DATASETS.get(dataset.name)
     known = generated if isinstance(generated, int) else entry.num_images if entry else None
-    return (ASSUMED_NUM_IMAGES if known is None else known) * image_size**2 * _BYTES_PER_PIXEL
+    num_images = ASSUMED_NUM_IMAGES if known is None else known
+    return num_images * image_size**2 * (_BYTES_PER_PIXEL + num_maps * _BYTES_PER_MAP_PIXEL)
 
 
 def local_gpu() -> tuple[str, float] | None:

@@ -147,7 +147,7 @@ Label = Annotated[str, AfterValidator(_check_label)]
 
 
 class Choice(Section):
-    """One entry of `models` or `losses`: a name, or a name with parameters and an alias."""
+    """One entry of an axis: a name, or a name with parameters and an alias."""
 
     name: Annotated[str, Role.IDENTITY] = Field(min_length=1, examples=["unet"])
     alias: Annotated[Label | None, Role.RUNTIME] = None
@@ -162,6 +162,12 @@ class Choice(Section):
             keys = ", ".join(cls.model_fields)
             refuse_value(f"must be a name in quotes, or a mapping with the keys {keys}")
         return value
+
+
+class CodeChoice(Choice):
+    """One entry of `models` or `losses`; with `file`, the name is in that file of Python code."""
+
+    file: Annotated[LocalPath | None, Role.IDENTITY] = None
 
 
 class DatasetChoice(Choice):
@@ -199,6 +205,7 @@ class DataSection(Section):
         similar_distance: Most bits of 256 in which near duplicates differ, with `similar`.
         normalisation: Input scaling.
         mask_resize: How masks are resized to the network's size: `nearest` pixels, or by `area`.
+        fixed_test: Whether all repeats have the same test images.
         cache: Folder of decoded images on each node.
     """
 
@@ -209,6 +216,7 @@ class DataSection(Section):
     similar_distance: Annotated[int, Role.IDENTITY] = Field(default=SIMILAR_DISTANCE, ge=0, le=64)
     normalisation: Annotated[Normalisation, Role.IDENTITY] = "imagenet"
     mask_resize: Annotated[MaskResize, Role.IDENTITY] = "nearest"
+    fixed_test: Annotated[bool, Role.IDENTITY] = False
     cache: Annotated[LocalPath, Role.RUNTIME] = Field(default=DEFAULT_CACHE, validate_default=True)
 
     def protocol(self) -> DataProtocol:
@@ -221,6 +229,7 @@ class DataSection(Section):
             similar_distance=self.similar_distance,
             similar_rule=SIMILAR_RULE if self.split_unit == "similar" else 1,
             mask_resize=self.mask_resize,
+            fixed_test=self.fixed_test,
         )
 
     @model_validator(mode="after")
@@ -370,8 +379,9 @@ class TuneSection(Section):
             list of choices, or null for a fixed parameter. Others are as in the catalogue.
         random_trials: Candidates drawn at random before the sampler (TPE) learns from them.
         pruning: What stops poor candidates early: nothing, ASHA, or asynchronous Hyperband.
-        grace_epochs: No candidate is stopped before this epoch; null: a quarter of
-            `training.max_epochs`.
+        grace_epochs: No candidate is stopped before this epoch of its training on the last dataset;
+            null: a quarter of `training.max_epochs`.
+        searches: How often each search is made, with other random numbers of the sampler.
     """
 
     trials: Annotated[int, Role.RUNTIME] = Field(default=20, ge=1, le=100_000)
@@ -382,6 +392,7 @@ class TuneSection(Section):
     random_trials: Annotated[int, Role.RUNTIME] = Field(default=8, ge=1, le=MAX_COUNT)
     pruning: Annotated[Literal["none", "asha", "hyperband"], Role.RUNTIME] = "none"
     grace_epochs: Annotated[int | None, Role.RUNTIME] = Field(default=None, ge=1)
+    searches: Annotated[int, Role.RUNTIME] = Field(default=1, ge=1, le=100)
 
 
 class RaceSection(Section):
@@ -409,8 +420,8 @@ class SweepFile(Section):
 
     name: Annotated[Label | None, Role.RUNTIME] = None
     datasets: list[DatasetChoice] = Field(min_length=1, examples=["[synthetic-skin]"])
-    models: list[Choice] = Field(min_length=1, examples=["[unet]"])
-    losses: list[Choice] = Field(min_length=1, examples=["[iou, focal, iou+focal]"])
+    models: list[CodeChoice] = Field(min_length=1, examples=["[unet]"])
+    losses: list[CodeChoice] = Field(min_length=1, examples=["[iou, focal, iou+focal]"])
     repeats: Annotated[int, Role.IDENTITY] = Field(default=5, ge=1)
     seed: Annotated[int, Role.IDENTITY] = Field(default=42, ge=0, lt=2**63)
     data: DataSection = Field(default_factory=DataSection)

@@ -15,6 +15,7 @@ from orchestrator.ranking.scores import Scores, mean_over
 MAX_GAPS = 0.2
 """Largest fraction of combinations without a trial for which intervals were simulated."""
 GAPS_ALPHA = 0.01
+"""Level, over all losses, of the test that the cells that a loss lacks are the hard ones."""
 
 
 def choose(

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
 from workers.catalogue import CatalogueError, Options, complete_options, nearest
+from workers.catalogue.code_files import Call, short_name
 from workers.catalogue.entries import Catalogue
 from workers.catalogue.spaces import Domain, Range, Space
 from workers.contract import JSONValue
+
+MapName = Literal["signed_distance", "boundary_distance"]
+"""Maps of a mask that a loss can need; the functions are in `workers.losses.maps`."""
 
 LEARNING_RATE = "learning_rate"
 """Parameter of every loss: its learning rate. If it is not given, the protocol's is used."""
@@ -45,6 +49,11 @@ class LossEntry:
         title: Published name.
         kind: `region` or `distribution`.
         space: Ranges that `podium tune` searches, unless a configuration names others.
+        needs: Maps of the mask that `compute` takes too, each as a keyword `NAME_BCHW` of the
+            shape of the truth, for example `signed_distance_BCHW`.
+
+    Raises:
+        ValueError: A map in `needs` is unknown.
     """
 
     name: str
@@ -54,6 +63,13 @@ class LossEntry:
     kind: Literal["region", "distribution"]
     citation: str
     space: Space = field(default_factory=dict)
+    needs: tuple[MapName, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.needs:
+            if name not in get_args(MapName):
+                msg = f"loss {self.name!r} needs an unknown map {name!r}; "
+                raise ValueError(msg + nearest(name, get_args(MapName)))
 
 
 LEARNING_RATE_SPACE = Range(low=1e-4, high=1e-2, log=True)
@@ -103,7 +119,18 @@ _OWN = (
     ),
 )
 
-LOSSES = Catalogue("podium.losses", LossEntry, _OWN)
+
+def _call(entry: LossEntry) -> Call:
+    return Call(
+        reference=entry.compute,
+        positional=("logits_BCHW", "truth_BCHW"),
+        keywords=(*entry.options.model_fields, *(f"{need}_BCHW" for need in entry.needs)),
+        options=entry.options,
+        searched=tuple(entry.space),
+    )
+
+
+LOSSES = Catalogue("podium.losses", LossEntry, _OWN, _call)
 
 STUDY_LOSSES = (
     "iou", "dice", "bce", "focal",
@@ -123,6 +150,8 @@ def _nearest_loss(part: str) -> str:
 def split_loss(name: str) -> tuple[str, ...]:
     """Returns the components of a loss in the order of its name; a plain loss has one.
 
+    A component of a user's file keeps its digest: `tilted@3f2a9c1b44de`.
+
     Raises:
         CatalogueError: A component is unknown or is named twice.
     """
@@ -132,10 +161,15 @@ def split_loss(name: str) -> tuple[str, ...]:
             known = f"{_nearest_loss(part)}, and sums such as iou+focal"
             culprit = f"unknown loss {part!r}" if len(parts) > 1 else "unknown loss"
             raise CatalogueError(("name",), name, f"{culprit}; {known}")
-        if parts.count(part) > 1:
+        if [short_name(one) for one in parts].count(short_name(part)) > 1:
             remedy = f"name {part!r} once and give it a weight"
             raise CatalogueError(("name",), name, f"{part!r} is named twice; {remedy}")
     return parts
+
+
+def needed_maps(name: str) -> tuple[MapName, ...]:
+    """Returns the maps of the mask that a loss or a sum of losses needs, each once."""
+    return tuple(dict.fromkeys(need for part in split_loss(name) for need in LOSSES[part].needs))
 
 
 def loss_title(name: str) -> str:
@@ -146,10 +180,11 @@ def loss_title(name: str) -> str:
 def complete_loss(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, JSONValue]]:
     """Returns the canonical name and complete parameters of a loss or a sum of losses.
 
-    The components of a sum are put in the order of the catalogue, so that `focal+iou` and
-    `iou+focal` have one identity. A sum's parameters are `weights` (one per component, in the order
-    of the name as given, default 1) and, under the name of each component, its parameters. Every
-    loss takes `learning_rate`; if it is not given, it is not part of the result.
+    The components of a sum are put in the order of the catalogue, those of a file last by name, so
+    that `focal+iou` and `iou+focal` have one identity. A sum's parameters are `weights` (one per
+    component, in the order of the name as given, default 1) and, under the name of each component,
+    its parameters. Every loss takes `learning_rate`; if it is not given, it is not part of the
+    result.
 
     Raises:
         CatalogueError: A name or parameter is unknown or refused.
@@ -159,17 +194,18 @@ def complete_loss(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[s
     parameters = {key: value for key, value in parameters.items() if key != LEARNING_RATE}
     if len(parts) == 1:
         return parts[0], complete_options(LOSSES[parts[0]].options, parameters) | rate
-    known = ("weights", *parts, LEARNING_RATE)
+    known = ("weights", *map(short_name, parts), LEARNING_RATE)
     for key in parameters:
         if key not in known:
-            remedy = f"options of a component go under its name, as {parts[-1]}: {{OPTION: VALUE}}"
+            remedy = f"options of a component go under its name, as {known[-2]}: {{OPTION: VALUE}}"
             reason = f"unknown parameter of a sum; {nearest(key, known)}; {remedy}"
             raise CatalogueError(("parameters", str(key)), parameters[key], reason)
     weights = dict(zip(parts, _weights(parameters.get("weights"), len(parts)), strict=True))
     ordered = [part for part in LOSSES if part in parts]
+    ordered += sorted(part for part in parts if part not in ordered)
     complete: dict[str, JSONValue] = {"weights": [weights[part] for part in ordered]}
     for part in ordered:
-        complete[part] = _part_options(part, parameters.get(part))
+        complete[short_name(part)] = _part_options(part, parameters.get(short_name(part)))
     return "+".join(ordered), complete | rate
 
 
@@ -185,10 +221,10 @@ def search_space(name: str) -> dict[str, Domain]:
             space |= LOSSES[part].space
             continue
         if part != parts[0]:
-            space[f"weights.{part}"] = WEIGHT_SPACE
+            space[f"weights.{short_name(part)}"] = WEIGHT_SPACE
         for key, domain in LOSSES[part].space.items():
             if not (isinstance(domain, Range) and not domain.in_sums):
-                space[f"{part}.{key}"] = domain
+                space[f"{short_name(part)}.{key}"] = domain
     return space | {LEARNING_RATE: LEARNING_RATE_SPACE}
 
 
@@ -200,7 +236,7 @@ def with_values(
     Raises:
         CatalogueError: A key or a value is refused.
     """
-    parts = name.split("+")
+    parts = short_name(name).split("+")
     changed: dict[str, Any] = {key: _copied(value) for key, value in parameters.items()}
     for key, value in values.items():
         holder, dot, inner = key.partition(".")
@@ -222,7 +258,7 @@ def value_of(name: str, parameters: Mapping[str, Any], key: str) -> JSONValue:
     if not dot:
         return parameters.get(key)
     if holder == "weights":
-        return parameters["weights"][name.split("+").index(inner)]  # type: ignore[no-any-return]
+        return parameters["weights"][short_name(name).split("+").index(inner)]  # type: ignore[no-any-return]
     return parameters[holder][inner]  # type: ignore[no-any-return]
 
 
@@ -262,9 +298,9 @@ def _weights(weights: object, num_parts: int) -> list[float]:
 
 
 def _part_options(part: str, options: object) -> dict[str, JSONValue]:
-    path = ("parameters", part)
+    path = ("parameters", short_name(part))
     if options is None:
         options = {}
     if not isinstance(options, Mapping):
-        raise CatalogueError(path, options, f"expected the options of {part}, as OPTION: VALUE")
+        raise CatalogueError(path, options, f"expected the options of {path[1]}, as OPTION: VALUE")
     return complete_options(LOSSES[part].options, options, path)

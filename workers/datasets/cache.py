@@ -1,19 +1,20 @@
 """Decoded and resized images of one dataset, built once per node and mapped into memory by all.
 
 A cache entry is a folder `arrays/<fingerprint>-<side>-v<version>` with images.npy, masks.npy and
-index.json. An entry that is visible is complete (`workers.durable.build_once`).
+index.json. A map of the masks, such as distances, is a file beside it, which is built when a loss
+needs it. What is visible is complete (`workers.durable.build_once`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +26,14 @@ from workers.datasets.files.storage import cache_writes, num_build_threads
 from workers.datasets.likeness.relations import ImageRelations
 from workers.durable import build_once
 
+Found = TypeVar("Found")
+
 CACHE_VERSION = 2
 """Raised when the same arrays have another form. If the same files give other arrays,
 `dataset.PREPARATION` is raised."""
+
+MAPS_VERSION = 1
+"""Raised when a map of the masks (`workers.losses.maps`) has other numbers."""
 
 MIN_REDUCTION = 3
 MIN_DECODED_SIDE = 448
@@ -46,6 +52,7 @@ class DatasetArrays:
         names: Sample names, in the order of the arrays.
         relations: Which of them are related, and how.
         fingerprint: Fingerprint of the dataset.
+        maps: Maps of the masks by name, (N, S, S), read-only memory maps.
     """
 
     images: NDArray[np.uint8]
@@ -53,6 +60,7 @@ class DatasetArrays:
     names: tuple[str, ...]
     relations: ImageRelations
     fingerprint: str
+    maps: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -60,8 +68,15 @@ class DatasetArrays:
         return self.relations.groups(DataProtocol(split_unit="group"))
 
 
+MaskMap = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
 def load_arrays(
-    dataset: Dataset, image_size: int, cache_dir: Path, mask_resize: MaskResize = "nearest"
+    dataset: Dataset,
+    image_size: int,
+    cache_dir: Path,
+    mask_resize: MaskResize = "nearest",
+    maps: Mapping[str, MaskMap] | None = None,
 ) -> DatasetArrays:
     """Returns all images and masks at one size; builds them if this node does not have them.
 
@@ -72,6 +87,7 @@ def load_arrays(
         image_size: Side of the square arrays, pixels.
         cache_dir: Cache folder of this node (`data.cache`).
         mask_resize: How masks are resized.
+        maps: Functions from a mask (S, S) to a map of it, by name.
 
     Raises:
         UnreadableImageError: A file cannot be decoded; it is named.
@@ -82,21 +98,65 @@ def load_arrays(
     by = "" if mask_resize == "nearest" else f"-{mask_resize}"
     entry = cache_dir / "arrays" / f"{fingerprint}-{image_size}{by}-v{CACHE_VERSION}"
     arrays = _open(entry, fingerprint)
-    if arrays is not None:
-        return arrays
-    num_bytes = len(dataset.samples) * image_size**2 * 4
-    relations = dataset.relations(cache_dir)
-    with cache_writes(cache_dir, num_bytes):
-        build_once(
-            entry,
-            lambda scratch: _build(dataset, _Form(image_size, mask_resize), scratch, relations),
-            is_built=lambda path: _open(path, fingerprint) is not None,
-        )
-    arrays = _open(entry, fingerprint)
     if arrays is None:
-        msg = f"{entry} vanished while it was read; does something clean the cache folder?"
+        num_bytes = len(dataset.samples) * image_size**2 * 4
+        relations = dataset.relations(cache_dir)
+        with cache_writes(cache_dir, num_bytes):
+            build_once(
+                entry,
+                lambda scratch: _build(dataset, _Form(image_size, mask_resize), scratch, relations),
+                is_built=lambda path: _open(path, fingerprint) is not None,
+            )
+        arrays = _present(_open(entry, fingerprint), entry)
+    found = {
+        name: _load_map(entry, name, arrays.masks, compute, cache_dir)
+        for name, compute in (maps or {}).items()
+    }
+    return replace(arrays, maps=found)
+
+
+def _present(found: Found | None, path: Path) -> Found:
+    if found is None:
+        msg = f"{path} vanished while it was read; does something clean the cache folder?"
         raise FileNotFoundError(msg)
-    return arrays
+    return found
+
+
+def _load_map(
+    entry: Path, name: str, masks: NDArray[np.uint8], compute: MaskMap, cache_dir: Path
+) -> NDArray[np.float32]:
+    """Returns a map of all masks of an entry; builds it if this node does not have it."""
+    path = entry.with_name(f"{entry.name}-{name}-{MAPS_VERSION}.npy")
+    found = _open_map(path, masks)
+    if found is not None:
+        return found
+    with cache_writes(cache_dir, masks.size * 4):
+        build_once(
+            path,
+            lambda scratch: _write_map(masks, compute, scratch / "map.npy"),
+            is_built=lambda path: _open_map(path, masks) is not None,
+        )
+    return _present(_open_map(path, masks), path)
+
+
+def _open_map(path: Path, masks: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    """Returns a map of the masks, or None if it is absent or damaged."""
+    try:
+        found: NDArray[np.float32] = np.load(path, mmap_mode="r")
+    except (OSError, ValueError):
+        return None
+    return found if found.shape == masks.shape and found.dtype == np.float32 else None
+
+
+def _write_map(masks: NDArray[np.uint8], compute: MaskMap, path: Path) -> Path:
+    """Writes a map of each mask, and returns the path."""
+    num_threads = num_build_threads()
+    with path.open("wb") as file, ThreadPoolExecutor(num_threads) as pool:
+        _write_header(file, masks.shape, "<f4")
+        for start in range(0, len(masks), 4 * num_threads):
+            for found in pool.map(compute, masks[start : start + 4 * num_threads]):
+                file.write(np.ascontiguousarray(found, dtype="<f4").data)
+    return path
 
 
 def _open(entry: Path, fingerprint: str) -> DatasetArrays | None:
@@ -195,6 +255,6 @@ def _in_order(dataset: Dataset, form: _Form, indices: Iterable[int]) -> Iterator
             yield from pool.map(lambda index: _prepare(dataset, index, form), batch)
 
 
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+def _write_header(file: BinaryIO, shape: tuple[int, ...], kind: str = "|u1") -> None:
+    header = {"descr": kind, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)

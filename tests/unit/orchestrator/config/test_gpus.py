@@ -82,6 +82,7 @@ def test_share_includes_the_images_of_the_dataset():
     assert resident_bytes(skin, 32) == 100 * 32 * 32 * 4
     assert resident_bytes(Component(name="isic-2017"), 224) == 2750 * 224 * 224 * 4
     assert resident_bytes(Component(name="folder"), 64) == 2000 * 64 * 64 * 4
+    assert resident_bytes(skin, 32, num_maps=2) == 100 * 32 * 32 * (4 + 2 * 4)
     settings = {"image_size": 512, "batch_size": 2, "gpu_memory_gib": 80.0}
     unet, isic = Component(name="unet"), Component(name="isic-2017")
     alone = shares_for([unet], **settings)  # type: ignore[arg-type]

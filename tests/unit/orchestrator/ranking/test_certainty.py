@@ -88,7 +88,7 @@ def test_chances_sum_to_the_places_of_a_podium():
         assert sum(loss.p_first_again for loss in podium.losses) == pytest.approx(1)
 
 
-def test_order_of_rows_and_seed():
+def test_order_of_rows_changes_nothing_and_seed_draws_anew():
     table = cells(noise(2))
     shuffled = table.sample(frac=1, random_state=0)
     found = drawn(table)
@@ -204,7 +204,7 @@ def test_many_missing_combinations_are_refused():
     assert "at most 20% may" in str(plain(values).refusal)
 
 
-def test_diverged_trials_count_as_the_worst_value_and_beside_as_missing():
+def test_diverged_trials_are_also_ranked_as_missing():
     values = noise(9, (4, 5, 4, 3))
     values[:, :, 1] += 0.03
     table = cells(values)

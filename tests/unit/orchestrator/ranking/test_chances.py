@@ -119,7 +119,7 @@ def test_new_repeats_differ_by_twice_the_noise_of_a_mean():
     assert (rest_KDL**2).mean() == pytest.approx(2 / (6 * 50), rel=0.2)
 
 
-def test_missing_repeats_leave_the_noise_of_new_repeats_unchanged():
+def test_missing_repeats_leave_the_drawn_noise_unchanged():
     values_DMLR = 100 * noise((6, 8, 5, 1)) + noise((6, 8, 5, 10), 1)
     values_DMLR[generator().random(values_DMLR.shape) < 0.3] = np.nan
     x_DML = np.nanmean(values_DMLR, axis=3)
@@ -128,7 +128,7 @@ def test_missing_repeats_leave_the_noise_of_new_repeats_unchanged():
     assert (rest_KDL**2).mean() == pytest.approx(2 / (8 * 7), rel=0.2)
 
 
-def test_diverged_trials_cost_their_loss_its_expected_share():
+def test_diverged_trials_cost_their_loss_the_expected_amount():
     x_DML = np.full((3, 4, 3), 0.8) + 1e-9 * noise((3, 4, 3))
     divergence = Divergence(
         num_diverged_DML=np.zeros((3, 4, 3), dtype=int) + np.array([0, 0, 50]),

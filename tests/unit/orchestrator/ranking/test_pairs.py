@@ -129,7 +129,7 @@ def test_no_spread_gives_no_p_value():
     assert tie_group(differences(x_DML), errors, 0.05).all()
 
 
-def test_fill_restores_what_follows_from_loss_dataset_and_model():
+def test_fill_restores_an_additive_table():
     additive_DML = noise((4, 5, 1)) + noise((4, 1, 3), seed=1) + noise((1, 5, 3), seed=2)
     holes_DML = additive_DML.copy()
     holes_DML[0, 1, 2] = holes_DML[3, 3, 0] = np.nan

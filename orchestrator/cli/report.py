@@ -94,7 +94,8 @@ def figures(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Some of 1, 2a, 2b, 2c, 3, podium, critical_difference, intervals, curves.",
+            help="Some of 1, 2a, 2b, 2c, 3, podium, blob_plot, significance_map, intervals, "
+            "stacked_ranks, tau_violins, ranking_heatmap, podium_plot, line_plot, curves.",
         ),
     ] = None,
     formats: Annotated[

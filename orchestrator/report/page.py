@@ -17,7 +17,7 @@ from orchestrator.ranking.sentences import best_set_sentence, headline, null_sen
 from orchestrator.ranking.siblings import MIN_IMAGES
 from orchestrator.report.curves import HEIGHT, WIDTH, curve_data, draw_panel
 from orchestrator.report.data import RankedSweep, ReportData, ReportFiles, arrange
-from orchestrator.report.figures import draw_figures
+from orchestrator.report.figures.drawing import draw_figures
 from orchestrator.report.figures.files import stale_figures
 from orchestrator.report.heat import HeatCell, HeatView, heat_metrics, heat_views, place_text
 from orchestrator.report.palette import PREDICTION_COLOUR, TRUTH_COLOUR
@@ -63,6 +63,7 @@ def render_page(sections: Sections, figures: Mapping[str, bytes]) -> str:
     sweep = sections.sweep
     statistics = sections.statistics
     certainty = statistics.certainty
+    drawn_podiums = [drawn for drawn in statistics.drawn if drawn.axis != "both"]
     views = heat_views(sweep)
     curves = curve_data(sweep)
     return render(
@@ -89,7 +90,8 @@ def render_page(sections: Sections, figures: Mapping[str, bytes]) -> str:
         about=ESTIMANDS[certainty.estimand],
         level=certainty.level,
         num_draws=certainty.num_draws,
-        drawn_podiums=[drawn for drawn in statistics.drawn if drawn.axis != "both"],
+        drawn_podiums=drawn_podiums,
+        largest_share=max((float(drawn.shares.max()) for drawn in drawn_podiums), default=1.0),
         least_share=LEAST_SHARE,
         nulls={axis: null_sentence(found) for axis, found in certainty.podiums.items()},
         group_sentences=_group_sentences(sweep, certainty),

@@ -15,10 +15,7 @@ from orchestrator.report.compare.comparison import compare as compare_sides
 from orchestrator.report.compare.page import write_comparison
 from orchestrator.report.compare.sides import Side, side
 from orchestrator.report.data import ReportData, ReportFiles, Sampling, arrange, report_data
-from orchestrator.report.figures import make_figures
 from orchestrator.report.figures.files import FIGURE_NAMES, FORMATS, TEXT_SUFFIXES, stale_figures
-from orchestrator.report.page import write_report
-from orchestrator.report.search_report import SearchFiles, write_search_report
 from orchestrator.target import read_target
 from orchestrator.tune.results import fragments
 from workers.catalogue import nearest
@@ -26,6 +23,7 @@ from workers.contract import UserError
 from workers.durable import replace_file
 
 if TYPE_CHECKING:
+    from orchestrator.report.search_report import SearchFiles
     from orchestrator.tune.search import Search
 
 
@@ -59,6 +57,8 @@ def report(
         UserError: There is no finished trial, the trials cannot be ranked together, or the folder
             cannot be written.
     """
+    from orchestrator.report.page import write_report  # with matplotlib, which `compare` needs not
+
     read = read_target(target, metric=metric, lower_is_better=lower_is_better, protocol=protocol)
     sampling = Sampling(num_draws=num_draws, seed=seed, margin=margin)
     data = report_data(read, ties=tie_rule(ties), sampling=sampling)
@@ -113,6 +113,8 @@ def figures(
     Raises:
         UserError: See `report`.
     """
+    from orchestrator.report.figures.drawing import make_figures
+
     for name, known in [*((n, FIGURE_NAMES) for n in only), *((n, FORMATS) for n in formats)]:
         if name not in known:
             msg = f"{name}: unknown; {nearest(name, known)}"
@@ -217,6 +219,7 @@ def report_search(search: Search, out: str | Path | None = None) -> SearchFiles:
     Raises:
         UserError: The folder cannot be written.
     """
+    from orchestrator.report.search_report import write_search_report
     from orchestrator.tune.sampler import importances  # Optuna is for searches only
 
     results = search.results()

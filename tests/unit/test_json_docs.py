@@ -102,7 +102,7 @@ def planned(path: Path, *options: str) -> Any:
 def test_plan(config):
     check("podium plan --json", planned(config))
     left_out = ("--set", "models=[colonformer]", "--set", "training.batch_size=2")
-    check("podium plan --json", run("plan", str(config), *left_out))
+    check("podium plan --json", run("plan", str(config), "--power", *left_out))
 
 
 def test_race(tmp_path):

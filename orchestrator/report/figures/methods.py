@@ -131,7 +131,7 @@ def violins_figure(sweep: RankedSweep, statistics: Statistics) -> Drawn:
 
 def _draw_violin(axes: Axes, position: int, taus: np.ndarray) -> None:
     """Draws a violin from a histogram: tau of few losses has few values, so no kernel is fitted."""
-    edges = np.linspace(-1, 1, 42)
+    edges = np.linspace(-1, 1, 32)
     counts, _ = np.histogram(taus, edges)
     halves = 0.4 * counts / counts.max()
     middles = (edges[:-1] + edges[1:]) / 2

@@ -61,10 +61,12 @@ def blob_figure(sweep: RankedSweep, found: Statistics) -> Drawn:
     """
     drawn = draws_of(found)
     losses = drawn[0].losses
+    most = max(float(own.shares.max()) for own in drawn)
 
     def fill(axes: Axes, position: int, middles: Sequence[float], size: float) -> None:
         own = drawn[position]
-        largest = (72 * size * 0.95) ** 2  # the area of a marker is in square points
+        # The area of a marker is in square points.
+        largest = (72 * size * 0.95) ** 2 / most
         for row, loss in zip(middles, losses, strict=True):
             index = own.losses.index(loss)
             axes.plot([own.low[index], own.high[index]], [row, row], color=INK, linewidth=0.8)
@@ -79,9 +81,9 @@ def blob_figure(sweep: RankedSweep, found: Statistics) -> Drawn:
         name="blob_plot",
         figure=_panels(sweep, losses, [own.axis for own in drawn], fill),
         caption=(
-            f"Places of the losses in {draws_text(found.certainty)}. The area of a blob is the "
-            "fraction of the draws in which the loss has this place. Cross: median. Line: the "
-            f"middle {percent_text(found.certainty.level)} of the draws."
+            f"Places of the losses in {draws_text(found.certainty)}. The area of a blob is "
+            "proportional to the fraction of the draws in which the loss has this place. Cross: "
+            f"median. Line: the middle {percent_text(found.certainty.level)} of the draws."
             + provisional_text(sweep.main_podium)
         ),
         texts={"csv": _draws_csv(drawn)},

@@ -107,7 +107,8 @@ def _caption(sweep: RankedSweep, certainty: Certainty) -> str:
         f"Differences of the mean {metric_title(sweep.metric)} of all pairs of losses, tested at "
         f"once (studentised range, α = {certainty.alpha:g}), for {ESTIMANDS[certainty.estimand]}. "
         "Green: the loss of the row is better than the loss of the column. Brown: it is worse. "
-        "Light: the test does not tell them apart. In the cells: p-values, for all pairs together."
+        "Light: the test does not tell them apart. In the cells: p-values, for all pairs together. "
+        "The test against the best loss alone, which finds the tie group, is less strict."
     )
 
 

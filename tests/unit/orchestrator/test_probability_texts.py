@@ -59,16 +59,14 @@ def case(request, found):
 def test_podium_rank_in_the_terminal(case, capsys):
     sections, _, text = case
     ranking = sections.sweep.ranking
+    statistics = sections.statistics
     shown = RankAnswer(
-        ranking=ranking,
-        certainty=sections.statistics.certainty,
-        leads=sections.statistics.leads,
-        power=None,
+        ranking=ranking, certainty=statistics.certainty, leads=statistics.leads, power=None
     )
     print_answer(shown, ("dataset", "model"), break_ties=False, pairs=True)
     out = capsys.readouterr().out
-    # 1st and top 3, in a new sweep and here, and truly best, of 3 losses; two podiums.
-    assert out.count(f" {text} │") == 2 * 2 * 2 * 3 + 3
+    # 1st and top 3, in a new sweep and here, of 3 losses in 2 podiums; truly best of 3 losses.
+    assert out.count(f" {text} │") == 2 * 2 * 3 * 2 + 3
     assert out.count(f"points or more in {text} of such sweeps.") == 2
 
 

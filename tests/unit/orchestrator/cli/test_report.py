@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from orchestrator.report import page
-from orchestrator.report.figures import FigureSet
+from orchestrator.report.figures.drawing import FigureSet
 from tests.published import published_trials, with_winner, write_store
 from workers.contract import UserError
 

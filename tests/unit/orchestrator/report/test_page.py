@@ -17,7 +17,7 @@ from markupsafe import escape
 
 from orchestrator.report import page
 from orchestrator.report.data import TRIAL_KEY, Sampling
-from orchestrator.report.figures import FigureSet
+from orchestrator.report.figures.drawing import FigureSet
 from orchestrator.report.page import render_page, write_report
 from orchestrator.report.sections import compute_sections
 from tests.published import grid_document, published_trials

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from orchestrator.report.figures import make_figures
 from orchestrator.report.figures.bars import axis_start, bars_figure
+from orchestrator.report.figures.drawing import make_figures
 from orchestrator.report.figures.files import (
     FIGURE_NAMES,
     csv_text,

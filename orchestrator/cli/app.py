@@ -12,7 +12,18 @@ from typing import Annotated
 import typer
 
 from orchestrator.address import hide_credentials
-from orchestrator.cli import catalogue, compare, data, query, rank, report, results, submit, sweep
+from orchestrator.cli import (
+    catalogue,
+    check,
+    compare,
+    data,
+    query,
+    rank,
+    report,
+    results,
+    submit,
+    sweep,
+)
 from orchestrator.cli import tune as search
 from orchestrator.safe_text import clean
 from workers.contract import UserError
@@ -44,6 +55,7 @@ for command in (
     app.command()(command)
 app.add_typer(catalogue.app, name="list")
 app.add_typer(data.app, name="data")
+app.add_typer(check.app, name="check")
 
 
 def _show_version(asked: bool) -> None:

@@ -124,7 +124,7 @@ def test_models_are_listed_with_sizes_and_citations():
 
 
 def test_losses_and_datasets_are_listed():
-    assert len(as_json("list", "losses")) == 10
+    assert len(as_json("list", "losses")) == 38
     names = [entry["name"] for entry in as_json("data", "list")]
     assert names[:2] == ["isic-2017", "wound"]
     assert "Any other sum" in podium("list", "losses").stdout

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from workers.catalogue.losses import MapName
+from workers.catalogue.losses.entry import MapName
 
 
 def signed_distance(mask_HW: NDArray[np.uint8]) -> NDArray[np.float32]:

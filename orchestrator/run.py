@@ -29,6 +29,7 @@ from orchestrator.progress import (
 from orchestrator.store import Store
 from orchestrator.sweep import Sweep, check_sweep, full_plan, plan_grid
 from orchestrator.wording import count_text
+from workers.catalogue.code_files import digest_in
 from workers.contract import JSONValue, Runtime, TrialSpec, UserError
 
 
@@ -208,7 +209,8 @@ def _job(
 def runtime_of(
     config: SweepConfig, spec: TrialSpec, known: Mapping[str, str | None] | None = None
 ) -> Runtime:
-    """Returns the folders, threads and weights of a trial; `known` maps labels to fingerprints."""
+    """Returns folders, threads, weights and code of a trial; `known`: fingerprints by label."""
+    digests = {digest_in(spec.model.name), digest_in(spec.loss.name)}
     return Runtime(
         data_root=config.roots.get(spec.dataset.label),
         cache_dir=config.data.cache,
@@ -217,4 +219,5 @@ def runtime_of(
         num_examples=config.runtime.example_images,
         weights=config.weights.get(spec.model.label),
         dataset_fingerprint=(known or {}).get(spec.dataset.label),
+        code=tuple(file for file in config.code if file.digest in digests),
     )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import traceback
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal, Protocol
 
 JSONValue = None | bool | int | float | str | list["JSONValue"] | dict[str, "JSONValue"]
@@ -63,7 +66,8 @@ class Component:
     """A dataset, model or loss: a catalogue name with its complete parameters.
 
     Attributes:
-        name: Name in the catalogue, or `x+y` for a compound loss.
+        name: Name in the catalogue, `x@DIGEST` for a name in a user's file, or `x+y` for a
+            compound loss.
         parameters: Every parameter with its value, defaults included.
         label: Name in tables: the user's alias, or the name if there is no alias. It is in
             Unicode's form NFC, so that labels that look the same are equal. Not part of the
@@ -188,6 +192,30 @@ class TrialSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CodeFile:
+    """A user's file with losses or models; the content travels to the processes of the trials.
+
+    Attributes:
+        path: Absolute path on the machine that read it, only for messages.
+        source: Its content.
+    """
+
+    path: str
+    source: str = field(repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """The first 12 hexadecimal digits of the SHA-256 of the content; part of identities."""
+        return hashlib.sha256(self.source.encode()).hexdigest()[:12]
+
+    def line_of(self, error: BaseException) -> int | None:
+        """Returns the line of this file from which an error came; None if from elsewhere."""
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == self.path]
+        return lines[-1] if lines else None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Runtime:
     """Where and with what a trial runs; nothing here is part of its identity.
 
@@ -201,6 +229,7 @@ class Runtime:
         weights: Path of the weights that the user gave; the model's parameters hold their digest.
         gpu_share: Fraction of the memory of its GPU that the trial may take.
         dataset_fingerprint: Fingerprint of the data when the sweep started; None accepts any.
+        code: The user's files that define the model or the loss; their digests are in the names.
     """
 
     data_root: str | None
@@ -212,6 +241,7 @@ class Runtime:
     weights: str | None = None
     gpu_share: float = 1.0
     dataset_fingerprint: str | None = None
+    code: tuple[CodeFile, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

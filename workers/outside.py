@@ -1,4 +1,4 @@
-"""Versions of other packages whose code a trial runs; without torch."""
+"""Code that is not Podium's: versions of other packages, and files of users; without torch."""
 
 from __future__ import annotations
 
@@ -6,22 +6,34 @@ import functools
 import hashlib
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from workers.catalogue.datasets import DATASETS
 from workers.catalogue.losses import LOSSES, split_loss
 from workers.catalogue.models import MODELS
-from workers.contract import TrialSpec
+from workers.contract import CodeFile, TrialSpec
 
 _DIGEST = re.compile(r"\+[0-9a-f]{12}$")
+
+
+def add_files(files: Iterable[CodeFile]) -> None:
+    """Adds the losses and models of users' files to the catalogues of this process.
+
+    Raises:
+        UserError: A file cannot be imported here, or an entry is wrong.
+    """
+    for file in files:
+        LOSSES.add_file(file)
+        MODELS.add_file(file)
 
 
 def outside_versions(spec: TrialSpec) -> dict[str, str]:
     """Returns the versions of packages that a trial's dataset, model or loss comes from.
 
     Each version has a digest of the file with the entry, because code can change without a new
-    version. A package with entries in several modules also has one line per module.
+    version. A package with entries in several modules also has one line per module. Files of users
+    are left out: their digests are in the names of the entries.
     """
     model, dataset = spec.model.name, spec.dataset.name
     code = [(LOSSES.origin(part), LOSSES[part].compute) for part in split_loss(spec.loss.name)]

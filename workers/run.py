@@ -52,7 +52,7 @@ from workers.losses import build_loss
 from workers.losses.maps import MAPS
 from workers.metrics.scores import score_images
 from workers.models import build_model
-from workers.outside import outside_versions
+from workers.outside import add_files, outside_versions
 from workers.requirements import (
     BLIND_VALIDATION,
     batch_problem,
@@ -87,6 +87,7 @@ def run_trial(
             number of auxiliary weights does not fit, or network or loss return something that is
             not allowed.
     """
+    add_files(runtime.code)  # before the process is prepared: a file may change what that sets
     device = prepare_process(spec.training, runtime)
     task, arrays = _load_task(spec, runtime, device)
     fingerprint = arrays.fingerprint

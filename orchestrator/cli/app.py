@@ -17,6 +17,7 @@ from orchestrator.cli import (
     check,
     compare,
     data,
+    new,
     query,
     rank,
     report,
@@ -54,6 +55,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(catalogue.app, name="list")
+app.add_typer(new.app, name="new")
 app.add_typer(data.app, name="data")
 app.add_typer(check.app, name="check")
 

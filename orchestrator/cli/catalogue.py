@@ -38,6 +38,7 @@ def list_models(as_json: JsonOption = False) -> None:
         return
     for entry in MODELS.values():
         _print_model(entry)
+    print_line("A model of your own in one file: podium new model NAME writes it.")
 
 
 def _model_facts(entry: ModelEntry) -> dict[str, object]:
@@ -155,6 +156,7 @@ def list_losses(as_json: JsonOption = False) -> None:
         ],
     )
     print_line("Any other sum is a loss too: x+y, with the option weights.")
+    print_line("A loss of your own in one file: podium new loss NAME writes it.")
 
 
 def _loss_facts(entry: LossEntry | None) -> dict[str, str | None]:

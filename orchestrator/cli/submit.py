@@ -51,7 +51,7 @@ def submit(
         ),
     ] = False,
 ) -> None:
-    """Run a sweep as a job of a Ray cluster; only the configuration is sent.
+    """Run a sweep as a job of a Ray cluster; the configuration and its files of code are sent.
 
     With --follow the exit codes are those of `podium run`: 0, 1, 2, or 130 if the job was stopped.
     """

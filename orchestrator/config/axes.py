@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +13,20 @@ from pydantic import ValidationError
 from orchestrator.config.document import Document, KeyPath, read_document
 from orchestrator.config.paths import resolve_local
 from orchestrator.config.problems import ABSENT, Problem, plain, refuse, show, translate
-from orchestrator.config.schema import Choice, DatasetChoice, LossesFile, TrainingSection
+from orchestrator.config.schema import (
+    Choice,
+    CodeChoice,
+    DatasetChoice,
+    LossesFile,
+    TrainingSection,
+)
 from workers.catalogue import CatalogueError
+from workers.catalogue.code_files import digest_in, read_code, short_name, unknown_in_file
 from workers.catalogue.datasets import DATASETS, complete_dataset
+from workers.catalogue.entries import Catalogue
 from workers.catalogue.losses import LEARNING_RATE, LOSSES, complete_loss
 from workers.catalogue.models import MODELS, complete_model, weights_of
-from workers.contract import Component, JSONValue, UserError
+from workers.contract import CodeFile, Component, JSONValue, UserError
 from workers.identity import digest, folded
 from workers.weights import content_id, given_files
 
@@ -30,7 +39,8 @@ _COMPLETE: dict[AxisName, Complete] = {
     "models": complete_model,
     "losses": complete_loss,
 }
-_TABLES: dict[AxisName, Mapping[str, object]] = {
+_KINDS: dict[AxisName, str] = {"datasets": "dataset", "models": "model", "losses": "loss"}
+_TABLES: dict[AxisName, Catalogue[Any]] = {
     "datasets": DATASETS,
     "models": MODELS,
     "losses": LOSSES,
@@ -45,12 +55,14 @@ class Axis:
         components: Entries in the file's order.
         roots: For datasets: folder of each label that reads files; None for generated data.
         weights: For models: path of each label's given weights.
+        code: For models and losses: the files of code of the entries, by digest.
         problems: What is wrong with the other entries.
     """
 
     components: tuple[Component, ...]
     roots: Mapping[str, str | None] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, CodeFile] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
 
@@ -60,8 +72,11 @@ def read_axis(
     folder: Path,
     data_root: str | None = None,
     learning_rate: float | None = None,
+    code: Mapping[str, CodeFile] | None = None,
 ) -> Axis:
     """Reads the entries of an axis, without those that the schema has refused already.
+
+    A file of code that an entry names is imported, so that its problems are found here.
 
     Args:
         axis: Name of the axis.
@@ -69,20 +84,30 @@ def read_axis(
         folder: Folder to which relative paths refer.
         data_root: Folder of datasets that have no `root`.
         learning_rate: Learning rate of the protocol; a loss with the same rate is the plain loss.
+        code: Files that entries may use by digest although no entry here names them.
     """
     components: dict[KeyPath, Component] = {}
     roots: dict[str, str | None] = {}
     weights: dict[str, str] = {}
     problems: list[Problem] = []
-    for position, item in enumerate(items if isinstance(items, list) else []):
-        schema = DatasetChoice if axis == "datasets" else Choice
-        try:
-            choice = schema.model_validate(item, context={"folder": folder})
-        except ValidationError:
+    choices: dict[tuple[str, int], Choice] = {}
+    entries = items if isinstance(items, list) else []
+    for position, item in enumerate(entries):
+        schema = DatasetChoice if axis == "datasets" else CodeChoice
+        with suppress(ValidationError):
+            choices[axis, position] = schema.model_validate(item, context={"folder": folder})
+    files = _Files({}, dict(code or {}))
+    for path, choice in choices.items():
+        if isinstance(choice, CodeChoice) and choice.file is not None:
+            try:
+                files.read(axis, choice.file)
+            except UserError as error:
+                problems.append(Problem(path=(*path, "file"), reason=str(error)))
+    for path, choice in choices.items():
+        if isinstance(choice, CodeChoice) and choice.file and choice.file not in files.names:
             continue
-        path: KeyPath = (axis, position)
         try:
-            component = _component(axis, choice)
+            component = _component(axis, choice, files)
             if axis == "losses" and component.parameters.get(LEARNING_RATE) == learning_rate:
                 component = _without_rate(component)
             if isinstance(choice, DatasetChoice):
@@ -90,7 +115,7 @@ def read_axis(
             elif isinstance(component.parameters.get("pretrained"), str) and axis == "models":
                 component, weights[component.label] = _by_content(component, folder)
         except CatalogueError as error:
-            problems.append(_locate(error, path, bare=isinstance(item, str)))
+            problems.append(_locate(error, path, bare=isinstance(entries[path[1]], str)))
             continue
         components[path] = component
     problems += _told_apart(components)
@@ -100,20 +125,61 @@ def read_axis(
         components=tuple(components.values()),
         roots=roots,
         weights=weights,
+        code=files.code,
         problems=tuple(problems),
     )
 
 
-def _component(axis: AxisName, choice: Choice) -> Component:
+@dataclass(frozen=True)
+class _Files:
+    """The files of code of an axis.
+
+    Attributes:
+        names: By path, the full name of each entry by its name in the file.
+        code: The files by digest.
+    """
+
+    names: dict[str, Mapping[str, str]]
+    code: dict[str, CodeFile]
+
+    def read(self, axis: AxisName, path: str) -> None:
+        """Adds the entries of a file to the catalogue; raises UserError."""
+        file = read_code(Path(path))
+        self.names[path] = _TABLES[axis].add_file(file)
+        self.code[file.digest] = file
+
+    def full_name(self, axis: AxisName, choice: Choice) -> str:
+        """Returns the name of an entry with the digest of its file, if it is from a file."""
+        file = choice.file if isinstance(choice, CodeChoice) else None
+        kind = _KINDS[axis]
+        if file is None:
+            found = digest_in(choice.name)
+            if found is not None and found not in self.code:
+                example = f"{{file: FILE, name: {short_name(choice.name)}}}"
+                reason = (
+                    f"names the {kind} of a file with a certain content, and no file with this "
+                    f"content is listed; add {example} to {axis}, with the file as it was then"
+                )
+                raise CatalogueError(("name",), choice.name, reason)
+            return choice.name
+        parts = [part.strip() for part in choice.name.split("+")]
+        names = self.names[file]
+        if not names.keys() & set(parts):
+            reason = unknown_in_file(parts[0], file, names, kind)
+            raise CatalogueError(("name",), choice.name, reason)
+        return "+".join(names.get(part, part) for part in parts)
+
+
+def _component(axis: AxisName, choice: Choice, files: _Files) -> Component:
     parameters = dict(choice.parameters or {})
     if axis == "datasets" and choice.name in DATASETS:
         parameters = _name_data(choice, parameters)
     if choice.alias in _TABLES[axis] and choice.alias != choice.name:
         reason = f"is the name of another entry; give {choice.name!r} another alias"
         raise CatalogueError(("alias",), choice.alias, reason)
-    name, complete = _COMPLETE[axis](choice.name, parameters)
+    name, complete = _COMPLETE[axis](files.full_name(axis, choice), parameters)
     _refuse_conversions(("parameters",), parameters, complete)
-    return Component(name=name, parameters=complete, label=choice.alias or name)
+    return Component(name=name, parameters=complete, label=choice.alias or short_name(name))
 
 
 def _without_rate(component: Component) -> Component:
@@ -239,13 +305,14 @@ def include_losses(document: Document, folder: Path) -> Document:
         return document
     rate = learning_rate_of(document.values)
     written = [item for item in items if not _is_include(item)]
-    known = {identity_of(c) for c in read_axis("losses", written, folder, None, rate).components}
+    axis = read_axis("losses", written, folder, learning_rate=rate)
+    known = {identity_of(component) for component in axis.components}
     values: list[Any] = []
     positions: list[int] = []
     for position, item in enumerate(items):
         included = [item]
         if _is_include(item):
-            included = _read(document, position, item, folder, known, rate)
+            included = _read(document, position, item, folder, known, rate, axis.code)
         values += included
         positions += [position] * len(included)
     return replace(
@@ -276,6 +343,7 @@ def _read(
     folder: Path,
     known: set[str],
     rate: float | None,
+    code: Mapping[str, CodeFile],
 ) -> list[Any]:
     """Returns the new entries of one file; adds their identities to `known`."""
     path: KeyPath = ("losses", position)
@@ -293,7 +361,7 @@ def _read(
     except ValidationError as error:
         problems = [translate(e, LossesFile) for e in error.errors(include_url=False)]
     entries = found.values.get("losses")
-    axis = read_axis("losses", entries, folder, None, rate)
+    axis = read_axis("losses", entries, folder, learning_rate=rate, code=code)
     refuse(found, [*problems, *axis.problems])
     fresh = []
     for entry, component in zip(entries or (), axis.components, strict=True):

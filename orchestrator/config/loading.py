@@ -36,7 +36,7 @@ from orchestrator.config.schema import (
 from orchestrator.untrusted import MAX_TRIALS
 from workers.catalogue.costs import step_memory_bytes
 from workers.catalogue.losses import needed_maps
-from workers.contract import Component, JSONValue, UserError
+from workers.contract import CodeFile, Component, JSONValue, UserError
 
 _MAX_DEPTH = 10
 
@@ -129,6 +129,7 @@ class SweepConfig:
         name: Name of the sweep; by default the stem of the file, or `sweep` for a dict.
         roots: Folder of each dataset label; None for generated data.
         weights: Path of given weights by model label.
+        code: The user's files that define models or losses, each content once.
         results: Absolute path or URI of the results.
         gpu_shares: GPU share by model label; empty unless `resources.gpus` is `auto`. The largest
             share then becomes `resources.gpus`.
@@ -141,6 +142,7 @@ class SweepConfig:
     losses: tuple[Component, ...]
     roots: Mapping[str, str | None]
     weights: Mapping[str, str]
+    code: tuple[CodeFile, ...]
     repeats: int
     seed: int
     data: DataSection
@@ -166,6 +168,8 @@ class SweepConfig:
         document |= {"repeats": self.repeats, "seed": self.seed}
         for section in _SECTIONS:
             document[section] = getattr(self, section).model_dump(mode="json")
+        if self.code:
+            document["code"] = {file.digest: file.path for file in self.code}
         if self.gpu_shares:
             document["gpu_shares"] = dict(self.gpu_shares)
         if self.policy == "race":
@@ -211,6 +215,7 @@ def load_config(source: ConfigSource, overrides: Sequence[str] = ()) -> SweepCon
         losses=losses.components,
         roots=datasets.roots,
         weights=models.weights,
+        code=tuple({**models.code, **losses.code}.values()),
         repeats=checked.repeats,
         seed=checked.seed,
         data=checked.data,

@@ -10,8 +10,12 @@ from typing import Any
 
 import yaml
 
+from orchestrator.config.axes import include_losses
 from orchestrator.config.document import ConfigSource, read_document
 from orchestrator.config.loading import apply_overrides
+from orchestrator.config.paths import resolve_local
+from workers.catalogue.code_files import read_code
+from workers.contract import CodeFile
 
 _ELSEWHERE = re.compile(r"~|[A-Za-z][A-Za-z0-9+.-]*:/")
 """A home folder or a URI, which do not depend on the configuration's folder."""
@@ -20,14 +24,16 @@ _ELSEWHERE = re.compile(r"~|[A-Za-z][A-Za-z0-9+.-]*:/")
 def portable_yaml(source: ConfigSource, overrides: Sequence[str] = ()) -> str:
     """Returns a configuration with its overrides, a name, and absolute paths.
 
-    Keys that are not set stay unset. `cluster.address` is removed, because the job server that
-    receives the configuration belongs to one cluster.
+    Included losses stand in their place, and files of code have the names of `code_name`. Keys that
+    are not set stay unset. `cluster.address` is removed, because the job server that receives the
+    configuration belongs to one cluster.
 
     Args:
         source: A configuration that `load_config` accepts with these overrides.
         overrides: `KEY=VALUE`, as there.
     """
     document, _ = apply_overrides(read_document(source), overrides)
+    document = include_losses(document, document.folder)
     values = copy.deepcopy(document.values)
     values["name"] = values.get("name") or document.stem
     if isinstance(values.get("cluster"), dict):
@@ -41,7 +47,15 @@ def portable_yaml(source: ConfigSource, overrides: Sequence[str] = ()) -> str:
     for entry in values["models"]:
         # `pretrained: true` is no path.
         _resolve(entry.get("parameters") if isinstance(entry, dict) else None, "pretrained", folder)
+    for entry in (*values["models"], *values["losses"]):
+        if isinstance(entry, dict) and entry.get("file") is not None:
+            entry["file"] = code_name(read_code(Path(resolve_local(entry["file"], folder))))
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def code_name(file: CodeFile) -> str:
+    """Returns the name of a file of code beside a submitted configuration."""
+    return f"{Path(file.path).stem}-{file.digest}.py"
 
 
 def _resolve(holder: Any, key: str, folder: Path) -> None:  # noqa: ANN401 - YAML

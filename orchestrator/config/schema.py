@@ -128,7 +128,7 @@ Label = Annotated[str, AfterValidator(_check_label)]
 
 
 class Choice(Section):
-    """One entry of `models` or `losses`: a name, or a name with parameters and an alias."""
+    """One entry of an axis: a name, or a name with parameters and an alias."""
 
     name: Annotated[str, Role.IDENTITY] = Field(min_length=1, examples=["unet"])
     alias: Annotated[Label | None, Role.RUNTIME] = None
@@ -143,6 +143,12 @@ class Choice(Section):
             keys = ", ".join(cls.model_fields)
             refuse_value(f"must be a name in quotes, or a mapping with the keys {keys}")
         return value
+
+
+class CodeChoice(Choice):
+    """One entry of `models` or `losses`; with `file`, the name is in that file of Python code."""
+
+    file: Annotated[LocalPath | None, Role.IDENTITY] = None
 
 
 class DatasetChoice(Choice):
@@ -328,7 +334,7 @@ class RaceSection(Section):
 class LossesFile(Section):
     """The file that `{from: FILE}` in a list of losses names; `podium tune` writes such files."""
 
-    losses: list[Choice] = Field(min_length=1, examples=["[iou, focal]"])
+    losses: list[CodeChoice] = Field(min_length=1, examples=["[iou, focal]"])
 
 
 class SweepFile(Section):
@@ -336,8 +342,8 @@ class SweepFile(Section):
 
     name: Annotated[Label | None, Role.RUNTIME] = None
     datasets: list[DatasetChoice] = Field(min_length=1, examples=["[synthetic-skin]"])
-    models: list[Choice] = Field(min_length=1, examples=["[unet]"])
-    losses: list[Choice] = Field(min_length=1, examples=["[iou, focal, iou+focal]"])
+    models: list[CodeChoice] = Field(min_length=1, examples=["[unet]"])
+    losses: list[CodeChoice] = Field(min_length=1, examples=["[iou, focal, iou+focal]"])
     repeats: Annotated[int, Role.IDENTITY] = Field(default=5, ge=1)
     seed: Annotated[int, Role.IDENTITY] = Field(default=42, ge=0, lt=2**63)
     data: DataSection = Field(default_factory=DataSection)

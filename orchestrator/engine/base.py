@@ -304,7 +304,7 @@ def _failed(
 ) -> Outcome:
     """Classifies the error of a trial and records it."""
     failure_class = classify_failure(error, capped=0 < (job.gpus or 0) < 1)
-    message = mask(f"{type(error).__name__}: {error}".strip())
+    message = mask(f"{type(error).__name__}: {error}{_place_in_code(job, error)}".strip())
     if failure_class is FailureClass.OUT_OF_MEMORY:
         gpus = job.gpus or 0.0
         share = larger_share(gpus)
@@ -320,6 +320,12 @@ def _failed(
         transient=failure_class is FailureClass.INFRASTRUCTURE and not to_fix,
         spoiled=spoils_process(error),
     )
+
+
+def _place_in_code(job: TrialJob, error: BaseException) -> str:
+    """Returns file and line of the user's code that an error passed through; empty if none."""
+    lines = ((file.path, file.line_of(error)) for file in job.runtime.code)
+    return "".join(f" ({path}:{line})" for path, line in lines if line is not None)
 
 
 def _on_this_node(runtime: Runtime) -> Runtime:

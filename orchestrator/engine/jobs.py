@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from orchestrator.address import hide_credentials
 from orchestrator.config import ConfigSource, load_config
-from orchestrator.config.portable import portable_yaml
+from orchestrator.config.portable import code_name, portable_yaml
 from orchestrator.engine.job_requests import (
     http_address,
     patiently,
@@ -28,12 +28,12 @@ from orchestrator.engine.job_requests import (
     reach_loopback_directly,
 )
 from orchestrator.plan.grid import build_grid
-from workers.contract import UserError
+from workers.contract import CodeFile, UserError
 
 _T = TypeVar("_T")
 
 CONFIG_NAME = "sweep.yaml"
-"""File name of the configuration, the only file in the job's working directory."""
+"""File name of the configuration in the job's working directory."""
 
 STOP_WAIT_SECONDS = 60
 """Time from `stop` to SIGKILL in which a sweep can end by itself. Ray's default of 3 seconds is too
@@ -59,6 +59,7 @@ class Submission:
         results: Location of the results, an absolute path or a URI.
         config: The configuration, with the same meaning in any folder.
         retry: Failure classes to run again.
+        files: The user's files of models and losses, which are sent beside the configuration.
         code: Folders of Podium's packages to send; empty: the cluster has them installed.
     """
 
@@ -67,6 +68,7 @@ class Submission:
     results: str
     config: str
     retry: tuple[str, ...] = ()
+    files: tuple[CodeFile, ...] = ()
     code: tuple[Path, ...] = ()
 
     @property
@@ -121,6 +123,7 @@ def prepare_job(
         results=loaded.results,
         config=portable_yaml(config, overrides),
         retry=tuple(retry),
+        files=loaded.code,
         code=own_code() if with_code else (),
     )
 
@@ -220,12 +223,14 @@ class JobServer:
             return _job(self._client.get_job_info(submission_id))
 
     def submit(self, submission: Submission) -> str:
-        """Sends the configuration and starts the job; returns its id."""
+        """Sends the configuration with its files of code and starts the job; returns its id."""
         with self._explained():
             taken = [item.submission_id or "" for item in self._patiently(self._client.list_jobs)]
             submission_id = next_id(submission.stem, taken)
             with tempfile.TemporaryDirectory(prefix="podium-submit-") as folder:
                 (Path(folder) / CONFIG_NAME).write_text(submission.config, encoding="utf-8")
+                for file in submission.files:
+                    (Path(folder) / code_name(file)).write_text(file.source, encoding="utf-8")
                 send = functools.partial(
                     self._client.submit_job,
                     entrypoint=submission.entrypoint,

@@ -21,8 +21,9 @@ from orchestrator.plan.archives import unpacked_root
 from orchestrator.plan.cost import num_slots
 from orchestrator.store import Store
 from workers.catalogue.datasets import DATASETS
-from workers.contract import Component, UserError
+from workers.contract import CodeFile, Component, UserError
 from workers.datasets import open_dataset
+from workers.outside import add_files
 from workers.weights import require_weights
 
 _GONE = (NodeDiedError, TaskUnschedulableError, WorkerCrashedError)
@@ -44,6 +45,7 @@ class Needs:
         roots: Dataset and folder or archive, for data in files.
         weights: Path of given weights by model label.
         models: The models.
+        code: The user's files that define models or losses.
         cache_dir: Cache folder of each node.
         location: The store.
         documents: Ids of the grids in the store, and of this run, that the driver sees.
@@ -52,6 +54,7 @@ class Needs:
     roots: tuple[tuple[Component, str], ...]
     weights: Mapping[str, str]
     models: tuple[Component, ...]
+    code: tuple[CodeFile, ...]
     cache_dir: str
     location: str
     documents: frozenset[str]
@@ -184,6 +187,7 @@ def needs_of(jobs: Iterable[TrialJob], store: Store) -> Needs:
         roots=tuple((component, root) for component, root in datasets.values() if root),
         weights={label: path for label, path in weights.items() if path},
         models=tuple({job.spec.model.label: job.spec.model for job in jobs}.values()),
+        code=tuple(dict.fromkeys(file for job in jobs for file in job.runtime.code)),
         cache_dir=jobs[0].runtime.cache_dir,
         location=store.location,
         documents=_documents(store, run_ids),
@@ -208,6 +212,7 @@ def examine(needs: Needs) -> NodeReport:
         except UserError as error:
             problems.append(str(error))
     try:
+        add_files(needs.code)
         require_weights(needs.models, dict(needs.weights), cache)
     except UserError as error:
         problems.append(str(error))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from orchestrator.config.axes import identity_of
 from orchestrator.plan.grid import Grid
 from orchestrator.records import CommittedTrial
 from orchestrator.untrusted import AXES, spec_of
+from workers.catalogue.code_files import digest_in, short_name
 from workers.contract import UserError
 from workers.identity import digest, folded
 
@@ -28,6 +29,7 @@ def refuse_conflicts(grid: Grid, rows: Iterable[CommittedTrial]) -> None:
         axis: {component.label: identity_of(component) for component in components}
         for axis, components in axes.items()
     }
+    names = {component.name for components in axes.values() for component in components}
     problems: dict[str, None] = {}
     seen: set[tuple[str, str, str]] = set()
     known: set[tuple[object, ...]] = set()
@@ -53,7 +55,7 @@ def refuse_conflicts(grid: Grid, rows: Iterable[CommittedTrial]) -> None:
             key = (axis, getattr(row, axis), json.dumps(stored, sort_keys=True))
             if stored and key not in seen:
                 seen.add(key)
-                problems |= dict.fromkeys(_compare(axis, key[1], stored, identities[axis]))
+                problems |= dict.fromkeys(_compare(axis, key[1], stored, identities[axis], names))
     if problems:
         shown = list(problems)[:_MAX_SHOWN]
         more = len(problems) - len(shown)
@@ -61,7 +63,11 @@ def refuse_conflicts(grid: Grid, rows: Iterable[CommittedTrial]) -> None:
 
 
 def _compare(
-    axis: str, label: str, stored: Mapping[str, object], identities: Mapping[str, str]
+    axis: str,
+    label: str,
+    stored: Mapping[str, object],
+    identities: Mapping[str, str],
+    names: Collection[str],
 ) -> list[str]:
     written = unicodedata.normalize("NFC", str(stored.get("label", label)))
     if written != label:
@@ -71,6 +77,14 @@ def _compare(
         ]
     identity = digest({"name": stored["name"], "parameters": stored["parameters"]})
     if label in identities and identities[label] != identity:
+        name = str(stored["name"])
+        if digest_in(name) is not None and name not in names:
+            return [
+                f"{axis} {label!r}: the trials in the results were trained with {short_name(name)} "
+                f"from a file with another content (digest {digest_in(name)}); bring the file back "
+                "as it was to continue, give the new one an alias to train both, or set results to "
+                "another location"
+            ]
         parameters = json.dumps(stored["parameters"], sort_keys=True)
         return [
             f"{axis} {label!r}: in the results this label stands for {stored['name']} with "

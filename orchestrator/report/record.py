@@ -14,6 +14,7 @@ from orchestrator.config.schema import SweepFile
 from orchestrator.report.data import RankedSweep, column, surveyed
 from orchestrator.untrusted import mapping_of, spec_of
 from orchestrator.wording import MISSING, count_text
+from workers.catalogue.code_files import digest_in, short_name
 
 _MACHINES = {
     "Device": "device",
@@ -232,14 +233,14 @@ def runnable(kept: Mapping[str, object]) -> dict[str, object]:
 
     Args:
         kept: The `config` of a grid document: axes as name, label and parameters,
-            and the paths `roots` and `weights`.
+            and the paths `roots`, `weights` and `code`.
     """
-    paths = {key: kept.get(key) for key in ("roots", "weights")}
-    roots, weights = (path if isinstance(path, Mapping) else {} for path in paths.values())
+    paths = (kept.get(key) for key in ("roots", "weights", "code"))
+    roots, weights, code = (path if isinstance(path, Mapping) else {} for path in paths)
     read = {
         "datasets": lambda entry: _dataset(entry, roots),
-        "models": lambda entry: _model(entry, weights),
-        "losses": _entry,
+        "models": lambda entry: _from_file(_model(entry, weights), code),
+        "losses": lambda entry: _from_file(_entry(entry), code),
     }
     values: dict[str, object] = {}
     others = [key for key in SweepFile.model_fields if key not in (*_FIRST_KEYS, "results")]
@@ -262,6 +263,17 @@ def _entry(component: Mapping[str, object]) -> dict[str, object]:
     if isinstance(parameters, Mapping) and parameters:
         entry["parameters"] = dict(parameters)
     return entry
+
+
+def _from_file(entry: dict[str, object], code: Mapping[str, object]) -> dict[str, object]:
+    """Returns a model or loss of a file of code with the path of this file."""
+    name = str(entry["name"])
+    digest = digest_in(name)
+    if digest is None:
+        return entry
+    short = short_name(name)
+    rest = {k: v for k, v in entry.items() if k != "name" and (k, v) != ("alias", short)}
+    return {"file": code.get(digest, "FILE"), "name": short, **rest}
 
 
 def _dataset(component: Mapping[str, object], roots: Mapping[str, object]) -> dict[str, object]:

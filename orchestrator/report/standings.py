@@ -15,6 +15,7 @@ from orchestrator.ranking.scores import scores_of
 from orchestrator.report.data import RankedSweep, column
 from orchestrator.report.statistics import Statistics
 from orchestrator.tune.results import TUNED
+from workers.catalogue.code_files import digest_in
 from workers.catalogue.losses import LOSSES, loss_title
 
 
@@ -198,6 +199,8 @@ def loss_kinds(sweep: RankedSweep) -> Mapping[str, LossKind]:
 def _kind(name: str) -> LossKind:
     """Reads a name such as `iou+focal`, or a published one such as `IoUFocal`."""
     text = name.strip().lower()
+    if digest_in(text):  # from a file of code, which is not imported here
+        return "compound" if "+" in text else "single"
     if text in LOSSES or text in {entry.title.lower() for entry in LOSSES.values()}:
         return "single"
     if "+" in text or text in _compound_titles():

@@ -1,4 +1,4 @@
-"""An installed package adds a model, a loss and a dataset, and a sweep runs with them."""
+"""An installed package adds a model, a loss and a dataset, a file adds a loss; a sweep runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.conftest import ROOT
 from tests.integration.sweeps import write_config
+from workers.catalogue.code_files import read_code
+
+OWN_FILE = ROOT / "tests" / "data" / "own_file.txt"
 
 POINTS = """\
 [podium.models]
@@ -50,7 +54,7 @@ def outside_config(folder: Path) -> Path:
         folder,
         datasets=[{"name": "stripes", "parameters": {"num_images": 15, "size": 32}}],
         models=["blob-net", {"name": "unet", "alias": "unet-4", "parameters": {"width": 4}}],
-        losses=["squared", "bce+squared"],
+        losses=["squared", "bce+squared", {"file": str(OWN_FILE), "name": "tilted"}],
         repeats=1,
     )
 
@@ -58,11 +62,13 @@ def outside_config(folder: Path) -> Path:
 def check(done: subprocess.CompletedProcess[str], results: Path) -> None:
     assert done.returncode == 0, done.stderr
     trials = pd.read_parquet(results / "trials")
-    assert sorted(trials["model"]) == ["blob-net", "blob-net", "unet-4", "unet-4"]
-    assert set(trials["loss"]) == {"squared", "bce+squared"}
+    assert sorted(trials["model"]) == ["blob-net"] * 3 + ["unet-4"] * 3
+    assert set(trials["loss"]) == {"squared", "bce+squared", "tilted"}
     assert set(trials["dataset"]) == {"stripes"}
     for versions in trials["versions"]:
         assert json.loads(versions)["acme-podium"].startswith("0.3+")
+    code = read_code(OWN_FILE)
+    assert f"tilted@{code.digest}" in set(trials["loss_name"])
 
 
 @pytest.mark.slow
@@ -82,7 +88,7 @@ def test_sweep_runs_with_entries_of_an_installed_package(tmp_path, site):
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(180)
-def test_ray_workers_find_entries_of_an_installed_package(tmp_path, site):
+def test_ray_workers_find_entries_of_a_package_and_a_file(tmp_path, site):
     done = podium(site, "run", outside_config(tmp_path), "--set", "cluster.cpus=1")
     check(done, tmp_path / "results")
 

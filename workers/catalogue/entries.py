@@ -1,13 +1,21 @@
-"""A catalogue of entries: Podium's own, and those of installed packages by entry point."""
+"""A catalogue of entries: Podium's own, those of installed packages, and those of files."""
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Generic, NoReturn, Protocol, TypeVar
 
-from workers.contract import UserError
+from workers.catalogue.code_files import (
+    Call,
+    check_entry,
+    import_code,
+    is_from_module,
+    read_code,
+)
+from workers.contract import CodeFile, UserError
 
 
 class Named(Protocol):
@@ -28,18 +36,32 @@ class Catalogue(MutableMapping[str, Entry], Generic[Entry]):
     Another package adds an entry through an entry point of the group, whose name is the entry's
     name and whose object is the entry. They are looked up at the first use and not at import, so
     that a package can import its entry's class from the module that holds the catalogue.
+
+    `add_file` adds the entries of a user's file, under names with a digest of its content. They
+    are found by these names, but not listed.
     """
 
-    def __init__(self, group: str, kind: type[Entry], own: Iterable[Entry]) -> None:
+    def __init__(
+        self,
+        group: str,
+        kind: type[Entry],
+        own: Iterable[Entry],
+        call: Callable[[Entry], Call] | None = None,
+    ) -> None:
         """Keeps Podium's own entries.
 
         Args:
             group: Group of entry points, for example `podium.models`.
             kind: Class of an entry.
             own: Podium's own entries.
+            call: Returns how the function of an entry is called, to check the entries of files;
+                None for a catalogue without such entries.
         """
         self._group = group
         self._kind = kind
+        self._call = call
+        self._of_files: dict[str, Entry] = {}
+        self._places: dict[str, str] = {}
         self._entries = {entry.name: entry for entry in own}
         self._origins: dict[str, str] = {}
         self._searched = False
@@ -52,7 +74,7 @@ class Catalogue(MutableMapping[str, Entry], Generic[Entry]):
     def __getitem__(self, name: str) -> Entry:
         """Returns an entry; raises KeyError, or UserError (see `_search`)."""
         self._search()
-        return self._entries[name]
+        return self._entries[name] if name in self._entries else self._of_files[name]
 
     def __setitem__(self, name: str, entry: Entry) -> None:
         """Adds an entry in this process only."""
@@ -73,6 +95,47 @@ class Catalogue(MutableMapping[str, Entry], Generic[Entry]):
         """Returns the number of entries."""
         self._search()
         return len(self._entries)
+
+    def add_file(self, file: CodeFile | Path | str) -> dict[str, str]:
+        """Adds the entries of a user's file in this process; runs the file the first time.
+
+        Args:
+            file: The file, or its path.
+
+        Returns:
+            The name of each entry in this catalogue, `NAME@DIGEST`, by its name in the file; empty
+            if the file defines none of this kind.
+
+        Raises:
+            UserError: The file cannot be read or imported, or an entry is wrong; the message names
+                file and line.
+        """
+        if self._call is None:
+            msg = f"{self._kind.__name__} is not read from a file"
+            raise TypeError(msg)
+        if not isinstance(file, CodeFile):
+            file = read_code(Path(file))
+        module = import_code(file)
+        names: dict[str, str] = {}
+        for entry in list({id(one): one for one in vars(module).values()}.values()):
+            if not isinstance(entry, self._kind):
+                continue
+            call = self._call(entry)
+            if entry.name in self and not is_from_module(call, module):
+                continue  # an entry of this catalogue that the file has imported
+            place = check_entry(entry.name, call, file, module)
+            if entry.name in self or entry.name in names:
+                other = "the file" if entry.name in names else "Podium or an installed package"
+                msg = f"{place}: {other} already has an entry {entry.name!r}; rename one of them"
+                raise UserError(msg)
+            names[entry.name] = f"{entry.name}@{file.digest}"
+            self._of_files[names[entry.name]] = entry
+            self._places[names[entry.name]] = place
+        return names
+
+    def place(self, name: str) -> str | None:
+        """Returns file and line of the function of an entry from a user's file; None for others."""
+        return self._places.get(name)
 
     def _search(self) -> None:
         """Adds the entries of installed packages, once.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workers.catalogue import CatalogueError, Options, complete_options, nearest
+from workers.catalogue.code_files import Call
 from workers.catalogue.entries import Catalogue
 from workers.catalogue.model_options import (
     BackboneOptions,
@@ -251,7 +252,18 @@ _OWN = (
     ),
 )
 
-MODELS = Catalogue("podium.models", ModelEntry, _OWN)
+
+def _call(entry: ModelEntry) -> Call:
+    options = tuple(key for key in entry.options.model_fields if key != "pretrained")
+    return Call(
+        reference=entry.build,
+        positional=("num_classes",),
+        keywords=options,
+        options=entry.options,
+    )
+
+
+MODELS = Catalogue("podium.models", ModelEntry, _OWN, _call)
 
 
 def complete_model(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, JSONValue]]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from workers.catalogue import load
+from workers.catalogue.code_files import short_name
 from workers.catalogue.losses import LEARNING_RATE, LOSSES, complete_loss, weight_in_epoch
 from workers.catalogue.losses.entry import LossEntry, MapName
 from workers.losses.maps import maps_of_truth
@@ -123,9 +124,15 @@ def build_loss(name: str, **parameters: Any) -> SegmentationLoss:  # noqa: ANN40
     if len(parts) == 1:
         return SegmentationLoss([term_of(LOSSES[name], complete)])
     weights: Any = complete["weights"]
-    options: Any = [complete[part] for part in parts]
+    options: Any = [complete[short_name(part)] for part in parts]
     entries = [LOSSES[part] for part in parts]
     return SegmentationLoss(list(map(term_of, entries, options, weights)))
+
+
+def _described(name: str) -> str:
+    """Returns the name of a component for messages, with file and line if it is from a file."""
+    place = LOSSES.place(name)
+    return name if place is None else f"{short_name(name)} ({place})"
 
 
 def term_of(
@@ -139,7 +146,7 @@ def term_of(
         weight: A number or a schedule.
     """
     return Term(
-        name=entry.name,
+        name=_described(entry.name),
         compute=functools.partial(load(entry.compute), **options),
         weight=weight,
         needs=entry.needs,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 from workers.catalogue import CatalogueError, complete_options, nearest
+from workers.catalogue.code_files import Call, short_name
 from workers.catalogue.entries import Catalogue
 from workers.catalogue.losses import boundary, compound, pixel, region
 from workers.catalogue.losses.entry import LossEntry as LossEntry
@@ -22,10 +23,22 @@ LEARNING_RATE_SPACE = Range(low=1e-4, high=1e-2, log=True)
 WEIGHT_SPACE = Range(low=0.1, high=10.0, log=True)
 MAX_LEARNING_RATE = 1e30
 
+
+def _call(entry: LossEntry) -> Call:
+    return Call(
+        reference=entry.compute,
+        positional=("logits_BCHW", "truth_BCHW"),
+        keywords=(*entry.options.model_fields, *(f"{need}_BCHW" for need in entry.needs)),
+        options=entry.options,
+        searched=tuple(entry.space),
+    )
+
+
 LOSSES = Catalogue(
     "podium.losses",
     LossEntry,
     (*region.ENTRIES, *pixel.ENTRIES, *boundary.ENTRIES, *compound.ENTRIES),
+    _call,
 )
 """The order decides the form of a sum: a new loss goes to the end of the entries of its kind."""
 
@@ -47,6 +60,8 @@ def _nearest_loss(part: str) -> str:
 def split_loss(name: str) -> tuple[str, ...]:
     """Returns the components of a loss in the order of its name; a plain loss has one.
 
+    A component of a user's file keeps its digest: `tilted@3f2a9c1b44de`.
+
     Raises:
         CatalogueError: A component is unknown or is named twice.
     """
@@ -56,7 +71,7 @@ def split_loss(name: str) -> tuple[str, ...]:
             known = f"{_nearest_loss(part)}, and sums such as iou+focal"
             culprit = f"unknown loss {part!r}" if len(parts) > 1 else "unknown loss"
             raise CatalogueError(("name",), name, f"{culprit}; {known}")
-        if parts.count(part) > 1:
+        if [short_name(one) for one in parts].count(short_name(part)) > 1:
             remedy = f"name {part!r} once and give it a weight"
             raise CatalogueError(("name",), name, f"{part!r} is named twice; {remedy}")
     return parts
@@ -77,9 +92,10 @@ def loss_title(name: str) -> str:
 def complete_loss(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, JSONValue]]:
     """Returns the canonical name and complete parameters of a loss or a sum of losses.
 
-    The components of a sum are put in the order of the catalogue, so that `focal+iou` and
-    `iou+focal` have one identity. A sum's parameters are `weights` (one per component, in the order
-    of the name as given, default 1; see `weight_in_epoch`) and, under the name of each component,
+    The components of a sum are put in the order of the catalogue, those of a file last by name, so
+    that `focal+iou` and `iou+focal` have one identity. A sum's parameters are `weights` (one per
+    component, in the order of the name as given, default 1; see `weight_in_epoch`) and, under the
+    name of each component,
     its parameters. Every loss takes `learning_rate`; if it is not given, it is not part of the
     result.
 
@@ -91,17 +107,18 @@ def complete_loss(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[s
     parameters = {key: value for key, value in parameters.items() if key != LEARNING_RATE}
     if len(parts) == 1:
         return parts[0], complete_options(LOSSES[parts[0]].options, parameters) | rate
-    known = ("weights", *parts, LEARNING_RATE)
+    known = ("weights", *map(short_name, parts), LEARNING_RATE)
     for key in parameters:
         if key not in known:
-            remedy = f"options of a component go under its name, as {parts[-1]}: {{OPTION: VALUE}}"
+            remedy = f"options of a component go under its name, as {known[-2]}: {{OPTION: VALUE}}"
             reason = f"unknown parameter of a sum; {nearest(key, known)}; {remedy}"
             raise CatalogueError(("parameters", str(key)), parameters[key], reason)
     weights = dict(zip(parts, _weights(parameters.get("weights"), len(parts)), strict=True))
     ordered = [part for part in LOSSES if part in parts]
+    ordered += sorted(part for part in parts if part not in ordered)
     complete: dict[str, JSONValue] = {"weights": [weights[part] for part in ordered]}
     for part in ordered:
-        complete[part] = _part_options(part, parameters.get(part))
+        complete[short_name(part)] = _part_options(part, parameters.get(short_name(part)))
     return "+".join(ordered), complete | rate
 
 
@@ -117,10 +134,10 @@ def search_space(name: str) -> dict[str, Domain]:
             space |= LOSSES[part].space
             continue
         if part != parts[0]:
-            space[f"weights.{part}"] = WEIGHT_SPACE
+            space[f"weights.{short_name(part)}"] = WEIGHT_SPACE
         for key, domain in LOSSES[part].space.items():
             if not (isinstance(domain, Range) and not domain.in_sums):
-                space[f"{part}.{key}"] = domain
+                space[f"{short_name(part)}.{key}"] = domain
     return space | {LEARNING_RATE: LEARNING_RATE_SPACE}
 
 
@@ -132,7 +149,7 @@ def with_values(
     Raises:
         CatalogueError: A key or a value is refused.
     """
-    parts = name.split("+")
+    parts = short_name(name).split("+")
     changed: dict[str, Any] = {key: _copied(value) for key, value in parameters.items()}
     for key, value in values.items():
         holder, dot, inner = key.partition(".")
@@ -154,7 +171,7 @@ def value_of(name: str, parameters: Mapping[str, Any], key: str) -> JSONValue:
     if not dot:
         return parameters.get(key)
     if holder == "weights":
-        return parameters["weights"][name.split("+").index(inner)]  # type: ignore[no-any-return]
+        return parameters["weights"][short_name(name).split("+").index(inner)]  # type: ignore[no-any-return]
     return parameters[holder][inner]  # type: ignore[no-any-return]
 
 
@@ -236,9 +253,9 @@ def _is_weight(value: object) -> TypeGuard[float]:
 
 
 def _part_options(part: str, options: object) -> dict[str, JSONValue]:
-    path = ("parameters", part)
+    path = ("parameters", short_name(part))
     if options is None:
         options = {}
     if not isinstance(options, Mapping):
-        raise CatalogueError(path, options, f"expected the options of {part}, as OPTION: VALUE")
+        raise CatalogueError(path, options, f"expected the options of {path[1]}, as OPTION: VALUE")
     return complete_options(LOSSES[part].options, options, path)

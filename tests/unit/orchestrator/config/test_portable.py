@@ -115,4 +115,6 @@ def test_every_path_of_the_schema_is_made_absolute():
                    for meta in getattr(part, "__metadata__", ()))  # fmt: skip
 
     KNOWN = {repr(kind.__metadata__[0]) for kind in (DataRoot, LocalPath, Location)}  # type: ignore[attr-defined]
-    assert set(paths(SweepFile)) == {"results", "data.root", "data.cache", "datasets.root"}
+    assert set(paths(SweepFile)) == {
+        "results", "data.root", "data.cache", "datasets.root", "models.file", "losses.file",
+    }  # fmt: skip

@@ -11,8 +11,11 @@ from pydantic import BaseModel
 
 from orchestrator.config.schema import Role, SweepFile, TrainingSection
 from orchestrator.plan.grid import build_grid
+from tests.conftest import ROOT
 from tests.unit.orchestrator.config.builders import load
 from workers.contract import DataProtocol, TrainingProtocol
+
+OWN_FILE = ROOT / "tests" / "data" / "own_file.txt"
 
 # A value other than the one below, for every key; identity keys change ids, runtime keys do not.
 BASE = (
@@ -29,6 +32,8 @@ OTHER_VALUES: dict[Role, dict[str, str | None]] = {
         "models.name": "models.0.name=fcn",
         "models.parameters": "models.0.parameters={width: 8}",
         "losses.name": "losses.0.name=iou",
+        "models.file": f"models.0={{file: {OWN_FILE}, name: shallow, alias: m}}",
+        "losses.file": f"losses.0={{file: {OWN_FILE}, name: tilted, alias: l}}",
         "losses.parameters": "losses.0.parameters={gamma: 2}",
         "repeats": "repeats=4",
         "seed": "seed=43",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -121,12 +121,14 @@ def build_loss(name: str, **parameters: Any) -> SegmentationLoss:  # noqa: ANN40
     name, complete = complete_loss(name, parameters)
     complete.pop(LEARNING_RATE, None)
     parts = name.split("+")
-    if len(parts) == 1:
-        return SegmentationLoss([term_of(LOSSES[name], complete)])
-    weights: Any = complete["weights"]
-    options: Any = [complete[short_name(part)] for part in parts]
-    entries = [LOSSES[part] for part in parts]
-    return SegmentationLoss(list(map(term_of, entries, options, weights)))
+    weights: Any = complete.get("weights", [1.0])
+    options: Any = [complete[short_name(part)] for part in parts] if len(parts) > 1 else [complete]
+    return SegmentationLoss(
+        [
+            replace(term_of(LOSSES[part], chosen, weight), name=_described(part))
+            for part, chosen, weight in zip(parts, options, weights, strict=True)
+        ]
+    )
 
 
 def _described(name: str) -> str:
@@ -146,7 +148,7 @@ def term_of(
         weight: A number or a schedule.
     """
     return Term(
-        name=_described(entry.name),
+        name=entry.name,
         compute=functools.partial(load(entry.compute), **options),
         weight=weight,
         needs=entry.needs,

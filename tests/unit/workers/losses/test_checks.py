@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from types import ModuleType
@@ -106,7 +107,19 @@ def test_command_prints_a_table_and_fails_with_code_1(monkeypatch):
     done = CliRunner().invoke(app, ["check", "loss", "wrong"])
     assert done.exit_code == 1
     assert "the entry states no" in done.stdout
-    assert "checks failed." in done.stdout
+    assert "checks failed" in done.stdout
+
+
+def test_command_checks_the_losses_of_a_file(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, ["new", "loss", "tilted"]).exit_code == 0
+    done = CliRunner().invoke(app, ["check", "loss", "tilted.py", "--json"])
+    assert done.exit_code == 0, done.output
+    (document,) = json.loads(done.stdout)
+    assert (document["loss"], document["num_failed"]) == ("tilted", 0)
+    (tmp_path / "tilted.py").write_text("x = 1\n")
+    done = CliRunner().invoke(app, ["check", "loss", "tilted.py"])
+    assert "defines no loss" in str(done.exception)
 
 
 @pytest.mark.parametrize(

@@ -213,9 +213,7 @@ def test_tables_of_models_equal_the_catalogue():
 def test_losses_page_has_every_loss_with_its_options():
     page = text_of(ROOT / "docs" / "losses.md")
     for name, entry in LOSSES.items():
-        (row,) = re.findall(
-            rf"^\| `{name}` \| {re.escape(entry.title)} \|.*$", page, re.MULTILINE
-        )
+        (row,) = re.findall(rf"^\| `{name}` \| {re.escape(entry.title)} \|.*$", page, re.MULTILINE)
         for option in entry.options.model_fields:
             assert f"`{option}` (" in row
 

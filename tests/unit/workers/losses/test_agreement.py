@@ -30,4 +30,5 @@ def test_value_and_gradient_equal_those_of_public_code(reference):
     value.backward()
     assert value.item() == pytest.approx(reference["value"], abs=1e-6)
     expected = torch.tensor(reference["gradient"], dtype=torch.float64)
+    assert logits.grad is not None
     torch.testing.assert_close(logits.grad.flatten(), expected, rtol=0, atol=1e-6)

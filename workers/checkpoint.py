@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from workers.contract import EpochRecord
+from workers.optimisation import Optimisation
 
 CHECKPOINT_VERSION = 1
 _MAGIC = b"podium checkpoint "
@@ -56,7 +57,7 @@ class TrainingState:
 
 
 def pack(
-    key: str, state: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer
+    key: str, state: TrainingState, model: nn.Module, optimisation: Optimisation
 ) -> memoryview:
     """Returns all that a training needs to continue bit for bit; the only copy on the host."""
     buffer = io.BytesIO()
@@ -65,7 +66,7 @@ def pack(
         "version": CHECKPOINT_VERSION,
         "key": key,
         "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        **optimisation.state_dict(),
         "history": [asdict(record) for record in state.history],
         "best_epoch": state.best_epoch,
         "best_dice": state.best_dice,
@@ -84,10 +85,10 @@ def unpack(
     content: bytes | memoryview,
     key: str,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimisation: Optimisation,
     device: torch.device,
 ) -> TrainingState | None:
-    """Restores model, optimizer and random state from `pack`'s bytes.
+    """Restores model, optimisation and random state from `pack`'s bytes.
 
     The state is read on the host; every tensor goes to the device that a fresh training uses. Adam
     counts its steps on the host: a counter on the device would make each later step wait for it.
@@ -100,7 +101,7 @@ def unpack(
     if document is None or document["version"] != CHECKPOINT_VERSION or document["key"] != key:
         return None
     model.load_state_dict(document["model"])
-    optimizer.load_state_dict(document["optimizer"])
+    optimisation.load_state_dict(document)
     torch.set_rng_state(document["rng_cpu"])
     if document["rng_cuda"] and torch.cuda.device_count() == len(document["rng_cuda"]):
         torch.cuda.set_rng_state_all(document["rng_cuda"])

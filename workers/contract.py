@@ -14,7 +14,10 @@ from typing import Literal, Protocol
 
 JSONValue = None | bool | int | float | str | list["JSONValue"] | dict[str, "JSONValue"]
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
+OptimizerName = Literal["adam", "adamw", "sgd"]
+ScheduleName = Literal["constant", "poly", "cosine", "step"]
+ScheduleUnit = Literal["epoch", "step"]
 SplitUnit = Literal["image", "group", "similar"]
 SiblingKind = Literal["none", "group", "similar", "equal"]
 Normalisation = Literal["imagenet", "half", "unit"]
@@ -118,12 +121,13 @@ class TrainingProtocol:
     """How a model is trained.
 
     Attributes:
-        optimizer: Only Adam so far, as in the study.
+        optimizer: Adam, as in the study, AdamW or SGD, as torch defines them.
         learning_rate: Step size of the optimizer; a loss can have its own, which replaces it.
         batch_size: Images per step.
         max_epochs: Upper bound on epochs.
         patience: Epochs without a better validation Dice before training stops.
-        precision: Arithmetic of the forward pass; bfloat16 means autocast.
+        precision: Arithmetic of the forward pass; bfloat16 and float16 mean autocast, and float16
+            also scales the loss, so that small gradients are not lost.
         channels_last: Memory layout of activations; changes bits, not mathematics.
         auxiliary_weight: Weight of the loss of every auxiliary output, or one weight per output in
             the model's order; an output with weight 0 is not trained.
@@ -132,11 +136,27 @@ class TrainingProtocol:
         tf32: Let a GPU multiply float32 with 10 bits of mantissa.
         fused_optimizer: Update all weights in one kernel.
         compiled: Train through torch.compile; validation and test stay eager.
+        betas: Adam's and AdamW's decay of the two moments of the gradient.
+        eps: Added to the denominator of Adam and AdamW.
+        weight_decay: L2 penalty of Adam and SGD, decoupled decay of AdamW.
+        momentum: Of SGD.
+        nesterov: Whether SGD's momentum looks ahead.
+        schedule: How the learning rate falls up to `max_epochs`.
+        schedule_unit: Whether it changes after each epoch or each step.
+        schedule_power: Exponent of `poly`.
+        schedule_interval: Epochs between two reductions by `step`.
+        schedule_factor: Factor of each reduction by `step`.
+        warmup_epochs: Epochs in which the rate rises linearly to `learning_rate` first.
+        gradient_clip_norm: Largest L2 norm of all gradients together; None does not clip.
+        ema: Decay of an exponential moving average of weights and buffers, updated after each
+            step, which is validated and tested in place of the weights; None keeps the weights.
+        augmentation: Changes of the training images, in this order; each has its name under `name`
+            and all its options (`workers.catalogue.augmentations`).
 
     A field marked `later` was added after trials had ids: at its default it is not part of the id.
     """
 
-    optimizer: Literal["adam"] = "adam"
+    optimizer: OptimizerName = "adam"
     learning_rate: float = 0.001
     batch_size: int = 8
     max_epochs: int = 200
@@ -149,6 +169,22 @@ class TrainingProtocol:
     tf32: bool = field(default=False, metadata={"later": True})
     fused_optimizer: bool = field(default=False, metadata={"later": True})
     compiled: bool = field(default=False, metadata={"later": True})
+    betas: tuple[float, float] = field(default=(0.9, 0.999), metadata={"later": True})
+    eps: float = field(default=1e-8, metadata={"later": True})
+    weight_decay: float = field(default=0.0, metadata={"later": True})
+    momentum: float = field(default=0.0, metadata={"later": True})
+    nesterov: bool = field(default=False, metadata={"later": True})
+    schedule: ScheduleName = field(default="constant", metadata={"later": True})
+    schedule_unit: ScheduleUnit = field(default="epoch", metadata={"later": True})
+    schedule_power: float = field(default=0.9, metadata={"later": True})
+    schedule_interval: int = field(default=30, metadata={"later": True})
+    schedule_factor: float = field(default=0.1, metadata={"later": True})
+    warmup_epochs: int = field(default=0, metadata={"later": True})
+    gradient_clip_norm: float | None = field(default=None, metadata={"later": True})
+    ema: float | None = field(default=None, metadata={"later": True})
+    augmentation: tuple[Mapping[str, JSONValue], ...] = field(
+        default=(), hash=False, metadata={"later": True}
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,8 +209,8 @@ class TrialSpec:
         """Returns the specification as plain JSON values, labels included."""
         document = dataclasses.asdict(self)
         document["data"]["split"] = list(self.data.split)
-        if isinstance(self.training.auxiliary_weight, tuple):
-            document["training"]["auxiliary_weight"] = list(self.training.auxiliary_weight)
+        training = document["training"]
+        training |= {key: list(item) for key, item in training.items() if isinstance(item, tuple)}
         return document
 
     @classmethod
@@ -185,8 +221,7 @@ class TrialSpec:
         data = dict(values.pop("data"))  # type: ignore[call-overload]
         data["split"] = tuple(data["split"])
         training = dict(values.pop("training"))  # type: ignore[call-overload]
-        if isinstance(training.get("auxiliary_weight"), list):
-            training["auxiliary_weight"] = tuple(training["auxiliary_weight"])
+        training |= {key: tuple(item) for key, item in training.items() if isinstance(item, list)}
         protocols = {"data": DataProtocol(**data), "training": TrainingProtocol(**training)}
         return cls(**components, **protocols, **values)  # type: ignore[arg-type]
 

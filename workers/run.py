@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -30,7 +31,7 @@ from workers.contract import (
     UserError,
 )
 from workers.datasets import open_dataset
-from workers.datasets.cache import DatasetArrays, load_arrays
+from workers.datasets.cache import DatasetArrays, MaskMap, load_arrays
 from workers.datasets.split import split_indices
 from workers.environment import (
     code_version,
@@ -49,7 +50,7 @@ from workers.evaluation import (
 )
 from workers.identity import trial_id
 from workers.losses import build_loss
-from workers.losses.maps import MAPS
+from workers.losses.maps import map_of_mask
 from workers.metrics.scores import score_images
 from workers.models import build_model
 from workers.outside import add_files, outside_versions
@@ -150,7 +151,7 @@ def _load_task(
         spec.data.image_size,
         Path(runtime.cache_dir),
         spec.data.mask_resize,
-        {name: MAPS[name] for name in needed_maps(spec.loss.name)},
+        {} if spec.training.augmentation else _maps(spec),
     )
     _refuse_changed(spec.dataset, runtime, arrays.fingerprint)
     split = split_indices(
@@ -175,6 +176,11 @@ def _load_task(
         repeat=spec.repeat,
     )
     return task, arrays
+
+
+def _maps(spec: TrialSpec) -> dict[str, MaskMap]:
+    """Returns the functions of the maps that the loss needs, by name."""
+    return {name: functools.partial(map_of_mask, name) for name in needed_maps(spec.loss.name)}
 
 
 def _refuse_changed(dataset: Component, runtime: Runtime, fingerprint: str) -> None:

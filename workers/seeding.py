@@ -6,7 +6,7 @@ import hashlib
 
 
 def derive_seed(seed: int, purpose: str, repeat: int, *more: int | str) -> int:
-    """Returns a 63-bit seed for one purpose: `split`, `order`, `weights`, `training`.
+    """Returns a 63-bit seed for one purpose, such as `split`, `order`, `weights` or `training`.
 
     All losses of one (dataset, model, repeat) thereby see the same split, the same order and the
     same initial weights, so that comparisons between losses are paired.

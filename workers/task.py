@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from workers.contract import TrainingProtocol
 from workers.datasets.cache import DatasetArrays
 from workers.datasets.split import Split
 from workers.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from workers.augmentation import Augmentation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +34,8 @@ class Task:
         repeat: Number of the repeat; with the seed it decides the order of the images.
         images_NHWC: uint8.
         masks_NHW: uint8, 0 or 1.
-        maps_NHW: Maps of the masks that the loss needs, by name, float32.
+        maps_NHW: Maps of the masks that the loss needs, by name, float32; empty with augmentation,
+            which changes the masks.
         scale: (1, 3, 1, 1). A uint8 image times `scale` plus `shift` is normalised.
         source_images: `images_NHWC` as the cache holds it, on the host; likewise `source_masks`.
     """
@@ -66,13 +71,33 @@ class Task:
         order = torch.randperm(len(self.split.train), generator=generator)
         return self.indices(self.split.train)[order.to(self.device)]
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def augmentation(self, epoch: int) -> Augmentation | None:
+        """Returns the augmentation of the training images of an epoch; None without one."""
+        if not self.training.augmentation:
+            return None
+        from workers.augmentation import Augmentation
+
+        return Augmentation(
+            self.training.augmentation,
+            num_images=len(self.names),
+            seed=self.seed,
+            repeat=self.repeat,
+            epoch=epoch,
+            device=self.device,
+        )
+
+    def batch(
+        self, indices: Tensor, augmentation: Augmentation | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Returns normalised images (B, 3, H, W) float32 and masks (B, H, W) uint8."""
         images_BCHW = self.images_NHWC[indices].permute(0, 3, 1, 2).float()
+        masks_BHW = self.masks_NHW[indices]
+        if augmentation:
+            images_BCHW, masks_BHW = augmentation(images_BCHW / 255, masks_BHW, indices)
+            images_BCHW = images_BCHW * 255
         images_BCHW = images_BCHW.mul_(self.scale).add_(self.shift)
-        if not self.training.channels_last:
-            images_BCHW = images_BCHW.contiguous()
-        return images_BCHW, self.masks_NHW[indices]
+        layout = torch.channels_last if self.training.channels_last else torch.contiguous_format
+        return images_BCHW.contiguous(memory_format=layout), masks_BHW
 
     def maps(self, indices: Tensor) -> dict[str, Tensor]:
         """Returns the maps that the loss needs for a batch, by name, (B, 1, H, W) float32."""
@@ -80,8 +105,9 @@ class Task:
 
     def autocast(self) -> AbstractContextManager[object]:
         """Returns the arithmetic of the forward pass."""
-        enabled = self.training.precision == "bfloat16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+        precision = self.training.precision
+        dtype = torch.float16 if precision == "float16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=precision != "float32")
 
 
 def prepare_task(

@@ -24,6 +24,7 @@ from workers.losses import SegmentationLoss
 from workers.metrics.scores import score_images
 from workers.models import SegmentationOutput
 from workers.models.output import output_of
+from workers.optimisation import Optimisation
 from workers.task import Task
 
 Loss = Callable[..., Tensor]
@@ -78,24 +79,27 @@ def train(
             got a gradient in the first step, or all gradients of the first epoch were zero.
     """
     protocol = task.training
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=learning_rate, fused=protocol.fused_optimizer or None
+    optimisation = Optimisation(
+        model,
+        protocol,
+        learning_rate=learning_rate,
+        steps_per_epoch=len(_batches(task, 1, min_train_batch)),
     )
     trained = compiled(model) if protocol.compiled else model
     saved = checkpoints.load()
-    state = saved and unpack(saved, checkpoint_key, model, optimizer, task.device)
+    state = saved and unpack(saved, checkpoint_key, model, optimisation, task.device)
     if not state:
         state = TrainingState()
     for record in state.history:
         on_epoch(record)
     last_save, pause_seconds = clock(), checkpoint_interval_seconds
     while not state.is_over(max_epochs=protocol.max_epochs, patience=protocol.patience):
-        record = _run_epoch(model, trained, loss, task, optimizer, state, min_train_batch, clock)
-        state.update(record, model)
+        record = _run_epoch(trained, loss, task, optimisation, state, min_train_batch, clock)
+        state.update(record, optimisation.evaluated)
         on_epoch(record)
         began = clock()
         if began - last_save >= pause_seconds:
-            checkpoints.save(pack(checkpoint_key, state, model, optimizer))
+            checkpoints.save(pack(checkpoint_key, state, model, optimisation))
             last_save = clock()
             if checkpoint_interval_seconds:
                 pause_seconds = max(
@@ -114,11 +118,10 @@ def compiled(model: nn.Module) -> nn.Module:
 
 
 def _run_epoch(
-    model: nn.Module,
     trained: nn.Module,
     loss: Loss,
     task: Task,
-    optimizer: torch.optim.Optimizer,
+    optimisation: Optimisation,
     state: TrainingState,
     min_train_batch: int,
     clock: Callable[[], float],
@@ -127,14 +130,12 @@ def _run_epoch(
     epoch = state.epoch + 1
     if isinstance(loss, SegmentationLoss):
         loss = loss.at(epoch)
-    train_loss = train_epoch(trained, loss, task, optimizer, epoch, min_train_batch)
+    train_loss = train_epoch(trained, loss, task, optimisation, epoch, min_train_batch)
     if not math.isfinite(train_loss):
         message = f"the training loss became {train_loss} in epoch {epoch}"
         raise DivergedError(message, state)
-    if epoch == 1:
-        _refuse_zero_gradients(optimizer)
     try:
-        counts = count_images(model, task, task.indices(task.split.val))
+        counts = count_images(optimisation.evaluated, task, task.indices(task.split.val))
     except NonFiniteOutputError as error:
         message = f"validation in epoch {epoch}: {error}"
         raise DivergedError(message, state) from error
@@ -154,29 +155,18 @@ _REMEDY = (
 )
 
 
-def _backward(step_loss: Tensor, model: nn.Module, *, is_first: bool) -> None:
+def _backward(step_loss: Tensor, optimisation: Optimisation, *, is_first: bool) -> None:
     """Computes the gradients.
 
     Raises:
         SpecificationError: No weight got a gradient. This is checked once per epoch.
     """
     if step_loss.requires_grad:
-        step_loss.backward()
-        if not is_first or any(weight.grad is not None for weight in model.parameters()):
+        optimisation.backward(step_loss)
+        if not is_first or optimisation.gradients():
             return
     message = f"no weight of the model got a gradient from the loss, {_REMEDY}"
     raise SpecificationError(message)
-
-
-def _refuse_zero_gradients(optimizer: torch.optim.Optimizer) -> None:
-    """Raises SpecificationError if every gradient so far was zero, as Adam's second moments show.
-
-    A loss without a slope on one batch can have one on the next, so this is checked after an epoch.
-    The first weight with another gradient ends the search, so that the host waits once.
-    """
-    if not any(state["exp_avg_sq"].any() for state in optimizer.state.values()):
-        message = f"in the whole first epoch every weight got the gradient 0, {_REMEDY}"
-        raise SpecificationError(message)
 
 
 def supervised_loss(
@@ -209,7 +199,7 @@ def train_epoch(
     model: nn.Module,
     loss: Loss,
     task: Task,
-    optimizer: torch.optim.Optimizer,
+    optimisation: Optimisation,
     epoch: int,
     min_train_batch: int = 1,
 ) -> float:
@@ -224,19 +214,31 @@ def train_epoch(
         SpecificationError: As in `train`.
     """
     model.train()
-    total = torch.zeros((), dtype=torch.float64, device=task.device)
+    total = torch.zeros((2,), dtype=torch.float64, device=task.device)
     num_images = 0
-    for batch in task.epoch_order(epoch).split(task.batch_size):
-        if len(batch) < min_train_batch:
-            continue
-        images_BCHW, target_BHW = task.batch(batch)
+    augmentation = task.augmentation(epoch)
+    for batch in _batches(task, epoch, min_train_batch):
+        images_BCHW, target_BHW = task.batch(batch, augmentation)
         batch_loss = functools.partial(loss, maps=task.maps(batch)) if task.maps_NHW else loss
         with task.autocast():
             output = output_of(model, images_BCHW)
             step_loss = supervised_loss(batch_loss, output, target_BHW, task.training)
-        optimizer.zero_grad(set_to_none=True)
-        _backward(step_loss, model, is_first=not num_images)
-        optimizer.step()
-        total += step_loss.detach() * len(batch)
+        _backward(step_loss, optimisation, is_first=not num_images)
+        if epoch == 1:
+            total[1] += nn.utils.get_total_norm(optimisation.gradients())
+        optimisation.update()
+        total[0] += step_loss.detach() * len(batch)
         num_images += len(batch)
-    return float(total) / max(num_images, 1)
+    optimisation.end_epoch()
+    summed, slope = total.tolist()
+    # A loss without a slope on one batch can have one on the next.
+    if epoch == 1 and slope == 0 and math.isfinite(summed):
+        message = f"in the whole first epoch every weight got the gradient 0, {_REMEDY}"
+        raise SpecificationError(message)
+    return float(summed) / max(num_images, 1)
+
+
+def _batches(task: Task, epoch: int, min_train_batch: int) -> list[Tensor]:
+    """Returns the image numbers of each step of an epoch."""
+    batches = task.epoch_order(epoch).split(task.batch_size)
+    return [batch for batch in batches if len(batch) >= min_train_batch]

@@ -13,6 +13,7 @@ from orchestrator.cli.shared import JsonOption, print_json, print_line, shown_in
 from workers.contract import DEFAULT_CACHE, Component, UserError
 
 if TYPE_CHECKING:
+    from orchestrator.config import SweepConfig
     from workers.datasets.survey import Survey
 
 
@@ -78,8 +79,20 @@ def show_data(
         Path, typer.Option(help="File to write; .html or .png selects the format.")
     ] = Path("podium-data.html"),
     number: Annotated[
-        int, typer.Option(min=1, max=1000, help="Samples of each dataset at most.")
-    ] = 24,
+        int | None,
+        typer.Option(
+            min=1,
+            max=1000,
+            help="Samples of each dataset at most: 24, or with --augmented 3.",
+            show_default=False,
+        ),
+    ] = None,
+    augmented: Annotated[
+        bool,
+        typer.Option(
+            "--augmented", help="With a configuration: eight draws of its augmentation per image."
+        ),
+    ] = False,
 ) -> None:
     """Draw a contact sheet: images with the outline of their mask, worst findings first.
 
@@ -88,12 +101,23 @@ def show_data(
     from orchestrator.report.sheet.writing import check_sheet, contact_sheet
 
     check_sheet(out)
+    config = _augmenting(target) if augmented else None
     surveys = _named_surveys(target, root)
-    contact_sheet(surveys, out, num_samples=number)
+    contact_sheet(surveys, out, num_samples=number or (3 if augmented else 24), augmented_by=config)
     for found in surveys.values():
         state = "" if found.is_sound else ", refused: it cannot be trained on"
         print_line(f"{found.label}: {found.num_pairs:,} pairs{state}")
     print_line(f"Contact sheet: {out}")
+
+
+def _augmenting(target: str) -> SweepConfig:
+    """Returns the configuration whose augmentation is shown."""
+    from orchestrator.config import is_config, load_config
+
+    if not is_config(target):
+        msg = f"--augmented: {target} is not a configuration; name the file that sets training"
+        raise UserError(msg)
+    return load_config(Path(target))
 
 
 def _named_surveys(target: str, root: Path | None) -> Mapping[str, Survey]:

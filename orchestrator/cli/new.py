@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import keyword
 import re
 from pathlib import Path
@@ -59,6 +60,9 @@ def _write(kind: str, axis: str, name: str, folder: Path, is_taken: bool) -> Non
         if path.exists():
             msg = f"{path}: exists and is not overwritten; choose another name, or move the file"
             raise UserError(msg)
+    if importlib.util.find_spec(name) is not None:
+        msg = f"{name!r}: a Python module of this name is installed; choose another name"
+        raise UserError(msg)
     try:
         for path, template in files.items():
             text = template.read_text(encoding="utf-8")

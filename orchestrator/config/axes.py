@@ -39,7 +39,6 @@ _COMPLETE: dict[AxisName, Complete] = {
     "models": complete_model,
     "losses": complete_loss,
 }
-_KINDS: dict[AxisName, str] = {"datasets": "dataset", "models": "model", "losses": "loss"}
 _TABLES: dict[AxisName, Catalogue[Any]] = {
     "datasets": DATASETS,
     "models": MODELS,
@@ -90,8 +89,8 @@ def read_axis(
     roots: dict[str, str | None] = {}
     weights: dict[str, str] = {}
     problems: list[Problem] = []
-    choices: dict[tuple[str, int], Choice] = {}
     entries = items if isinstance(items, list) else []
+    choices: dict[tuple[str, int], Choice] = {}
     for position, item in enumerate(entries):
         schema = DatasetChoice if axis == "datasets" else CodeChoice
         with suppress(ValidationError):
@@ -151,7 +150,7 @@ class _Files:
     def full_name(self, axis: AxisName, choice: Choice) -> str:
         """Returns the name of an entry with the digest of its file, if it is from a file."""
         file = choice.file if isinstance(choice, CodeChoice) else None
-        kind = _KINDS[axis]
+        kind = _TABLES[axis].kind
         if file is None:
             found = digest_in(choice.name)
             if found is not None and found not in self.code:
@@ -355,12 +354,13 @@ def _read(
     except (UserError, ValueError) as error:
         refuse(document, [Problem(path=(*path, "from"), value=item["from"], reason=str(error))])
         raise  # not reached: there is a problem
+    entries = found.values.get("losses")
+    refuse(found, _code_problems(entries))
     problems = []
     try:
         LossesFile.model_validate(found.values)
     except ValidationError as error:
         problems = [translate(e, LossesFile) for e in error.errors(include_url=False)]
-    entries = found.values.get("losses")
     axis = read_axis("losses", entries, folder, learning_rate=rate, code=code)
     refuse(found, [*problems, *axis.problems])
     fresh = []
@@ -369,6 +369,16 @@ def _read(
             known.add(identity_of(component))
             fresh.append(entry)
     return fresh
+
+
+def _code_problems(entries: object) -> list[Problem]:
+    """Finds entries of an included file that name code: a file from results must not run code."""
+    reason = "an included file cannot name a file of code; add the entry to the configuration"
+    return [
+        Problem(path=("losses", position, "file"), value=entry["file"], reason=reason)
+        for position, entry in enumerate(entries if isinstance(entries, list) else [])
+        if isinstance(entry, Mapping) and "file" in entry
+    ]
 
 
 def identity_of(component: Component) -> str:

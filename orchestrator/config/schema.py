@@ -22,6 +22,8 @@ from pydantic_core import PydanticCustomError
 
 from orchestrator.config.gpus import AUTO
 from orchestrator.config.paths import resolve_data, resolve_local, resolve_location
+from workers.catalogue import CatalogueError
+from workers.catalogue.augmentations import complete_augmentation
 from workers.contract import (
     DEFAULT_CACHE,
     SIMILAR_DISTANCE,
@@ -29,7 +31,10 @@ from workers.contract import (
     DataProtocol,
     MaskResize,
     Normalisation,
+    OptimizerName,
     Precision,
+    ScheduleName,
+    ScheduleUnit,
     SplitUnit,
     TrainingProtocol,
 )
@@ -109,6 +114,20 @@ def _check_weights(value: object) -> float | list[float]:
     if not value:
         refuse_value(reason)
     return [_check_number(item, reason) for item in value]
+
+
+def _check_betas(betas: list[float]) -> list[float]:
+    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        refuse_value("must be two numbers from 0 to below 1, such as [0.9, 0.999]")
+    return betas
+
+
+def _check_augmentation(value: object) -> list[dict[str, Any]]:
+    try:
+        return complete_augmentation(value)
+    except CatalogueError as error:
+        place = ".".join(error.path)
+        refuse_value(f"{place}: {error.value!r}: {error.reason}" if place else error.reason)
 
 
 def _check_cluster(text: str) -> str:
@@ -220,10 +239,22 @@ class DataSection(Section):
         return self
 
 
+_ONLY_WITH: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "betas": ("optimizer", ("adam", "adamw")),
+    "eps": ("optimizer", ("adam", "adamw")),
+    "momentum": ("optimizer", ("sgd",)),
+    "nesterov": ("optimizer", ("sgd",)),
+    "schedule_power": ("schedule", ("poly",)),
+    "schedule_interval": ("schedule", ("step",)),
+    "schedule_factor": ("schedule", ("step",)),
+}
+"""Options of the training that need one of some values of another key."""
+
+
 class TrainingSection(Section):
     """How a model is trained; see `workers.contract.TrainingProtocol`."""
 
-    optimizer: Annotated[Literal["adam"], Role.IDENTITY] = "adam"
+    optimizer: Annotated[OptimizerName, Role.IDENTITY] = "adam"
     learning_rate: Annotated[float, Role.IDENTITY] = Field(default=0.001, gt=0, le=1e30)
     batch_size: Annotated[int, Role.IDENTITY] = Field(default=8, ge=1, le=65_536)
     max_epochs: Annotated[int, Role.IDENTITY] = Field(default=200, ge=1, le=1_000_000)
@@ -238,12 +269,52 @@ class TrainingSection(Section):
     tf32: Annotated[bool, Role.IDENTITY] = False
     fused_optimizer: Annotated[bool, Role.IDENTITY] = False
     compiled: Annotated[bool, Role.IDENTITY] = False
+    betas: Annotated[list[float], AfterValidator(_check_betas), Role.IDENTITY] = [0.9, 0.999]
+    eps: Annotated[float, Role.IDENTITY] = Field(default=1e-8, gt=0, le=1)
+    weight_decay: Annotated[float, Role.IDENTITY] = Field(default=0.0, ge=0, le=1e30)
+    momentum: Annotated[float, Role.IDENTITY] = Field(default=0.0, ge=0, lt=1)
+    nesterov: Annotated[bool, Role.IDENTITY] = False
+    schedule: Annotated[ScheduleName, Role.IDENTITY] = "constant"
+    schedule_unit: Annotated[ScheduleUnit, Role.IDENTITY] = "epoch"
+    schedule_power: Annotated[float, Role.IDENTITY] = Field(default=0.9, gt=0, le=100)
+    schedule_interval: Annotated[int, Role.IDENTITY] = Field(default=30, ge=1, le=1_000_000)
+    schedule_factor: Annotated[float, Role.IDENTITY] = Field(default=0.1, gt=0, lt=1)
+    warmup_epochs: Annotated[int, Role.IDENTITY] = Field(default=0, ge=0, le=1_000_000)
+    gradient_clip_norm: Annotated[float | None, Role.IDENTITY] = Field(default=None, gt=0, le=1e30)
+    ema: Annotated[float | None, Role.IDENTITY] = Field(default=None, gt=0, lt=1)
+    augmentation: Annotated[
+        list[dict[str, Any]], PlainValidator(_check_augmentation), Role.IDENTITY
+    ] = Field(default_factory=list)
 
     def protocol(self) -> TrainingProtocol:
         """Returns the same as the contract's type."""
-        weights = self.auxiliary_weight
-        several = tuple(weights) if isinstance(weights, list) else weights
-        return TrainingProtocol(**self.model_dump() | {"auxiliary_weight": several})
+        values: dict[str, Any] = self.model_dump()
+        values |= {key: tuple(item) for key, item in values.items() if isinstance(item, list)}
+        return TrainingProtocol(**values)
+
+    @model_validator(mode="after")
+    def _options_have_an_effect(self) -> TrainingSection:
+        for key, (other, fitting) in _ONLY_WITH.items():
+            found = getattr(self, other)
+            if getattr(self, key) != type(self).model_fields[key].default and found not in fitting:
+                refuse_value(
+                    f"{key} has an effect only with {other}: {' or '.join(fitting)}, and {other} "
+                    f"is {found}; change {other}, or remove {key}"
+                )
+        if self.optimizer == "adamw" and not self.weight_decay:
+            refuse_value("without weight_decay adamw is adam; set weight_decay, such as 0.01")
+        if self.nesterov and not self.momentum:
+            refuse_value("nesterov needs momentum; set momentum, such as 0.9")
+        if self.schedule_unit != "epoch" and self.schedule == "constant" and not self.warmup_epochs:
+            refuse_value(
+                "schedule_unit has an effect only with a schedule or warmup_epochs; set one of "
+                "them, or remove schedule_unit"
+            )
+        if self.warmup_epochs >= self.max_epochs:
+            refuse_value(
+                f"warmup_epochs {self.warmup_epochs} must be less than max_epochs {self.max_epochs}"
+            )
+        return self
 
 
 class ResourcesSection(Section):
@@ -334,7 +405,7 @@ class RaceSection(Section):
 class LossesFile(Section):
     """The file that `{from: FILE}` in a list of losses names; `podium tune` writes such files."""
 
-    losses: list[CodeChoice] = Field(min_length=1, examples=["[iou, focal]"])
+    losses: list[Choice] = Field(min_length=1, examples=["[iou, focal]"])
 
 
 class SweepFile(Section):

@@ -32,6 +32,7 @@ from workers.evaluation import count_images
 from workers.losses import build_loss
 from workers.metrics.scores import score_images
 from workers.models import build_model
+from workers.optimisation import Optimisation
 from workers.task import Task, prepare_task
 from workers.training import train_epoch
 
@@ -129,7 +130,8 @@ def measure(
     ours = build_model(name, num_classes=1, **parameters).to(device)
     ours = ours.to(memory_format=torch.channels_last)
     bare = copy.deepcopy(ours)
-    ours_adam, bare_adam = (torch.optim.Adam(model.parameters()) for model in (ours, bare))
+    ours_adam = Optimisation(ours, task.training, learning_rate=0.001, steps_per_epoch=1)
+    bare_adam = torch.optim.Adam(bare.parameters())
     loss = build_loss(LOSS)
     images_NCHW, masks_NHW = task.batch(task.indices(np.arange(arguments.images)))
     num_train = len(task.split.train)

@@ -40,6 +40,7 @@ from workers import environment
 from workers.contract import Runtime
 from workers.losses import build_loss
 from workers.models import build_model
+from workers.optimisation import Optimisation
 from workers.training import train_epoch
 side, threads, allocator, last, epochs = json.loads(sys.argv[1])
 if not allocator:
@@ -51,11 +52,12 @@ layout = torch.channels_last if last else torch.contiguous_format
 model = build_model("unet", num_classes=1, width=16).to(memory_format=layout)
 if not last:
     object.__setattr__(task.training, "channels_last", False)
-optimizer, loss = torch.optim.Adam(model.parameters()), build_loss("dice")
-train_epoch(model, loss, task, optimizer, 1)
+adam = Optimisation(model, task.training, learning_rate=0.001, steps_per_epoch=3)
+loss = build_loss("dice")
+train_epoch(model, loss, task, adam, 1)
 began = time.perf_counter()
 for epoch in range(epochs):
-    train_epoch(model, loss, task, optimizer, epoch + 2)
+    train_epoch(model, loss, task, adam, epoch + 2)
 print(epochs * 24 / (time.perf_counter() - began))
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -110,7 +111,10 @@ def until(condition: Callable[[], object], seconds: float = 120) -> None:
 
 
 def test_submitted_sweep_is_followed_to_its_end_on_cluster_gpus(user, tmp_path):
-    config = write_config(tmp_path, losses=["dice"], resources={"cpus": 1, "gpus": 1})
+    # The loss is in a file beside the configuration, which is sent along.
+    shutil.copy(ROOT / "tests" / "data" / "own_file.txt", tmp_path / "tilted.py")
+    losses = [{"file": "tilted.py", "name": "tilted"}]
+    config = write_config(tmp_path, losses=losses, resources={"cpus": 1, "gpus": 1})
     code, output, errors = done(user.submit(config, "--follow", "--set", "name=My sweep"))
     assert code == 0, errors
     job = re.search(r"Submitted as job (my-sweep-[0-9a-f]{12}-1) to", output)
@@ -122,6 +126,7 @@ def test_submitted_sweep_is_followed_to_its_end_on_cluster_gpus(user, tmp_path):
     # Only the cluster has GPUs: a local Ray would have refused. The trials used one or both.
     rows = Store(str(tmp_path / "results")).read("trials")
     assert set(rows["gpu_ids"]) <= {"0", "1"}
+    assert set(rows["loss"]) == {"tilted"}
     _, told, _ = user.ray_job("list")
     assert job[1] in told
     assert user.head.token not in told

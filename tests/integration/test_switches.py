@@ -12,6 +12,7 @@ from tests.integration.test_resume import StoppingTrainer
 from workers import run as worker
 from workers.models import SegmentationOutput
 from workers.models.output import check_image
+from workers.optimisation import OPTIMIZERS
 
 TRAINING = {"max_epochs": 3, "patience": 3, "batch_size": 4}
 SWITCHES = {
@@ -21,8 +22,18 @@ SWITCHES = {
     "fused_optimizer": {"fused_optimizer": True},
     "not deterministic": {"deterministic": False},
     "compiled": {"compiled": True},
-    "all": {"precision": "bfloat16", "tf32": True, "fused_optimizer": True, "compiled": True},
-}
+    "float16": {"precision": "float16"},
+    "sgd": {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "schedule": "step",
+            "schedule_interval": 1},
+    "adamw": {"optimizer": "adamw", "weight_decay": 0.01, "betas": [0.8, 0.99],
+              "schedule": "poly", "schedule_unit": "step", "warmup_epochs": 1},
+    "augmented": {"augmentation": "strong"},
+    "averaged": {"ema": 0.9, "gradient_clip_norm": 0.1, "schedule": "cosine", "warmup_epochs": 1},
+    "all": {"precision": "bfloat16", "tf32": True, "fused_optimizer": True, "compiled": True,
+            "optimizer": "adamw", "weight_decay": 0.01, "ema": 0.9, "gradient_clip_norm": 0.1,
+            "schedule": "cosine", "schedule_unit": "step", "warmup_epochs": 1,
+            "augmentation": "geometric"},
+}  # fmt: skip
 each_switch = pytest.mark.parametrize("switch", SWITCHES.values(), ids=SWITCHES.keys())
 
 
@@ -74,10 +85,12 @@ def test_a_stopped_trial_continues_bit_for_bit(tmp_path, switch):
 
 @each_switch
 def test_switches_keep_initial_weights_and_images_of_all_losses(tmp_path, monkeypatch, switch):
-    starts = []
+    starts, batches = [], []
 
     def note(model, loss, task, *_, **__):
         weights = {key: value.clone() for key, value in model.state_dict().items()}
+        images, masks = task.batch(task.epoch_order(1)[:4], task.augmentation(1))
+        batches.append(torch.cat([images, masks[:, None]], dim=1))
         starts.append((weights, task.split, task.epoch_order(1), torch.get_rng_state()))
         raise KeyboardInterrupt
 
@@ -87,6 +100,9 @@ def test_switches_keep_initial_weights_and_images_of_all_losses(tmp_path, monkey
             run(config(tmp_path / f"{number}{loss}", changes, losses=[loss]))
     weights, split, order, state = starts[0]
     assert len(starts) == 4
+    assert torch.equal(batches[0], batches[1])
+    assert torch.equal(batches[2], batches[3])
+    assert torch.equal(batches[0], batches[2]) != ("augmentation" in switch)
     for other_weights, other_split, other_order, other_state in starts[1:]:
         assert all(torch.equal(weights[key], other_weights[key]) for key in weights)
         assert split.train.tolist() == other_split.train.tolist()
@@ -114,7 +130,7 @@ def test_switches_without_effect_on_a_cpu_reach_torch(tmp_path, monkeypatch, on)
         fused.append(options["fused"])
         return adam(*arguments, **options)
 
-    monkeypatch.setattr("torch.optim.Adam", noting)
+    monkeypatch.setitem(OPTIMIZERS, "adam", (noting, OPTIMIZERS["adam"][1]))
     run(config(tmp_path, {"tf32": on, "fused_optimizer": on}, losses=["dice"]))
     assert fused == [True if on else None]
     assert torch.get_float32_matmul_precision() == ("high" if on else "highest")

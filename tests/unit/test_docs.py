@@ -171,7 +171,11 @@ def test_every_command_and_option_exists(page):
 
 @EACH_PAGE
 def test_every_full_configuration_loads(page, tmp_path):
-    for language, block in FENCE.findall(text_of(page)):
+    blocks = FENCE.findall(text_of(page))
+    for language, block in blocks:
+        if page.name == "own.md" and language == "python" and "LossEntry(" in block:
+            (tmp_path / "tilted.py").write_text(block, encoding="utf-8")
+    for language, block in blocks:
         if language == "yaml" and "results:" in block:
             assert load_config(sweep(tmp_path, block)).losses
     assert page != README or "```yaml" in text_of(page)

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from workers.catalogue import Options, nearest
 from workers.contract import CodeFile, UserError
 
-MAX_CODE_BYTES = 1 << 20
+MAX_SOURCE_BYTES = 1 << 20
 """A larger file holds something other than code; its text travels with every sweep."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -51,8 +51,10 @@ def read_code(path: Path) -> CodeFile:
         if path.exists() and not path.is_file():
             msg = f"{path}: is not a file; name a Python file"
             raise UserError(msg)
-        if path.stat().st_size > MAX_CODE_BYTES:
-            msg = f"{path}: is larger than {MAX_CODE_BYTES >> 20} MiB, too large for a file of code"
+        if path.stat().st_size > MAX_SOURCE_BYTES:
+            msg = (
+                f"{path}: is larger than {MAX_SOURCE_BYTES >> 20} MiB, too large for a file of code"
+            )
             raise UserError(msg)
         source = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

@@ -58,13 +58,18 @@ class Catalogue(MutableMapping[str, Entry], Generic[Entry]):
                 None for a catalogue without such entries.
         """
         self._group = group
-        self._kind = kind
+        self._class = kind
         self._call = call
         self._of_files: dict[str, Entry] = {}
         self._places: dict[str, str] = {}
         self._entries = {entry.name: entry for entry in own}
         self._origins: dict[str, str] = {}
         self._searched = False
+
+    @property
+    def kind(self) -> str:
+        """What an entry is, in messages: `loss`, `model` or `dataset`."""
+        return self._class.__name__.removesuffix("Entry").lower()
 
     def origin(self, name: str) -> str | None:
         """Returns `DISTRIBUTION VERSION` of an entry from outside; None for Podium's own."""
@@ -111,14 +116,14 @@ class Catalogue(MutableMapping[str, Entry], Generic[Entry]):
                 file and line.
         """
         if self._call is None:
-            msg = f"{self._kind.__name__} is not read from a file"
+            msg = f"{self._class.__name__} is not read from a file"
             raise TypeError(msg)
         if not isinstance(file, CodeFile):
             file = read_code(Path(file))
         module = import_code(file)
         names: dict[str, str] = {}
         for entry in list({id(one): one for one in vars(module).values()}.values()):
-            if not isinstance(entry, self._kind):
+            if not isinstance(entry, self._class):
                 continue
             call = self._call(entry)
             if entry.name in self and not is_from_module(call, module):
@@ -156,8 +161,8 @@ class Catalogue(MutableMapping[str, Entry], Generic[Entry]):
                 entry = self._load(point)
                 other = found[point.name][1] if point.name in found else "Podium"
                 if point.name in found or point.name in self._entries:
-                    what = self._kind.__name__.removesuffix("Entry").lower()
-                    self._refuse(point, f"{other} has a {what} of this name; rename one of them")
+                    other = f"{other} has a {self.kind} of this name"
+                    self._refuse(point, f"{other}; rename one of them")
                 found[point.name] = (entry, _distribution(point))
         except BaseException:
             self._searched = False
@@ -172,8 +177,8 @@ class Catalogue(MutableMapping[str, Entry], Generic[Entry]):
         except Exception as error:  # noqa: BLE001 - another package's import may raise anything
             reason = f"cannot be loaded: {type(error).__name__}: {error}"
             self._refuse(point, f"{reason}; fix or uninstall the package")
-        if not isinstance(entry, self._kind):
-            self._refuse(point, f"is a {type(entry).__name__}, not a {self._kind.__name__}")
+        if not isinstance(entry, self._class):
+            self._refuse(point, f"is a {type(entry).__name__}, not a {self._class.__name__}")
         if entry.name != point.name:
             self._refuse(point, f"holds an entry named {entry.name!r}; both need one name")
         return entry

@@ -211,6 +211,14 @@ def prepare_image(
     ), decoded
 
 
+def prepare_pair(
+    dataset: Dataset, index: int, side: int, mask_resize: MaskResize
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Returns an image (side, side, 3) and its mask (side, side) as the cache holds them."""
+    prepared = _prepare(dataset, index, _Form(side, mask_resize))
+    return prepared.image, prepared.mask
+
+
 def _prepare(dataset: Dataset, index: int, form: _Form) -> _Prepared:
     image = dataset.resized_image(index, form.side)
     if image is None:

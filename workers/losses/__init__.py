@@ -71,7 +71,7 @@ class SegmentationLoss(nn.Module):
             target: (B, H, W) or (B, 1, H, W). One channel: 0 or 1 (bool, integer or floating; soft
                 values between are allowed). Several: class indices, bool or integer.
             maps: Maps of the truth by name, (B, C, H, W); a map that a term needs and that is not
-                given is computed from the truth, for which the host waits.
+                given is computed from the truth.
 
         Raises:
             ValueError: Shapes or types do not fit, or a term takes one channel only; on a CPU

@@ -5,26 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestrator.config import SweepConfig
+from orchestrator.report.sheet.augmented import augmented_sheets
 from orchestrator.report.sheet.samples import dataset_sheets
 from workers.contract import UserError
 from workers.datasets.survey import Survey
 from workers.durable import replace_file
 
 
-def contact_sheet(surveys: Mapping[str, Survey], out: str | Path, *, num_samples: int = 24) -> None:
+def contact_sheet(
+    surveys: Mapping[str, Survey],
+    out: str | Path,
+    *,
+    num_samples: int = 24,
+    augmented_by: SweepConfig | None = None,
+) -> None:
     """Writes images of datasets with the outline of their mask, worst findings first.
 
     Args:
         surveys: By label, as `podium.survey` returns them.
         out: File to write; its ending, `.html` or `.png`, selects the format.
         num_samples: Samples of each dataset at most.
+        augmented_by: Shows some images as the augmentation of this configuration changes them.
 
     Raises:
-        UserError: The file has another ending or cannot be written.
+        UserError: The file has another ending or cannot be written, or the configuration has no
+            augmentation.
     """
     out = Path(out)
     check_sheet(out)
-    parts = dataset_sheets(surveys, num_samples)
+    if augmented_by is None:
+        parts = dataset_sheets(surveys, num_samples)
+    else:
+        parts = augmented_sheets(surveys, augmented_by, num_samples)
     if out.suffix.lower() == ".png":
         from orchestrator.report.sheet.png import draw_sheet
 

@@ -25,6 +25,7 @@ from workers.evaluation import choose_examples
 from workers.failures import classify_failure, spoils_process
 from workers.losses import build_loss
 from workers.models import build_model
+from workers.optimisation import Optimisation
 from workers.seeding import derive_seed
 from workers.task import prepare_task
 
@@ -71,14 +72,17 @@ def test_the_best_weights_are_a_copy():
     assert torch.equal(progress.best_weights["weight"], kept)
 
 
+def adam(model, learning_rate=0.001):
+    return Optimisation(model, TrainingProtocol(), learning_rate=learning_rate, steps_per_epoch=1)
+
+
 def trained(steps):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    optimizer = adam(model, 0.1)
     for _ in range(steps):
-        optimizer.zero_grad()
-        model(torch.rand(8, 3)).square().mean().backward()
-        optimizer.step()
+        optimizer.backward(model(torch.rand(8, 3)).square().mean())
+        optimizer.update()
     return model, optimizer
 
 
@@ -96,7 +100,7 @@ def test_a_checkpoint_gives_back_every_bit():
     for key, value in model.state_dict().items():
         assert torch.equal(other.state_dict()[key], value)
         assert torch.equal(found.best_weights[key], progress.best_weights[key])
-    states = optimizer.state_dict()["state"], other_optimizer.state_dict()["state"]
+    states = [adam.optimizer.state_dict()["state"] for adam in (optimizer, other_optimizer)]
     for mine, theirs in zip(*(s.values() for s in states), strict=True):
         assert all(torch.equal(mine[key], theirs[key]) for key in mine)
 
@@ -104,7 +108,7 @@ def test_a_checkpoint_gives_back_every_bit():
 def devices(model, optimizer, progress):
     """Returns the device of every tensor that a training keeps."""
     found = {f"weight {key}": value.device.type for key, value in model.state_dict().items()}
-    for number, state in optimizer.state_dict()["state"].items():
+    for number, state in optimizer.state_dict()["optimizer"]["state"].items():
         found |= {f"{key} {number}": value.device.type for key, value in state.items()}
     return found | {f"best {key}": v.device.type for key, v in progress.best_weights.items()}
 
@@ -118,10 +122,10 @@ def test_resumed_tensors_are_on_the_devices_of_a_fresh_trial():
         fresh, resumed = (
             nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)) for _ in range(2)
         )
-        fresh_adam = torch.optim.Adam(fresh.parameters())
-        fresh(torch.rand(8, 3)).sum().backward()
-    fresh_adam.step()
-    resumed_adam = torch.optim.Adam(resumed.parameters())
+        fresh_adam = adam(fresh)
+        fresh_adam.backward(fresh(torch.rand(8, 3)).sum())
+    fresh_adam.update()
+    resumed_adam = adam(resumed)
     progress = unpack(content, "id", resumed, resumed_adam, meta)
     assert progress is not None
     expected = devices(fresh, fresh_adam, state_of([0.1], fresh))
@@ -132,7 +136,7 @@ def test_resumed_tensors_are_on_the_devices_of_a_fresh_trial():
 
 def test_a_checkpoint_is_one_copy_on_the_host():
     model = nn.Linear(1000, 500)
-    optimizer = torch.optim.Adam(model.parameters())
+    optimizer = adam(model)
     tracemalloc.start()
     try:
         content = pack("id", state_of([0.1], model), model, optimizer)

@@ -82,3 +82,23 @@ def test_show_refusal_names_argument_and_remedy(arguments: tuple[str, ...], mess
     code, text = show(*arguments)
     assert code != 0
     assert message in text
+
+
+def test_augmented_shows_eight_draws_of_each_image(folder: Path, tmp_path: Path) -> None:
+    text = (
+        f"datasets: [{{name: folder, alias: own, root: {folder}}}]\nmodels: [unet]\n"
+        "losses: [bce]\ndata: {image_size: 64}\nresults: r\n"
+    )
+    (tmp_path / "c.yaml").write_text(text + "training: {augmentation: geometric}\n")
+    code, _ = show("c.yaml", "--augmented", "--number", "2")
+    assert code == 0
+    page = (tmp_path / "podium-data.html").read_text()
+    assert "augmentation: flips, right-angles, affine" in page
+    assert page.count("<figure") == 18
+    assert page.count("epoch 8<") == 2
+    (tmp_path / "plain.yaml").write_text(text)
+    for wrong, reason in (
+        ("plain.yaml", "plain.yaml: training.augmentation is none"),
+        (str(folder), "is not a configuration"),
+    ):
+        assert reason in show(wrong, "--augmented")[1]

@@ -55,7 +55,7 @@ def test_null_and_empty_overrides_remove_a_value(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("training.max_epoch=2", "sweep.yaml: training.max_epoch: unknown key 'max_epoch'; did you mean 'max_epochs'?"),
+        ("training.max_epoch=2", "sweep.yaml: training.max_epoch: unknown key 'max_epoch'; did you mean 'max_epochs'"),
         ("training.max_epochs=0", "sweep.yaml: training.max_epochs: 0: must be at least 1 (from"),
         ("trianing.max_epochs=2", "sweep.yaml: trianing: unknown key 'trianing'; did you mean 'training'?"),
         ("losses.0=jaccard", "sweep.yaml: losses.0: 'jaccard': unknown loss"),

@@ -138,6 +138,17 @@ def test_included_losses_use_the_files_of_the_configuration(folder):
         load(folder, "losses=[bce, {from: tuned.yaml}]")
 
 
+def test_included_file_cannot_run_code(folder):
+    put(folder, "raise SystemExit('it ran')", name="evil.py")
+    text = "losses: [bce, {file: code/evil.py, name: tilted}]"
+    (folder / "tuned.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(
+        UserError, match=r"losses.1.file: .*: an included file cannot name"
+    ) as caught:
+        load(folder, "losses=[{from: tuned.yaml}]")
+    assert "it ran" not in str(caught.value)
+
+
 def test_submitted_configuration_finds_its_files_beside_it(folder, tmp_path_factory):
     (folder / "more.yaml").write_text("losses: [dice]", encoding="utf-8")
     path = write(folder, CONFIG)

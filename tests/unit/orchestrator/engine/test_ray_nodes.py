@@ -1,5 +1,6 @@
 """What a node must have before a trial goes there; on real nodes in test_cluster.py."""
 
+import dataclasses
 import shutil
 from datetime import UTC, datetime
 
@@ -19,7 +20,7 @@ from orchestrator.plan.grid import build_grid
 from orchestrator.store import Store
 from orchestrator.sweep import open_sweep
 from tests.integration.sweeps import write_config, write_pictures
-from workers.contract import Runtime, UserError
+from workers.contract import CodeFile, Runtime, UserError
 
 GOOD = NodeReport(fingerprints={"a": "f" * 32}, problems=())
 
@@ -85,6 +86,12 @@ def test_a_node_with_other_data_has_another_fingerprint(needs, tmp_path):
     before = examine(needs).fingerprints
     write_pictures(tmp_path / "data", "mine", seed=1)
     assert examine(needs).fingerprints["mine"] != before["mine"]
+
+
+def test_a_node_that_cannot_run_a_file_of_code_names_its_line(needs):
+    file = CodeFile(path="/home/ada/tilted.py", source="import nowhere_at_all")
+    (problem,) = examine(dataclasses.replace(needs, code=(file,))).problems
+    assert problem.startswith("/home/ada/tilted.py:1: ModuleNotFoundError: No module named")
 
 
 def test_results_that_are_not_shared_are_reported(needs, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,9 +14,19 @@ from tests.conftest import ROOT
 from workers.catalogue.code_files import digest_in, read_code, short_name
 from workers.catalogue.losses import LOSSES, complete_loss, search_space, value_of, with_values
 from workers.catalogue.models import MODELS, complete_model
-from workers.contract import CodeFile, SpecificationError, UserError
+from workers.contract import (
+    CodeFile,
+    Component,
+    DataProtocol,
+    Runtime,
+    SpecificationError,
+    TrainingProtocol,
+    TrialSpec,
+    UserError,
+)
 from workers.losses import build_loss
 from workers.models import build_model
+from workers.run import run_trial
 
 CODE = (ROOT / "tests" / "data" / "own_file.txt").read_text(encoding="utf-8")
 LOGITS, TRUTH = torch.zeros(1, 1, 1, 2), torch.tensor([[[1, 0]]])
@@ -95,6 +106,22 @@ def test_sum_keeps_the_short_name_in_its_parameters():
     assert set(search_space(written)) == {"weights.tilted", "tilted.miss", "learning_rate"}
     changed = with_values(written, parameters, {"weights.tilted": 5.0, "tilted.miss": 7.0})
     assert [value_of(written, changed, key) for key in ("weights.tilted", "tilted.miss")] == [5, 7]
+
+
+def test_trial_trains_with_code_that_is_on_no_disk(tmp_path):
+    file = code()
+    spec = TrialSpec(
+        dataset=Component(name="synthetic-skin", parameters={"num_images": 15}),
+        model=Component(name=f"shallow@{file.digest}"),
+        loss=Component(name=f"tilted@{file.digest}"),
+        repeat=0, seed=1, data=DataProtocol(image_size=32),
+        training=TrainingProtocol(max_epochs=1, patience=1),
+    )  # fmt: skip
+    checkpoints = SimpleNamespace(load=lambda: None, save=lambda state: None)
+    runtime = Runtime(data_root=None, cache_dir=str(tmp_path), code=(file,))
+    result = run_trial(spec, runtime, checkpoints, lambda record: None)
+    assert result.status == "completed"
+    assert not [key for key in result.versions if "podium_file" in key]
 
 
 FUNCTION = CODE.splitlines().index("def squared(logits_BCHW, truth_BCHW, *, miss):") + 1

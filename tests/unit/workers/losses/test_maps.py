@@ -16,7 +16,7 @@ from workers.catalogue.losses import LOSSES, LossEntry, needed_maps
 from workers.catalogue.losses.entry import MapName
 from workers.contract import Component, DataProtocol, Runtime, TrainingProtocol, TrialSpec
 from workers.losses import build_loss
-from workers.losses.maps import MAPS
+from workers.losses.maps import MAPS, distances, map_of_mask
 from workers.run import run_trial
 
 ROOT2 = 2**0.5
@@ -38,9 +38,18 @@ CORNER = [[1, 0, 0], [0, 0, 0]]
     ],
 )
 def test_maps_have_the_values_by_hand(name, mask, expected):
-    found = MAPS[name](np.array(mask, dtype=np.uint8))
+    found = map_of_mask(name, np.array(mask, dtype=np.uint8))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_distances_on_a_device_have_the_same_bits(name):
+    random = np.random.default_rng(0)
+    masks = np.stack([random.random((40, 33)) < share for share in (0, 0.001, 0.02, 0.5, 0.99, 1)])
+    found = MAPS[name](*distances(torch.from_numpy(masks)[:, None]))
+    expected = np.stack([map_of_mask(name, mask.astype(np.uint8)) for mask in masks])
+    assert np.array_equal(found[:, 0].numpy(), expected)
 
 
 def test_every_map_name_has_a_function():
@@ -78,8 +87,10 @@ def test_loss_gets_a_map_of_each_channel(boundary):
 
 
 def loss_maps(truth):
-    lesion = MAPS["signed_distance"](truth[0].numpy().astype(np.uint8))
-    rest = MAPS["signed_distance"](1 - truth[0].numpy().astype(np.uint8))
+    lesion, rest = (
+        map_of_mask("signed_distance", mask.numpy().astype(np.uint8))
+        for mask in (truth[0], 1 - truth[0])
+    )
     return torch.from_numpy(np.stack((rest, lesion))[None])
 
 
@@ -106,6 +117,16 @@ def spec_of(loss, repeat=0):
     )  # fmt: skip
 
 
+def test_augmented_masks_have_maps_of_their_own(boundary, tmp_path, monkeypatch):
+    flipped = ({"name": "flips", "horizontal": 1.0, "vertical": 0.0},)
+    spec = spec_of(boundary)
+    plain = train_loss(spec, tmp_path)
+    assert len(list(tmp_path.glob("arrays/*-signed_distance-1.npy"))) == 1
+    augmented = replace(spec, training=replace(spec.training, augmentation=flipped))
+    monkeypatch.setattr("workers.run._maps", None)
+    assert train_loss(augmented, tmp_path) != plain
+
+
 def train_loss(spec, folder):
     result = run_trial(
         spec, Runtime(data_root=None, cache_dir=str(folder)), NoCheckpoints(), lambda _: None
@@ -116,11 +137,11 @@ def train_loss(spec, folder):
 def test_trials_of_a_node_compute_a_map_once_per_image(boundary, monkeypatch, tmp_path):
     masks = []
 
-    def counted(mask):
+    def counted(name, mask):
         masks.append(mask)
-        return MAPS["signed_distance"](mask)
+        return map_of_mask(name, mask)
 
-    monkeypatch.setattr("workers.run.MAPS", {"signed_distance": counted})
+    monkeypatch.setattr("workers.run.map_of_mask", counted)
     train_loss(spec_of("dice"), tmp_path)
     assert masks == []
     assert not list(tmp_path.glob("arrays/*.npy"))

@@ -69,7 +69,8 @@ def _write(kind: str, axis: str, name: str, folder: Path, is_taken: bool) -> Non
             with path.open("x", encoding="utf-8") as file:
                 file.write(Template(text).substitute(NAME=name))
     except OSError as error:
-        msg = f"{error.filename}: cannot be written: {error.strerror}"
+        reason = f"cannot be written: {error.strerror}"
+        msg = f"{error.filename}: {reason}; create the folder, or choose another with --folder"
         raise UserError(msg) from None
     print_line(f"Wrote {' and '.join(map(str, files))}. Next:")
     print_line(f"  python -m pytest {folder / f'test_{name}.py'}")

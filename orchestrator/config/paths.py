@@ -31,7 +31,7 @@ def resolve_local(text: str, folder: Path) -> str:
     """
     found = parse_address(text)
     if isinstance(found, S3Address):
-        msg = "must be a local or mounted folder: images are not read through a URI"
+        msg = "must be a local or mounted path, which is not read through a URI"
         raise ValueError(msg)  # noqa: TRY004 - the user's value, not a type of ours
     return _absolute(found, folder)
 

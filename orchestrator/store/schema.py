@@ -138,8 +138,8 @@ TRIALS = TableSchema(
         _PROTOCOL,
         *_LABELS[:3],
         Column("dataset_name", "string", "Name of the dataset in the catalogue"),
-        Column("model_name", "string", "Name of the model in the catalogue"),
-        Column("loss_name", "string", "Name of the loss in the catalogue"),
+        Column("model_name", "string", "Name in the catalogue, or NAME@DIGEST for a user's file"),
+        Column("loss_name", "string", "Name in the catalogue, or NAME@DIGEST for a user's file"),
         _LABELS[3],
         Column("seed", "integer", "Seed from which split, order and weights derive"),
         Column(

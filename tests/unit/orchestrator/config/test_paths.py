@@ -76,8 +76,8 @@ def test_invalid_paths_are_refused(text, reason):
         resolve_location(text, FOLDER)
 
 
-def test_images_are_not_read_through_a_uri():
-    with pytest.raises(ValueError, match="local or mounted folder"):
+def test_local_path_cannot_be_a_uri():
+    with pytest.raises(ValueError, match="local or mounted path"):
         resolve_local("s3://bucket/data", FOLDER)
 
 

@@ -42,7 +42,7 @@ def refusal(folder, text: str) -> list[str]:
         ("data: {split_unit: patient}", "data.split_unit: 'patient': unknown value; known: image, group, similar"),
         ("data: {similar_distance: 8}", 'data: {"similar_distance": 8}: similar_distance has an effect only with split_unit: similar, and split_unit is image; set it to similar, or remove similar_distance'),
         ("data: {split_unit: similar, similar_distance: 65}", "data.similar_distance: 65: must be at most 64"),
-        ("data: {cache: s3://a}", "data.cache: 's3://a': must be a local or mounted folder: images are not read through a URI"),
+        ("data: {cache: s3://a}", "data.cache: 's3://a': must be a local or mounted path, which is not read through a URI"),
         ("data: {root: 5}", "data.root: 5: must be text; put it in quotes"),
         ("training: {optimizer: adm}", "training.optimizer: 'adm': unknown value; did you mean 'adam' or 'adamw'? known: adam, adamw, sgd"),
         ("training: {optimizer: adamw}", "training: {\"optimizer\": \"adamw\"}: without weight_decay adamw is adam; set weight_decay, such as 0.01"),

@@ -5,8 +5,8 @@ CONSTRAINTS ?= constraints.txt
 TORCH ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SWEEPS := tests/conformance $(addprefix tests/integration/test_,benchmarks.py overfit.py preflight.py \
-  pretrained.py sample.py sweep.py switches.py)
+SWEEPS := tests/conformance $(addprefix tests/integration/test_,benchmarks.py overfit.py prediction.py preflight.py \
+  pretrained.py recipe.py sample.py sweep.py switches.py)
 DEMO_RESULTS := results/quickstart
 DEMO_OPTIONS ?=
 GPU_NAME ?= $(shell nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -1 | tr -c 'A-Za-z0-9\n' '-')

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from orchestrator.frames import read_trials as read_trials
     from orchestrator.frames import significance as significance
     from orchestrator.plan.survey import survey as survey
+    from orchestrator.prediction import best_trial as best_trial
+    from orchestrator.prediction import load_ensemble as load_ensemble
+    from orchestrator.prediction import load_model as load_model
+    from orchestrator.prediction import predict as predict
     from orchestrator.report.sheet.writing import contact_sheet as contact_sheet
     from orchestrator.report.writing import compare as compare
     from orchestrator.report.writing import figures as figures
@@ -100,6 +104,11 @@ _MODULES = {
     "compare": "orchestrator.report.writing",
     "figures": "orchestrator.report.writing",
     "report": "orchestrator.report.writing",
+    # Its networks: `podium predict`.
+    "best_trial": "orchestrator.prediction",
+    "load_ensemble": "orchestrator.prediction",
+    "load_model": "orchestrator.prediction",
+    "predict": "orchestrator.prediction",
     # The building blocks: `podium list`.
     "DATASETS": "workers.catalogue.datasets",
     "LOSSES": "workers.catalogue.losses",

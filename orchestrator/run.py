@@ -217,6 +217,7 @@ def runtime_of(
         num_threads=max(1, int(config.resources.cpus)),
         checkpoint_interval_seconds=config.runtime.checkpoint_interval_seconds,
         num_examples=config.runtime.example_images,
+        keep_weights=config.runtime.keep_weights == "best",
         weights=config.weights.get(spec.model.label),
         dataset_fingerprint=(known or {}).get(spec.dataset.label),
         code=tuple(file for file in config.code if file.digest in digests),

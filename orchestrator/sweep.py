@@ -23,6 +23,8 @@ from orchestrator.plan.survey import Listed, count_images, list_datasets
 from orchestrator.ranking.protocols import changed_code
 from orchestrator.records import ResultsForPlan
 from orchestrator.store import Store
+from orchestrator.wording import bytes_text, count_text
+from workers.catalogue.costs import model_size
 from workers.contract import FailureClass, TrialSpec, UserError
 from workers.outside import outside_versions
 
@@ -155,6 +157,7 @@ def plan(
     room = no_room("ray", sweep.config, sweep.grid) if sweep.config and sweep.plan.pending else ()
     absent = (*found.absent, *room)
     notes = [*found.notes, *(f"not on this machine: {text}" for text in absent if elsewhere)]
+    notes += _room_for_weights(sweep)
     refusals = (*(absent if not elsewhere else ()), *found.refusals)
     summary = plan_summary(sweep.plan, slots or sweep.slots)
     return SweepPlan(
@@ -163,6 +166,16 @@ def plan(
         refusals=refusals,
         absent=() if elsewhere else absent,
     )
+
+
+def _room_for_weights(sweep: Sweep) -> list[str]:
+    """Returns a note on the disk that the kept weights of the pending trials will take."""
+    if sweep.config is None or sweep.config.runtime.keep_weights == "none":
+        return []
+    models = [trial.spec.model for trial in sweep.plan.pending]
+    room = sum(4 * model_size(model.name, model.parameters).parameters for model in models)
+    files = count_text(len(models), "file")
+    return [f"runtime.keep_weights: the weights take about {bytes_text(room)} in {files}"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -261,6 +261,7 @@ class Runtime:
         gpu_ids: The devices assigned to the trial, as the scheduler names them.
         checkpoint_interval_seconds: Least time between two checkpoints; 0 means every epoch.
         num_examples: Test images whose raw outputs are kept for the report (first repeat only).
+        keep_weights: Whether the result has the weights of the best epoch.
         weights: Path of the weights that the user gave; the model's parameters hold their digest.
         gpu_share: Fraction of the memory of its GPU that the trial may take.
         dataset_fingerprint: Fingerprint of the data when the sweep started; None accepts any.
@@ -273,6 +274,7 @@ class Runtime:
     gpu_ids: tuple[str, ...] = ()
     checkpoint_interval_seconds: float = 60.0
     num_examples: int = 2
+    keep_weights: bool = False
     weights: str | None = None
     gpu_share: float = 1.0
     dataset_fingerprint: str | None = None
@@ -357,6 +359,7 @@ class TrialResult:
         versions: Package versions.
         reserved_memory_bytes: Memory that torch reserved on a GPU, unused parts included; None on a
             CPU.
+        weights: The weights of the best epoch in the format of safetensors, if they are kept.
     """
 
     status: TrialStatus
@@ -381,6 +384,7 @@ class TrialResult:
     versions: Mapping[str, str]
     message: str | None = None
     reserved_memory_bytes: int | None = None
+    weights: bytes | None = field(default=None, repr=False)
 
 
 class Checkpoints(Protocol):

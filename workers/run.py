@@ -54,6 +54,7 @@ from workers.losses.maps import map_of_mask
 from workers.metrics.scores import score_images
 from workers.models import build_model
 from workers.outside import add_files, outside_versions
+from workers.prediction import pack_weights
 from workers.requirements import (
     BLIND_VALIDATION,
     batch_problem,
@@ -283,4 +284,5 @@ def _result(
         code_version=code_version(),
         versions={**package_versions(), **outside_versions(spec), **sources},
         message="; ".join(filter(None, notes)) or None,
+        weights=pack_weights(model) if model is not None and runtime.keep_weights else None,
     )

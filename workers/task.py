@@ -105,9 +105,27 @@ class Task:
 
     def autocast(self) -> AbstractContextManager[object]:
         """Returns the arithmetic of the forward pass."""
-        precision = self.training.precision
-        dtype = torch.float16 if precision == "float16" else torch.bfloat16
-        return torch.autocast(self.device.type, dtype=dtype, enabled=precision != "float32")
+        return autocast(self.training, self.device)
+
+
+def autocast(training: TrainingProtocol, device: torch.device) -> AbstractContextManager[object]:
+    """Returns the arithmetic of a forward pass under a training protocol."""
+    precision = training.precision
+    dtype = torch.float16 if precision == "float16" else torch.bfloat16
+    return torch.autocast(device.type, dtype=dtype, enabled=precision != "float32")
+
+
+def input_scaling(normalisation: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Returns scale and shift, (1, 3, 1, 1): a uint8 image times scale plus shift is normalised.
+
+    Args:
+        normalisation: A key of `NORMALISATIONS`.
+        device: Of the result.
+    """
+    mean, std = (np.asarray(v) for v in NORMALISATIONS[normalisation])
+    scale = torch.tensor(1 / (255 * std), dtype=torch.float32).view(1, 3, 1, 1)
+    shift = torch.tensor(-mean / std, dtype=torch.float32).view(1, 3, 1, 1)
+    return scale.to(device), shift.to(device)
 
 
 def prepare_task(
@@ -131,9 +149,7 @@ def prepare_task(
         seed: Seed of the sweep.
         repeat: Number of the repeat.
     """
-    mean, std = (np.asarray(v) for v in NORMALISATIONS[normalisation])
-    scale = torch.tensor(1 / (255 * std), dtype=torch.float32).view(1, 3, 1, 1)
-    shift = torch.tensor(-mean / std, dtype=torch.float32).view(1, 3, 1, 1)
+    scale, shift = input_scaling(normalisation, device)
     return Task(
         training=training,
         seed=seed,
@@ -142,8 +158,8 @@ def prepare_task(
         images_NHWC=_as_tensor(arrays.images).to(device),
         masks_NHW=_as_tensor(arrays.masks).to(device),
         maps_NHW={name: _as_tensor(one).to(device) for name, one in arrays.maps.items()},
-        scale=scale.to(device),
-        shift=shift.to(device),
+        scale=scale,
+        shift=shift,
         split=split,
         names=arrays.names,
         source_images=arrays.images,

@@ -18,6 +18,7 @@ from orchestrator.cli import (
     compare,
     data,
     new,
+    predict,
     query,
     rank,
     report,
@@ -52,6 +53,7 @@ for command in (
     compare.compare,
     results.watch,
     query.query,
+    predict.predict,
 ):
     app.command()(command)
 app.add_typer(catalogue.app, name="list")

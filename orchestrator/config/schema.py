@@ -352,6 +352,7 @@ class RuntimeSection(Section):
     Attributes:
         checkpoint_interval_seconds: Least time between two checkpoints; 0 means every epoch.
         example_images: Test images whose raw outputs are kept (first repeat only).
+        keep_weights: Whether the weights of the best epoch are kept (`podium predict`).
         no_progress_minutes: Podium ends a trial that completes no epoch in this time; null: never.
     """
 
@@ -359,6 +360,7 @@ class RuntimeSection(Section):
         default=60.0, ge=0, le=MAX_SECONDS
     )
     example_images: Annotated[int, Role.RUNTIME] = Field(default=2, ge=0, le=MAX_COUNT)
+    keep_weights: Annotated[Literal["none", "best"], Role.RUNTIME] = "none"
     no_progress_minutes: Annotated[float | None, Role.RUNTIME] = Field(
         default=240.0, gt=0, le=MAX_SECONDS / 60
     )

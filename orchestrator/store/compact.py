@@ -16,12 +16,14 @@ from orchestrator.store.files import (
     COMPACTED,
     GRIDS,
     RUNS,
+    WEIGHTS,
     compacted_path,
     is_as_named,
     last_compaction_path,
     list_table,
     trial_id_of,
 )
+from orchestrator.store.kept_weights import unowned_weights
 from orchestrator.store.lookup import all_diverged
 from orchestrator.store.scan import Unreadable, connect_sorting, scan
 from orchestrator.store.schema import (
@@ -203,7 +205,8 @@ def clean_up_tables(storage: Storage, finished: set[str], now: datetime) -> tupl
     Removes these files:
 
     - temporary files and documents of drivers, if older than an hour;
-    - details and divergences of trials without a row in `trials`, if older than an hour;
+    - details, kept weights and divergences of trials without a row in `trials`, if older than an
+      hour;
     - checkpoints of finished trials;
     - claims of drivers that no longer run.
 
@@ -229,7 +232,7 @@ def clean_up_tables(storage: Storage, finished: set[str], now: datetime) -> tupl
 
 
 def _leftovers(storage: Storage, finished: set[str], now: datetime) -> Iterator[FileInfo]:
-    for folder in (*TABLES, CHECKPOINTS, COMPACTED, GRIDS, RUNS):
+    for folder in (*TABLES, CHECKPOINTS, COMPACTED, GRIDS, RUNS, WEIGHTS):
         for file in storage.list(folder, prefix="."):
             if TEMPORARY.fullmatch(file.name) and _is_stale(file, now):
                 yield file
@@ -240,6 +243,7 @@ def _leftovers(storage: Storage, finished: set[str], now: datetime) -> Iterator[
     for file in storage.list(CHECKPOINTS):
         if file.name.removesuffix(".pt") in finished:
             yield file
+    yield from unowned_weights(storage, finished, now - STALE)
     for table in DETAIL_TABLES:
         for key, file in list_table(storage, table).parts.items():
             if trial_id_of(key) not in finished and _is_stale(file, now):

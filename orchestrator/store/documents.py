@@ -1,4 +1,4 @@
-"""Files of the store besides tables: checkpoints of unfinished trials, and documents of grids."""
+"""Files of the store besides tables: checkpoints, kept weights, and documents of grids."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.store.files import CHECKPOINTS, GRIDS
+from orchestrator.store.files import CHECKPOINTS, GRIDS, WEIGHTS
 from orchestrator.store.storage import Storage, StoreError
 from orchestrator.untrusted import MAX_DOCUMENT_BYTES, MalformedError, grid_document
 
@@ -42,6 +42,11 @@ class SavedCheckpoints:
 def checkpoint_path(trial_id: str) -> str:
     """Returns the path of a trial's checkpoint."""
     return f"{CHECKPOINTS}/{_safe(trial_id)}.pt"
+
+
+def weights_path(trial_id: str) -> str:
+    """Returns the path of a trial's kept weights."""
+    return f"{WEIGHTS}/{_safe(trial_id)}.safetensors"
 
 
 def save_grid(storage: Storage, document: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from orchestrator.store.schema import TableSchema
 from orchestrator.store.storage import Buffer, FileInfo, Storage, StoreError
 
 CHECKPOINTS = "_checkpoints"
+WEIGHTS = "weights"
 GRIDS = "_grids"
 RUNS = "_runs"
 CLAIMS = "_claims"

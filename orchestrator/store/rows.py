@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -67,6 +68,7 @@ def trial_row(spec: TrialSpec, result: TrialResult, *, attempt: int, committed_a
         "status": str(result.status),
         "gpu_ids": ",".join(result.gpu_ids),
         "versions": json.dumps(dict(result.versions), sort_keys=True),
+        "weights_sha256": result.weights and hashlib.sha256(result.weights).hexdigest(),
     }
     for name in _COPIED:
         row[name] = getattr(result, name)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Raised when a column is added; added columns are nullable, and none is removed or changed."""
 
 Kind = Literal["string", "integer", "number", "boolean", "timestamp", "binary"]
@@ -195,6 +195,9 @@ TRIALS = TableSchema(
             True,
         ),
         Column("committed_at", "timestamp", "When the row was written", "UTC"),
+        Column(
+            "weights_sha256", "string", "SHA-256 of the kept weights; null if none", "", True, 6
+        ),
     ),
 )
 
@@ -282,15 +285,7 @@ FAILURES = TableSchema(
         _HOST,
         _SPEC,
         Column("failed_at", "timestamp", "When the attempt failed", "UTC"),
-        Column(
-            "gpus",
-            "number",
-            "GPUs of the attempt, or its GPU share",
-            "GPUs",
-            True,
-            since=3,
-            low=0,
-        ),
+        Column("gpus", "number", "GPUs of the attempt, or its GPU share", "GPUs", True, 3, 0),
     ),
 )
 

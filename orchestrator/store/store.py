@@ -17,11 +17,13 @@ from orchestrator.records import (
 )
 from orchestrator.store import rows
 from orchestrator.store.codec import encode_part
+from orchestrator.store.commit import commit_trial, write_failure
 from orchestrator.store.compact import CompactionSummary, clean_up_tables, compact_tables
 from orchestrator.store.documents import SavedCheckpoints, checkpoint_path, load_grids, save_grid
 from orchestrator.store.drivers import Claims, RunRecord, load_runs, run_path, save_run
 from orchestrator.store.feed import Feed
 from orchestrator.store.files import part_path, trial_id_of
+from orchestrator.store.kept_weights import read_weights
 from orchestrator.store.lookup import count_failures, find_trial_row
 from orchestrator.store.missing_details import NEEDED_OF_TRIALS, missing_details
 from orchestrator.store.opening import open_storage
@@ -29,7 +31,7 @@ from orchestrator.store.quarantine import quarantine
 from orchestrator.store.query import load, run_query
 from orchestrator.store.query_result import QueryResult
 from orchestrator.store.scan import Scan, scan
-from orchestrator.store.schema import CANDIDATES, FAILURES, TABLES, TRIALS, VIEWS
+from orchestrator.store.schema import CANDIDATES, FAILURES, TABLES, VIEWS
 from orchestrator.store.storage import Storage, StoreError
 from orchestrator.store.verify import Verification, verify
 from orchestrator.store.views import (
@@ -41,7 +43,7 @@ from orchestrator.store.views import (
     scan_trials,
     to_pandas,
 )
-from workers.contract import Checkpoints, TrialResult, TrialSpec, TrialStatus
+from workers.contract import Checkpoints, TrialResult, TrialSpec
 from workers.identity import trial_id as identity_of
 
 if TYPE_CHECKING:
@@ -106,20 +108,7 @@ class Store:
             return
         if attempt is None:
             attempt = self.num_failures(trial_id) + 1
-        row = rows.trial_row(spec, result, attempt=attempt, committed_at=committed_at)
-        data = encode_part(TRIALS, [row])
-        for name, found in rows.detail_rows(spec, result).items():
-            path = part_path(TABLES[name], trial_id)
-            if found:
-                self._storage.write(path, encode_part(TABLES[name], found))
-            else:
-                # An interrupted attempt with other options may have written the file.
-                self._storage.delete(path)
-        if result.status is TrialStatus.DIVERGED:
-            self.record_failure(
-                rows.divergence(spec, result, attempt=attempt, failed_at=committed_at)
-            )
-        self._storage.write(part_path(TRIALS, trial_id), data)
+        commit_trial(self._storage, spec, result, attempt=attempt, committed_at=committed_at)
 
     def record_failure(self, record: FailureRecord) -> None:
         """Adds a row to `failures`, or replaces the row of the same trial and attempt.
@@ -128,8 +117,7 @@ class Store:
             StoreError: The file cannot be written.
             ValueError: `failed_at` has no time zone.
         """
-        path = part_path(FAILURES, record.trial_id, record.attempt)
-        self._storage.write(path, encode_part(FAILURES, [rows.failure_row(record)]))
+        write_failure(self._storage, record)
 
     def commit_candidate(self, row: CandidateRow) -> None:
         """Adds or replaces the row of a finished training of a search; raises as `commit`."""
@@ -287,6 +275,16 @@ class Store:
     def checkpoints(self, trial_id: str) -> Checkpoints:
         """Returns the checkpoints of a trial."""
         return SavedCheckpoints(self._storage, checkpoint_path(trial_id))
+
+    def weights(self, trial_id: str) -> bytes | None:
+        """Returns the kept weights of a trial in the format of safetensors, or None.
+
+        Raises:
+            StoreError: The file cannot be read, or has another digest than the row of its trial.
+        """
+        row = find_trial_row(self._storage, trial_id)
+        digest = row and row.get("weights_sha256")
+        return read_weights(self._storage, trial_id, digest) if digest else None
 
     def delete_checkpoint(self, trial_id: str) -> None:
         """Removes the checkpoint of a trial, if there is one.

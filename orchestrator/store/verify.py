@@ -9,6 +9,7 @@ from datetime import datetime
 from orchestrator.store.compact import STALE
 from orchestrator.store.documents import read_grids
 from orchestrator.store.files import GRIDS, TableFiles, foreign_text, own_files
+from orchestrator.store.kept_weights import unowned_weights, wrong_weights
 from orchestrator.store.schema import (
     CANDIDATES,
     DETAIL_TABLES,
@@ -46,6 +47,10 @@ REMEDIES: dict[Kind, str] = {
     "duplicate": _AGAIN,
     "orphan": "podium compact removes files of killed processes; --quarantine moves them aside",
     "incomplete": f"restore the missing file from a copy; otherwise {_AGAIN}",
+    "weights": (
+        "restore it from a copy; the numbers of the trial are whole, and only podium predict and "
+        "podium.load_model need the file"
+    ),
     "grid": "podium run of its configuration writes it again; --quarantine moves it aside",
 }
 
@@ -122,10 +127,14 @@ def _check_all(storage: Storage, now: datetime) -> Verification | None:
         *_incomplete(trials, facts),
         *_disagreeing(trials, facts),
         *_orphans(trials, facts, now),
+        *_weights(storage, trials, now),
     )
     problems = tuple(sorted((*foreign, *grids, *single, *crossed), key=lambda one: one.path))
     return Verification(
-        num_files=sum(map(len, facts.values())) + num_grids + len(foreign),
+        num_files=sum(map(len, facts.values()))
+        + sum(one.weights_sha256 is not None for one in trials.values())
+        + num_grids
+        + len(foreign),
         num_trials=len(trials.keys() - _trials_of(problems)),
         problems=problems,
         facts=facts,
@@ -270,6 +279,18 @@ def _orphans(
                 yield FileProblem(
                     path=found.file.path, kind="orphan", problem=problem, trial_ids=tuple(ids)
                 )
+
+
+def _weights(
+    storage: Storage, trials: Mapping[str, TrialFacts], now: datetime
+) -> Iterator[FileProblem]:
+    """Yields wrong files of kept weights; the numbers of their trials stay valid."""
+    kept = {trial: one.weights_sha256 for trial, one in trials.items() if one.weights_sha256}
+    for path, problem in wrong_weights(storage, kept):
+        yield FileProblem(path=path, kind="weights", problem=problem)
+    for file in unowned_weights(storage, kept, now - STALE):
+        problem = f"weights of a trial that has none in {TRIALS.name}"
+        yield FileProblem(path=file.path, kind="orphan", problem=problem)
 
 
 def _first_counts(files: Iterable[FileFacts]) -> dict[str, int]:

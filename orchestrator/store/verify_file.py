@@ -51,10 +51,12 @@ Kind = Literal[
     "orphan",
     "incomplete",
     "grid",
+    "weights",
 ]
 _STATUSES = {TRIALS.name: tuple(TrialStatus), CANDIDATES.name: (*TrialStatus, "pruned")}
 _READ = frozenset(
     {
+        "weights_sha256",
         *("trial_id", "protocol_id", "spec", "schema_version", "status", "attempt"),
         *("failure_class", "num_epochs", "num_test_images", "best_epoch", "best_val_dice"),
         *("dataset_name", "model_name", "loss_name", "seed", "image_size", "arithmetic"),
@@ -282,6 +284,7 @@ def _trial_facts(row: Row) -> TrialFacts:
         num_test_images=row["num_test_images"],
         best=(row["best_epoch"], row["best_val_dice"]),
         metrics=tuple(row[name] for name in ALL_METRICS),
+        weights_sha256=row.get("weights_sha256"),
     )
 
 

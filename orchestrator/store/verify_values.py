@@ -41,6 +41,7 @@ class TrialFacts:
         labels: Values of `LABELS` in the specification.
         best: Best epoch and its validation Dice.
         metrics: Values of `ALL_METRICS`.
+        weights_sha256: Digest of the kept weights; None if there are none.
     """
 
     is_completed: bool
@@ -50,6 +51,7 @@ class TrialFacts:
     num_test_images: int
     best: tuple[int | None, float | None]
     metrics: tuple[float | None, ...]
+    weights_sha256: str | None = None
 
     def problem(self) -> str | None:
         """Returns a contradiction within the row, or None."""

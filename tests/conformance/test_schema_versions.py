@@ -20,7 +20,11 @@ from workers.contract import UserError
 from workers.identity import trial_id
 
 OLDER = range(1, SCHEMA_VERSION)
-VERSION_5 = {"images": {"train_sibling"}, "trials": {"reserved_memory_bytes"}}
+VERSION_6 = {"trials": {"weights_sha256"}}
+VERSION_5 = {
+    "images": {"train_sibling"},
+    "trials": {"reserved_memory_bytes"} | VERSION_6["trials"],
+}
 ADDED: dict[int, dict[str, set[str]]] = {
     1: {
         "predictions": {"logit_mean", "mask_png", "mean_mask_png"},
@@ -30,6 +34,7 @@ ADDED: dict[int, dict[str, set[str]]] = {
     2: {"failures": {"gpus"}, **VERSION_5},
     3: VERSION_5,
     4: VERSION_5,
+    5: VERSION_6,
 }
 """Columns that each version lacks."""
 OLD_TABLES = ["trials", "epochs", "images", "predictions", "failures"]

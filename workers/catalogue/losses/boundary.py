@@ -110,7 +110,7 @@ ENTRIES = (
         edges="Empty and full: w = 0, as BCE.",
         use="Boundaries matter more than the inside.",
         fails="The paper does not state how distances become weights.",
-        agrees="SegLossOdyssey's map; its loss ignores the map and returns BCE.",
+        agrees="No public code: SegLossOdyssey computes the same map, but returns BCE without it.",
         values=(0.240714, 0.865714, 1.240714, 0.444017, 0.968637),
         exempt={"translation": _FRAME},
     ),

@@ -182,7 +182,7 @@ ENTRIES = (
         use="As TopK, with a number of pixels that falls while the network learns.",
         fails="Wrong labels count to the end. A fixed least number of pixels (100,000 in "
         "mmsegmentation) switches the mining off for small images; here it is a fraction.",
-        agrees="CoinCheung's pytorch-loss (mean over the pixels that count); mmsegmentation "
+        agrees="No code that was run: CoinCheung's pytorch-loss has the same rule; mmsegmentation "
         "divides by all pixels.",
         values=(0.474077, 1.550502, 1.611975, 0.474077, 1.143669),
     ),

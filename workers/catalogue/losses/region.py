@@ -106,7 +106,7 @@ ENTRIES = (
         space={"smooth": SMOOTH},
         formula="1 - 2 TP / (sum p^2 + sum y^2)",
         edges="Empty: near 1; the gradient vanishes where p is near 0. Full: as any other mask.",
-        use="As Dice; its gradient is larger where p is far from the truth.",
+        use="As Dice; squares give uncertain pixels less weight in the denominator.",
         fails="Two formulas have this name: nnU-Net squares TP, FP and FN of each pixel.",
         agrees="MONAI (`squared_pred`, sums by image). Dice++ with gamma 2 is the same function.",
         values=(0.071444, 0.999999, 0.305200, 0.063629, 0.364569),
@@ -185,7 +185,7 @@ ENTRIES = (
         edges="As `iou`, with `smooth` 1e-3.",
         use="Soft targets: label smoothing, several annotators, distillation.",
         fails="On hard masks it is IoU. `iou` on soft targets has its minimum at a wrong p.",
-        agrees="smp's Jaccard loss (half of its `smooth`), also for soft truth.",
+        agrees="The authors' code (JDTLosses), smp's Jaccard loss (half of its `smooth`).",
         values=(0.350877, 0.999451, 0.544958, 0.326178, 0.669848),
     ),
     LossEntry(
@@ -200,7 +200,8 @@ ENTRIES = (
         edges="Empty or full: the term without pixels counts 0.",
         use="A fixed balance between errors inside and outside, for lesions of any size.",
         fails="The smallest gradients of the region losses at confident errors.",
-        agrees="SegLossOdyssey adds 1 to the denominators and exchanges the two names.",
+        agrees="No public code: SegLossOdyssey adds 1 to the denominators, NiftyNet 1e-5; both "
+        "exchange the two names.",
         one_channel="with a softmax over two classes its option `ratio` has no effect",
         values=(0.039344, 0.293986, 0.019982, 0.039243, 0.237375),
     ),

@@ -90,6 +90,7 @@ OTHER_VALUES: dict[Role, dict[str, str | None]] = {
         "cluster.max_failures": "cluster.max_failures=0",
         "runtime.checkpoint_interval_seconds": "runtime.checkpoint_interval_seconds=0",
         "runtime.example_images": "runtime.example_images=0",
+        "runtime.keep_weights": "runtime.keep_weights=best",
         "runtime.no_progress_minutes": "runtime.no_progress_minutes=30",
         "policy": "policy=race",
         "race.level": "race.level=0.9",

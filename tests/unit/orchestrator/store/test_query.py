@@ -75,7 +75,7 @@ def test_names_are_found_in_any_case_and_shape(store):
         (max(trial_id(make_spec(n)) for n in range(4)),)
     ]
     assert rows(store, "SELECT t.t.dice FROM (SELECT t FROM trials t) t ORDER BY 1")[0] == (0.0,)
-    assert len(store.query("SELECT * EXCLUDE spec FROM trials").columns) == 42
+    assert len(store.query("SELECT * EXCLUDE spec FROM trials").columns) == 43
     assert rows(store, "SELECT count(*) FROM trials NATURAL JOIN epochs") == [(8,)]
     pivot = "PIVOT (SELECT loss, repeat, dice FROM trials) ON loss IN ('dice') USING max(dice)"
     assert rows(store, f"{pivot} ORDER BY repeat") == [(0, 0.0), (1, 0.01)]

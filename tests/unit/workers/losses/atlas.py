@@ -106,7 +106,7 @@ def _finish(axes: Axes, title: str) -> None:
 
 
 def _shown(value: object) -> str:
-    return (
+    return f"{value:.4g}".replace("e-0", "e-") if isinstance(value, float) else str(value)
         f"{value:.4g}" if isinstance(value, float) and not isinstance(value, bool) else str(value)
     )
 
@@ -120,10 +120,10 @@ def _space(entry: LossEntry) -> str:
     def text(key: str) -> str:
         domain = entry.space[key]
         if isinstance(domain, Range):
-            return f"`{key}` from {domain.low:g} to {domain.high:g}"
+            return f"`{key}` from {_shown(domain.low)} to {_shown(domain.high)}"
         return f"`{key}` of {', '.join(map(str, domain.values))}"
 
-    return "; ".join(map(text, entry.space)) or "the learning rate only"
+    return ", ".join([*map(text, entry.space), "the learning rate"])
 
 
 def _section(entry: LossEntry) -> str:

@@ -1,0 +1,55 @@
+"""`podium predict`: masks of new images by the trained network of a finished trial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.shared import print_line
+from workers.contract import UserError
+
+
+def predict(
+    results: Annotated[str, typer.Argument(help="A results folder or URI.", metavar="RESULTS")],
+    images: Annotated[list[Path], typer.Argument(help="Files of images.", metavar="IMAGE...")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    trial: Annotated[
+        str | None, typer.Option(help="Id of the trial, or its beginning.", metavar="ID")
+    ] = None,
+    best: Annotated[
+        bool, typer.Option("--best", help="The best trial of the leading loss instead.")
+    ] = False,
+    dataset: Annotated[
+        str | None, typer.Option(help="With --best: the dataset it was trained on.")
+    ] = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Mean probability over all repeats of the trial.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
+) -> None:
+    """Write mask, probability and overlay of each image, at its own size.
+
+    The sweep must have kept its weights (runtime.keep_weights: best).
+    """
+    from orchestrator.prediction import best_trial, load_ensemble, load_model
+    from orchestrator.prediction import predict as predict_images
+
+    if (trial is None) != best:
+        msg = "name one trial: give --trial ID, or --best"
+        raise UserError(msg)
+    if dataset is not None and not best:
+        msg = f"--dataset {dataset}: allowed only with --best; leave it out"
+        raise UserError(msg)
+    trial_id = trial if trial is not None else best_trial(results, dataset=dataset)
+    load = load_ensemble if ensemble else load_model
+    model = load(results, trial_id, device=device)
+    for member in model.members:
+        spec = member.spec
+        print_line(
+            f"{spec.model.label} trained with {spec.loss.label} on {spec.dataset.label}, "
+            f"repeat {spec.repeat}"
+        )
+    for path, pixels in predict_images(model, images, out):
+        print_line(f"{path}: {pixels:,} lesion pixels")

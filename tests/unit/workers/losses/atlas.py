@@ -107,8 +107,6 @@ def _finish(axes: Axes, title: str) -> None:
 
 def _shown(value: object) -> str:
     return f"{value:.4g}".replace("e-0", "e-") if isinstance(value, float) else str(value)
-        f"{value:.4g}" if isinstance(value, float) and not isinstance(value, bool) else str(value)
-    )
 
 
 def _options(entry: LossEntry) -> str:

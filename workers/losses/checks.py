@@ -377,7 +377,7 @@ CHECKS = (
     Check(name="extremes", promise="is finite at great logits", function=_check_extremes),
     Check(name="half", promise="is exact for 16-bit logits", function=_check_half_precision),
     Check(name="sizes", promise="takes images of any size", function=_check_sizes),
-    Check(name="channels", promise="takes or refuses classes", function=_check_channels),
+    Check(name="channels", promise="takes or refuses several classes", function=_check_channels),
     Check(name="batch", promise="depends on nothing else", function=_check_batch),
     Check(name="translation", promise="is the same at any place", function=_check_translation),
     Check(name="order", promise="is less for better predictions", function=_check_order),

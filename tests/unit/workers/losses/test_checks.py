@@ -12,9 +12,10 @@ import torch
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
+from orchestrator.plan.preflight import model_findings
 from workers.catalogue import Options
 from workers.catalogue.losses import LOSSES, LossEntry
-from workers.contract import UserError
+from workers.contract import Component, TrialSpec, UserError
 from workers.losses.checks import CHECKS, check_loss, run_check
 
 NAMED = {check.name: check for check in CHECKS}
@@ -129,3 +130,19 @@ def test_command_refuses_an_unknown_loss(name, message):
     done = CliRunner().invoke(app, ["check", "loss", name])
     assert isinstance(done.exception, UserError)
     assert message in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("boundary", "loss 'mine' does not learn alone: name a sum such as dice+boundary"),
+        ("dice+boundary", None),
+        ("bce", None),
+    ],
+)
+def test_plan_notes_a_loss_that_does_not_learn_alone(name, note):
+    trial = TrialSpec(
+        dataset=Component(name="synthetic-skin"), model=Component(name="unet"),
+        loss=Component(name=name, label="mine"), repeat=0, seed=1,
+    )  # fmt: skip
+    assert model_findings([trial], {})[1] == ((note,) if note else ())

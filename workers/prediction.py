@@ -13,7 +13,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from workers.catalogue.models import input_normalisation
+from workers.catalogue.code_files import digest_in
+from workers.catalogue.models import MODELS, input_normalisation
 from workers.contract import TrialSpec, UserError
 from workers.datasets.cache import MIN_DECODED_SIDE, MIN_REDUCTION
 from workers.datasets.files.pictures import as_rgb, decode, reduce_image, resize_image
@@ -41,13 +42,22 @@ class TrainedModel:
         device: Where to compute.
 
     Raises:
-        UserError: The weights do not fit the network.
+        UserError: The weights do not fit the network, or the network is in a user's file that this
+            process has not read.
     """
 
     def __init__(self, spec: TrialSpec, weights: bytes, device: str = "cpu") -> None:
         self.spec = spec
         self._device = torch.device(device)
         # The architecture only: the weights of a pretrained backbone are among the kept ones.
+        digest = digest_in(spec.model.name)
+        if digest is not None and spec.model.name not in MODELS:
+            msg = (
+                f"model {spec.model.label!r} is in a file of code with the digest {digest}, and "
+                "results contain no code; give this file as --code FILE, or in Python call "
+                "podium.MODELS.add_file(FILE) before"
+            )
+            raise UserError(msg)
         parameters: dict[str, Any] = dict(spec.model.parameters)
         network = build_model(spec.model.name, weight_files=(), **parameters)
         try:

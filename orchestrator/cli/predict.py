@@ -27,6 +27,9 @@ def predict(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Mean probability over all repeats of the trial.")
     ] = False,
+    code: Annotated[
+        Path | None, typer.Option(help="The file of code of the model, if it is in one.")
+    ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
 ) -> None:
     """Write mask, probability and overlay of each image, at its own size.
@@ -42,6 +45,10 @@ def predict(
     if dataset is not None and not best:
         msg = f"--dataset {dataset}: allowed only with --best; leave it out"
         raise UserError(msg)
+    if code is not None:
+        from workers.catalogue.models import MODELS
+
+        MODELS.add_file(code)
     trial_id = trial if trial is not None else best_trial(results, dataset=dataset)
     load = load_ensemble if ensemble else load_model
     model = load(results, trial_id, device=device)

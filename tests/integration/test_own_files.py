@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from tests.integration.sweeps import run, write_config
 from workers.contract import FailureClass, UserError
@@ -38,6 +39,7 @@ def own_config(folder: Path) -> Path:
         models=[{"file": "shallow_net.py", "name": "shallow_net"}],
         losses=["bce", {"file": "tilted.py", "name": "tilted"}],
         repeats=1,
+        runtime={"keep_weights": "best"},
     )
 
 
@@ -75,6 +77,14 @@ podium.query("results", "select loss from trials")
 podium.report("results")
 assert not [name for name in sys.modules if name.startswith("podium_file_")]
 assert "torch" not in sys.modules
+
+trial_id = podium.read_trials("results").trial_id[0]
+try:
+    podium.load_model("results", trial_id)
+except podium.UserError as error:
+    assert "give this file as --code FILE" in str(error), error
+else:
+    raise AssertionError
 """
 
 
@@ -90,6 +100,10 @@ def test_results_are_read_without_running_the_files(folder):
             run(config)
         done = command(folder, "-c", READERS)
         assert done.returncode == 0, done.stderr
+        predict = ("-m", "orchestrator", "predict", "results", "--best", "--out", "masks")
+        Image.new("RGB", (40, 30)).save(folder / "new.png")
+        done = command(folder, *predict, "--code", "shallow_net.py", "new.png")
+        assert (folder / "masks" / "new_mask.png").is_file(), done.stderr
     finally:
         (folder / "tilted.py").write_text(source, encoding="utf-8")
     trials = pd.read_parquet(folder / "results" / "trials").set_index("loss")

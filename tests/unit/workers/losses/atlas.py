@@ -152,14 +152,13 @@ def _own() -> list[LossEntry]:
 
 def table() -> str:
     """Returns the table of all losses."""
-    rows = [
-        f"| `{one.name}` | {one.title} | {one.formula} | {_options(one)} |".replace(
-            "|A|", "\\|A\\|"
-        )
-        for one in _own()
-    ]
+
+    def row(one: LossEntry) -> str:
+        formula = one.formula.replace("|", "\\|")
+        return f"| `{one.name}` | {one.title} | {formula} | {_options(one)} |\n"
+
     head = "| name | published as | formula | options (default) |\n| --- | --- | --- | --- |\n"
-    return head + "\n".join(row.replace("|B|", "\\|B\\|") for row in rows) + "\n"
+    return head + "".join(map(row, _own()))
 
 
 def sections() -> str:

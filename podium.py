@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from orchestrator.frames import read_images as read_images
     from orchestrator.frames import read_predictions as read_predictions
     from orchestrator.frames import read_trials as read_trials
-    from orchestrator.frames import significance as significance
     from orchestrator.plan.survey import survey as survey
     from orchestrator.prediction import best_trial as best_trial
     from orchestrator.prediction import load_ensemble as load_ensemble
@@ -99,7 +98,6 @@ _MODULES = {
     # Its podium: `podium rank`, `report`, `figures`, `compare`.
     "certainty": "orchestrator.frames",
     "rank": "orchestrator.frames",
-    "significance": "orchestrator.frames",
     "read_target": "orchestrator.target",
     "compare": "orchestrator.report.writing",
     "figures": "orchestrator.report.writing",

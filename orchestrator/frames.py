@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from orchestrator.ranking.certainty import Certainty
-    from orchestrator.ranking.choices import Compare, PodiumAxis, TieName
+    from orchestrator.ranking.choices import Compare, Estimand, TieName
+    from orchestrator.ranking.images import ImageScores
     from orchestrator.ranking.podium import Ranking
     from orchestrator.ranking.scores import Scores
-    from orchestrator.ranking.significance import Significance
 
 _Read = Callable[..., "pd.DataFrame"]
 
@@ -198,16 +198,17 @@ def certainty(
     lower_is_better: bool | None = None,
     protocol: str | None = None,
     expected: Mapping[str, object] | None = None,
+    about: Estimand | None = None,
     ties: TieName = "split",
-    axis: PodiumAxis = "dataset",
     compare: Compare = "available",
-    resample: Sequence[str] = ("dataset", "model", "repeat"),
-    num_samples: int = 2000,
+    num_draws: int = 2000,
     seed: int = 0,
     level: float = 0.95,
+    alpha: float = 0.05,
     margin: float = 0.005,
+    images: ImageScores | None = None,
 ) -> Certainty:
-    """Returns how certain one podium of `rank` is, by a paired bootstrap.
+    """Returns what can be said for certain: intervals and tests of pairs, and draws of new sweeps.
 
     Args:
         trials: See `rank`.
@@ -215,14 +216,17 @@ def certainty(
         lower_is_better: See `rank`.
         protocol: See `rank`.
         expected: See `rank`.
+        about: What the statements are about: `other` datasets and networks, `other_datasets`,
+            `other_networks`, `these` datasets and networks, or other `images`; None for the first
+            that the table allows.
         ties: See `rank`.
-        axis: The podium.
         compare: See `rank`.
-        resample: The axes to draw with replacement.
-        num_samples: Bootstrap samples.
+        num_draws: Sweeps to draw; 0 for none, and no probabilities.
         seed: The same seed gives the same result.
-        level: Fraction of the samples inside an interval.
+        level: Coverage of the intervals.
+        alpha: Level of the tests.
         margin: Differences up to this count as equivalent in practice, in units of the metric.
+        images: Scores of single test images, for `about="images"`; `read_target` has them.
 
     Raises:
         UserError: See `rank`; or an argument is out of its range.
@@ -232,43 +236,16 @@ def certainty(
 
     return certainty_of_scores(
         _scores(trials, metric, lower_is_better, protocol, expected),
+        about=about,
         ties=tie_rule(ties),
-        axis=axis,
         compare=compare,
-        resample=resample,
-        num_samples=num_samples,
+        num_draws=num_draws,
         seed=seed,
         level=level,
+        alpha=alpha,
         margin=margin,
+        images=images,
     )
-
-
-def significance(
-    trials: pd.DataFrame,
-    *,
-    metric: str = "dice",
-    lower_is_better: bool | None = None,
-    protocol: str | None = None,
-    expected: Mapping[str, object] | None = None,
-    alpha: float = 0.05,
-) -> Significance:
-    """Tests whether the losses differ: Friedman, Nemenyi, and Wilcoxon with Holm.
-
-    Args:
-        trials: See `rank`.
-        metric: See `rank`.
-        lower_is_better: See `rank`.
-        protocol: See `rank`.
-        expected: See `rank`.
-        alpha: Level of every test.
-
-    Raises:
-        UserError: See `rank`; or `alpha` is not between 0 and 1.
-    """
-    from orchestrator.ranking.significance import significance as significance_of_scores
-
-    scores = _scores(trials, metric, lower_is_better, protocol, expected)
-    return significance_of_scores(scores, alpha=alpha)
 
 
 def _scores(

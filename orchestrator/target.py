@@ -9,6 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from orchestrator.ranking.coverage import ExpectedTrials
+from orchestrator.ranking.images import (
+    ImageScores,
+    follows_from_counts,
+    image_scores,
+    images_query,
+)
 from orchestrator.ranking.metrics import ALL_METRICS, metric_of
 from orchestrator.ranking.reading import TABLE_SUFFIXES
 from orchestrator.ranking.table import TrialTable, check_metric, check_trials, read_table
@@ -46,6 +52,28 @@ class Target:
     def missing(self) -> tuple[str, ...]:
         """A sentence for each table of the results in which completed trials lack rows."""
         return self.store.missing_details(set(self.table.rows["trial_id"])) if self.store else ()
+
+    def image_scores(self, units: pd.DataFrame | None = None) -> ImageScores | None:
+        """Returns the scores of single test images, for the certainty about other images.
+
+        Args:
+            units: Columns dataset, image and unit. Images of one patient or video share a unit; an
+                image that is not in it is a unit of its own.
+
+        Returns:
+            None for a table in a file, and for a metric that does not follow from stored counts.
+
+        Raises:
+            UserError: `units` lacks a column, or the results cannot be read.
+        """
+        metric = self.table.metric.name
+        if self.store is None or not follows_from_counts(metric):
+            return None
+        rows = self.table.rows
+        found = self.store.query(images_query(metric), {"protocol": rows["protocol_id"].iloc[0]})
+        return image_scores(
+            found.to_pandas(), metric=metric, losses=tuple(rows["loss"].unique()), units=units
+        )
 
     def folder(self, name: str) -> Path:
         """Returns the folder of this name in the results, or for a file in the working directory.

@@ -102,6 +102,7 @@ class DataProtocol:
             `split_unit: similar`.
         mask_resize: How masks are resized to the network's size: nearest pixel, or by area, which
             keeps every lesion (`workers.datasets.files.pictures.resize_mask_by_area`).
+        fixed_test: Whether all repeats have the same test images, drawn from the seed alone.
 
     A field marked `later` was added after trials had ids: at its default it is not part of the id.
     """
@@ -114,6 +115,7 @@ class DataProtocol:
     similar_distance: int = field(default=SIMILAR_DISTANCE, metadata={"later": True})
     similar_rule: int = field(default=1, metadata={"later": True})
     mask_resize: MaskResize = field(default="nearest", metadata={"later": True})
+    fixed_test: bool = field(default=False, metadata={"later": True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +131,9 @@ class TrainingProtocol:
         precision: Arithmetic of the forward pass; bfloat16 and float16 mean autocast, and float16
             also scales the loss, so that small gradients are not lost.
         channels_last: Memory layout of activations; changes bits, not mathematics.
-        auxiliary_weight: Weight of the loss of every auxiliary output, or one weight per output in
-            the model's order; an output with weight 0 is not trained.
+        auxiliary_weight: Factor of the loss of every auxiliary output, or one weight per output in
+            the model's order, in place of the authors' weights; an output with weight 0 is not
+            trained.
         deterministic: Ask torch for deterministic kernels.
         deep_supervision: Whether auxiliary outputs are trained; if not, only the final output is.
         tf32: Let a GPU multiply float32 with 10 bits of mantissa.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from workers.catalogue.encoders import least_image_side
 from workers.catalogue.losses import LOSSES
-from workers.catalogue.models import min_train_batch, num_supervised
+from workers.catalogue.models import MODELS, min_train_batch, num_supervised
 from workers.contract import Component, TrialSpec
 
 BLIND_VALIDATION = "no validation image has a lesion, so that early stopping cannot compare epochs"
@@ -13,13 +12,12 @@ BLIND_VALIDATION = "no validation image has a lesion, so that early stopping can
 
 def size_problem(spec: TrialSpec) -> str | None:
     """Returns why a trial's images are too small for its model; None if they are not."""
-    architecture = spec.model.parameters.get("architecture")
-    least = least_image_side(str(architecture)) if architecture else 0
+    least = MODELS[spec.model.name].least_image_side(spec.model.parameters)
     if spec.data.image_size >= least:
         return None
     return (
         f"model {spec.model.label!r} takes images of at least {least} pixels; raise "
-        f"data.image_size from {spec.data.image_size}, or use another architecture"
+        f"data.image_size from {spec.data.image_size}, or change the model's options"
     )
 
 

@@ -161,6 +161,7 @@ def _load_task(
         unit=spec.data.split_unit,
         seed=spec.seed,
         repeat=spec.repeat,
+        fixed_test=spec.data.fixed_test,
     )
     if spec.data.measured_on == "val":
         # From here on nothing in the trial knows the test images.

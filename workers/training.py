@@ -174,8 +174,9 @@ def supervised_loss(
 ) -> Tensor:
     """Returns the loss of the prediction plus, with deep supervision, the losses of the other maps.
 
-    The maps are `SegmentationOutput.supervised`; each loss is multiplied by its weight. A map with
-    weight 0 is skipped.
+    The maps are `SegmentationOutput.supervised`; each loss is multiplied by its weight. One weight
+    in the protocol multiplies the weights that the model's authors gave the maps; several replace
+    them. A map with weight 0 is skipped.
 
     Raises:
         ValueError: There are several weights, but not one per map.
@@ -186,7 +187,7 @@ def supervised_loss(
         return total
     maps = output.supervised()
     if isinstance(weights, int | float):
-        weights = (weights,) * len(maps)
+        weights = tuple(weights * own for own in output.weights or (1,) * len(maps))
     if not maps:
         return total
     for weight, logits_BCHW in zip(weights, maps, strict=True):

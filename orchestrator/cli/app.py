@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from orchestrator.address import hide_credentials
 from orchestrator.cli import (
@@ -38,6 +39,34 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+_REPLACED = {
+    "--resample": "--about",
+    "--samples": "--draws",
+    "--significance": "--pairs",
+}
+
+
+class _Command(TyperCommand):
+    """A command that names the successor of an option that it no longer has."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - private in typer
+        """Parses the arguments.
+
+        Raises:
+            UserError: One of them is a replaced option.
+        """
+        known = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        for name in (argument.partition("=")[0] for argument in args):
+            if name in _REPLACED and name not in known and _REPLACED[name] in known:
+                msg = (
+                    f"{name}: this option is replaced; use {_REPLACED[name]} "
+                    f"(podium {self.name} --help)"
+                )
+                raise UserError(msg)
+        return super().parse_args(ctx, args)
+
+
 for command in (
     sweep.run,
     submit.submit,
@@ -55,7 +84,7 @@ for command in (
     query.query,
     predict.predict,
 ):
-    app.command()(command)
+    app.command(cls=_Command)(command)
 app.add_typer(catalogue.app, name="list")
 app.add_typer(new.app, name="new")
 app.add_typer(data.app, name="data")

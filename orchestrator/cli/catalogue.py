@@ -96,10 +96,12 @@ def _weights_facts(weights: tuple[Weights, ...]) -> list[dict[str, object]]:
 
 
 def _print_model(entry: ModelEntry) -> None:
+    from workers.catalogue.encoders import LEAST_IMAGE_SIDE
     from workers.catalogue.models import MODELS, complete_model, min_train_batch
 
     complete = complete_model(entry.name, {})[1]
-    needs = {side: min_train_batch(entry.name, complete, side) for side in (32, 224)}
+    side = entry.least_image_side(complete)
+    needs = {size: min_train_batch(entry.name, complete, size) for size in (32, 224)}
     least = f"at least {needs[224]} images a step" if needs[224] > 1 else ""
     if needs[32] > needs[224]:
         least = f"at least {needs[32]} images a step below {entry.single_image_from} pixels"
@@ -111,6 +113,7 @@ def _print_model(entry: ModelEntry) -> None:
             for v in entry.variants
         ),
         ("batch", least),
+        ("image", f"sides of at least {side} pixels" if side > LEAST_IMAGE_SIDE else ""),
         *(
             (
                 "pretrained" + (f" ({_shown(dict(options))})" if options else ""),

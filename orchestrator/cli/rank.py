@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 import typer
 
@@ -19,15 +19,19 @@ from orchestrator.cli.shared import (
     lower_is_better,
     one_of,
     print_json,
+    print_line,
     say,
     say_aside,
 )
-from orchestrator.ranking.choices import Compare, PodiumAxis, TieName
+from orchestrator.ranking.choices import About, Compare, PodiumAxis, TieName
 from workers.contract import UserError
 
 if TYPE_CHECKING:
     from orchestrator.ranking.certainty import Certainty
-    from orchestrator.ranking.podium import Podium, Ranking
+    from orchestrator.ranking.choices import Estimand
+    from orchestrator.ranking.components import Power
+    from orchestrator.ranking.podium import Ranking
+    from orchestrator.ranking.scores import Scores
     from orchestrator.titles import Titles
 
 TableFormat = Literal["table", "markdown", "latex", "csv"]
@@ -75,37 +79,45 @@ def rank(
             min=0, max=1, help="A podium with a smaller fraction of its trials is provisional."
         ),
     ] = 1.0,
-    samples: Annotated[int, typer.Option(help="Bootstrap samples; 0 draws none.")] = 2000,
-    resample: Annotated[
-        str, typer.Option(help="The axes that the bootstrap resamples.", metavar="AXES")
-    ] = "dataset,model,repeat",
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
-    level: Annotated[float, typer.Option(help="Fraction of samples in an interval.")] = 0.95,
+    about: Annotated[
+        About | None,
+        typer.Option(
+            help="What the certainty is about: other datasets and networks, or these. By default "
+            "the first that the data allow."
+        ),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option(help="Drawn sweeps for the probabilities; 0 draws none.")
+    ] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
     margin: Annotated[
         float, typer.Option(help="Differences up to this count as equivalent.")
     ] = 0.005,
     pairs: Annotated[bool, typer.Option("--pairs", help="Compare every two losses.")] = False,
-    tests: Annotated[
-        bool,
-        typer.Option("--significance", help="Friedman, critical difference, Wilcoxon with Holm."),
-    ] = False,
     power: Annotated[
         bool,
-        typer.Option("--power", help="Number of repeats that would separate the first two losses."),
+        typer.Option(
+            "--power", help="Half-widths of the intervals, now and with more repeats or blocks."
+        ),
+    ] = False,
+    methods: Annotated[
+        bool,
+        typer.Option("--methods", help="Only a paragraph on methods and results, for a paper."),
     ] = False,
     table_format: Annotated[
         TableFormat,
-        typer.Option("--format", help="The podium, or tables of dataset and model by loss."),
+        typer.Option("--format", help="The answer, or tables of dataset and model by loss."),
     ] = "table",
     as_json: JsonOption = False,
 ) -> None:
     """Give 3, 2, 1 points to the best three losses per dataset and per model, with certainty."""
-    from orchestrator.ranking.certainty import certainties
+    from orchestrator.ranking.certainty import certainty
+    from orchestrator.ranking.leads import leads
+    from orchestrator.ranking.methods import methods_paragraph
     from orchestrator.ranking.places import tie_rule
-    from orchestrator.ranking.power import repeats_to_separate
     from orchestrator.ranking.rank import rank as rank_losses
     from orchestrator.ranking.scores import scores_of
-    from orchestrator.ranking.significance import significance
     from orchestrator.target import RANKED_COLUMNS, read_target
 
     read = read_target(
@@ -117,44 +129,51 @@ def rank(
     )
     scores = scores_of(read.table, read.expected)
     rule = tie_rule(ties)
+
     ranking = rank_losses(scores, ties=rule, compare=cells, provisional_below=provisional_below)
-    axes = tuple(axis or ("dataset", "model"))
+    axes = cast("tuple[PodiumAxis, ...]", tuple(axis or ("dataset", "model")))
+    certain = certainty(
+        scores,
+        about=cast("Estimand", about.replace("-", "_")) if about else None,
+        ties=rule,
+        compare=cells,
+        num_draws=draws,
+        seed=seed,
+        level=level,
+        margin=margin,
+        images=read.image_scores() if about == "images" else None,
+    )
     if table_format != "table" and not as_json:
-        say(_text_tables(ranking, axes, table_format, read.grid))
+        say(_text_tables(ranking, certain, axes, table_format, read.grid))
         for note in ranking.notes:  # standard output is the table, for a file
             say_aside(f"{note}\n")
         return
-    certain: Mapping[PodiumAxis, Certainty] = {}
-    if samples:
-        certain = certainties(
-            scores,
-            ties=rule,
-            compare=cells,
-            resample=tuple(part.strip() for part in resample.split(",") if part.strip()),
-            num_samples=samples,
-            seed=seed,
-            level=level,
-            margin=margin,
-        )
-    powers = {}
-    for podium in _podiums(ranking) if power else ():
-        found = repeats_to_separate(scores, podium, margin=margin)
-        if found is not None:
-            powers[podium.axis] = found
     answer = RankAnswer(
         ranking=ranking,
-        certainties={str(each): found for each, found in certain.items()},
-        significance=significance(scores) if tests else None,
-        powers=powers,
+        certainty=certain,
+        leads=leads(scores, ties=rule, compare=cells),
+        power=_power(scores, level) if power else None,
     )
     if as_json:
         print_json(_to_json(answer, break_ties=break_ties))
+    elif methods:
+        print_line(methods_paragraph(ranking, answer.certainty))
     else:
         print_answer(answer, axes, break_ties=break_ties, pairs=pairs)
 
 
+def _power(scores: Scores, level: float) -> Power | None:
+    from orchestrator.ranking.components import grid_size, measure, power
+
+    found = measure(scores, "measured in this sweep")
+    if found is None:
+        say_aside("--power: fewer than two losses have a finished trial\n")
+    return power(found, grid_size(scores), level=level) if found else None
+
+
 def _to_json(answer: RankAnswer, *, break_ties: bool) -> dict[str, Any]:
-    """Returns the answer as JSON values; everything about a podium stands under its key."""
+    """Returns the answer as JSON values."""
+    from orchestrator.ranking.methods import methods_paragraph
     from orchestrator.ranking.podium import podium_rows
 
     document: dict[str, Any] = dict(answer.ranking.to_json())
@@ -163,33 +182,26 @@ def _to_json(answer: RankAnswer, *, break_ties: bool) -> dict[str, Any]:
         ("by_model", answer.ranking.by_model),
         ("both", answer.ranking.both),
     ):
-        if podium is None:
-            continue
-        certain = answer.certainties.get(podium.axis)
-        power = answer.powers.get(podium.axis)
-        rows = podium_rows(podium, break_ties=break_ties)
-        document[key] |= {
-            "standing": [asdict(row) for row in rows],
-            "certainty": certain.to_json() if certain else None,
-            "power": power.to_json() if power else None,
-        }
-    tests = answer.significance
-    document["significance"] = tests.to_json() if tests else None
-    return document
-
-
-def _podiums(ranking: Ranking) -> tuple[Podium, ...]:
-    return (*ranking.podiums, *((ranking.both,) if ranking.both else ()))
+        if podium is not None:
+            rows = podium_rows(podium, break_ties=break_ties)
+            document[key] |= {"standing": [asdict(row) for row in rows]}
+    return document | {
+        "certainty": answer.certainty.to_json(),
+        "leads": answer.leads.to_json(),
+        "power": answer.power.to_json() if answer.power else None,
+        "methods": methods_paragraph(answer.ranking, answer.certainty),
+    }
 
 
 def _text_tables(
     ranking: Ranking,
+    certain: Certainty,
     axes: tuple[str, ...],
     table_format: str,
     document: Mapping[str, object] | None,
 ) -> str:
-    """Returns the tables of the podiums by dataset and by model, for a paper or a spreadsheet."""
-    from orchestrator.ranking.text_tables import block_table, to_csv, to_latex, to_markdown
+    """Returns the tables of the podiums by dataset and by model, and that of the losses."""
+    from orchestrator.ranking import text_tables
 
     chosen = [podium for podium in ranking.podiums if podium.axis in axes]
     if not chosen:
@@ -198,12 +210,19 @@ def _text_tables(
             "there is no table of their sum"
         )
         raise UserError(msg)
-    tables = [block_table(podium, ranking.metric) for podium in chosen]
+    tables = [
+        text_tables.block_table(podium, ranking.metric, certainty=certain) for podium in chosen
+    ]
     if table_format == "csv":
-        return to_csv(tables)
-    write = {"markdown": to_markdown, "latex": to_latex}[table_format]
+        return text_tables.to_csv(tables)
+    latex = table_format == "latex"
     title = _titles(ranking, document).of
-    return "\n".join(write(table, title=title) for table in tables)
+    write = text_tables.to_latex if latex else text_tables.to_markdown
+    written = [write(table, title=title) for table in tables]
+    if not certain.refusal:
+        whole = text_tables.losses_to_latex if latex else text_tables.losses_to_markdown
+        written.append(whole(certain, chosen[0], title=title))
+    return "\n".join(written)
 
 
 def _titles(ranking: Ranking, document: Mapping[str, object] | None) -> Titles:

@@ -1,8 +1,8 @@
-"""Prints the answer of `podium rank`: tables, and a sentence for each caveat."""
+"""Prints the answer of `podium rank`: the tie group, tables, and a sentence for each caveat."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,8 @@ from orchestrator.wording import (
     count_of_text,
     count_text,
     decimal_text,
-    interval_text,
     list_text,
-    p_equation_text,
+    p_value_text,
     percent_text,
     points_text,
     probability_text,
@@ -22,11 +21,11 @@ from orchestrator.wording import (
 
 if TYPE_CHECKING:
     from orchestrator.ranking.certainty import Certainty
-    from orchestrator.ranking.metrics import Metric
-    from orchestrator.ranking.pairs import PairCertainty
+    from orchestrator.ranking.choices import PodiumAxis
+    from orchestrator.ranking.components import Power
+    from orchestrator.ranking.leads import Lead, Leads
     from orchestrator.ranking.podium import Podium, PodiumRow, Ranking
-    from orchestrator.ranking.power import Power
-    from orchestrator.ranking.significance import Significance
+    from orchestrator.ranking.podium_chances import PodiumCertainty
 
 ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
 
@@ -36,77 +35,106 @@ class RankAnswer:
     """Everything that `podium rank` found.
 
     Attributes:
-        certainties: By axis; empty without bootstrap samples.
-        significance: None unless requested.
-        powers: By axis; empty unless requested.
+        leads: The leaders without each dataset, model and loss.
+        power: None unless requested.
     """
 
     ranking: Ranking
-    certainties: Mapping[str, Certainty]
-    significance: Significance | None
-    powers: Mapping[str, Power]
+    certainty: Certainty
+    leads: Leads
+    power: Power | None
 
 
-def print_answer(answer: RankAnswer, axes: Sequence[str], *, break_ties: bool, pairs: bool) -> None:
-    """Prints the podiums of some axes with their certainty, and the other results requested."""
+def print_answer(
+    answer: RankAnswer, axes: Sequence[PodiumAxis], *, break_ties: bool, pairs: bool
+) -> None:
+    """Prints the answer, the podiums of some axes, and the other results requested."""
+    certain = answer.certainty
     shown = [podium for axis in axes if (podium := answer.ranking.podium(axis))]
+    _print_best(certain, answer.ranking)
     for axis in axes:
         if answer.ranking.podium(axis) is None and len(axes) < 2:
-            print_line(f"There is no podium by {axis}: the table has no column for it.")
+            _say(f"There is no podium by {axis}: the table has no column for it.")
     for podium in shown:
-        certain = answer.certainties.get(podium.axis)
-        _print_podium(podium, answer.ranking, certain, break_ties=break_ties)
-        if podium.axis in answer.powers:
-            print_line(f"Repeats: {answer.powers[podium.axis].sentence}")
-    certain = answer.certainties.get(shown[0].axis) if shown else None
-    sign = "<" if answer.ranking.measure.lower_is_better else ">"
-    if certain and certain.pairs and pairs:
-        _print_pairs(certain, sign)
-    if answer.significance:
-        _print_significance(answer.significance, sign)
-    if certain:
-        for sentence in _certainty_notes(certain):
-            print_line(sentence)
-    for note in answer.ranking.notes:
-        print_line(note)
+        _print_podium(podium, certain, break_ties=break_ties)
+    if certain.num_draws and shown:
+        _say(_meaning(certain, shown))
+    if certain.pairs and pairs:
+        _print_pairs(certain)
+    _print_leads(answer.leads, [podium.axis for podium in shown])
+    if certain.if_missing:
+        _say(_if_missing(certain.if_missing, axes))
+    if answer.power:
+        print_power(answer.power)
+    if certain.wild:
+        verb = "varies" if len(certain.wild) == 1 else "vary"
+        _say(
+            f"{list_text(certain.wild)} {verb} more than the other losses: the intervals of these "
+            "pairs use their own variance alone."
+        )
+    for note in (*certain.notes, *answer.ranking.notes):
+        _say(note)
 
 
-def _print_podium(
-    podium: Podium, ranking: Ranking, certain: Certainty | None, *, break_ties: bool
-) -> None:
+def _say(text: str) -> None:
+    print_line(text, wrap=True)
+
+
+def _print_best(certain: Certainty, ranking: Ranking) -> None:
+    """Prints which losses may be the best, and the losses beside the best mean."""
+    from orchestrator.ranking.choices import ESTIMANDS
+    from orchestrator.ranking.sentences import best_set_sentence, headline
+    from orchestrator.ranking.text_tables import loss_heads, loss_rows
+
+    _say(headline(certain))
+    if certain.refusal:
+        return
+    if certain.best_set:
+        _say(best_set_sentence(certain))
+    podium = ranking.podiums[0]
+    heads = loss_heads(certain, podium)
+    # All pairs are in the table of --pairs.
+    kept = [number for number, head in enumerate(heads) if "all pairs" not in head]
+    print_table(
+        [heads[number] for number in kept],
+        [[row[number] for number in kept] for row in loss_rows(certain, podium)],
+        title=f"Best mean minus the mean of each loss: {ESTIMANDS[certain.estimand]}",
+        numeric=frozenset(heads[1:-1]),
+    )
+
+
+def _print_podium(podium: Podium, certain: Certainty, *, break_ties: bool) -> None:
     from orchestrator.ranking.podium import podium_rows
+    from orchestrator.ranking.sentences import null_sentence
 
     rows = podium_rows(podium, break_ties=break_ties)
-    agreement = podium.agreement
-    columns = ["place", "loss", "points", "1/2/3", f"mean {ranking.metric}"]
-    sure = bool(certain and certain.losses)
-    if sure and certain:
-        columns += [f"{percent_text(certain.level)} points", "P(1st)", "P(top 3)"]
-    if agreement and not agreement.refusal:
-        columns.append("by ranks")
-    cells = []
-    for row in rows:
-        line: list[str | None] = [
+    known = certain.podiums.get(podium.axis)
+    columns = ["place", "loss", "points", "1/2/3", f"mean\n{podium.measure.name}"]
+    chances = _chances(known, percent_text(certain.level)) if known else {}
+    cells = [
+        [
             f"{row.place}{' =' if row.joint else ''}",
             row.loss,
             points_text(row.points),
             f"{row.num_first}/{row.num_second}/{row.num_third}",
             decimal_text(row.mean),
+            *(texts.get(row.loss) for texts in chances.values()),
         ]
-        if sure and certain:
-            line += _certainty_cells(certain, row.loss)
-        if agreement and not agreement.refusal:
-            line.append(points_text(agreement.points[row.loss]))
-        cells.append(line)
-    print_table(columns, cells, title=_title(podium), numeric=frozenset(columns[2:]) - {columns[3]})
+        for row in rows
+    ]
+    print_table(
+        [*columns, *chances],
+        cells,
+        title=_title(podium),
+        numeric=frozenset((columns[2], columns[4], *chances)),
+    )
     if not any(podium.points.values()):
-        print_line("No loss has points, because no trial finished.")
-    for sentence in (*_joint(rows), *_ties(podium), *_agreement(podium)):
-        print_line(sentence)
-    if certain and certain.refusal:
-        print_line(certain.refusal)
-    elif certain and certain.pairs:
-        print_line(_pair_sentence(certain.pairs[0], certain.margin, ranking.measure))
+        _say("No loss has points, because no trial finished.")
+    sentences = [*_joint(rows), *_ties(podium), *_agreement(podium)]
+    if known:
+        sentences += filter(None, [known.refusal, null_sentence(known)])
+    for sentence in sentences:
+        _say(sentence)
 
 
 def _title(podium: Podium) -> str:
@@ -119,16 +147,43 @@ def _title(podium: Podium) -> str:
     return f"{what}, {count_of_text(coverage.present, coverage.expected, 'trial')}{state}"
 
 
-def _certainty_cells(certain: Certainty, loss: str) -> list[str | None]:
-    found = certain.of(loss)
-    if found is None:
-        return [None, None, None]
-    interval = found.points_interval
-    return [
-        f"{points_text(interval.low)} to {points_text(interval.high)}",
-        probability_text(found.p_first),
-        probability_text(found.p_podium),
-    ]
+def _chances(known: PodiumCertainty, level: str) -> dict[str, dict[str, str]]:
+    """Returns the columns of chances that are known: by head, the text of each loss."""
+    columns: dict[str, dict[str, str]] = {
+        f"{level}\npoints": {
+            entry.loss: f"{points_text(interval.low)} to {points_text(interval.high)}"
+            for entry in known.losses
+            if (interval := entry.points_interval) is not None
+        }
+    }
+    for head, attribute in (
+        ("P(1st)", "p_first"),
+        ("P(top 3)", "p_podium"),
+        ("here:\nP(1st)", "p_first_again"),
+        ("here:\nP(top 3)", "p_podium_again"),
+    ):
+        columns[head] = {
+            entry.loss: probability_text(getattr(entry, attribute))
+            for entry in known.losses
+            if getattr(entry, attribute) is not None
+        }
+    return {head: texts for head, texts in columns.items() if texts}
+
+
+def _meaning(certain: Certainty, shown: Sequence[Podium]) -> str:
+    """Returns what the probabilities in the podium tables are about."""
+    from orchestrator.ranking.choices import ESTIMANDS
+
+    found = [certain.podiums.get(podium.axis) for podium in shown]
+    entries = [entry for known in found if known for entry in known.losses]
+    parts = []
+    if any(entry.p_first is not None for entry in entries):
+        about = ESTIMANDS[certain.estimand]
+        parts.append(f"P(1st), P(top 3): in a new sweep of the same size ({about}).")
+    if any(entry.p_first_again is not None for entry in entries):
+        parts.append(f"Here: with new repeats of the same grid ({ESTIMANDS['these']}).")
+    parts.append(f"Probabilities are from {certain.num_draws:,} draws (seed {certain.seed}).")
+    return " ".join(parts)
 
 
 def _joint(rows: Sequence[PodiumRow]) -> list[str]:
@@ -185,95 +240,126 @@ def _agreement(podium: Podium) -> list[str]:
     lacking = f", {left_out:,} lack a loss" if left_out else ""
     leads = "leads" if len(leaders) == 1 else "lead"
     return [
-        f"Ranks first, then means (by ranks): {list_text(leaders)} {leads}; Kendall's tau {tau} "
+        f"Ranks first, then means: {list_text(leaders)} {leads} with {points_text(best)} points; "
+        f"Kendall's tau {tau}, W {decimal_text(agreement.concordance, 2)} "
         f"({count_text(agreement.num_units, 'dataset x model x repeat unit')}{lacking})."
     ]
 
 
-def _pair_sentence(pair: PairCertainty, margin: float, measure: Metric) -> str:
-    effect = "" if pair.effect_size is None else f", d = {signed_text(pair.effect_size, 2)}"
-    low, high = pair.difference_interval.low, pair.difference_interval.high
-    return (
-        f"{pair.first} has a {measure.better} mean than {pair.second} in "
-        f"{probability_text(pair.p_better)} of the samples (difference "
-        f"{signed_text(pair.difference)}, {interval_text(low, high)}{effect}); "
-        f"they differ by at most {margin:g} in {probability_text(pair.p_equivalent)}."
-    )
+def _print_pairs(certain: Certainty) -> None:
+    from orchestrator.ranking.choices import ESTIMANDS
+    from orchestrator.ranking.text_tables import span
 
-
-def _certainty_notes(certain: Certainty) -> list[str]:
-    if certain.refusal:
-        return []
-    drawn = list_text([f"{axis}s" for axis in certain.resampled])
-    return [
-        f"Certainty: {certain.num_samples:,} bootstrap samples of {drawn}, paired over losses "
-        f"(seed {certain.seed}).",
-        *certain.notes,
-    ]
-
-
-def _print_pairs(certain: Certainty, sign: str) -> None:
-    margin = f"{certain.margin:g}"
-    columns = ["A", "B", f"P(A {sign} B)", "difference", "interval", f"P(±{margin})", "d"]
+    level, margin = percent_text(certain.level), f"{certain.margin:g}"
+    corrected = any(pair.corrected for pair in certain.pairs)
+    columns = [
+        "A", "B", "difference", f"{level} interval", *(["corrected"] if corrected else []),
+        f"{level}, all pairs", "p\n(Tukey)", f"within\n±{margin}",
+    ]  # fmt: skip
     print_table(
         columns,
         [
             (
                 pair.first,
                 pair.second,
-                probability_text(pair.p_better),
                 signed_text(pair.difference),
-                interval_text(pair.difference_interval.low, pair.difference_interval.high),
-                probability_text(pair.p_equivalent),
-                None if pair.effect_size is None else signed_text(pair.effect_size, 2),
+                span(pair.interval),
+                *([span(pair.corrected)] if corrected else []),
+                span(pair.simultaneous),
+                None if pair.p_tukey is None else p_value_text(pair.p_tukey),
+                {True: "yes", False: "no", None: None}[pair.equivalent],
             )
             for pair in certain.pairs
         ],
-        title=f"Pairs: {percent_text(certain.level)} interval, equivalent up to {margin}",
-        numeric=frozenset(columns[2:]),
+        title=f"Pairs, mean of A minus mean of B: {ESTIMANDS[certain.estimand]}",
+        numeric=frozenset(columns[2:-1]),
     )
 
 
-def _print_significance(tests: Significance, sign: str) -> None:
-    diagram = tests.critical_difference
-    if diagram:
+def _print_leads(leads: Leads, axes: Sequence[PodiumAxis]) -> None:
+    """Prints which losses lead without one dataset, model or loss."""
+    rows = []
+    for axis in axes:
+        changes = leads.changes(axis)
+        for leaders, entries in changes.items():
+            rows.append((axis, list_text(leaders) or "no loss", _left_out(entries)))
+    number = len(leads.without)
+    if not number:
+        return
+    if not rows:
+        _say(f"Leave one out: the lead stays without any one of {number} datasets, models, losses.")
+        return
+    print_table(
+        ["by", "lead", "without"],
+        rows,
+        title="Leave one out: without one dataset, model or loss, another loss leads",
+    )
+
+
+def _left_out(entries: Sequence[Lead]) -> str:
+    """Returns `datasets A and B; model C`."""
+    parts = []
+    for axis, plural in (("dataset", "datasets"), ("model", "models"), ("loss", "losses")):
+        labels = [entry.label for entry in entries if entry.axis == axis]
+        if labels:
+            parts.append(f"{axis if len(labels) == 1 else plural} {list_text(labels, len(labels))}")
+    return "; ".join(parts)
+
+
+def _if_missing(certain: Certainty, axes: Sequence[PodiumAxis]) -> str:
+    """Returns the leaders and the tie group as they would be if diverged trials were missing."""
+    from orchestrator.ranking.sentences import headline
+
+    leads = []
+    for axis in axes:
+        known = certain.podiums.get(axis)
+        first = [entry for entry in (known.losses if known else ()) if entry.place == 1]
+        if first and first[0].points:
+            verb = "leads" if len(first) == 1 else "lead"
+            names, points = list_text([entry.loss for entry in first]), points_text(first[0].points)
+            leads.append(f"{names} {verb} by {axis} with {points} points")
+    listed = f"{'; '.join(leads)}. " if leads else ""
+    return f"If diverged trials were missing: {listed}{headline(certain)}"
+
+
+def print_power(power: Power) -> None:
+    """Prints the half-widths of a grid and of larger ones, a table for each estimand."""
+    from orchestrator.ranking.choices import ESTIMANDS
+
+    components = power.components
+    known = {
+        "loss x dataset": components.dataset,
+        "loss x model": components.model,
+        "loss x cell": components.cell,
+        "loss x split": components.split,
+        "training": components.training,
+    }
+    listed = ", ".join(
+        f"{name} {decimal_text(deviation)}"
+        for name, deviation in known.items()
+        if deviation is not None
+    )
+    _say(f"Standard deviations of the effects of one loss ({components.source}): {listed}.")
+    for about in power.outlooks[0].half_widths:
+        rows = []
+        for outlook in power.outlooks:
+            found = outlook.half_widths[about]
+            repeats = outlook.size.num_repeats
+            rows.append(
+                (
+                    outlook.change,
+                    outlook.size.num_datasets,
+                    outlook.size.num_models,
+                    "∞" if repeats is None else repeats,
+                    f"±{decimal_text(found.pair)}" if found else None,
+                    f"±{decimal_text(found.all_pairs)}" if found else None,
+                )
+            )
+        columns = ["grid", "datasets", "models", "repeats", "one pair", "all pairs"]
         print_table(
-            ["loss", "mean rank", "groups"],
-            [
-                (loss, decimal_text(rank, 2), " ".join(_marks(diagram.groups, loss)) or None)
-                for loss, rank in diagram.mean_ranks.items()
-            ],
-            title=(
-                f"Mean ranks over {count_text(diagram.num_blocks, 'dataset x model block')}; "
-                f"critical difference {decimal_text(diagram.difference, 2)} "
-                f"(Nemenyi, {diagram.alpha:g})"
-            ),
-            numeric=frozenset({"mean rank"}),
+            columns,
+            rows,
+            title=f"Half-width of the {percent_text(power.level)} interval of a difference: "
+            f"{ESTIMANDS[about]}",
+            numeric=frozenset(columns[1:]),
         )
-        print_line("Losses that share a letter are not significantly different.")
-    if tests.friedman:
-        found = tests.friedman
-        f = found.iman_davenport_statistic
-        davenport = "" if f is None else f"; Iman-Davenport F {decimal_text(f, 2)}, "
-        davenport += "" if f is None else p_equation_text(found.iman_davenport_p)
-        print_line(
-            f"Friedman: chi-squared {decimal_text(found.statistic, 2)}, "
-            f"{p_equation_text(found.p)}{davenport}; {found.num_blocks} blocks, "
-            f"{found.num_losses} losses, W {decimal_text(found.concordance, 2)}."
-        )
-    if tests.wilcoxon:
-        found_pairs = [pair for pair in tests.wilcoxon if pair.significant]
-        listed = "; ".join(
-            f"{pair.first} {sign} {pair.second} ({p_equation_text(pair.p_holm)})"
-            for pair in found_pairs
-        )
-        print_line(
-            f"Wilcoxon with Holm: {len(found_pairs)} of {count_text(len(tests.wilcoxon), 'pair')} "
-            f"differ at {tests.alpha:g}{': ' + listed if listed else ''}."
-        )
-    for sentence in (*tests.refusals, *tests.notes):
-        print_line(sentence)
-
-
-def _marks(groups: Sequence[Sequence[str]], loss: str) -> list[str]:
-    return [chr(ord("a") + number) for number, group in enumerate(groups) if loss in group]

@@ -42,10 +42,10 @@ def report(
     margin: Annotated[
         float, typer.Option(min=0, help="Differences up to this count as equivalent.")
     ] = 0.005,
-    samples: Annotated[
-        int, typer.Option(min=100, max=100_000, help="Bootstrap samples of the certainty.")
+    draws: Annotated[
+        int, typer.Option(help="Drawn new sweeps for the probabilities; 0 draws none.")
     ] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Write one self-contained HTML page, and its figures as files."""
@@ -59,7 +59,7 @@ def report(
         protocol=protocol,
         ties=ties,
         margin=margin,
-        num_samples=samples,
+        num_draws=draws,
         seed=seed,
     )
     if as_json:
@@ -94,7 +94,8 @@ def figures(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Some of 1, 2a, 2b, 2c, 3, podium, critical_difference, intervals, curves.",
+            help="Some of 1, 2a, 2b, 2c, 3, podium, blob_plot, significance_map, intervals, "
+            "stacked_ranks, tau_violins, ranking_heatmap, podium_plot, line_plot, curves.",
         ),
     ] = None,
     formats: Annotated[

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated, Any, Literal, get_args
 
 import typer
@@ -132,8 +133,10 @@ def say_aside(text: str) -> None:
     sys.stderr.write(clean(text))
 
 
-def print_line(text: str, *, style: str | None = None) -> None:
-    """Prints a line as it is: it is not wrapped, and brackets in names are no markup."""
+def print_line(text: str, *, style: str | None = None, wrap: bool = False) -> None:
+    """Prints a line as it is, or broken at the width of the console; brackets are no markup."""
+    if wrap:
+        text = fill(text, console().width, break_long_words=False, break_on_hyphens=False)
     console().print(text, style=style, soft_wrap=True, markup=False)
 
 

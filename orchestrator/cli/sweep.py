@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli.rank_text import print_power
 from orchestrator.cli.results import retry_hint
 from orchestrator.cli.shared import (
     ConfigArgument,
@@ -31,7 +32,9 @@ from orchestrator.wording import count_text, duration_text, hours_text, probabil
 from workers.contract import UserError
 
 if TYPE_CHECKING:
+    from orchestrator.plan.grid import Grid
     from orchestrator.plan.planner import Plan
+    from orchestrator.ranking.components import Components, Power
     from orchestrator.sweep import Sweep
 
 EXIT_DONE, EXIT_FAILED_TRIALS, EXIT_INTERRUPTED = 0, 1, 130
@@ -122,6 +125,18 @@ def plan(
             help="Plan for another machine: data, weights or GPUs may be absent here.",
         ),
     ] = False,
+    power: Annotated[
+        bool,
+        typer.Option("--power", help="Half-widths of the intervals that this grid will give."),
+    ] = False,
+    components: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RESULTS",
+            help="A finished sweep or table to measure the components of --power in; by default "
+            "they are assumed.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the grid: finished and pending trials, and their cost. Starts nothing.
@@ -133,17 +148,44 @@ def plan(
     with shown_inspection():
         found = plan_sweep(config, overrides or (), retry or (), slots=slots, elsewhere=elsewhere)
     trials = found.sweep.plan.trials
+    expected = _power(found.sweep.grid, components) if power or components else None
     if as_json:
-        print_json_rows(found.summary, "trials", (trial.to_json() for trial in trials))
+        summary = {**found.summary, "power": expected.to_json() if expected else None}
+        print_json_rows(summary, "trials", (trial.to_json() for trial in trials))
     else:
         _print_axes(found.summary)
         _print_reasons(found.sweep.plan)
         _print_cost(found.summary)
+        if expected:
+            print_power(expected)
     if found.refusals:
         lines = ["podium run would refuse this sweep:", *found.refusals]
         if found.absent:
             lines.append("If the sweep will run on another machine, plan it with --elsewhere.")
         raise UserError("\n".join(lines))
+
+
+def _power(grid: Grid, components: str | None) -> Power:
+    """Returns the half-widths of a grid, with components measured in results or assumed."""
+    from orchestrator.ranking.components import ASSUMED, GridSize, measure
+    from orchestrator.ranking.components import power as power_of
+    from orchestrator.ranking.scores import scores_of
+    from orchestrator.target import RANKED_COLUMNS, read_target
+
+    found: Components | None = ASSUMED
+    if components:
+        read = read_target(components, columns=RANKED_COLUMNS)
+        found = measure(scores_of(read.table, read.expected), f"of Dice, measured in {read.name}")
+    if found is None:
+        msg = f"--components {components}: fewer than two losses have a finished trial; name others"
+        raise UserError(msg)
+    size = GridSize(
+        num_datasets=len(grid.datasets),
+        num_models=len(grid.models),
+        num_losses=len(grid.losses),
+        num_repeats=grid.repeats,
+    )
+    return power_of(found, size)
 
 
 def _print_axes(summary: Mapping[str, Any]) -> None:

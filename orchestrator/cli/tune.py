@@ -46,6 +46,7 @@ def tune(
     130: stopped by Ctrl-C.
     """
     from orchestrator.report.writing import report_search
+    from orchestrator.tune.results import overlap_note, spread
     from orchestrator.tune.search import open_search, run_search
 
     search = open_search(config, overrides or ())
@@ -63,12 +64,16 @@ def tune(
         _say_how_to_resume()
         raise typer.Exit(EXIT_INTERRUPTED)
     results = search.results()
+    notes = [*spread(results), *filter(None, [overlap_note(search.config)])]
     files = report_search(search, folder)
     if as_json:
         places = {"page": str(files.page), "fragments": [str(file) for file in files.fragments]}
-        print_json({"name": search.config.name, "searches": list(map(_to_json, results))} | places)
+        document = {"name": search.config.name, "searches": list(map(_to_json, results))}
+        print_json(document | {"notes": notes} | places)
     else:
         _print(search.config.name, results)
+        for note in notes:
+            print_line(f"note: {note}")
         print_line(f"Report: {files.page}")
         for file in files.fragments:
             line = f"To compare them in a grid: losses: [..., {{from: {file}}}]"
@@ -91,6 +96,7 @@ def _to_json(result: SearchResult) -> dict[str, Any]:
         "search_id": study.search_id,
         "loss": study.loss.label,
         "group": list(study.group),
+        "number": study.number,
         "tuned_label": tuned_label(study),
         "num_candidates": result.num_ended,
         "num_pruned": result.num_pruned,

@@ -205,6 +205,7 @@ class DataSection(Section):
         similar_distance: Most bits of 256 in which near duplicates differ, with `similar`.
         normalisation: Input scaling.
         mask_resize: How masks are resized to the network's size: `nearest` pixels, or by `area`.
+        fixed_test: Whether all repeats have the same test images.
         cache: Folder of decoded images on each node.
     """
 
@@ -215,6 +216,7 @@ class DataSection(Section):
     similar_distance: Annotated[int, Role.IDENTITY] = Field(default=SIMILAR_DISTANCE, ge=0, le=64)
     normalisation: Annotated[Normalisation, Role.IDENTITY] = "imagenet"
     mask_resize: Annotated[MaskResize, Role.IDENTITY] = "nearest"
+    fixed_test: Annotated[bool, Role.IDENTITY] = False
     cache: Annotated[LocalPath, Role.RUNTIME] = Field(default=DEFAULT_CACHE, validate_default=True)
 
     def protocol(self) -> DataProtocol:
@@ -227,6 +229,7 @@ class DataSection(Section):
             similar_distance=self.similar_distance,
             similar_rule=SIMILAR_RULE if self.split_unit == "similar" else 1,
             mask_resize=self.mask_resize,
+            fixed_test=self.fixed_test,
         )
 
     @model_validator(mode="after")
@@ -376,8 +379,9 @@ class TuneSection(Section):
             list of choices, or null for a fixed parameter. Others are as in the catalogue.
         random_trials: Candidates drawn at random before the sampler (TPE) learns from them.
         pruning: What stops poor candidates early: nothing, ASHA, or asynchronous Hyperband.
-        grace_epochs: No candidate is stopped before this epoch; null: a quarter of
-            `training.max_epochs`.
+        grace_epochs: No candidate is stopped before this epoch of its training on the last dataset;
+            null: a quarter of `training.max_epochs`.
+        searches: How often each search is made, with other random numbers of the sampler.
     """
 
     trials: Annotated[int, Role.RUNTIME] = Field(default=20, ge=1, le=100_000)
@@ -388,6 +392,7 @@ class TuneSection(Section):
     random_trials: Annotated[int, Role.RUNTIME] = Field(default=8, ge=1, le=MAX_COUNT)
     pruning: Annotated[Literal["none", "asha", "hyperband"], Role.RUNTIME] = "none"
     grace_epochs: Annotated[int | None, Role.RUNTIME] = Field(default=None, ge=1)
+    searches: Annotated[int, Role.RUNTIME] = Field(default=1, ge=1, le=100)
 
 
 class RaceSection(Section):

@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.plan.grid import Grid
 from orchestrator.plan.survey import DataCheck, Listed, check_data
 from orchestrator.records import CommittedTrial
-from workers.catalogue.models import input_normalisation, weights_of
+from workers.catalogue.models import MODELS, input_normalisation, weights_of
 from workers.contract import Component, TrialSpec, UserError
 from workers.requirements import (
     alone_note,
@@ -136,6 +136,8 @@ def _models(trials: Iterable[TrialSpec]) -> list[Component]:
 
 def _weights_note(model: Component) -> list[str]:
     pretrained = model.parameters.get("pretrained", False)
+    if pretrained is False and MODELS[model.name].frozen_backbone:
+        return [f"{model.label}: its frozen encoder has random weights; set `pretrained`"]
     if pretrained is False:
         return []
     weights = weights_of(model.name, model.parameters)

@@ -28,6 +28,9 @@ class Agreement:
         block_mean_ranks: Mean over the blocks of the rank of the block's mean, as in the study.
         kendall_tau: Tau-b between the points of the two methods; None if one has no order.
         kendall_tau_ranks: Tau-b between the two mean ranks; None if one has no order.
+        concordance: Kendall's W of the ranks in the units, corrected for ties: 1 if every unit has
+            the same order of the losses, near 0 if the orders have nothing in common. A description
+            without a p-value, because units that share a dataset or a model are not independent.
         num_units: Dataset x model x repeat units that have every loss; only these are ranked.
         num_units_left_out: Units that lack a loss.
         refusal: Why the comparison is not possible; None if it is.
@@ -38,6 +41,7 @@ class Agreement:
     block_mean_ranks: Mapping[str, float]
     kendall_tau: float | None
     kendall_tau_ranks: float | None
+    concordance: float | None
     num_units: int
     num_units_left_out: int
     refusal: str | None = None
@@ -53,11 +57,13 @@ class UnitRanks:
 
     Attributes:
         means_DML: Mean over repeats of each loss's rank; NaN without a unit.
+        concordance: Kendall's W of the ranks; None if no unit has an order.
         num_units: Units ranked.
         num_units_left_out: Units that lack a loss.
     """
 
     means_DML: np.ndarray
+    concordance: float | None
     num_units: int
     num_units_left_out: int
 
@@ -75,9 +81,22 @@ def unit_ranks(scores: Scores) -> UnitRanks:
     num_units = int(complete_DMR.sum())
     return UnitRanks(
         means_DML=mean_over(ranks_DMRL, 2),
+        concordance=concordance(ranks_DMRL[complete_DMR]),
         num_units=num_units,
         num_units_left_out=int(present_DMLR.any(axis=2).sum()) - num_units,
     )
+
+
+def concordance(ranks_NL: np.ndarray) -> float | None:
+    """Returns Kendall's W of the ranks of the losses in N units (Kendall and Smith 1939).
+
+    The variance of the mean ranks over its value if every unit had the same order. Shared ranks
+    make the latter smaller. None without a unit, or if every unit ranks all losses equally.
+    """
+    if not len(ranks_NL):
+        return None
+    largest = float(ranks_NL.var(axis=1).mean())
+    return float(ranks_NL.mean(axis=0).var()) / largest if largest else None
 
 
 def agreement_of(
@@ -108,6 +127,7 @@ def agreement_of(
             block_mean_ranks={},
             kendall_tau=None,
             kendall_tau_ranks=None,
+            concordance=None,
             num_units=units.num_units,
             num_units_left_out=units.num_units_left_out,
             refusal=f"Rank-then-aggregate is not possible: {reason}.",
@@ -132,6 +152,7 @@ def agreement_of(
         block_mean_ranks=_named(scores.losses, block_rank_L),
         kendall_tau=_tau(study, np.round(totals, 9)),
         kendall_tau_ranks=_tau(np.round(block_rank_L, 9), np.round(unit_rank_L, 9)),
+        concordance=units.concordance,
         num_units=units.num_units,
         num_units_left_out=units.num_units_left_out,
     )

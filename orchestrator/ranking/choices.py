@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 TieRule = Literal["split", "min", "max", "order"]
@@ -13,3 +14,18 @@ Compare = Literal["available", "common"]
 
 PodiumAxis = Literal["dataset", "model", "both"]
 """The blocks of a podium: datasets, models, or both."""
+
+Estimand = Literal["other", "other_datasets", "other_networks", "these", "images"]
+"""What a statement on losses is about; a sweep of one dataset or network allows fewer of them."""
+
+About = Literal["other", "other-datasets", "other-networks", "these", "images"]
+"""An estimand, as the command line writes it."""
+
+ESTIMANDS: Mapping[Estimand, str] = {
+    "other": "other datasets and networks",
+    "other_datasets": "other datasets, these networks",
+    "other_networks": "other networks, this dataset",
+    "these": "these datasets, these networks",
+    "images": "these networks, other images",
+}
+"""The name of each estimand in texts."""

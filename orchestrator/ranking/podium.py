@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.ranking.agreement import Agreement
-from orchestrator.ranking.choices import Compare, TieRule
+from orchestrator.ranking.choices import Compare, PodiumAxis, TieRule
 from orchestrator.ranking.coverage import Coverage
 from orchestrator.ranking.metrics import Metric
 from workers.contract import JSONValue
@@ -71,7 +71,7 @@ class Podium:
         provisional_below: With a smaller fraction of the expected trials, it is provisional.
     """
 
-    axis: str
+    axis: PodiumAxis
     measure: Metric
     points: Points
     means: Mapping[str, float | None]

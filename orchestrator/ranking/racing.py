@@ -1,9 +1,8 @@
 """The race: which trials can still change the podium of the full grid, and when none can.
 
 The podium is that of the full grid with all its repeats, by the points by dataset and by model
-together. The finished trials fix a part of each mean. The missing part is drawn many times, with
-the noise between repeats that the finished trials show. The certainty is the fraction of draws
-with the current podium; it is 1 once every trial is finished.
+together. The missing trials are drawn many times, given the finished ones. The certainty is the
+fraction of draws with the commonest podium; it is 1 once every trial is finished.
 
 Arrays end in their axes: D datasets, M models, L losses, R repeats, B draws, K blocks.
 """
@@ -16,7 +15,9 @@ from typing import Literal
 
 import numpy as np
 
-from orchestrator.ranking.scores import mean_over, split_effects
+from orchestrator.ranking.divergence import draw_rates
+from orchestrator.ranking.scores import mean_over
+from orchestrator.ranking.unseen import draw_unseen
 
 ROUND_SHARE = 8
 """A round adds one repeat to one of this many combinations of dataset, model and loss."""
@@ -110,7 +111,7 @@ def race(
             return Race(state="running", round=number, asked_DMLR=asked, judgement=judged)
         seen = np.where(asked, values_DMLR, np.nan)
         finished = finished_DMLR & asked
-        judged = _judged(seen.tobytes(), finished.tobytes(), seen.shape, rules.num_draws, number)
+        judged = _judged(seen.tobytes(), finished.tobytes(), seen.shape, rules, number)
         state = _end(asked, judged, rules)
         if state is not None:
             return Race(state=state, round=number, asked_DMLR=asked, judgement=judged)
@@ -121,14 +122,15 @@ def race(
 
 @lru_cache(maxsize=64)
 def _judged(
-    values: bytes, finished: bytes, shape: tuple[int, ...], num_draws: int, seed: int
+    values: bytes, finished: bytes, shape: tuple[int, ...], rules: RaceRules, seed: int
 ) -> Judgement:
     """Judges a round once, although a running sweep plans it many times."""
     return judge(
         np.frombuffer(values).reshape(shape),
         np.frombuffer(finished, dtype=bool).reshape(shape),
-        num_draws,
+        rules.num_draws,
         seed=seed,
+        first_repeats=rules.first_repeats,
     )
 
 
@@ -172,68 +174,77 @@ def judge(
     num_draws: int,
     *,
     seed: int,
+    first_repeats: int = 2,
 ) -> Judgement:
-    """Estimates the podium of the full grid.
+    """Estimates the podium of the full grid: the commonest set of losses among the draws.
 
-    The mean of a combination with n of R repeats differs from that of the full grid by a normal
-    error of variance s^2 (R - n) / (n R). Here s^2 is the variance of a repeat around its loss and
-    its split, pooled over a dataset, and itself uncertain (scaled inverse chi-squared).
+    The trials without a result are drawn given those with one (`orchestrator.ranking.unseen`), and
+    each diverges with the rate of its model and loss over all datasets. A trial that diverged
+    counts as 0. The drawn grids are ranked as the grid is.
+
+    Args:
+        values_DMLR: The metric, 0 if diverged; NaN without a result.
+        finished_DMLR: Trials with a result that did not diverge.
+        num_draws: Draws.
+        seed: The same seed gives the same draws.
+        first_repeats: Repeats that every combination was given before the first decision.
     """
-    centre_DML, variance_D, freedom_D = _fit(values_DMLR, finished_DMLR)
-    number_DML = (~np.isnan(values_DMLR)).sum(axis=3)
-    num_repeats = values_DMLR.shape[3]
-    centre_DML = np.where(finished_DMLR.any(axis=3), centre_DML, -np.inf)
-    podium = podiums(centre_DML[None])[0]
-    unknown_DML = (num_repeats - number_DML) / (np.maximum(number_DML, 1) * num_repeats)
-    none = np.zeros(centre_DML.shape[1:])
-    if np.any((freedom_D == 0) & (unknown_DML > 0).any(axis=(1, 2))):
+    num_models, num_losses = values_DMLR.shape[1:3]
+    unseen_DMLR = np.isnan(values_DMLR)
+    if not unseen_DMLR.any():
+        podium = podiums(_cells(values_DMLR, finished_DMLR)[None])[0]
+        return Judgement(
+            podium=tuple(podium.tolist()),
+            certainty=1.0,
+            reach_DL=np.zeros((len(values_DMLR), num_losses)),
+            reach_ML=np.zeros((num_models, num_losses)),
+        )
+    random = np.random.default_rng(seed)
+    trained = np.where(finished_DMLR, values_DMLR, np.nan)
+    drawn_DBMLR = [
+        draw_unseen(values_MLR, num_draws, random, first_repeats=first_repeats)
+        for values_MLR in trained
+    ]
+    if any(drawn is None for drawn in drawn_DBMLR):
+        podium = podiums(_cells(values_DMLR, finished_DMLR)[None])[0]
         return Judgement(
             podium=tuple(podium.tolist()),
             certainty=None,
-            reach_DL=np.ones((len(centre_DML), centre_DML.shape[2])),
-            reach_ML=np.ones_like(none),
+            reach_DL=np.ones((len(values_DMLR), num_losses)),
+            reach_ML=np.ones((num_models, num_losses)),
         )
-    random = np.random.default_rng(seed)
-    spread_BD = variance_D * np.maximum(freedom_D, 1)
-    spread_BD = spread_BD / random.chisquare(np.maximum(freedom_D, 1), (num_draws, len(freedom_D)))
-    noise_BDML = random.standard_normal((num_draws, *centre_DML.shape))
-    noise_BDML *= np.sqrt(unknown_DML)
-    noise_BDML *= np.sqrt(spread_BD)[:, :, None, None]
-    drawn_BDML = centre_DML + noise_BDML
-    points_BL, means_BL = _totals(drawn_BDML)
+    diverged_DMLR = ~unseen_DMLR & ~finished_DMLR
+    rates_BML = draw_rates(
+        diverged_DMLR.sum(axis=(0, 3)).ravel(), (~unseen_DMLR).sum(axis=(0, 3)).ravel(),
+        num_draws, random,
+    ).reshape(-1, num_models, num_losses)  # fmt: skip
+    cells_BDML = np.empty((num_draws, *values_DMLR.shape[:3]))
+    for dataset, drawn_BMLR in enumerate(drawn_DBMLR):
+        assert drawn_BMLR is not None
+        lost_BMLR = random.random(drawn_BMLR.shape) < rates_BML[..., None]
+        lost_BMLR = np.where(unseen_DMLR[dataset], lost_BMLR, diverged_DMLR[dataset])
+        cells_BDML[:, dataset] = np.where(lost_BMLR, 0.0, drawn_BMLR).mean(axis=3)
+    points_BL, means_BL = _totals(cells_BDML)
     places_BS = np.sort(_order(points_BL, means_BL), axis=1)
-    same = (places_BS == np.sort(podium)).all(axis=1)
+    sets, number = np.unique(places_BS, axis=0, return_counts=True)
+    centre_DML = cells_BDML.mean(axis=0)
+    chosen = sets[number.argmax()]
+    expected_L = points_BL.mean(axis=0)
     reach = [
-        _reach(drawn_BDML.mean(axis=axis), centre_DML.mean(axis=axis - 1), points_BL, means_BL)
+        _reach(cells_BDML.mean(axis=axis), centre_DML.mean(axis=axis - 1), points_BL, means_BL)
         for axis in (2, 1)
     ]
     return Judgement(
-        podium=tuple(podium.tolist()),
-        certainty=float(same.mean()),
+        podium=tuple(chosen[np.argsort(-expected_L[chosen], kind="stable")].tolist()),
+        certainty=float(number.max() / num_draws),
         reach_DL=reach[0],
         reach_ML=reach[1],
     )
 
 
-def _fit(
-    values_DMLR: np.ndarray, finished_DMLR: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fits loss + split within each combination of dataset and model by least squares.
-
-    Returns:
-        Effects of the losses (diverged trials included), and by dataset the variance around the
-        fit and its degrees of freedom.
-    """
-    split_DMR = split_effects(values_DMLR, finished_DMLR)
-    centre_DML = mean_over(values_DMLR - split_DMR[:, :, None], 3)
-    finished = np.where(finished_DMLR, values_DMLR, np.nan)
-    own_DML = mean_over(finished - split_DMR[:, :, None], 3)
-    rest = np.nan_to_num(finished - own_DML[..., None] - split_DMR[:, :, None])
-    seen_DM = finished_DMLR.sum(axis=(2, 3))
-    spent_DM = finished_DMLR.any(axis=3).sum(axis=2) + finished_DMLR.any(axis=2).sum(axis=2) - 1
-    freedom_D = np.maximum(seen_DM - np.where(seen_DM > 0, spent_DM, 0), 0).sum(axis=1)
-    squares_D = (rest**2).sum(axis=(1, 2, 3))
-    return centre_DML, squares_D / np.maximum(freedom_D, 1), freedom_D
+def _cells(values_DMLR: np.ndarray, finished_DMLR: np.ndarray) -> np.ndarray:
+    """Returns the means of the combinations, (D, M, L); -inf where no trial finished."""
+    return np.where(finished_DMLR.any(axis=3), mean_over(values_DMLR, 3), -np.inf)
 
 
 def podiums(cells_BDML: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from orchestrator.ranking.agreement import Agreement, UnitRanks, agreement_of, unit_ranks
-from orchestrator.ranking.choices import Compare, TieRule
+from orchestrator.ranking.choices import Compare, PodiumAxis, TieRule
 from orchestrator.ranking.coverage import Coverage
 from orchestrator.ranking.places import TIE_RULES, Placing, place_losses
 from orchestrator.ranking.podium import Block, Podium, Points, Ranking, steps
@@ -97,7 +97,7 @@ class _Inputs:
     units: UnitRanks | None
 
 
-def _podium(inputs: _Inputs, axis: str) -> Podium:
+def _podium(inputs: _Inputs, axis: PodiumAxis) -> Podium:
     blocks, totals = _blocks(inputs, axis)
     overall = {loss: _overall(blocks, loss) for loss in inputs.scores.expected.losses}
     points = _standing(inputs.scores, totals[inputs.ties], overall)

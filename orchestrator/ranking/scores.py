@@ -1,4 +1,4 @@
-"""The metric of all trials as one array, from which every mean, rank and resample is taken."""
+"""The metric of all trials as one array, from which every mean, rank and interval is computed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from orchestrator.ranking.choices import Compare
+from orchestrator.ranking.choices import Compare, PodiumAxis
 from orchestrator.ranking.coverage import ExpectedTrials
 from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.table import TrialTable
@@ -94,9 +94,10 @@ class Scores:
         return {"dataset": self.datasets, "model": self.models}[axis]
 
     @property
-    def axes(self) -> tuple[str, ...]:
+    def axes(self) -> tuple[PodiumAxis, ...]:
         """Which of the columns `dataset` and `model` the table has."""
-        return tuple(axis for axis in ("dataset", "model") if self.labels(axis))
+        both: tuple[PodiumAxis, ...] = ("dataset", "model")
+        return tuple(axis for axis in both if self.labels(axis))
 
 
 def scores_of(table: TrialTable, expected: ExpectedTrials | None = None) -> Scores:

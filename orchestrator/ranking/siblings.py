@@ -10,6 +10,7 @@ import pandas as pd
 
 from orchestrator.ranking.choices import TieRule
 from orchestrator.ranking.coverage import ExpectedTrials
+from orchestrator.ranking.images import follows_from_counts, ratio_of, ratio_sql
 from orchestrator.ranking.podium import Ranking
 from orchestrator.ranking.rank import rank
 from orchestrator.ranking.scores import scores_of
@@ -20,19 +21,6 @@ MIN_IMAGES = 5
 """With fewer test images without a sibling, a trial is not ranked without siblings."""
 
 KINDS: tuple[SiblingKind, ...] = tuple(k for k in get_args(SiblingKind) if k != "none")
-
-_SCORES: Mapping[str, tuple[str, str]] = {
-    "dice": ("2 * tp", "2 * tp + fp + fn"),
-    "iou": ("tp", "tp + fp + fn"),
-    "recall": ("tp", "tp + fn"),
-    "precision": ("tp", "tp + fp"),
-}
-"""Numerator and denominator, as in `workers.metrics.scores`."""
-
-
-def follows_from_counts(metric: str) -> bool:
-    """Returns whether a metric can be computed from the counts of test images."""
-    return metric.removesuffix("_pooled") in _SCORES
 
 
 def siblings_query(metric: str) -> str:
@@ -59,17 +47,12 @@ def _clean(metric: str) -> str:
     name = metric.removesuffix("_pooled")
     if not follows_from_counts(metric):
         return "CAST(NULL AS DOUBLE)"
-    top, bottom = _SCORES[name]
+    top, bottom = ratio_of(metric)
     only = "FILTER (train_sibling = 'none')"
     if name == metric:
-        return f"avg({_ratio(top, bottom, 'fp + fn')}) {only}"
+        return f"avg({ratio_sql(top, bottom, 'fp + fn')}) {only}"
     sums = {count: f"(sum({count}) {only})" for count in ("tp", "fp", "fn")}
-    return _ratio(_summed(top, sums), _summed(bottom, sums), _summed("fp + fn", sums))
-
-
-def _ratio(top: str, bottom: str, wrong: str) -> str:
-    """Returns a score; 0/0 is 1 without a wrong pixel and 0 otherwise."""
-    return f"CASE {bottom} WHEN 0 THEN CAST({wrong} = 0 AS DOUBLE) ELSE ({top}) / ({bottom}) END"
+    return ratio_sql(_summed(top, sums), _summed(bottom, sums), _summed("fp + fn", sums))
 
 
 def _summed(expression: str, sums: Mapping[str, str]) -> str:

@@ -1,15 +1,14 @@
-"""The answer in one sentence, with joint places, missing trials and tie rules."""
+"""The answer in a sentence or two, with joint places, missing trials and tie rules."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.ranking.certainty import RESAMPLED_AXES, Certainty
+from orchestrator.ranking.certainty import Certainty
 from orchestrator.ranking.places import TIE_MEANINGS
 from orchestrator.ranking.podium import Podium, podium_rows
-from orchestrator.ranking.table import BLOCK_AXES
+from orchestrator.ranking.sentences import headline
 from orchestrator.report.data import RankedSweep, answer_notes
 from orchestrator.wording import (
     count_of_text,
@@ -18,11 +17,7 @@ from orchestrator.wording import (
     list_text,
     metric_title,
     points_text,
-    probability_text,
 )
-
-SURE = 0.95
-"""At this probability or more, a lead is reported as stable."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,37 +25,48 @@ class Answer:
     """The result of a sweep in words.
 
     Attributes:
-        sentence: Plain text, with the probability of the lead if the bootstrap gives one.
-        unsure: Why the bootstrap gives none; otherwise None.
-        provisional: A second sentence while trials are missing; otherwise None.
+        sentence: Plain text: which losses cannot be told apart from the best. If this is unknown,
+            which loss leads.
+        lead: Which loss leads, with its points; None if `sentence` says it.
+        unsure: Why it is unknown which losses are the best; otherwise None.
+        provisional: A sentence while trials are missing; otherwise None.
         notes: Sentences on choices and findings that could change the answer.
     """
 
     sentence: str
+    lead: str | None
     unsure: str | None
     provisional: str | None
     notes: tuple[str, ...]
 
+    @property
+    def text(self) -> str:
+        """Both sentences."""
+        return " ".join(filter(None, [self.sentence, self.lead]))
 
-def answer(sweep: RankedSweep, certainties: Mapping[str, Certainty] | None = None) -> Answer:
-    """Returns which loss leads, with how many points, and with which probability.
+
+def answer(sweep: RankedSweep, certainty: Certainty | None = None) -> Answer:
+    """Returns which losses may be the best, and which loss leads with how many points.
 
     Args:
         sweep: The ranked results.
-        certainties: The bootstrap of each podium, by axis.
+        certainty: Of the differences between the losses.
     """
-    known = certainties or {}
-    main = known.get(sweep.main_podium.axis)
     several = len(sweep.losses) > 1 and sweep.num_diverged < sweep.num_present
+    lead = _lead(sweep)
+    group = None
+    if certainty and several and not certainty.refusal:
+        group = headline(certainty, lambda loss: sweep.title("loss", loss))
     return Answer(
-        sentence=_sentence(sweep, known),
-        unsure=main.refusal if main and several else None,
+        sentence=group or lead,
+        lead=lead if group else None,
+        unsure=certainty.refusal if certainty and several else None,
         provisional=_provisional(sweep),
         notes=(*answer_notes(sweep), *sweep.ranking.notes, *_tie_notes(sweep)),
     )
 
 
-def _sentence(sweep: RankedSweep, certainties: Mapping[str, Certainty]) -> str:
+def _lead(sweep: RankedSweep) -> str:
     if sweep.num_diverged == sweep.num_present:
         return f"No loss leads: all {count_text(sweep.num_present, 'trial')} so far diverged."
     losses = sweep.losses
@@ -76,54 +82,12 @@ def _sentence(sweep: RankedSweep, certainties: Mapping[str, Certainty]) -> str:
         parts = " and ".join(
             f"by {podium.axis} ({_points(podium)}{_ahead(sweep, podium)})" for podium in podiums
         )
-        return f"{name} leads both {parts}{_both_sure(leaders[0][0], certainties)}."
-    clauses = [
-        _clause(sweep, podium, leaders[index]) + _sure(leaders[index], podium, certainties)
-        for index, podium in enumerate(podiums)
-    ]
-    sentence = "; ".join(clauses)
+        return f"{name} leads both {parts}."
+    sentence = "; ".join(
+        _clause(sweep, podium, own) for podium, own in zip(podiums, leaders, strict=True)
+    )
     # Only this word may change its case: a label such as `iou` is a name.
     return f"B{sentence[1:]}." if sentence.startswith("by ") else f"{sentence}."
-
-
-def _sure(leaders: Sequence[str], podium: Podium, certainties: Mapping[str, Certainty]) -> str:
-    """Returns the probability of the lead of one podium, as the end of its clause."""
-    known = certainties.get(podium.axis)
-    entries = [known.of(loss) for loss in leaders] if known else []
-    found = [entry for entry in entries if entry]
-    if not known or not found or len(leaders) == len(podium.points):
-        return ""
-    p_first = math.fsum(entry.p_first for entry in found)
-    if p_first >= SURE:
-        who = "one of them" if len(leaders) > 1 else "it"
-        said = f"{who} would lead again with {probability_text(p_first)} probability"
-        return f", and {_drawn(known)} {said}"
-    said = f"another loss would lead with {probability_text(1 - p_first)} probability"
-    return f", but {_drawn(known)} {said}"
-
-
-def _both_sure(leader: str, certainties: Mapping[str, Certainty]) -> str:
-    entries = {axis: certainties[axis].of(leader) for axis in BLOCK_AXES if axis in certainties}
-    shares = {axis: entry.p_first for axis, entry in entries.items() if entry}
-    if not shares:
-        return ""
-    drawn = _drawn(next(iter(certainties.values())))
-    if min(shares.values()) >= SURE:
-        return f", and {drawn} it would lead again with {_by_axis(shares)}"
-    others = {axis: 1 - share for axis, share in shares.items()}
-    return f", but {drawn} another loss would lead with {_by_axis(others)}"
-
-
-def _by_axis(shares: Mapping[str, float]) -> str:
-    parts = [f"{probability_text(share)} probability by {axis}" for axis, share in shares.items()]
-    return " and ".join(parts)
-
-
-def _drawn(known: Certainty) -> str:
-    """Returns `under resampling`, with the resampled axes if not all could be drawn."""
-    if set(known.resampled) == set(RESAMPLED_AXES):
-        return "under resampling"
-    return f"under resampling of {list_text([f'{axis}s' for axis in known.resampled])} alone"
 
 
 def _leaders(podium: Podium) -> list[str]:

@@ -27,17 +27,17 @@ TRIAL_KEY = ["dataset", "model", "loss", "repeat"]
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """Options of the bootstrap and of the tests.
+    """Options of the certainty.
 
     Attributes:
-        num_samples: Bootstrap samples.
+        num_draws: Drawn new sweeps.
         seed: Seed of their random numbers.
         margin: Differences of the metric up to this count as equivalent in practice.
-        level: Fraction of samples inside an interval.
-        alpha: Level of the significance tests.
+        level: Coverage of the intervals.
+        alpha: Level of the test of all pairs.
     """
 
-    num_samples: int = 2000
+    num_draws: int = 2000
     seed: int = 0
     margin: float = 0.005
     level: float = 0.95
@@ -57,7 +57,7 @@ class ReportData:
         grid: The grid document: name, datasets, models, losses, repeats; None if unknown.
         titles: Of labels; None takes those of the grid or of the catalogues.
         ties: Tie rule of the ranking.
-        sampling: Options of bootstrap and tests.
+        sampling: Options of the certainty.
         missing: A sentence for each table without the rows of some completed trials.
         name: Title of the page if the grid document has none.
     """

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.ranking.certainty import Certainty
+from orchestrator.ranking.choices import ESTIMANDS
+from orchestrator.ranking.images import follows_from_counts
+from orchestrator.ranking.pairs import PairCertainty
 from orchestrator.ranking.places import TIE_MEANINGS
 from orchestrator.ranking.podium import Podium
-from orchestrator.ranking.siblings import MIN_IMAGES, follows_from_counts
+from orchestrator.ranking.sentences import best_set_sentence, headline, null_sentence
+from orchestrator.ranking.siblings import MIN_IMAGES
 from orchestrator.report.curves import HEIGHT, WIDTH, curve_data, draw_panel
 from orchestrator.report.data import RankedSweep, ReportData, ReportFiles, arrange
-from orchestrator.report.figures import draw_figures
+from orchestrator.report.figures.drawing import draw_figures
 from orchestrator.report.figures.files import stale_figures
 from orchestrator.report.heat import HeatCell, HeatView, heat_metrics, heat_views, place_text
 from orchestrator.report.palette import PREDICTION_COLOUR, TRUTH_COLOUR
@@ -19,22 +25,45 @@ from orchestrator.report.predictions import draw_examples
 from orchestrator.report.rendering import embedded_json, render
 from orchestrator.report.sections import Sections, compute_sections
 from orchestrator.report.standings import other_ways_matter, podium_steps, shown_metrics
-from orchestrator.report.statistics import DIAGRAM_WIDTH, CriticalDiagram, draw_critical
-from orchestrator.wording import FOR_SCRIPTS, MISSING, count_text, duration_text, list_text
+from orchestrator.report.statistics import Statistics, differs
+from orchestrator.wording import (
+    FOR_SCRIPTS,
+    MISSING,
+    count_text,
+    duration_text,
+    list_text,
+    p_equation_text,
+)
 from workers.contract import UserError
 from workers.durable import replace_file
 
 SCRIPTS = ("tables.js", "heat.js", "curves.js", "copy.js")
 
 
-def render_page(sections: Sections, figure_names: Sequence[str]) -> str:
+RANK_PICTURES = {
+    "ranking_heatmap": "Ranking heat map: places in the blocks",
+    "podium_plot": "Podium plot: values in the blocks, sorted by place",
+    "line_plot": "Line plot: places by other ranking methods",
+    "stacked_ranks": "Stacked frequencies: places in new sweeps",
+    "tau_violins": "Violins: how similar new sweeps are to this sweep",
+}
+"""Figures that the page shows in a folded section, with their titles."""
+
+LEAST_SHARE = 0.004
+"""Rarer places have no blob: it would be smaller than a dot."""
+
+
+def render_page(sections: Sections, figures: Mapping[str, bytes]) -> str:
     """Returns the page as HTML text; every name in it is escaped.
 
     Args:
         sections: What to show.
-        figure_names: Files in the folder figures/ beside the page, to link to.
+        figures: Files in the folder figures/ beside the page: some are shown, all are linked.
     """
     sweep = sections.sweep
+    statistics = sections.statistics
+    certainty = statistics.certainty
+    drawn_podiums = [drawn for drawn in statistics.drawn if drawn.axis != "both"]
     views = heat_views(sweep)
     curves = curve_data(sweep)
     return render(
@@ -58,9 +87,23 @@ def render_page(sections: Sections, figure_names: Sequence[str]) -> str:
         facts=_facts(sections),
         views=views,
         heat_metrics=heat_metrics(sweep),
-        losses_compared=[entry.loss for entry in sections.statistics.main.losses],
-        diagram=_diagram(sections),
-        diagram_width=DIAGRAM_WIDTH,
+        about=ESTIMANDS[certainty.estimand],
+        level=certainty.level,
+        num_draws=certainty.num_draws,
+        drawn_podiums=drawn_podiums,
+        largest_share=max((float(drawn.shares.max()) for drawn in drawn_podiums), default=1.0),
+        least_share=LEAST_SHARE,
+        nulls={axis: null_sentence(found) for axis, found in certainty.podiums.items()},
+        group_sentences=_group_sentences(sweep, certainty),
+        verdict=lambda pair: _verdict(sweep, statistics, pair),
+        titles_of=lambda losses: (
+            list_text([sweep.title("loss", loss) for loss in losses]) or MISSING
+        ),
+        changed_leads={
+            podium: [lead for found in statistics.leads.changes(podium).values() for lead in found]
+            for podium in statistics.leads.leaders
+        },
+        rank_pictures=_rank_pictures(figures),
         panels=[draw_panel(panel) for panel in sections.panels],
         panel_size=(WIDTH, HEIGHT),
         has_curves=bool(curves),
@@ -69,7 +112,7 @@ def render_page(sections: Sections, figure_names: Sequence[str]) -> str:
         tie_meaning=TIE_MEANINGS[sweep.ranking.ties],
         cell_hint=_cell_hint,
         place_text=place_text,
-        figures=_by_figure(figure_names),
+        figures=_by_figure(list(figures)),
     )
 
 
@@ -121,12 +164,43 @@ def _clean_podiums(sections: Sections) -> Sequence[Podium]:
     return ranking.podiums if ranking else ()
 
 
-def _diagram(sections: Sections) -> CriticalDiagram | None:
-    found = sections.statistics.significance.critical_difference
-    if found is None:
-        return None
-    sweep = sections.sweep
-    return draw_critical(found, {loss: sweep.title("loss", loss) for loss in sweep.losses})
+def _group_sentences(sweep: RankedSweep, certainty: Certainty) -> list[str]:
+    """Returns what is known of the losses beside the group."""
+    sentences = []
+    if certainty.p_all_equal is not None:
+        sentences.append(
+            "Test that all losses are equal (all pairs at once): "
+            f"{p_equation_text(certainty.p_all_equal)}."
+        )
+    if certainty.best_set:
+        sentences.append(best_set_sentence(certainty, lambda loss: sweep.title("loss", loss)))
+    if certainty.wild:
+        names = list_text([sweep.title("loss", loss) for loss in certainty.wild])
+        sentences.append(
+            f"Scores of {names} vary over datasets and networks more than those of the other "
+            "losses. Their intervals use this variance alone."
+        )
+    if certainty.if_missing is not None:
+        other = headline(certainty.if_missing, lambda loss: sweep.title("loss", loss))
+        sentences.append(f"The same if the diverged trials were missing: {other}")
+    return sentences
+
+
+def _verdict(sweep: RankedSweep, statistics: Statistics, pair: PairCertainty) -> str:
+    """Returns the class of a cell of the significance map."""
+    if not differs(pair, statistics.certainty.alpha):
+        return ""
+    lower_is_better = sweep.ranking.measure.lower_is_better
+    return "beats" if (pair.difference < 0) == lower_is_better else "loses"
+
+
+def _rank_pictures(figures: Mapping[str, bytes]) -> list[tuple[str, str]]:
+    """Returns (title, data URI) of the pictures in the folded section."""
+    return [
+        (title, f"data:image/svg+xml;base64,{base64.b64encode(content).decode('ascii')}")
+        for name, title in RANK_PICTURES.items()
+        if (content := figures.get(f"{name}.svg"))
+    ]
 
 
 def _by_figure(names: Sequence[str]) -> Mapping[str, list[str]]:
@@ -166,7 +240,7 @@ def write_report(data: ReportData, out: Path) -> ReportFiles:
     sections = compute_sections(arrange(data))
     drawn = draw_figures(sections)
     figures = drawn.files
-    page = render_page(sections, list(figures))
+    page = render_page(sections, figures)
     folder = out / "figures"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -181,6 +255,6 @@ def write_report(data: ReportData, out: Path) -> ReportFiles:
     return ReportFiles(
         page=out / "index.html",
         figures=tuple(folder / name for name in figures),
-        answer=sections.answer.sentence,
+        answer=sections.answer.text,
         notes=(*sections.sweep.missing, *drawn.notes),
     )

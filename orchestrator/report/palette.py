@@ -16,7 +16,7 @@ GOLD, SILVER, BRONZE = "#C99A2E", "#8E99A6", "#B06C3A"
 MEDALS = (GOLD, SILVER, BRONZE)
 
 # Light enough for dark text on every shade; lightness alone tells high from low.
-HEAT_LOW, HEAT_HIGH = "#F6F3EB", "#6DBAB3"
+HEAT_LOW, HEAT_HIGH, WORSE = "#F6F3EB", "#6DBAB3", "#E0A878"
 TRUTH_COLOUR, PREDICTION_COLOUR = "#5CC8FF", "#FF9F1C"
 INK, MUTED, RULE = "#1F2328", "#68707A", "#D9D6CE"
 

@@ -39,7 +39,7 @@ def compute_sections(sweep: RankedSweep) -> Sections:
     found = compute_statistics(sweep)
     return Sections(
         sweep=sweep,
-        answer=answer(sweep, found.certainties),
+        answer=answer(sweep, found.certainty),
         standings=tuple(standings(sweep)),
         statistics=found,
         tuned=tuned_pairs(sweep, found),

@@ -227,7 +227,7 @@ class TunedPair:
         tuned: Label of the tuned one.
         default_mean: Mean over the blocks of the main podium; None without a trial.
         tuned_mean: Likewise.
-        compared: The tuned loss against the default; None if the bootstrap gives no pair.
+        compared: The tuned loss against the default; None if there is no interval.
     """
 
     default: str

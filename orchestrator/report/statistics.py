@@ -1,48 +1,44 @@
-"""The statistics of a report: bootstrap of each podium, tests over blocks, and their diagram."""
+"""The statistics of a report: certainty, places over draws and methods, and leads without parts."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import cast
 
-from orchestrator.ranking.certainty import Certainty, certainties
-from orchestrator.ranking.choices import PodiumAxis
-from orchestrator.ranking.pairs import PairCertainty
-from orchestrator.ranking.significance import CriticalDifference, Significance, significance
+from orchestrator.ranking.certainty import Certainty, certainty
+from orchestrator.ranking.leads import Leads, leads
+from orchestrator.ranking.pairs import Interval, PairCertainty
+from orchestrator.ranking.stability import (
+    DrawnPlaces,
+    RankingMethod,
+    drawn_places,
+    ranking_methods,
+)
 from orchestrator.report.data import RankedSweep
-
-DIAGRAM_WIDTH = 900
-"""Width of the critical-difference diagram on the page, in SVG units."""
-
-_DIAGRAM_MARGIN = 230
-_AXIS_Y = 66
-_BAR_STEP = 9
-_ROW = 24
-_MAX_LABEL = 22
 
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """Certainty of each podium, and tests.
+    """What is certain about the losses, and how stable their order is.
 
     Attributes:
-        certainties: By axis of the podium, the main one first.
-        significance: Tests of all losses against each other.
+        certainty: Of the differences between the losses, and of each podium.
+        compared: The losses that have a difference, the best mean first; empty with a refusal.
+        drawn: Places in drawn new sweeps, one entry per podium; empty without draws.
+        methods: Places by each ranking method.
+        leads: The leaders without each dataset, model and loss.
     """
 
-    certainties: Mapping[str, Certainty]
-    significance: Significance
-
-    @property
-    def main(self) -> Certainty:
-        """The certainty of the main podium."""
-        return next(iter(self.certainties.values()))
+    certainty: Certainty
+    compared: tuple[str, ...]
+    drawn: tuple[DrawnPlaces, ...]
+    methods: tuple[RankingMethod, ...]
+    leads: Leads
 
     def pair(self, first: str, second: str) -> PairCertainty | None:
         """Returns the first loss against the second, or None if one of them is unknown."""
-        for found in self.main.pairs:
+        for found in self.certainty.pairs:
             if (found.first, found.second) == (first, second):
                 return found
             if (found.second, found.first) == (first, second):
@@ -50,148 +46,58 @@ class Statistics:
         return None
 
 
-@dataclass(frozen=True, kw_only=True)
-class RankTick:
-    """One whole rank on the axis."""
-
-    x: float
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class RankedLabel:
-    """One loss: its position on the axis and that of its name.
-
-    Attributes:
-        path: From the axis down and out to the name.
-        anchor: `end` left of the axis, `start` right of it.
-        full: The name; `text` is cut if it is too long.
-    """
-
-    full: str
-    text: str
-    rank: float
-    path: str
-    x: float
-    y: float
-    anchor: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupBar:
-    """Losses that do not differ significantly: a bar from the first to the last."""
-
-    x1: float
-    x2: float
-    y: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class CriticalDiagram:
-    """The diagram in a drawing of `DIAGRAM_WIDTH` by `height`; the best rank is on the left.
-
-    Attributes:
-        ruler: Ends (x1, x2) of the line as long as the critical difference.
-    """
-
-    ticks: tuple[RankTick, ...]
-    labels: tuple[RankedLabel, ...]
-    bars: tuple[GroupBar, ...]
-    ruler: tuple[float, float]
-    height: float
-    axis_y: float = _AXIS_Y
-    left: float = _DIAGRAM_MARGIN
-    right: float = DIAGRAM_WIDTH - _DIAGRAM_MARGIN
-
-
 def compute_statistics(sweep: RankedSweep) -> Statistics:
-    """Computes the certainty of each podium and the tests."""
-    how = sweep.sampling
-    podiums = (*sweep.ranking.podiums, *([sweep.ranking.both] if sweep.ranking.both else []))
-    axes = [cast("PodiumAxis", podium.axis) for podium in podiums]
-    found = certainties(
+    """Computes all statistics."""
+    how, ties = sweep.sampling, sweep.ranking.ties
+    found = certainty(
         sweep.scores,
-        ties=sweep.ranking.ties,
-        axes=axes,
-        num_samples=how.num_samples,
+        ties=ties,
+        num_draws=how.num_draws,
         seed=how.seed,
         level=how.level,
+        alpha=how.alpha,
         margin=how.margin,
     )
-    return Statistics(
-        certainties={str(axis): found[axis] for axis in axes},
-        significance=significance(sweep.scores, alpha=how.alpha),
+    podiums = [podium for podium in (*sweep.ranking.podiums, sweep.ranking.both) if podium]
+    compared = tuple(
+        dict.fromkeys(name for pair in found.pairs for name in (pair.first, pair.second))
     )
+    wins = Counter(pair.first for pair in found.pairs if differs(pair, found.alpha))
+    return Statistics(
+        certainty=found,
+        compared=compared,
+        drawn=tuple(_drawn(sweep, found)),
+        methods=ranking_methods(sweep.scores, podiums, wins if found.pairs else None),
+        leads=leads(sweep.scores, ties=ties),
+    )
+
+
+def differs(pair: PairCertainty, alpha: float) -> bool:
+    """Returns whether the test of all pairs tells two losses apart."""
+    return pair.p_tukey is not None and pair.p_tukey <= alpha
+
+
+def _drawn(sweep: RankedSweep, found: Certainty) -> Iterator[DrawnPlaces]:
+    for axis, places in found.draws.items():
+        podium = sweep.ranking.podium(axis)
+        if podium:
+            losses = [entry.loss for entry in found.podiums[axis].losses]
+            yield drawn_places(podium, losses, places, found.level)
 
 
 def _turned(pair: PairCertainty) -> PairCertainty:
     """Returns the same pair with the losses exchanged."""
-    interval = pair.difference_interval
+
+    def around(interval: Interval | None) -> Interval | None:
+        return interval and Interval(low=-interval.high, high=-interval.low)
+
     return replace(
         pair,
         first=pair.second,
         second=pair.first,
-        p_better=1 - pair.p_better,
-        p_better_by_margin=pair.p_worse_by_margin,
-        p_worse_by_margin=pair.p_better_by_margin,
         difference=-pair.difference,
-        difference_interval=replace(interval, low=-interval.high, high=-interval.low),
+        interval=around(pair.interval),
+        simultaneous=around(pair.simultaneous),
+        corrected=around(pair.corrected),
         effect_size=None if pair.effect_size is None else -pair.effect_size,
-    )
-
-
-def draw_critical(found: CriticalDifference, titles: Mapping[str, str]) -> CriticalDiagram:
-    """Lays out the critical-difference diagram.
-
-    Args:
-        found: Mean ranks of at least two losses, and the groups that do not differ.
-        titles: Of the losses.
-    """
-    ranks = found.mean_ranks
-    ordered = sorted(ranks, key=lambda loss: (ranks[loss], loss))
-    number = len(ordered)
-
-    def place(rank: float) -> float:
-        return round(
-            _DIAGRAM_MARGIN + (DIAGRAM_WIDTH - 2 * _DIAGRAM_MARGIN) * (rank - 1) / (number - 1), 1
-        )
-
-    spans = [[ranks[loss] for loss in group] for group in found.groups if len(group) > 1]
-    bars = tuple(
-        GroupBar(
-            x1=place(min(span)) - 4, x2=place(max(span)) + 4, y=_AXIS_Y + 10 + _BAR_STEP * index
-        )
-        for index, span in enumerate(spans)
-    )
-    first_row = _AXIS_Y + 26 + _BAR_STEP * len(bars)
-    half = math.ceil(number / 2)
-    labels = [
-        _label(
-            titles.get(loss, loss),
-            ranks[loss],
-            x=place(ranks[loss]),
-            y=first_row + _ROW * (index if index < half else number - 1 - index),
-            on_left=index < half,
-        )
-        for index, loss in enumerate(ordered)
-    ]
-    return CriticalDiagram(
-        ticks=tuple(RankTick(x=place(rank), text=str(rank)) for rank in range(1, number + 1)),
-        labels=tuple(labels),
-        bars=bars,
-        ruler=(_DIAGRAM_MARGIN, min(place(1 + found.difference), DIAGRAM_WIDTH - 10)),
-        height=first_row + _ROW * (half - 1) + 14,
-    )
-
-
-def _label(title: str, rank: float, *, x: float, y: float, on_left: bool) -> RankedLabel:
-    end = _DIAGRAM_MARGIN - 14 if on_left else DIAGRAM_WIDTH - _DIAGRAM_MARGIN + 14
-    return RankedLabel(
-        full=title,
-        text=title if len(title) <= _MAX_LABEL else f"{title[: _MAX_LABEL - 1]}…",
-        rank=rank,
-        path=f"M{x:g} {_AXIS_Y}V{y:g}H{end:g}",
-        x=end + (-6 if on_left else 6),
-        y=y + 4,
-        anchor="end" if on_left else "start",
     )

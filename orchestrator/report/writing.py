@@ -15,10 +15,7 @@ from orchestrator.report.compare.comparison import compare as compare_sides
 from orchestrator.report.compare.page import write_comparison
 from orchestrator.report.compare.sides import Side, side
 from orchestrator.report.data import ReportData, ReportFiles, Sampling, arrange, report_data
-from orchestrator.report.figures import make_figures
 from orchestrator.report.figures.files import FIGURE_NAMES, FORMATS, TEXT_SUFFIXES, stale_figures
-from orchestrator.report.page import write_report
-from orchestrator.report.search_report import SearchFiles, write_search_report
 from orchestrator.target import read_target
 from orchestrator.tune.results import fragments
 from workers.catalogue import nearest
@@ -26,6 +23,7 @@ from workers.contract import UserError
 from workers.durable import replace_file
 
 if TYPE_CHECKING:
+    from orchestrator.report.search_report import SearchFiles
     from orchestrator.tune.search import Search
 
 
@@ -38,7 +36,7 @@ def report(
     protocol: str | None = None,
     ties: TieName = "split",
     margin: float = 0.005,
-    num_samples: int = 2000,
+    num_draws: int = 2000,
     seed: int = 0,
 ) -> ReportFiles:
     """Writes one self-contained HTML page, and its figures as files.
@@ -52,15 +50,17 @@ def report(
         protocol: The protocol_id, or its beginning, if the results have several.
         ties: Rule for the points of tied places.
         margin: Differences up to this count as equivalent.
-        num_samples: Bootstrap samples of the certainty.
-        seed: Seed of the bootstrap.
+        num_draws: Drawn new sweeps, for the probabilities of the podium.
+        seed: Seed of the draws.
 
     Raises:
         UserError: There is no finished trial, the trials cannot be ranked together, or the folder
             cannot be written.
     """
+    from orchestrator.report.page import write_report  # with matplotlib, which `compare` needs not
+
     read = read_target(target, metric=metric, lower_is_better=lower_is_better, protocol=protocol)
-    sampling = Sampling(num_samples=num_samples, seed=seed, margin=margin)
+    sampling = Sampling(num_draws=num_draws, seed=seed, margin=margin)
     data = report_data(read, ties=tie_rule(ties), sampling=sampling)
     return write_report(data, Path(out) if out else read.folder("report"))
 
@@ -101,8 +101,7 @@ def figures(
         target: See `report`.
         out: Folder to write; by default `figures` in the results, or in the working directory for
             a table.
-        only: Names of the figures: `figure1`, `figure2a`, `figure2b`, `figure2c`, `figure3`,
-            `podium`, `critical_difference`, `intervals`, `curves`.
+        only: Names of the figures, from `orchestrator.report.figures.files.FIGURE_NAMES`.
         formats: Any of `png`, `svg`, `pdf`.
         metric: See `report`.
         lower_is_better: See `report`.
@@ -114,6 +113,8 @@ def figures(
     Raises:
         UserError: See `report`.
     """
+    from orchestrator.report.figures.drawing import make_figures
+
     for name, known in [*((n, FIGURE_NAMES) for n in only), *((n, FORMATS) for n in formats)]:
         if name not in known:
             msg = f"{name}: unknown; {nearest(name, known)}"
@@ -218,6 +219,7 @@ def report_search(search: Search, out: str | Path | None = None) -> SearchFiles:
     Raises:
         UserError: The folder cannot be written.
     """
+    from orchestrator.report.search_report import write_search_report
     from orchestrator.tune.sampler import importances  # Optuna is for searches only
 
     results = search.results()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import yaml
 
+from orchestrator.config import SweepConfig
 from orchestrator.tune.studies import Candidate, Study
 from workers.catalogue.spaces import Range
 
@@ -101,13 +102,57 @@ def tuned_label(study: Study) -> str:
 def fragments(results: Iterable[SearchResult]) -> dict[str, str]:
     """Returns {file name: text} of the losses at their best, one file per group.
 
-    A loss without a best candidate is left out.
+    Of several searches for a loss, the one with the best candidate counts. A loss without a best
+    candidate is left out.
     """
-    groups: dict[tuple[str, ...], list[SearchResult]] = {}
+    groups: dict[tuple[str, ...], dict[str, SearchResult]] = {}
     for result in results:
+        found = groups.setdefault(result.study.group, {})
+        other = found.get(result.study.loss.label)
+        if result.best is not None and (
+            other is None or other.best is None or result.best[1] > other.best[1]
+        ):
+            found[result.study.loss.label] = result
+    return {
+        _name(group): _text(group, [*found.values()]) for group, found in groups.items() if found
+    }
+
+
+def spread(results: Iterable[SearchResult]) -> tuple[str, ...]:
+    """Returns a sentence on how far the searches for the same loss agree; none for one search."""
+    searches: dict[tuple[str, ...], list[tuple[Candidate, float]]] = {}
+    for result in results:
+        key = (result.study.loss.label, *result.study.group)
         if result.best is not None:
-            groups.setdefault(result.study.group, []).append(result)
-    return {_name(group): _text(group, found) for group, found in groups.items()}
+            searches.setdefault(key, []).append(result.best)
+    sentences = []
+    for key, bests in searches.items():
+        if len(bests) > 1:
+            values = [value for _, value in bests]
+            ranges = [f"best validation Dice {min(values):.4f} to {max(values):.4f}"]
+            for name in bests[0][0].values:
+                chosen = [one.values[name] for one, _ in bests]
+                numbers = [value for value in chosen if isinstance(value, int | float)]
+                if len(numbers) == len(chosen):
+                    ranges.append(f"{name} {min(numbers):.3g} to {max(numbers):.3g}")
+                else:
+                    ranges.append(f"{name} {', '.join(sorted({str(value) for value in chosen}))}")
+            sentences.append(
+                f"{' · '.join(key)}: {len(bests)} searches that differ only by chance: "
+                f"{'; '.join(ranges)}"
+            )
+    return tuple(sentences)
+
+
+def overlap_note(config: SweepConfig) -> str | None:
+    """Returns why a grid of these images would be tested on images that judged candidates."""
+    if config.data.fixed_test:
+        return None
+    return (
+        "each repeat of a grid tests other images, and some of them judged candidates here as "
+        "validation images; with data.fixed_test: true, and the same seed, in the search and in "
+        "the grid no test image did"
+    )
 
 
 def _name(group: tuple[str, ...]) -> str:
@@ -121,6 +166,12 @@ def _text(group: tuple[str, ...], results: list[SearchResult]) -> str:
         f"# Each loss at its best{about} by validation Dice, from `podium tune`. To include it:",
         "#   losses: [bce, focal, {from: THIS FILE}]",
     ]
+    cell = results[0].study.cells[0]
+    if cell.data.fixed_test:
+        lines.append(
+            f"# No test image judged a candidate, if the grid has data.fixed_test: true, seed: "
+            f"{cell.seed} and the same data keys."
+        )
     entries = []
     for result in results:
         best = result.best

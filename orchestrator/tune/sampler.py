@@ -118,7 +118,7 @@ class Pruner:
             metric="value",
             mode="max",
             max_t=num_steps + 1,  # the last epoch is not stopped
-            grace_period=min(study.grace_epochs, num_steps),
+            grace_period=min(study.least_steps, num_steps),
             reduction_factor=REDUCTION,
             brackets=HYPERBAND_BRACKETS if study.options.pruning == "hyperband" else 1,
         )

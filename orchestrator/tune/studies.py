@@ -49,6 +49,8 @@ class Study:
         cells: One training per dataset, model and repeat, measured on validation images.
         space: The range of each parameter.
         options: Budget, pruning and sampler.
+        number: Number of the search among those of its loss and group, from 1; only the random
+            numbers of the sampler differ.
     """
 
     loss: Component
@@ -56,10 +58,12 @@ class Study:
     cells: tuple[TrialSpec, ...]
     space: Space
     options: TuneSection
+    number: int = 1
 
     @cached_property
     def search_id(self) -> str:
         """Identity of the search, without the budget, so that a search can be prolonged."""
+        further = {"number": self.number} if self.number > 1 else {}
         return digest(
             {
                 "cells": [trial_id(cell) for cell in self.cells],
@@ -67,14 +71,16 @@ class Study:
                 "random_trials": self.options.random_trials,
                 "pruning": self.options.pruning,
                 "grace_epochs": self.grace_epochs if self.options.pruning != "none" else None,
-            },
+            }
+            | further,
             length=12,
         )
 
     @property
     def label(self) -> str:
         """Short name for people."""
-        return " · ".join((self.loss.label, *self.group))
+        further = (f"search {self.number}",) if self.options.searches > 1 else ()
+        return " · ".join((self.loss.label, *self.group, *further))
 
     @property
     def max_epochs(self) -> int:
@@ -83,8 +89,17 @@ class Study:
 
     @property
     def grace_epochs(self) -> int:
-        """Number of epochs before which no candidate is stopped."""
+        """Number of epochs of a training before which no candidate is stopped in it."""
         return self.options.grace_epochs or max(1, self.max_epochs // 4)
+
+    @property
+    def least_steps(self) -> int:
+        """Number of steps (`step_of`) before which no candidate is stopped.
+
+        Every candidate is judged on all datasets: the last of them must have its grace.
+        """
+        num_datasets = len({cell.dataset.label for cell in self.cells})
+        return (num_datasets - 1) * self.max_epochs + self.grace_epochs
 
     @cached_property
     def defaults(self) -> Values:
@@ -183,8 +198,10 @@ def studies_of(config: SweepConfig) -> tuple[Study, ...]:
     data = replace(config.data.protocol(), measured_on="val")
     training = config.training.protocol()
     studies = []
-    for loss, some_datasets, some_models in product(config.losses, datasets, models):
-        cells = (
+    for loss, some_datasets, some_models, number in product(
+        config.losses, datasets, models, range(1, config.tune.searches + 1)
+    ):
+        cells = [
             TrialSpec(
                 dataset=dataset,
                 model=model,
@@ -195,7 +212,10 @@ def studies_of(config: SweepConfig) -> tuple[Study, ...]:
                 training=training,
             )
             for dataset, model, repeat in product(some_datasets, some_models, range(config.repeats))
-        )
+        ]
+        if config.tune.pruning != "none":  # all datasets before the first decision
+            per_dataset = len(cells) // len(some_datasets)
+            cells = [one for turn in range(per_dataset) for one in cells[turn::per_dataset]]
         names = (some_datasets[0].label,) * by_dataset + (some_models[0].label,) * by_model
         studies.append(
             Study(
@@ -204,6 +224,7 @@ def studies_of(config: SweepConfig) -> tuple[Study, ...]:
                 cells=tuple(cells),
                 space=spaces[loss.label],
                 options=config.tune,
+                number=number,
             )
         )
     return tuple(studies)

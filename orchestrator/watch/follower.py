@@ -13,11 +13,14 @@ from typing import Any
 
 from orchestrator.plan.grid import Grid, grid_from_document
 from orchestrator.plan.planner import plan
-from orchestrator.ranking.certainty import Certainty, certainties
+from orchestrator.ranking.certainty import Certainty, certainty
+from orchestrator.ranking.choices import ESTIMANDS
 from orchestrator.ranking.coverage import ExpectedTrials
 from orchestrator.ranking.podium import Podium, podium_rows
+from orchestrator.ranking.podium_chances import PodiumCertainty
 from orchestrator.ranking.rank import rank
 from orchestrator.ranking.scores import scores_of
+from orchestrator.ranking.sentences import headline, null_sentence
 from orchestrator.ranking.table import check_trials
 from orchestrator.store import Store
 from orchestrator.titles import Titles, choose_titles
@@ -37,8 +40,8 @@ REFRESH_SECONDS = 3.0
 RANK_SECONDS = 15.0
 """The podium is computed at most this often; the grid is refreshed at every reading."""
 
-NUM_SAMPLES = 500
-"""Bootstrap samples of the podium's certainty here; `podium rank` draws more."""
+NUM_DRAWS = 500
+"""New sweeps drawn here for the probabilities; `podium rank` draws more."""
 
 Clock = Callable[[], float]
 Now = Callable[[], datetime]
@@ -70,6 +73,7 @@ class Follower:
         self._snapshot: Snapshot | None = None
         self._grid: Grid | None = None
         self._podium: dict[str, Any] = {}
+        self._certainty: dict[str, Any] = {}
         self._notes: tuple[str, ...] = ()
         self._ranked_at = -math.inf
         self._unranked = True
@@ -170,13 +174,13 @@ class Follower:
             table = check_trials(own, source=self._store.name)
             scores = scores_of(table, ExpectedTrials.from_document(document))
             ranking = rank(scores)
-            drawn = certainties(scores, axes=("dataset", "model"), num_samples=NUM_SAMPLES)
-            sure = {str(axis): found for axis, found in drawn.items()}
+            found = certainty(scores, num_draws=NUM_DRAWS)
+            self._certainty = describe_certainty(found, self._loss_title)
+            sure = {str(axis): chances for axis, chances in found.podiums.items()}
             self._notes = (*ranking.notes, *self._feed.missing_details())
             return {
-                podium.axis: describe_podium(podium, sure[podium.axis])
+                podium.axis: describe_podium(podium, sure.get(podium.axis))
                 for podium in ranking.podiums
-                if podium.axis in sure
             }
         except UserError as error:
             return {"problem": str(error)}
@@ -185,16 +189,46 @@ class Follower:
         if self._snapshot is None:
             return _encode({"place": self._store.name, "axes": [], "drivers": []})
         return _encode(
-            describe(self._snapshot, self._now()) | {"podium": self._podium, "notes": self._notes}
+            describe(self._snapshot, self._now())
+            | {"podium": self._podium, "certainty": self._certainty, "notes": self._notes}
         )
 
+    def _loss_title(self, loss: str) -> str:
+        titles = self._snapshot.titles["loss"] if self._snapshot else {}
+        return titles.get(loss, loss)
 
-def describe_podium(podium: Podium, sure: Certainty) -> dict[str, Any]:
-    """Returns one podium; `texts` has the numbers as the page shows them."""
-    chances = {entry.loss: entry for entry in sure.losses}
+
+def describe_certainty(found: Certainty, title: Callable[[str], str] = str) -> dict[str, Any]:
+    """Returns which losses may be the best so far, and what the probabilities mean."""
+    chances = [entry for podium in found.podiums.values() for entry in podium.losses]
+    meaning = ""
+    if any(entry.p_first is not None for entry in chances):
+        meaning = (
+            "“New sweep”: the probability that a loss is first, or among the first three, in a new "
+            f"sweep of the same size ({ESTIMANDS[found.estimand]}; {found.num_draws:,} draws)."
+        )
+    return {
+        "estimand": found.estimand,
+        "group": list(found.group),
+        "worse": list(found.worse),
+        "num_draws": found.num_draws,
+        "sentence": headline(found, title),
+        "meaning": meaning,
+        "refusal": found.refusal,
+    }
+
+
+def describe_podium(podium: Podium, sure: PodiumCertainty | None) -> dict[str, Any]:
+    """Returns one podium; `texts` has the numbers as the page shows them.
+
+    Args:
+        podium: The ranking of one axis.
+        sure: Its probabilities; None if nothing can be said about the losses.
+    """
     rows = []
     for row in podium_rows(podium):
-        chance = chances.get(row.loss)
+        chance = sure.of(row.loss) if sure else None
+        p_first, p_podium = (chance.p_first, chance.p_podium) if chance else (None, None)
         rows.append(
             {
                 "place": row.place,
@@ -202,14 +236,14 @@ def describe_podium(podium: Podium, sure: Certainty) -> dict[str, Any]:
                 "loss": row.loss,
                 "points": row.points,
                 "mean": row.mean,
-                "p_first": chance.p_first if chance else None,
-                "p_podium": chance.p_podium if chance else None,
+                "p_first": p_first,
+                "p_podium": p_podium,
                 "texts": {
                     "place": f"{row.place}{' =' if row.joint else ''}",
                     "points": points_text(row.points),
                     "mean": decimal_text(row.mean),
-                    "p_first": probability_text(chance.p_first) if chance else MISSING,
-                    "p_podium": probability_text(chance.p_podium) if chance else MISSING,
+                    "p_first": MISSING if p_first is None else probability_text(p_first),
+                    "p_podium": MISSING if p_podium is None else probability_text(p_podium),
                 },
             }
         )
@@ -219,14 +253,10 @@ def describe_podium(podium: Podium, sure: Certainty) -> dict[str, Any]:
     return {
         "rows": rows,
         "title": f"By {podium.axis} ({state})",
-        "caption": ""
-        if sure.refusal
-        else f"“First” and “podium”: the fraction of {sure.num_samples:,} bootstrap samples of the "
-        "finished trials in which a loss was first, or among the first three.",
+        "null": null_sentence(sure) if sure else None,
         "provisional": podium.provisional,
         "coverage": coverage.to_json(),
-        "refusal": sure.refusal,
-        "num_samples": sure.num_samples,
+        "refusal": sure.refusal if sure else None,
     }
 
 

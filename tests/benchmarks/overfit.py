@@ -74,6 +74,10 @@ FULL: dict[str, Setting] = {
     "esfpnet": Setting(learning_rate=3e-4, max_steps=300),
     "duck-net": Setting(learning_rate=1e-3, max_steps=300),
     "emcad": Setting(learning_rate=1e-3, max_steps=300),
+    "fanet": Setting(learning_rate=1e-3, max_steps=300),
+    "nnunet": Setting(learning_rate=1e-3, max_steps=300),
+    "nnunet-resenc": Setting(learning_rate=1e-3, max_steps=300),
+    "frozen-vit": Setting(learning_rate=1e-3, max_steps=300),
 }
 """Whole models at 64 pixels."""
 

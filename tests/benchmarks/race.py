@@ -18,6 +18,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -76,17 +78,68 @@ def halving(full_DMLR: np.ndarray) -> tuple[frozenset[int], float]:
     return frozenset(int(loss) for loss in kept), spent / (full_DMLR.shape[2] * REPEATS)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """What the noise of a single training is like.
+
+    Attributes:
+        shared: Fraction of its variance that all models of a dataset, loss and repeat share.
+        rates: Draws the rate of divergence of each model and loss.
+        shape: Draws standard noise of a shape; by default normal.
+    """
+
+    shared: float = 0.0
+    rates: Callable[[np.random.Generator, tuple[int, int]], np.ndarray] | None = None
+    shape: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray] | None = None
+
+
+def _uneven_rates(random: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    return np.where(random.random(shape) < 0.2, 0.15, 0.002)
+
+
+def _own_spreads(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    spread = np.exp(0.8 * random.standard_normal(shape[:3]) - 0.64)
+    return np.asarray(spread[..., None] * random.standard_normal(shape))
+
+
+def _heavy_tails(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return np.asarray(random.standard_t(2.5, shape) / np.sqrt(5))
+
+
+SCENARIOS = {
+    "independent": Scenario(),
+    "a quarter shared": Scenario(shared=0.25),
+    "half shared": Scenario(shared=0.5),
+    "1 % diverge": Scenario(rates=lambda _, shape: np.full(shape, 0.01)),
+    "uneven divergence": Scenario(rates=_uneven_rates),
+    "own spreads": Scenario(shape=_own_spreads),
+    "heavy tails": Scenario(shape=_heavy_tails),
+}
+
+
 def one_draw(
-    means_DML: np.ndarray, noise: float, random: np.random.Generator, rules: dict[str, RaceRules]
+    means_DML: np.ndarray,
+    noise: float,
+    scenario: Scenario,
+    random: np.random.Generator,
+    rules: dict[str, RaceRules],
 ) -> dict[str, Any]:
     """Returns the stability of one full grid, and the result of each way."""
     shape = (*means_DML.shape, REPEATS)
     split = SPLIT_NOISE * random.standard_normal((*shape[:2], 1, REPEATS))
-    full = means_DML[..., None] + split + noise * random.standard_normal(shape)
+    draw = scenario.shape or (lambda random, shape: random.standard_normal(shape))
+    common = random.standard_normal((shape[0], 1, *shape[2:]))
+    rest = np.sqrt(scenario.shared) * common + np.sqrt(1 - scenario.shared) * draw(random, shape)
+    full = means_DML[..., None] + split + noise * rest
+    there = np.ones(shape, dtype=bool)
+    if scenario.rates:
+        rates_ML = scenario.rates(random, (shape[1], shape[2]))
+        there = random.random(shape) >= rates_ML[..., None]
+        full = np.where(there, full, 0.0)
     mine = podium(full)
     ways: dict[str, tuple[bool, float]] = {}
     certainties: dict[str, float | None] = {}
-    there, never = np.ones(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    never = np.zeros(shape, dtype=bool)
     run = None
     for name, rule in rules.items():
         if run is None or run.asked_DMLR.mean() > rule.budget:  # otherwise the race is the same
@@ -105,15 +158,19 @@ def one_draw(
 def summarise(draws: list[dict[str, Any]], stable: float) -> str:
     """Returns agreement and fraction of trials of each way, for all draws and stable draws."""
     ways = list(draws[0]["ways"])
-    lines = [f"| {' | '.join(('noise', 'margins', 'draws', *ways))} |"]
-    lines += [f"|{' --- |' * (len(ways) + 3)}"]
-    for noise, scale in sorted({(one["noise"], one["margins"]) for one in draws}):
-        here = [one for one in draws if (one["noise"], one["margins"]) == (noise, scale)]
+    heads = ("scenario", "noise", "margins", "draws", "said")
+    lines = [f"| {' | '.join((*heads, *ways))} |", f"|{' --- |' * (len(ways) + len(heads))}"]
+    keys = ("scenario", "noise", "margins")
+    for values in dict.fromkeys(tuple(one[key] for key in keys) for one in draws):
+        here = [one for one in draws if tuple(one[key] for key in keys) == values]
+        scenario, noise, scale = values
         sure = [one for one in here if one["stability"] >= stable]
         for kind, some in (("all", here), ("stable", sure)):
             if some:
                 cells = [_cell([one["ways"][way] for one in some]) for way in ways]
-                head = (f"{noise:g}", f"x {scale:g}", f"{len(some):,} {kind}")
+                said = np.mean([one["certainty"]["race"] for one in some])
+                size = f"{len(some):,} {kind}"
+                head = (scenario, f"{noise:g}", f"x {scale:g}", size, f"{said:.3f}")
                 lines.append(f"| {' | '.join((*head, *cells))} |")
     return "\n".join(lines)
 
@@ -128,6 +185,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=100, help="draws for each noise and margins")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.005, 0.01, 0.02])
+    parser.add_argument("--scenario", nargs="+", choices=SCENARIOS, default=["independent"])
     parser.add_argument("--margins", type=float, nargs="+", default=[1.0, 4.0])
     parser.add_argument("--level", type=float, default=0.95)
     parser.add_argument("--stable", type=float, default=0.9)
@@ -143,9 +201,10 @@ def main() -> None:
     }
     random = np.random.default_rng(options.seed)
     for _ in range(options.draws):
-        for noise, scale in product(options.noise, options.margins):
-            found = one_draw(truth(scale), noise, random, rules)
-            line = {"noise": noise, "margins": scale, "seed": options.seed} | found
+        for name, noise, scale in product(options.scenario, options.noise, options.margins):
+            found = one_draw(truth(scale), noise, SCENARIOS[name], random, rules)
+            line = {"scenario": name, "noise": noise, "margins": scale, "seed": options.seed}
+            line |= found
             with options.keep.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
     lines = options.keep.read_text(encoding="utf-8").splitlines()

@@ -14,15 +14,15 @@ ROOT = Path(__file__).parents[2]
 FILES = {
     path.stem: path
     for path in sorted((ROOT / "tests" / "benchmarks").glob("*.py"))
-    if path.stem not in ("__init__", "gpu_phases", "machine")
+    if path.stem not in ("__init__", "calibration_measures", "gpu_phases", "machine")
 }
 ON_REAL_IMAGES = ("cold_start", "overfit", "usual_script", "usual_trial")
 
 
 def arguments(name: str, scratch: Path, data: Path) -> list[str]:
     """Returns the options that a benchmark requires."""
-    if name == "race":
-        return ["--keep", str(scratch / "race.jsonl")]
+    if name in ("calibration", "race"):
+        return ["--keep", str(scratch / "kept.jsonl")]
     if name == "usual_trial":
         return [str(data / "Kvasir-SEG" / part) for part in ("images", "masks")]
     return ["--data", str(data)] if name in ON_REAL_IMAGES else []

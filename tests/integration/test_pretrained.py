@@ -134,6 +134,16 @@ def test_offline_run_is_refused_with_exit_code_2(tmp_path, monkeypatch):
     )
 
 
+def test_frozen_encoder_with_random_weights_is_noted(tmp_path, file):
+    note = "frozen-vit: its frozen encoder has random weights; set `pretrained`"
+    for pretrained in (False, str(file)):
+        parameters = {"encoder": "tu-vit_tiny_patch16_224", "pretrained": pretrained}
+        config = write_config(
+            tmp_path, models=[{"name": "frozen-vit", "parameters": parameters}, "unet"]
+        )
+        assert (note in check_sweep(open_sweep(config), fetch=False).notes) == (not pretrained)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -149,6 +159,10 @@ def test_offline_run_is_refused_with_exit_code_2(tmp_path, monkeypatch):
         (
             {"models": [{"name": "smp", "parameters": {"architecture": "PAN"}}]},
             "model 'smp' takes images of at least 128 pixels; raise data.image_size from 32",
+        ),
+        (
+            {"models": ["nnunet"]},
+            "model 'nnunet' takes images of at least 64 pixels; raise data.image_size from 32",
         ),
     ],
 )

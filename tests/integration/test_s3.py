@@ -56,7 +56,7 @@ def test_sweep_on_an_unreliable_store_gives_equal_numbers(
         podium("compact", results)
         assert "4 trials whole" in podium("verify", results)
         assert "2" in podium("query", results, "SELECT count(DISTINCT loss) AS n FROM trials")
-        podium("report", results, "--out", str(tmp_path / "report"), "--samples", "100")
+        podium("report", results, "--out", str(tmp_path / "report"), "--draws", "100")
         assert (tmp_path / "report" / "index.html").exists()
     finally:
         stop()

@@ -102,7 +102,7 @@ def planned(path: Path, *options: str) -> Any:
 def test_plan(config):
     check("podium plan --json", planned(config))
     left_out = ("--set", "models=[colonformer]", "--set", "training.batch_size=2")
-    check("podium plan --json", run("plan", str(config), *left_out))
+    check("podium plan --json", run("plan", str(config), "--power", *left_out))
 
 
 def test_race(tmp_path):
@@ -182,10 +182,10 @@ def test_query(results):
 
 
 def test_rank(results, tmp_path):
-    everything = ("--pairs", "--significance", "--power", "--samples", "100")
+    everything = ("--pairs", "--power", "--draws", "100")
     for axis in ((), ("--axis", "both")):
         check("podium rank --json", run("rank", results, *everything, *axis))
-    check("podium rank --json", run("rank", results, "--samples", "0"))
+    check("podium rank --json", run("rank", results, "--draws", "0"))
     check("podium rank --json", run("rank", PAPER, "--ties", "order", *everything))
     blocks = pd.DataFrame(
         {"dataset": f"d{d}", "model": f"m{m}", "loss": f"l{k}", "dice": 0.5 + k / 10 + d * m / 100}
@@ -208,7 +208,7 @@ def test_compare(results, tmp_path):
 @pytest.mark.timeout(120)
 def test_report_and_figures(results, tmp_path):
     out = str(tmp_path)
-    check("podium report --json", run("report", results, "--out", out, "--samples", "100"))
+    check("podium report --json", run("report", results, "--out", out, "--draws", "100"))
     few = ("--only", "2a,3", "--format", "svg")
     check("podium figures --json", run("figures", results, "--out", out, *few))
 

@@ -39,7 +39,9 @@ _DILATING = ("DeepLabV3", "DeepLabV3Plus", "PAN")
 _EVERY_SCALE = ("UnetPlusPlus", "Linknet")
 _NO_HALF_SCALE = "mit_"
 _LEAST_SIDES = {"PAN": 128}
-_LEAST_SIDE = 32
+
+LEAST_IMAGE_SIDE = 32
+"""Least height and width of an image in pixels, except for models that state another."""
 
 
 def misfit(architecture: str, encoder: str) -> str | None:
@@ -62,7 +64,7 @@ def least_image_side(architecture: str) -> int:
 
     PAN halves the map of stride 16 three times.
     """
-    return _LEAST_SIDES.get(architecture, _LEAST_SIDE)
+    return _LEAST_SIDES.get(architecture, LEAST_IMAGE_SIDE)
 
 
 def check_architecture_name(name: str) -> str:

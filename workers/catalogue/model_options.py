@@ -18,6 +18,15 @@ Size = Annotated[int, Field(gt=0, le=65_536)]
 """Channels or pixels; a larger number is a typing error that no machine could hold."""
 
 
+def _refuse_misfit(architecture: str, encoder: str) -> None:
+    """Refuses an encoder that an architecture of smp cannot have."""
+    reason = misfit(architecture, encoder)
+    if reason is not None:
+        kind, message = "misfit", "encoder {encoder} does not fit {architecture}: it {reason}"
+        context = {"encoder": encoder, "architecture": architecture, "reason": reason}
+        raise PydanticCustomError(kind, message, context)
+
+
 class NoOptions(Options):
     """An architecture of one form, without pretrained weights."""
 
@@ -112,6 +121,32 @@ class EMCADOptions(PretrainedOptions):
     mutation: bool = True
 
 
+class FANetOptions(Options):
+    """Passes over a test image, each with the mask of the pass before; 10 are the authors'."""
+
+    iterations: int = Field(default=10, ge=1, le=100)
+
+
+class NNUNetOptions(Options):
+    """Levels of the encoder; nnU-Net plans 6 for sides from 128 to 255 pixels, 5 from 64, 4 below.
+
+    It would plan 7 from 256 pixels, whose sides would have to be multiples of 64.
+    """
+
+    stages: int = Field(default=6, ge=4, le=6)
+
+
+class FrozenViTOptions(PretrainedOptions):
+    """Any vision transformer of timm whose patches divide 32 pixels."""
+
+    encoder: Encoder = "tu-vit_small_patch16_dinov3"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        _refuse_misfit("DPT", self.encoder)
+        return self
+
+
 class SMPOptions(PretrainedOptions):
     """Any architecture and encoder of segmentation_models_pytorch."""
 
@@ -120,13 +155,5 @@ class SMPOptions(PretrainedOptions):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        reason = misfit(self.architecture, self.encoder)
-        if reason is not None:
-            kind, message = "misfit", "encoder {encoder} does not fit {architecture}: it {reason}"
-            context = {
-                "encoder": self.encoder,
-                "architecture": self.architecture,
-                "reason": reason,
-            }
-            raise PydanticCustomError(kind, message, context)
+        _refuse_misfit(self.architecture, self.encoder)
         return self

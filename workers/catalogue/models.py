@@ -8,6 +8,7 @@ from typing import Any
 
 from workers.catalogue import CatalogueError, Options, complete_options, nearest
 from workers.catalogue.code_files import Call
+from workers.catalogue.encoders import LEAST_IMAGE_SIDE, least_image_side
 from workers.catalogue.entries import Catalogue
 from workers.catalogue.model_options import (
     BackboneOptions,
@@ -16,6 +17,9 @@ from workers.catalogue.model_options import (
     DUCKNetOptions,
     EMCADOptions,
     ESFPNetOptions,
+    FANetOptions,
+    FrozenViTOptions,
+    NNUNetOptions,
     NoOptions,
     SMPOptions,
     UNetOptions,
@@ -25,6 +29,7 @@ from workers.catalogue.weights import (
     Weights,
     encoder_weights,
     fat_net_weights,
+    frozen_vit_weights,
     mix_transformer_weights,
     pvt_v2_weights,
     res2net_weights,
@@ -63,9 +68,12 @@ class ModelEntry:
             maps, as after a global pooling.
         single_image_from: Least image side for a batch of 1, if the batch may be 1: 64 where batch
             norm sees maps at stride 32.
+        least_image_side: Least side of an image in pixels, by parameters.
         num_supervised: Maps that deep supervision trains beside the prediction, by parameters.
         weights: Files of pretrained weights that `pretrained` loads, by parameters; None for an
             architecture without pretrained weights.
+        frozen_backbone: Whether the backbone is not trained, so that it needs pretrained weights to
+            be of use.
     """
 
     name: str
@@ -78,8 +86,22 @@ class ModelEntry:
     variants: tuple[Variant, ...] = ()
     min_train_batch: int = 1
     single_image_from: int = 32
+    least_image_side: Callable[[Parameters], int] = field(
+        default=lambda _: LEAST_IMAGE_SIDE, repr=False
+    )
     num_supervised: Callable[[Parameters], int] = field(default=lambda _: 0, repr=False)
     weights: Callable[[Parameters], tuple[Weights, ...]] | None = field(default=None, repr=False)
+    frozen_backbone: bool = False
+
+
+def _least_nnunet_side(options: Parameters) -> int:
+    """Returns the side at which the coarsest map has 2x2 pixels: instance norm needs two."""
+    return 1 << int(str(options["stages"]))
+
+
+def _num_nnunet_maps(options: Parameters) -> int:
+    """Returns the maps between the finest level and the coarsest of the decoder."""
+    return int(str(options["stages"])) - 3
 
 
 def _variant(parameters: int, gmacs_224: float, **options: JSONValue) -> Variant:
@@ -241,6 +263,57 @@ _OWN = (
         single_image_from=64,
     ),
     ModelEntry(
+        name="fanet",
+        title="FANet",
+        build="workers.models.fanet:build",
+        options=FANetOptions,
+        parameters=6_738_178,
+        gmacs_224=155.19,
+        citation="Tomar et al., IEEE TNNLS 2022, arXiv:2103.17235",
+    ),
+    ModelEntry(
+        name="nnunet",
+        title="nnU-Net",
+        build="workers.models.nnunet:build",
+        options=NNUNetOptions,
+        parameters=20_618_148,
+        gmacs_224=10.91,
+        citation="Isensee et al., Nature Methods 18 (2021), arXiv:1904.08128",
+        variants=(
+            _variant(1_928_482, 7.06, stages=4),
+            _variant(7_766_179, 9.24, stages=5),
+        ),
+        least_image_side=_least_nnunet_side,
+        num_supervised=_num_nnunet_maps,
+    ),
+    ModelEntry(
+        name="nnunet-resenc",
+        title="nnU-Net ResEnc",
+        build="workers.models.nnunet:build_residual",
+        options=NNUNetOptions,
+        parameters=71_815_652,
+        gmacs_224=24.20,
+        citation="Isensee et al., MICCAI 2024, arXiv:2404.09556",
+        variants=(
+            _variant(8_728_674, 15.46, stages=4),
+            _variant(37_716_195, 21.83, stages=5),
+        ),
+        least_image_side=_least_nnunet_side,
+        num_supervised=_num_nnunet_maps,
+    ),
+    ModelEntry(
+        name="frozen-vit",
+        title="Frozen ViT",
+        build="workers.models.frozen_vit:build",
+        options=FrozenViTOptions,
+        parameters=2_738_849,
+        gmacs_224=6.14,
+        citation="Simeoni et al., 2025, arXiv:2508.10104 (DINOv3); Ranftl et al., ICCV 2021, "
+        "arXiv:2103.13413 (DPT)",
+        weights=frozen_vit_weights,
+        frozen_backbone=True,
+    ),
+    ModelEntry(
         name="smp",
         title="smp (any)",
         build="workers.models.smp_network:build",
@@ -248,6 +321,7 @@ _OWN = (
         parameters=24_436_369,
         gmacs_224=5.98,
         citation="Iakubovskii, segmentation_models_pytorch, 2019",
+        least_image_side=lambda options: least_image_side(str(options["architecture"])),
         weights=encoder_weights,
     ),
 )

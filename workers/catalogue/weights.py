@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 from pydantic import PlainValidator
@@ -80,6 +80,7 @@ class Weights:
 _TORCHVISION = "BSD-3-Clause (torchvision)"
 _NVIDIA = "NVIDIA Source Code License for SegFormer: non-commercial"
 _META = "CC-BY-NC-4.0: non-commercial"
+_DINO_V3 = "DINOv3 License (Meta)"
 _CADENE = "BSD-3-Clause (pretrained-models.pytorch)"
 _APACHE = "Apache-2.0"
 
@@ -191,3 +192,14 @@ def mix_transformer_weights(size: str) -> tuple[Weights, ...]:
 def res2net_weights(_: Mapping[str, JSONValue]) -> tuple[Weights, ...]:
     """Returns Res2Net-101 v1b."""
     return (timm_weights("res2net101d", "backbone"),)
+
+
+def frozen_vit_weights(parameters: Mapping[str, JSONValue]) -> tuple[Weights, ...]:
+    """Returns DINOv3's weights for its networks; Podium knows no weights of other transformers."""
+    (weights,) = encoder_weights(parameters)
+    if not weights.name.endswith("_patch16_dinov3"):
+        return (weights,)
+    name = f"{weights.name}.lvd1689m"
+    return (
+        replace(weights, name=name, hub=f"timm/{name}", licence=_DINO_V3, normalisation="imagenet"),
+    )

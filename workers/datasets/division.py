@@ -66,7 +66,12 @@ def divide(survey: Survey, data: DataProtocol, seed: int, repeats: Iterable[int]
     for repeat in repeats:
         try:
             split = split_indices(
-                groups, data.split, unit=data.split_unit, seed=seed, repeat=repeat
+                groups,
+                data.split,
+                unit=data.split_unit,
+                seed=seed,
+                repeat=repeat,
+                fixed_test=data.fixed_test,
             )
         except UserError as error:
             kind = replace(NO_SPLIT, text=str(error))

@@ -41,6 +41,7 @@ def split_indices(
     unit: SplitUnit,
     seed: int,
     repeat: int,
+    fixed_test: bool = False,
 ) -> Split:
     """Divides samples into three subsets.
 
@@ -54,23 +55,48 @@ def split_indices(
         unit: Unit that is never divided.
         seed: Seed of the sweep.
         repeat: Number of the repeat, which draws its own split.
+        fixed_test: Whether the test images depend on the seed alone, and a repeat divides only the
+            others.
 
     Raises:
         UserError: A subset would be empty, or `unit="group"` and every image is a group of its own.
     """
-    rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "split", repeat)))
-    if unit == "image":
-        parts = _split_images(len(groups), fractions, rng)
+    if unit == "group" and len(set(groups)) == len(groups):
+        msg = (
+            "data.split_unit: group: there is no group, because the layout names none and no two "
+            "pictures are equal; set `similar` to keep near duplicates together, or `image`"
+        )
+        raise UserError(msg)
+    whole = np.arange(len(groups))
+    if not fixed_test:
+        parts = _divide(whole, groups, fractions, PARTS, unit, derive_seed(seed, "split", repeat))
     else:
-        if unit == "group" and len(set(groups)) == len(groups):
-            msg = (
-                "data.split_unit: group: there is no group, because the layout names none and no "
-                "two pictures are equal; set `similar` to keep near duplicates together, or `image`"
-            )
-            raise UserError(msg)
-        parts = _split_groups(groups, fractions, rng)
+        train_and_val = fractions[0] + fractions[1]
+        both = ("train and validation", PARTS[2])
+        sizes = (train_and_val, fractions[2])
+        others, test = _divide(whole, groups, sizes, both, unit, derive_seed(seed, "test", 0))
+        sizes = (fractions[0] / train_and_val, fractions[1] / train_and_val)
+        repeat_seed = derive_seed(seed, "split", repeat)
+        parts = [*_divide(others, groups, sizes, PARTS[:2], unit, repeat_seed), test]
     train, val, test = (np.sort(part).astype(np.int64) for part in parts)
     return Split(train=train, val=val, test=test)
+
+
+def _divide(
+    images: _Indices,
+    groups: Sequence[str],
+    fractions: Sequence[float],
+    names: Sequence[str],
+    unit: SplitUnit,
+    seed: int,
+) -> list[_Indices]:
+    """Divides some images; `groups` has the group of every image of the dataset."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    if unit == "image":
+        parts = _split_images(len(images), fractions, names, rng)
+    else:
+        parts = _split_groups([groups[i] for i in images.tolist()], fractions, names, rng)
+    return [images[part] for part in parts]
 
 
 def largest_remainder(num: int, fractions: Sequence[float]) -> list[int]:
@@ -85,10 +111,10 @@ def largest_remainder(num: int, fractions: Sequence[float]) -> list[int]:
 
 
 def _split_images(
-    num: int, fractions: tuple[float, float, float], rng: np.random.Generator
+    num: int, fractions: Sequence[float], names: Sequence[str], rng: np.random.Generator
 ) -> list[_Indices]:
     counts = largest_remainder(num, fractions)
-    for part, count, fraction in zip(PARTS, counts, fractions, strict=True):
+    for part, count, fraction in zip(names, counts, fractions, strict=True):
         if count == 0:
             msg = (
                 f"data.split: {part} gets {fraction:g} of {num} images, which is none; "
@@ -99,10 +125,13 @@ def _split_images(
 
 
 def _split_groups(
-    groups: Sequence[str], fractions: tuple[float, float, float], rng: np.random.Generator
+    groups: Sequence[str],
+    fractions: Sequence[float],
+    parts: Sequence[str],
+    rng: np.random.Generator,
 ) -> list[_Indices]:
     names, group_of = np.unique(np.asarray(groups), return_inverse=True)
-    if len(names) < len(PARTS) or min(fractions) <= 0:
+    if len(names) < len(parts) or min(fractions) <= 0:
         msg = (
             f"data.split_unit: {len(names)} groups cannot fill train, validation and test at "
             f"fractions {fractions}; set `image`, or use data with at least {len(PARTS)} groups"
@@ -123,7 +152,7 @@ def _split_groups(
     part_of_group = np.empty(len(names), dtype=np.int64)
     for part, members in enumerate(np.split(best[1], best[2])):
         part_of_group[members] = part
-    return [np.flatnonzero(part_of_group[group_of] == part) for part in range(len(PARTS))]
+    return [np.flatnonzero(part_of_group[group_of] == part) for part in range(len(parts))]
 
 
 def _cut(sizes: NDArray[np.intp], targets: NDArray[np.float64]) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from torch import Tensor, nn
+from torch.nn.functional import relu
 
 
 def conv_norm_act(
@@ -94,3 +95,31 @@ class SqueezeExcite(nn.Module):
         """Returns the scaled features, of the same shape."""
         gate_BC: Tensor = self.gate(features_BCHW.mean(dim=(2, 3)))
         return features_BCHW * gate_BC[:, :, None, None]
+
+
+class AttendedShortcut(nn.Module):
+    """Two 3x3 convolutions beside a 1x1 convolution with channel attention; ReLU of the sum.
+
+    The residual block of ColonSegNet (Jha et al., arXiv:2011.07631) and FANet (Tomar et al.,
+    arXiv:2103.17235).
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        reduction: Divides the width inside the channel attention.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, reduction: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            conv_norm_act(in_channels, out_channels, bias=True),
+            conv_norm_act(out_channels, out_channels, bias=True, activation=None),
+        )
+        self.shortcut = nn.Sequential(
+            conv_norm_act(in_channels, out_channels, kernel_size=1, bias=True, activation=None),
+            SqueezeExcite(out_channels, reduction=reduction),
+        )
+
+    def forward(self, features_BCHW: Tensor) -> Tensor:
+        """Returns `out_channels` maps of the same height and width."""
+        return relu(self.main(features_BCHW) + self.shortcut(features_BCHW))

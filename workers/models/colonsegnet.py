@@ -4,29 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
-from workers.models.blocks import SqueezeExcite, conv_norm_act
+from workers.models.blocks import AttendedShortcut, conv_norm_act
 from workers.models.output import SegmentationOutput, check_image
 
-
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a 1x1 convolution; the channel attention is on the latter."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.main = nn.Sequential(
-            conv_norm_act(in_channels, out_channels, bias=True),
-            conv_norm_act(out_channels, out_channels, bias=True, activation=None),
-        )
-        self.shortcut = nn.Sequential(
-            conv_norm_act(in_channels, out_channels, kernel_size=1, bias=True, activation=None),
-            SqueezeExcite(out_channels),
-        )
-
-    def forward(self, features_BCHW: Tensor) -> Tensor:
-        """Returns `out_channels` maps of the same height and width."""
-        return relu(self.main(features_BCHW) + self.shortcut(features_BCHW))
+_REDUCTION = 16
 
 
 class EncoderBlock(nn.Module):
@@ -34,9 +16,9 @@ class EncoderBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.fine = ResidualBlock(in_channels, out_channels)
+        self.fine = AttendedShortcut(in_channels, out_channels, reduction=_REDUCTION)
         self.halve = conv_norm_act(out_channels, out_channels, stride=2, bias=True)
-        self.coarse = ResidualBlock(out_channels, out_channels)
+        self.coarse = AttendedShortcut(out_channels, out_channels, reduction=_REDUCTION)
 
     def forward(self, features_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the features at the incoming size and at half of it."""
@@ -61,7 +43,7 @@ class UpConcat(nn.Module):
     ) -> None:
         super().__init__()
         self.up = nn.ConvTranspose2d(coarse, up, 4, stride=factor, padding=(4 - factor) // 2)
-        self.mix = ResidualBlock(up + skip, out)
+        self.mix = AttendedShortcut(up + skip, out, reduction=_REDUCTION)
         self.up_first = up_first
 
     def forward(self, coarse_BCHW: Tensor, skip_BCHW: Tensor) -> Tensor:

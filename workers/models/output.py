@@ -24,11 +24,14 @@ class SegmentationOutput:
         auxiliary: Further logits of the same shape for deep supervision, in the order that the
             model documents.
         mutation: Whether deep supervision also takes sums of the maps (see `supervised`).
+        weights: The authors' weight of each map of `supervised` in the loss, where the prediction
+            has 1; empty if they are all 1.
     """
 
     logits_BCHW: Tensor
     auxiliary: tuple[Tensor, ...] = ()
     mutation: bool = False
+    weights: tuple[float, ...] = ()
 
     def supervised(self) -> tuple[Tensor, ...]:
         """Returns the logits that deep supervision applies the loss to beside the prediction.

@@ -9,7 +9,7 @@ from torch import nn
 
 from workers.catalogue.encoders import TIMM_PREFIX, misfit
 from workers.contract import UserError
-from workers.models.encoder import build_with_encoder, check_timm_network
+from workers.models.encoder import EncoderNetwork, build_with_encoder, check_timm_network
 from workers.models.output import STRIDE
 
 _TRANSFORMER = "DPT"
@@ -34,12 +34,22 @@ def build(num_classes: int, *, architecture: str, encoder: str) -> nn.Module:
         msg = f"parameters.encoder: {encoder!r} does not fit {architecture}: it {reason}"
         raise UserError(msg)
     if architecture == _TRANSFORMER:
-        return _build_transformer(encoder, num_classes)
+        return build_transformer(encoder, num_classes)
     return build_with_encoder(architecture, encoder, num_classes)
 
 
-def _build_transformer(encoder: str, num_classes: int) -> nn.Module:
-    """Tells DPT whether there are class tokens, and timm that the image size varies."""
+def build_transformer(encoder: str, num_classes: int, **arguments: object) -> EncoderNetwork:
+    """Builds smp's DPT for images of any size.
+
+    Args:
+        encoder: `tu-NAME` for a vision transformer of timm.
+        num_classes: Output channels.
+        arguments: Further arguments of DPT. By default the class tokens, if there are any, are
+            concatenated with the maps.
+
+    Raises:
+        UserError: The encoder is unknown or does not fit.
+    """
     check_timm_network(encoder)
     network = _outline(encoder)
     patch_height, patch_width = _patch_size(network)
@@ -50,9 +60,8 @@ def _build_transformer(encoder: str, num_classes: int) -> nn.Module:
         )
         raise UserError(msg)
     readout = "cat" if getattr(network, "num_prefix_tokens", 0) else "ignore"
-    return build_with_encoder(
-        _TRANSFORMER, encoder, num_classes, decoder_readout=readout, dynamic_img_size=True
-    )
+    arguments = {"decoder_readout": readout, "dynamic_img_size": True} | arguments
+    return build_with_encoder(_TRANSFORMER, encoder, num_classes, **arguments)
 
 
 def _patch_size(network: nn.Module) -> tuple[int, int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scipy import stats
 
+from orchestrator.ranking.choices import ESTIMANDS, Estimand
 from orchestrator.ranking.podium import Podium, podium_rows
 from orchestrator.report.compare.differences import (
     CellDifference,
@@ -97,6 +98,7 @@ def compare(a: Side, b: Side) -> Comparison:
         if same_quantity
         else []
     )
+    losses = tuple(loss_differences(cells, b.sweep.losses, b.ranking.measure))
     return Comparison(
         a=a,
         b=b,
@@ -107,12 +109,12 @@ def compare(a: Side, b: Side) -> Comparison:
             if first.axis == second.axis
         ),
         cells=tuple(cells),
-        losses=tuple(loss_differences(cells, b.sweep.losses, b.ranking.measure)),
+        losses=losses,
         settings=compare_settings(a, b),
         num_common_cells=len(keys_a & keys_b),
         num_only_a=len(keys_a - keys_b),
         num_only_b=len(keys_b - keys_a),
-        notes=tuple(_notes(a, b, cells, same_quantity=same_quantity)),
+        notes=tuple(_notes(a, b, cells, losses, same_quantity=same_quantity)),
     )
 
 
@@ -150,7 +152,14 @@ def _tau(a: list[float], b: list[float]) -> float | None:
     return float(stats.kendalltau(a, b).statistic)
 
 
-def _notes(a: Side, b: Side, cells: list[CellDifference], *, same_quantity: bool) -> list[str]:
+def _notes(
+    a: Side,
+    b: Side,
+    cells: Sequence[CellDifference],
+    losses: Sequence[LossDifference],
+    *,
+    same_quantity: bool,
+) -> list[str]:
     notes = []
     if not same_quantity:
         notes.append(
@@ -165,7 +174,21 @@ def _notes(a: Side, b: Side, cells: list[CellDifference], *, same_quantity: bool
             notes.append(
                 f"{outside} of {count_text(len(known), 'interval')} of single combinations "
                 f"{'excludes' if outside == 1 else 'exclude'} 0. Without any difference, about "
-                f"{len(known) * 0.05:.0f} would."
+                f"{len(known) * 0.05:.0f} would. Each of them is for more repeats of its dataset "
+                "and model."
+            )
+        if any(entry.difference.low is not None for entry in losses):
+            about: Estimand = (
+                "other" if len({cell.model for cell in cells}) > 1 else "other_datasets"
+            )
+            notes.append(
+                f"The interval of a loss is for {ESTIMANDS[about]}: it includes how much the "
+                "difference varies over them."
+            )
+        else:
+            notes.append(
+                "The losses have no interval: it needs two datasets or more, each with the same "
+                "models on both sides, and differences that are not all equal."
             )
     else:
         notes.append("A and B have no combination of dataset, model and loss in common.")
@@ -191,7 +214,7 @@ def _only(one: Side, other: Side) -> list[str]:
     return [one.sweep.title("loss", loss) for loss in one.sweep.losses if loss not in known]
 
 
-def _pairing(cells: list[CellDifference]) -> str:
+def _pairing(cells: Sequence[CellDifference]) -> str:
     paired = sum(cell.paired for cell in cells)
     if paired == len(cells):
         return (

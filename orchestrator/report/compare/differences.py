@@ -1,4 +1,4 @@
-"""Differences between two sweeps by combination, paired if both have the same splits."""
+"""Differences of two sweeps by combination and by loss, paired if both have the same splits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pandas as pd
 from scipy import stats
 
 from orchestrator.ranking.metrics import Metric
+from orchestrator.ranking.pairs import half_widths, pair_se
+from orchestrator.ranking.places import TIE_TOLERANCE
 from orchestrator.ranking.protocols import protocol_values
 from orchestrator.report.data import column
 from orchestrator.wording import MISSING, interval_text
@@ -25,11 +27,11 @@ CellKey = tuple[str | None, str | None, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A difference of means, B minus A, with the interval of Student's t.
+    """A difference of means, B minus A, with its interval of 95 %.
 
     Attributes:
         value: The difference.
-        low: Lower end; None with fewer than two values on a side.
+        low: Lower end; None if there is no interval.
         high: Upper end.
     """
 
@@ -55,6 +57,8 @@ class CellDifference:
     """One dataset, model and loss that both have.
 
     Attributes:
+        difference: Its interval is for more repeats of this dataset and model; none with fewer
+            than two repeats on a side.
         mean_a: Mean over the repeats of A; `mean_b` of B.
         paired: True if each repeat of one side has the same split on the other.
         num_a: Compared trials of A; equal to `num_b` if paired.
@@ -76,7 +80,8 @@ class LossDifference:
     """One loss over all cells that both have.
 
     Attributes:
-        difference: Mean of the cells' differences; its interval takes cells as the sample.
+        difference: Mean of the differences of the cells; its interval is for other datasets and
+            networks, see `loss_differences`.
         num_cells: Number of these cells.
         num_better: Cells in which B is better; `num_worse`: in which B is worse.
     """
@@ -107,22 +112,45 @@ def cell_differences(
 def loss_differences(
     cells: Sequence[CellDifference], losses: Sequence[str], measure: Metric
 ) -> list[LossDifference]:
-    """Returns one entry per loss with a cell, in the order of `losses`."""
+    """Returns one entry per loss with a cell, in the order of `losses`.
+
+    An interval adds the variances over datasets and over models (`ranking.pairs.pair_se`). Cells
+    that share a dataset or a model are not independent, so they are no sample. The interval needs
+    two datasets or more, and every combination of the datasets and models of the loss.
+    """
     sign = -1 if measure.lower_is_better else 1
     found = []
     for loss in losses:
-        values = [cell.difference.value for cell in cells if cell.loss == loss]
+        own = [cell for cell in cells if cell.loss == loss]
+        values = [cell.difference.value for cell in own]
         if values:
             found.append(
                 LossDifference(
                     loss=loss,
-                    difference=paired_difference(np.array(values)),
+                    difference=_over_cells(own),
                     num_cells=len(values),
                     num_better=sum(sign * value > 0 for value in values),
                     num_worse=sum(sign * value < 0 for value in values),
                 )
             )
     return found
+
+
+def _over_cells(cells: Sequence[CellDifference]) -> Difference:
+    value = math.fsum(cell.difference.value for cell in cells) / len(cells)
+    datasets = sorted({cell.dataset or "" for cell in cells})
+    models = sorted({cell.model or "" for cell in cells})
+    if len(datasets) < 2 or len(cells) < len(datasets) * len(models):
+        return Difference(value=value, low=None, high=None)
+    sides = np.zeros((len(datasets), len(models), 2))
+    for cell in cells:
+        where = datasets.index(cell.dataset or ""), models.index(cell.model or "")
+        sides[where] = 0.0, cell.difference.value
+    errors = pair_se(sides)
+    if errors.se_LL[0, 1] <= TIE_TOLERANCE:
+        return Difference(value=value, low=None, high=None)
+    half = float(half_widths(errors, LEVEL)[0, 1])
+    return Difference(value=value, low=value - half, high=value + half)
 
 
 def paired_difference(values: np.ndarray, level: float = LEVEL) -> Difference:

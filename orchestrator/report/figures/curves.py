@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from orchestrator.report.curves import MAX_BANDS, CurvePanel
 from orchestrator.report.data import RankedSweep
 from orchestrator.report.figures.files import csv_text
+from orchestrator.report.figures.legend import Legend, loss_line
 from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
     LINE_HEIGHT,
@@ -24,13 +24,11 @@ from orchestrator.report.figures.style import (
     axes_at,
     inch_axes,
     num_lines,
-    text_width,
     wrap,
 )
 from orchestrator.report.palette import RULE, LineStyle, line_styles
 
 _LEFT, _HEAD, _PLOT, _FOOT, _RIGHT = 0.46, 0.3, 1.35, 0.38, 0.12
-_MARKERS = "osD^vPX<>*"
 _CAPTION = (
     "Mean validation Dice over models and repeats. A trial that stopped early keeps its best value."
 )
@@ -66,13 +64,9 @@ def _draw(sweep: RankedSweep, panels: Sequence[CurvePanel]) -> Figure:
     rows = -(-len(panels) // columns)
     shown = {curve.loss for panel in panels for curve in panel.curves}
     losses = [loss for loss in sweep.losses if loss in shown]
-    legend = {loss: wrap(sweep.title("loss", loss), 1.6) for loss in losses}
-    widest = max(text_width(line) for name in legend.values() for line in name.split("\n"))
-    num_columns = max(1, min(len(losses), int((width - 0.2) / (widest + 0.5))))
-    legend_row = LINE_HEIGHT * max(map(num_lines, legend.values())) + 0.04
+    legend = Legend(sweep, losses, width)
     body = rows * block
-    legend_height = legend_row * -(-len(losses) // num_columns)
-    figure = Figure(figsize=(width, body + legend_height + 0.1))
+    figure = Figure(figsize=(width, body + legend.height))
     page = inch_axes(figure)
     styles = line_styles(sweep.grid.losses)
     for position, panel in enumerate(panels):
@@ -81,11 +75,7 @@ def _draw(sweep: RankedSweep, panels: Sequence[CurvePanel]) -> Figure:
         _draw_panel(axes, panel, styles)
         page.text(left + _LEFT, top + head - 0.05, titles[position], size=NORMAL, weight="bold",
                   va="bottom", linespacing=1.15)  # fmt: skip
-    for number, loss in enumerate(losses):
-        x = 0.1 + number % num_columns * (widest + 0.5)
-        y = body + 0.06 + legend_row * (number // num_columns + 0.4)
-        page.add_line(_line([x, x + 0.14, x + 0.28], [y, y, y], styles[loss], markevery=[1]))
-        page.text(x + 0.34, y, legend[loss], size=SMALL, va="center", linespacing=1.15)
+    legend.draw(page, body)
     return figure
 
 
@@ -109,24 +99,10 @@ def _draw_panel(axes: Axes, panel: CurvePanel, styles: dict[str, LineStyle]) -> 
         step = max(num_epochs // 4, 1)
         # Marks are shifted from loss to loss, so that those of close curves do not overlap.
         first = style.index * step // max(len(styles), 1)
-        axes.add_line(_line(epochs, curve.mean, style, markevery=slice(first, None, step)))
+        axes.add_line(loss_line(epochs, curve.mean, style, markevery=slice(first, None, step)))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlim(1, max(panel.num_epochs, 2))
     axes.set_ylim(*panel.dice_range())
-
-
-def _line(
-    x: Sequence[float] | np.ndarray,
-    y: Sequence[float] | np.ndarray,
-    style: LineStyle,
-    markevery: slice | list[int],
-) -> Line2D:
-    dashes = tuple(float(part) for part in style.dash.split())
-    return Line2D(
-        x, y, color=style.colour, linewidth=1.1, markevery=markevery,
-        marker=_MARKERS[style.index % len(_MARKERS)], markersize=3.2, markeredgewidth=0,
-        linestyle=(0, dashes) if dashes else "solid",
-    )  # fmt: skip
 
 
 def _caption(panels: Sequence[CurvePanel]) -> str:

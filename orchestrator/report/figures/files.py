@@ -12,7 +12,8 @@ from orchestrator.safe_text import CsvWriter
 
 FIGURE_NAMES = (
     "figure1", "figure2a", "figure2b", "figure2c", "figure3",
-    "podium", "critical_difference", "intervals", "curves",
+    "podium", "blob_plot", "significance_map", "intervals", "stacked_ranks", "tau_violins",
+    "ranking_heatmap", "podium_plot", "line_plot", "curves",
 )  # fmt: skip
 """Every figure; `figure3` also exists for each dataset, as `figure3_DATASET`."""
 
@@ -20,7 +21,9 @@ FORMATS = ("png", "svg", "pdf")
 TEXT_SUFFIXES = ("csv", "tex", "md")
 """Files of the data of a figure."""
 
-_EARLIER = ("heat_by_dataset", "heat_by_model", "learning_curves", "predictions")
+_EARLIER = (
+    "heat_by_dataset", "heat_by_model", "learning_curves", "predictions", "critical_difference",
+)  # fmt: skip
 
 
 def stale_figures(

@@ -98,14 +98,15 @@ function showPodium(state) {
     if (axis === "problem") continue;
     const rows = item.rows.map(({loss, texts}) => [texts.place, titles.get(loss) || loss, texts.points, texts.mean, texts.p_first, texts.p_podium]);
     parts.push(element("div", {}, element("h3", {textContent: item.title}),
-      element("div", {className: "scroll"}, table([["place"], ["loss"], ["points", true], ["mean Dice", true], ["first", true], ["podium", true]], rows)),
-      item.refusal ? element("p", {className: "muted", textContent: item.refusal}) : null));
+      element("div", {className: "scroll"}, table([["place"], ["loss"], ["points", true], ["mean Dice", true], ["new sweep: 1st", true], ["top 3", true]], rows)),
+      ...[item.refusal, item.null].filter(Boolean).map((text) => element("p", {className: "muted", textContent: text}))));
   }
   byId("podiums").replaceChildren(...parts);
   byId("notes").replaceChildren(...(state.notes || []).map((note) => element("p", {textContent: note})));
   byId("notes").hidden = byId("notes").childElementCount === 0;
-  const caption = Object.values(podium).map((item) => item.caption).find(Boolean);
-  byId("podium-caption").textContent = podium.problem || (parts.length === 0 ? "No trial is finished yet." : caption || "");
+  const certainty = state.certainty || {};
+  byId("group").textContent = podium.problem || (parts.length === 0 ? "No trial is finished yet." : certainty.sentence || "");
+  byId("podium-caption").textContent = parts.length === 0 ? "" : certainty.meaning || "";
 }
 function showFailures(state) {
   byId("failures").replaceChildren(state.failures.length === 0

@@ -12,7 +12,6 @@ import pytest
 from orchestrator.cli.rank_text import RankAnswer, print_answer
 from orchestrator.plan.race_state import RaceState
 from orchestrator.ranking.table import check_trials
-from orchestrator.report.answer import answer
 from orchestrator.report.data import ReportData, Sampling, arrange
 from orchestrator.report.figures.intervals import intervals_figure
 from orchestrator.report.figures.style import drawing_style
@@ -29,33 +28,26 @@ def found():
     trials = published_trials(num_repeats=2)
     few = trials[trials["loss"].isin(("IoUFocal", "BCE", "Focal"))]
     return compute_sections(
-        arrange(ReportData(trials=check_trials(few), sampling=Sampling(num_samples=100)))
+        arrange(ReportData(trials=check_trials(few), sampling=Sampling(num_draws=100)))
     )
 
 
 def with_probability(sections, probability):
     """Returns the sections, every probability in their statistics replaced by one."""
-    certainties = {
+    names = ("p_first", "p_podium", "p_first_again", "p_podium_again")
+    same = dict.fromkeys(names, probability)
+    certainty = sections.statistics.certainty
+    podiums = {
         axis: dataclasses.replace(
-            certainty,
-            losses=tuple(
-                dataclasses.replace(entry, p_first=probability, p_podium=probability)
-                for entry in certainty.losses
-            ),
-            pairs=tuple(
-                dataclasses.replace(
-                    pair,
-                    p_better=probability,
-                    p_equivalent=probability,
-                    p_better_by_margin=probability,
-                    p_worse_by_margin=probability,
-                )
-                for pair in certainty.pairs
-            ),
+            podium,
+            losses=tuple(dataclasses.replace(entry, **same) for entry in podium.losses),
+            null=dataclasses.replace(podium.null, p=probability),
         )
-        for axis, certainty in sections.statistics.certainties.items()
+        for axis, podium in certainty.podiums.items()
     }
-    statistics = dataclasses.replace(sections.statistics, certainties=certainties)
+    p_best = dict.fromkeys(certainty.p_best, probability)
+    certainty = dataclasses.replace(certainty, podiums=podiums, p_best=p_best)
+    statistics = dataclasses.replace(sections.statistics, certainty=certainty)
     return dataclasses.replace(sections, statistics=statistics)
 
 
@@ -67,54 +59,44 @@ def case(request, found):
 def test_podium_rank_in_the_terminal(case, capsys):
     sections, _, text = case
     ranking = sections.sweep.ranking
+    statistics = sections.statistics
     shown = RankAnswer(
-        ranking=ranking,
-        certainties=sections.statistics.certainties,
-        significance=None,
-        powers={},
+        ranking=ranking, certainty=statistics.certainty, leads=statistics.leads, power=None
     )
     print_answer(shown, ("dataset", "model"), break_ties=False, pairs=True)
     out = capsys.readouterr().out
-    assert out.count(f" {text} │") == 2 * 2 * 3 + 2 * 3  # two podiums of 3 losses, 3 pairs
-    assert f" in {text} of the samples" in out
-    assert f"differ by at most 0.005 in {text}." in out
+    # 1st and top 3, in a new sweep and here, of 3 losses in 2 podiums; truly best of 3 losses.
+    assert out.count(f" {text} │") == 2 * 2 * 3 * 2 + 3
+    assert out.count(f"points or more in {text} of such sweeps.") == 2
 
 
 def test_podium_rank_as_json_keeps_the_number(case):
     sections, probability, _ = case
-    document = json.loads(json.dumps(sections.statistics.main.to_json()))
-    assert {entry["p_first"] for entry in document["losses"]} == {probability}
-
-
-def test_the_answer_in_one_sentence(case):
-    sections, probability, text = case
-    known = {"model": sections.statistics.certainties["model"]}  # there one loss leads alone
-    sentence = answer(sections.sweep, known).sentence
-    other = {"<1 %": ">99 %", "50 %": "50 %"}.get(text)
-    said = f"again with {text} probability" if probability >= 0.95 else f"with {other} probability"
-    assert said in sentence
+    document = json.loads(json.dumps(sections.statistics.certainty.to_json()))
+    losses = document["podiums"]["dataset"]["losses"]
+    assert {entry["p_first"] for entry in losses} == {probability}
 
 
 def test_the_page(case):
     sections, probability, text = case
-    page = render_page(sections, []).replace("&gt;", ">").replace("&lt;", "<")
+    page = render_page(sections, {}).replace("&gt;", ">").replace("&lt;", "<")
     section = page.partition('<section id="certainty">')[2].partition("</section>")[0]
     cell = f'data-value="{probability!r}">{text}</td>'
-    # First and on podium of 3 losses in 3 tables; 4 probabilities of 3 pairs.
-    assert section.count(cell) == 3 * 3 * 2 + 3 * 4
-    assert section.count(f"better by more than the margin {text}, equivalent {text}") == 6
+    # 1st and top 3, in a new sweep and here, of 3 losses in 3 tables.
+    assert section.count(cell) == 2 * 2 * 3 * 3
+    shown = text.replace(" %", "\u00a0%")
+    assert page.count(f"points or more in {shown} of such sweeps.") == 2
 
 
 def test_the_figure_its_latex_and_its_csv(case):
     sections, probability, text = case
-    certainties = list(sections.statistics.certainties.values())
     with drawing_style():
-        drawn = intervals_figure(sections.sweep, certainties)
+        drawn = intervals_figure(sections.sweep, sections.statistics.certainty)
         shown = [item.get_text() for item in drawn.figure.axes[0].texts]
-    assert shown.count(text) == 2 * 3 * 3
+    assert shown.count(text) == 4 * 3 * 3
     latex = {"<": r"\textless{}", ">": r"\textgreater{}", "%": r"\%"}
     escaped = "".join(latex.get(mark, mark) for mark in text)
-    assert drawn.texts["tex"].count(f"& {escaped} & {escaped} \\\\") == 3 * 3
+    assert drawn.texts["tex"].count(" & ".join(["", *[escaped] * 4]) + r" \\") == 3 * 3
     rows = list(csv.DictReader(io.StringIO(drawn.texts["csv"])))
     assert {float(row["p_first"]) for row in rows} == {probability}
 
@@ -122,9 +104,11 @@ def test_the_figure_its_latex_and_its_csv(case):
 def test_the_watch_page(case):
     sections, probability, text = case
     (podium, *_) = sections.sweep.ranking.podiums
-    rows = describe_podium(podium, sections.statistics.certainties[podium.axis])["rows"]
+    found = describe_podium(podium, sections.statistics.certainty.podiums[podium.axis])
+    rows = found["rows"]
     assert {(row["p_first"], row["texts"]["p_first"]) for row in rows} == {(probability, text)}
     assert {row["texts"]["p_podium"] for row in rows} == {text}
+    assert found["null"].endswith(f"points or more in {text} of such sweeps.")
 
 
 @pytest.mark.parametrize(

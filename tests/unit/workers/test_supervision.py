@@ -56,6 +56,20 @@ def test_gradients_are_those_of_the_sum_written_by_hand(protocol, weights):
         torch.testing.assert_close(mine, theirs)
 
 
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [(1.0, (0.5, 0.25)), (2.0, (1.0, 0.5)), ((1.0, 3.0), (1.0, 3.0)), (0.0, (0.0, 0.0))],
+)
+def test_number_scales_and_list_replaces_the_authors_weights(given, used):
+    maps = leaves(3)
+    output = SegmentationOutput(maps[0], tuple(maps[1:]), weights=(0.5, 0.25))
+    value = supervised_loss(LOSS, output, TARGET, TrainingProtocol(auxiliary_weight=given))
+    by_hand = LOSS(maps[0], TARGET)
+    for weight, logits in zip(used, maps[1:], strict=True):
+        by_hand = by_hand + weight * LOSS(logits, TARGET)
+    assert torch.equal(value, by_hand)
+
+
 def test_mutation_loss_is_the_sum_over_15_subsets():
     maps = leaves(4)
     output = SegmentationOutput(maps[3], tuple(maps[:3]), mutation=True)
@@ -99,7 +113,7 @@ def spec(model: str, size: int = 32, **training: Any) -> TrialSpec:
 
 @pytest.mark.parametrize(
     ("model", "number"),
-    [("unetpp", 3), ("caranet", 3), ("colonformer", 3), ("emcad", 14), ("unet", 0)],
+    [("unetpp", 3), ("caranet", 3), ("colonformer", 3), ("emcad", 14), ("nnunet", 3), ("unet", 0)],
 )
 def test_list_of_output_weights_must_fit_the_model(model, number):
     assert num_supervised(model, complete_model(model, {})[1]) == number
@@ -119,7 +133,8 @@ SMALL = [
     ("unet", {"width": 2}), ("unetpp", {"width": 2}), ("unetpp", {"encoder": "resnet18"}),
     ("unetpp", {"width": 2, "deep_supervision": False}), ("emcad", {"variant": "B0"}),
     ("emcad", {"variant": "B0", "mutation": False}), ("esfpnet", {"variant": "T"}),
-    ("duck-net", {"filters": 2}), ("colonsegnet", {}),
+    ("duck-net", {"filters": 2}), ("colonsegnet", {}), ("nnunet", {"stages": 4}),
+    ("nnunet-resenc", {"stages": 5}),
 ]  # fmt: skip
 WHOLE = [
     pytest.param(name, {}, marks=[pytest.mark.slow, pytest.mark.timeout(120)])
@@ -131,7 +146,7 @@ WHOLE = [
 @pytest.mark.parametrize(("name", "parameters"), [*SMALL, *WHOLE])
 def test_catalogue_has_the_outputs_of_every_model(name, parameters):
     network = without_memory(name, **parameters).eval()
-    output = network(torch.zeros(1, 3, 32, 32, device="meta"))
+    output = network(torch.zeros(1, 3, 64, 64, device="meta"))
     complete = complete_model(name, parameters)[1]
     assert len(output.supervised()) == num_supervised(name, complete)
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from orchestrator.report import page
-from orchestrator.report.figures import FigureSet
+from orchestrator.report.figures.drawing import FigureSet
 from tests.published import published_trials, with_winner, write_store
 from workers.contract import UserError
 
@@ -44,23 +44,25 @@ def call(*arguments):
 
 
 def test_report_prints_answer_and_files(stores, tmp_path):
-    options = ("--samples", 100, "--metric", "iou", "--ties", "min", "--margin", 0.01, "--seed", 3)
+    options = ("--draws", 100, "--metric", "iou", "--ties", "min", "--margin", 0.01, "--seed", 3)
     said = json.loads(call("report", stores / "a", "--out", tmp_path, *options, "--json"))
     assert said["page"] == str(tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert 'Mean test <span class="metric-name">IoU</span>' in page
-    assert "for all losses together (seed 3)" in page
+    assert "(100 draws, seed 3)" in page
     assert "margin of 0.01" in page
     assert "rule “min”" in page
-    assert said["answer"].replace(" %", "\u00a0%") in page
-    text = call("report", stores / "a", "--out", tmp_path, "--samples", 100)
+    sentences = re.findall(r'<p class="(?:lede|lead)">(.*?)</p>', page)
+    assert said["answer"] == " ".join(sentences)
+    assert len(sentences) == 2
+    text = call("report", stores / "a", "--out", tmp_path, "--draws", 100)
     assert f"Report: {tmp_path / 'index.html'}" in text
 
 
 def test_report_of_a_table_shows_no_empty_parts(tmp_path):
     table = SMALL.groupby(["dataset", "model", "loss"], as_index=False)["dice"].mean()
     table.to_csv(tmp_path / "means.csv", index=False)
-    text = call("report", tmp_path / "means.csv", "--out", tmp_path / "page", "--samples", 100)
+    text = call("report", tmp_path / "means.csv", "--out", tmp_path / "page", "--draws", 100)
     assert f"Report: {tmp_path / 'page' / 'index.html'}" in text
     page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     assert "<h1>means.csv</h1>" in page

@@ -45,6 +45,7 @@ OTHER_VALUES: dict[Role, dict[str, str | None]] = {
         "data.similar_distance": "data={root: /d, split_unit: similar, similar_distance: 8}",
         "data.normalisation": "data.normalisation=half",
         "data.mask_resize": "data.mask_resize=area",
+        "data.fixed_test": "data.fixed_test=true",
         "training.optimizer": "training.optimizer=sgd",
         "training.learning_rate": "training.learning_rate=0.01",
         "training.batch_size": "training.batch_size=4",
@@ -102,6 +103,7 @@ OTHER_VALUES: dict[Role, dict[str, str | None]] = {
         "tune.random_trials": "tune.random_trials=3",
         "tune.pruning": "tune.pruning=asha",
         "tune.grace_epochs": "tune.grace_epochs=3",
+        "tune.searches": "tune.searches=2",
         "results": "results=s3://bucket/x",
     },
 }

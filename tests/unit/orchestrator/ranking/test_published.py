@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
+from orchestrator.ranking.places import points_of
 from orchestrator.ranking.rank import rank
 from orchestrator.store.schema import TRIALS
 from tests.published import (
@@ -85,3 +88,45 @@ def test_as_a_store(trials, tmp_path: Path):
     podium = rank(scored(read, expected=store.grids()[-1])).by_dataset
     assert podium is not None
     assert podium.coverage.to_json() == {"present": 3595, "expected": 3600}
+
+
+def published_means(axis: str) -> pd.DataFrame:
+    """Returns the published means, a row per block and a column per loss."""
+    table = pd.read_csv(PAPER / f"fig2_dice_by_{axis}.csv")
+    return table.pivot_table(index=axis, columns="loss", values="dice")
+
+
+def variances(losses: list[str]) -> tuple[list[float], float]:
+    """Returns the variance of one loss over the blocks of each axis / blocks, and their freedom."""
+    found, squares = [], 0.0
+    for axis in ("dataset", "model"):
+        means = published_means(axis)[losses].to_numpy()
+        rest = means - means.mean(axis=1, keepdims=True)
+        rest = rest - rest.mean(axis=0)
+        freedom = (len(means) - 1) * (len(losses) - 1)
+        found.append(float((rest**2).sum()) / freedom / len(means))
+        squares += found[-1] ** 2 / freedom
+    return found, sum(found) ** 2 / squares
+
+
+def test_published_tables_read_again():
+    """The five sentences of docs/ranking.md."""
+    overall = (published_means("dataset").mean() + published_means("model").mean()) / 2
+    losses = sorted(overall.index, key=lambda loss: -overall[loss])
+    own, freedom = variances(losses)
+    enough = stats.studentized_range.ppf(0.95, 10, freedom) * np.sqrt(sum(own))
+    assert enough == pytest.approx(0.011, abs=0.0005)
+    assert overall.max() - overall["Focal"] == pytest.approx(0.025, abs=0.0005)
+    nine = [loss for loss in losses if loss != "Focal"]
+    own, freedom = variances(nine)
+    f = overall[nine].var() / sum(own)
+    assert stats.f.sf(f, 8, freedom) == pytest.approx(0.87, abs=0.005)
+    largest = float(overall[nine].max() - overall[nine].min())
+    widest = largest + stats.studentized_range.ppf(0.95, 9, freedom) * np.sqrt(sum(own))
+    assert largest == pytest.approx(0.003, abs=0.0005)
+    assert widest == pytest.approx(0.009, abs=0.0005)
+    random = np.random.default_rng(0)
+    for number, points, least in ((6, 8, 0.71), (12, 16, 0.24)):
+        drawn = random.normal(size=(4000, number, 9))  # nine equal losses; the scale is irrelevant
+        leader = points_of(drawn, ties="split", listed=range(9)).sum(axis=1).max(axis=1)
+        assert (leader >= points).mean() == pytest.approx(least, abs=0.025)

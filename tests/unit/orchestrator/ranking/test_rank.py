@@ -159,6 +159,8 @@ def test_ranks_first_then_means_by_hand():
     assert agreement.mean_ranks == pytest.approx({"a": 5 / 3, "b": 4 / 3})
     assert agreement.block_mean_ranks == {"a": 1, "b": 2}
     assert agreement.kendall_tau == -1
+    # Mean ranks 5/3 and 4/3 have variance 1/36; equal orders would give 1/4.
+    assert agreement.concordance == pytest.approx(1 / 9)
     assert (agreement.num_units, agreement.num_units_left_out) == (3, 0)
     lacking = rank(scored(table.iloc[1:])).by_dataset
     assert lacking is not None

@@ -36,9 +36,9 @@ def report(tmp_path_factory) -> Path:
     data = make_data(3, 2, 4, 3, num_epochs=6, image_size=24)
     data.trials.loc[0, ["status", "dice", "iou", "recall", "precision"]] = ["diverged", *[None] * 4]
     failures = pd.DataFrame([make_failure(data, 0) | {"message": EVIL}])
-    data = dataclasses.replace(data, failures=failures, sampling=Sampling(num_samples=100))
+    data = dataclasses.replace(data, failures=failures, sampling=Sampling(num_draws=100))
     path = Path(tmp_path_factory.mktemp("report")) / "index.html"
-    path.write_text(render_page(compute_sections(arranged(data)), []), encoding="utf-8")
+    path.write_text(render_page(compute_sections(arranged(data)), {}), encoding="utf-8")
     return path
 
 

@@ -17,7 +17,7 @@ from markupsafe import escape
 
 from orchestrator.report import page
 from orchestrator.report.data import TRIAL_KEY, Sampling
-from orchestrator.report.figures import FigureSet
+from orchestrator.report.figures.drawing import FigureSet
 from orchestrator.report.page import render_page, write_report
 from orchestrator.report.sections import compute_sections
 from tests.published import grid_document, published_trials
@@ -31,7 +31,7 @@ from tests.unit.orchestrator.report.factory import (
 from workers.contract import UserError
 
 SMALL: dict[str, Any] = {"num_epochs": 4, "image_size": 24}
-FEW = Sampling(num_samples=100)
+FEW = Sampling(num_draws=100)
 
 
 def drop(data: Tables, axis: str) -> Tables:
@@ -68,7 +68,7 @@ ODD = {
 def page_of(data: Tables) -> str:
     """The page alone: figures take a hundred times longer."""
     sweep = arranged(dataclasses.replace(data, sampling=FEW))
-    return render_page(compute_sections(sweep), ["podium.png"])
+    return render_page(compute_sections(sweep), {"podium.png": b""})
 
 
 class References(HTMLParser):

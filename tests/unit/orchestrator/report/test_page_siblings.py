@@ -19,9 +19,9 @@ NUM_IMAGES = 20
 
 
 def section(data: Tables, metric: str = "dice") -> str:
-    few = Sampling(num_samples=100)
+    few = Sampling(num_draws=100)
     page = render_page(
-        compute_sections(arranged(dataclasses.replace(data, sampling=few, metric=metric))), []
+        compute_sections(arranged(dataclasses.replace(data, sampling=few, metric=metric))), {}
     )
     found = page.partition('<section id="siblings">')[2].partition("</section>")[0]
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", found)).split())

@@ -1,17 +1,16 @@
-"""The statistics of a report, and the critical-difference diagram."""
+"""The statistics of a report: a turned pair, what is drawn, and what the answer says of it."""
 
 from __future__ import annotations
 
 import pytest
 
-from orchestrator.ranking.significance import CriticalDifference
 from orchestrator.report.answer import answer
 from orchestrator.report.data import Sampling
-from orchestrator.report.statistics import DIAGRAM_WIDTH, compute_statistics, draw_critical
+from orchestrator.report.statistics import compute_statistics
 from tests.published import grid_document, published_trials, with_winner
 from tests.unit.orchestrator.report.factory import Tables, arranged
 
-FEW = Sampling(num_samples=200)
+FEW = Sampling(num_draws=200)
 
 
 @pytest.fixture(scope="module")
@@ -22,90 +21,65 @@ def published():
 
 def test_a_turned_pair_has_the_opposite_numbers(published):
     found = compute_statistics(published)
-    assert list(found.certainties) == ["dataset", "model", "both"]
     one, other = found.pair("IoUFocal", "Focal"), found.pair("Focal", "IoUFocal")
     assert one is not None
     assert other is not None
-    assert one.p_better + other.p_better == pytest.approx(1)
+    assert one.interval is not None is not other.interval
+    assert one.simultaneous is not None is not other.simultaneous
+    assert one.effect_size is not None is not other.effect_size
     assert one.difference == -other.difference > 0.02
-    assert one.p_better > 0.99
-    assert other.p_better_by_margin == 0 < one.p_better_by_margin
-    assert one.effect_size is not None
-    assert other.effect_size == pytest.approx(-one.effect_size)
+    assert (one.interval.low, one.interval.high) == (-other.interval.high, -other.interval.low)
+    assert one.simultaneous.low == -other.simultaneous.high < one.interval.low
+    assert one.effect_size == -other.effect_size
+    assert one.p_tukey == other.p_tukey
     assert found.pair("IoUFocal", "nobody") is None
 
 
-def test_an_uncertain_lead_is_stated(published):
-    said = answer(published, compute_statistics(published).certainties)
-    assert "under resampling another loss would lead with" in said.sentence
+def test_a_tie_group_is_the_answer(published):
+    found = compute_statistics(published)
+    said = answer(published, found.certainty)
+    assert said.sentence == (
+        "For other datasets and networks, 9 of 10 losses cannot be told apart from the best; Focal "
+        "is worse."
+    )
+    assert said.lead == (
+        "IoUFocal and BCE share the lead by dataset with 8 points each; IoUFocal leads by model "
+        "with 16 points, ahead of DiceBCE with 11."
+    )
     assert said.unsure is None
+    assert [drawn.axis for drawn in found.drawn] == ["dataset", "model", "both"]
+    assert found.compared[0] == "DiceBCE"
+    assert found.compared[-1] == "Focal"
 
 
-def test_a_planted_winner_is_sure():
+def test_a_planted_winner_is_the_best_loss():
     trials = with_winner(published_trials(num_repeats=2), "Dice", by=0.2)
     sweep = arranged(Tables(trials=trials, sampling=FEW))
-    sentence = answer(sweep, compute_statistics(sweep).certainties).sentence
-    assert sentence.startswith("Dice leads both by dataset (18 points")
-    assert sentence.endswith(
-        ", and under resampling it would lead again with >99 % probability by dataset and >99 % "
-        "probability by model."
+    found = compute_statistics(sweep)
+    said = answer(sweep, found.certainty)
+    assert said.sentence == (
+        "For other datasets and networks, Dice is the best loss; each of the other 9 losses is "
+        "worse."
     )
+    assert found.methods[-1].name == "test, then rank"
+    assert found.methods[-1].places["Dice"] == 1
+    assert sorted(found.methods[-1].places.values())[1] >= 2
 
 
-def test_only_resampled_axes_are_claimed():
-    trials = published_trials(num_repeats=1)
-    one = trials[trials["dataset"] == "Wound"]
-    sweep = arranged(Tables(trials=one, sampling=FEW))
-    sentence = answer(sweep, compute_statistics(sweep).certainties).sentence
-    assert "under resampling of models alone another loss would lead with" in sentence
+def test_one_dataset_is_named_as_this_dataset():
+    trials = published_trials(num_repeats=2)
+    sweep = arranged(Tables(trials=trials[trials["dataset"] == "Wound"], sampling=FEW))
+    sentence = answer(sweep, compute_statistics(sweep).certainty).sentence
+    assert sentence.startswith("For other networks, this dataset, ")
 
 
-def test_one_loss_has_no_statistics():
+def test_too_little_data_are_refused_and_the_lead_is_said():
     trials = published_trials(num_repeats=1)
     one = trials[(trials["dataset"] == "Wound") & (trials["model"] == "FCN")]
     sweep = arranged(Tables(trials=one, sampling=FEW))
     found = compute_statistics(sweep)
-    said = answer(sweep, found.certainties)
-    assert said.unsure
-    assert "probability" not in said.sentence
-    assert found.significance.friedman is None
-    assert found.significance.refusals
-
-
-FOUND = CriticalDifference(
-    difference=0.8,
-    mean_ranks={"a": 1.5, "b": 2.0, "c": 3.5, "d": 3.0},
-    groups=(("a", "b"), ("d", "c")),
-    alpha=0.05,
-    num_blocks=12,
-)
-
-
-def test_positions_by_hand():
-    drawn = draw_critical(FOUND, {"a": "Alpha"})
-    assert [(label.full, label.rank, label.anchor) for label in drawn.labels] == [
-        ("Alpha", 1.5, "end"), ("b", 2.0, "end"), ("d", 3.0, "start"), ("c", 3.5, "start"),
-    ]  # fmt: skip
-    unit = (drawn.right - drawn.left) / 3
-    assert [tick.text for tick in drawn.ticks] == ["1", "2", "3", "4"]
-    assert drawn.ticks[1].x == pytest.approx(drawn.left + unit, abs=0.1)
-    assert drawn.ruler[1] - drawn.ruler[0] == pytest.approx(0.8 * unit, abs=0.1)
-    first, second = drawn.bars
-    assert first.x1 + 4 == pytest.approx(drawn.left + 0.5 * unit, abs=0.1)
-    assert second.x2 - 4 == pytest.approx(drawn.left + 2.5 * unit, abs=0.1)
-    assert second.y > first.y > drawn.axis_y
-    # The outermost of each side are highest, so that no line crosses a name.
-    left, right = drawn.labels[:2], drawn.labels[2:]
-    assert left[0].y < left[1].y
-    assert right[1].y < right[0].y
-    assert all(label.y < drawn.height for label in drawn.labels)
-
-
-def test_long_names_and_wide_differences_stay_inside():
-    found = CriticalDifference(
-        difference=9.0, mean_ranks={"x" * 60: 1.0, "y": 2.0}, groups=(), alpha=0.05, num_blocks=3
-    )
-    drawn = draw_critical(found, {})
-    assert len(drawn.labels[0].text) == 22
-    assert drawn.labels[0].full == "x" * 60
-    assert drawn.ruler[1] <= DIAGRAM_WIDTH
+    said = answer(sweep, found.certainty)
+    assert said.lead is None
+    assert "leads both by dataset (3 points" in said.sentence
+    assert said.unsure == found.certainty.refusal
+    assert (found.drawn, found.compared) == ((), ())

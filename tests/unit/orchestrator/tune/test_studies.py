@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from orchestrator.config import load_config
-from orchestrator.tune.results import SearchResult, fragments
+from orchestrator.tune.results import SearchResult, fragments, overlap_note, spread
+from orchestrator.tune.sampler import Pruner
 from orchestrator.tune.studies import (
     Study,
     Values,
@@ -73,6 +74,56 @@ def test_search_id_depends_on_the_search_but_not_on_the_budget(tmp_path):
     found = {studies(tmp_path, text)[0].search_id for text in others}
     assert len(found) == len(others)
     assert first.search_id not in found
+
+
+def test_no_candidate_is_stopped_before_it_has_seen_every_dataset(tmp_path):
+    three = [{"name": f"synthetic-{look}"} for look in ("skin", "wound", "endoscopy-wide")]
+    asha = {"trials": 3, "pruning": "asha", "grace_epochs": 1}
+    (study, _) = studies(tmp_path, datasets=three, tune=asha)
+    order = [(cell.repeat, cell.dataset.name) for cell in study.cells]
+    assert order == [(repeat, one["name"]) for repeat in (0, 1) for one in three]
+    assert study.least_steps == 2 * 2 + 1
+    pruner = Pruner(study)
+    for number in range(12):
+        for step in range(1, study.least_steps):
+            assert pruner.goes_on(f"id {number}", number, step, 1 - number / 20)
+    stopped = [not pruner.goes_on(f"id {n}", n, study.least_steps, 1 - n / 20) for n in range(12)]
+    assert any(stopped)
+    assert not stopped[0]
+    plain, _ = studies(tmp_path, datasets=three)
+    assert [cell.repeat for cell in plain.cells] == [0, 1, 0, 1, 0, 1]
+
+
+def test_further_searches_differ_by_chance_only(tmp_path):
+    found = studies(tmp_path, "tune.searches=3", losses=["focal"])
+    assert [one.label for one in found] == [f"focal · search {number}" for number in (1, 2, 3)]
+    assert len({one.search_id for one in found}) == 3
+    assert found[0].search_id == studies(tmp_path, losses=["focal"])[0].search_id
+    results = []
+    for one, dice, gamma in zip(found, (0.4, 0.6, 0.5), (1.0, 3.0, 2.0), strict=True):
+        values = {**one.defaults, "gamma": gamma}
+        rows = [row(one, 1, place, values, best_val_dice=dice) for place in (0, 1)]
+        results.append(SearchResult(study=one, candidates=candidates_of(one, rows)))
+    (text,) = fragments(results).values()
+    assert "focal: 0.6000" in text
+    assert "gamma: 3.0" in text
+    assert text.count("name: focal") == 1
+    (sentence,) = spread(results)
+    assert sentence.startswith("focal: 3 searches that differ only by chance: best validation Dice")
+    assert "0.4000 to 0.6000" in sentence
+    assert "gamma 1 to 3" in sentence
+    assert spread(results[:1]) == ()
+
+
+def test_file_names_the_key_that_keeps_test_images_apart(tmp_path):
+    for fixed in (False, True):
+        config = load_config(write_config(tmp_path, **SEARCH), [f"data.fixed_test={fixed}".lower()])
+        (study, _) = studies_of(config)
+        rows = [row(study, 0, place, study.defaults) for place in (0, 1)]
+        result = SearchResult(study=study, candidates=candidates_of(study, rows))
+        (text,) = fragments([result]).values()
+        assert ("fixed_test: true, seed: 42" in text) == fixed
+        assert (overlap_note(config) is None) == fixed
 
 
 def test_a_candidate_by_hand(tmp_path):

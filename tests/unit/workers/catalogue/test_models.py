@@ -18,7 +18,7 @@ from workers.catalogue.models import (
 )
 
 
-def test_the_twelve_models_with_their_published_sizes():
+def test_every_model_with_its_published_size():
     facts = {
         n: (e.parameters, e.gmacs_224, min_train_batch(n, complete_model(n, {})[1], 224))
         for n, e in MODELS.items()
@@ -36,6 +36,10 @@ def test_the_twelve_models_with_their_published_sizes():
         "esfpnet": (61_690_049, 9.16, 1),
         "duck-net": (38_867_668, 18.49, 1),
         "emcad": (26_764_399, 4.39, 1),
+        "fanet": (6_738_178, 155.19, 1),
+        "nnunet": (20_618_148, 10.91, 1),
+        "nnunet-resenc": (71_815_652, 24.20, 1),
+        "frozen-vit": (2_738_849, 6.14, 2),
         "smp": (24_436_369, 5.98, 2),
     }
     assert all(entry.citation and entry.title for entry in MODELS.values())
@@ -90,6 +94,21 @@ def test_complete_model_fills_defaults_and_is_idempotent(name, given, complete):
         ("fcn", {"width": 8}, ("parameters", "width"), "known: pretrained"),
         ("colonsegnet", {"width": 8}, ("parameters", "width"), "it takes none"),
         ("colonsegnet", {"pretrained": True}, ("parameters", "pretrained"), "it takes none"),
+        ("fanet", {"iterations": 0}, ("parameters", "iterations"), "greater than or equal to 1"),
+        ("nnunet", {"stages": 7}, ("parameters", "stages"), "less than or equal to 6"),
+        ("nnunet", {"pretrained": True}, ("parameters", "pretrained"), "known: stages"),
+        (
+            "frozen-vit",
+            {"encoder": "resnet34"},
+            ("parameters",),
+            "does not fit DPT: it is no vision transformer",
+        ),
+        (
+            "frozen-vit",
+            {"encoder": "tu-vit_tiny_patch16_224", "pretrained": True},
+            ("parameters", "pretrained"),
+            "no weights of vit_tiny_patch16_224; set `pretrained`",
+        ),
         ("esfpnet", {"variant": "XL"}, ("parameters", "variant"), "'T', 'S' or 'L'"),
         ("fcn", {"pretrained": 1}, ("parameters", "pretrained"), "true, false or the path"),
         ("fcn", {"pretrained": ""}, ("parameters", "pretrained"), "true, false or the path"),
@@ -137,6 +156,11 @@ def test_weights_bring_their_scaling_and_their_licence():
         "resnet34.tv_in1k",
         "deit_tiny_distilled_patch16_224.fb_in1k",
     ]
+    dino = "vit_base_patch16_dinov3.lvd1689m"
+    assert facts("frozen-vit", encoder="tu-vit_base_patch16_dinov3") == (
+        [(dino, f"timm/{dino}")],
+        "imagenet",
+    )
     assert facts("unet", encoder="tu-convnext_tiny", pretrained="a.pth")[1] is None
     assert facts("unet", encoder="dpn68")[1] == "dpn"
     assert input_normalisation("deeplabv3plus", complete_model("deeplabv3plus", {})[1]) is None

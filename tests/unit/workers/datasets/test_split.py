@@ -120,3 +120,31 @@ def test_group_split_without_any_group_is_refused() -> None:
     alike = split_indices([*names, "8"], STUDY, unit="similar", seed=0, repeat=0)
     assert split.test.tolist() == alike.test.tolist()
     split_indices(names, STUDY, unit="similar", seed=0, repeat=0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    groups=st.lists(st.sampled_from("abcdefghijkl"), min_size=20, max_size=120).filter(
+        lambda g: len(set(g)) >= 6
+    ),
+    unit=st.sampled_from(["image", "group"]),
+    seed=st.integers(0, 99),
+)
+def test_fixed_test_images_are_validation_images_of_no_repeat(groups, unit, seed):
+    splits = [
+        split_indices(groups, STUDY, unit=unit, seed=seed, repeat=repeat, fixed_test=True)
+        for repeat in range(5)
+    ]
+    test = splits[0].test.tolist()
+    for split in splits:
+        assert split.test.tolist() == test
+        assert not set(test) & {*split.val.tolist(), *split.train.tolist()}
+        assert sorted([*split.train, *split.val, *split.test]) == list(range(len(groups)))
+        if unit == "group":
+            parts = [{groups[i] for i in part} for part in (split.train, split.val, split.test)]
+            assert sum(map(len, parts)) == len(set(groups))
+        else:
+            expected = largest_remainder(len(groups), STUDY)
+            assert max(abs(a - b) for a, b in zip(counts(split), expected, strict=True)) <= 1
+    if unit == "image":
+        assert len({tuple(split.val.tolist()) for split in splits}) > 1

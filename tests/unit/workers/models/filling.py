@@ -17,8 +17,10 @@ LEFT_OUT: dict[str, tuple[tuple[str, ...], int]] = {
     "fat-net": (("decoder1.",), 4_640),  # a fourth decoder layer
     "caranet": (("resnet.fc.",), 2_049_000),  # the backbone's classifier
     "emcad": (("conv.",), 12),  # a stem for grey images
+    "nnunet": (("decoder.seg_layers.0.",), 513),  # the coarsest head, of weight 0 in the loss
+    "nnunet-resenc": (("decoder.seg_layers.0.",), 513),
 }
-"""What the authors' state dict holds but never runs, and the parameters in it."""
+"""What the authors' state dict holds but never runs or trains, and the parameters in it."""
 STATISTICS = re.compile("running_mean|running_var|num_batches_tracked")
 _PRIME = 1_000_003
 

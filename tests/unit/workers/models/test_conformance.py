@@ -34,6 +34,10 @@ SMALL: list[tuple[str, dict[str, Any]]] = [
     ("esfpnet", {"variant": "T"}),
     ("duck-net", {"filters": 2}),
     ("emcad", {"variant": "B0"}),
+    ("fanet", {"iterations": 2}),
+    ("nnunet", {"stages": 4}),
+    ("nnunet-resenc", {"stages": 4}),
+    ("frozen-vit", {"encoder": "tu-vit_tiny_patch16_224"}),
     ("smp", {"architecture": "FPN", "encoder": "resnet18"}),
 ]
 LARGE: list[tuple[str, dict[str, Any]]] = [

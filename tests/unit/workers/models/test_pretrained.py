@@ -47,6 +47,7 @@ CASES: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("unet", {"encoder": "tu-efficientnet_b0"}, ("efficientnet_b0",)),
     ("unetpp", {"encoder": "densenet121"}, ("smp:densenet121",)),
     ("deeplabv3plus", {"encoder": "mobilenet_v2"}, ("smp:mobilenet_v2",)),
+    ("frozen-vit", {}, ("vit_small_patch16_dinov3",)),
 ]
 LARGE: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("fcn", {}, ("vgg16",)),

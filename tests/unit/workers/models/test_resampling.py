@@ -42,8 +42,8 @@ NONDETERMINISTIC = (
 )
 """Operations of two dimensions that torch.use_deterministic_algorithms refuses on CUDA."""
 
-DECOMPOSED = {"deeplabv3plus": 4}
-"""Operations of torch's own decomposition: smp enlarges the mean of ASPP by F.interpolate."""
+DECOMPOSED = {"deeplabv3plus": 4, "frozen-vit": 20}
+"""Operations of torch's own decomposition: smp calls F.interpolate in ASPP and in DPT."""
 
 
 @contextmanager

@@ -32,6 +32,10 @@ VARIANTS: list[tuple[str, dict[str, Any], int, float]] = [
     ("esfpnet", {"variant": "S"}, 25_043_649, 3.51),
     ("duck-net", {"filters": 34}, 155_303_507, 73.66),
     ("emcad", {"variant": "B0"}, 3_916_795 - 12, 0.668),
+    ("nnunet", {"stages": 4}, 1_928_482, 7.06),
+    ("nnunet", {"stages": 5}, 7_766_179, 9.24),
+    ("nnunet-resenc", {"stages": 4}, 8_728_674, 15.46),
+    ("nnunet-resenc", {"stages": 5}, 37_716_195, 21.83),
 ]
 DEFAULTS: list[tuple[str, dict[str, Any], int, float]] = [
     (entry.name, {}, entry.parameters, entry.gmacs_224) for entry in MODELS.values()

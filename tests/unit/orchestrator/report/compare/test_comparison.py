@@ -74,6 +74,35 @@ def test_differences_by_hand():
     assert any("not paired" in note for note in found.notes)
 
 
+GRID = "dataset model loss dice\n"
+
+
+def test_the_interval_of_a_loss_includes_datasets_and_models_by_hand():
+    """Differences .10, .30 in w and .20, .60 in v (models s, t): mean .30.
+
+    Rows .20, .40: MSD = 2 (.01 + .01) = .04. Columns .15, .45: MSM = 2 (.0225 + .0225) = .09. Rest
+    -.05, .05, .05, -.05: MSI = .01. V = .01 + .03 + .08 = .12, se = sqrt(.12 / 4) = .1732,
+    t(0.975; 1 degree of freedom) = 12.706. Cells as a sample would give .1080 and 3 degrees.
+    """
+    a = table(f"{GRID}w s x 0.1\nw t x 0.1\nv s x 0.1\nv t x 0.1")
+    b = a.assign(dice=a["dice"] + [0.1, 0.3, 0.2, 0.6])
+    found = compare(*sides(a, b))
+    (entry,) = found.losses
+    assert entry.difference.value == pytest.approx(0.3)
+    assert entry.difference.low == pytest.approx(0.3 - 12.7062 * 0.03**0.5, abs=1e-4)
+    assert entry.difference.high == pytest.approx(0.3 + 12.7062 * 0.03**0.5, abs=1e-4)
+    assert any("is for other datasets and networks" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("rows", ["w s x 0.1\nw t x 0.2", "w s x 0.1\nw t x 0.2\nv s x 0.3"])
+def test_one_dataset_or_a_gap_gives_a_loss_no_interval(rows):
+    a = table(GRID + rows)
+    b = a.assign(dice=a["dice"] ** 2)
+    found = compare(*sides(a, b))
+    assert [entry.difference.low for entry in found.losses] == [None]
+    assert any("The losses have no interval" in note for note in found.notes)
+
+
 @given(a=values, b=values)
 def test_intervals_equal_scipy_s(a, b):
     found, paired = unpaired_difference(a, b), paired_difference(a)

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from orchestrator.report.figures import make_figures
 from orchestrator.report.figures.bars import axis_start, bars_figure
+from orchestrator.report.figures.drawing import make_figures
 from orchestrator.report.figures.files import (
     FIGURE_NAMES,
     csv_text,
@@ -49,7 +49,7 @@ def test_figures_exist_in_every_format_and_are_reproducible(data):
     assert stems == {*FIGURE_NAMES, "figure3_synthetic-skin", "figure3_synthetic-wound"}
     for stem in stems:
         assert {f"{stem}.{kind}" for kind in ("png", "svg", "pdf", "csv")} <= set(first.files)
-    for stem in ("figure1", "figure2a", "figure2b", "figure2c", "critical_difference", "intervals"):
+    for stem in ("figure1", "figure2a", "figure2b", "figure2c", "significance_map", "intervals"):
         assert {f"{stem}.tex", f"{stem}.md"} <= set(first.files)
     assert first.files.keys() == second.files.keys()
     for name, content in first.files.items():
@@ -87,12 +87,17 @@ def test_one_loss_one_dataset_one_repeat_is_no_error():
     found = make_figures(arranged(small(1, 1, 1, 1)), formats=["png"])
     assert {"figure1.png", "figure2a.png", "figure2b.png", "figure3.png"} <= set(found.files)
     assert not any(name.startswith("figure3_") for name in found.files)
-    assert len(found.left_out["critical_difference"]) > 20
+    reason = "Nothing can be said: there is only one loss."
+    for name in ("blob_plot", "significance_map", "intervals", "stacked_ranks", "tau_violins"):
+        assert found.left_out[name] == reason
+    assert found.left_out["line_plot"] == "there is only one loss"
+    assert found.left_out["podium_plot"].endswith("and there is 1")
 
 
 def test_all_trials_diverged_is_no_error(data):
     trials = data.trials.assign(status="diverged", dice=None, iou=None, recall=None, precision=None)
-    names = ["figure2a", "figure2b", "critical_difference", "intervals", "podium"]
+    names = ["figure2a", "figure2b", "podium", "significance_map", "blob_plot", "podium_plot",
+             "ranking_heatmap", "line_plot"]  # fmt: skip
     lost = dataclasses.replace(data, trials=trials)
     found = make_figures(arranged(lost), names=names, formats=["svg"])
     assert "figure2b.svg" in found.files

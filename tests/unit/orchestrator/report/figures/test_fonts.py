@@ -10,7 +10,7 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 
-from orchestrator.report.figures import make_figures
+from orchestrator.report.figures.drawing import make_figures
 from orchestrator.report.figures.fonts import families_for, lacking_note
 from orchestrator.report.figures.style import drawing_style
 from orchestrator.titles import Titles

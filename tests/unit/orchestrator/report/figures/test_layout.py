@@ -9,12 +9,15 @@ from matplotlib.text import Text
 
 from orchestrator.report.curves import curve_panels
 from orchestrator.report.figures.bars import bars_figure
-from orchestrator.report.figures.critical import critical_figure
 from orchestrator.report.figures.curves import curves_figure
 from orchestrator.report.figures.heat import heat_figure
 from orchestrator.report.figures.images import datasets_figure, predictions_figure
 from orchestrator.report.figures.intervals import intervals_figure
+from orchestrator.report.figures.methods import methods_figure, violins_figure
 from orchestrator.report.figures.podium import podium_figure
+from orchestrator.report.figures.ranks import blob_figure, heatmap_figure, stacked_figure
+from orchestrator.report.figures.significance import significance_figure
+from orchestrator.report.figures.spaghetti import podium_plot
 from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
     SINGLE_COLUMN,
@@ -70,10 +73,13 @@ def figures(data):
             podium_figure(sweep),
             curves_figure(sweep, curve_panels(sweep)),
         ]
-        if found.significance.critical_difference:
-            drawn.append(critical_figure(sweep, found.significance))
-        if found.main.losses:
-            drawn.append(intervals_figure(sweep, list(found.certainties.values())))
+        drawn.append(heatmap_figure(sweep))
+        if found.certainty.pairs:
+            drawn += [significance_figure(sweep, found), methods_figure(sweep, found.methods),
+                      podium_plot(sweep)]  # fmt: skip
+        if found.drawn:
+            drawn += [draw(sweep, found) for draw in (blob_figure, stacked_figure, violins_figure)]
+            drawn.append(intervals_figure(sweep, found.certainty))
         for one in drawn:
             if one.caption:
                 add_caption(one)

@@ -69,7 +69,7 @@ def test_every_command_has_help():
     assert set(commands) == {
         "run", "plan", "status", "compact", "rank", "report", "list", "data",
         "query", "compare", "figures", "watch", "failures", "submit", "verify", "tune",
-        "new", "check",
+        "new", "check", "predict",
     }  # fmt: skip
     for name in commands:
         shown = CliRunner().invoke(app, [name, "-h"])

@@ -176,7 +176,7 @@ def test_plan_status_rank_and_report_mention_the_race(tmp_path):
     folder = tmp_path / "report"
     command("report", results, "--out", str(folder))
     page = (folder / "index.html").read_text(encoding="utf-8")
-    assert "trials were spared; the full grid of 90 trials would have the podium" in page
+    assert "trials were spared; with" in page
     assert "Provisional" not in page
     assert Store(results).committed().keys() == {
         trial.trial_id for trial in after.trials if trial.status is not None

@@ -7,12 +7,14 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
-from orchestrator.target import read_target
+from orchestrator.ranking.images import ImageScores
+from orchestrator.target import Target, read_target
 from tests.conftest import ROOT
 from tests.published import PAPER, published_trials, with_diverged, with_missing, write_store
 from workers.contract import UserError
@@ -123,6 +125,24 @@ def test_estimand_of_every_number_is_named(results):
     assert "other datasets and networks" not in text
     assert "P(1st), P(top 3): in a new sweep" not in text  # only "here"
     assert f"Here: with new repeats of the same grid ({about})." in text
+
+
+def test_one_combination_is_ranked_for_other_images(trials, tmp_path, monkeypatch):
+    once = trials[(trials["dataset"] == "Wound") & (trials["model"] == "FCN")]
+    write_store(once[once["repeat"] == 0], tmp_path, 1)
+    assert "Nothing can be said about these datasets" in podium(str(tmp_path), *FEW)
+    random = np.random.default_rng(0)
+    losses = tuple(sorted(once["loss"].unique()))
+    scores = ImageScores(
+        metric="dice",
+        datasets=("Wound",),
+        losses=losses,
+        scores_DLRN=(random.uniform(0.7, 0.9, size=(len(losses), 1, 30)),),
+        units_DN=(np.arange(30),),
+        tested_per_trained_D=np.array([0.25]),
+    )
+    monkeypatch.setattr(Target, "image_scores", lambda _: scores)
+    assert podium(str(tmp_path), *FEW).startswith("For these networks, other images, ")
 
 
 def test_null_of_points_is_beside_every_podium(results):

@@ -160,19 +160,19 @@ def test_plan_status_rank_and_report_mention_the_race(tmp_path):
     assert "Race, round 2: 39 of 90 trials are asked for; so far the full grid of 90" in shown
     assert "its mean there decides the podium in" in shown
     results = str(tmp_path / "results")
-    ranked = json.loads(command("rank", results, "--json", "--samples", "100"))
+    ranked = json.loads(command("rank", results, "--json", "--draws", "100"))
     assert ranked["by_dataset"]["provisional"]  # the race is not over
     _, after = run(path, MadeUp(0.012))
     assert after.race is not None
     status = command("status", results)
     assert "spared" in status
     assert "waiting" not in status
-    ranked = json.loads(command("rank", results, "--json", "--samples", "100"))
+    ranked = json.loads(command("rank", results, "--json", "--draws", "100"))
     coverage = ranked["by_dataset"]["coverage"]
     assert not ranked["by_dataset"]["provisional"]
     assert coverage["present"] == coverage["expected"] == after.race.num_asked
     assert ranked["notes"][0] == after.race.sentence()
-    assert "Raced: " in command("rank", results, "--samples", "0")
+    assert "Raced: " in command("rank", results, "--draws", "0")
     folder = tmp_path / "report"
     command("report", results, "--out", str(folder))
     page = (folder / "index.html").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from orchestrator.report.figures.intervals import intervals_figure
 from orchestrator.report.figures.style import drawing_style
 from orchestrator.report.page import render_page
 from orchestrator.report.sections import compute_sections
-from orchestrator.watch.follower import describe_podium
+from orchestrator.watch.follower import describe_certainty, describe_podium
 from tests.published import published_trials
 
 TEXTS = {0.0: "<1 %", 0.004: "<1 %", 0.5: "50 %", 0.996: ">99 %", 1.0: ">99 %"}
@@ -109,6 +109,10 @@ def test_the_watch_page(case):
     assert {(row["p_first"], row["texts"]["p_first"]) for row in rows} == {(probability, text)}
     assert {row["texts"]["p_podium"] for row in rows} == {text}
     assert found["null"].endswith(f"points or more in {text} of such sweeps.")
+    said = describe_certainty(sections.statistics.certainty)
+    assert said["sentence"].endswith("cannot be told apart from the best; Focal is worse.")
+    assert (len(said["group"]), said["worse"]) == (2, ["Focal"])
+    assert "(other datasets and networks; 100 draws)" in said["meaning"]
 
 
 @pytest.mark.parametrize(

@@ -205,3 +205,30 @@ def test_tables_escape_names():
     assert csv_text(["a", "b"], [("x,y", None), ("z", 0.1 + 0.2)]) == (
         'a,b\n"x,y",\nz,0.30000000000000004\n'
     )
+
+
+def test_data_of_the_pictures_are_the_numbers_behind_them(data):
+    """The small sweep has 2 datasets, 3 models and 3 losses."""
+    sweep = arranged(data)
+    names = ["blob_plot", "significance_map", "ranking_heatmap", "podium_plot", "tau_violins"]
+    files = make_figures(sweep, names=names, formats=[]).files
+    tables = {name: pd.read_csv(io.BytesIO(files[f"{name}.csv"])) for name in names}
+    blobs = tables["blob_plot"].groupby(["axis", "loss"])["fraction"].sum()
+    assert list(blobs) == pytest.approx([1.0] * 9)
+    counts = tables["ranking_heatmap"].groupby(["axis", "loss"])["num_blocks"].sum()
+    assert counts.to_dict() == {
+        (axis, loss): number
+        for axis, number in (("dataset", 2), ("model", 3))
+        for loss in sweep.losses
+    }
+    means = tables["podium_plot"]
+    for podium in sweep.ranking.podiums:
+        for name, block in podium.blocks.items():
+            own = means[(means["axis"] == podium.axis) & (means["block"] == name)]
+            assert dict(zip(own["loss"], own["dice"], strict=True)) == pytest.approx(block.means)
+            assert dict(zip(own["loss"], own["place"], strict=True)) == block.places
+    pairs = tables["significance_map"]
+    assert len(pairs) == 3
+    assert (pairs["low_all_pairs"] <= pairs["low"]).all()
+    assert set(pairs["estimand"]) == {"other"}
+    assert tables["tau_violins"]["median"].between(-1, 1).all()

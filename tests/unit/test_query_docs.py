@@ -51,14 +51,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     picture = keep_prediction("0.png", image, np.eye(8, dtype=np.uint8), logits)
     for number, spec in enumerate(grid.trials):
         result = dataclasses.replace(
-<<<<<<< HEAD
-            make_result(37 * number % 97, num_images=1), epochs=epochs, predictions=(picture,)
-=======
             # In another order than the trials: or every cell has the same differences.
             make_result(number * 37 % len(grid.trials), num_images=1),
             epochs=epochs,
             predictions=(picture,),
->>>>>>> main
         )
         store.commit(spec, result, committed_at=NOW)
     store.compact(NOW)
@@ -136,14 +132,10 @@ def test_every_guide_step_gives_output_of_the_printed_form(folder, monkeypatch, 
 
 
 def _forms(lines: list[str]) -> list[str]:
-<<<<<<< HEAD
-    """Returns the text without numbers and widths: heads of tables, names of files, LaTeX."""
-=======
     """Returns the text without numbers: heads of tables, names of files, LaTeX.
 
     The width of a column depends on its numbers and names.
     """
->>>>>>> main
     kept = re.compile(r"┃|\w+: \.|Figures: |Report: |\\(?!draw)\w+|By ")
     return [" ".join(line.split()) for line in lines if kept.match(line) and "leads" not in line]
 

@@ -11,6 +11,7 @@ from scipy.stats import mannwhitneyu
 from orchestrator.ranking.choices import ESTIMANDS, Estimand
 from orchestrator.ranking.images import ImageScores
 from orchestrator.ranking.scores import Scores, mean_over
+from orchestrator.wording import percent_text
 
 MAX_GAPS = 0.2
 """Largest fraction of combinations without a trial for which intervals were simulated."""
@@ -100,7 +101,10 @@ def _gaps_obstacle(scores: Scores, cells_DML: np.ndarray) -> str | None:
     if fraction == 0:
         return None
     if fraction > MAX_GAPS:
-        return f"{fraction:.0%} of the combinations have no trial, and at most {MAX_GAPS:.0%} may"
+        return (
+            f"{percent_text(fraction, 0)} of the combinations have no trial, and at most "
+            f"{percent_text(MAX_GAPS, 0)} may"
+        )
     if min(cells_DML.shape[:2]) > 1:
         for axis in (0, 1):
             whole_L = gaps_DML.all(axis=axis).any(axis=0)

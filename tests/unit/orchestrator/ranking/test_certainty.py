@@ -201,7 +201,7 @@ def test_missing_hard_combinations_are_refused():
 def test_many_missing_combinations_are_refused():
     values = noise(8, (5, 5, 4, 1))
     values[np.random.default_rng(0).random(values.shape) < 0.4] = np.nan
-    assert "at most 20% may" in str(plain(values).refusal)
+    assert "at most 20 % may" in str(plain(values).refusal)
 
 
 def test_diverged_trials_are_also_ranked_as_missing():

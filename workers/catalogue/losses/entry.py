@@ -65,7 +65,7 @@ class LossEntry:
         exempt: Checks of `podium check loss` that its definition excludes, with the reason.
 
     Raises:
-        ValueError: A map in `needs` is unknown.
+        ValueError: `kind` or a map in `needs` is unknown.
     """
 
     name: str
@@ -87,6 +87,9 @@ class LossEntry:
     exempt: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(LossKind):
+            msg = f"loss {self.name!r} has an unknown kind {self.kind!r}; "
+            raise ValueError(msg + nearest(self.kind, get_args(LossKind)))
         for name in self.needs:
             if name not in get_args(MapName):
                 msg = f"loss {self.name!r} needs an unknown map {name!r}; "

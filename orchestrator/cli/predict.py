@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.shared import ProtocolOption, print_line
+from orchestrator.wording import count_text
 from workers.contract import UserError
 
 
@@ -63,4 +64,4 @@ def predict(
             f"repeat {spec.repeat}"
         )
     for path, pixels in predict_images(model, images, out):
-        print_line(f"{path}: {pixels:,} lesion pixels")
+        print_line(f"{path}: {count_text(pixels, 'lesion pixel')}")

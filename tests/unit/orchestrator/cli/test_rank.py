@@ -177,7 +177,7 @@ def test_methods_are_one_paragraph_for_a_paper(results):
     assert text.count("\n") == 1
     for said in (
         "(1,420 of 1,440 trials)",
-        "5 trials diverged and counted as the worst value; if missing: For other",
+        "5 trials diverged and counted as the worst value; if missing: for other",
         "statements about other datasets and networks: 95 % intervals",
         "Hsu's comparison with the best at 0.05, for other datasets and networks, 9 of 10",
         "200 draws (seed 3)",
@@ -226,6 +226,21 @@ def test_no_line_is_wider_than_the_terminal(results, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     text = CliRunner().invoke(app, ["rank", results, *FEW, "--pairs", "--power"]).output
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_long_label_leaves_room_for_the_numbers(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    label = "focal_tversky(" + ", ".join(f"parameter{n}=0.{n}" for n in range(9)) + ")"
+    table = pd.DataFrame(
+        [(d, m, loss, 0, 0.5 + 0.001 * len(d + loss) * len(m), "completed") for d in ("d", "dd")
+         for m in ("m", "mm") for loss in ("bce", label)],
+        columns=["dataset", "model", "loss", "repeat", "dice", "status"],
+    )  # fmt: skip
+    text = podium(save(table, tmp_path), "--draws", "0")
+    assert max(map(len, text.splitlines())) <= 100
+    assert "may be best" in " ".join(text.split())
+    rows = [line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│")]
+    assert label.replace(" ", "") in "".join(rows).replace(" ", "")
 
 
 def test_percentages_and_common_cells_are_ranked(trials, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,17 @@ if TYPE_CHECKING:
 
 OVERLAY_COLOUR = (255, 159, 28)
 OVERLAY_SHARE = 0.45
-_COLUMNS = ("trial_id", "status", "dataset", "model", "loss", "repeat", "best_val_dice", "spec")
+_COLUMNS = (
+    "trial_id",
+    "protocol_id",
+    "status",
+    "dataset",
+    "model",
+    "loss",
+    "repeat",
+    "best_val_dice",
+    "spec",
+)
 
 
 def load_model(results: str | Path, trial_id: str, *, device: str = "cpu") -> TrainedModel:
@@ -46,7 +57,7 @@ def load_model(results: str | Path, trial_id: str, *, device: str = "cpu") -> Tr
 
 
 def load_ensemble(results: str | Path, trial_id: str, *, device: str = "cpu") -> Ensemble:
-    """Returns the networks of all repeats of a trial's dataset, model and loss.
+    """Returns the networks of all repeats of a trial's protocol, dataset, model and loss.
 
     Arguments and errors as for `load_model`; a repeat without kept weights is an error too.
     """
@@ -55,12 +66,14 @@ def load_ensemble(results: str | Path, trial_id: str, *, device: str = "cpu") ->
     store = Store(results)
     trials = _trials(store)
     one = _find(store, trials, trial_id)
-    axes = ["dataset", "model", "loss"]
+    axes = ["protocol_id", "dataset", "model", "loss"]
     same = trials[(trials[axes] == one[axes]).all(axis=1)].sort_values("repeat")
     return Ensemble([_load(store, row, device) for _, row in same.iterrows()])
 
 
-def best_trial(results: str | Path, *, dataset: str | None = None) -> str:
+def best_trial(
+    results: str | Path, *, dataset: str | None = None, protocol: str | None = None
+) -> str:
     """Returns the id of the best trial of the leading loss, by its validation Dice.
 
     The leader is that of the podium by dataset, or by model if there is one dataset; of joint
@@ -69,11 +82,12 @@ def best_trial(results: str | Path, *, dataset: str | None = None) -> str:
     Args:
         results: A results folder or URI.
         dataset: Label of the dataset; needed if there are several.
+        protocol: The protocol_id, or its beginning, if the results have several.
 
     Raises:
         UserError: No trial is finished, or the dataset is missing or unknown.
     """
-    target = read_target(results, columns=RANKED_COLUMNS)
+    target = read_target(results, protocol=protocol, columns=RANKED_COLUMNS)
     labels = sorted(set(target.table.rows["dataset"]))
     if dataset is None and len(labels) > 1:
         msg = f"--best: name one of the datasets with --dataset: {list_text(labels, 20)}"
@@ -89,6 +103,7 @@ def best_trial(results: str | Path, *, dataset: str | None = None) -> str:
         raise UserError(msg)
     leader = podium_rows(podium, break_ties=True)[0].loss
     trials = _trials(Store(results))
+    trials = trials[trials["protocol_id"].isin(target.table.rows["protocol_id"])]
     chosen = trials[(trials["dataset"] == dataset) & (trials["loss"] == leader)]
     chosen = chosen[chosen["status"] == TrialStatus.COMPLETED]
     if chosen.empty:
@@ -113,7 +128,8 @@ def predict(
         The file of the mask, and the number of its lesion pixels, after each image.
 
     Raises:
-        UserError: Two images have one name, an image cannot be read, or a file cannot be written.
+        UserError: Two images have one name, an image is in the folder or cannot be read, or a file
+            cannot be written.
     """
     paths = [Path(image) for image in images]
     names = [path.stem for path in paths]
@@ -122,6 +138,13 @@ def predict(
         msg = f"{count_text(len(paths), 'image')}: {double[0]!r} names several of them; rename one"
         raise UserError(msg)
     folder = Path(out)
+    beside = next((path for path in paths if path.resolve().parent == folder.resolve()), None)
+    if beside is not None:
+        msg = (
+            f"--out {folder}: has the image {beside.name} itself, and a file of yours "
+            "could be replaced; choose another folder"
+        )
+        raise UserError(msg)
     for path in paths:
         try:
             picture = as_rgb(decode(path))
@@ -160,9 +183,8 @@ def _find(store: Store, trials: pd.DataFrame, trial_id: str) -> pd.Series:
     if len(found) == 1:
         return found.iloc[0]
     several = f"{len(found)} trials begin so" if len(found) else "no finished trial begins so"
-    remedy = (
-        f'podium query {store.name} "SELECT trial_id, dataset, model, loss, repeat FROM trials"'
-    )
+    query = "SELECT trial_id, dataset, model, loss, repeat FROM trials"
+    remedy = f'podium query {shlex.quote(store.name)} "{query}"'
     msg = f"--trial {trial_id}: {several}; {remedy} lists them"
     raise UserError(msg)
 

@@ -24,7 +24,6 @@ Normalisation = Literal["imagenet", "half", "unit"]
 MeasuredOn = Literal["test", "val"]
 MaskResize = Literal["nearest", "area"]
 
-
 SIMILAR_RULE = 1
 """Raised when the perceptual hash changes (`workers.datasets.likeness.hashing`): trials with
 `split_unit: similar` then get other ids, and results of two rules never mix."""
@@ -139,16 +138,13 @@ class TrainingProtocol:
         tf32: Let a GPU multiply float32 with 10 bits of mantissa.
         fused_optimizer: Update all weights in one kernel.
         compiled: Train through torch.compile; validation and test stay eager.
-        betas: Adam's and AdamW's decay of the two moments of the gradient.
-        eps: Added to the denominator of Adam and AdamW.
+        betas: Adam's and AdamW's decay of the two moments of the gradient; `eps` is added to the
+            denominator.
         weight_decay: L2 penalty of Adam and SGD, decoupled decay of AdamW.
-        momentum: Of SGD.
-        nesterov: Whether SGD's momentum looks ahead.
-        schedule: How the learning rate falls up to `max_epochs`.
-        schedule_unit: Whether it changes after each epoch or each step.
+        momentum: Of SGD; likewise `nesterov`.
+        schedule: How the learning rate falls up to `max_epochs`, in units of `schedule_unit`.
         schedule_power: Exponent of `poly`.
-        schedule_interval: Epochs between two reductions by `step`.
-        schedule_factor: Factor of each reduction by `step`.
+        schedule_interval: Epochs between two reductions by `step`, each by `schedule_factor`.
         warmup_epochs: Epochs in which the rate rises linearly to `learning_rate` first.
         gradient_clip_norm: Largest L2 norm of all gradients together; None does not clip.
         ema: Decay of an exponential moving average of weights and buffers, updated after each
@@ -211,9 +207,8 @@ class TrialSpec:
     def to_json(self) -> dict[str, JSONValue]:
         """Returns the specification as plain JSON values, labels included."""
         document = dataclasses.asdict(self)
-        document["data"]["split"] = list(self.data.split)
-        training = document["training"]
-        training |= {key: list(item) for key, item in training.items() if isinstance(item, tuple)}
+        for part in (document["data"], document["training"]):
+            part |= {key: list(item) for key, item in part.items() if isinstance(item, tuple)}
         return document
 
     @classmethod
@@ -221,10 +216,9 @@ class TrialSpec:
         """Rebuilds a specification from `to_json`."""
         values = dict(document)
         components = {key: Component(**values.pop(key)) for key in ("dataset", "model", "loss")}  # type: ignore[arg-type]
-        data = dict(values.pop("data"))  # type: ignore[call-overload]
-        data["split"] = tuple(data["split"])
-        training = dict(values.pop("training"))  # type: ignore[call-overload]
-        training |= {key: tuple(item) for key, item in training.items() if isinstance(item, list)}
+        data, training = (dict(values.pop(key)) for key in ("data", "training"))  # type: ignore[call-overload]
+        for part in (data, training):
+            part |= {key: tuple(item) for key, item in part.items() if isinstance(item, list)}
         protocols = {"data": DataProtocol(**data), "training": TrainingProtocol(**training)}
         return cls(**components, **protocols, **values)  # type: ignore[arg-type]
 

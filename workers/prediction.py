@@ -42,13 +42,13 @@ class TrainedModel:
         device: Where to compute.
 
     Raises:
-        UserError: The weights do not fit the network, or the network is in a user's file that this
-            process has not read.
+        UserError: The device does not exist, the weights do not fit the network, or the network is
+            in a user's file that this process has not read.
     """
 
     def __init__(self, spec: TrialSpec, weights: bytes, device: str = "cpu") -> None:
         self.spec = spec
-        self._device = torch.device(device)
+        self._device = _device(device)
         # The architecture only: the weights of a pretrained backbone are among the kept ones.
         digest = digest_in(spec.model.name)
         if digest is not None and spec.model.name not in MODELS:
@@ -136,6 +136,14 @@ class Ensemble:
     def mask(self, image: str | Path | np.ndarray) -> np.ndarray:
         """Returns where the mean probability is over 0.5, (H, W) bool."""
         return self.probability(image) > 0.5
+
+
+def _device(name: str) -> torch.device:
+    known = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if name not in known and not (name == "cuda" and len(known) > 1):
+        msg = f"--device {name}: this machine has no such device; choose one of {', '.join(known)}"
+        raise UserError(msg)
+    return torch.device(name)
 
 
 def _size_of(image: str | Path | np.ndarray) -> tuple[int, int]:

@@ -1,9 +1,10 @@
-"""Requirements of a model, checked before a trial starts: image size, batch, output weights."""
+"""Requirements of a model or loss, checked before a trial starts: image size, batch, weights."""
 
 from __future__ import annotations
 
+from workers.catalogue.losses import LOSSES
 from workers.catalogue.models import MODELS, min_train_batch, num_supervised
-from workers.contract import TrialSpec
+from workers.contract import Component, TrialSpec
 
 BLIND_VALIDATION = "no validation image has a lesion, so that early stopping cannot compare epochs"
 """Note on a repeat in which every epoch has the same score, so that the first counts as best."""
@@ -43,6 +44,16 @@ def left_out_note(spec: TrialSpec, num_train_images: int) -> str | None:
     return (
         f"the last batch of each epoch ({rest} of {num_train_images} training images, different "
         f"ones in each epoch) is not trained on: the model needs {least} images in a step"
+    )
+
+
+def alone_note(loss: Component) -> str | None:
+    """Returns a note if a loss that does not learn alone is not in a sum; otherwise None."""
+    entry = LOSSES.get(loss.name)
+    if entry is None or not entry.partner:
+        return None
+    return (
+        f"loss {loss.label!r} does not learn alone: name a sum such as {entry.partner}+{loss.name}"
     )
 
 

@@ -20,6 +20,7 @@ from workers.contract import (
     TrainingProtocol,
 )
 from workers.evaluation import NonFiniteOutputError, count_images
+from workers.losses import SegmentationLoss
 from workers.metrics.scores import score_images
 from workers.models import SegmentationOutput
 from workers.models.output import output_of
@@ -127,6 +128,8 @@ def _run_epoch(
 ) -> EpochRecord:
     began = clock()
     epoch = state.epoch + 1
+    if isinstance(loss, SegmentationLoss):
+        loss = loss.at(epoch)
     train_loss = train_epoch(trained, loss, task, optimisation, epoch, min_train_batch)
     if not math.isfinite(train_loss):
         message = f"the training loss became {train_loss} in epoch {epoch}"

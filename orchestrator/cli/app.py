@@ -15,6 +15,7 @@ from typer.core import TyperCommand
 from orchestrator.address import hide_credentials
 from orchestrator.cli import (
     catalogue,
+    check,
     compare,
     data,
     new,
@@ -87,6 +88,7 @@ for command in (
 app.add_typer(catalogue.app, name="list")
 app.add_typer(new.app, name="new")
 app.add_typer(data.app, name="data")
+app.add_typer(check.app, name="check")
 
 
 def _show_version(asked: bool) -> None:

@@ -12,6 +12,7 @@ from orchestrator.cli.shared import JsonOption, print_json, print_line, print_ta
 if TYPE_CHECKING:
     from workers.catalogue import Options
     from workers.catalogue.datasets import DatasetEntry
+    from workers.catalogue.losses import LossEntry
     from workers.catalogue.models import ModelEntry, Variant
     from workers.catalogue.weights import Weights
     from workers.contract import JSONValue
@@ -142,7 +143,7 @@ def list_losses(as_json: JsonOption = False) -> None:
             "title": loss_title(name),
             "kind": LOSSES[name].kind if name in LOSSES else "compound",
             "options": complete_loss(name, {})[1],
-            "citation": LOSSES[name].citation if name in LOSSES else None,
+            **_loss_facts(LOSSES.get(name)),
             "origin": LOSSES.origin(name),
         }
         for name in dict.fromkeys((*LOSSES, *STUDY_LOSSES))
@@ -159,6 +160,12 @@ def list_losses(as_json: JsonOption = False) -> None:
     )
     print_line("Any other sum is a loss too: x+y, with the option weights.")
     print_line("A loss of your own in one file: podium new loss NAME writes it.")
+
+
+def _loss_facts(entry: LossEntry | None) -> dict[str, str | None]:
+    """Returns what an entry states; None for all of it if the loss is a sum."""
+    keys = ("citation", "formula", "edges", "one_channel", "partner")
+    return {key: getattr(entry, key, None) or None for key in keys}
 
 
 @app.command("datasets")

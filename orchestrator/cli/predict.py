@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.shared import print_line
+from orchestrator.cli.shared import ProtocolOption, print_line
+from orchestrator.wording import count_text
 from workers.contract import UserError
 
 
@@ -24,6 +25,7 @@ def predict(
     dataset: Annotated[
         str | None, typer.Option(help="With --best: the dataset it was trained on.")
     ] = None,
+    protocol: ProtocolOption = None,
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Mean probability over all repeats of the trial.")
     ] = False,
@@ -42,14 +44,17 @@ def predict(
     if (trial is None) != best:
         msg = "name one trial: give --trial ID, or --best"
         raise UserError(msg)
-    if dataset is not None and not best:
-        msg = f"--dataset {dataset}: allowed only with --best; leave it out"
-        raise UserError(msg)
+    for option, value in (("--dataset", dataset), ("--protocol", protocol)):
+        if value is not None and not best:
+            msg = f"{option} {value}: allowed only with --best; leave it out"
+            raise UserError(msg)
     if code is not None:
         from workers.catalogue.models import MODELS
 
         MODELS.add_file(code)
-    trial_id = trial if trial is not None else best_trial(results, dataset=dataset)
+    trial_id = (
+        trial if trial is not None else best_trial(results, dataset=dataset, protocol=protocol)
+    )
     load = load_ensemble if ensemble else load_model
     model = load(results, trial_id, device=device)
     for member in model.members:
@@ -59,4 +64,4 @@ def predict(
             f"repeat {spec.repeat}"
         )
     for path, pixels in predict_images(model, images, out):
-        print_line(f"{path}: {pixels:,} lesion pixels")
+        print_line(f"{path}: {count_text(pixels, 'lesion pixel')}")

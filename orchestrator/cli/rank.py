@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from orchestrator.ranking.certainty import Certainty
     from orchestrator.ranking.choices import Estimand
     from orchestrator.ranking.components import Power
+    from orchestrator.ranking.images import ImageScores
     from orchestrator.ranking.podium import Ranking
     from orchestrator.ranking.scores import Scores
     from orchestrator.titles import Titles
@@ -132,17 +133,24 @@ def rank(
 
     ranking = rank_losses(scores, ties=rule, compare=cells, provisional_below=provisional_below)
     axes = cast("tuple[PodiumAxis, ...]", tuple(axis or ("dataset", "model")))
-    certain = certainty(
-        scores,
-        about=cast("Estimand", about.replace("-", "_")) if about else None,
-        ties=rule,
-        compare=cells,
-        num_draws=draws,
-        seed=seed,
-        level=level,
-        margin=margin,
-        images=read.image_scores() if about == "images" else None,
-    )
+
+    def certain_of(images: ImageScores | None) -> Certainty:
+        return certainty(
+            scores,
+            about=cast("Estimand", about.replace("-", "_")) if about else None,
+            ties=rule,
+            compare=cells,
+            num_draws=draws,
+            seed=seed,
+            level=level,
+            margin=margin,
+            images=images,
+        )
+
+    certain = certain_of(read.image_scores() if about == "images" else None)
+    if certain.refusal and about is None and scores.finished_DMLR.any() and len(scores.losses) > 1:
+        # The counts of images are many rows: they are read only if nothing else can be said.
+        certain = certain_of(read.image_scores())
     if table_format != "table" and not as_json:
         say(_text_tables(ranking, certain, axes, table_format, read.grid))
         for note in ranking.notes:  # standard output is the table, for a file

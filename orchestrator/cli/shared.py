@@ -199,11 +199,17 @@ def print_table(
     numeric: frozenset[str] = frozenset(),
 ) -> None:
     """Prints a table; columns in `numeric` are aligned to the right."""
+    rows = list(rows)
+    longest = max((len(str(row[0])) for row in rows), default=0)
     table = Table(header_style="bold")
     for position, name in enumerate(columns):
-        # The first column is never cut: a truncated name cannot be copied.
+        # The first column is never cut: a truncated name cannot be copied. A name that would leave
+        # the other columns without room is folded.
         table.add_column(
-            name, justify="right" if name in numeric else "left", no_wrap=position == 0
+            name,
+            justify="right" if name in numeric else "left",
+            no_wrap=position == 0 and 2 * longest <= console().width,
+            overflow="fold" if position == 0 else "ellipsis",
         )
     for row in rows:
         table.add_row(*(Text("-" if cell is None else clean(str(cell))) for cell in row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -101,7 +102,7 @@ def _say_end(after: Plan, sweep: Sweep, *, to_stdout: bool) -> None:
     elif done == len(after.trials) or (after.race and after.race.over):
         protocols = {row.protocol_id for row in sweep.store.committed().values()}
         choice = f" --protocol {sweep.grid.protocol_id}" if len(protocols) > 1 else ""
-        tell(f"Next: podium rank {sweep.store.name}{choice}\n")
+        tell(f"Next: podium rank {shlex.quote(sweep.store.name)}{choice}\n")
 
 
 def retry_hints(plan: Plan) -> list[str]:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum
-from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationInfo,
-    model_validator,
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
+
+from orchestrator.config.values import (
+    MAX_COUNT,
+    MAX_SECONDS,
+    ClusterAddress,
+    DataRoot,
+    Label,
+    LocalPath,
+    Location,
+    check_augmentation,
+    check_betas,
+    check_gpus,
+    check_weights,
+    refuse_value,
 )
-from pydantic_core import PydanticCustomError
-
-from orchestrator.config.gpus import AUTO
-from orchestrator.config.paths import resolve_data, resolve_local, resolve_location
-from workers.catalogue import CatalogueError
-from workers.catalogue.augmentations import complete_augmentation
 from workers.contract import (
     DEFAULT_CACHE,
     SIMILAR_DISTANCE,
@@ -39,11 +38,6 @@ from workers.contract import (
     TrainingProtocol,
 )
 
-MAX_COUNT = 100_000
-"""Most cores, pictures or attempts; a larger number is taken for a typing error."""
-MAX_SECONDS = 1e9
-"""About thirty years."""
-
 
 class Role(Enum):
     """Whether a key changes the trials and their ids, or only how they run."""
@@ -56,94 +50,6 @@ class Section(BaseModel):
     """A section of the file: frozen, without unknown keys or conversions, finite numbers only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-def refuse_value(reason: str) -> NoReturn:
-    """Raises the error of a check; the user reads `reason` unchanged."""
-    kind = "podium"
-    raise PydanticCustomError(kind, "{reason}", {"reason": reason})
-
-
-def _in_folder(resolve: Callable[[str, Path], str]) -> AfterValidator:
-    def check(text: str, info: ValidationInfo) -> str:
-        try:
-            return resolve(text, (info.context or {})["folder"])
-        except ValueError as error:
-            refuse_value(str(error))
-
-    return AfterValidator(check)
-
-
-def _check_label(text: str) -> str:
-    if not text.strip() or text in (".", ".."):
-        refuse_value("must be a name")
-    if len(text) > 64:
-        refuse_value(f"is {len(text)} characters long; at most 64 are allowed")
-    if not text.isprintable() or "/" in text or "\\" in text:
-        refuse_value("must be printable text without slashes")
-    if text != text.strip():
-        refuse_value("must not begin or end with a space")
-    return text
-
-
-def _check_gpus(gpus: object) -> float | Literal["auto"]:
-    if gpus == AUTO:
-        return "auto"
-    number = _check_number(gpus, f"must be a number, or {AUTO!r}")
-    if number > MAX_COUNT:
-        refuse_value(f"must be at most {MAX_COUNT}")
-    if number > 1 and not number.is_integer():
-        refuse_value("must be a whole number, or a fraction of one GPU")
-    return number
-
-
-def _check_number(value: object, reason: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        refuse_value(reason)
-    if not math.isfinite(value):
-        refuse_value("must be a finite number")
-    if value < 0:
-        refuse_value("must be at least 0")
-    return float(value)
-
-
-def _check_weights(value: object) -> float | list[float]:
-    reason = "must be a number, or a list of one number for each auxiliary output"
-    if not isinstance(value, list):
-        return _check_number(value, reason)
-    if not value:
-        refuse_value(reason)
-    return [_check_number(item, reason) for item in value]
-
-
-def _check_betas(betas: list[float]) -> list[float]:
-    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-        refuse_value("must be two numbers from 0 to below 1, such as [0.9, 0.999]")
-    return betas
-
-
-def _check_augmentation(value: object) -> list[dict[str, Any]]:
-    try:
-        return complete_augmentation(value)
-    except CatalogueError as error:
-        place = ".".join(error.path)
-        refuse_value(f"{place}: {error.value!r}: {error.reason}" if place else error.reason)
-
-
-def _check_cluster(text: str) -> str:
-    if not re.fullmatch(r"auto|local|(ray://)?(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?", text):
-        refuse_value(
-            "must be HOST:PORT (6379 unless the cluster's head says otherwise), ray://HOST:10001 "
-            "or auto, without user and path; the address http://HOST:8265 is for podium submit"
-        )
-    return text
-
-
-LocalPath = Annotated[str, _in_folder(resolve_local)]
-DataRoot = Annotated[str, _in_folder(resolve_data)]
-Location = Annotated[str, _in_folder(resolve_location)]
-ClusterAddress = Annotated[str, AfterValidator(_check_cluster)]
-Label = Annotated[str, AfterValidator(_check_label)]
 
 
 class Choice(Section):
@@ -265,14 +171,14 @@ class TrainingSection(Section):
     precision: Annotated[Precision, Role.IDENTITY] = "float32"
     channels_last: Annotated[bool, Role.IDENTITY] = True
     auxiliary_weight: Annotated[
-        float | list[float], PlainValidator(_check_weights), Role.IDENTITY
+        float | list[float], PlainValidator(check_weights), Role.IDENTITY
     ] = 1.0
     deterministic: Annotated[bool, Role.IDENTITY] = True
     deep_supervision: Annotated[bool, Role.IDENTITY] = True
     tf32: Annotated[bool, Role.IDENTITY] = False
     fused_optimizer: Annotated[bool, Role.IDENTITY] = False
     compiled: Annotated[bool, Role.IDENTITY] = False
-    betas: Annotated[list[float], AfterValidator(_check_betas), Role.IDENTITY] = [0.9, 0.999]
+    betas: Annotated[list[float], AfterValidator(check_betas), Role.IDENTITY] = [0.9, 0.999]
     eps: Annotated[float, Role.IDENTITY] = Field(default=1e-8, gt=0, le=1)
     weight_decay: Annotated[float, Role.IDENTITY] = Field(default=0.0, ge=0, le=1e30)
     momentum: Annotated[float, Role.IDENTITY] = Field(default=0.0, ge=0, lt=1)
@@ -286,7 +192,7 @@ class TrainingSection(Section):
     gradient_clip_norm: Annotated[float | None, Role.IDENTITY] = Field(default=None, gt=0, le=1e30)
     ema: Annotated[float | None, Role.IDENTITY] = Field(default=None, gt=0, lt=1)
     augmentation: Annotated[
-        list[dict[str, Any]], PlainValidator(_check_augmentation), Role.IDENTITY
+        list[dict[str, Any]], PlainValidator(check_augmentation), Role.IDENTITY
     ] = Field(default_factory=list)
 
     def protocol(self) -> TrainingProtocol:
@@ -327,7 +233,7 @@ class ResourcesSection(Section):
     """
 
     cpus: Annotated[float, Role.RUNTIME] = Field(default=1.0, gt=0, le=MAX_COUNT)
-    gpus: Annotated[float | Literal["auto"], PlainValidator(_check_gpus), Role.RUNTIME] = 0.0
+    gpus: Annotated[float | Literal["auto"], PlainValidator(check_gpus), Role.RUNTIME] = 0.0
 
 
 class ClusterSection(Section):

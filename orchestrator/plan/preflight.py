@@ -11,7 +11,13 @@ from orchestrator.plan.survey import DataCheck, Listed, check_data
 from orchestrator.records import CommittedTrial
 from workers.catalogue.models import MODELS, input_normalisation, weights_of
 from workers.contract import Component, TrialSpec, UserError
-from workers.requirements import batch_problem, left_out_note, size_problem, supervision_problem
+from workers.requirements import (
+    alone_note,
+    batch_problem,
+    left_out_note,
+    size_problem,
+    supervision_problem,
+)
 from workers.weights import require_weights
 
 
@@ -111,6 +117,8 @@ def model_findings(
     """
     problems: dict[str, None] = {}
     notes = {note: None for model in _models(trials) for note in _weights_note(model)}
+    alone = (alone_note(loss) for loss in {one.loss.label: one.loss for one in trials}.values())
+    notes |= dict.fromkeys(text for text in alone if text)
     for spec in {(spec.dataset.label, spec.model.label): spec for spec in trials}.values():
         label = spec.dataset.label
         counts = sorted(num_train.get(label, ()))

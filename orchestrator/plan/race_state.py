@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from orchestrator.wording import percent_text, probability_text
+from orchestrator.wording import list_text, percent_text, probability_text
 from workers.contract import JSONValue
 
 
@@ -52,12 +52,14 @@ class RaceState:
 
     def sentence(self) -> str:
         """Returns the state in one sentence."""
-        known = f"the full grid of {self.num_trials:,} trials would have the podium"
-        podium = f"{known} {', '.join(self.podium)}"
         sure = (
             ""
             if self.certainty is None
-            else f" with {probability_text(self.certainty, 1)} certainty"
+            else f"with {probability_text(self.certainty, 1)} probability "
+        )
+        podium = (
+            f"{sure}the full grid of {self.num_trials:,} trials would have "
+            f"{list_text(self.podium)} on its podium"
         )
         if self.state == "complete":
             return f"Raced to the end: all {self.num_trials:,} trials were needed."
@@ -65,12 +67,14 @@ class RaceState:
             now = f"Race, round {self.round}: {self.num_asked:,} of {self.num_trials:,} trials"
             if not self.podium:
                 return f"{now} are asked for before anything is decided."
-            return f"{now} are asked for; so far {podium}{sure or ', how surely is unknown'}."
+            return (
+                f"{now} are asked for; so far {podium}{'' if sure else ', how surely is unknown'}."
+            )
         why = "" if self.state == "certain" else f", below the {percent_text(self.level)} asked for"
         why = f"{why}, when the budget was spent" if why else why
         return (
             f"Raced: {self.num_held_back:,} of {self.num_trials:,} trials were spared; "
-            f"{podium}{sure}{why}."
+            f"{podium}{why}."
         )
 
     def to_json(self) -> dict[str, JSONValue]:

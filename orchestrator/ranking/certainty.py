@@ -300,7 +300,8 @@ def _errors(
     if gaps:
         notes = (
             f"{count_text(gaps, 'combination')} of {cells_DML.size:,} without a trial "
-            f"{'has' if gaps == 1 else 'have'} an estimate from the other losses and cells.",
+            f"{'has' if gaps == 1 else 'have'} an estimate from the other losses and cells. The "
+            "differences use the estimates, and the printed means do not.",
         )
     if about == "these":
         trained = np.where(scores.trained_DMLR, scores.values_DMLR, np.nan)
@@ -353,7 +354,7 @@ def _with_podiums(found: Certainty, scores: Scores, ranking: Ranking) -> Certain
 
 def _podium_refusal(about: Estimand, scores: Scores, axis: PodiumAxis) -> str | None:
     if about in ("these", "images"):
-        return f"A new sweep has other datasets or networks; asked for are {ESTIMANDS[about]}."
+        return f"No chances of a new sweep: the certainty is about {ESTIMANDS[about]}."
     if about == "other_datasets" and axis != "dataset" and len(scores.models) > 1:
         return f"With {ESTIMANDS[about]} only the podium by dataset has chances."
     return None

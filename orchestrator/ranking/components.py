@@ -159,8 +159,14 @@ def half_width(
 ) -> HalfWidth | None:
     """Returns the expected half-width of the interval of a difference.
 
-    None if the grid is too small for the estimand, or if a component is needed and not known.
+    None if the grid is too small for the estimand, if a component is needed and not known, or if
+    every component is 0: nothing shows how much the differences vary.
     """
+    deviations = (
+        components.dataset, components.model, components.cell, components.split, components.training
+    )  # fmt: skip
+    if not any(deviations):
+        return None
     found = _mean_variance(components, size, about)
     if found is None or size.num_losses < 2:
         return None
@@ -192,7 +198,7 @@ def _mean_variance(
         degrees = math.inf if repeats is None else num_datasets * (repeats - 1)
         return (split + training / num_models) / num_datasets, degrees
     if about == "other_networks":
-        if components.model is None or num_models < 2 or repeats == 1:
+        if components.model is None or num_models < 2 or repeats == 1 or num_datasets > 1:
             return None
         degrees = num_models - 1 if repeats is None else min(num_models, repeats) - 1
         return split + (components.model**2 + cell) / num_models, degrees

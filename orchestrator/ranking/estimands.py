@@ -11,6 +11,7 @@ from scipy.stats import mannwhitneyu
 from orchestrator.ranking.choices import ESTIMANDS, Estimand
 from orchestrator.ranking.images import ImageScores
 from orchestrator.ranking.scores import Scores, mean_over
+from orchestrator.wording import percent_text
 
 MAX_GAPS = 0.2
 """Largest fraction of combinations without a trial for which intervals were simulated."""
@@ -100,13 +101,20 @@ def _gaps_obstacle(scores: Scores, cells_DML: np.ndarray) -> str | None:
     if fraction == 0:
         return None
     if fraction > MAX_GAPS:
-        return f"{fraction:.0%} of the combinations have no trial, and at most {MAX_GAPS:.0%} may"
+        return (
+            f"{percent_text(fraction, 0)} of the combinations have no trial, and at most "
+            f"{percent_text(MAX_GAPS, 0)} may"
+        )
     if min(cells_DML.shape[:2]) > 1:
-        for axis in (0, 1):
-            whole_L = gaps_DML.all(axis=axis).any(axis=0)
-            if whole_L.any():
-                loss = scores.losses[int(whole_L.argmax())]
-                return f"{loss} has no trial of a whole {'model' if axis == 0 else 'dataset'}"
+        models = [f"model {name}" for name in scores.models]
+        rows = [f"dataset {name}" for name in scores.datasets]
+        if len(rows) == 1:  # `cells_of` has the repeats in the place of datasets
+            rows = [f"repeat {number}" for number in range(len(cells_DML))]
+        for axis, named in enumerate((models, rows)):
+            whole_BL = gaps_DML.all(axis=axis)
+            if whole_BL.any():
+                block, loss = np.argwhere(whole_BL)[0]
+                return f"{scores.losses[loss]} has no trial of {named[block]}"
     level_DM = mean_over(cells_DML, 2)
     lacking_L = gaps_DML.any(axis=(0, 1))
     for position in np.flatnonzero(lacking_L):

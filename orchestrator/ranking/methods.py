@@ -24,8 +24,8 @@ _VARIANCES = {
     "other": "from the two-way mean squares over datasets and networks",
     "other_datasets": "from the mean square over datasets",
     "other_networks": "from the two-way mean squares over repeats and networks",
-    "these": "from the variance over repeats within each dataset",
-    "images": "from the variance over test images and over repeats",
+    "these": "over repeats within each dataset",
+    "images": "over test images and over repeats",
 }
 """Where the variance of a difference comes from, by estimand."""
 
@@ -69,7 +69,10 @@ def _diverged(certainty: Certainty) -> list[str]:
         return []
     text = f"{count_text(number, 'trial')} diverged and counted as the worst value"
     missing = certainty.if_missing
-    return [f"{text}; if missing: {headline(missing)}" if missing else f"{text}."]
+    if missing is None:
+        return [f"{text}."]
+    answer = headline(missing)
+    return [f"{text}; if missing: {answer[0].lower()}{answer[1:]}"]
 
 
 def _lead(podium: Podium) -> str:
@@ -77,16 +80,20 @@ def _lead(podium: Podium) -> str:
     if not first:
         return f"no loss has points by {podium.axis}"
     verb = "led" if len(first) == 1 else "shared the lead"
-    return f"{list_text(first)} {verb} by {podium.axis} with {points_text(podium.points[first[0]])}"
+    points = podium.points[first[0]]
+    noun = "point" if points == 1 else "points"
+    return f"{list_text(first)} {verb} by {podium.axis} with {points_text(points)} {noun}"
 
 
 def _differences(certainty: Certainty) -> list[str]:
     level = percent_text(certainty.level)
     text = (
         f"Differences between losses are statements about {ESTIMANDS[certainty.estimand]}: {level} "
-        f"intervals use Student's t with a variance {_VARIANCES[certainty.estimand]}, to which the "
-        "other pairs of losses lend at most 4 degrees of freedom."
+        f"intervals use Student's t with a variance {_VARIANCES[certainty.estimand]}"
     )
+    if len(certainty.pairs) > 1:
+        text += ", to which the other pairs of losses lend at most 4 degrees of freedom"
+    text += "."
     tukey = (
         "All pairs were tested together by the studentised range (Tukey); the smallest p-value, "
         f"which tests that all losses are equal, was {p_equation_text(certainty.p_all_equal)}."
@@ -97,7 +104,7 @@ def _differences(certainty: Certainty) -> list[str]:
     group = (
         f"By Hsu's comparison with the best at {certainty.alpha:g}, {answer[0].lower()}{answer[1:]}"
     )
-    return [sentence for sentence in (text, tukey, group) if sentence]
+    return [sentence for sentence in (text, *certainty.notes, tukey, group) if sentence]
 
 
 def _probabilities(ranking: Ranking, certainty: Certainty) -> list[str]:

@@ -192,35 +192,29 @@ def judge(
     num_models, num_losses = values_DMLR.shape[1:3]
     unseen_DMLR = np.isnan(values_DMLR)
     if not unseen_DMLR.any():
-        podium = podiums(_cells(values_DMLR, finished_DMLR)[None])[0]
         return Judgement(
-            podium=tuple(podium.tolist()),
+            podium=_estimated(values_DMLR),
             certainty=1.0,
             reach_DL=np.zeros((len(values_DMLR), num_losses)),
             reach_ML=np.zeros((num_models, num_losses)),
         )
     random = np.random.default_rng(seed)
     trained = np.where(finished_DMLR, values_DMLR, np.nan)
-    drawn_DBMLR = [
-        draw_unseen(values_MLR, num_draws, random, first_repeats=first_repeats)
-        for values_MLR in trained
-    ]
-    if any(drawn is None for drawn in drawn_DBMLR):
-        podium = podiums(_cells(values_DMLR, finished_DMLR)[None])[0]
-        return Judgement(
-            podium=tuple(podium.tolist()),
-            certainty=None,
-            reach_DL=np.ones((len(values_DMLR), num_losses)),
-            reach_ML=np.ones((num_models, num_losses)),
-        )
     diverged_DMLR = ~unseen_DMLR & ~finished_DMLR
     rates_BML = draw_rates(
         diverged_DMLR.sum(axis=(0, 3)).ravel(), (~unseen_DMLR).sum(axis=(0, 3)).ravel(),
         num_draws, random,
     ).reshape(-1, num_models, num_losses)  # fmt: skip
     cells_BDML = np.empty((num_draws, *values_DMLR.shape[:3]))
-    for dataset, drawn_BMLR in enumerate(drawn_DBMLR):
-        assert drawn_BMLR is not None
+    for dataset, trained_MLR in enumerate(trained):
+        drawn_BMLR = draw_unseen(trained_MLR, num_draws, random, first_repeats=first_repeats)
+        if drawn_BMLR is None:
+            return Judgement(
+                podium=_estimated(values_DMLR),
+                certainty=None,
+                reach_DL=np.ones((len(values_DMLR), num_losses)),
+                reach_ML=np.ones((num_models, num_losses)),
+            )
         lost_BMLR = random.random(drawn_BMLR.shape) < rates_BML[..., None]
         lost_BMLR = np.where(unseen_DMLR[dataset], lost_BMLR, diverged_DMLR[dataset])
         cells_BDML[:, dataset] = np.where(lost_BMLR, 0.0, drawn_BMLR).mean(axis=3)
@@ -242,9 +236,10 @@ def judge(
     )
 
 
-def _cells(values_DMLR: np.ndarray, finished_DMLR: np.ndarray) -> np.ndarray:
-    """Returns the means of the combinations, (D, M, L); -inf where no trial finished."""
-    return np.where(finished_DMLR.any(axis=3), mean_over(values_DMLR, 3), -np.inf)
+def _estimated(values_DMLR: np.ndarray) -> tuple[int, ...]:
+    """Returns the podium of the trials so far, the best first."""
+    cells_DML = np.nan_to_num(mean_over(values_DMLR, 3))
+    return tuple(podiums(cells_DML[None])[0].tolist())
 
 
 def podiums(cells_BDML: np.ndarray) -> np.ndarray:
@@ -253,7 +248,7 @@ def podiums(cells_BDML: np.ndarray) -> np.ndarray:
 
 
 def _points(means: np.ndarray) -> np.ndarray:
-    """Returns 3, 2, 1 points along the last axis; a loss without trials gets none.
+    """Returns 3, 2, 1 points along the last axis; a loss whose trials all diverged gets none.
 
     Equal means, which draws do not have, all get the points of the best place.
     """
@@ -263,7 +258,7 @@ def _points(means: np.ndarray) -> np.ndarray:
     for step in range(steps):
         points += means >= highest[..., step : step + 1]
     points += np.int8(STEPS - steps)
-    return np.where(np.isfinite(means), points, np.int8(0))
+    return np.where(means > 0, points, np.int8(0))
 
 
 def _totals(cells_BDML: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,9 @@ from orchestrator.wording import (
     probability_text,
 )
 
+MAX_NAMED = 10
+"""The headline names the losses of a group up to this number; the table has all of them."""
+
 
 def headline(certainty: Certainty, title: Callable[[str], str] = str) -> str:
     """Returns which losses cannot be told apart from the best, or why there is no answer.
@@ -33,11 +36,12 @@ def headline(certainty: Certainty, title: Callable[[str], str] = str) -> str:
     if len(group) == 1:
         rest = worse[0] if len(worse) == 1 else f"each of the other {len(worse)} losses"
         return f"{about}, {group[0]} is the best loss; {rest} is worse."
-    if len(worse) <= 3:
+    if len(worse) <= 3 or len(group) > MAX_NAMED:
         verb = "is" if len(worse) == 1 else "are"
+        rest = list_text(worse) if len(worse) <= 3 else f"the other {len(worse)} losses"
         return (
             f"{about}, {len(group)} of {number} losses cannot be told apart from the best; "
-            f"{list_text(worse)} {verb} worse."
+            f"{rest} {verb} worse."
         )
     return (
         f"{about}, {list_text(group, limit=number)} cannot be told apart from the best; "
@@ -51,7 +55,7 @@ def best_set_sentence(certainty: Certainty, title: Callable[[str], str] = str) -
     names = list_text([title(loss) for loss in certainty.best_set], limit=len(certainty.best_set))
     if len(certainty.best_set) == 1:
         return f"{names} is truly the best with at least {level} probability."
-    return f"The truly best loss is one of {names} with {level} probability."
+    return f"The truly best loss is one of {names} with at least {level} probability."
 
 
 def null_sentence(podium: PodiumCertainty) -> str | None:

@@ -16,7 +16,7 @@ from orchestrator.report.data import RankedSweep, column
 from orchestrator.report.statistics import Statistics
 from orchestrator.tune.results import TUNED
 from workers.catalogue.code_files import digest_in
-from workers.catalogue.losses import LOSSES, loss_title
+from workers.catalogue.losses import LOSSES, STUDY_LOSSES, loss_title
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,10 +209,12 @@ def _kind(name: str) -> LossKind:
 
 
 def _compound_titles() -> set[str]:
+    """Returns the titles of sums that are written without a plus sign."""
+    components = [name for name in STUDY_LOSSES if "+" not in name]
     return {
         loss_title("+".join(parts)).lower()
         for size in (2, 3)
-        for parts in itertools.permutations(LOSSES, size)
+        for parts in itertools.permutations(components, size)
     }
 
 

@@ -39,7 +39,12 @@ def spaces_of(config: SweepConfig) -> dict[str, Space]:
 
 
 def _space(config: SweepConfig, loss: Component) -> Space:
-    space = dict(search_space(loss.name))
+    # A weight that changes with the epoch is part of the loss and is not searched.
+    space = {
+        key: domain
+        for key, domain in search_space(loss.name).items()
+        if not isinstance(value_of(loss.name, loss.parameters, key), Mapping)
+    }
     for holder in (EVERY, loss.label):
         for key, value in config.tune.spaces.get(holder, {}).items():
             if holder == EVERY and key not in search_space(loss.name):

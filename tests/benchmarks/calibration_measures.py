@@ -41,12 +41,12 @@ class Intervals:
     group_sizes: list[int] = field(default_factory=list)
 
     def add(self, answer: Certainty, losses: Sequence[str], truth_L: np.ndarray) -> None:
-        """Adds one sweep; the last loss is the best one, or as good as every other one."""
+        """Adds one sweep; of equally good losses, the last one counts as the best."""
         if answer.refusal:
             self.refused += 1
             return
         true = dict(zip(losses, truth_L.tolist(), strict=True))
-        best, found = losses[-1], []
+        best, found = losses[int(np.flatnonzero(truth_L >= truth_L.max() - SAME)[-1])], []
         rows: dict[tuple[str, str], tuple[float, ...]] = {}
         for pair in answer.pairs:
             assert pair.interval

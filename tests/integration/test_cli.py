@@ -69,6 +69,7 @@ def test_every_command_has_help():
     assert set(commands) == {
         "run", "plan", "status", "compact", "rank", "report", "list", "data",
         "query", "compare", "figures", "watch", "failures", "submit", "verify", "tune",
+        "new", "check", "predict",
     }  # fmt: skip
     for name in commands:
         shown = CliRunner().invoke(app, [name, "-h"])
@@ -124,7 +125,7 @@ def test_models_are_listed_with_sizes_and_citations():
 
 
 def test_losses_and_datasets_are_listed():
-    assert len(as_json("list", "losses")) == 10
+    assert len(as_json("list", "losses")) == 38
     names = [entry["name"] for entry in as_json("data", "list")]
     assert names[:2] == ["isic-2017", "wound"]
     assert "Any other sum" in podium("list", "losses").stdout

@@ -99,11 +99,15 @@ def test_wrong_requests_name_the_remedy(results, tmp_path):
         podium.best_trial(results, dataset="skin")
     model = podium.load_model(results, podium.best_trial(results))
     with pytest.raises(UserError, match="names several of them; rename one"):
-        list(podium.predict(model, [image, tmp_path / image.name], tmp_path))
+        list(podium.predict(model, [image, tmp_path / image.name], tmp_path / "out"))
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"broken.jpg: cannot be read"):
-        list(podium.predict(model, [broken], tmp_path))
+        list(podium.predict(model, [broken], tmp_path / "out"))
+    with pytest.raises(UserError, match="a file of yours could be replaced"):
+        list(podium.predict(model, [image], image.parent))
+    with pytest.raises(UserError, match=r"--device gpu: this machine has no such device.*cpu"):
+        podium.load_model(results, podium.best_trial(results), device="gpu")
     for options in ((), ("--best", "--trial", "a")):
         done = CliRunner().invoke(
             app, ["predict", str(results), str(image), "--out", str(tmp_path), *options]
@@ -120,3 +124,19 @@ def test_plan_says_the_room_and_a_sweep_without_the_key_keeps_nothing(tmp_path):
         podium.load_model(tmp_path / "results", trial_id)
     notes = podium.plan(config, ["runtime.keep_weights=best", "results=elsewhere"]).summary["notes"]
     assert any("runtime.keep_weights: the weights take about" in note for note in notes)
+
+
+def test_trials_of_two_protocols_are_not_mixed(tmp_path):
+    kept: dict[str, object] = {"losses": ["dice"], "runtime": {"keep_weights": "best"}}
+    run(write_config(tmp_path, **kept))
+    training = {"max_epochs": 1, "patience": 1, "batch_size": 4}
+    run(write_config(tmp_path, **kept, training=training))
+    results = tmp_path / "results"
+    with pytest.raises(UserError, match="choose one with --protocol ID"):
+        podium.best_trial(results)
+    for protocol, rows in podium.read_trials(results).groupby("protocol_id"):
+        best = podium.best_trial(results, protocol=str(protocol))
+        assert best in set(rows["trial_id"])
+        members = podium.load_ensemble(results, best).members
+        assert [member.spec.repeat for member in members] == [0, 1]
+        assert len({member.spec.training for member in members}) == 1

@@ -35,6 +35,7 @@ from workers.datasets.layouts import layout, pairing
 from workers.datasets.layouts.pairing import IMAGE_WITHOUT_MASK
 from workers.datasets.survey import survey_dataset
 from workers.losses import build_loss
+from workers.losses.checks import check_loss
 from workers.models import build_model
 
 ROOT = Path(__file__).parents[2]
@@ -87,16 +88,18 @@ def play(section: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, dict[str, 
 
 def test_example_of_a_loss_runs(tmp_path, monkeypatch):
     entry, spaces = play("Add a loss", monkeypatch)
-    new = spaces["workers.losses.functional"]["tversky_loss"]
-    monkeypatch.setattr("workers.losses.functional.tversky_loss", new, raising=False)
+    new = spaces["workers.losses.region"]["asymmetric_similarity_loss"]
+    monkeypatch.setattr("workers.losses.region.asymmetric_similarity_loss", new, raising=False)
     monkeypatch.setitem(LOSSES, entry.name, entry)
-    spaces["tests.unit.workers.losses.test_values"]["test_tversky_by_hand_and_its_special_cases"]()
-    for name, num_classes in (("tversky", 1), ("tversky+bce", 1), ("tversky", 3)):
+    tests = spaces["tests.unit.workers.losses.test_values"]
+    tests["test_asymmetric_similarity_by_hand_and_its_special_case"]()
+    assert [found for found in check_loss(entry) if found.outcome != "passed"] == []
+    for name, num_classes in ((entry.name, 1), (f"{entry.name}+bce", 1), (entry.name, 3)):
         logits = torch.randn(2, num_classes, 4, 4, requires_grad=True)
         loss = build_loss(name)(logits, torch.ones(2, 4, 4, dtype=torch.long))
         (gradient,) = torch.autograd.grad(loss, logits)
         assert 0 < gradient.abs().sum() < torch.inf
-    assert load_config(sweep(tmp_path, MINIMAL.replace("bce", "tversky"))).losses
+    assert load_config(sweep(tmp_path, MINIMAL.replace("bce", entry.name))).losses
 
 
 def test_example_of_a_model_runs(monkeypatch):
@@ -214,7 +217,7 @@ def test_tables_of_models_equal_the_catalogue():
 def test_losses_page_has_every_loss_with_its_options():
     page = text_of(ROOT / "docs" / "losses.md")
     for name, entry in LOSSES.items():
-        (row,) = re.findall(rf"^\| `{name}` \| {entry.title} \|.*$", page, re.MULTILINE)
+        (row,) = re.findall(rf"^\| `{name}` \| {re.escape(entry.title)} \|.*$", page, re.MULTILINE)
         for option in entry.options.model_fields:
             assert f"`{option}` (" in row
 

@@ -218,6 +218,10 @@ def test_list(what):
     check(f"podium list {what} --json", run("list", what))
 
 
+def test_check_loss():
+    check("podium check loss --json", run("check", "loss", "bce"))
+
+
 def test_data_verify(tmp_path):
     for part in ("images", "masks"):
         (tmp_path / part).mkdir()

@@ -22,6 +22,11 @@ def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Interval = Annotated[tuple[float, float], AfterValidator(_ascending)]
+Angle = Annotated[float, Field(gt=-90, lt=90)]
+Shear = Annotated[tuple[Angle, Angle], AfterValidator(_ascending)]
+# Beyond 10 the Gaussian, cut off at three standard deviations, is wider than an image of 32 pixels.
+Sigma = Annotated[float, Field(gt=0, le=10)]
+Blur = Annotated[tuple[Sigma, Sigma], AfterValidator(_ascending)]
 Positive = Annotated[
     tuple[Annotated[float, Field(gt=0, le=100)], Annotated[float, Field(gt=0, le=100)]],
     AfterValidator(_ascending),
@@ -51,7 +56,7 @@ class AffineOptions(SometimesOptions):
     degrees: Interval = (-30.0, 30.0)
     scale: Positive = (0.8, 1.25)
     translate: Interval = (-0.1, 0.1)
-    shear: Interval = (-10.0, 10.0)
+    shear: Shear = (-10.0, 10.0)
 
 
 class ElasticOptions(SometimesOptions):
@@ -78,7 +83,7 @@ class GammaOptions(SometimesOptions):
 class BlurOptions(SometimesOptions):
     """Standard deviation of a Gaussian, pixels of the network's input."""
 
-    sigma: Positive = (0.5, 1.5)
+    sigma: Blur = (0.5, 1.5)
 
 
 class NoiseOptions(SometimesOptions):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from workers.catalogue.losses import MapName
+from workers.catalogue.losses.entry import MapName
 
 Distances = TypeVar("Distances", NDArray[np.float32], Tensor)
 

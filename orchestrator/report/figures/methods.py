@@ -74,6 +74,8 @@ def methods_figure(sweep: RankedSweep, methods: Sequence[RankingMethod]) -> Draw
     rows = [
         (method.name, loss, method.places.get(loss)) for method in methods for loss in losses
     ]  # fmt: skip
+    tested = any(method.name.startswith("test") for method in methods)
+    test = " Test: number of losses that a loss is significantly better than." if tested else ""
     return Drawn(
         name="line_plot",
         figure=figure,
@@ -81,8 +83,7 @@ def methods_figure(sweep: RankedSweep, methods: Sequence[RankingMethod]) -> Draw
             "Place of each loss by each ranking method. A horizontal line: the same place by every "
             "method. Lines of joint losses are drawn a little apart. Points: 3, 2 and 1 for the "
             "best three of each block. Mean, median and ranks are taken over the combinations of "
-            "dataset and model. Test: number of losses that a loss is significantly better than."
-            + provisional_text(sweep.main_podium)
+            f"dataset and model.{test}" + provisional_text(sweep.main_podium)
         ),
         texts={"csv": csv_text(("method", "loss", "place"), rows)},
     )

@@ -144,6 +144,8 @@ def test_preset_is_its_list_of_operations_with_defaults():
         ([{"name": "affine", "degree": [0, 1]}], "unknown parameter; did you mean 'degrees'"),
         ([{"name": "gamma", "gamma": [2, 1]}], r"must not be larger, as in \[1, 2\]"),
         ([{"name": "gamma", "gamma": [0, 1]}], "greater than 0"),
+        ([{"name": "affine", "shear": [80, 100]}], "less than 90"),
+        ([{"name": "blur", "sigma": [1, 11]}], "less than or equal to 10"),
         ([{"flips": {}}], "a mapping with the key 'name'"),
         (3, "must be a list of operations, or one of none, flips"),
     ],
@@ -151,3 +153,10 @@ def test_preset_is_its_list_of_operations_with_defaults():
 def test_refused_augmentation_names_the_remedy(given, message):
     with pytest.raises(CatalogueError, match=message):
         complete_augmentation(given)
+
+
+def test_widest_blur_fits_the_smallest_image():
+    images, masks, _ = batch(size=1)
+    blur = augmentation([{"name": "blur", "sigma": [10, 10]}])
+    changed, _ = blur(images, masks, torch.zeros(1, dtype=torch.long))
+    assert changed.std() < images.std() / 10

@@ -121,9 +121,9 @@ def test_network_gets_only_training_and_validation_images(tmp_path, spec, monkey
         batch = type(task).batch
 
         class Watched(type(task)):  # type: ignore[misc]
-            def batch(self, indices):
+            def batch(self, indices, *augmentation):
                 fed.update(indices.tolist())
-                return batch(self, indices)
+                return batch(self, indices, *augmentation)
 
         fields = {field.name: getattr(task, field.name) for field in dataclasses.fields(task)}
         return Watched(**fields)

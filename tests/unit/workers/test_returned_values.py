@@ -22,7 +22,7 @@ from workers.datasets.cache import load_arrays
 from workers.datasets.split import split_indices
 from workers.evaluation import sigmoid_note
 from workers.failures import classify_failure
-from workers.losses import SegmentationLoss, build_loss
+from workers.losses import SegmentationLoss, Term, build_loss
 from workers.models import SegmentationOutput
 from workers.models.output import output_of
 from workers.task import Task, prepare_task
@@ -61,9 +61,10 @@ REFUSED = {
 @pytest.mark.parametrize(("loss", "message"), REFUSED.values(), ids=REFUSED)
 def test_loss_without_one_differentiable_value_is_refused(loss, message):
     for terms in ([loss], [bce, loss]):
-        names = [f"term-{number}" for number in range(len(terms))]
-        found = SegmentationLoss(terms, [1.0] * len(terms), names)
-        with pytest.raises(SpecificationError, match=f"'{names[-1]}' returned {message}") as caught:
+        named = [Term(name=f"term-{n}", compute=term) for n, term in enumerate(terms)]
+        found = SegmentationLoss(named)
+        name = named[-1].name
+        with pytest.raises(SpecificationError, match=f"'{name}' returned {message}") as caught:
             found(logits(), TRUTH)
     assert classify_failure(caught.value) is FailureClass.BUG
 
@@ -75,8 +76,9 @@ def test_loss_without_one_differentiable_value_is_refused(loss, message):
 )
 def test_loss_value_of_another_form_gives_equal_gradients(same):
     one, other = logits(), logits()
-    SegmentationLoss([bce, bce], [1.0, 0.5], ["a", "b"])(one, TRUTH).backward()
-    value = SegmentationLoss([same, bce], [1.0, 0.5], ["a", "b"])(other, TRUTH)
+    half = Term(name="b", compute=bce, weight=0.5)
+    SegmentationLoss([Term(name="a", compute=bce), half])(one, TRUTH).backward()
+    value = SegmentationLoss([Term(name="a", compute=same), half])(other, TRUTH)
     value.backward()
     # By hand: 1.5 times the mean of log(1 + exp(-z)) over the eight pixels, z positive where right.
     z = torch.tensor([1, 2, -0.5, 3, 1, 2, 0, 1])

@@ -101,7 +101,7 @@ def test_every_type_of_value_is_written(podium, results):
 def test_long_and_wide_table_names_the_columns_left_out(podium, results):
     out = podium(results, "SELECT t.* FROM trials t, range(50)")[1].decode()
     last = out.splitlines()[-1]
-    assert re.match(r"150 rows; the first 50 shown; \d of 43 columns shown: not .*, message", last)
+    assert re.match(r"150 rows; the first 50 shown; \d of 44 columns shown: not .*, message", last)
     assert out.endswith("; for all rows and columns add --format csv, json or parquet\n")
     assert max(map(len, out.splitlines()[:-1])) <= 100
 

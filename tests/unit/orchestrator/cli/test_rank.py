@@ -7,12 +7,14 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
-from orchestrator.target import read_target
+from orchestrator.ranking.images import ImageScores
+from orchestrator.target import Target, read_target
 from tests.conftest import ROOT
 from tests.published import PAPER, published_trials, with_diverged, with_missing, write_store
 from workers.contract import UserError
@@ -125,6 +127,24 @@ def test_estimand_of_every_number_is_named(results):
     assert f"Here: with new repeats of the same grid ({about})." in text
 
 
+def test_one_combination_is_ranked_for_other_images(trials, tmp_path, monkeypatch):
+    once = trials[(trials["dataset"] == "Wound") & (trials["model"] == "FCN")]
+    write_store(once[once["repeat"] == 0], tmp_path, 1)
+    assert "Nothing can be said about these datasets" in podium(str(tmp_path), *FEW)
+    random = np.random.default_rng(0)
+    losses = tuple(sorted(once["loss"].unique()))
+    scores = ImageScores(
+        metric="dice",
+        datasets=("Wound",),
+        losses=losses,
+        scores_DLRN=(random.uniform(0.7, 0.9, size=(len(losses), 1, 30)),),
+        units_DN=(np.arange(30),),
+        tested_per_trained_D=np.array([0.25]),
+    )
+    monkeypatch.setattr(Target, "image_scores", lambda _: scores)
+    assert podium(str(tmp_path), *FEW).startswith("For these networks, other images, ")
+
+
 def test_null_of_points_is_beside_every_podium(results):
     text = podium(results, *FEW, "--axis", "dataset", "--axis", "model", "--axis", "both")
     assert len(re.findall(r"If all losses were equal, the leader would have \d+", text)) == 3
@@ -157,7 +177,7 @@ def test_methods_are_one_paragraph_for_a_paper(results):
     assert text.count("\n") == 1
     for said in (
         "(1,420 of 1,440 trials)",
-        "5 trials diverged and counted as the worst value; if missing: For other",
+        "5 trials diverged and counted as the worst value; if missing: for other",
         "statements about other datasets and networks: 95 % intervals",
         "Hsu's comparison with the best at 0.05, for other datasets and networks, 9 of 10",
         "200 draws (seed 3)",
@@ -206,6 +226,21 @@ def test_no_line_is_wider_than_the_terminal(results, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     text = CliRunner().invoke(app, ["rank", results, *FEW, "--pairs", "--power"]).output
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_long_label_leaves_room_for_the_numbers(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    label = "focal_tversky(" + ", ".join(f"parameter{n}=0.{n}" for n in range(9)) + ")"
+    table = pd.DataFrame(
+        [(d, m, loss, 0, 0.5 + 0.001 * len(d + loss) * len(m), "completed") for d in ("d", "dd")
+         for m in ("m", "mm") for loss in ("bce", label)],
+        columns=["dataset", "model", "loss", "repeat", "dice", "status"],
+    )  # fmt: skip
+    text = podium(save(table, tmp_path), "--draws", "0")
+    assert max(map(len, text.splitlines())) <= 100
+    assert "may be best" in " ".join(text.split())
+    rows = [line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│")]
+    assert label.replace(" ", "") in "".join(rows).replace(" ", "")
 
 
 def test_percentages_and_common_cells_are_ranked(trials, tmp_path):

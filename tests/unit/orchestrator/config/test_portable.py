@@ -10,7 +10,8 @@ import yaml
 
 from orchestrator.config import load_config
 from orchestrator.config.portable import portable_yaml
-from orchestrator.config.schema import DataRoot, LocalPath, Location, SweepFile
+from orchestrator.config.schema import SweepFile
+from orchestrator.config.values import DataRoot, LocalPath, Location
 from orchestrator.plan.grid import build_grid
 from tests.conftest import ROOT
 from tests.integration.sweeps import write_config

@@ -96,7 +96,7 @@ def test_a_single_run_ends_the_race_and_spares_trials(tmp_path):
     assert not after.pending
     assert not after.failed
     sentence = after.race.sentence()
-    assert sentence.startswith(f"Raced: {after.race.num_held_back} of 90 trials were spared; the")
+    assert sentence.startswith(f"Raced: {after.race.num_held_back} of 90 trials were spared; with ")
     # The same command has no pending trial; a plan from the results alone is the same.
     assert run(config(tmp_path), trainer)[0].outcomes == ()
     assert open_results(str(tmp_path / "results")).plan.race == after.race
@@ -157,7 +157,7 @@ def test_plan_status_rank_and_report_mention_the_race(tmp_path):
     assert plan["num_pending"] == -(-18 // 8)
     assert plan["race"]["reaches"]
     shown = command("plan", str(path))
-    assert "Race, round 2: 39 of 90 trials are asked for; so far the full grid of 90" in shown
+    assert "Race, round 2: 39 of 90 trials are asked for; so far with " in shown
     assert "its mean there decides the podium in" in shown
     results = str(tmp_path / "results")
     ranked = json.loads(command("rank", results, "--json", "--draws", "100"))
@@ -176,7 +176,7 @@ def test_plan_status_rank_and_report_mention_the_race(tmp_path):
     folder = tmp_path / "report"
     command("report", results, "--out", str(folder))
     page = (folder / "index.html").read_text(encoding="utf-8")
-    assert "trials were spared; the full grid of 90 trials would have the podium" in page
+    assert "trials were spared; with" in page
     assert "Provisional" not in page
     assert Store(results).committed().keys() == {
         trial.trial_id for trial in after.trials if trial.status is not None

@@ -14,6 +14,7 @@ from orchestrator.ranking.certainty import certainty
 from orchestrator.ranking.choices import ESTIMANDS
 from orchestrator.ranking.images import ImageScores
 from orchestrator.ranking.pairs import Interval
+from orchestrator.ranking.sentences import headline
 from tests.unit.orchestrator.ranking.frames import scored
 from workers.contract import UserError
 
@@ -195,13 +196,29 @@ def test_missing_hard_combinations_are_refused():
     values[:3, 0, 1] = np.nan  # loss b fails on the hardest model, not on every dataset
     assert "the combinations that b lacks are the hard ones" in str(plain(values).refusal)
     values[3, 0, 1] = np.nan
-    assert "b has no trial of a whole model" in str(plain(values).refusal)
+    assert "b has no trial of model m0" in str(plain(values).refusal)
+    one = noise(7, (1, 4, 4, 3))
+    one[0, :, 2, 1] = np.nan
+    assert "c has no trial of repeat 1" in str(plain(one, about="other_networks").refusal)
+
+
+def test_large_group_is_a_number_and_a_small_one_is_named():
+    def answer(group: int, worse: int) -> str:
+        found = replace(plain(noise()), group=tuple("abcdefghijkl"[:group]), worse=("z",) * worse)
+        return headline(found)
+
+    assert answer(12, 5).endswith(
+        ", 12 of 17 losses cannot be told apart from the best; the other 5 losses are worse."
+    )
+    assert answer(2, 5).endswith(
+        ", a and b cannot be told apart from the best; the other 5 losses are worse."
+    )
 
 
 def test_many_missing_combinations_are_refused():
     values = noise(8, (5, 5, 4, 1))
     values[np.random.default_rng(0).random(values.shape) < 0.4] = np.nan
-    assert "at most 20% may" in str(plain(values).refusal)
+    assert "at most 20 % may" in str(plain(values).refusal)
 
 
 def test_diverged_trials_are_also_ranked_as_missing():

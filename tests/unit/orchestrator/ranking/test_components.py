@@ -124,6 +124,13 @@ def test_estimands_are_those_that_the_grid_allows():
     assert alone is not None
     assert alone.model is None
     assert half_width(alone, SIZE, "other", 0.95) is None  # another grid, with 12 models
+    assert half_width(ASSUMED, SIZE, "other_networks", 0.95) is None  # defined for one dataset
+
+
+def test_half_width_without_any_spread_is_not_known():
+    level = replace(ASSUMED, dataset=0.0, model=0.0, cell=0.0, split=0.0, training=0.0)
+    assert half_width(level, SIZE, "other", 0.95) is None
+    assert half_width(level, replace(SIZE, num_repeats=None), "these", 0.95) is None
 
 
 def test_gaps_do_not_look_like_noise():

@@ -146,6 +146,12 @@ MEAN = next(n for n, line in enumerate(CODE.splitlines(), 1) if ".square()" in l
         ('name="tilted"', 'name="tilted+"', ENTRY, "must begin with a letter or digit"),
         ('f"{__name__}:squared"', '"torch:square"', ENTRY, "is no function of this file"),
         (
+            'kind="distribution"',
+            'kind="pixels"',
+            ENTRY - 1,
+            "unknown kind 'pixels'; known: region",
+        ),
+        (
             'citation="none", space',
             'citation="none", needs=("edges",), space',
             ENTRY - 1,

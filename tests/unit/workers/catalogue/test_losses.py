@@ -14,8 +14,12 @@ REGION = {"sums": "batch", "smooth": 1e-6}
 FOCAL = {"alpha": 0.8, "gamma": 0.2}
 
 
+def schedule(start, end, epochs):
+    return {"start": start, "end": end, "epochs": epochs}
+
+
 def test_study_losses_have_their_published_names():
-    assert list(LOSSES) == ["iou", "dice", "bce", "focal"]
+    assert [name for name in LOSSES if name in STUDY_LOSSES] == ["iou", "dice", "bce", "focal"]
     assert [loss_title(name) for name in STUDY_LOSSES] == [
         "IoU", "Dice", "BCE", "Focal", "IoUDice", "IoUBCE", "IoUFocal", "DiceBCE", "DiceFocal",
         "BCEFocal",
@@ -44,6 +48,18 @@ def test_sum_is_reordered_with_its_weights():
         "bce": {},
         "focal": {"alpha": 0.8, "gamma": 2.0},
     }
+
+
+def test_schedule_of_weights_has_one_complete_form():
+    given = [schedule(1, 0, 9), schedule(2, 2, 9)]
+    name, complete = complete_loss("focal+iou", {"weights": given})
+    assert complete["weights"] == [2.0, schedule(1.0, 0.0, 9)]
+    assert complete_loss(name, complete) == (name, complete)
+
+
+def test_titles_of_other_sums_are_separated():
+    assert loss_title("focal-tversky+bce") == "Focal Tversky + BCE"
+    assert loss_title("iou+dice+bce") == "IoUDiceBCE"
 
 
 @pytest.mark.parametrize("parts", list(itertools.permutations(("iou", "dice", "focal"))))
@@ -83,6 +99,10 @@ def test_spaces_around_the_plus_mean_nothing():
         ("iou+focal", {"weights": [1, True]}, ("parameters", "weights"), "finite number"),
         ("iou+focal", {"weights": [1, math.nan]}, ("parameters", "weights"), "finite number"),
         ("iou+focal", {"weights": [0, 0]}, ("parameters", "weights"), "above 0"),
+        ("iou+focal", {"weights": [{"start": 1}, 1]}, ("parameters", "weights"), "{start: "),
+        ("iou+focal", {"weights": [schedule(1, 0, 1), 1]}, ("parameters", "weights"), "2 epochs"),
+        ("iou+focal", {"weights": [schedule(1, -1, 9), 1]}, ("parameters", "weights"), "least 0"),
+        ("iou+focal", {"weights": [schedule(1, 0, 9), 0]}, ("parameters", "weights"), "in every"),
     ],
 )
 def test_refusals_name_path_and_reason(name, given, path, hint):

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from workers.catalogue import Options
-from workers.catalogue.losses import LOSSES, LossEntry, MapName, needed_maps
+from workers.catalogue.losses import LOSSES, LossEntry, needed_maps
+from workers.catalogue.losses.entry import MapName
 from workers.contract import Component, DataProtocol, Runtime, TrainingProtocol, TrialSpec
 from workers.losses import build_loss
 from workers.losses.maps import MAPS, distances, map_of_mask

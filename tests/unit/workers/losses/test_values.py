@@ -11,6 +11,8 @@ import torch
 
 from workers.catalogue.losses import STUDY_LOSSES
 from workers.losses import build_loss
+from workers.losses.boundary import distances_to_boundary
+from workers.losses.maps import maps_of_truth
 
 LN2 = math.log(2)
 LOGIT_08 = math.log(4)  # sigmoid(ln 4) = 0.8, sigmoid(-ln 4) = 0.2
@@ -191,3 +193,101 @@ def test_an_absent_class_counts_unlike_in_smp():
     truth = torch.zeros(1, 2, 2, dtype=torch.long)
     assert build_loss("dice")(logits, truth).item() == pytest.approx(1)
     assert smp.losses.DiceLoss(mode="multiclass")(logits, truth).item() == pytest.approx(0.5)
+
+
+STACKED = (
+    torch.tensor([[2.0, -1.0], [0.5, -3.0]], dtype=torch.float64).expand(2, 1, 2, 2),
+    torch.tensor([[[1, 0], [1, 0]], [[0, 0], [0, 0]]]),
+)
+"""The case `column` and the case `empty` of the catalogue as one batch."""
+
+
+@pytest.mark.parametrize(
+    ("name", "by_batch", "by_image"),
+    [
+        # TP 1.503256, |A| 3.639246, |B| 2.
+        ("iou", 1 - 1.503256 / (3.639246 + 2 - 1.503256), (0.351028 + 0.999999) / 2),
+        ("dice", 1 - 2 * 1.503256 / (3.639246 + 2), (0.212877 + 0.999999) / 2),
+        # Sorted errors 3, 1.5 (background), 0.5 (lesion); 1 - IoU grows to 1/3, 1/2 and 3/4.
+        ("lovasz-hinge", 3 * 1 / 3 + 1.5 * 1 / 6 + 0.5 * 1 / 4, (0.25 + 3.0) / 2),
+        # Background: TP 3.864010, |A| 4.360754, |B| 6, and weight (2 / 6)^2.
+        (
+            "generalised-dice",
+            1 - 2 * (1.503256 + 3.864010 / 9) / (3.639246 + 2 + (4.360754 + 6) / 9),
+            (0.203278 + 0.454906) / 2,
+        ),
+    ],
+)
+def test_sums_by_batch_and_by_image(name, by_batch, by_image):
+    assert build_loss(name, sums="batch")(*STACKED).item() == pytest.approx(by_batch, abs=2e-6)
+    assert build_loss(name, sums="image")(*STACKED).item() == pytest.approx(by_image, abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("iou", (0.338348, 0.727453)),
+        ("dice", (0.203692, 0.647209)),
+        ("squared-dice", (0.067863, 0.610549)),
+        ("tversky", (0.203915, 0.684379)),
+        ("focal-tversky", (0.303069, 0.736606)),
+        ("boundary", (0.101639, 0.0)),
+        ("lovasz-softmax", (0.255306, 0.454906)),
+        # These are as with one channel.
+        ("generalised-dice", (0.203278, 0.454906)),
+        ("focal-lin", (0.008605, 0.384423)),
+        ("balanced-ce", (0.120357, 0.0)),
+        ("poly-focal", (0.027372, 0.620438)),
+        ("smoothed-ce", (0.321964, 0.884464)),
+        ("distance-ce", (0.240714, 0.865714)),
+        ("unified-focal", (0.259362, 0.541292)),
+        ("asymmetric-focal", (0.217926, 0.480298)),
+    ],
+)
+def test_two_channels_by_hand(name, expected):
+    logits, masks = STACKED
+    both = torch.cat((torch.zeros_like(logits), logits), dim=1)
+    for image, value in enumerate(expected):
+        one = slice(image, image + 1)
+        assert build_loss(name)(both[one], masks[one]).item() == pytest.approx(value, abs=2e-6)
+
+
+def test_hausdorff_erosion_by_hand():
+    # Nine wrong pixels: a cross of ones has the mean 1 in the middle, 0.8 at an edge, 0.6 in a
+    # corner. E_1 is 0.5, four times 0.3 and four times 0.1. E_2: (0.5 + 4 x 0.3) / 5 - 0.5 < 0.
+    logits = torch.full((1, 1, 3, 3), 100.0)
+    value = build_loss("hausdorff-erosion")(logits, torch.zeros(1, 3, 3))
+    assert value.item() == pytest.approx((0.5 + 4 * 0.3 + 4 * 0.1) / 9)
+
+
+def test_distances_on_the_device_equal_the_maps():
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        size = torch.randint(1, 12, (2,), generator=generator).tolist()
+        density = torch.rand(3, 1, 1, 1, generator=generator) * 1.4 - 0.2
+        mask = torch.rand(3, 1, *size, generator=generator) < density
+        expected = maps_of_truth("boundary_distance", mask.float())
+        torch.testing.assert_close(distances_to_boundary(mask), expected)
+
+
+def test_soft_truth_of_the_jaccard_metric():
+    # |p| 1.819623, |y| 2, and |p - y| 0.618259 with y = 0.95 and 0.05.
+    logits, masks = STACKED
+    soft = 0.05 + 0.9 * masks[:1].double()
+    given = build_loss("jaccard-metric", smooth=0)(logits[:1], soft).item()
+    smoothed = build_loss("jaccard-metric", smooth=0, label_smoothing=0.1)(logits[:1], masks[:1])
+    assert given == smoothed.item() == pytest.approx(1 - 3.201364 / 4.437882, abs=2e-6)
+    # Its minimum is at p = y; that of IoU is not.
+    exact = torch.logit(soft)[:, None]
+    assert build_loss("jaccard-metric", smooth=0)(exact, soft).item() == pytest.approx(0, abs=1e-9)
+    assert build_loss("iou", smooth=0)(exact, soft).item() == pytest.approx(0.173516, abs=2e-6)
+
+
+def test_least_weight_of_balanced_ce_keeps_a_gradient_on_an_empty_mask():
+    logits, masks = STACKED
+    logits = logits[1:].clone().requires_grad_()
+    value = build_loss("balanced-ce", least_weight=0.05)(logits, masks[1:])
+    value.backward()
+    assert value.item() == pytest.approx(0.05 * 0.865714, abs=1e-6)
+    assert logits.grad is not None
+    assert (logits.grad > 0).all()

@@ -4,120 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, TypeGuard
 
-from pydantic import Field
-
-from workers.catalogue import CatalogueError, Options, complete_options, nearest
+from workers.catalogue import CatalogueError, complete_options, nearest
 from workers.catalogue.code_files import Call, short_name
 from workers.catalogue.entries import Catalogue
-from workers.catalogue.spaces import Domain, Range, Space
+from workers.catalogue.losses import boundary, compound, pixel, region
+from workers.catalogue.losses.entry import LossEntry as LossEntry
+from workers.catalogue.losses.entry import MapName
+from workers.catalogue.losses.region import RegionOptions as RegionOptions
+from workers.catalogue.spaces import Domain, Range
 from workers.contract import JSONValue
-
-MapName = Literal["signed_distance", "boundary_distance"]
-"""Maps of a mask that a loss can need; the functions are in `workers.losses.maps`."""
 
 LEARNING_RATE = "learning_rate"
 """Parameter of every loss: its learning rate. If it is not given, the protocol's is used."""
 
-
-class RegionOptions(Options):
-    """Pixels that the sums of a region loss run over, and its smoothing term.
-
-    The study's text states neither. Defaults: one sum over the whole batch, and 1e-6 added to
-    numerator and denominator. With `image` the loss is the mean over the images' own losses.
-    """
-
-    sums: Literal["batch", "image"] = "batch"
-    smooth: float = Field(default=1e-6, ge=0)
-
-
-class FocalOptions(Options):
-    """Focal loss of the study: alpha multiplies both terms."""
-
-    alpha: float = Field(default=0.8, gt=0)
-    gamma: float = Field(default=0.2, ge=0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossEntry:
-    """One loss.
-
-    Attributes:
-        compute: `module:function` from (logits_BCHW, truth_BCHW, **parameters) to a scalar.
-        title: Published name.
-        kind: `region` or `distribution`.
-        space: Ranges that `podium tune` searches, unless a configuration names others.
-        needs: Maps of the mask that `compute` takes too, each as a keyword `NAME_BCHW` of the
-            shape of the truth, for example `signed_distance_BCHW`.
-
-    Raises:
-        ValueError: A map in `needs` is unknown.
-    """
-
-    name: str
-    title: str
-    compute: str
-    options: type[Options]
-    kind: Literal["region", "distribution"]
-    citation: str
-    space: Space = field(default_factory=dict)
-    needs: tuple[MapName, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in self.needs:
-            if name not in get_args(MapName):
-                msg = f"loss {self.name!r} needs an unknown map {name!r}; "
-                raise ValueError(msg + nearest(name, get_args(MapName)))
-
-
 LEARNING_RATE_SPACE = Range(low=1e-4, high=1e-2, log=True)
 WEIGHT_SPACE = Range(low=0.1, high=10.0, log=True)
 MAX_LEARNING_RATE = 1e30
-
-_REGION_SPACE = {"smooth": Range(low=1e-6, high=10.0, log=True)}
-
-_OWN = (
-    LossEntry(
-        name="iou",
-        title="IoU",
-        compute="workers.losses.functional:iou_loss",
-        options=RegionOptions,
-        kind="region",
-        citation="Rahman and Wang, ISVC 2016, doi 10.1007/978-3-319-50835-1_22",
-        space=_REGION_SPACE,
-    ),
-    LossEntry(
-        name="dice",
-        title="Dice",
-        compute="workers.losses.functional:dice_loss",
-        options=RegionOptions,
-        kind="region",
-        citation="Milletari et al., 3DV 2016, arXiv:1606.04797",
-        space=_REGION_SPACE,
-    ),
-    LossEntry(
-        name="bce",
-        title="BCE",
-        compute="workers.losses.functional:cross_entropy_loss",
-        options=Options,
-        kind="distribution",
-        citation="Jang and Ahn, JBE 30(2) 2025, doi 10.5909/JBE.2025.30.2.104",
-    ),
-    LossEntry(
-        name="focal",
-        title="Focal",
-        compute="workers.losses.functional:focal_loss",
-        options=FocalOptions,
-        kind="distribution",
-        citation="Lin et al., ICCV 2017, arXiv:1708.02002; alpha as in Jang and Ahn 2025",
-        space={
-            "alpha": Range(low=0.1, high=1.0, in_sums=False),
-            "gamma": Range(low=0.0, high=5.0),
-        },
-    ),
-)
 
 
 def _call(entry: LossEntry) -> Call:
@@ -130,7 +34,13 @@ def _call(entry: LossEntry) -> Call:
     )
 
 
-LOSSES = Catalogue("podium.losses", LossEntry, _OWN, _call)
+LOSSES = Catalogue(
+    "podium.losses",
+    LossEntry,
+    (*region.ENTRIES, *pixel.ENTRIES, *boundary.ENTRIES, *compound.ENTRIES),
+    _call,
+)
+"""The order decides the form of a sum: a new loss goes to the end of the entries of its kind."""
 
 STUDY_LOSSES = (
     "iou", "dice", "bce", "focal",
@@ -173,8 +83,10 @@ def needed_maps(name: str) -> tuple[MapName, ...]:
 
 
 def loss_title(name: str) -> str:
-    """Returns the published name: `iou+focal` is IoUFocal."""
-    return "".join(LOSSES[part].title for part in split_loss(name))
+    """Returns the published name: `iou+focal` is IoUFocal; other sums are `Tversky + BCE`."""
+    parts = split_loss(name)
+    joint = "" if set(parts) <= set(STUDY_LOSSES) else " + "
+    return joint.join(LOSSES[part].title for part in parts)
 
 
 def complete_loss(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, JSONValue]]:
@@ -182,7 +94,8 @@ def complete_loss(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[s
 
     The components of a sum are put in the order of the catalogue, those of a file last by name, so
     that `focal+iou` and `iou+focal` have one identity. A sum's parameters are `weights` (one per
-    component, in the order of the name as given, default 1) and, under the name of each component,
+    component, in the order of the name as given, default 1; see `weight_in_epoch`) and, under the
+    name of each component,
     its parameters. Every loss takes `learning_rate`; if it is not given, it is not part of the
     result.
 
@@ -279,7 +192,23 @@ def _learning_rate(parameters: Mapping[str, Any]) -> dict[str, JSONValue]:
     return {LEARNING_RATE: float(rate)}
 
 
-def _weights(weights: object, num_parts: int) -> list[float]:
+def weight_in_epoch(weight: float | Mapping[str, Any], epoch: int) -> float:
+    """Returns the weight of a component of a sum in an epoch.
+
+    Args:
+        weight: A number, or `{start, end, epochs}`: from `start` in epoch 1 in equal steps to `end`
+            in the epoch `epochs`, and `end` from then on.
+        epoch: Number of the epoch, from 1.
+    """
+    if not isinstance(weight, Mapping):
+        return weight
+    start: float = weight["start"]
+    end: float = weight["end"]
+    done: float = min((epoch - 1) / (weight["epochs"] - 1), 1.0)
+    return start + (end - start) * done
+
+
+def _weights(weights: object, num_parts: int) -> list[JSONValue]:
     """Checks a sum's weights; None means 1 for every component."""
     if weights is None:
         return [1.0] * num_parts
@@ -288,13 +217,39 @@ def _weights(weights: object, num_parts: int) -> list[float]:
         raise CatalogueError(
             path, weights, f"expected a list of {num_parts} numbers, one per component"
         )
-    for weight in weights:
-        number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not number or not math.isfinite(weight) or weight < 0:
-            raise CatalogueError(path, weights, "every weight is a finite number of at least 0")
-    if not any(weights):
-        raise CatalogueError(path, weights, "at least one weight must be above 0")
-    return [float(weight) for weight in weights]
+    complete = [_weight(weight) for weight in weights]
+    # The weights are linear between these epochs, so that none of the others needs a check.
+    bends = {1, *(weight["epochs"] for weight in complete if isinstance(weight, dict))}
+    if None in complete:
+        reason = (
+            "every weight is a finite number of at least 0, or {start: WEIGHT, end: WEIGHT, "
+            "epochs: NUMBER} with at least 2 epochs"
+        )
+        raise CatalogueError(path, weights, reason)
+    if not all(any(weight_in_epoch(w, epoch) for w in complete) for epoch in bends):  # type: ignore[arg-type]
+        raise CatalogueError(path, weights, "at least one weight must be above 0 in every epoch")
+    return complete
+
+
+def _weight(weight: object) -> JSONValue:
+    """Returns a weight of a sum in its complete form; None if it is refused."""
+    if isinstance(weight, Mapping):
+        if set(weight) != {"start", "end", "epochs"}:
+            return None
+        start, end, epochs = (weight[key] for key in ("start", "end", "epochs"))
+        whole = isinstance(epochs, int) and not isinstance(epochs, bool) and epochs >= 2
+        if not (_is_weight(start) and _is_weight(end) and whole):
+            return None
+        if start == end:
+            return float(start)
+        return {"start": float(start), "end": float(end), "epochs": epochs}
+    return float(weight) if _is_weight(weight) else None
+
+
+def _is_weight(value: object) -> TypeGuard[float]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and value >= 0
 
 
 def _part_options(part: str, options: object) -> dict[str, JSONValue]:

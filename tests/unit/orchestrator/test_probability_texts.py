@@ -124,5 +124,6 @@ def test_a_race_has_one_decimal_beside_its_level(certainty, text):
         state="spent", round=2, level=0.95, certainty=certainty, podium=("a", "b", "c"),
         num_trials=60, num_asked=40, num_held_back=20,
     )  # fmt: skip
-    assert f"with {text} certainty, below the 95 % asked for" in state.sentence()
+    assert f"with {text} probability the full grid" in state.sentence()
+    assert "below the 95 % asked for" in state.sentence()
     assert state.to_json()["certainty"] == certainty

@@ -107,7 +107,10 @@ def test_trial_gets_only_the_code_that_it_needs(folder):
     ("override", "message"),
     [
         ("losses.1.name=tilded", r"losses.1.name: 'tilded': .*mine.py has no loss of this name;"),
-        ("losses.1.name=tilted+tilted", "'tilted.*' is named twice"),
+        ("losses.1.name=tilted+tilted", r"'tilted\+tilted': 'tilted' is named twice; name"),
+        ("losses.1.name=tilted+dicee", r"losses.1.name: 'tilted\+dicee': unknown loss 'dicee'"),
+        ("losses.0={file: code/mine.py, name: tilted, alias: x}", "are both tilted with {"),
+        ("losses.1.file=''", "losses.1.file: '': must name a folder or file"),
         ("losses.1.file=code/gone.py", r"losses.1.file: .*gone.py: no such file; did you mean"),
         ("losses.1.file=code/empty.py", r"empty.py defines no loss; `podium new loss NAME` writes"),
         ("losses.1.file=code/wrong.py", r"losses.1.file: .*wrong.py:2: SyntaxError: "),

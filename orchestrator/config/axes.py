@@ -177,7 +177,11 @@ def _component(axis: AxisName, choice: Choice, files: _Files) -> Component:
     if choice.alias in _TABLES[axis] and choice.alias != choice.name:
         reason = f"is the name of another entry; give {choice.name!r} another alias"
         raise CatalogueError(("alias",), choice.alias, reason)
-    name, complete = _COMPLETE[axis](files.full_name(axis, choice), parameters)
+    full_name = files.full_name(axis, choice)
+    if len({digest_in(part) for part in full_name.split("+")} - {None}) > 1:
+        reason = "adds losses of two files; put both losses into one file"
+        raise CatalogueError(("name",), choice.name, reason)
+    name, complete = _COMPLETE[axis](full_name, parameters)
     refuse_conversions(("parameters",), parameters, complete)
     return Component(name=name, parameters=complete, label=choice.alias or short_name(name))
 

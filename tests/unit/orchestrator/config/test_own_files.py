@@ -141,6 +141,15 @@ def test_included_losses_use_the_files_of_the_configuration(folder):
         load(folder, "losses=[bce, {from: tuned.yaml}]")
 
 
+def test_sum_of_losses_of_two_files_is_refused(folder):
+    # A trial gets the code of one file; the digests of both are known here.
+    digest = load(folder).code[0].digest
+    put(folder, CODE.replace("tilted", "curved"), name="curved.py")
+    sums = f"losses=[{{file: code/curved.py, name: curved+tilted@{digest}}}, {TILTED[8:]}"
+    with pytest.raises(UserError, match=r"losses.0.name: .*: adds losses of two files; put both"):
+        load(folder, sums)
+
+
 def test_included_file_cannot_run_code(folder):
     put(folder, "raise SystemExit('it ran')", name="evil.py")
     text = "losses: [bce, {file: code/evil.py, name: tilted}]"
@@ -176,6 +185,9 @@ def test_changed_file_is_a_conflict_with_the_results(folder):
         model=spec.model.label, loss=spec.loss.label, spec=json.dumps(spec.to_json()),
     )  # fmt: skip
     refuse_conflicts(old, [row])
+    other = "losses=[{file: code/mine.py, name: tilted+bce, alias: tilted}]"  # the same content
+    with pytest.raises(UserError, match="this label stands for tilted with"):
+        refuse_conflicts(build_grid(load(folder, other)), [row])
     put(folder, CODE + "# changed\n")
     with pytest.raises(UserError, match=r"loss 'tilted': .* a file with another content") as caught:
         refuse_conflicts(build_grid(load(folder, TILTED)), [row])

@@ -182,8 +182,9 @@ def turned_notes(images: Sequence[str | Path]) -> tuple[str, ...]:
             raise UserError(msg) from error
         if header.orientation != 1:
             notes.append(
-                f"{path}: its EXIF orientation {header.orientation} is not applied: the network saw "
-                "it, and the masks are, as stored; turn the pixels if it was trained on upright ones"
+                f"{path}: its EXIF orientation {header.orientation} is not applied: the network "
+                "saw it as stored, and the masks are as stored; turn the pixels if it was trained on "
+                "upright ones"
             )
     return tuple(notes)
 

@@ -183,8 +183,8 @@ def turned_notes(images: Sequence[str | Path]) -> tuple[str, ...]:
         if header.orientation != 1:
             notes.append(
                 f"{path}: its EXIF orientation {header.orientation} is not applied: the network "
-                "saw it as stored, and the masks are as stored; turn the pixels if it was trained on "
-                "upright ones"
+                "saw it as stored, and the masks are as stored; turn the pixels if it was trained "
+                "on upright ones"
             )
     return tuple(notes)
 

@@ -12,6 +12,9 @@ from workers.catalogue.spaces import Space
 MapName = Literal["signed_distance", "boundary_distance"]
 """Maps of a mask that a loss can need; the functions are in `workers.losses.maps`."""
 
+Sums = Literal["batch", "image"]
+"""Pixels that the sums of a loss run over: all of a batch, or those of each image."""
+
 LossKind = Literal["region", "distribution", "boundary", "compound"]
 
 

@@ -68,7 +68,7 @@ class LossEntry:
         exempt: Checks of `podium check loss` that its definition excludes, with the reason.
 
     Raises:
-        ValueError: `kind` or a map in `needs` is unknown.
+        ValueError: `kind` or a map in `needs` is unknown, or there are more values than cases.
     """
 
     name: str
@@ -97,3 +97,7 @@ class LossEntry:
             if name not in get_args(MapName):
                 msg = f"loss {self.name!r} needs an unknown map {name!r}; "
                 raise ValueError(msg + nearest(name, get_args(MapName)))
+        if len(self.values) > len(CASES):
+            known = ", ".join(repr(case.name) for case in CASES)
+            msg = f"loss {self.name!r} states {len(self.values)} `values`; "
+            raise ValueError(msg + f"state at most {len(CASES)}, one per case: {known}")

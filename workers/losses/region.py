@@ -197,7 +197,7 @@ def generalised_dice_loss(logits_BCHW: Tensor, truth_BCHW: Tensor, *, sums: Sums
     both, predicted, true = region_sums(*over_classes(logits_BCHW, truth_BCHW), sums)
     # Only ratios of the weights matter: the rarest present class has 1.
     least = true.masked_fill(true == 0, torch.inf).amin(-1, keepdim=True)
-    weight = torch.where(true == 0, 1.0, (least / true.clamp(min=_TINY)).square())
+    weight = (least / torch.where(true == 0, least, true)).square()
     return 1 - (2 * (weight * both).sum(-1) / (weight * (predicted + true)).sum(-1)).mean()
 
 

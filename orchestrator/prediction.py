@@ -20,7 +20,7 @@ from orchestrator.store import Store
 from orchestrator.target import RANKED_COLUMNS, read_target, require_results
 from orchestrator.wording import count_text, list_text
 from workers.contract import TrialSpec, TrialStatus, UserError
-from workers.datasets.files.pictures import UnreadableImageError, as_rgb, decode
+from workers.datasets.files.pictures import UnreadableImageError, read_header
 from workers.durable import replace_file
 
 if TYPE_CHECKING:
@@ -41,22 +41,27 @@ _COLUMNS = (
 )
 
 
-def load_model(results: str | Path, trial_id: str, *, device: str = "cpu") -> TrainedModel:
+def load_model(
+    results: str | Path, trial_id: str, *, device: str = "cpu", bits: int | None = None
+) -> TrainedModel:
     """Returns the trained network of a finished trial with its preparation of images.
 
     Args:
         results: A results folder or URI.
         trial_id: Id of the trial, or its beginning.
         device: Where to compute, such as `cuda`.
+        bits: How many bits the levels of 16-bit images use; None refuses such images.
 
     Raises:
         UserError: There is no such trial, or its weights were not kept.
     """
     store = Store(results)
-    return _load(store, _find(store, _trials(store), trial_id), device)
+    return _load(store, _find(store, _trials(store), trial_id), device, bits)
 
 
-def load_ensemble(results: str | Path, trial_id: str, *, device: str = "cpu") -> Ensemble:
+def load_ensemble(
+    results: str | Path, trial_id: str, *, device: str = "cpu", bits: int | None = None
+) -> Ensemble:
     """Returns the networks of all repeats of a trial's protocol, dataset, model and loss.
 
     Arguments and errors as for `load_model`; a repeat without kept weights is an error too.
@@ -68,7 +73,7 @@ def load_ensemble(results: str | Path, trial_id: str, *, device: str = "cpu") ->
     one = _find(store, trials, trial_id)
     axes = ["protocol_id", "dataset", "model", "loss"]
     same = trials[(trials[axes] == one[axes]).all(axis=1)].sort_values("repeat")
-    return Ensemble([_load(store, row, device) for _, row in same.iterrows()])
+    return Ensemble([_load(store, row, device, bits) for _, row in same.iterrows()])
 
 
 def best_trial(
@@ -87,6 +92,8 @@ def best_trial(
     Raises:
         UserError: No trial is finished, or the dataset is missing or unknown.
     """
+    store = Store(results)
+    trials = _trials(store)
     target = read_target(results, protocol=protocol, columns=RANKED_COLUMNS)
     labels = sorted(set(target.table.rows["dataset"]))
     if dataset is None and len(labels) > 1:
@@ -102,7 +109,6 @@ def best_trial(
         msg = f"{target.name}: no podium, so that no loss is the best; name a trial with --trial"
         raise UserError(msg)
     leader = podium_rows(podium, break_ties=True)[0].loss
-    trials = _trials(Store(results))
     trials = trials[trials["protocol_id"].isin(target.table.rows["protocol_id"])]
     chosen = trials[(trials["dataset"] == dataset) & (trials["loss"] == leader)]
     chosen = chosen[chosen["status"] == TrialStatus.COMPLETED]
@@ -146,12 +152,7 @@ def predict(
         )
         raise UserError(msg)
     for path in paths:
-        try:
-            picture = as_rgb(decode(path))
-            probability = model.probability(path)
-        except UnreadableImageError as error:
-            msg = f"{path}: cannot be read: {error.reason}"
-            raise UserError(msg) from error
+        picture, probability = model.picture(path), model.probability(path)
         mask = probability > 0.5
         grey = np.round(probability * 255).astype(np.uint8)
         tinted = picture * (1 - OVERLAY_SHARE) + np.array(OVERLAY_COLOUR) * OVERLAY_SHARE
@@ -164,6 +165,28 @@ def predict(
             msg = f"--out {folder}: cannot be written: {error.strerror}; choose another folder"
             raise UserError(msg) from error
         yield folder / f"{path.stem}_mask.png", int(mask.sum())
+
+
+def turned_notes(images: Sequence[str | Path]) -> tuple[str, ...]:
+    """Returns a note on each image whose file asks viewers to turn it, which a mask does not.
+
+    Raises:
+        UserError: An image cannot be read.
+    """
+    notes = []
+    for path in images:
+        try:
+            header = read_header(Path(path))
+        except UnreadableImageError as error:
+            msg = f"{path}: cannot be read: {error.reason}"
+            raise UserError(msg) from error
+        if header.orientation != 1:
+            notes.append(
+                f"{path}: its EXIF orientation {header.orientation} is not applied: the network "
+                "saw it as stored, and the masks are as stored; turn the pixels if it was trained "
+                "on upright ones"
+            )
+    return tuple(notes)
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -189,7 +212,7 @@ def _find(store: Store, trials: pd.DataFrame, trial_id: str) -> pd.Series:
     raise UserError(msg)
 
 
-def _load(store: Store, row: pd.Series, device: str) -> TrainedModel:
+def _load(store: Store, row: pd.Series, device: str, bits: int | None) -> TrainedModel:
     from workers.prediction import TrainedModel
 
     weights = store.weights(row["trial_id"])
@@ -202,4 +225,5 @@ def _load(store: Store, row: pd.Series, device: str) -> TrainedModel:
         )
         msg = f"trial {row['trial_id']}: its weights were not kept: {what}"
         raise UserError(msg)
-    return TrainedModel(TrialSpec.from_json(json.loads(row["spec"])), weights, device)
+    spec = TrialSpec.from_json(json.loads(row["spec"]))
+    return TrainedModel(spec, weights, device=device, bits=bits)

@@ -17,7 +17,14 @@ from workers.catalogue.code_files import digest_in
 from workers.catalogue.models import MODELS, input_normalisation
 from workers.contract import TrialSpec, UserError
 from workers.datasets.cache import MIN_DECODED_SIDE, MIN_REDUCTION
-from workers.datasets.files.pictures import as_rgb, decode, reduce_image, resize_image
+from workers.datasets.files.pictures import (
+    UnreadableImageError,
+    as_rgb,
+    decode,
+    read_header,
+    reduce_image,
+    resize_image,
+)
 from workers.models import build_model
 from workers.models.output import output_of
 from workers.task import autocast, input_scaling
@@ -40,14 +47,21 @@ class TrainedModel:
         spec: The trial.
         weights: Its kept weights in the format of safetensors.
         device: Where to compute.
+        bits: How many bits the levels of 16-bit images use; None refuses such images.
 
     Raises:
         UserError: The device does not exist, the weights do not fit the network, or the network is
             in a user's file that this process has not read.
     """
 
-    def __init__(self, spec: TrialSpec, weights: bytes, device: str = "cpu") -> None:
+    def __init__(
+        self, spec: TrialSpec, weights: bytes, *, device: str = "cpu", bits: int | None = None
+    ) -> None:
+        if bits is not None and not 8 <= bits <= 16:
+            msg = f"--bits {bits}: give 8 to 16, as many as the highest level of the data needs"
+            raise UserError(msg)
         self.spec = spec
+        self._bits = bits
         self._device = _device(device)
         # The architecture only: the weights of a pretrained backbone are among the kept ones.
         digest = digest_in(spec.model.name)
@@ -82,7 +96,8 @@ class TrainedModel:
             image: A file, or (H, W, 3) uint8.
 
         Raises:
-            UserError: The file cannot be read.
+            UserError: The file cannot be read, or has 16 bits and it is not known how many of them
+                count.
         """
         side = self.spec.data.image_size
         if isinstance(image, np.ndarray):
@@ -90,8 +105,32 @@ class TrainedModel:
         else:
             path = Path(image)
             least = max(MIN_REDUCTION * side, MIN_DECODED_SIDE)
-            prepared = reduce_image(as_rgb(decode(path, min_side=least)), path, side)
+            prepared = reduce_image(self.picture(path, min_side=least), path, side)
         return self._forward(prepared)[0, 0].cpu().numpy()
+
+    def picture(self, path: Path, *, min_side: int | None = None) -> np.ndarray:
+        """Returns a file as (H, W, 3) uint8, its levels scaled as in the training.
+
+        Args:
+            path: The file.
+            min_side: See `workers.datasets.files.pictures.decode`.
+
+        Raises:
+            UserError: See `logits`.
+        """
+        try:
+            stored = decode(path, min_side=min_side)
+        except UnreadableImageError as error:
+            msg = f"{path}: cannot be read: {error.reason}"
+            raise UserError(msg) from error
+        if stored.dtype == np.uint16 and self._bits is None:
+            msg = (
+                f"{path}: has 16 bits, and a training scales such levels by the highest one of its "
+                "dataset, which the results do not hold; give --bits N (8 to 16), the bits that "
+                "this level needs, or store 8 bits"
+            )
+            raise UserError(msg)
+        return as_rgb(stored, self._bits or 16)
 
     def probability(self, image: str | Path | np.ndarray) -> np.ndarray:
         """Returns the probability of lesion, (H, W) float32, at the image's own size.
@@ -99,8 +138,8 @@ class TrainedModel:
         The raw output is brought to that size by bilinear interpolation before the sigmoid.
         Arguments and errors as for `logits`.
         """
-        size = _size_of(image)
         logits = torch.from_numpy(self.logits(image))[None, None]
+        size = _size_of(image)
         own = F.interpolate(logits, size, mode="bilinear", align_corners=False)
         return own.sigmoid()[0, 0].numpy()
 
@@ -128,6 +167,10 @@ class Ensemble:
     def __init__(self, members: Sequence[TrainedModel]) -> None:
         self.members = tuple(members)
 
+    def picture(self, path: Path) -> np.ndarray:
+        """Returns a file as the members read it; see `TrainedModel.picture`."""
+        return self.members[0].picture(path)
+
     def probability(self, image: str | Path | np.ndarray) -> np.ndarray:
         """Returns the mean of the members' probabilities; see `TrainedModel.probability`."""
         found = [member.probability(image) for member in self.members]
@@ -147,5 +190,7 @@ def _device(name: str) -> torch.device:
 
 
 def _size_of(image: str | Path | np.ndarray) -> tuple[int, int]:
-    height, width = (image if isinstance(image, np.ndarray) else decode(Path(image))).shape[:2]
-    return height, width
+    if isinstance(image, np.ndarray):
+        return image.shape[0], image.shape[1]
+    header = read_header(Path(image))
+    return header.height, header.width

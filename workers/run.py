@@ -247,6 +247,7 @@ def _result(
     test = np.sort(task.split.test)
     siblings: tuple[SiblingKind, ...] = ()
     predictions: tuple[Prediction, ...] = ()
+    weights = None
     tested = model is not None and spec.data.measured_on == "test"
     if model is not None and tested:
         counts = count_images(model, task, task.indices(test))
@@ -255,6 +256,7 @@ def _result(
         predictions = predict_examples(
             model, task, choose_examples(task.source_masks, test, number)
         )
+        weights = pack_weights(model) if runtime.keep_weights else None
     if model is not None:
         notes.append(sigmoid_note(model, task, spec.model.label))
     return TrialResult(
@@ -285,5 +287,5 @@ def _result(
         code_version=code_version(),
         versions={**package_versions(), **outside_versions(spec), **sources},
         message="; ".join(filter(None, notes)) or None,
-        weights=pack_weights(model) if model is not None and runtime.keep_weights else None,
+        weights=weights,
     )

@@ -34,20 +34,20 @@ def check_loss(
 ) -> None:
     """Check values, gradient, extreme inputs, learning and cost of a loss.
 
-    Exit code 0: no check failed. 1: one failed. 2: there is no such loss.
+    Exit code 0: no check failed. 1: one failed. 2: there is none, or its file is not usable.
     """
     from workers.losses import checks
 
-    found = {entry.name: checks.check_loss(entry) for entry in _entries(name)}
     keys = ("name", "promise", "outcome", "detail")
     documents = []
-    for loss, results in found.items():
+    for entry in _entries(name):
+        results = checks.check_loss(entry)
         rows = [(one.check.name, one.check.promise, one.outcome, one.detail) for one in results]
         num_failed = sum(one.outcome == "failed" for one in results)
         listed = [dict(zip(keys, row, strict=True)) for row in rows]
-        documents.append({"loss": loss, "num_failed": num_failed, "checks": listed})
+        documents.append({"loss": entry.name, "num_failed": num_failed, "checks": listed})
         if not as_json:
-            print_table(["check", loss, "outcome", "found"], rows)
+            print_table(["check", entry.name, "outcome", "found"], rows)
             print_line(f"{num_failed or 'none'} of {len(rows)} checks failed")
     if as_json:
         print_json(documents)

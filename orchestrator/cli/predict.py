@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.shared import ProtocolOption, print_line
+from orchestrator.cli.shared import ProtocolOption, print_line, print_notes
 from orchestrator.wording import count_text
 from workers.contract import UserError
 
@@ -32,13 +32,16 @@ def predict(
     code: Annotated[
         Path | None, typer.Option(help="The file of code of the model, if it is in one.")
     ] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="Of images of 16 bits: how many bits their levels use.")
+    ] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
 ) -> None:
     """Write mask, probability and overlay of each image, at its own size.
 
     The sweep must have kept its weights (runtime.keep_weights: best).
     """
-    from orchestrator.prediction import best_trial, load_ensemble, load_model
+    from orchestrator.prediction import best_trial, load_ensemble, load_model, turned_notes
     from orchestrator.prediction import predict as predict_images
 
     if (trial is None) != best:
@@ -56,7 +59,8 @@ def predict(
         trial if trial is not None else best_trial(results, dataset=dataset, protocol=protocol)
     )
     load = load_ensemble if ensemble else load_model
-    model = load(results, trial_id, device=device)
+    model = load(results, trial_id, device=device, bits=bits)
+    print_notes(turned_notes(images))
     for member in model.members:
         spec = member.spec
         print_line(

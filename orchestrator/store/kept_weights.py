@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
@@ -10,7 +11,7 @@ from orchestrator.store.documents import weights_path
 from orchestrator.store.files import WEIGHTS
 from orchestrator.store.storage import FileInfo, Storage, StoreError
 
-_SUFFIX = ".safetensors"
+_OWN = re.compile(r"([0-9a-f]{20})\.safetensors")
 
 
 def read_weights(storage: Storage, trial_id: str, digest: str) -> bytes:
@@ -45,10 +46,11 @@ def wrong_weights(storage: Storage, digests: Mapping[str, str]) -> Iterator[tupl
 def unowned_weights(
     storage: Storage, finished: Collection[str], before: datetime
 ) -> Iterator[FileInfo]:
-    """Yields files older than `before` whose trial is not finished."""
+    """Yields files older than `before` whose trial is not finished; other names are the user's."""
     for file in storage.list(WEIGHTS):
+        own = _OWN.fullmatch(file.name)
         is_old = file.modified_at is not None and file.modified_at < before
-        if is_old and file.name.removesuffix(_SUFFIX) not in finished:
+        if own and is_old and own[1] not in finished:
             yield file
 
 

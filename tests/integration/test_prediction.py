@@ -108,6 +108,10 @@ def test_wrong_requests_name_the_remedy(results, tmp_path):
         list(podium.predict(model, [image], image.parent))
     with pytest.raises(UserError, match=r"--device gpu: this machine has no such device.*cpu"):
         podium.load_model(results, podium.best_trial(results), device="gpu")
+    table = tmp_path / "t.csv"
+    table.write_text("dataset,model,loss,dice\na,m,x,0.5\n")
+    with pytest.raises(UserError, match="a results location is a folder"):
+        podium.best_trial(table)
     for options in ((), ("--best", "--trial", "a")):
         done = CliRunner().invoke(
             app, ["predict", str(results), str(image), "--out", str(tmp_path), *options]
@@ -140,3 +144,35 @@ def test_trials_of_two_protocols_are_not_mixed(tmp_path):
         members = podium.load_ensemble(results, best).members
         assert [member.spec.repeat for member in members] == [0, 1]
         assert len({member.spec.training for member in members}) == 1
+
+
+def test_levels_of_16_bits_are_read_as_told_and_otherwise_refused(results, tmp_path):
+    grey = np.random.default_rng(1).integers(0, 256, (80, 70), dtype=np.uint8)
+    deep, plain = tmp_path / "deep.png", tmp_path / "plain.png"
+    Image.fromarray(grey.astype(np.uint16) * 16).save(deep)  # 12 of 16 bits
+    Image.fromarray(grey).save(plain)
+    best = podium.best_trial(results)
+    refusing = podium.load_model(results, best)
+    with pytest.raises(UserError, match=r"deep.png: has 16 bits, .*; give --bits N \(8 to 16\)"):
+        refusing.mask(deep)
+    told = podium.load_model(results, best, bits=12)
+    assert np.array_equal(told.probability(deep), refusing.probability(plain))
+    with pytest.raises(UserError, match="--bits 4: give 8 to 16"):
+        podium.load_model(results, best, bits=4)
+
+
+def test_turned_photo_is_predicted_as_stored_with_a_note(results, tmp_path):
+    plain, turned = tmp_path / "plain.png", tmp_path / "turned.png"
+    photo = Image.new("RGB", (70, 50), (90, 40, 20))
+    photo.paste((200, 150, 90), (5, 5, 30, 20))
+    photo.save(plain)
+    tags = photo.getexif()
+    tags[0x0112] = 6
+    photo.save(turned, exif=tags)
+    done = CliRunner().invoke(
+        app, ["predict", str(results), str(turned), "--best", "--out", str(tmp_path / "out")]
+    )
+    assert done.exit_code == 0, done.output
+    assert "turned.png: its EXIF orientation 6 is not applied" in done.output
+    model = podium.load_model(results, podium.best_trial(results))
+    assert np.array_equal(model.probability(turned), model.probability(plain))

@@ -22,7 +22,7 @@ SWITCHES = {
     "fused_optimizer": {"fused_optimizer": True},
     "not deterministic": {"deterministic": False},
     "compiled": {"compiled": True},
-    "float16": {"precision": "float16"},
+    "float16": {"precision": "float16", "fused_optimizer": True, "gradient_clip_norm": 0.1},
     "sgd": {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "schedule": "step",
             "schedule_interval": 1},
     "adamw": {"optimizer": "adamw", "weight_decay": 0.01, "betas": [0.8, 0.99],

@@ -14,7 +14,7 @@ from workers.catalogue import load
 from workers.catalogue.code_files import short_name
 from workers.catalogue.losses import LEARNING_RATE, LOSSES, complete_loss, weight_in_epoch
 from workers.catalogue.losses.entry import LossEntry, MapName
-from workers.losses.maps import maps_of_truth
+from workers.losses.maps import map_of_batch
 from workers.losses.target import membership
 from workers.losses.value import one_number
 
@@ -88,7 +88,7 @@ class SegmentationLoss(nn.Module):
                 _check_channels(term, logits_BCHW)
                 for need in term.needs:
                     if need not in found:
-                        found[need] = maps_of_truth(need, truth_BCHW)
+                        found[need] = map_of_batch(need, truth_BCHW)
                 keywords = {f"{need}_BCHW": found[need].to(truth_BCHW) for need in term.needs}
                 value = term.compute(logits_BCHW, truth_BCHW, **keywords)
                 parts.append(weight * one_number(value, logits_BCHW, term.name))

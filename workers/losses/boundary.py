@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
 
+from workers.catalogue.losses.entry import Sums
+from workers.losses.maps import map_of_batch
 from workers.losses.pixel import cross_entropy, of_true_class
-from workers.losses.region import Sums, axes_of, over_classes, probabilities, ratio
+from workers.losses.region import axes_of, probabilities, ratio, truth_of_classes
 
 _FLAT = 1e-8
 """Added to the squared slope, whose square root has an infinite slope at 0."""
@@ -60,30 +62,8 @@ def hausdorff_distance_loss(
     p_BCHW = probabilities(logits_BCHW)
     distance_BCHW = boundary_distance_BCHW**alpha
     if not one_sided:
-        own_BCHW = distances_to_boundary(p_BCHW.detach() > 0.5).to(p_BCHW)
-        distance_BCHW = distance_BCHW + own_BCHW**alpha
+        distance_BCHW = distance_BCHW + map_of_batch("boundary_distance", p_BCHW) ** alpha
     return ((p_BCHW - truth_BCHW).square() * distance_BCHW).mean()
-
-
-def distances_to_boundary(mask_BCHW: Tensor) -> Tensor:
-    """Returns the distance of each pixel to the nearest pixel on the other side, float32.
-
-    Exact and Euclidean, as `workers.losses.maps.boundary_distance`, but on the device of the mask,
-    so that the host does not wait. An empty or a full mask has 0 everywhere.
-
-    Args:
-        mask_BCHW: bool.
-    """
-    target = torch.stack((mask_BCHW, ~mask_BCHW))
-    column = torch.arange(target.shape[-1], dtype=torch.float32, device=target.device)
-    row = torch.arange(target.shape[-2], dtype=torch.float32, device=target.device)[:, None]
-    last = torch.where(target, column, -torch.inf).cummax(-1).values
-    following = -torch.where(target, -column, -torch.inf).flip(-1).cummax(-1).values.flip(-1)
-    squared = torch.minimum(column - last, following - column).square()
-    nearest = squared[..., :1, :] + row.square()
-    for number in range(1, target.shape[-2]):
-        nearest = torch.minimum(nearest, squared[..., number : number + 1, :] + (row - number) ** 2)
-    return nearest.sqrt().sum(0).nan_to_num(posinf=0.0)
 
 
 def hausdorff_erosion_loss(
@@ -124,7 +104,7 @@ def distance_cross_entropy_loss(
         truth_BCHW: Membership; a soft truth is rounded for w.
         boundary_distance_BCHW: Distance to the boundary of each class.
     """
-    region = over_classes(logits_BCHW, truth_BCHW)[1] > 0.5
+    region = truth_of_classes(truth_BCHW) > 0.5
     least = boundary_distance_BCHW.masked_fill(~region, torch.inf).amin((2, 3), keepdim=True)
     greatest = boundary_distance_BCHW.masked_fill(~region, 0).amax((2, 3), keepdim=True)
     width = greatest - least

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from workers.catalogue import complete_options
 from workers.catalogue.losses.entry import CASES, LossEntry
 from workers.losses import SegmentationLoss, Term, build_loss, term_of
-from workers.losses.maps import maps_of_truth
+from workers.losses.maps import map_of_batch
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Outcome = Literal["passed", "failed", "not checked"]
@@ -355,7 +355,7 @@ def seconds_per_step(loss: SegmentationLoss, size: tuple[int, int], num_runs: in
     logits, target = _example(size=size, dtype=torch.float32)
     logits, target = logits.repeat(2, 1, 1, 1), target.repeat(2, 1, 1)
     needs = {need for term in loss.terms for need in term.needs}
-    maps = {need: maps_of_truth(need, target[:, None].float()) for need in needs}
+    maps = {need: map_of_batch(need, target[:, None].float()) for need in needs}
     with_maps = functools.partial(loss, maps=maps)
     best = math.inf
     for _ in range(num_runs):

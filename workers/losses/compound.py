@@ -9,15 +9,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
 
-from workers.losses.pixel import cross_entropy, of_true_class
-from workers.losses.region import (
-    Sums,
-    axes_of,
-    bounded_power,
-    dice_loss,
-    over_classes,
-    ratio,
-)
+from workers.catalogue.losses.entry import Sums
+from workers.losses.pixel import cross_entropy, focal, of_true_class
+from workers.losses.region import bounded_power, dice_loss, over_classes, ratio, region_sums
 
 
 def combo_loss(
@@ -76,11 +70,11 @@ def unified_focal_loss(
     focal_BHW = of_true_class(
         logits_BCHW,
         truth_BCHW,
-        lambda log_true, log_rest: -((1 - gamma) * log_rest).exp() * log_true,
+        focal(1 - gamma),
         foreground=delta,
         background=1 - delta,
     )
-    distance = 1 - _tversky_by_class(logits_BCHW, truth_BCHW, delta, sums, smooth)
+    distance = _tversky_distance(logits_BCHW, truth_BCHW, delta, sums, smooth)
     region = bounded_power(distance, gamma).mean()
     return weight * focal_BHW.mean() + (1 - weight) * region
 
@@ -115,25 +109,23 @@ def asymmetric_focal_loss(
     background_BHW = of_true_class(
         logits_BCHW,
         truth_BCHW,
-        lambda log_true, log_rest: -(gamma * log_rest).exp() * log_true,
+        focal(gamma),
         foreground=0.0,
         background=1 - delta,
     )
-    distance = 1 - _tversky_by_class(logits_BCHW, truth_BCHW, delta, sums, smooth)
+    distance = _tversky_distance(logits_BCHW, truth_BCHW, delta, sums, smooth)
     lesion = bounded_power(distance[..., 1:], 1 - gamma)
     region = torch.cat((distance[..., :1], lesion), dim=-1).mean()
     return weight * (foreground_BHW + background_BHW).mean() + (1 - weight) * region
 
 
-def _tversky_by_class(
+def _tversky_distance(
     logits_BCHW: Tensor, truth_BCHW: Tensor, delta: float, sums: Sums, smooth: float
 ) -> Tensor:
-    """Returns TP / (TP + delta FN + (1-delta) FP) per class; one channel has two classes."""
-    p_BKHW, truth_BKHW = over_classes(logits_BCHW, truth_BCHW)
-    axes = axes_of(sums)
-    both = (p_BKHW * truth_BKHW).sum(axes)
-    wrong = delta * (truth_BKHW.sum(axes) - both) + (1 - delta) * (p_BKHW.sum(axes) - both)
-    return ratio(both, both + wrong, smooth)
+    """Returns 1 - TP / (TP + delta FN + (1-delta) FP) per class; one channel has two classes."""
+    both, predicted, true = region_sums(*over_classes(logits_BCHW, truth_BCHW), sums)
+    wrong = delta * (true - both) + (1 - delta) * (predicted - both)
+    return 1 - ratio(both, both + wrong, smooth)
 
 
 def structure_loss(

@@ -66,21 +66,21 @@ def map_of_mask(name: MapName, mask_HW: NDArray[np.uint8]) -> NDArray[np.float32
     return found
 
 
-def maps_of_truth(name: MapName, truth_BCHW: Tensor) -> Tensor:
-    """Returns a map of each channel of the truth, (B, C, H, W), without gradient.
+def map_of_batch(name: MapName, p_BCHW: Tensor) -> Tensor:
+    """Returns a map of each channel of a batch, (B, C, H, W), without gradient.
 
     On a device the host does not wait; the values are those of `map_of_mask`.
 
     Args:
         name: Name of the map.
-        truth_BCHW: Membership; a soft value above 0.5 counts as lesion.
+        p_BCHW: Membership or probability; a value above 0.5 counts as lesion.
     """
-    lesion_BCHW = truth_BCHW.detach() > 0.5
-    if truth_BCHW.device.type != "cpu":
-        return MAPS[name](*distances(lesion_BCHW)).to(truth_BCHW.dtype)  # type: ignore[no-any-return]
+    lesion_BCHW = p_BCHW.detach() > 0.5
+    if p_BCHW.device.type != "cpu":
+        return MAPS[name](*distances(lesion_BCHW)).to(p_BCHW.dtype)  # type: ignore[no-any-return]
     masks = lesion_BCHW.flatten(0, 1).numpy().astype(np.uint8)
     found = torch.from_numpy(np.stack([map_of_mask(name, mask_HW) for mask_HW in masks]))
-    return found.view(truth_BCHW.shape).to(truth_BCHW.dtype)
+    return found.view(p_BCHW.shape).to(p_BCHW.dtype)
 
 
 def distances(lesion_BCHW: Tensor) -> Tensor:

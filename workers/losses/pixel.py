@@ -14,21 +14,18 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own habit
 from torch import Tensor
 
-from workers.losses.region import Sums, over_classes, smoothed
+from workers.catalogue.losses.entry import Sums
+from workers.losses.region import axes_of, smoothed, truth_of_classes
 
 
 def cross_entropy_loss(logits_BCHW: Tensor, truth_BCHW: Tensor) -> Tensor:
     """Returns the mean over pixels of -log p of the truth.
 
-    One channel: -(B log p + (1 - B) log(1 - p)). Several: -log p of the true class.
+    One channel: -(y log p + (1-y) log(1-p)). Several: -log p of the true class.
     """
     if logits_BCHW.shape[1] == 1:
         return F.binary_cross_entropy_with_logits(logits_BCHW, truth_BCHW)
-    return -_log_true(logits_BCHW, truth_BCHW).mean()
-
-
-def _log_true(logits_BCHW: Tensor, truth_BCHW: Tensor) -> Tensor:
-    return (truth_BCHW * F.log_softmax(logits_BCHW, dim=1)).sum(dim=1)
+    return -(truth_BCHW * F.log_softmax(logits_BCHW, dim=1)).sum(dim=1).mean()
 
 
 def of_true_class(
@@ -71,14 +68,15 @@ def cross_entropy(log_true: Tensor, _: Tensor) -> Tensor:
     return -log_true
 
 
-def _focal(gamma: float) -> Callable[[Tensor, Tensor], Tensor]:
+def focal(gamma: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """Returns -(1 - p_t)^gamma log p_t, for `of_true_class`."""
     return lambda log_true, log_rest: -(gamma * log_rest).exp() * log_true
 
 
 def focal_loss(logits_BCHW: Tensor, truth_BCHW: Tensor, *, alpha: float, gamma: float) -> Tensor:
     """Returns the mean over pixels of -alpha (1 - p_t)^gamma log p_t (Jang and Ahn, JBE 30(2)).
 
-    One channel: -alpha [(1-p)^gamma B log p + p^gamma (1-B) log(1-p)]; alpha multiplies both
+    One channel: -alpha [(1-p)^gamma y log p + p^gamma (1-y) log(1-p)]; alpha multiplies both
     terms, unlike alpha and 1 - alpha in `focal_lin_loss`.
 
     Args:
@@ -87,7 +85,7 @@ def focal_loss(logits_BCHW: Tensor, truth_BCHW: Tensor, *, alpha: float, gamma: 
         alpha: Factor of the whole loss.
         gamma: Exponent; 0 gives alpha times the cross-entropy.
     """
-    return alpha * of_true_class(logits_BCHW, truth_BCHW, _focal(gamma)).mean()
+    return alpha * of_true_class(logits_BCHW, truth_BCHW, focal(gamma)).mean()
 
 
 def focal_lin_loss(
@@ -104,7 +102,7 @@ def focal_lin_loss(
         gamma: Exponent.
     """
     value_BHW = of_true_class(
-        logits_BCHW, truth_BCHW, _focal(gamma), foreground=alpha, background=1 - alpha
+        logits_BCHW, truth_BCHW, focal(gamma), foreground=alpha, background=1 - alpha
     )
     return value_BHW.mean()
 
@@ -143,9 +141,7 @@ def balanced_cross_entropy_loss(
         sums: Pixels that the fraction is taken of; `image` gives each image its own.
         least_weight: Least weight of a class; 0 gives the loss 0 on an empty or full mask.
     """
-    _, truth_BKHW = over_classes(logits_BCHW, truth_BCHW)
-    axes = (0, 2, 3) if sums == "batch" else (2, 3)
-    weight_BK11 = 1 - truth_BKHW.mean(axes, keepdim=True)
+    weight_BK11 = 1 - truth_of_classes(truth_BCHW).mean(axes_of(sums), keepdim=True)
     weight_BK11 = weight_BK11.clamp(least_weight, 1 - least_weight)
     if logits_BCHW.shape[1] == 1:
         value_BHW = of_true_class(
@@ -156,7 +152,7 @@ def balanced_cross_entropy_loss(
             background=weight_BK11[:, 0],
         )
         return value_BHW.mean()
-    return -(weight_BK11 * truth_BCHW * F.log_softmax(logits_BCHW, dim=1)).sum(dim=1).mean()
+    return cross_entropy_loss(logits_BCHW, weight_BK11 * truth_BCHW)
 
 
 def top_k_cross_entropy_loss(logits_BCHW: Tensor, truth_BCHW: Tensor, *, percent: float) -> Tensor:
@@ -243,5 +239,5 @@ def poly_focal_loss(
     added_BHW = of_true_class(
         logits_BCHW, truth_BCHW, lambda _, log_rest: ((gamma + 1) * log_rest).exp()
     )
-    focal = focal_lin_loss(logits_BCHW, truth_BCHW, alpha=alpha, gamma=gamma)
-    return focal + epsilon * added_BHW.mean()
+    unchanged = focal_lin_loss(logits_BCHW, truth_BCHW, alpha=alpha, gamma=gamma)
+    return unchanged + epsilon * added_BHW.mean()

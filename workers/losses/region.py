@@ -9,12 +9,10 @@ and TN are soft counts: the sums of p y, p (1-y), q y and q (1-y).
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Sums = Literal["batch", "image"]
+from workers.catalogue.losses.entry import Sums
 
 _TINY = 1e-7
 """Least base of a power below 1, whose slope at 0 is infinite."""
@@ -30,10 +28,18 @@ def probabilities(logits_BCHW: Tensor) -> Tensor:
 
 def over_classes(logits_BCHW: Tensor, truth_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     """Returns probability and truth per class, (B, K, H, W): one channel gives K = 2."""
-    if logits_BCHW.shape[1] > 1:
-        return logits_BCHW.softmax(dim=1), truth_BCHW
-    both_B2HW = torch.cat((-logits_BCHW, logits_BCHW), dim=1).sigmoid()
-    return both_B2HW, torch.cat((1 - truth_BCHW, truth_BCHW), dim=1)
+    if logits_BCHW.shape[1] == 1:
+        p_BKHW = torch.cat((-logits_BCHW, logits_BCHW), dim=1).sigmoid()
+    else:
+        p_BKHW = logits_BCHW.softmax(dim=1)
+    return p_BKHW, truth_of_classes(truth_BCHW)
+
+
+def truth_of_classes(truth_BCHW: Tensor) -> Tensor:
+    """Returns the truth per class: one channel gives background and foreground."""
+    if truth_BCHW.shape[1] > 1:
+        return truth_BCHW
+    return torch.cat((1 - truth_BCHW, truth_BCHW), dim=1)
 
 
 def axes_of(sums: Sums) -> tuple[int, ...]:
@@ -41,14 +47,10 @@ def axes_of(sums: Sums) -> tuple[int, ...]:
     return (0, 2, 3) if sums == "batch" else (2, 3)
 
 
-def region_sums(
-    logits_BCHW: Tensor, truth_BCHW: Tensor, sums: Sums
-) -> tuple[Tensor, Tensor, Tensor]:
+def region_sums(p_BCHW: Tensor, truth_BCHW: Tensor, sums: Sums) -> tuple[Tensor, Tensor, Tensor]:
     """Returns soft |A and B|, |A| and |B| per channel: (C,) over the batch, (B, C) by image."""
-    probability_BCHW = probabilities(logits_BCHW)
     axes = axes_of(sums)
-    both = (probability_BCHW * truth_BCHW).sum(axes)
-    return both, probability_BCHW.sum(axes), truth_BCHW.sum(axes)
+    return (p_BCHW * truth_BCHW).sum(axes), p_BCHW.sum(axes), truth_BCHW.sum(axes)
 
 
 def ratio(numerator: Tensor, denominator: Tensor, smooth: float) -> Tensor:
@@ -87,13 +89,13 @@ def iou_loss(logits_BCHW: Tensor, truth_BCHW: Tensor, *, sums: Sums, smooth: flo
         sums: Pixels that each sum runs over; `image` gives the mean over images.
         smooth: Added to numerator and denominator.
     """
-    both, predicted, true = region_sums(logits_BCHW, truth_BCHW, sums)
+    both, predicted, true = region_sums(probabilities(logits_BCHW), truth_BCHW, sums)
     return _mean_distance(both, predicted + true - both, smooth)
 
 
 def dice_loss(logits_BCHW: Tensor, truth_BCHW: Tensor, *, sums: Sums, smooth: float) -> Tensor:
     """Returns 1 - 2 |A and B| / (|A| + |B|), in [0, 1]; arguments as for `iou_loss`."""
-    both, predicted, true = region_sums(logits_BCHW, truth_BCHW, sums)
+    both, predicted, true = region_sums(probabilities(logits_BCHW), truth_BCHW, sums)
     return _mean_distance(2 * both, predicted + true, smooth)
 
 
@@ -124,7 +126,7 @@ def log_cosh_dice_loss(
 def _tversky_ratio(
     logits_BCHW: Tensor, truth_BCHW: Tensor, alpha: float, beta: float, sums: Sums, smooth: float
 ) -> Tensor:
-    both, predicted, true = region_sums(logits_BCHW, truth_BCHW, sums)
+    both, predicted, true = region_sums(probabilities(logits_BCHW), truth_BCHW, sums)
     wrong = alpha * (predicted - both) + beta * (true - both)
     return ratio(both, both + wrong, smooth)
 
@@ -192,15 +194,11 @@ def generalised_dice_loss(logits_BCHW: Tensor, truth_BCHW: Tensor, *, sums: Sums
         truth_BCHW: Membership.
         sums: Pixels that each sum runs over; `image` gives the mean over images.
     """
-    probability_BKHW, truth_BKHW = over_classes(logits_BCHW, truth_BCHW)
-    axes = axes_of(sums)
-    true = truth_BKHW.sum(axes)
-    both = (probability_BKHW * truth_BKHW).sum(axes)
-    total = probability_BKHW.sum(axes) + true
+    both, predicted, true = region_sums(*over_classes(logits_BCHW, truth_BCHW), sums)
     # Only ratios of the weights matter: the rarest present class has 1.
     least = true.masked_fill(true == 0, torch.inf).amin(-1, keepdim=True)
-    weight = torch.where(true == 0, 1.0, (least / true.clamp(min=_TINY)).square())
-    return 1 - (2 * (weight * both).sum(-1) / (weight * total).sum(-1)).mean()
+    weight = (least / torch.where(true == 0, least, true)).square()
+    return 1 - (2 * (weight * both).sum(-1) / (weight * (predicted + true)).sum(-1)).mean()
 
 
 def jaccard_metric_loss(
@@ -314,7 +312,7 @@ def lovasz_softmax_loss(logits_BCHW: Tensor, truth_BCHW: Tensor, *, sums: Sums) 
     found = _lovasz(error_BCHW, hard_BCHW, sums)
     if logits_BCHW.shape[1] == 1:
         return found.mean()
-    present = hard_BCHW.any((2, 3)) if sums == "image" else hard_BCHW.any(0).any(-1).any(-1)
+    present = hard_BCHW.any(axes_of(sums))
     return ((found * present).sum(-1) / present.sum(-1)).mean()
 
 

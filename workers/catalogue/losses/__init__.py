@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -96,9 +96,8 @@ def complete_loss(name: str, parameters: Mapping[str, Any]) -> tuple[str, dict[s
     The components of a sum are put in the order of the catalogue, those of a file last by name, so
     that `focal+iou` and `iou+focal` have one identity. A sum's parameters are `weights` (one per
     component, in the order of the name as given, default 1; see `weight_in_epoch`) and, under the
-    name of each component,
-    its parameters. Every loss takes `learning_rate`; if it is not given, it is not part of the
-    result.
+    name of each component, its parameters. Every loss takes `learning_rate`; if it is not given, it
+    is not part of the result.
 
     Raises:
         CatalogueError: A name or parameter is unknown or refused.
@@ -187,7 +186,7 @@ def _learning_rate(parameters: Mapping[str, Any]) -> dict[str, JSONValue]:
         return {}
     rate = parameters[LEARNING_RATE]
     number = isinstance(rate, int | float) and not isinstance(rate, bool)
-    if not number or not math.isfinite(rate) or not 0 < rate <= MAX_LEARNING_RATE:
+    if not number or not 0 < rate <= MAX_LEARNING_RATE:
         reason = f"the learning rate is a number above 0 and at most {MAX_LEARNING_RATE:g}"
         raise CatalogueError(("parameters", LEARNING_RATE), rate, reason)
     return {LEARNING_RATE: float(rate)}
@@ -219,14 +218,14 @@ def _weights(weights: object, num_parts: int) -> list[JSONValue]:
             path, weights, f"expected a list of {num_parts} numbers, one per component"
         )
     complete = [_weight(weight) for weight in weights]
-    # The weights are linear between these epochs, so that none of the others needs a check.
-    bends = {1, *(weight["epochs"] for weight in complete if isinstance(weight, dict))}
     if None in complete:
         reason = (
             "every weight is a finite number of at least 0, or {start: WEIGHT, end: WEIGHT, "
             "epochs: NUMBER} with at least 2 epochs"
         )
         raise CatalogueError(path, weights, reason)
+    # The weights are linear between these epochs, so that none of the others needs a check.
+    bends = {1, *(weight["epochs"] for weight in complete if isinstance(weight, dict))}
     if not all(any(weight_in_epoch(w, epoch) for w in complete) for epoch in bends):  # type: ignore[arg-type]
         raise CatalogueError(path, weights, "at least one weight must be above 0 in every epoch")
     return complete
@@ -250,7 +249,7 @@ def _weight(weight: object) -> JSONValue:
 def _is_weight(value: object) -> TypeGuard[float]:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return math.isfinite(value) and value >= 0
+    return 0 <= value <= sys.float_info.max
 
 
 def _part_options(part: str, options: object) -> dict[str, JSONValue]:

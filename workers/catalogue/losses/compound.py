@@ -96,7 +96,7 @@ ENTRIES = (
         citation="Wei et al., AAAI 2020, arXiv:1911.11445; Fan et al., arXiv:2006.11392",
         space={"radius": Choices(values=(5, 15, 31)), "weight": Range(low=0.0, high=10.0)},
         formula="sum w BCE / sum w + 1 - (sum w p y + 1) / (sum w (p + y - p y) + 1), "
-        "w = 1 + 5 |mean of y over 31 x 31 - y|",
+        "w = 1 + `weight` |mean of y over 2 `radius` + 1 pixels per side - y|",
         edges="Empty: all weights are 1, with a gradient. Full: the image's frame weighs most.",
         use="Polyps, with the networks of PraNet and its successors.",
         fails="The published code passes reduce='none', a text that torch takes for true: its BCE "

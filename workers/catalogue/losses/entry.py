@@ -12,6 +12,9 @@ from workers.catalogue.spaces import Space
 MapName = Literal["signed_distance", "boundary_distance"]
 """Maps of a mask that a loss can need; the functions are in `workers.losses.maps`."""
 
+Sums = Literal["batch", "image"]
+"""Pixels that the sums of a loss run over: all of a batch, or those of each image."""
+
 LossKind = Literal["region", "distribution", "boundary", "compound"]
 
 
@@ -65,7 +68,7 @@ class LossEntry:
         exempt: Checks of `podium check loss` that its definition excludes, with the reason.
 
     Raises:
-        ValueError: `kind` or a map in `needs` is unknown.
+        ValueError: `kind` or a map in `needs` is unknown, or there are more values than cases.
     """
 
     name: str
@@ -94,3 +97,7 @@ class LossEntry:
             if name not in get_args(MapName):
                 msg = f"loss {self.name!r} needs an unknown map {name!r}; "
                 raise ValueError(msg + nearest(name, get_args(MapName)))
+        if len(self.values) > len(CASES):
+            known = ", ".join(repr(case.name) for case in CASES)
+            msg = f"loss {self.name!r} states {len(self.values)} `values`; "
+            raise ValueError(msg + f"state at most {len(CASES)}, one per case: {known}")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from workers.catalogue import Options
-from workers.catalogue.losses.entry import LossEntry
+from workers.catalogue.losses.entry import LossEntry, Sums
 from workers.catalogue.spaces import Range
 
 
 class SumsOptions(Options):
     """Pixels that the sums of a loss run over: the whole batch, or each image by itself."""
 
-    sums: Literal["batch", "image"] = "batch"
+    sums: Sums = "batch"
 
 
 class RegionOptions(SumsOptions):
@@ -30,7 +28,7 @@ class RegionOptions(SumsOptions):
 class ImageOptions(Options):
     """Pixels that the sums of a loss run over; each image by itself, as in its publication."""
 
-    sums: Literal["batch", "image"] = "image"
+    sums: Sums = "image"
 
 
 class TverskyOptions(RegionOptions):

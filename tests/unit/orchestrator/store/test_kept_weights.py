@@ -56,11 +56,14 @@ def test_lost_or_changed_weights_are_named_and_the_numbers_stay(store, tmp_path,
 
 def test_weights_of_a_killed_commit_are_removed_after_an_hour(store, tmp_path):
     left = tmp_path / "results" / "weights" / f"{trial_id(make_spec(2))}.safetensors"
-    left.write_bytes(b"of no trial")
-    os.utime(left, (NOW.timestamp(), NOW.timestamp()))
+    mine = left.with_name("my copy.safetensors")
+    for file in (left, mine):
+        file.write_bytes(b"of no trial")
+        os.utime(file, (NOW.timestamp(), NOW.timestamp()))
     assert store.verify(NOW + timedelta(minutes=59)).problems == ()
     (problem,) = store.verify(NOW + timedelta(minutes=61)).problems
     assert (problem.kind, problem.path) == ("orphan", f"weights/{left.name}")
     store.clean_up(LATER)
     assert not left.exists()
+    assert mine.exists()  # a file of the user is neither reported nor removed
     assert store.weights(trial_id(SPEC)) == b"some weights"

@@ -132,7 +132,7 @@ def _section(entry: LossEntry) -> str:
         entry.partner
     )
     facts = {
-        "Formula": f"`{entry.formula}`",
+        "Formula": f"`{entry.formula.replace('`', '')}`",
         "Source": f"{entry.citation}.",
         "Options": f"{_options(entry) or 'none'}. `podium tune` searches {_space(entry)}.",
         "Empty and full masks": entry.edges,

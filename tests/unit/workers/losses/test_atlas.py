@@ -11,6 +11,11 @@ def test_page_of_losses_is_that_of_the_catalogue():
     assert atlas.fill(page) == page, "run `python -m tests.unit.workers.losses.atlas`"
 
 
+def test_formula_of_a_section_is_one_span_of_code():
+    lines = [line for line in atlas.sections().splitlines() if line.startswith("- **Formula:**")]
+    assert [line for line in lines if line.count("`") != 2] == []
+
+
 def test_every_loss_has_one_figure():
     assert {file.stem for file in atlas.FIGURES.iterdir()} == {
         name for name in LOSSES if LOSSES.origin(name) is None

@@ -97,6 +97,11 @@ def test_every_check_but_the_cost_has_a_wrong_loss():
     assert set(WRONG) == set(NAMED) - {"cost"}
 
 
+def test_entry_with_more_values_than_cases_is_refused():
+    with pytest.raises(ValueError, match=r"'iou' states 6 `values`; state at most 5, .*'column'"):
+        replace(LOSSES["iou"], values=(0.0,) * 6)
+
+
 def test_loss_that_raises_fails_with_its_error(monkeypatch):
     entry = wrong_loss(monkeypatch, lambda x, t: x.no_such_method())
     found = run_check(NAMED["values"], entry)

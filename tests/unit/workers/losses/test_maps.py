@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from types import ModuleType
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from workers.catalogue import Options
-from workers.catalogue.losses import LOSSES, LossEntry, needed_maps
+from workers.catalogue.losses import LOSSES, needed_maps
 from workers.catalogue.losses.entry import MapName
 from workers.contract import Component, DataProtocol, Runtime, TrainingProtocol, TrialSpec
-from workers.losses import build_loss
 from workers.losses.maps import MAPS, distances, map_of_mask
 from workers.run import run_trial
 
@@ -44,9 +40,10 @@ def test_maps_have_the_values_by_hand(name, mask, expected):
 
 
 @pytest.mark.parametrize("name", MAPS)
-def test_distances_on_a_device_have_the_same_bits(name):
+@pytest.mark.parametrize("size", [(40, 33), (1, 9), (9, 1), (1, 1)])
+def test_distances_on_a_device_have_the_same_bits(name, size):
     random = np.random.default_rng(0)
-    masks = np.stack([random.random((40, 33)) < share for share in (0, 0.001, 0.02, 0.5, 0.99, 1)])
+    masks = np.stack([random.random(size) < share for share in (0, 0.001, 0.02, 0.5, 0.99, 1)])
     found = MAPS[name](*distances(torch.from_numpy(masks)[:, None]))
     expected = np.stack([map_of_mask(name, mask.astype(np.uint8)) for mask in masks])
     assert np.array_equal(found[:, 0].numpy(), expected)
@@ -54,44 +51,6 @@ def test_distances_on_a_device_have_the_same_bits(name):
 
 def test_every_map_name_has_a_function():
     assert set(MAPS) == set(get_args(MapName))
-
-
-def mean_of_map(logits_BCHW, truth_BCHW, *, signed_distance_BCHW):
-    """Returns the boundary loss."""
-    return (logits_BCHW.sigmoid() * signed_distance_BCHW).mean()
-
-
-@pytest.fixture
-def boundary(monkeypatch):
-    """A loss of the catalogue that needs a map."""
-    module = ModuleType("loss_with_a_map")
-    module.compute = mean_of_map  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    entry = LossEntry(
-        name="boundary-test", title="B", compute="loss_with_a_map:compute", options=Options,
-        kind="region", citation="none", needs=("signed_distance",),
-    )  # fmt: skip
-    monkeypatch.setitem(LOSSES, entry.name, entry)
-    return entry.name
-
-
-def test_loss_gets_a_map_of_each_channel(boundary):
-    # A of LOSSES.md: 0.079092; two channels (0, z): 0.101639.
-    logits = torch.tensor([[[[2.0, -1.0], [0.5, -3.0]]]], dtype=torch.float64)
-    truth = torch.tensor([[[1, 0], [1, 0]]])
-    loss = build_loss(boundary)
-    assert loss(logits, truth).item() == pytest.approx(0.079092, abs=1e-6)
-    both = torch.cat((torch.zeros_like(logits), logits), dim=1)
-    expected = (both.sigmoid() * loss_maps(truth)).mean()
-    assert loss(both, truth).item() == pytest.approx(expected.item())
-
-
-def loss_maps(truth):
-    lesion, rest = (
-        map_of_mask("signed_distance", mask.numpy().astype(np.uint8))
-        for mask in (truth[0], 1 - truth[0])
-    )
-    return torch.from_numpy(np.stack((rest, lesion))[None])
 
 
 def test_unknown_map_in_an_entry_is_refused():
@@ -117,9 +76,9 @@ def spec_of(loss, repeat=0):
     )  # fmt: skip
 
 
-def test_augmented_masks_have_maps_of_their_own(boundary, tmp_path, monkeypatch):
+def test_augmented_masks_have_maps_of_their_own(tmp_path, monkeypatch):
     flipped = ({"name": "flips", "horizontal": 1.0, "vertical": 0.0},)
-    spec = spec_of(boundary)
+    spec = spec_of("boundary")
     plain = train_loss(spec, tmp_path)
     assert len(list(tmp_path.glob("arrays/*-signed_distance-1.npy"))) == 1
     augmented = replace(spec, training=replace(spec.training, augmentation=flipped))
@@ -134,7 +93,7 @@ def train_loss(spec, folder):
     return result.epochs[0].train_loss
 
 
-def test_trials_of_a_node_compute_a_map_once_per_image(boundary, monkeypatch, tmp_path):
+def test_trials_of_a_node_compute_a_map_once_per_image(monkeypatch, tmp_path):
     masks = []
 
     def counted(name, mask):
@@ -145,14 +104,14 @@ def test_trials_of_a_node_compute_a_map_once_per_image(boundary, monkeypatch, tm
     train_loss(spec_of("dice"), tmp_path)
     assert masks == []
     assert not list(tmp_path.glob("arrays/*.npy"))
-    assert needed_maps(f"dice+{boundary}") == needed_maps(boundary) == ("signed_distance",)
-    cached = train_loss(spec_of(f"dice+{boundary}"), tmp_path)
-    train_loss(spec_of(boundary, repeat=1), tmp_path)
+    assert needed_maps("dice+boundary") == needed_maps("boundary") == ("signed_distance",)
+    cached = train_loss(spec_of("dice+boundary"), tmp_path)
+    train_loss(spec_of("boundary", repeat=1), tmp_path)
     assert len(masks) == 20
     (file,) = tmp_path.glob("arrays/*-signed_distance-1.npy")
     file.write_bytes(file.read_bytes()[:1000])
-    assert train_loss(spec_of(f"dice+{boundary}"), tmp_path) == cached
+    assert train_loss(spec_of("dice+boundary"), tmp_path) == cached
     assert len(masks) == 40
     # Computed inside from the truth of each batch: the same bits.
     monkeypatch.setattr("workers.run.needed_maps", lambda _: ())
-    assert train_loss(spec_of(f"dice+{boundary}"), tmp_path) == cached
+    assert train_loss(spec_of("dice+boundary"), tmp_path) == cached

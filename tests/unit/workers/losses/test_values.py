@@ -11,8 +11,6 @@ import torch
 
 from workers.catalogue.losses import STUDY_LOSSES
 from workers.losses import build_loss
-from workers.losses.boundary import distances_to_boundary
-from workers.losses.maps import maps_of_truth
 
 LN2 = math.log(2)
 LOGIT_08 = math.log(4)  # sigmoid(ln 4) = 0.8, sigmoid(-ln 4) = 0.2
@@ -258,16 +256,6 @@ def test_hausdorff_erosion_by_hand():
     logits = torch.full((1, 1, 3, 3), 100.0)
     value = build_loss("hausdorff-erosion")(logits, torch.zeros(1, 3, 3))
     assert value.item() == pytest.approx((0.5 + 4 * 0.3 + 4 * 0.1) / 9)
-
-
-def test_distances_on_the_device_equal_the_maps():
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(20):
-        size = torch.randint(1, 12, (2,), generator=generator).tolist()
-        density = torch.rand(3, 1, 1, 1, generator=generator) * 1.4 - 0.2
-        mask = torch.rand(3, 1, *size, generator=generator) < density
-        expected = maps_of_truth("boundary_distance", mask.float())
-        torch.testing.assert_close(distances_to_boundary(mask), expected)
 
 
 def test_soft_truth_of_the_jaccard_metric():

@@ -95,9 +95,9 @@ def parse_address(text: str) -> S3Address | str:
         AddressError: The text is empty, ambiguous, or of a kind that Podium does not read.
     """
     if not text.strip():
-        _refuse("must name a folder")
+        _refuse("must name a folder or file")
     if any(ord(char) < 32 or ord(char) == 127 for char in text):
-        _refuse("must name a folder, without control characters")
+        _refuse("must name a folder or file, without control characters")
     match = _SCHEME.match(text)
     scheme = match.group(1).lower() if match else ""
     slashes = len(match.group(2)) if match else 0

@@ -42,7 +42,10 @@ def new_model(name: NameArgument, folder: FolderOption = Path()) -> None:
 
 def _write(kind: str, axis: str, name: str, folder: Path, is_taken: bool) -> None:
     """Writes both files; refuses if one of them exists, so that nothing is overwritten."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+    if keyword.iskeyword(name):
+        msg = f"{name!r}: is a keyword of Python, which no module can have; choose another name"
+        raise UserError(msg)
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         msg = (
             f"{name!r}: the name must be that of a Python module: lower-case letters, digits and "
             "_, beginning with a letter"

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from orchestrator.config.document import Document, KeyPath, read_document
 from orchestrator.config.paths import resolve_local
-from orchestrator.config.problems import ABSENT, Problem, plain, refuse, show, translate
+from orchestrator.config.problems import ABSENT, Problem, refuse, show, translate
 from orchestrator.config.schema import (
     Choice,
     CodeChoice,
@@ -20,6 +20,7 @@ from orchestrator.config.schema import (
     LossesFile,
     TrainingSection,
 )
+from orchestrator.config.values import refuse_conversions
 from workers.catalogue import CatalogueError
 from workers.catalogue.code_files import digest_in, read_code, short_name, unknown_in_file
 from workers.catalogue.datasets import DATASETS, complete_dataset
@@ -114,7 +115,7 @@ def read_axis(
             elif isinstance(component.parameters.get("pretrained"), str) and axis == "models":
                 component, weights[component.label] = _by_content(component, folder)
         except CatalogueError as error:
-            problems.append(_locate(error, path, bare=isinstance(entries[path[1]], str)))
+            problems.append(_locate(error, path, choice, bare=isinstance(entries[path[1]], str)))
             continue
         components[path] = component
     problems += _told_apart(components)
@@ -176,8 +177,12 @@ def _component(axis: AxisName, choice: Choice, files: _Files) -> Component:
     if choice.alias in _TABLES[axis] and choice.alias != choice.name:
         reason = f"is the name of another entry; give {choice.name!r} another alias"
         raise CatalogueError(("alias",), choice.alias, reason)
-    name, complete = _COMPLETE[axis](files.full_name(axis, choice), parameters)
-    _refuse_conversions(("parameters",), parameters, complete)
+    full_name = files.full_name(axis, choice)
+    if len({digest_in(part) for part in full_name.split("+")} - {None}) > 1:
+        reason = "adds losses of two files; put both losses into one file"
+        raise CatalogueError(("name",), choice.name, reason)
+    name, complete = _COMPLETE[axis](full_name, parameters)
+    refuse_conversions(("parameters",), parameters, complete)
     return Component(name=name, parameters=complete, label=choice.alias or short_name(name))
 
 
@@ -234,27 +239,16 @@ def _rootless(components: Iterable[Component], roots: Mapping[str, str | None]) 
     return [Problem(path=("data", "root"), reason=reason)]
 
 
-def _refuse_conversions(path: tuple[str, ...], given: object, complete: object) -> None:
-    """Refuses values that the catalogue would convert without a note: true to 1, "64" to 64."""
-    if isinstance(given, Mapping) and isinstance(complete, Mapping):
-        for key in given:
-            _refuse_conversions((*path, str(key)), given[key], complete.get(key))
-        return
-    number = isinstance(complete, int | float) and not isinstance(complete, bool)
-    if number and isinstance(complete, int) and abs(complete) >= 2**63:
-        raise CatalogueError(path, given, "is too large for a whole number (64 bits)")
-    if number and isinstance(given, bool | str):
-        raise CatalogueError(path, given, "must be a number, without quotes")
-    if isinstance(complete, bool) and not isinstance(given, bool):
-        raise CatalogueError(path, given, "must be true or false")
+def _locate(error: CatalogueError, path: KeyPath, choice: Choice, *, bare: bool) -> Problem:
+    """Adds the key path to an error of the catalogue; an entry that is only a name has no keys.
 
-
-def _locate(error: CatalogueError, path: KeyPath, *, bare: bool) -> Problem:
-    """Adds the key path to an error of the catalogue; an entry that is only a name has no keys."""
+    A name is shown as it was written: the catalogue knows that of a file's entry with a digest.
+    """
     inner = () if bare and error.path == ("name",) else error.path
     if error.value is ABSENT:
         inner = ()
-    return Problem(path=(*path, *inner), value=error.value, reason=plain(error.reason))
+    value = choice.name if error.path == ("name",) else error.value
+    return Problem(path=(*path, *inner), value=value, reason=error.reason)
 
 
 def _told_apart(components: Mapping[KeyPath, Component]) -> list[Problem]:
@@ -268,7 +262,7 @@ def _told_apart(components: Mapping[KeyPath, Component]) -> list[Problem]:
         same_label, same_identity = labels.get(folded(label)), identities.get(identity)
         if same_identity:
             where, other = ".".join(map(str, same_identity[0])), same_identity[1]
-            same = f"{component.name} with {show(component.parameters)}"
+            same = f"{short_name(component.name)} with {show(component.parameters)}"
             reason = f"{label!r} and {other!r} ({where}) are both {same}; remove one"
             problems.append(Problem(path=path, reason=reason))
         elif same_label:

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from orchestrator.address import hide_credentials
 from orchestrator.config.document import Document, KeyPath
-from workers.catalogue import nearest
+from workers.catalogue import nearest, plain
 from workers.contract import UserError
 
 
@@ -43,15 +43,6 @@ _PLAIN = {
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "podium": "{reason}",
-}
-
-
-_WORDS = {
-    "Input should be": "must be",
-    "Value error, ": "",
-    "greater than or equal to": "at least",
-    "less than or equal to": "at most",
-    "Unable to parse input string as an integer, exceeded maximum size": "is too large",
 }
 
 
@@ -124,13 +115,6 @@ def translate(error: ErrorDetails, model: type[BaseModel]) -> Problem:
     if kind == "float_type" and isinstance(value, str):
         reason += ", without quotes"
     return Problem(path=path, value=value, reason=reason)
-
-
-def plain(message: str) -> str:
-    """Returns a message of pydantic in Podium's words."""
-    for theirs, ours in _WORDS.items():
-        message = message.replace(theirs, ours)
-    return message
 
 
 def _multiple(value: object, context: Mapping[str, Any]) -> str:

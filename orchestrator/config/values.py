@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -92,10 +92,35 @@ def check_betas(betas: list[float]) -> list[float]:
 def check_augmentation(value: object) -> list[dict[str, Any]]:
     """Returns the operations of an augmentation with all their options."""
     try:
-        return complete_augmentation(value)
+        complete = complete_augmentation(value)
+        refuse_conversions((), value, complete)
     except CatalogueError as error:
         place = ".".join(error.path)
         refuse_value(f"{place}: {error.value!r}: {error.reason}" if place else error.reason)
+    return complete
+
+
+def refuse_conversions(path: tuple[str, ...], given: object, complete: object) -> None:
+    """Refuses values that the catalogue would convert without a note: true to 1, "64" to 64.
+
+    Raises:
+        CatalogueError: A value has another type than its complete form.
+    """
+    if isinstance(given, Mapping) and isinstance(complete, Mapping):
+        for key in given:
+            refuse_conversions((*path, str(key)), given[key], complete.get(key))
+        return
+    if isinstance(given, list) and isinstance(complete, list):
+        for position, (item, made) in enumerate(zip(given, complete, strict=False)):
+            refuse_conversions((*path, str(position)), item, made)
+        return
+    number = isinstance(complete, int | float) and not isinstance(complete, bool)
+    if number and isinstance(complete, int) and abs(complete) >= 2**63:
+        raise CatalogueError(path, given, "is too large for a whole number (64 bits)")
+    if number and isinstance(given, bool | str):
+        raise CatalogueError(path, given, "must be a number, without quotes")
+    if isinstance(complete, bool) and not isinstance(given, bool):
+        raise CatalogueError(path, given, "must be true or false")
 
 
 def _check_cluster(text: str) -> str:

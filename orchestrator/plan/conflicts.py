@@ -29,7 +29,7 @@ def refuse_conflicts(grid: Grid, rows: Iterable[CommittedTrial]) -> None:
         axis: {component.label: identity_of(component) for component in components}
         for axis, components in axes.items()
     }
-    names = {component.name for components in axes.values() for component in components}
+    files = {digest_in(component.name) for components in axes.values() for component in components}
     problems: dict[str, None] = {}
     seen: set[tuple[str, str, str]] = set()
     known: set[tuple[object, ...]] = set()
@@ -55,7 +55,7 @@ def refuse_conflicts(grid: Grid, rows: Iterable[CommittedTrial]) -> None:
             key = (axis, getattr(row, axis), json.dumps(stored, sort_keys=True))
             if stored and key not in seen:
                 seen.add(key)
-                problems |= dict.fromkeys(_compare(axis, key[1], stored, identities[axis], names))
+                problems |= dict.fromkeys(_compare(axis, key[1], stored, identities[axis], files))
     if problems:
         shown = list(problems)[:_MAX_SHOWN]
         more = len(problems) - len(shown)
@@ -67,7 +67,7 @@ def _compare(
     label: str,
     stored: Mapping[str, object],
     identities: Mapping[str, str],
-    names: Collection[str],
+    files: Collection[str | None],
 ) -> list[str]:
     written = unicodedata.normalize("NFC", str(stored.get("label", label)))
     if written != label:
@@ -78,7 +78,7 @@ def _compare(
     identity = digest({"name": stored["name"], "parameters": stored["parameters"]})
     if label in identities and identities[label] != identity:
         name = str(stored["name"])
-        if digest_in(name) is not None and name not in names:
+        if digest_in(name) not in (None, *files):
             return [
                 f"{axis} {label!r}: the trials in the results were trained with {short_name(name)} "
                 f"from a file with another content (digest {digest_in(name)}); bring the file back "
@@ -87,7 +87,7 @@ def _compare(
             ]
         parameters = json.dumps(stored["parameters"], sort_keys=True)
         return [
-            f"{axis} {label!r}: in the results this label stands for {stored['name']} with "
+            f"{axis} {label!r}: in the results this label stands for {short_name(name)} with "
             f"{parameters}, and here for something else; give it an alias here, or set results "
             "to another location"
         ]

@@ -50,6 +50,7 @@ def test_new_refuses_names_and_never_overwrites(folder):
         ("model", "tilted", "tilted.py: exists and is not overwritten"),
         ("loss", "dice", "a loss of this name exists (podium list losses)"),
         ("loss", "torch", "a Python module of this name is installed"),
+        ("loss", "class", "'class': is a keyword of Python"),
         ("model", "my-net", "the name must be that of a Python module"),
     ):
         done = command(folder, "-m", "orchestrator", "new", kind, name)

@@ -11,6 +11,23 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workers.contract import JSONValue
 
+_WORDS = {
+    "Input should be": "must be",
+    "Value error, ": "",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "Unable to parse input string as an integer, exceeded maximum size": "is too large",
+    ", unable to parse string as an integer": "",
+    ", unable to parse string as a number": "",
+    ", got a number with a fractional part": "",
+    "Tuple should have": "must have",
+    " after validation": "",
+    "a valid tuple": "a list",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "Field required": "a value is missing",
+}
+
 
 class Options(BaseModel):
     """Parameters of a catalogue entry: checked once, frozen, complete.
@@ -49,6 +66,13 @@ def nearest(name: object, known: Iterable[str]) -> str:
     return f"{hint}known: {', '.join(names)}"
 
 
+def plain(message: str) -> str:
+    """Returns a message of pydantic in Podium's words."""
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    return message
+
+
 def complete_options(
     options: type[Options], parameters: Mapping[str, Any], path: tuple[str, ...] = ("parameters",)
 ) -> dict[str, JSONValue]:
@@ -66,7 +90,7 @@ def complete_options(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = tuple(str(part) for part in first["loc"])
-        raise CatalogueError((*path, *where), first["input"], first["msg"]) from None
+        raise CatalogueError((*path, *where), first["input"], plain(first["msg"])) from None
     complete: dict[str, JSONValue] = checked.model_dump(mode="json")
     for key in options.later:
         if complete[key] == options.model_fields[key].default:

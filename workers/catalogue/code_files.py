@@ -8,19 +8,21 @@ changed file therefore gives another loss, and two files can define one name.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import linecache
+import math
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NoReturn
+from types import ModuleType, UnionType
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from pydantic import ValidationError
 
-from workers.catalogue import Options, nearest
+from workers.catalogue import Options, nearest, plain
 from workers.contract import CodeFile, UserError
 
 MAX_SOURCE_BYTES = 1 << 20
@@ -92,9 +94,10 @@ def import_code(file: CodeFile) -> ModuleType:
         with contextlib.redirect_stdout(sys.stderr):  # standard output may be JSON
             exec(code, module.__dict__)
     except BaseException as error:
+        # Also SystemExit: a file that ends the process would end a command without a message.
         del sys.modules[name]
-        if isinstance(error, KeyboardInterrupt):
-            raise
+        if isinstance(error, KeyboardInterrupt | MemoryError):
+            raise  # of the user or the machine, and no fault of the file
         line = error.lineno if isinstance(error, SyntaxError) else file.line_of(error)
         text = error.msg if isinstance(error, SyntaxError) else str(error)
         msg = f"{_place(file, line)}: {type(error).__name__}: {text}{_remedy(error)}"
@@ -134,9 +137,39 @@ class Call:
     searched: tuple[str, ...] = ()
 
 
-def is_from_module(call: Call, module: ModuleType) -> bool:
-    """Returns whether the function of an entry is in a module."""
-    return call.reference.partition(":")[0] == module.__name__
+def check_fields(entry: Any, file: CodeFile) -> None:  # noqa: ANN401 - of any catalogue
+    """Checks the fields of an entry of a file: their types, and numbers are above 0.
+
+    Raises:
+        UserError: A field is wrong; the message names file, line and field.
+    """
+    kinds = get_type_hints(type(entry))
+    for field in dataclasses.fields(entry):
+        value, reason = getattr(entry, field.name), None
+        if not _is_a(value, kinds[field.name]):
+            reason = f"must be of type {field.type}"
+        elif _is_a(value, float) and not 0 < value < math.inf:
+            reason = "must be a finite number above 0"
+        if reason is not None:
+            line = _line_of_entry(file, entry.name)
+            _refuse(file, line, entry.name, f"{field.name}={value!r} {reason}")
+
+
+def _is_a(value: object, kind: Any) -> bool:  # noqa: ANN401 - an annotation
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return value in inner
+    if origin is UnionType:
+        return any(_is_a(value, one) for one in inner)
+    if origin is type:
+        return isinstance(value, type) and issubclass(value, inner)
+    if kind in (int, float):
+        return isinstance(value, int | kind) and not isinstance(value, bool)
+    if origin is tuple and isinstance(value, tuple):
+        return all(_is_a(item, inner[0]) for item in value)
+    if origin is Mapping and isinstance(value, Mapping):
+        return all(_is_a(item, inner[1]) for item in value.values())
+    return isinstance(value, origin or kind)
 
 
 def check_entry(name: str, call: Call, file: CodeFile, module: ModuleType) -> str:
@@ -148,16 +181,15 @@ def check_entry(name: str, call: Call, file: CodeFile, module: ModuleType) -> st
     Raises:
         UserError: Something is wrong; the message names file and line.
     """
-    entry_line = _line_with(file, f'name="{name}"', f"name='{name}'")
+    entry_line = _line_of_entry(file, name)
 
     def refuse(reason: str, line: int | None = entry_line) -> NoReturn:
-        msg = f"{_place(file, line)}: entry {name!r}: {reason}"
-        raise UserError(msg)
+        _refuse(file, line, name, reason)
 
     if not _NAME.fullmatch(name):
         refuse("the name must begin with a letter or digit and have only letters, digits, _ . -")
-    wanted = call.reference.partition(":")[2]
-    if not is_from_module(call, module):
+    source, _, wanted = call.reference.partition(":")
+    if source != module.__name__:
         refuse(
             f"{call.reference!r} is no function of this file; write f'{{__name__}}:FUNCTION' with "
             "a function of this file"
@@ -178,7 +210,8 @@ def check_entry(name: str, call: Call, file: CodeFile, module: ModuleType) -> st
         call.options.model_validate(call.options().model_dump(warnings=False))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        refuse(f"option {'.'.join(map(str, first['loc']))!r} needs a valid default: {first['msg']}")
+        key = ".".join(map(str, first["loc"]))
+        refuse(f"option {key!r} needs a valid default: {plain(first['msg'])}")
     for key in call.searched:
         if key not in call.options.model_fields:
             refuse(f"space has an unknown option; {nearest(key, call.options.model_fields)}")
@@ -187,6 +220,15 @@ def check_entry(name: str, call: Call, file: CodeFile, module: ModuleType) -> st
 
 def _module_of(value: Any) -> str | None:  # noqa: ANN401 - any object of a module
     return getattr(value, "__module__", None)
+
+
+def _refuse(file: CodeFile, line: int | None, name: object, reason: str) -> NoReturn:
+    msg = f"{_place(file, line)}: entry {name!r}: {reason}"
+    raise UserError(msg)
+
+
+def _line_of_entry(file: CodeFile, name: object) -> int | None:
+    return _line_with(file, f'name="{name}"', f"name={name!r}")
 
 
 def _line_with(file: CodeFile, *texts: str) -> int | None:

@@ -11,8 +11,8 @@ from typing import Generic, NoReturn, Protocol, TypeVar
 from workers.catalogue.code_files import (
     Call,
     check_entry,
+    check_fields,
     import_code,
-    is_from_module,
     read_code,
 )
 from workers.contract import CodeFile, UserError
@@ -123,12 +123,10 @@ class Catalogue(MutableMapping[str, Entry], Generic[Entry]):
         module = import_code(file)
         names: dict[str, str] = {}
         for entry in list({id(one): one for one in vars(module).values()}.values()):
-            if not isinstance(entry, self._class):
-                continue
-            call = self._call(entry)
-            if entry.name in self and not is_from_module(call, module):
-                continue  # an entry of this catalogue that the file has imported
-            place = check_entry(entry.name, call, file, module)
+            if not isinstance(entry, self._class) or any(entry is one for one in self.values()):
+                continue  # also an entry of this catalogue that the file has imported
+            check_fields(entry, file)
+            place = check_entry(entry.name, self._call(entry), file, module)
             if entry.name in self or entry.name in names:
                 other = "the file" if entry.name in names else "Podium or an installed package"
                 msg = f"{place}: {other} already has an entry {entry.name!r}; rename one of them"

@@ -145,7 +145,7 @@ def test_preset_is_its_list_of_operations_with_defaults():
         ([{"name": "gamma", "gamma": [2, 1]}], r"must not be larger, as in \[1, 2\]"),
         ([{"name": "gamma", "gamma": [0, 1]}], "greater than 0"),
         ([{"name": "affine", "shear": [80, 100]}], "less than 90"),
-        ([{"name": "blur", "sigma": [1, 11]}], "less than or equal to 10"),
+        ([{"name": "blur", "sigma": [1, 11]}], "must be at most 10"),
         ([{"flips": {}}], "a mapping with the key 'name'"),
         (3, "must be a list of operations, or one of none, flips"),
     ],

@@ -72,8 +72,9 @@ def split_loss(name: str) -> tuple[str, ...]:
             culprit = f"unknown loss {part!r}" if len(parts) > 1 else "unknown loss"
             raise CatalogueError(("name",), name, f"{culprit}; {known}")
         if [short_name(one) for one in parts].count(short_name(part)) > 1:
-            remedy = f"name {part!r} once and give it a weight"
-            raise CatalogueError(("name",), name, f"{part!r} is named twice; {remedy}")
+            short = short_name(part)
+            reason = f"{short!r} is named twice; name {short!r} once and give it a weight"
+            raise CatalogueError(("name",), name, reason)
     return parts
 
 

@@ -107,7 +107,10 @@ def test_trial_gets_only_the_code_that_it_needs(folder):
     ("override", "message"),
     [
         ("losses.1.name=tilded", r"losses.1.name: 'tilded': .*mine.py has no loss of this name;"),
-        ("losses.1.name=tilted+tilted", "'tilted.*' is named twice"),
+        ("losses.1.name=tilted+tilted", r"'tilted\+tilted': 'tilted' is named twice; name"),
+        ("losses.1.name=tilted+dicee", r"losses.1.name: 'tilted\+dicee': unknown loss 'dicee'"),
+        ("losses.0={file: code/mine.py, name: tilted, alias: x}", "are both tilted with {"),
+        ("losses.1.file=''", "losses.1.file: '': must name a folder or file"),
         ("losses.1.file=code/gone.py", r"losses.1.file: .*gone.py: no such file; did you mean"),
         ("losses.1.file=code/empty.py", r"empty.py defines no loss; `podium new loss NAME` writes"),
         ("losses.1.file=code/wrong.py", r"losses.1.file: .*wrong.py:2: SyntaxError: "),
@@ -136,6 +139,15 @@ def test_included_losses_use_the_files_of_the_configuration(folder):
     assert [loss.label for loss in config.losses] == ["tilted (tuned)", "tilted"]
     with pytest.raises(UserError, match=r"tuned.yaml:\d+: losses.0.name: .*is listed; add {file:"):
         load(folder, "losses=[bce, {from: tuned.yaml}]")
+
+
+def test_sum_of_losses_of_two_files_is_refused(folder):
+    # A trial gets the code of one file; the digests of both are known here.
+    digest = load(folder).code[0].digest
+    put(folder, CODE.replace("tilted", "curved"), name="curved.py")
+    sums = f"losses=[{{file: code/curved.py, name: curved+tilted@{digest}}}, {TILTED[8:]}"
+    with pytest.raises(UserError, match=r"losses.0.name: .*: adds losses of two files; put both"):
+        load(folder, sums)
 
 
 def test_included_file_cannot_run_code(folder):
@@ -173,6 +185,9 @@ def test_changed_file_is_a_conflict_with_the_results(folder):
         model=spec.model.label, loss=spec.loss.label, spec=json.dumps(spec.to_json()),
     )  # fmt: skip
     refuse_conflicts(old, [row])
+    other = "losses=[{file: code/mine.py, name: tilted+bce, alias: tilted}]"  # the same content
+    with pytest.raises(UserError, match="this label stands for tilted with"):
+        refuse_conflicts(build_grid(load(folder, other)), [row])
     put(folder, CODE + "# changed\n")
     with pytest.raises(UserError, match=r"loss 'tilted': .* a file with another content") as caught:
         refuse_conflicts(build_grid(load(folder, TILTED)), [row])

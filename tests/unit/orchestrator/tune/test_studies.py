@@ -241,7 +241,7 @@ REFUSED = [
     ("{'*': {gama: null}}", r"tune\.spaces\.\*\.gama: null: no loss of this file has it; did you"),
     ("{focal: {gamma: {low: 2, high: 1}}}", "low must be below high"),
     ("{focal: {gamma: {low: 0, high: 1, log: true}}}", "a logarithmic range begins above 0"),
-    ("{focal: {gamma: {low: -1, high: 1}}}", r"focal\.gamma: .*greater than or equal to 0"),
+    ("{focal: {gamma: {low: -1, high: 1}}}", r"focal\.gamma: .*must be at least 0"),
     ("{focal: {gamma: {low: 1, high: 2}}}", "leaves out the default 0.2"),
     ("{focal: {gamma: {low: 0}}}", r"must be \{low: "),
     ("{focal: {gamma: {low: true, high: 2}}}", "low and high must be numbers"),

@@ -126,6 +126,7 @@ def test_trial_trains_with_code_that_is_on_no_disk(tmp_path):
 
 FUNCTION = CODE.splitlines().index("def squared(logits_BCHW, truth_BCHW, *, miss):") + 1
 ENTRY = next(n for n, line in enumerate(CODE.splitlines(), 1) if 'name="tilted"' in line)
+MODEL = next(n for n, line in enumerate(CODE.splitlines(), 1) if 'name="shallow"' in line)
 MEAN = next(n for n, line in enumerate(CODE.splitlines(), 1) if ".square()" in line)
 
 
@@ -139,9 +140,12 @@ MEAN = next(n for n, line in enumerate(CODE.splitlines(), 1) if ".square()" in l
         (":squared", ":squarred", ENTRY, "no function 'squarred'; did you mean 'squared'"),
         (", *, miss):", "):", FUNCTION, r"must accept the call squared\(log.*miss\)"),
         (", truth_BCHW, *", ", *", FUNCTION, "too many positional arguments"),
-        ("default=2.0, ", "", ENTRY, "option 'miss' needs a valid default: Field required"),
+        ("default=2.0, ", "", ENTRY, "option 'miss' needs a valid default: a value is missing"),
         ("default=2.0, ", "default='a', ", ENTRY, "option 'miss' needs a valid default: "),
         ('"miss": R', '"mis": R', ENTRY, "space has an unknown option; did you mean 'miss'"),
+        ('"miss": R', '"miss": None or 3 or R', ENTRY, "space={'miss': 3} must be of type Space"),
+        ('title="Tilted"', "title=None", ENTRY, "title=None must be of type str"),
+        ("options=TiltedOptions", "options=dict", ENTRY, r"must be of type type\[Options\]"),
         ('name="tilted"', 'name="dice"', FUNCTION, "Podium .* already has an entry 'dice'; rename"),
         ('name="tilted"', 'name="tilted+"', ENTRY, "must begin with a letter or digit"),
         ('f"{__name__}:squared"', '"torch:square"', ENTRY, "is no function of this file"),
@@ -163,6 +167,35 @@ def test_wrong_file_is_refused_with_its_line(old, new, line, message):
     with pytest.raises(UserError, match=message) as caught:
         LOSSES.add_file(code((old, new)))
     assert str(caught.value).startswith(f"/home/ada/tilted.py:{line}: ")
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("parameters='x'", "parameters='x' must be of type int"),
+        ("parameters=True", "parameters=True must be of type int"),
+        ("gmacs_224=0", "gmacs_224=0 must be a finite number above 0"),
+        ("gmacs_224=float('nan')", "gmacs_224=nan must be a finite number above 0"),
+        ("variants=[]", r"variants=\[\] must be of type tuple\[Variant, ...\]"),
+        ("weights=3", "weights=3 must be of type Callable.* | None"),
+    ],
+)
+def test_wrong_field_of_a_model_is_refused(field, message):
+    fields = "parameters=117, gmacs_224=0.006, "
+    key = field.partition("=")[0]
+    kept = ", ".join(one for one in fields.split(", ") if not one.startswith(key))
+    file = code((fields, f"{kept}{field}, "))
+    place = rf"^/home/ada/tilted.py:{MODEL}: entry 'shallow': "
+    with pytest.raises(UserError, match=place + message):
+        MODELS.add_file(file)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_error_that_is_not_of_the_file_is_raised_unchanged(error):
+    stopping = code(("from torch import nn", f"from torch import nn; raise {error.__name__}"))
+    for _ in range(2):  # the second import is not taken from the first, which did not end
+        with pytest.raises(error):
+            LOSSES.add_file(stopping)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_spaces_around_the_plus_mean_nothing():
         ("iou+", {}, ("name",), "unknown loss ''"),
         ("iou+iou", {}, ("name",), "'iou' is named twice"),
         ("focal", {"gama": 2}, ("parameters", "gama"), "did you mean 'gamma'"),
-        ("focal", {"gamma": -1}, ("parameters", "gamma"), "greater than or equal to 0"),
+        ("focal", {"gamma": -1}, ("parameters", "gamma"), "must be at least 0"),
         ("focal", {"alpha": math.inf}, ("parameters", "alpha"), "finite"),
         ("iou", {"sums": "pixel"}, ("parameters", "sums"), "'batch' or 'image'"),
         ("iou", {"weights": [1]}, ("parameters", "weights"), "unknown parameter"),

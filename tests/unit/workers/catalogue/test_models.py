@@ -94,8 +94,8 @@ def test_complete_model_fills_defaults_and_is_idempotent(name, given, complete):
         ("fcn", {"width": 8}, ("parameters", "width"), "known: pretrained"),
         ("colonsegnet", {"width": 8}, ("parameters", "width"), "it takes none"),
         ("colonsegnet", {"pretrained": True}, ("parameters", "pretrained"), "it takes none"),
-        ("fanet", {"iterations": 0}, ("parameters", "iterations"), "greater than or equal to 1"),
-        ("nnunet", {"stages": 7}, ("parameters", "stages"), "less than or equal to 6"),
+        ("fanet", {"iterations": 0}, ("parameters", "iterations"), "must be at least 1"),
+        ("nnunet", {"stages": 7}, ("parameters", "stages"), "must be at most 6"),
         ("nnunet", {"pretrained": True}, ("parameters", "pretrained"), "known: stages"),
         (
             "frozen-vit",
@@ -121,7 +121,12 @@ def test_complete_model_fills_defaults_and_is_idempotent(name, given, complete):
             ("parameters", "pretrained"),
             "no weights of convnext_tiny; set `pretrained`",
         ),
-        ("deeplabv3plus", {"atrous_rates": [6, 12]}, ("parameters", "atrous_rates", "2"), "Field"),
+        (
+            "deeplabv3plus",
+            {"atrous_rates": [6, 12]},
+            ("parameters", "atrous_rates", "2"),
+            "a value is missing",
+        ),
     ],
 )
 def test_refusals_name_path_and_reason(name, given, path, hint):

@@ -1,4 +1,4 @@
-"""Fills networks with fixed numbers, and names their tensors as the reference does."""
+"""Fills networks with fixed numbers, and states them in plain functions as the reference does."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import functools
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 SHAPES = Path(__file__).parents[3] / "data" / "shapes"
 LEFT_OUT: dict[str, tuple[tuple[str, ...], int]] = {
@@ -23,6 +24,8 @@ LEFT_OUT: dict[str, tuple[tuple[str, ...], int]] = {
 """What the authors' state dict holds but never runs or trains, and the parameters in it."""
 STATISTICS = re.compile("running_mean|running_var|num_batches_tracked")
 _PRIME = 1_000_003
+
+State = Mapping[str, Tensor]
 
 
 @functools.cache
@@ -76,3 +79,26 @@ def by_reference_name(model: nn.Module, names: list[str]) -> dict[str, Tensor]:
 def relative_error(result: Tensor, expected: Tensor) -> float:
     """Returns the greatest difference, relative to the greatest expected magnitude."""
     return ((result - expected).abs().max() / expected.abs().max()).item()
+
+
+def block(state: State, name: str) -> dict[str, Tensor]:
+    """Returns the tensors below a name, under what is left of theirs."""
+    return {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")}
+
+
+def conv_norm(state: State, conv: str, norm: str, x: Tensor, **options: int) -> Tensor:
+    """Returns a convolution and batch norm in evaluation mode, in plain functions."""
+    x = functional.conv2d(x, state[f"{conv}.weight"], state[f"{conv}.bias"], **options)
+    s = block(state, norm)
+    scale = s["weight"] / (s["running_var"] + 1e-5).sqrt()
+    return x * scale[:, None, None] + (s["bias"] - s["running_mean"] * scale)[:, None, None]
+
+
+def residual(state: State, x: Tensor) -> Tensor:
+    """Returns the block of ColonSegNet and FANet, under the authors' names."""
+    main = conv_norm(state, "conv1", "bn1", x, padding=1).relu()
+    main = conv_norm(state, "conv2", "bn2", main, padding=1)
+    shortcut = conv_norm(state, "conv3", "bn3", x)
+    hidden = (shortcut.mean((2, 3)) @ state["se.fc.0.weight"].T).relu()
+    gate = (hidden @ state["se.fc.2.weight"].T).sigmoid()
+    return (main + shortcut * gate[..., None, None]).relu()

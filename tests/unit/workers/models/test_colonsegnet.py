@@ -10,11 +10,14 @@ from torch.nn import functional
 
 from tests.unit.workers.models.demands import without_memory
 from tests.unit.workers.models.filling import (
+    block,
     by_reference_name,
+    conv_norm,
     fill,
     noise,
     reference_shapes,
     relative_error,
+    residual,
 )
 from workers.models import build_model
 
@@ -25,27 +28,6 @@ IMAGE = 1.5 * noise((2, 3, 32, 64), stream=999)
 @pytest.fixture(scope="module")
 def filled():
     return fill(build_model("colonsegnet"), gain=2.2)
-
-
-def block(state, name):
-    """The tensors below a name, under what is left of theirs."""
-    return {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")}
-
-
-def conv_norm(state, conv, norm, x, **options):
-    x = functional.conv2d(x, state[f"{conv}.weight"], state[f"{conv}.bias"], **options)
-    s = block(state, norm)
-    scale = s["weight"] / (s["running_var"] + 1e-5).sqrt()
-    return x * scale[:, None, None] + (s["bias"] - s["running_mean"] * scale)[:, None, None]
-
-
-def residual(state, x):
-    main = conv_norm(state, "conv1", "bn1", x, padding=1).relu()
-    main = conv_norm(state, "conv2", "bn2", main, padding=1)
-    shortcut = conv_norm(state, "conv3", "bn3", x)
-    hidden = (shortcut.mean((2, 3)) @ state["se.fc.0.weight"].T).relu()
-    gate = (hidden @ state["se.fc.2.weight"].T).sigmoid()
-    return (main + shortcut * gate[..., None, None]).relu()
 
 
 def expected_logits(state, image):

@@ -9,11 +9,14 @@ from torch.nn import functional
 
 from tests.unit.workers.models.demands import count, without_memory
 from tests.unit.workers.models.filling import (
+    block,
     by_reference_name,
+    conv_norm,
     fill,
     noise,
     reference_shapes,
     relative_error,
+    residual,
 )
 from workers.models import build_model
 from workers.models.fanet import FANet, otsu_mask
@@ -26,27 +29,6 @@ MASK = noise((2, 1, 32, 64), stream=998) > 0.3
 @pytest.fixture(scope="module")
 def filled():
     return fill(build_model("fanet"), gain=2.2)
-
-
-def block(state, name):
-    """The tensors below a name, under what is left of theirs."""
-    return {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")}
-
-
-def conv_norm(state, conv, norm, x, padding=0):
-    x = functional.conv2d(x, state[f"{conv}.weight"], state[f"{conv}.bias"], padding=padding)
-    s = block(state, norm)
-    scale = s["weight"] / (s["running_var"] + 1e-5).sqrt()
-    return x * scale[:, None, None] + (s["bias"] - s["running_mean"] * scale)[:, None, None]
-
-
-def residual(state, x):
-    main = conv_norm(state, "conv1", "bn1", x, padding=1).relu()
-    main = conv_norm(state, "conv2", "bn2", main, padding=1)
-    shortcut = conv_norm(state, "conv3", "bn3", x)
-    hidden = (shortcut.mean((2, 3)) @ state["se.fc.0.weight"].T).relu()
-    gate = (hidden @ state["se.fc.2.weight"].T).sigmoid()
-    return (main + shortcut * gate[..., None, None]).relu()
 
 
 def mix_pool(state, x, mask):

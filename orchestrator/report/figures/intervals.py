@@ -13,13 +13,12 @@ from orchestrator.ranking.choices import ESTIMANDS
 from orchestrator.ranking.podium_chances import LossCertainty, NullPoints, PodiumCertainty
 from orchestrator.report.data import RankedSweep
 from orchestrator.report.figures.files import csv_text, table_texts
-from orchestrator.report.figures.ranks import AXIS_TITLES
+from orchestrator.report.figures.ranks import AXIS_TITLES, no_draws
 from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
     NORMAL,
     SMALL,
     Drawn,
-    NothingToDrawError,
     axes_at,
     inch_axes,
     provisional_text,
@@ -45,9 +44,7 @@ def intervals_figure(sweep: RankedSweep, certainty: Certainty) -> Drawn:
     """
     found = [podium for podium in certainty.podiums.values() if any(map(_drawn, podium.losses))]
     if not found:
-        refusals = [certainty.refusal, *(each.refusal for each in certainty.podiums.values())]
-        reasons = dict.fromkeys(filter(None, refusals))
-        raise NothingToDrawError(" ".join(reasons) or "no new sweeps were drawn")
+        raise no_draws(certainty)
     return Drawn(
         name="intervals",
         figure=_draw(sweep, found),

@@ -19,6 +19,7 @@ from orchestrator.report.figures.files import (
     stale_figures,
     table_texts,
 )
+from orchestrator.report.figures.intervals import intervals_figure
 from orchestrator.report.figures.ranks import stacked_figure
 from orchestrator.report.figures.significance import significance_figure
 from orchestrator.report.figures.style import drawing_style
@@ -261,3 +262,19 @@ def test_captions_and_refusals_with_nineteen_losses():
     assert "In the cells" not in narrow.caption
     assert "Green" in narrow.caption
     assert "Green" not in narrow.texts["md"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "here", "new"),
+    [
+        ((2, 2, 3, 2), "Here: the same probabilities with new repeats", True),
+        ((2, 2, 3, 1), None, True),
+        ((1, 1, 3, 2), "Here: probability to be 1st, or among the first three, with new", False),
+    ],
+)
+def test_the_caption_of_intervals_explains_only_shown_columns(sizes, here, new):
+    sweep = arranged(small(*sizes))
+    with drawing_style():
+        caption = intervals_figure(sweep, compute_statistics(sweep).certainty).caption
+    assert ("New: probability to be 1st" in caption) == new
+    assert here in caption if here else "Here:" not in caption

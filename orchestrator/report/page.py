@@ -10,7 +10,6 @@ from typing import Any
 from orchestrator.ranking.certainty import Certainty
 from orchestrator.ranking.choices import ESTIMANDS
 from orchestrator.ranking.images import follows_from_counts
-from orchestrator.ranking.pairs import PairCertainty
 from orchestrator.ranking.places import TIE_MEANINGS
 from orchestrator.ranking.podium import Podium
 from orchestrator.ranking.sentences import best_set_sentence, headline, null_sentence
@@ -19,13 +18,13 @@ from orchestrator.report.curves import HEIGHT, WIDTH, curve_data, draw_panel
 from orchestrator.report.data import RankedSweep, ReportData, ReportFiles, arrange
 from orchestrator.report.figures.drawing import draw_figures
 from orchestrator.report.figures.files import stale_figures
+from orchestrator.report.figures.ranks import LEAST_SHARE
 from orchestrator.report.heat import HeatCell, HeatView, heat_metrics, heat_views, place_text
 from orchestrator.report.palette import PREDICTION_COLOUR, TRUTH_COLOUR
 from orchestrator.report.predictions import draw_examples
 from orchestrator.report.rendering import embedded_json, render
 from orchestrator.report.sections import Sections, compute_sections
 from orchestrator.report.standings import other_ways_matter, podium_steps, shown_metrics
-from orchestrator.report.statistics import Statistics, differs
 from orchestrator.wording import (
     FOR_SCRIPTS,
     MISSING,
@@ -48,9 +47,6 @@ RANK_PICTURES = {
     "tau_violins": "Violins: how similar new sweeps are to this sweep",
 }
 """Figures that the page shows in a folded section, with their titles."""
-
-LEAST_SHARE = 0.004
-"""Rarer places have no blob: it would be smaller than a dot."""
 
 
 def render_page(sections: Sections, figures: Mapping[str, bytes]) -> str:
@@ -95,7 +91,6 @@ def render_page(sections: Sections, figures: Mapping[str, bytes]) -> str:
         least_share=LEAST_SHARE,
         nulls={axis: null_sentence(found) for axis, found in certainty.podiums.items()},
         group_sentences=_group_sentences(sweep, certainty),
-        verdict=lambda pair: _verdict(sweep, statistics, pair),
         titles_of=lambda losses: (
             list_text([sweep.title("loss", loss) for loss in losses]) or MISSING
         ),
@@ -184,14 +179,6 @@ def _group_sentences(sweep: RankedSweep, certainty: Certainty) -> list[str]:
         other = headline(certainty.if_missing, lambda loss: sweep.title("loss", loss))
         sentences.append(f"The same if the diverged trials were missing: {other}")
     return sentences
-
-
-def _verdict(sweep: RankedSweep, statistics: Statistics, pair: PairCertainty) -> str:
-    """Returns the class of a cell of the significance map."""
-    if not differs(pair, statistics.certainty.alpha):
-        return ""
-    lower_is_better = sweep.ranking.measure.lower_is_better
-    return "beats" if (pair.difference < 0) == lower_is_better else "loses"
 
 
 def _rank_pictures(figures: Mapping[str, bytes]) -> list[tuple[str, str]]:

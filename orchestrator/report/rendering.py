@@ -88,11 +88,6 @@ def _source(environment: Environment, name: str) -> str:
     return loader.get_source(environment, name)[0]
 
 
-def _plurals(axes: Iterable[str]) -> str:
-    """Returns `datasets, models and repeats`."""
-    return wording.list_text([f"{axis}s" for axis in axes])
-
-
 _FILTERS = {
     "points": wording.points_text,
     "decimal": wording.decimal_text,
@@ -114,6 +109,5 @@ _FILTERS = {
     "hours": wording.hours_text,
     "duration": wording.duration_text,
     "bytes": wording.bytes_text,
-    "plurals": _plurals,
     "nobreak": lambda text: text.replace(" %", "\u00a0%"),
 }

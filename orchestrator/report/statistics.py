@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from orchestrator.ranking.certainty import Certainty, certainty
 from orchestrator.ranking.leads import Leads, leads
@@ -45,6 +46,13 @@ class Statistics:
                 return _turned(found)
         return None
 
+    def verdict(self, pair: PairCertainty) -> Literal["beats", "loses", ""]:
+        """Returns what the test of all pairs says of the first loss; empty if it finds nothing."""
+        if not _differs(pair, self.certainty.alpha):
+            return ""
+        better = self.compared.index(pair.first) < self.compared.index(pair.second)
+        return "beats" if better else "loses"
+
 
 def compute_statistics(sweep: RankedSweep) -> Statistics:
     """Computes all statistics."""
@@ -62,7 +70,7 @@ def compute_statistics(sweep: RankedSweep) -> Statistics:
     compared = tuple(
         dict.fromkeys(name for pair in found.pairs for name in (pair.first, pair.second))
     )
-    wins = Counter(pair.first for pair in found.pairs if differs(pair, found.alpha))
+    wins = Counter(pair.first for pair in found.pairs if _differs(pair, found.alpha))
     return Statistics(
         certainty=found,
         compared=compared,
@@ -72,7 +80,7 @@ def compute_statistics(sweep: RankedSweep) -> Statistics:
     )
 
 
-def differs(pair: PairCertainty, alpha: float) -> bool:
+def _differs(pair: PairCertainty, alpha: float) -> bool:
     """Returns whether the test of all pairs tells two losses apart."""
     return pair.p_tukey is not None and pair.p_tukey <= alpha
 

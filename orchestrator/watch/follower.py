@@ -168,6 +168,7 @@ class Follower:
         document = self._feed.grids[-1]
         trials = self._feed.trials()
         own = trials[trials["trial_id"].isin(set(document["trial_ids"]))]
+        self._certainty, self._notes = {}, ()
         if own.empty:
             return {}
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,19 +177,7 @@ def _notes(
                 f"{len(known) * 0.05:.0f} would. Each of them is for more repeats of its dataset "
                 "and model."
             )
-        if any(entry.difference.low is not None for entry in losses):
-            about: Estimand = (
-                "other" if len({cell.model for cell in cells}) > 1 else "other_datasets"
-            )
-            notes.append(
-                f"The interval of a loss is for {ESTIMANDS[about]}: it includes how much the "
-                "difference varies over them."
-            )
-        else:
-            notes.append(
-                "The losses have no interval: it needs two datasets or more, each with the same "
-                "models on both sides, and differences that are not all equal."
-            )
+        notes += _interval_notes(losses, lambda loss: b.sweep.title("loss", loss))
     else:
         notes.append("A and B have no combination of dataset, model and loss in common.")
     notes += [f"{side.letter}: {note}" for side in (a, b) for note in side.ranking.notes]
@@ -205,6 +193,32 @@ def _notes(
                 f"{count_of_text(coverage.present, coverage.expected, 'trial')} are finished."
             )
         notes += [f"{side.letter}: {note}" for note in side.sweep.missing]
+    return notes
+
+
+def _interval_notes(losses: Sequence[LossDifference], title: Callable[[str], str]) -> list[str]:
+    """Returns what the intervals of the losses are for, and which losses have none."""
+    named: dict[Estimand, list[str]] = {}
+    without = [title(entry.loss) for entry in losses if entry.estimand is None]
+    for entry in losses:
+        if entry.estimand is not None:
+            named.setdefault(entry.estimand, []).append(title(entry.loss))
+    notes = []
+    groups = sorted(named.items(), key=lambda group: len(group[1]))
+    for number, (about, names) in enumerate(groups, 1):
+        whose = f"{'each of ' if len(names) > 1 else ''}{list_text(names, limit=len(names))}"
+        if number == len(groups):
+            whose = "each other loss" if number > 1 else "a loss"
+        notes.append(
+            f"The interval of {whose} is for {ESTIMANDS[about]}: it includes how much the "
+            "difference varies over them."
+        )
+    if without:
+        who = f"{list_text(without, limit=len(without))} {'have' if len(without) > 1 else 'has'}"
+        notes.append(
+            f"{who if named else 'The losses have'} no interval: it needs two datasets or more, "
+            "each with the same models on both sides, and differences that are not all equal."
+        )
     return notes
 
 

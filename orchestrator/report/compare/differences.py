@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from orchestrator.ranking.choices import Estimand
 from orchestrator.ranking.metrics import Metric
 from orchestrator.ranking.pairs import half_widths, pair_se
 from orchestrator.ranking.places import TIE_TOLERANCE
@@ -80,14 +81,16 @@ class LossDifference:
     """One loss over all cells that both have.
 
     Attributes:
-        difference: Mean of the differences of the cells; its interval is for other datasets and
-            networks, see `loss_differences`.
+        difference: Mean of the differences of the cells, see `loss_differences`.
+        estimand: What its interval is for: `other`, or `other_datasets` if its cells have one
+            model; None without an interval.
         num_cells: Number of these cells.
         num_better: Cells in which B is better; `num_worse`: in which B is worse.
     """
 
     loss: str
     difference: Difference
+    estimand: Estimand | None
     num_cells: int
     num_better: int
     num_worse: int
@@ -124,10 +127,13 @@ def loss_differences(
         own = [cell for cell in cells if cell.loss == loss]
         values = [cell.difference.value for cell in own]
         if values:
+            difference = _over_cells(own)
+            about: Estimand = "other" if len({cell.model for cell in own}) > 1 else "other_datasets"
             found.append(
                 LossDifference(
                     loss=loss,
-                    difference=_over_cells(own),
+                    difference=difference,
+                    estimand=None if difference.low is None else about,
                     num_cells=len(values),
                     num_better=sum(sign * value > 0 for value in values),
                     num_worse=sum(sign * value < 0 for value in values),

@@ -13,13 +13,12 @@ from orchestrator.ranking.choices import ESTIMANDS
 from orchestrator.ranking.podium_chances import LossCertainty, NullPoints, PodiumCertainty
 from orchestrator.report.data import RankedSweep
 from orchestrator.report.figures.files import csv_text, table_texts
-from orchestrator.report.figures.ranks import AXIS_TITLES
+from orchestrator.report.figures.ranks import AXIS_TITLES, no_draws
 from orchestrator.report.figures.style import (
     DOUBLE_COLUMN,
     NORMAL,
     SMALL,
     Drawn,
-    NothingToDrawError,
     axes_at,
     inch_axes,
     provisional_text,
@@ -45,9 +44,7 @@ def intervals_figure(sweep: RankedSweep, certainty: Certainty) -> Drawn:
     """
     found = [podium for podium in certainty.podiums.values() if any(map(_drawn, podium.losses))]
     if not found:
-        refusals = [certainty.refusal, *(each.refusal for each in certainty.podiums.values())]
-        reasons = dict.fromkeys(filter(None, refusals))
-        raise NothingToDrawError(" ".join(reasons) or "no new sweeps were drawn")
+        raise no_draws(certainty)
     return Drawn(
         name="intervals",
         figure=_draw(sweep, found),
@@ -128,15 +125,18 @@ def _probability(value: float | None) -> str:
 def _caption(certainty: Certainty, found: Sequence[PodiumCertainty]) -> str:
     level = percent_text(certainty.level)
     text = "Dots: points in the sweep."
-    if any(entry.points_interval for podium in found for entry in podium.losses):
+    chances = "probability to be 1st, or among the first three,"
+    entries = [entry for podium in found for entry in podium.losses]
+    if any(entry.points_interval for entry in entries):
         text += (
             f" Lines: {level} interval of the points in a new sweep of the same size "
-            f"({ESTIMANDS[certainty.estimand]}). New: probability to be 1st, or among the first "
-            "three, of this sweep."
+            f"({ESTIMANDS[certainty.estimand]}). New: {chances} of this sweep."
         )
+        chances = "the same probabilities"
     if any(podium.null for podium in found):
         text += f" Grey: {level} interval of the leader's points if all losses were equal."
-    text += " Here: the same probabilities with new repeats of these datasets and networks."
+    if any(entry.p_first_again is not None for entry in entries):
+        text += f" Here: {chances} with new repeats of these datasets and networks."
     return f"{text} {certainty.num_draws:,} draws, seed {certainty.seed}, ties: {certainty.ties}."
 
 

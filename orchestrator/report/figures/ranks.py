@@ -49,8 +49,11 @@ from orchestrator.report.statistics import Statistics
 from orchestrator.wording import percent_text
 
 AXIS_TITLES = {"dataset": "By dataset", "model": "By model", "both": "By dataset and model"}
+LEAST_SHARE = 0.004
+"""Rarer places have no blob: it would be smaller than a dot."""
+
 _MAX_NAME, _HEAD, _FOOT, _GAP, _EDGE = 1.2, 0.26, 0.36, 0.14, 0.06
-_LEAST_ROW, _LEAST_SHARE = 0.2, 0.004
+_LEAST_ROW, _LEFT = 0.2, 0.5
 
 
 def blob_figure(sweep: RankedSweep, found: Statistics) -> Drawn:
@@ -71,7 +74,7 @@ def blob_figure(sweep: RankedSweep, found: Statistics) -> Drawn:
             index = own.losses.index(loss)
             axes.plot([own.low[index], own.high[index]], [row, row], color=INK, linewidth=0.8)
             shares = own.shares[index]
-            shown = [place for place, share in enumerate(shares, 1) if share >= _LEAST_SHARE]
+            shown = [place for place, share in enumerate(shares, 1) if share >= LEAST_SHARE]
             areas = [largest * shares[place - 1] for place in shown]
             axes.scatter(shown, [row] * len(shown), s=areas, color=HEAT_HIGH, edgecolor=MUTED,
                          linewidth=0.3, clip_on=False, zorder=2)  # fmt: skip
@@ -135,6 +138,9 @@ def heatmap_figure(sweep: RankedSweep) -> Drawn:
 def stacked_figure(sweep: RankedSweep, found: Statistics) -> Drawn:
     """Draws one small chart per loss: how often it has each place, stacked over the podiums.
 
+    The fractions of a podium are divided by the number of podiums, so that the bars of a loss add
+    up to 1; the data keep the fractions of each podium.
+
     Raises:
         NothingToDrawError: There are no draws.
     """
@@ -142,33 +148,41 @@ def stacked_figure(sweep: RankedSweep, found: Statistics) -> Drawn:
     losses = drawn[0].losses
     columns = min(5, len(losses))
     width = DOUBLE_COLUMN if columns > 2 else SINGLE_COLUMN
-    each = (width - 0.4) / columns
-    titles = [wrap(sweep.title("loss", loss), each - 0.16, bold=True) for loss in losses]
+    chart = (width - _LEFT) / columns
+    titles = [wrap(sweep.title("loss", loss), chart - 0.16, bold=True) for loss in losses]
     head, plot = 0.12 + LINE_HEIGHT * max(map(num_lines, titles)), 0.62
     block = head + plot + 0.26
     rows = -(-len(losses) // columns)
     figure = Figure(figsize=(width, rows * block + 0.42))
     page = inch_axes(figure)
-    shares = {loss: [each.shares[each.losses.index(loss)] for each in drawn] for loss in losses}
+    shares = {
+        loss: [own.shares[own.losses.index(loss)] / len(drawn) for own in drawn] for loss in losses
+    }
     most = max(float(np.sum(own, axis=0).max()) for own in shares.values())
     colours = (COMPOUND_COLOUR, SINGLE_COLOUR)
     for number, (loss, title) in enumerate(zip(losses, titles, strict=True)):
-        left, top = 0.4 + number % columns * each, number // columns * block
-        axes = axes_at(figure, left, top + head, each - 0.14, plot)
+        left, top = _LEFT + number % columns * chart, number // columns * block
+        axes = axes_at(figure, left, top + head, chart - 0.14, plot)
         below = np.zeros(len(losses))
         for own, colour in zip(shares[loss], colours, strict=False):
             axes.bar(range(1, len(losses) + 1), own, bottom=below, width=0.86, color=colour,
                      edgecolor=INK, linewidth=0.3)  # fmt: skip
             below = below + own
-        _style_places(axes, len(losses), each - 0.14)
+        _style_places(axes, len(losses), chart - 0.14)
         axes.set_ylim(0, most * 1.05)
         axes.yaxis.set_major_locator(MaxNLocator(2))
         if number % columns:
             axes.set_yticklabels([])
+        else:
+            axes.set_ylabel("fraction", size=SMALL, labelpad=2)
         page.text(left, top + head - 0.04, title, size=SMALL, weight="bold", va="bottom",
                   linespacing=1.15)  # fmt: skip
-    _draw_key(page, [AXIS_TITLES[each.axis] for each in drawn], colours, rows * block + 0.16)
-    stacked = " Bars of the podiums are stacked." if len(drawn) > 1 else ""
+    _draw_key(page, [AXIS_TITLES[own.axis] for own in drawn], colours, rows * block + 0.16)
+    stacked = (
+        " Both podiums count half and are stacked, so the bars of a loss add up to 1."
+        if len(drawn) > 1
+        else ""
+    )
     return Drawn(
         name="stacked_ranks",
         figure=figure,
@@ -187,10 +201,15 @@ def draws_of(found: Statistics) -> tuple[DrawnPlaces, ...]:
         NothingToDrawError: There are none.
     """
     if not found.drawn:
-        refusals = [found.certainty.refusal, *(p.refusal for p in found.certainty.podiums.values())]
-        reasons = dict.fromkeys(filter(None, refusals))
-        raise NothingToDrawError(" ".join(reasons) or "no new sweeps were drawn")
+        raise no_draws(found.certainty)
     return found.drawn
+
+
+def no_draws(certainty: Certainty) -> NothingToDrawError:
+    """Returns the error that says why no new sweeps were drawn."""
+    refusals = [certainty.refusal, *(podium.refusal for podium in certainty.podiums.values())]
+    reasons = dict.fromkeys(filter(None, refusals))
+    return NothingToDrawError(" ".join(reasons) or "no new sweeps were drawn")
 
 
 def draws_text(certainty: Certainty) -> str:
@@ -248,7 +267,7 @@ def _style_places(axes: Axes, num_losses: int, width: float) -> None:
 
 
 def _draw_key(page: Axes, titles: Sequence[str], colours: Sequence[str], y: float) -> None:
-    x = 0.4
+    x = _LEFT
     for title, colour in zip(titles, colours, strict=False):
         page.add_patch(Rectangle((x, y - 0.05), 0.16, 0.1, facecolor=colour, edgecolor=INK, lw=0.3))
         page.text(x + 0.22, y, title, size=SMALL, va="center")

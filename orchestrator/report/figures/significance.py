@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from matplotlib.axes import Axes
@@ -26,9 +27,10 @@ from orchestrator.report.figures.style import (
     wrap,
 )
 from orchestrator.report.palette import HEAT_HIGH, HEAT_LOW, INK, RULE, WORSE
-from orchestrator.report.statistics import Statistics, differs
+from orchestrator.report.statistics import Statistics
 from orchestrator.wording import MISSING, interval_text, metric_title, p_value_text, signed_text
 
+_FACES = {"beats": HEAT_HIGH, "loses": WORSE, "": HEAT_LOW}
 _MAX_NAME, _HEAD, _MAX_CELL, _EDGE, _LEAST_FOR_TEXT = 1.5, 0.2, 0.5, 0.06, 0.38
 
 
@@ -41,22 +43,28 @@ def significance_figure(sweep: RankedSweep, found: Statistics) -> Drawn:
     certainty = found.certainty
     if not certainty.pairs:
         raise NothingToDrawError(certainty.refusal or "there is no pair of losses")
+    names = [
+        f"{number}  {wrap(sweep.title('loss', loss), _MAX_NAME)}"
+        for number, loss in enumerate(found.compared, 1)
+    ]
+    left = max(text_width(line) for name in names for line in name.split("\n")) + 0.14
+    cell = min(_MAX_CELL, (DOUBLE_COLUMN - left - _EDGE) / len(names))
+    colours = (
+        "Green: the loss of the row is better than the loss of the column. Brown: it is worse. "
+        "Light: the test does not tell them apart."
+    )
+    if cell >= _LEAST_FOR_TEXT:
+        colours += " In the cells: p-values, for all pairs together."
     return Drawn(
         name="significance_map",
-        figure=_draw(sweep, found),
-        caption=_caption(sweep, certainty) + provisional_text(sweep.main_podium),
+        figure=_draw(found, names, left, cell),
+        caption=_caption(sweep, certainty, colours) + provisional_text(sweep.main_podium),
         texts=_texts(sweep, certainty),
     )
 
 
-def _draw(sweep: RankedSweep, found: Statistics) -> Figure:
+def _draw(found: Statistics, names: Sequence[str], left: float, cell: float) -> Figure:
     losses = found.compared
-    names = [
-        f"{number}  {wrap(sweep.title('loss', loss), _MAX_NAME)}"
-        for number, loss in enumerate(losses, 1)
-    ]
-    left = max(text_width(line) for name in names for line in name.split("\n")) + 0.14
-    cell = min(_MAX_CELL, (DOUBLE_COLUMN - left - _EDGE) / len(losses))
     width = max(SINGLE_COLUMN, left + cell * len(losses) + _EDGE)
     middles, tall = rows_of(names, min(0.24, max(cell, 0.17)))
     figure = Figure(figsize=(width, _HEAD + tall + _EDGE))
@@ -84,14 +92,7 @@ def _draw_cell(
 ) -> None:
     x, y, width, height = box
     pair = found.pair(first, second)
-    face = "white"
-    if pair is not None:
-        face = HEAT_LOW
-        if differs(pair, found.certainty.alpha):
-            # Pairs have the better loss first.
-            face = (
-                HEAT_HIGH if found.compared.index(first) < found.compared.index(second) else WORSE
-            )
+    face = "white" if pair is None else _FACES[found.verdict(pair)]
     inside = (x + 0.012, y + 0.012)
     page.add_patch(Rectangle(inside, width - 0.024, height - 0.024, facecolor=face, lw=0))
     middle = (x + width / 2, y + height / 2)
@@ -102,12 +103,12 @@ def _draw_cell(
                   color=INK)  # fmt: skip
 
 
-def _caption(sweep: RankedSweep, certainty: Certainty) -> str:
+def _caption(sweep: RankedSweep, certainty: Certainty, colours: str = "") -> str:
+    """Returns the caption of the picture, or without `colours` that of the table."""
     return (
         f"Differences of the mean {metric_title(sweep.metric)} of all pairs of losses, tested at "
         f"once (studentised range, α = {certainty.alpha:g}), for {ESTIMANDS[certainty.estimand]}. "
-        "Green: the loss of the row is better than the loss of the column. Brown: it is worse. "
-        "Light: the test does not tell them apart. In the cells: p-values, for all pairs together. "
+        f"{colours}{' ' if colours else ''}"
         "The test against the best loss alone, which finds the tie group, is less strict."
     )
 

@@ -47,8 +47,9 @@ def podium_plot(sweep: RankedSweep) -> Drawn:
     podiums = sweep.ranking.podiums
     losses = list(podiums[0].points)
     if not 2 <= len(losses) <= MAX_LOSSES:
-        msg = f"a podium plot needs 2 to {MAX_LOSSES} losses, and there are {len(losses)}"
-        raise NothingToDrawError(msg.replace("there are 1", "there is 1"))
+        are = "is" if len(losses) == 1 else "are"
+        msg = f"a podium plot needs 2 to {MAX_LOSSES} losses, and there {are} {len(losses)}"
+        raise NothingToDrawError(msg)
     legend = Legend(sweep, losses, DOUBLE_COLUMN)
     block = _HEAD + _VALUES + _BARS + _FOOT
     body = block * len(podiums)
@@ -108,6 +109,7 @@ def _draw_values(axes: Axes, sweep: RankedSweep, podium: Podium, losses: Sequenc
                       markeredgewidth=0, zorder=2)  # fmt: skip
     _style(axes, len(losses))
     axes.set_ylabel(metric_title(sweep.metric), size=SMALL, labelpad=2)
+    axes.spines["bottom"].set_visible(False)  # the bars below would hide it except for its end
     axes.tick_params(axis="x", length=0, labelbottom=False)
 
 

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import uvicorn
@@ -158,6 +158,20 @@ def test_the_state_has_notes_on_coverage_and_missing_rows(store, grid, tmp_path)
     coverage, missing = json.loads(make_follower(store).state().text)["notes"]
     assert coverage.startswith("Combinations have from 1 to 2 repeats")
     assert missing.startswith(f"{store.name}/epochs: 1 of 3 completed trials lack their rows")
+
+
+def test_a_new_grid_without_trials_keeps_no_old_statement(store, grid, tmp_path):
+    for number in (1, 2):
+        store.commit(grid.trials[number], make_result(number), committed_at=NOW)
+    page = make_follower(store)
+    found = json.loads(page.state().text)
+    assert found["certainty"]
+    assert found["notes"]
+    path = tmp_path / "grid.yaml"
+    path.write_text(path.read_text() + "seed: 7\n")
+    store.save_grid(build_grid(load_config(path, [])).document(NOW + timedelta(hours=1)))
+    found = json.loads(page.state().text)
+    assert (found["podium"], found["certainty"], found["notes"]) == ({}, {}, [])
 
 
 def test_watching_writes_nothing(store, tmp_path):

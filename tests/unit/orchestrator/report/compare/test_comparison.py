@@ -103,6 +103,24 @@ def test_one_dataset_or_a_gap_gives_a_loss_no_interval(rows):
     assert any("The losses have no interval" in note for note in found.notes)
 
 
+def test_each_loss_states_what_its_interval_is_for():
+    """x and u have two models, y one model, and z a gap."""
+    cells = {"x": ["ws", "wt", "vs", "vt"], "y": ["ws", "vs"], "z": ["ws", "wt", "vs"]}
+    cells["u"] = cells["x"]
+    rows = [" ".join((*cell, loss)) for loss, own in cells.items() for cell in own]
+    a = table(GRID + "\n".join(f"{row} 0.1" for row in rows))
+    b = a.assign(dice=[0.2, 0.4, 0.3, 0.7, 0.2, 0.4, 0.2, 0.4, 0.3, 0.2, 0.4, 0.3, 0.7])
+    found = compare(*sides(a, b))
+    assert {entry.loss: entry.estimand for entry in found.losses} == {
+        "x": "other", "u": "other", "y": "other_datasets", "z": None,
+    }  # fmt: skip
+    notes = " ".join(found.notes)
+    assert "The interval of y is for other datasets, these networks: it includes" in notes
+    assert "The interval of each other loss is for other datasets and networks: it" in notes
+    assert "z has no interval: it needs two datasets" in notes
+    assert {entry["loss"]: entry["estimand"] for entry in to_json(found)["losses"]}["z"] is None
+
+
 @given(a=values, b=values)
 def test_intervals_equal_scipy_s(a, b):
     found, paired = unpaired_difference(a, b), paired_difference(a)

@@ -4,8 +4,10 @@ import dataclasses
 import io
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from orchestrator.report.figures.bars import axis_start, bars_figure
@@ -17,8 +19,12 @@ from orchestrator.report.figures.files import (
     stale_figures,
     table_texts,
 )
+from orchestrator.report.figures.intervals import intervals_figure
+from orchestrator.report.figures.ranks import stacked_figure
+from orchestrator.report.figures.significance import significance_figure
 from orchestrator.report.figures.style import drawing_style
 from orchestrator.report.standings import loss_means
+from orchestrator.report.statistics import compute_statistics
 from tests.unit.orchestrator.report.factory import Tables, arranged, make_data
 
 
@@ -232,3 +238,43 @@ def test_data_of_the_pictures_are_the_numbers_behind_them(data):
     assert (pairs["low_all_pairs"] <= pairs["low"]).all()
     assert set(pairs["estimand"]) == {"other"}
     assert tables["tau_violins"]["median"].between(-1, 1).all()
+
+
+def test_stacked_bars_of_a_loss_add_up_to_one(data):
+    sweep = arranged(data)
+    with drawing_style():
+        _, *charts = stacked_figure(sweep, compute_statistics(sweep)).figure.axes
+    assert charts[0].get_ylabel() == "fraction"
+    for chart in charts:
+        bars = [patch for patch in chart.patches if isinstance(patch, Rectangle)]
+        assert sum(bar.get_height() for bar in bars) == pytest.approx(1.0)
+
+
+def test_captions_and_refusals_with_nineteen_losses():
+    rng = np.random.default_rng(0)
+    rows = [(d, m, f"l{n}", rng.random()) for d in "wv" for m in "st" for n in range(19)]
+    trials = pd.DataFrame(rows, columns=["dataset", "model", "loss", "dice"])
+    sweep = arranged(Tables(trials=trials))
+    drawn = make_figures(sweep, names=["podium_plot"], formats=[])
+    assert drawn.left_out["podium_plot"].endswith("2 to 12 losses, and there are 19")
+    with drawing_style():
+        narrow = significance_figure(sweep, compute_statistics(sweep))
+    assert "In the cells" not in narrow.caption
+    assert "Green" in narrow.caption
+    assert "Green" not in narrow.texts["md"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "here", "new"),
+    [
+        ((2, 2, 3, 2), "Here: the same probabilities with new repeats", True),
+        ((2, 2, 3, 1), None, True),
+        ((1, 1, 3, 2), "Here: probability to be 1st, or among the first three, with new", False),
+    ],
+)
+def test_the_caption_of_intervals_explains_only_shown_columns(sizes, here, new):
+    sweep = arranged(small(*sizes))
+    with drawing_style():
+        caption = intervals_figure(sweep, compute_statistics(sweep).certainty).caption
+    assert ("New: probability to be 1st" in caption) == new
+    assert here in caption if here else "Here:" not in caption

@@ -218,7 +218,7 @@ def certainty(
         expected: See `rank`.
         about: What the statements are about: `other` datasets and networks, `other_datasets`,
             `other_networks`, `these` datasets and networks, or other `images`; None for the first
-            that the table allows.
+            for which the sweep is large enough.
         ties: See `rank`.
         compare: See `rank`.
         num_draws: Sweeps to draw; 0 for none, and no probabilities.

@@ -57,7 +57,7 @@ class Certainty:
         level: Coverage of the intervals.
         alpha: Level of the tests.
         margin: Differences up to this count as equivalent in practice.
-        num_draws: Sweeps drawn; 0 for none.
+        num_draws: Sweeps drawn of each kind; 0 if none were, or if the trials allow no draws.
         seed: Seed of the random numbers.
         pairs: Every pair once, by the means of the losses, the better loss first.
         p_all_equal: p-value of the hypothesis that all losses are equal: the smallest of the pairs.
@@ -127,7 +127,8 @@ def certainty(
 
     Args:
         scores: All trials.
-        about: The estimand; None for the first of `choices.ESTIMANDS` that the table allows.
+        about: The estimand; None for the first of `choices.ESTIMANDS` for which the sweep is large
+            enough.
         ties: See `rank`.
         compare: Which cells count for the points of the data; means always use all cells, with an
             estimate where a loss has no trial.
@@ -319,6 +320,8 @@ def _with_podiums(found: Certainty, scores: Scores, ranking: Ranking) -> Certain
     drawn = Draws(new=None, null=None, again=None)
     if found.num_draws:
         drawn = draw_sweeps(scores, found.estimand, num_draws=found.num_draws, seed=found.seed)
+    if all(sweeps is None for sweeps in vars(drawn).values()):
+        found = replace(found, num_draws=0)
     podiums: dict[PodiumAxis, PodiumCertainty] = {}
     draws: dict[PodiumAxis, np.ndarray] = {}
     axes: tuple[PodiumAxis, ...] = get_args(PodiumAxis)

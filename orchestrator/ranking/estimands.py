@@ -26,7 +26,8 @@ def choose(
 
     Args:
         scores: All trials, of at least two losses.
-        about: The wanted estimand; None for the first that the table allows.
+        about: The wanted estimand; None for the first for which the sweep is large
+            enough.
         images: Scores of single test images, for the estimand `images`.
     """
     obstacles = {each: _obstacle(scores, each, images) for each in ESTIMANDS}
@@ -63,6 +64,11 @@ def _obstacle(scores: Scores, about: Estimand, images: ImageScores | None) -> st
             return "the results hold no scores of single images for this metric"
         if images.num_units < 2:
             return "a dataset has only one test image, or one unit of them"
+        if images.metric != scores.metric:
+            return f"the scores of single images are of {images.metric}, not of {scores.metric}"
+        strange = [name for name in images.datasets if name not in scores.datasets]
+        if strange:
+            return f"no trial is of dataset {strange[0]}, of which there are scores of images"
         lacking = [loss for loss in scores.losses if loss not in images.losses]
         return f"no image of {lacking[0]} is counted" if lacking else None
     if about == "these":

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from orchestrator.ranking.certainty import Certainty
 from orchestrator.ranking.choices import ESTIMANDS
+from orchestrator.ranking.lending import LENT
 from orchestrator.ranking.places import TIE_MEANINGS
 from orchestrator.ranking.podium import Podium, Ranking, steps
 from orchestrator.ranking.sentences import best_set_sentence, headline, null_sentence
@@ -91,8 +92,8 @@ def _differences(certainty: Certainty) -> list[str]:
         f"Differences between losses are statements about {ESTIMANDS[certainty.estimand]}: {level} "
         f"intervals use Student's t with a variance {_VARIANCES[certainty.estimand]}"
     )
-    if len(certainty.pairs) > 1:
-        text += ", to which the other pairs of losses lend at most 4 degrees of freedom"
+    if len(certainty.pairs) > 1 and certainty.estimand != "images":
+        text += f", to which the other pairs of losses lend at most {LENT:g} degrees of freedom"
     text += "."
     tukey = (
         "All pairs were tested together by the studentised range (Tukey); the smallest p-value, "

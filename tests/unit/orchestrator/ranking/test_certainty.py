@@ -273,6 +273,11 @@ def test_other_images_use_the_scores_of_images():
     found = plain(values, about="images", images=one)
     assert found.pairs[0].corrected is None
     assert "One repeat does not show the noise of training." in found.notes
+    for other, words in (
+        (replace(images, metric="iou"), "the scores of single images are of iou, not of dice"),
+        (replace(images, datasets=("d7",)), "no trial is of dataset d7"),
+    ):
+        assert words in str(plain(values, about="images", images=other).refusal)
 
 
 def test_table_without_models():

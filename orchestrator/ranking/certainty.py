@@ -230,13 +230,8 @@ def _nothing(scores: Scores) -> str | None:
     return None
 
 
-def _diverged(scores: Scores) -> np.ndarray:
-    """Returns which trials diverged, (D, M, L, R) bool."""
-    return np.asarray(scores.trained_DMLR & ~scores.finished_DMLR)
-
-
 def _num_diverged(scores: Scores) -> dict[str, int]:
-    number_L = _diverged(scores).sum(axis=(0, 1, 3)).tolist()
+    number_L = scores.diverged_DMLR.sum(axis=(0, 1, 3)).tolist()
     return {loss: n for loss, n in zip(scores.losses, number_L, strict=True) if n}
 
 

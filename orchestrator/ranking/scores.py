@@ -70,6 +70,11 @@ class Scores:
         return np.asarray(self.present_DMLR & ~self.spared_DMLR)
 
     @property
+    def diverged_DMLR(self) -> np.ndarray:
+        """Which trials diverged."""
+        return np.asarray(self.trained_DMLR & ~self.finished_DMLR)
+
+    @property
     def present_DMLR(self) -> np.ndarray:
         """Which trials have a value, measured or estimated."""
         return np.asarray(~np.isnan(self.values_DMLR))

@@ -15,7 +15,7 @@ import numpy as np
 from orchestrator.ranking.chances import NewSweeps, peculiar
 from orchestrator.ranking.choices import ESTIMANDS, Compare, Estimand, PodiumAxis, TieRule
 from orchestrator.ranking.draws import Draws, draw_sweeps, finished_cells
-from orchestrator.ranking.estimands import cells_of, choose
+from orchestrator.ranking.estimands import cells_of, choose, option_of
 from orchestrator.ranking.fixed import corrected_se, fixed_se, image_se
 from orchestrator.ranking.images import ImageScores
 from orchestrator.ranking.lending import PairErrors
@@ -352,10 +352,14 @@ def _with_podiums(found: Certainty, scores: Scores, ranking: Ranking) -> Certain
 
 def _podium_refusal(about: Estimand, scores: Scores, axis: PodiumAxis) -> str | None:
     if about in ("these", "images"):
-        return f"No chances of a new sweep: the certainty is about {ESTIMANDS[about]}."
-    if about == "other_datasets" and axis != "dataset" and len(scores.models) > 1:
-        return f"With {ESTIMANDS[about]} only the podium by dataset has chances."
-    return None
+        refusal = f"No chances of a new sweep: the certainty is about {ESTIMANDS[about]}"
+    elif about == "other_datasets" and axis != "dataset" and len(scores.models) > 1:
+        refusal = f"With {ESTIMANDS[about]} only the podium by dataset has chances"
+    else:
+        return None
+    wider, obstacle = choose(scores, None, None)
+    possible = obstacle is None and wider != "these"
+    return f"{refusal} (possible: {option_of(wider)})." if possible else f"{refusal}."
 
 
 def _blocks(sweeps: NewSweeps, axis: PodiumAxis) -> list[np.ndarray]:

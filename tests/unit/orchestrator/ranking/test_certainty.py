@@ -143,10 +143,16 @@ def test_narrower_estimand_on_request():
     assert [x.interval for x in shared.pairs] == [x.interval for x in alone.pairs]
     found = drawn(cells(values), about="other_datasets")
     assert found.podiums["dataset"].refusal is None
-    assert "only the podium by dataset" in str(found.podiums["model"].refusal)
+    assert found.podiums["model"].refusal == (
+        "With other datasets, these networks only the podium by dataset has chances "
+        "(possible: --about other)."
+    )
     assert found.podiums["model"].losses[0].p_first is None
     here = drawn(cells(values), about="these")
     assert (here.p_best, here.draws) == ({}, {})
+    assert str(here.podiums["model"].refusal).endswith("these networks (possible: --about other).")
+    alone = drawn(cells(noise(5, (1, 1, 4, 2))), about="these")
+    assert str(alone.podiums["model"].refusal).endswith("about these datasets, these networks.")
     assert here.podiums["dataset"].losses[0].p_first is None
 
 

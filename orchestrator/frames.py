@@ -135,7 +135,7 @@ def read_grid(
 def query(
     results: str | Path, sql: str, parameters: Mapping[str, object] | None = None
 ) -> pd.DataFrame:
-    """Answers one SELECT statement over trials, epochs, images, predictions, failures and grid.
+    """Answers one SELECT statement over the tables that `read_trials` and its siblings read.
 
     Args:
         results: A results folder or URI.

@@ -84,7 +84,7 @@ def rank(
         About | None,
         typer.Option(
             help="What the certainty is about: other datasets and networks, or these. By default "
-            "the first that the data allow."
+            "the first for which the sweep is large enough."
         ),
     ] = None,
     draws: Annotated[

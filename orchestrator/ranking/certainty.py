@@ -165,7 +165,7 @@ def certainty(
     if found.refusal:
         return found
     if found.num_diverged and estimand != "images":
-        as_missing = replace(scores, values_DMLR=_finished_values(scores))
+        as_missing = replace(scores, values_DMLR=scores.finished_values_DMLR)
         found = replace(
             found,
             if_missing=certainty(
@@ -233,10 +233,6 @@ def _nothing(scores: Scores) -> str | None:
 def _num_diverged(scores: Scores) -> dict[str, int]:
     number_L = scores.diverged_DMLR.sum(axis=(0, 1, 3)).tolist()
     return {loss: n for loss, n in zip(scores.losses, number_L, strict=True) if n}
-
-
-def _finished_values(scores: Scores) -> np.ndarray:
-    return np.where(scores.finished_DMLR, scores.values_DMLR, np.nan)
 
 
 def _compared(empty: Certainty, scores: Scores, images: ImageScores | None) -> Certainty:

@@ -71,8 +71,7 @@ def finished_cells(scores: Scores, about: Estimand) -> np.ndarray:
     A combination all of whose trials diverged has the mean of its cell; `fill` estimates those
     without a trial.
     """
-    finished_DMLR = np.where(scores.finished_DMLR, scores.values_DMLR, np.nan)
-    x_DML = cells_of(finished_DMLR, about)
+    x_DML = cells_of(scores.finished_values_DMLR, about)
     tried_DML = ~np.isnan(cells_of(scores.values_DMLR, about))
     level_DM1 = mean_over(x_DML, 2)[..., None]
     return fill(np.where(np.isnan(x_DML) & tried_DML, level_DM1, x_DML))
@@ -86,7 +85,9 @@ def _divergence(scores: Scores, x_DML: np.ndarray, about: Estimand) -> Divergenc
     worst = float(scores.values_DMLR[diverged_DMLR].min())
     number_DML, trained_DML = diverged_DMLR.sum(axis=3), trained_DMLR.sum(axis=3)
     num_repeats = scores.values_DMLR.shape[3]
-    cost_DM = x_DML.mean(axis=2) - worst
+    level_DM = mean_over(cells_of(scores.finished_values_DMLR, about), 2)
+    # A cell in which no trial finished has no level of its own.
+    cost_DM = np.where(np.isnan(level_DM), np.nanmean(level_DM), x_DML.mean(axis=2)) - worst
     if about == "other_networks":
         number_DML = np.moveaxis(diverged_DMLR[0], 2, 0).astype(int)
         trained_DML = np.moveaxis(trained_DMLR[0], 2, 0).astype(int)

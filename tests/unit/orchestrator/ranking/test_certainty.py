@@ -259,6 +259,20 @@ def test_loss_whose_trials_all_diverged_is_last():
     assert "no trial finished" in str(everything.refusal)
 
 
+def test_cell_without_a_finished_trial_costs_what_others_do():
+    table = cells(100 * noise(5)).rename(columns={"dice": "hd95"})
+    lost = (table["dataset"] == "d0") & (table["model"] == "m1")
+    lost |= (table["loss"] == "a") & (table["repeat"] == 0)
+    table["status"] = np.where(lost, "diverged", "completed")
+
+    def chances(level: float) -> Any:
+        moved = table.assign(hd95=(table["hd95"] + level).where(~lost))
+        found = certainty(scored(moved, metric="hd95"), num_draws=400)
+        return found.p_best, found.podiums["both"].losses
+
+    assert chances(0) == chances(1000)  # distances that are all larger by 1000
+
+
 def test_other_images_use_the_scores_of_images():
     values = noise(3, (1, 1, 2, 2))
     image_scores = np.array([[[0.5, 0.7, 0.6]] * 2, [[0.6, 0.6, 0.9]] * 2])

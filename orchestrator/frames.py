@@ -135,7 +135,7 @@ def read_grid(
 def query(
     results: str | Path, sql: str, parameters: Mapping[str, object] | None = None
 ) -> pd.DataFrame:
-    """Answers one SELECT statement over trials, epochs, images, predictions, failures and grid.
+    """Answers one SELECT statement over the tables that `read_trials` and its siblings read.
 
     Args:
         results: A results folder or URI.
@@ -218,7 +218,7 @@ def certainty(
         expected: See `rank`.
         about: What the statements are about: `other` datasets and networks, `other_datasets`,
             `other_networks`, `these` datasets and networks, or other `images`; None for the first
-            that the table allows.
+            for which the sweep is large enough.
         ties: See `rank`.
         compare: See `rank`.
         num_draws: Sweeps to draw; 0 for none, and no probabilities.

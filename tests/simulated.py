@@ -324,9 +324,7 @@ def draw_images(
             test = order[:num_tested] if per_unit == 1 else _whole_units(order, unit_N, num_tested)
             train = np.setdiff1d(order, test)
             trained_L = training_sd * random.standard_normal(num_losses) / np.sqrt(num_models)
-            chosen_L = (
-                choice * training_sd * influence_LN[:, train].sum(axis=1) / np.sqrt(len(train))
-            )
+            chosen_L = influence_LN[:, train].sum(axis=1) / np.sqrt(len(train))
             rest = 0.05 * random.standard_normal((num_losses, len(test))) / np.sqrt(num_models)
             values[:, repeat, test] = (
                 LEVEL

@@ -84,7 +84,7 @@ def rank(
         About | None,
         typer.Option(
             help="What the certainty is about: other datasets and networks, or these. By default "
-            "the first that the data allow."
+            "the first for which the sweep is large enough."
         ),
     ] = None,
     draws: Annotated[
@@ -115,10 +115,10 @@ def rank(
     """Give 3, 2, 1 points to the best three losses per dataset and per model, with certainty."""
     from orchestrator.ranking.certainty import certainty
     from orchestrator.ranking.leads import leads
-    from orchestrator.ranking.methods import methods_paragraph
     from orchestrator.ranking.places import tie_rule
     from orchestrator.ranking.rank import rank as rank_losses
     from orchestrator.ranking.scores import scores_of
+    from orchestrator.ranking.sentences import methods_paragraph
     from orchestrator.target import RANKED_COLUMNS, read_target
 
     read = read_target(
@@ -181,8 +181,8 @@ def _power(scores: Scores, level: float) -> Power | None:
 
 def _to_json(answer: RankAnswer, *, break_ties: bool) -> dict[str, Any]:
     """Returns the answer as JSON values."""
-    from orchestrator.ranking.methods import methods_paragraph
     from orchestrator.ranking.podium import podium_rows
+    from orchestrator.ranking.sentences import methods_paragraph
 
     document: dict[str, Any] = dict(answer.ranking.to_json())
     for key, podium in (

@@ -149,13 +149,9 @@ def _title(podium: Podium) -> str:
 
 def _chances(known: PodiumCertainty, level: str) -> dict[str, dict[str, str]]:
     """Returns the columns of chances that are known: by head, the text of each loss."""
-    columns: dict[str, dict[str, str]] = {
-        f"{level}\npoints": {
-            entry.loss: f"{points_text(interval.low)} to {points_text(interval.high)}"
-            for entry in known.losses
-            if (interval := entry.points_interval) is not None
-        }
-    }
+    from orchestrator.ranking.text_tables import points_intervals
+
+    columns = {f"{level}\npoints": points_intervals(known)}
     for head, attribute in (
         ("P(1st)", "p_first"),
         ("P(top 3)", "p_podium"),

@@ -15,7 +15,7 @@ import numpy as np
 from orchestrator.ranking.chances import NewSweeps, peculiar
 from orchestrator.ranking.choices import ESTIMANDS, Compare, Estimand, PodiumAxis, TieRule
 from orchestrator.ranking.draws import Draws, draw_sweeps, finished_cells
-from orchestrator.ranking.estimands import cells_of, choose
+from orchestrator.ranking.estimands import cells_of, choose, option_of
 from orchestrator.ranking.fixed import corrected_se, fixed_se, image_se
 from orchestrator.ranking.images import ImageScores
 from orchestrator.ranking.lending import PairErrors
@@ -57,7 +57,7 @@ class Certainty:
         level: Coverage of the intervals.
         alpha: Level of the tests.
         margin: Differences up to this count as equivalent in practice.
-        num_draws: Sweeps drawn; 0 for none.
+        num_draws: Sweeps drawn of each kind; 0 if none were, or if the trials allow no draws.
         seed: Seed of the random numbers.
         pairs: Every pair once, by the means of the losses, the better loss first.
         p_all_equal: p-value of the hypothesis that all losses are equal: the smallest of the pairs.
@@ -127,7 +127,8 @@ def certainty(
 
     Args:
         scores: All trials.
-        about: The estimand; None for the first of `choices.ESTIMANDS` that the table allows.
+        about: The estimand; None for the first of `choices.ESTIMANDS` for which the sweep is large
+            enough.
         ties: See `rank`.
         compare: Which cells count for the points of the data; means always use all cells, with an
             estimate where a loss has no trial.
@@ -164,7 +165,7 @@ def certainty(
     if found.refusal:
         return found
     if found.num_diverged and estimand != "images":
-        as_missing = replace(scores, values_DMLR=_finished_values(scores))
+        as_missing = replace(scores, values_DMLR=scores.finished_values_DMLR)
         found = replace(
             found,
             if_missing=certainty(
@@ -229,18 +230,9 @@ def _nothing(scores: Scores) -> str | None:
     return None
 
 
-def _diverged(scores: Scores) -> np.ndarray:
-    """Returns which trials diverged, (D, M, L, R) bool."""
-    return np.asarray(scores.trained_DMLR & ~scores.finished_DMLR)
-
-
 def _num_diverged(scores: Scores) -> dict[str, int]:
-    number_L = _diverged(scores).sum(axis=(0, 1, 3)).tolist()
+    number_L = scores.diverged_DMLR.sum(axis=(0, 1, 3)).tolist()
     return {loss: n for loss, n in zip(scores.losses, number_L, strict=True) if n}
-
-
-def _finished_values(scores: Scores) -> np.ndarray:
-    return np.where(scores.finished_DMLR, scores.values_DMLR, np.nan)
 
 
 def _compared(empty: Certainty, scores: Scores, images: ImageScores | None) -> Certainty:
@@ -319,6 +311,8 @@ def _with_podiums(found: Certainty, scores: Scores, ranking: Ranking) -> Certain
     drawn = Draws(new=None, null=None, again=None)
     if found.num_draws:
         drawn = draw_sweeps(scores, found.estimand, num_draws=found.num_draws, seed=found.seed)
+    if all(sweeps is None for sweeps in vars(drawn).values()):
+        found = replace(found, num_draws=0)
     podiums: dict[PodiumAxis, PodiumCertainty] = {}
     draws: dict[PodiumAxis, np.ndarray] = {}
     axes: tuple[PodiumAxis, ...] = get_args(PodiumAxis)
@@ -354,10 +348,14 @@ def _with_podiums(found: Certainty, scores: Scores, ranking: Ranking) -> Certain
 
 def _podium_refusal(about: Estimand, scores: Scores, axis: PodiumAxis) -> str | None:
     if about in ("these", "images"):
-        return f"No chances of a new sweep: the certainty is about {ESTIMANDS[about]}."
-    if about == "other_datasets" and axis != "dataset" and len(scores.models) > 1:
-        return f"With {ESTIMANDS[about]} only the podium by dataset has chances."
-    return None
+        refusal = f"No chances of a new sweep: the certainty is about {ESTIMANDS[about]}"
+    elif about == "other_datasets" and axis != "dataset" and len(scores.models) > 1:
+        refusal = f"With {ESTIMANDS[about]} only the podium by dataset has chances"
+    else:
+        return None
+    wider, obstacle = choose(scores, None, None)
+    possible = obstacle is None and wider != "these"
+    return f"{refusal} (possible: {option_of(wider)})." if possible else f"{refusal}."
 
 
 def _blocks(sweeps: NewSweeps, axis: PodiumAxis) -> list[np.ndarray]:

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.stats import t
 
 from orchestrator.ranking.divergence import Divergence, Lost
+from orchestrator.ranking.fixed import repeat_squares
 from orchestrator.ranking.pairs import cell_variance, centred, strata, wild_losses
-from orchestrator.ranking.scores import paired_estimates
 
 FAR_ALPHA = 0.01
 FAR_FRACTION = 3
@@ -266,26 +266,13 @@ def _repeat_noise(
     values_DMLR: np.ndarray, num_draws: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws the mean squares of split and of training, (K, 1), for a mean over the repeats."""
-    _, num_models, num_losses, _ = values_DMLR.shape
-    there_DMLR = ~np.isnan(values_DMLR)
-    num_repeats_D = there_DMLR.any(axis=(1, 2)).sum(axis=1)
-    filled_DMLR = np.where(there_DMLR, values_DMLR, paired_estimates(values_DMLR, there_DMLR))
-    rest_DMLR = np.nan_to_num(filled_DMLR - filled_DMLR.mean(axis=3, keepdims=True))
-    rest_DMLR -= rest_DMLR.mean(axis=2, keepdims=True)
-    split_DLR = rest_DMLR.mean(axis=1)
-    # An estimate shows no noise: it costs a degree of freedom, and shrinks the mean over models.
-    num_all = int(num_repeats_D.sum()) * num_models * num_losses
-    num_gaps = num_all - int(there_DMLR.sum())
-    free = int((num_repeats_D - 1).sum()) * (num_losses - 1)
-    mean_repeats = there_DMLR.sum(axis=3).mean()
-    of_split = num_models * float((split_DLR**2).sum()) * num_all / (num_all - num_gaps)
-    split_K1 = of_split / random.chisquare(free, size=(num_draws, 1)) / mean_repeats
-    if num_models == 1:
+    found, size = repeat_squares(values_DMLR), (num_draws, 1)
+    mean_repeats = (~np.isnan(values_DMLR)).sum(axis=3).mean()
+    split_K1 = found.split / random.chisquare(found.split_df, size=size) / mean_repeats
+    if not found.training_df:
         return split_K1, split_K1
-    of_training = float(((rest_DMLR - split_DLR[:, None]) ** 2).sum())
-    free_training = max(free * (num_models - 1) - num_gaps, 1)
-    chi2_K1 = random.chisquare(free_training, size=(num_draws, 1))
-    return split_K1, of_training / chi2_K1 / mean_repeats
+    chi2_K1 = random.chisquare(found.training_df, size=size)
+    return split_K1, found.training / chi2_K1 / mean_repeats
 
 
 def _new_repeats(

@@ -15,8 +15,9 @@ import numpy as np
 from scipy.stats import t
 
 from orchestrator.ranking.choices import Estimand
+from orchestrator.ranking.fixed import RepeatSquares, repeat_squares
 from orchestrator.ranking.lending import LENT
-from orchestrator.ranking.pairs import centred, fill, strata, wild_losses
+from orchestrator.ranking.pairs import centred, effects, fill, strata, wild_losses
 from orchestrator.ranking.scores import Scores, mean_over, paired_estimates
 from orchestrator.ranking.tukey import studentized_range
 from orchestrator.wording import list_text
@@ -229,34 +230,31 @@ def measure(scores: Scores, source: str) -> Components | None:
     None if fewer than two losses have a finished trial.
 
     Args:
-        scores: All trials. Diverged and missing trials have the value of an additive fit, because
-            a few diverged trials would decide every component.
+        scores: All trials. Diverged, missing and spared trials have the value of an additive fit,
+            because a few diverged trials would decide every component.
         source: Where the numbers come from, as part of a sentence; losses that vary more than the
             others are left out and named in it.
     """
-    values_DMLR, gaps_DMLR, losses = _filled(scores)
-    num_datasets, num_models, num_losses, num_repeats = values_DMLR.shape
+    values_DMLR, losses = _finished(scores)
+    num_datasets, num_models, num_losses, _ = values_DMLR.shape
     if num_losses < 2:
         return None
-    means_DML = fill(mean_over(values_DMLR, 3))
+    there_DMLR = ~np.isnan(values_DMLR)
+    filled_DMLR = np.where(there_DMLR, values_DMLR, paired_estimates(values_DMLR, there_DMLR))
+    means_DML = fill(mean_over(filled_DMLR, 3))
     if num_datasets * num_models > 1:
         # A loss that varies far more than the others would stand for all of them.
         kept_L = ~wild_losses(strata(centred(means_DML)))
         means_DML, values_DMLR = means_DML[:, :, kept_L], values_DMLR[:, :, kept_L]
-        gaps_DMLR, num_losses = gaps_DMLR[:, :, kept_L], int(kept_L.sum())
+        num_losses = int(kept_L.sum())
         left_out = [loss for loss, kept in zip(losses, kept_L, strict=True) if not kept]
         source += f" without {list_text(left_out)}" if left_out else ""
-    split, training = None, None
-    if num_repeats > 1:
-        split, training = _noise(
-            np.nan_to_num(values_DMLR - means_DML[..., None]), int(gaps_DMLR.sum())
-        )
-    of_split, of_training = (split or 0.0) / num_repeats, (training or 0.0) / num_repeats
-    centred_DML = centred(means_DML)
-    loss_L = centred_DML.mean(axis=(0, 1))
-    dataset_DL = centred_DML.mean(axis=1) - loss_L
-    model_ML = centred_DML.mean(axis=0) - loss_L
-    rest_DML = centred_DML - loss_L - dataset_DL[:, None] - model_ML
+    found = repeat_squares(values_DMLR)
+    split, training = _noise(found, num_models) if found.split_df else (None, None)
+    num_trials_DML = (~np.isnan(values_DMLR)).sum(axis=3)
+    share = float((1 / num_trials_DML[num_trials_DML > 0]).mean())
+    of_split, of_training = (split or 0.0) * share, (training or 0.0) * share
+    dataset_DL, model_ML, rest_DML = effects(centred(means_DML))
     free, rest = num_losses - 1, of_training
     if min(num_datasets, num_models) > 1:
         rest = float((rest_DML**2).sum()) / ((num_datasets - 1) * (num_models - 1) * free)
@@ -277,36 +275,24 @@ def measure(scores: Scores, source: str) -> Components | None:
     )
 
 
-def _filled(scores: Scores) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Returns the values (D, M, L, R) with estimates in gaps, where the gaps are, and the losses.
+def _finished(scores: Scores) -> tuple[np.ndarray, list[str]]:
+    """Returns the values (D, M, L, R) of finished trials, NaN elsewhere, and the losses.
 
     A dataset, model or loss without any finished trial is left out.
     """
-    finished = scores.finished_DMLR
+    finished = scores.finished_DMLR & scores.trained_DMLR
     kept = [np.flatnonzero(finished.any(axis=tuple({0, 1, 2, 3} - {axis}))) for axis in range(3)]
     where = np.ix_(*kept, np.arange(finished.shape[3]))
-    finished = finished[where]
-    values = np.where(finished, scores.values_DMLR[where], np.nan)
-    filled = np.where(finished, values, paired_estimates(values, finished))
-    return filled, ~finished, [scores.losses[position] for position in kept[2]]
+    values = np.where(finished[where], scores.values_DMLR[where], np.nan)
+    return values, [scores.losses[position] for position in kept[2]]
 
 
-def _noise(rests_DMLR: np.ndarray, num_gaps: int) -> tuple[float, float]:
-    """Returns the variance of the split and of training, for one loss.
-
-    Args:
-        rests_DMLR: Differences of the repeats to their mean.
-        num_gaps: How many of them are estimates: they cost degrees of freedom.
-    """
-    num_datasets, num_models, num_losses, num_repeats = rests_DMLR.shape
-    rests_DMLR = rests_DMLR - rests_DMLR.mean(axis=2, keepdims=True)
-    split_DLR = rests_DMLR.mean(axis=1)
-    free = num_datasets * (num_losses - 1) * (num_repeats - 1)
-    of_split = num_models * float((split_DLR**2).sum()) / free
+def _noise(found: RepeatSquares, num_models: int) -> tuple[float, float]:
+    """Returns the variance of the split and of training, for one loss."""
+    of_split = found.split / found.split_df
     if num_models == 1:
         return 0.0, of_split
-    left = max((num_models - 1) * free - num_gaps, 1)
-    training = float(((rests_DMLR - split_DLR[:, None]) ** 2).sum()) / left
+    training = found.training / found.training_df
     return max(0.0, (of_split - training) / num_models), training
 
 

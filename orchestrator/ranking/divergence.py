@@ -23,10 +23,9 @@ def draw_rates(
 ) -> np.ndarray:
     """Returns (draws, G): plausible rates of divergence of G groups of trials.
 
-    A beta-binomial model (section 5b of CERTAINTY.md): the rates of the groups scatter around a
-    common rate, and how much they scatter is drawn by its likelihood. A group with few trials
-    therefore takes its rate from the others if their rates are alike. Where no trial of any group
-    has diverged, all rates are 0.
+    A beta-binomial model: the rates of the groups scatter around a common rate, and how much they
+    scatter is drawn by its likelihood. A group with few trials therefore takes its rate from the
+    others if their rates are alike. If no trial of any group has diverged, all rates are 0.
 
     Args:
         diverged_G: Number of diverged trials of each group.

@@ -9,12 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from orchestrator.ranking.chances import (
-    NewSweeps,
-    again_sweeps,
-    chances,
-    null_sweeps,
-)
+from orchestrator.ranking.chances import NewSweeps, again_sweeps, chances, null_sweeps
 from orchestrator.ranking.choices import Estimand
 from orchestrator.ranking.divergence import Divergence
 from orchestrator.ranking.estimands import cells_of
@@ -47,11 +42,10 @@ def draw_sweeps(scores: Scores, about: Estimand, *, num_draws: int, seed: int) -
         seed: Seed of the random numbers.
     """
     streams = [np.random.default_rng(entry) for entry in np.random.SeedSequence(seed).spawn(3)]
-    diverged_DMLR = scores.trained_DMLR & ~scores.finished_DMLR
     new, null, again = None, None, None
     if about in ("other", "other_datasets", "other_networks"):
         x_DML = finished_cells(scores, about)
-        divergence = _divergence(scores, diverged_DMLR, x_DML, about)
+        divergence = _divergence(scores, x_DML, about)
         if about == "other_datasets":
             x_DML = x_DML.mean(axis=1, keepdims=True)
         new = chances(x_DML, num_draws=num_draws, random=streams[0], divergence=divergence)
@@ -66,7 +60,7 @@ def draw_sweeps(scores: Scores, about: Estimand, *, num_draws: int, seed: int) -
             np.where(fine_DMLR, scores.values_DMLR, np.nan),
             num_draws=num_draws,
             random=streams[2],
-            divergence=_divergence(scores, diverged_DMLR, x_DML, "these"),
+            divergence=_divergence(scores, x_DML, "these"),
         )
     return Draws(new=new, null=null, again=again)
 
@@ -77,24 +71,23 @@ def finished_cells(scores: Scores, about: Estimand) -> np.ndarray:
     A combination all of whose trials diverged has the mean of its cell; `fill` estimates those
     without a trial.
     """
-    finished_DMLR = np.where(scores.finished_DMLR, scores.values_DMLR, np.nan)
-    x_DML = cells_of(finished_DMLR, about)
+    x_DML = cells_of(scores.finished_values_DMLR, about)
     tried_DML = ~np.isnan(cells_of(scores.values_DMLR, about))
     level_DM1 = mean_over(x_DML, 2)[..., None]
     return fill(np.where(np.isnan(x_DML) & tried_DML, level_DM1, x_DML))
 
 
-def _divergence(
-    scores: Scores, diverged_DMLR: np.ndarray, x_DML: np.ndarray, about: Estimand
-) -> Divergence | None:
+def _divergence(scores: Scores, x_DML: np.ndarray, about: Estimand) -> Divergence | None:
     """Returns the diverged trials in the cells of the estimand; None if none diverged."""
+    diverged_DMLR, trained_DMLR = scores.diverged_DMLR, scores.trained_DMLR
     if not diverged_DMLR.any():
         return None
     worst = float(scores.values_DMLR[diverged_DMLR].min())
-    trained_DMLR = scores.trained_DMLR
     number_DML, trained_DML = diverged_DMLR.sum(axis=3), trained_DMLR.sum(axis=3)
     num_repeats = scores.values_DMLR.shape[3]
-    cost_DM = np.nan_to_num(x_DML.mean(axis=2) - worst)
+    level_DM = mean_over(cells_of(scores.finished_values_DMLR, about), 2)
+    # A cell in which no trial finished has no level of its own.
+    cost_DM = np.where(np.isnan(level_DM), np.nanmean(level_DM), x_DML.mean(axis=2)) - worst
     if about == "other_networks":
         number_DML = np.moveaxis(diverged_DMLR[0], 2, 0).astype(int)
         trained_DML = np.moveaxis(trained_DMLR[0], 2, 0).astype(int)

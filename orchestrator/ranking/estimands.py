@@ -26,7 +26,8 @@ def choose(
 
     Args:
         scores: All trials, of at least two losses.
-        about: The wanted estimand; None for the first that the table allows.
+        about: The wanted estimand; None for the first for which the sweep is large
+            enough.
         images: Scores of single test images, for the estimand `images`.
     """
     obstacles = {each: _obstacle(scores, each, images) for each in ESTIMANDS}
@@ -39,9 +40,13 @@ def choose(
         return wanted, None
     refusal = f"Nothing can be said about {ESTIMANDS[wanted]}: {obstacle}."
     if possible:
-        option = possible[0].replace("_", "-")
-        refusal += f" Possible: {ESTIMANDS[possible[0]]} (--about {option})."
+        refusal += f" Possible: {ESTIMANDS[possible[0]]} ({option_of(possible[0])})."
     return wanted, refusal
+
+
+def option_of(about: Estimand) -> str:
+    """Returns the option of `podium rank` that chooses an estimand."""
+    return f"--about {about.replace('_', '-')}"
 
 
 def cells_of(values_DMLR: np.ndarray, about: Estimand) -> np.ndarray:
@@ -63,6 +68,17 @@ def _obstacle(scores: Scores, about: Estimand, images: ImageScores | None) -> st
             return "the results hold no scores of single images for this metric"
         if images.num_units < 2:
             return "a dataset has only one test image, or one unit of them"
+        if images.metric != scores.metric:
+            return (
+                f"the scores of single images are of {images.metric}, not of {scores.metric}; read "
+                "them for the ranked metric"
+            )
+        strange = [name for name in images.datasets if name not in scores.datasets]
+        if strange:
+            return (
+                f"no trial is of dataset {strange[0]}, of which there are scores of images; read "
+                "both from the same results"
+            )
         lacking = [loss for loss in scores.losses if loss not in images.losses]
         return f"no image of {lacking[0]} is counted" if lacking else None
     if about == "these":

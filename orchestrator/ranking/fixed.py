@@ -1,4 +1,4 @@
-"""Standard errors for these datasets and networks: of new repeats, and of other test images.
+"""Noise and standard errors for these datasets and networks: new repeats, other test images.
 
 Names of arrays end in their axes: D datasets, M models, L losses, R repeats, N images of a dataset.
 """
@@ -6,11 +6,57 @@ Names of arrays end in their axes: D datasets, M models, L losses, R repeats, N 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from orchestrator.ranking.lending import PairErrors, find_wild, lend, mean_of_pairs, pair_sums
 from orchestrator.ranking.scores import mean_over, paired_estimates
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepeatSquares:
+    """Sums of squares of trials around the mean of their combination, between the losses.
+
+    Attributes:
+        split: M times that of the means over the M models. Per degree of freedom, it is the
+            variance of a training plus M times that of loss x split.
+        split_df: Its degrees of freedom; 0 with one repeat.
+        training: That of the rest; per degree of freedom, it is the variance of a training.
+        training_df: Its degrees of freedom; 0 with one model, whose split is not told apart.
+    """
+
+    split: float
+    split_df: int
+    training: float
+    training_df: int
+
+
+def repeat_squares(values_DMLR: np.ndarray) -> RepeatSquares:
+    """Returns how much trials that differ only in their repeat vary.
+
+    Args:
+        values_DMLR: The finished trials; NaN elsewhere.
+    """
+    _, num_models, num_losses, _ = values_DMLR.shape
+    there_DMLR = ~np.isnan(values_DMLR)
+    num_repeats_D = there_DMLR.any(axis=(1, 2)).sum(axis=1)
+    filled_DMLR = np.where(there_DMLR, values_DMLR, paired_estimates(values_DMLR, there_DMLR))
+    rest_DMLR = np.nan_to_num(filled_DMLR - filled_DMLR.mean(axis=3, keepdims=True))
+    rest_DMLR -= rest_DMLR.mean(axis=2, keepdims=True)
+    split_DLR = rest_DMLR.mean(axis=1)
+    # An estimate shows no noise: it costs a degree of freedom, and shrinks the mean over models.
+    num_all = int(num_repeats_D.sum()) * num_models * num_losses
+    num_there = int(there_DMLR.sum())
+    free = int((num_repeats_D - 1).sum()) * (num_losses - 1)
+    of_split = num_models * float((split_DLR**2).sum()) * num_all / num_there
+    left = max(free * (num_models - 1) - (num_all - num_there), 1)
+    return RepeatSquares(
+        split=of_split,
+        split_df=free,
+        training=float(((rest_DMLR - split_DLR[:, None]) ** 2).sum()),
+        training_df=left if num_models > 1 else 0,
+    )
 
 
 def fixed_se(values_DMLR: np.ndarray) -> PairErrors:

@@ -54,7 +54,7 @@ def centred(x_DML: np.ndarray) -> np.ndarray:
 
 def strata(centred_DML: np.ndarray) -> Strata:
     """Returns the strata of a table without gaps, of two datasets or two models at least."""
-    dataset_DL, model_ML, rest_DML = _effects(centred_DML)
+    dataset_DL, model_ML, rest_DML = effects(centred_DML)
     num_datasets, num_models, _ = centred_DML.shape
     datasets, models = num_datasets - 1, num_models - 1
     found = [
@@ -69,7 +69,7 @@ def strata(centred_DML: np.ndarray) -> Strata:
     )
 
 
-def _effects(centred_DML: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def effects(centred_DML: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the effects by dataset, by model, and the rest, of which each sums to 0."""
     loss_L = centred_DML.mean(axis=(0, 1))
     dataset_DL = centred_DML.mean(axis=1) - loss_L
@@ -175,7 +175,7 @@ def fill(x_DML: np.ndarray) -> np.ndarray:
         centred_DML = filled_DML - level_DM1
         fitted_DML = level_DM1 + centred_DML.mean(axis=(0, 1))
         if both:
-            dataset_DL, model_ML, _ = _effects(centred_DML)
+            dataset_DL, model_ML, _ = effects(centred_DML)
             fitted_DML = fitted_DML + dataset_DL[:, None] + model_ML
         filled_DML = np.where(there_DML, x_DML, fitted_DML)
     return filled_DML

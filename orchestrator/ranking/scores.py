@@ -70,6 +70,16 @@ class Scores:
         return np.asarray(self.present_DMLR & ~self.spared_DMLR)
 
     @property
+    def finished_values_DMLR(self) -> np.ndarray:
+        """The values of the trials that did not diverge; NaN elsewhere."""
+        return np.where(self.finished_DMLR, self.values_DMLR, np.nan)
+
+    @property
+    def diverged_DMLR(self) -> np.ndarray:
+        """Which trials diverged."""
+        return np.asarray(self.trained_DMLR & ~self.finished_DMLR)
+
+    @property
     def present_DMLR(self) -> np.ndarray:
         """Which trials have a value, measured or estimated."""
         return np.asarray(~np.isnan(self.values_DMLR))

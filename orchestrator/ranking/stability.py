@@ -27,7 +27,7 @@ class DrawnPlaces:
         places: Place of each in the sweep; joint losses share the better place.
         shares: Fraction of the draws in which a loss has a place.
         medians: Median place of each loss over the draws.
-        low: Lower end of the middle 95 % of its places; `high` the upper end.
+        low: Lower end of the middle part of its places (95 % by default); `high` the upper end.
         taus: Kendall's tau-b between the sweep's places and those of each draw; without draws in
             which all losses are level.
     """

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.ranking.certainty import Certainty
-from orchestrator.ranking.choices import ESTIMANDS, PodiumAxis
+from orchestrator.ranking.choices import ESTIMANDS
 from orchestrator.ranking.pairs import Interval
 from orchestrator.ranking.podium import Podium
+from orchestrator.ranking.podium_chances import PodiumCertainty
 from orchestrator.safe_text import CsvWriter
 from orchestrator.wording import (
     MISSING,
@@ -29,9 +30,6 @@ from orchestrator.wording import (
 
 Title = Callable[[str, str], str]
 """Returns the title of a label on an axis: `dataset`, `model`, `loss` or `metric`."""
-
-MARKS = {1: "bold", 2: "underlined", 3: "italic"}
-"""How LaTeX and Markdown mark the first three places."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +88,8 @@ def block_table(
         certainty: Gives a row with the intervals of the points.
     """
     columns = tuple(losses or podium.points)
-    intervals = _points_intervals(certainty, podium.axis)
+    known = certainty.podiums.get(podium.axis) if certainty else None
+    intervals = points_intervals(known) if known else {}
     return BlockTable(
         axis=podium.axis,
         metric=metric,
@@ -120,12 +119,11 @@ def block_table(
     )
 
 
-def _points_intervals(certainty: Certainty | None, axis: PodiumAxis) -> dict[str, str]:
+def points_intervals(known: PodiumCertainty) -> dict[str, str]:
     """Returns the interval of the points of each loss in a new sweep, as text."""
-    known = certainty.podiums.get(axis) if certainty else None
     return {
         entry.loss: f"{points_text(interval.low)} to {points_text(interval.high)}"
-        for entry in (known.losses if known else ())
+        for entry in known.losses
         if (interval := entry.points_interval) is not None
     }
 

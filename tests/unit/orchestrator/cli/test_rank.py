@@ -142,7 +142,11 @@ def test_one_combination_is_ranked_for_other_images(trials, tmp_path, monkeypatc
         tested_per_trained_D=np.array([0.25]),
     )
     monkeypatch.setattr(Target, "image_scores", lambda _: scores)
-    assert podium(str(tmp_path), *FEW).startswith("For these networks, other images, ")
+    text = podium(str(tmp_path), *FEW)
+    assert text.startswith("For these networks, other images, ")
+    assert "draws (seed" not in text  # one repeat, and nothing to draw
+    methods = podium(str(tmp_path), *FEW, "--methods")
+    assert "variance over test images and over repeats." in methods  # no pair lends to another
 
 
 def test_null_of_points_is_beside_every_podium(results):

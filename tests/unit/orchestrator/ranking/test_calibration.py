@@ -22,7 +22,7 @@ from tests.benchmarks.calibration import (
     old,
 )
 from tests.benchmarks.calibration_measures import tables
-from tests.simulated import WORLDS
+from tests.simulated import WORLDS, draw_images
 
 SHAPE: Shape = (3, 4, 10, 3)
 COVERAGE = 0.93
@@ -74,6 +74,14 @@ def test_intervals_cover_the_population_of_images(
 ) -> None:
     (row,) = images({"shape": design}, 100, random)
     assert row["coverage"] >= COVERAGE
+
+
+def test_choice_of_training_images_has_its_size(random: np.random.Generator) -> None:
+    drawn = draw_images(
+        np.zeros(400), (1, 1, 400, 1), random, pool=400, tested=0.5, training_sd=0.05, choice=2.0
+    )
+    # A training 0.05, the choice 0.1, and the mean of 200 images 0.0055.
+    assert drawn.scores_DLRN[0].mean(axis=(1, 2)).std() == pytest.approx(0.112, rel=0.1)
 
 
 def test_points_of_equal_losses_are_significant_in_5_per_cent(random: np.random.Generator) -> None:

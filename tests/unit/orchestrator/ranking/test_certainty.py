@@ -143,10 +143,16 @@ def test_narrower_estimand_on_request():
     assert [x.interval for x in shared.pairs] == [x.interval for x in alone.pairs]
     found = drawn(cells(values), about="other_datasets")
     assert found.podiums["dataset"].refusal is None
-    assert "only the podium by dataset" in str(found.podiums["model"].refusal)
+    assert found.podiums["model"].refusal == (
+        "With other datasets, these networks only the podium by dataset has chances "
+        "(possible: --about other)."
+    )
     assert found.podiums["model"].losses[0].p_first is None
     here = drawn(cells(values), about="these")
     assert (here.p_best, here.draws) == ({}, {})
+    assert str(here.podiums["model"].refusal).endswith("these networks (possible: --about other).")
+    alone = drawn(cells(noise(5, (1, 1, 4, 2))), about="these")
+    assert str(alone.podiums["model"].refusal).endswith("about these datasets, these networks.")
     assert here.podiums["dataset"].losses[0].p_first is None
 
 
@@ -253,6 +259,20 @@ def test_loss_whose_trials_all_diverged_is_last():
     assert "no trial finished" in str(everything.refusal)
 
 
+def test_cell_without_a_finished_trial_costs_what_others_do():
+    table = cells(100 * noise(5)).rename(columns={"dice": "hd95"})
+    lost = (table["dataset"] == "d0") & (table["model"] == "m1")
+    lost |= (table["loss"] == "a") & (table["repeat"] == 0)
+    table["status"] = np.where(lost, "diverged", "completed")
+
+    def chances(level: float) -> Any:
+        moved = table.assign(hd95=(table["hd95"] + level).where(~lost))
+        found = certainty(scored(moved, metric="hd95"), num_draws=400)
+        return found.p_best, found.podiums["both"].losses
+
+    assert chances(0) == chances(1000)  # distances that are all larger by 1000
+
+
 def test_other_images_use_the_scores_of_images():
     values = noise(3, (1, 1, 2, 2))
     image_scores = np.array([[[0.5, 0.7, 0.6]] * 2, [[0.6, 0.6, 0.9]] * 2])
@@ -273,6 +293,11 @@ def test_other_images_use_the_scores_of_images():
     found = plain(values, about="images", images=one)
     assert found.pairs[0].corrected is None
     assert "One repeat does not show the noise of training." in found.notes
+    for other, words in (
+        (replace(images, metric="iou"), "the scores of single images are of iou, not of dice"),
+        (replace(images, datasets=("d7",)), "no trial is of dataset d7"),
+    ):
+        assert words in str(plain(values, about="images", images=other).refusal)
 
 
 def test_table_without_models():

@@ -145,6 +145,33 @@ def test_gaps_do_not_look_like_noise():
     assert found.cell == pytest.approx(whole.cell, abs=0.0005)
 
 
+def test_datasets_with_fewer_repeats_have_the_same_components():
+    known = Components(
+        dataset=0.02, model=0.03, cell=0.04, split=0.04, training=0.1, source="drawn"
+    )
+    size = GridSize(num_datasets=20, num_models=20, num_losses=12, num_repeats=4)
+    table = drawn(known, size)
+    fewer = table["dataset"].isin([f"d{number}" for number in range(10)]) & (table["repeat"] > 1)
+    found = measure(scored(table[~fewer]), "drawn")
+    assert found is not None
+    for name in ("dataset", "model", "cell", "split", "training"):
+        assert getattr(found, name) == pytest.approx(getattr(known, name), rel=0.1), name
+
+
+def test_spared_trials_are_not_taken_for_trials():
+    table = drawn(ASSUMED, SIZE, seed=5)
+    gone = (table["repeat"] > 1) & table["loss"].isin(["l1", "l2", "l3", "l4", "l5"])
+    rest = scored(table[~gone])
+    keys = table.loc[gone, ["dataset", "model", "loss", "repeat"]]
+    expected = replace(rest.expected, spared=frozenset(keys.itertuples(index=False, name=None)))
+    spared = scored(table[~gone], expected=expected)
+    assert spared.spared_DMLR.sum() == gone.sum()
+    assert measure(spared, "drawn") == measure(rest, "drawn")
+    found = measure(spared, "drawn")
+    assert found is not None
+    assert found.training == pytest.approx(ASSUMED.training, rel=0.05)
+
+
 def test_wild_loss_is_left_out_and_named():
     table = drawn(ASSUMED, SIZE, seed=2)
     wild = table["loss"] == "l3"

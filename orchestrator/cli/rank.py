@@ -121,6 +121,8 @@ def rank(
     from orchestrator.ranking.sentences import methods_paragraph
     from orchestrator.target import RANKED_COLUMNS, read_target
 
+    if not as_json:
+        _refuse_idle({"--pairs": pairs, "--power": power, "--methods": methods}, table_format)
     read = read_target(
         target,
         metric=metric,
@@ -177,6 +179,21 @@ def _power(scores: Scores, level: float) -> Power | None:
     if found is None:
         say_aside("--power: fewer than two losses have a finished trial\n")
     return power(found, grid_size(scores), level=level) if found else None
+
+
+def _refuse_idle(extras: Mapping[str, bool], table_format: str) -> None:
+    """Refuses options that what is printed has no place for; JSON has a place for all.
+
+    Raises:
+        UserError: Such an option is given.
+    """
+    given = [option for option, is_given in extras.items() if is_given]
+    if table_format != "table" and given:
+        msg = f"{given[0]}: --format {table_format} prints only tables; leave one of them out"
+        raise UserError(msg)
+    if "--methods" in given and len(given) > 1:
+        msg = f"{given[0]}: --methods prints only a paragraph; leave one of them out"
+        raise UserError(msg)
 
 
 def _to_json(answer: RankAnswer, *, break_ties: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 The trials of a dataset are jointly normal. Two of them are alike if they share the model (its level
 is unknown), model and repeat (a split of the model), the loss, model and loss, loss and repeat, or
-all three (section 8 of CERTAINTY.md, on scores from 0 to 1):
+all three (docs/race.md; scores from 0 to 1):
 
     1 [m] + 0.01 [m, r] + A [l] + C [m, l] + S [l, r] + E [m, l, r]
 

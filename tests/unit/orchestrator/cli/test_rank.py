@@ -268,6 +268,10 @@ def test_markdown_latex_and_csv_are_written(results):
     assert markdown.startswith("| dataset | BCE | IoUFocal |")
     assert podium(results, "--format", "csv").startswith("axis,block,loss,metric,mean,place,points")
     assert "there is no table of their sum" in refuse(results, "--format", "csv", "--axis", "both")
+    for option in ("--pairs", "--power", "--methods"):
+        reason = f"{option}: --format latex prints only tables"
+        assert reason in refuse(results, "--format", "latex", option)
+    assert "--pairs: --methods prints only a paragraph" in refuse(results, "--methods", "--pairs")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from orchestrator.config.gpus import AUTO
 from orchestrator.config.paths import resolve_data, resolve_local, resolve_location
+from orchestrator.config.problems import plain
 from workers.catalogue import CatalogueError
 from workers.catalogue.augmentations import complete_augmentation
 
@@ -95,7 +96,8 @@ def check_augmentation(value: object) -> list[dict[str, Any]]:
         return complete_augmentation(value)
     except CatalogueError as error:
         place = ".".join(error.path)
-        refuse_value(f"{place}: {error.value!r}: {error.reason}" if place else error.reason)
+        reason = plain(error.reason)
+        refuse_value(f"{place}: {error.value!r}: {reason}" if place else reason)
 
 
 def _check_cluster(text: str) -> str:

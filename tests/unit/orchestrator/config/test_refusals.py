@@ -53,6 +53,7 @@ def refusal(folder, text: str) -> list[str]:
         ("training: {warmup_epochs: 200}", "training: {\"warmup_epochs\": 200}: warmup_epochs 200 must be less than max_epochs 200"),
         ("training: {betas: [0.9]}", "training.betas: [0.9]: must be two numbers from 0 to below 1, such as [0.9, 0.999]"),
         ("training: {augmentation: [flips, gama]}", "training.augmentation: [\"flips\", \"gama\"]: 1.name: 'gama': unknown augmentation; did you mean 'gamma'? known: flips, right-angles, affine, elastic, colour, gamma, blur, noise, cutout"),
+        ("training: {augmentation: [{name: affine, degrees: [10, -1]}]}", "training.augmentation: [{\"name\": \"affine\", \"degrees\": [10, -1]}]: 0.degrees: [10, -1]: the first number of a range must not be larger, as in [-1, 10]"),
         ("training: {ema: 1}", "training.ema: 1: must be less than 1"),
         ("training: {batch_size: 0}", "training.batch_size: 0: must be at least 1"),
         ("training: {batch_size: 1000000000}", "training.batch_size: 1000000000: must be at most 65536"),

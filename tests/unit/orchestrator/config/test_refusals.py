@@ -59,6 +59,7 @@ def refusal(folder, text: str) -> list[str]:
         ("training: {augmentation: [{name: affine, probability: true}]}", "training.augmentation: [{\"name\": \"affine\", \"probability\": true}]: 0.probability: True: must be a number, without quotes"),
         ("training: {augmentation: [{name: blur, sigma: ['1', 2]}]}", "training.augmentation: [{\"name\": \"blur\", \"sigma\": [\"1\", 2]}]: 0.sigma.0: '1': must be a number, without quotes"),
         ("training: {augmentation: [flips, gama]}", "training.augmentation: [\"flips\", \"gama\"]: 1.name: 'gama': unknown augmentation; did you mean 'gamma'? known: flips, right-angles, affine, elastic, colour, gamma, blur, noise, cutout"),
+        ("training: {augmentation: [{name: affine, degrees: [10, -1]}]}", "training.augmentation: [{\"name\": \"affine\", \"degrees\": [10, -1]}]: 0.degrees: [10, -1]: the first number of a range must not be larger, as in [-1, 10]"),
         ("training: {ema: 1}", "training.ema: 1: must be less than 1"),
         ("training: {batch_size: 0}", "training.batch_size: 0: must be at least 1"),
         ("training: {batch_size: 1000000000}", "training.batch_size: 1000000000: must be at most 65536"),

@@ -226,14 +226,22 @@ def certainty(
         level: Coverage of the intervals.
         alpha: Level of the tests.
         margin: Differences up to this count as equivalent in practice, in units of the metric.
-        images: Scores of single test images, for `about="images"`; `read_target` has them.
+        images: Scores of single test images, for `about="images"`:
+            `podium.read_target(RESULTS).image_scores()`.
 
     Raises:
         UserError: See `rank`; or an argument is out of its range.
     """
     from orchestrator.ranking.certainty import certainty as certainty_of_scores
+    from orchestrator.ranking.images import ImageScores
     from orchestrator.ranking.places import tie_rule
 
+    if images is not None and not isinstance(images, ImageScores):
+        msg = (
+            f"images: a {type(images).__name__}; give podium.read_target(RESULTS).image_scores(), "
+            "which pairs the images of all losses"
+        )
+        raise UserError(msg)
     return certainty_of_scores(
         _scores(trials, metric, lower_is_better, protocol, expected),
         about=about,

@@ -149,10 +149,14 @@ def device_name(device: torch.device) -> str:
 
 
 @functools.cache
-def package_versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that can change a number."""
+def package_versions(*further: str) -> dict[str, str]:
+    """Returns the versions of Python and of the packages that can change a number.
+
+    Args:
+        further: Packages that only some trials use.
+    """
     versions = {"python": platform.python_version()}
-    for package in RECORDED_PACKAGES:
+    for package in (*RECORDED_PACKAGES, *further):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

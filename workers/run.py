@@ -180,6 +180,12 @@ def _load_task(
     return task, arrays
 
 
+def _packages(spec: TrialSpec) -> list[str]:
+    """Returns the packages that make a trial's augmented images or the maps of its masks."""
+    used = {"kornia": spec.training.augmentation, "scipy": needed_maps(spec.loss.name)}
+    return [package for package, use in used.items() if use]
+
+
 def _maps(spec: TrialSpec) -> dict[str, MaskMap]:
     """Returns the functions of the maps that the loss needs, by name."""
     return {name: functools.partial(map_of_mask, name) for name in needed_maps(spec.loss.name)}
@@ -285,7 +291,7 @@ def _result(
         num_threads=runtime.num_threads,
         dataset_fingerprint=arrays.fingerprint,
         code_version=code_version(),
-        versions={**package_versions(), **outside_versions(spec), **sources},
+        versions={**package_versions(*_packages(spec)), **outside_versions(spec), **sources},
         message="; ".join(filter(None, notes)) or None,
         weights=weights,
     )

@@ -173,6 +173,9 @@ def _power(grid: Grid, components: str | None) -> Power:
     from orchestrator.ranking.scores import scores_of
     from orchestrator.target import RANKED_COLUMNS, read_target
 
+    if len(grid.losses) < 2:
+        msg = "--power: a difference needs two losses, and this grid has one; leave --power out"
+        raise UserError(msg)
     found: Components | None = ASSUMED
     if components:
         read = read_target(components, columns=RANKED_COLUMNS)

@@ -65,7 +65,7 @@ def _obstacle(scores: Scores, about: Estimand, images: ImageScores | None) -> st
         return small
     if about == "images":
         if images is None:
-            return "the results hold no scores of single images for this metric"
+            return "there are no scores of single test images for this metric"
         if images.num_units < 2:
             return "a dataset has only one test image, or one unit of them"
         if images.metric != scores.metric:

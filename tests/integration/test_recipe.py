@@ -97,7 +97,9 @@ def test_recipe_equals_a_bare_script_of_torch_and_kornia(tmp_path):
     config = write_config(tmp_path, training=recipe, losses=["dice"], repeats=1, seed=SEED)
     run(config)
     results = tmp_path / "results"
-    spec = json.loads(podium.read_trials(results)["spec"][0])
+    (trial,) = podium.read_trials(results).to_dict("records")
+    spec = json.loads(trial["spec"])
+    assert json.loads(trial["versions"])["kornia"] == kornia.__version__
     stored = podium.read_epochs(results).sort_values("epoch")["train_loss"]
     bare = bare_training(Component(**spec["dataset"]), tmp_path / "cache")
     assert stored.tolist() == pytest.approx(bare, abs=1e-6)

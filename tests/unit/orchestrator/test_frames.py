@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,12 @@ def test_query_returns_a_frame(results):
 
 def test_rank_takes_the_frame(results):
     assert list(podium.rank(podium.read_trials(results)).podiums)
+
+
+def test_a_frame_in_place_of_image_scores_is_refused(results):
+    wrong: Any = podium.read_images(results)
+    with pytest.raises(UserError, match=r"images: a DataFrame; give podium.read_target\(RESULTS\)"):
+        podium.certainty(podium.read_trials(results), about="images", images=wrong)
 
 
 def test_torn_file_is_a_warning(tmp_path):

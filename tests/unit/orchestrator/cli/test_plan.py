@@ -40,3 +40,8 @@ def test_components_without_two_losses_are_refused(tmp_path):
     table.write_text("dataset,loss,dice\na,x,0.5\nb,x,0.6\n")
     with pytest.raises(UserError, match="fewer than two losses have a finished trial"):
         plan(tmp_path, "--components", str(table))
+
+
+def test_power_of_one_loss_is_refused(tmp_path):
+    with pytest.raises(UserError, match="--power: a difference needs two losses"):
+        plan(tmp_path, "--power", "--set", "losses=[dice]")

@@ -283,8 +283,8 @@ def _print_leads(leads: Leads, axes: Sequence[PodiumAxis]) -> None:
     if not number:
         return
     if not rows:
-        tried = " or ".join(dict.fromkeys(lead.axis for lead in leads.without))
-        _say(f"Leave one out: the lead stays without any one {tried} ({number} tried).")
+        tried = list_text([*dict.fromkeys(lead.axis for lead in leads.without)])
+        _say(f"Leave one out: the lead stays without each single {tried} ({number} tried).")
         return
     print_table(
         ["by", "lead", "without"],

@@ -165,7 +165,7 @@ def test_narrower_estimand_on_request():
         ((3, 4, 4, 2), "other_networks", "one dataset. Possible: other datasets and networks"),
         ((3, 4, 4, 1), "these", "two repeats or more. Possible: other datasets and networks"),
         ((1, 4, 4, 1), None, "two repeats or more"),
-        ((3, 4, 4, 1), "images", "no scores of single images"),
+        ((3, 4, 4, 1), "images", "no scores of single test images"),
         ((3, 3, 1, 2), None, "there is only one loss"),
     ],
 )

@@ -165,7 +165,10 @@ def test_lead_that_no_block_decides_is_one_sentence(tmp_path):
     table = pd.DataFrame(rows, columns=["dataset", "model", "loss", "dice"])
     table.to_csv(tmp_path / "t.csv", index=False)
     text = podium(str(tmp_path / "t.csv"), "--draws", "0")
-    assert "Leave one out: the lead stays without each single dataset, model and loss (8 tried)." in text
+    assert (
+        "Leave one out: the lead stays without each single dataset, model and loss (8 tried)."
+        in text
+    )
 
 
 def test_power_has_half_widths_now_and_later(results, trials, tmp_path):
